@@ -1,0 +1,91 @@
+"""`demo`: dissect the embedded model over generated sounds, offline, and say what some neurons listen for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..commonalities import Common, Commonalities
+from ..dissection import Dissection, Unit
+
+CLIPS_A_CLASS = 12
+TOP = 8
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the dissection.")],
+    neurons: Annotated[int, typer.Option(help="How many neurons to print.", min=1)] = 12,
+) -> None:
+    """Dissect a tiny audio transformer over generated sounds. Offline, under two minutes."""
+    from ..demo import CLASSES, make_sounds, tiny_ast_path
+    from ..run import dissect
+    from .dissecting import quiet_transformers
+
+    quiet_transformers()
+    console = Console()
+    began = time.monotonic()
+    console.print(
+        f"Playing {len(CLASSES)} kinds of generated sounds, {CLIPS_A_CLASS} of each, to a tiny Audio Spectrogram "
+        f"Transformer; keeping, for each of its neurons, the {TOP} clips that it responds to most and least."
+    )
+    sounds = list(make_sounds(CLIPS_A_CLASS))
+    found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
+    units, spent = sum(found.widths().values()), time.monotonic() - began
+    console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {found.folder}\n")
+    chosen = most_selective(found, neurons)
+    console.print(neuron_table(found, chosen))
+    if chosen:
+        unit = chosen[0][0]
+        console.print("One neuron's card, with its clips and where in them it fires:")
+        console.print(f"  and-nnsight show {found.folder} {unit.site} {unit.index}", soft_wrap=True)
+
+
+def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
+    """A table of neurons with what their top clips have in common."""
+    common = Commonalities(found)
+    table = Table(
+        "neuron", "its top clips", "chance", "words they share", "its best clip",
+        title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    for unit, label in chosen:
+        block = unit.site.split(".")[1]
+        table.add_row(
+            f"block {block}, [bold]{unit.index}[/bold]",
+            f"{label.count} of {label.of} are [bold]{escape(label.what)}[/bold]",
+            f"{label.share_of_all:.0%}",
+            escape(", ".join(word.what for word in common.words(unit.top)) or "–"),
+            escape(unit.top[0].caption or ""),
+        )
+    return table
+
+
+def most_selective(found: Dissection, most: int) -> list[tuple[Unit, Common]]:
+    """The MLP neurons whose top clips agree most on a label, one neuron a label, deepest agreement first."""
+    common = Commonalities(found)
+    candidates: list[tuple[float, float, Unit, Common]] = []
+    for site in found.sites:
+        if not site.endswith(".mlp.hook_post"):
+            continue
+        for index in range(found[site].units):
+            unit = found.unit(site, index)
+            label = common.label(unit.top)
+            if label is not None:
+                margin = (unit.top[-1].activation - unit.mean) / max(unit.variance**0.5, 1e-12)
+                candidates.append((label.excess, margin, unit, label))
+    candidates.sort(key=lambda found: (-found[0], -found[1], found[2].site, found[2].index))
+    chosen: dict[str, tuple[Unit, Common]] = {}
+    for _, _, unit, label in candidates:
+        chosen.setdefault(label.what, (unit, label))
+    return list(chosen.values())[:most]

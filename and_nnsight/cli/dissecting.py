@@ -1,0 +1,82 @@
+"""`sites` and `dissect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(sites)
+    app.command()(dissect)
+
+
+def sites(
+    model: Annotated[str, typer.Argument(help="Hub id or local folder of the model.")],
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option("--sites", help="Only these: a name, a glob, default, paper, all, or module:PATH. Repeatable."),
+    ] = None,
+) -> None:
+    """List the sites of a model, their widths, and the total. No weights are loaded."""
+    from ..model import AudioModel
+
+    quiet_transformers()
+    chosen = AudioModel(model).sites(*(pattern or ["all"]))
+    table = Table("site", "units", "module")
+    table.columns[1].justify = "right"
+    for site in chosen:
+        table.add_row(site.name, f"{site.width:,}" if site.width else "?", f"{site.path} ({site.side})")
+    console = Console()
+    console.print(table)
+    console.print(f"{len(chosen)} sites, {sum(site.width for site in chosen):,} units")
+
+
+def dissect(
+    model: Annotated[str, typer.Argument(help="Hub id or local folder of the model.")],
+    data: Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jsonl optional), or hub dataset id.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dissection. The same command resumes it.")],
+    sites: Annotated[
+        list[str] | None,
+        typer.Option(help="A site's name, a glob, default, paper, all, or module:PATH. Repeatable."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16,
+    pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max",
+    batch_size: Annotated[int, typer.Option(help="Clips a batch.")] = 8,
+    split: Annotated[str | None, typer.Option(help="Split of a dataset.")] = None,
+    audio_column: Annotated[str, typer.Option(help="Column that holds the audio.")] = "audio",
+    label_column: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Column that holds the caption.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
+    num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.")] = 0,
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Keep, for every unit of the sites, the clips it responds to most and least."""
+    from ..run import dissect as run
+
+    quiet_transformers()
+    found = run(
+        model, data, sites or "default", k, pool, batch_size, out=out, split=split, audio_column=audio_column,
+        label_column=label_column, caption_column=caption_column, limit=limit, num_workers=num_workers, device=device,
+        dtype=dtype, resume=not fresh, progress=not quiet,
+    )  # fmt: skip
+    units = sum(found.widths().values())
+    print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {found.folder}")
+    if set_aside := found.manifest["quarantined"]:
+        print(f"{set_aside:,} clips were set aside: {found.folder / 'quarantine.jsonl'} says why")
+    print(f"look at a unit: and-nnsight show {found.folder} {found.sites[-1]} 0")
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own progress bars out of the output."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

@@ -1,0 +1,218 @@
+"""What a run over a dataset leaves behind: a folder, and the object that reads it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow.parquet as parquet
+from jaxtyping import Float32, Int32, Int64
+from torch import Tensor
+
+from . import geometry
+from .storage import read_tensors
+
+FORMAT_VERSION = 1
+
+
+class DissectionError(ValueError):
+    """A folder that is not a dissection, is another one, or does not hold what was asked for."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame."""
+
+    values: Float32[Tensor, "k unit"]
+    clips: Int64[Tensor, "k unit"]
+    frames: Int32[Tensor, "k unit"]
+
+
+@dataclass(frozen=True)
+class SiteStatistics:
+    """Statistics of one site over the dataset.
+
+    top, bottom  the K clips with the highest and the lowest pooled activation
+    count        clips seen
+    finite       clips with a finite pooled activation, a unit
+    mean, variance  of the pooled activation (variance: population), a unit
+    active       share of clips with a pooled activation above zero, a unit
+    nonfinite    activations (frames × units) that were NaN or infinite and were left out
+    """
+
+    top: Ranked
+    bottom: Ranked
+    count: int
+    finite: Int64[Tensor, " unit"]
+    mean: Float32[Tensor, " unit"]
+    variance: Float32[Tensor, " unit"]
+    active: Float32[Tensor, " unit"]
+    nonfinite: int
+
+    @property
+    def units(self) -> int:
+        """How many units the site has."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """One clip of a unit's top or bottom: what it is, how much the unit said, and where in the clip.
+
+    start, end  seconds from the clip's start; None where the frame's place in time is unknown
+    """
+
+    clip: int
+    path: str | None
+    label: str | None
+    caption: str | None
+    activation: float
+    frame: int
+    start: float | None
+    end: float | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of a site with its exemplars, best first."""
+
+    site: str
+    index: int
+    top: tuple[Exemplar, ...]
+    bottom: tuple[Exemplar, ...]
+    mean: float
+    variance: float
+    active: float
+
+
+def site_file(folder: Path, site: str) -> Path:
+    """Where a site's statistics lie. Names are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`."""
+    safe = "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)
+    return folder / "sites" / f"{safe}.safetensors"
+
+
+class Dissection:
+    """Reads a dissection folder. Files are read when they are asked for."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._statistics: dict[str, SiteStatistics] = {}
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a folder. Raises DissectionError if it holds no complete dissection."""
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise DissectionError(f"{folder} holds no dissection: there is no manifest.json")
+        if manifest["state"] != "complete":
+            raise DissectionError(
+                f"the dissection in {folder} is not complete: call dissect again with the same settings to finish it"
+            )
+        return cls(folder, manifest)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Names of the sites, in forward order."""
+        return tuple(site["name"] for site in self.manifest["sites"])
+
+    def widths(self) -> dict[str, int]:
+        """Number of units of each site."""
+        return {site["name"]: int(site["width"]) for site in self.manifest["sites"]}
+
+    def __getitem__(self, site: str) -> SiteStatistics:
+        """A site's statistics. Raises DissectionError for a site that was not dissected."""
+        if site not in self._statistics:
+            self._site_entry(site)
+            tensors, _ = read_tensors(site_file(self.folder, site))
+            sides = {
+                side: Ranked(*(tensors[f"{side}_{name}"] for name in ("values", "clips", "frames")))
+                for side in ("top", "bottom")
+            }
+            self._statistics[site] = SiteStatistics(
+                top=sides["top"],
+                bottom=sides["bottom"],
+                count=int(tensors["count"]),
+                nonfinite=int(tensors["nonfinite"]),
+                **{name: tensors[name] for name in ("finite", "mean", "variance", "active")},
+            )
+        return self._statistics[site]
+
+    def unit(self, site: str, index: int) -> Unit:
+        """A unit with its exemplars. Raises DissectionError for a site or unit that does not exist."""
+        statistics = self[site]
+        if not 0 <= index < statistics.units:
+            raise DissectionError(f"site {site!r} has units 0 to {statistics.units - 1}, not {index}")
+        return Unit(
+            site,
+            index,
+            self._exemplars(site, statistics.top, index),
+            self._exemplars(site, statistics.bottom, index),
+            *(float(getattr(statistics, name)[index]) for name in ("mean", "variance", "active")),
+        )
+
+    @cached_property
+    def clips(self) -> dict[int, dict[str, Any]]:
+        """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate."""
+        rows = parquet.read_table(self.folder / "clips.parquet").to_pylist()
+        return {row["clip"]: row for row in rows}
+
+    @property
+    def quarantine(self) -> list[dict[str, Any]]:
+        """The clips that were set aside: clip, path, reason."""
+        lines = (self.folder / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def _site_entry(self, site: str) -> Mapping[str, Any]:
+        for entry in self.manifest["sites"]:
+            if entry["name"] == site:
+                return entry
+        raise DissectionError(f"site {site!r} was not dissected; there are: {', '.join(self.sites)}")
+
+    def _exemplars(self, site: str, ranked: Ranked, index: int) -> tuple[Exemplar, ...]:
+        frames_lie = geometry.from_json(self._site_entry(site)["frames"])
+        found = []
+        columns = (tensor[:, index].tolist() for tensor in (ranked.values, ranked.clips, ranked.frames))
+        for value, clip, frame in zip(*columns, strict=True):
+            if clip < 0:
+                break
+            row = self.clips[clip]
+            start, end = _seconds(frames_lie, frame, row["seconds"])
+            found.append(Exemplar(clip, row["path"], row["label"], row["caption"], value, frame, start, end))
+        return tuple(found)
+
+    def __repr__(self) -> str:
+        units = sum(self.widths().values())
+        clips = self.manifest["clips"]
+        return f"Dissection({str(self.folder)!r}: {len(self.sites)} sites, {units:,} units, {clips:,} clips)"
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The folder's manifest; None if there is none. Raises DissectionError if it cannot be understood."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DissectionError(f"{path} is not a dissection's manifest") from error
+    if version != FORMAT_VERSION:
+        raise DissectionError(f"{folder} has format version {version}; this package reads version {FORMAT_VERSION}")
+    return manifest
+
+
+def _seconds(frames_lie: geometry.Geometry, frame: int, length: float) -> tuple[float | None, float | None]:
+    """Start and end of a frame, cut at the clip's end; the whole clip where pooling has no one frame."""
+    if frame < 0:
+        return 0.0, length
+    start, end = frames_lie.times(np.array([frame]))[0].tolist()
+    if math.isnan(start):
+        return (0.0, length) if frame < frames_lie.special_tokens else (None, None)
+    return min(start, length), min(end, length)

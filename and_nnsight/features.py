@@ -1,0 +1,166 @@
+"""From waveforms to a model's inputs: transformers' feature extractor, so that clips do not change each other."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .audio import AudioError
+from .placement import audio_config
+
+Features = dict[str, Tensor]
+
+
+class Group(NamedTuple):
+    """Rows of a batch that run together, and their model inputs."""
+
+    rows: tuple[int, ...]
+    features: Features
+
+
+@dataclass(frozen=True)
+class Featuriser:
+    """Turns waveforms at `sampling_rate` into model inputs. Picklable: it runs in worker processes.
+
+    extractor         the checkpoint's transformers feature extractor
+    sampling_rate     Hz that waveforms must have
+    minimum_samples   shorter waveforms give no frame
+    window_samples    what the model hears at most, from the clip's start; None where any length goes
+    ragged            whether clips of several lengths may share a batch without changing each other's values
+    """
+
+    extractor: Any
+    sampling_rate: int
+    minimum_samples: int
+    window_samples: int | None
+    ragged: bool
+
+    @property
+    def window_seconds(self) -> float | None:
+        """The longest stretch that the model hears, in seconds; None where there is no limit."""
+        return None if self.window_samples is None else self.window_samples / self.sampling_rate
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Features:
+        """Model inputs of one padded batch. Raises AudioError for a waveform that is too short for the model."""
+        if not waveforms:
+            raise AudioError("there is no clip to make features of")
+        for index, waveform in enumerate(waveforms):
+            if len(waveform) < self.minimum_samples:
+                raise AudioError(
+                    f"clip {index} has {len(waveform)} samples at {self.sampling_rate} Hz; "
+                    f"this model needs at least {self.minimum_samples}"
+                )
+        clips = [np.asarray(waveform[: self.window_samples]) for waveform in waveforms]
+        ragged_by_default = not getattr(self.extractor, "padding", False) and self.window_samples is None
+        options: dict[str, Any] = {"padding": True} if ragged_by_default else {}
+        encoded = self.extractor(clips, sampling_rate=self.sampling_rate, return_tensors="pt", **options)
+        features = {name: torch.as_tensor(value) for name, value in encoded.items()}
+        if "is_longer" in features:
+            # transformers marks a random clip as longer when none is; nothing here is, so that runs repeat.
+            features["is_longer"] = torch.zeros_like(features["is_longer"])
+        return features
+
+    def groups(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
+        """Model inputs in groups such that no clip's values depend on another's length."""
+        if self.ragged:
+            return (Group(tuple(range(len(waveforms))), self(waveforms)),)
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for row, waveform in enumerate(waveforms):
+            by_length[len(waveform)].append(row)
+        return tuple(Group(tuple(rows), self([waveforms[row] for row in rows])) for rows in by_length.values())
+
+
+@dataclass(frozen=True)
+class GroupFeaturiser:
+    """`Featuriser.groups` as a picklable callable, for worker processes."""
+
+    featuriser: Featuriser
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
+        """Groups of rows with their model inputs."""
+        return self.featuriser.groups(waveforms)
+
+
+def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
+    """The featuriser of a model, from its config and feature extractor."""
+    config = audio_config(model)
+    rate = int(extractor.sampling_rate)
+    window, minimum = None, 1
+    masked = bool(getattr(extractor, "return_attention_mask", False))
+    if hasattr(config, "conv_kernel"):
+        minimum = _receptive_field(config.conv_kernel, config.conv_stride, getattr(config, "squeeze_factor", 1))
+        # Group norm sees the padding whatever the mask says.
+        masked = masked and getattr(config, "feat_extract_norm", "layer") == "layer"
+    elif hasattr(config, "feature_projection_input_dim"):
+        minimum = 400 + 160 * (int(getattr(extractor, "stride", 2)) - 1)
+    elif hasattr(extractor, "nb_max_samples"):
+        window, minimum = int(extractor.nb_max_samples), int(getattr(extractor, "fft_window_size", 2)) // 2 + 1
+    elif hasattr(extractor, "n_samples"):
+        window = int(extractor.n_samples)
+    elif hasattr(extractor, "max_length") and hasattr(extractor, "num_mel_bins"):
+        window, minimum = (int(extractor.max_length) - 1) * 160 + 400, 400
+    return Featuriser(extractor, rate, minimum, window, ragged=masked or window is not None)
+
+
+def _receptive_field(kernels: Sequence[int], strides: Sequence[int], squeeze: int) -> int:
+    field = int(squeeze or 1)
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        field = (field - 1) * stride + kernel
+    return field
+
+
+def load_extractor(source: str, revision: str | None = None) -> Any:
+    """The feature extractor of a checkpoint. Raises ValueError, with what to do, if it has none."""
+    from transformers import AutoFeatureExtractor
+
+    try:
+        return AutoFeatureExtractor.from_pretrained(source, revision=revision)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{source} has no feature extractor (preprocessor_config.json): pass feature_extractor=, a transformers "
+            f"feature extractor or the checkpoint it is to be taken from ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def default_extractor(model: nn.Module) -> Any:
+    """The feature extractor that a bare module's config calls for, with its defaults and a warning.
+
+    Raises ValueError for a config of another kind.
+    """
+    import transformers
+
+    config = audio_config(model)
+    options: dict[str, Any] = {}
+    if hasattr(config, "conv_kernel"):
+        kind = transformers.Wav2Vec2FeatureExtractor
+    elif hasattr(config, "time_stride"):
+        kind = transformers.ASTFeatureExtractor
+        options = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+    elif hasattr(config, "spec_size"):
+        kind = transformers.ClapFeatureExtractor
+        options = {"feature_size": config.num_mel_bins, "truncation": "rand_trunc"}
+    elif hasattr(config, "feature_projection_input_dim"):
+        bins = config.feature_projection_input_dim // 2
+        kind, options = transformers.SeamlessM4TFeatureExtractor, {"num_mel_bins": bins, "feature_size": bins}
+    elif hasattr(config, "max_source_positions") and config.max_source_positions % 50 == 0:
+        # Two spectrogram frames of 10 ms a position.
+        kind = transformers.WhisperFeatureExtractor
+        options = {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions // 50}
+    else:
+        raise ValueError(
+            f"no feature extractor is known for {type(model).__name__}: pass feature_extractor=, or ready features"
+        )
+    warnings.warn(
+        f"this {type(model).__name__} names no checkpoint: taking a {kind.__name__} with its defaults "
+        f"{options or ''}; pass feature_extractor= to be sure of it",
+        UserWarning,
+        stacklevel=4,
+    )
+    return kind(**options)

@@ -1,0 +1,61 @@
+"""What a run was made with, as JSON: so that a folder can tell whether it is continued by the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import nn
+
+_LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
+_SAMPLES = 64
+
+
+def config_hash(model: nn.Module) -> str:
+    """Short hash of the model's config (of its printed structure where it has none)."""
+    config: Any = getattr(model, "config", None)
+    values = config.to_dict() if hasattr(config, "to_dict") else {"structure": repr(model)}
+    kept = {name: value for name, value in values.items() if name not in _LEFT_OUT}
+    return _short(json.dumps(kept, sort_keys=True, default=str).encode())
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Short hash of a few values of every parameter and buffer: another checkpoint or fine-tuning has another."""
+    digest = hashlib.blake2b(digest_size=8)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            values = tensor.reshape(-1)
+            values = values[:: max(1, values.numel() // _SAMPLES)][:_SAMPLES]
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(values.double().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on."""
+    found = {}
+    for name in ("and-nnsight", "nnsight", "transformers", "torch", "torchaudio"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _short(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def describe_model(model: Any) -> dict[str, Any]:
+    """Id, revision, class and hashes of an AudioModel, for the manifest."""
+    module = model.wrapped
+    return {
+        "id": model.repo_id or type(module).__name__,
+        "revision": model.revision,
+        "class": type(module).__name__,
+        "config": config_hash(module),
+        "weights": weights_hash(module),
+    }

@@ -1,0 +1,25 @@
+"""Pure, typed tensor functions: pool a site's frames, keep the top K, accumulate moments.
+
+Plain torch, no state, no synchronisation with a GPU. Annotations are never evaluated at run time, so the functions
+also run where jaxtyping is not installed.
+"""
+
+from .moments import MomentsState, empty_moments, moments_merge, moments_update, variance
+from .pooling import POOLINGS, Pooled, pool, pool_max_lazily
+from .topk import TopKState, empty_topk, topk_merge, topk_update
+
+__all__ = [
+    "POOLINGS",
+    "MomentsState",
+    "Pooled",
+    "TopKState",
+    "empty_moments",
+    "empty_topk",
+    "moments_merge",
+    "moments_update",
+    "pool",
+    "pool_max_lazily",
+    "topk_merge",
+    "topk_update",
+    "variance",
+]

@@ -1,0 +1,136 @@
+"""clip × frame × unit to clip × unit, over the frames that carry the clip's own audio."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Bool, Float, Float32, Int32, Int64
+from torch import Tensor
+
+POOLINGS = ("max", "mean", "cls", "first", "last")
+
+
+class Pooled(NamedTuple):
+    """One value a clip and unit.
+
+    values     float32; NaN where no frame that counts is finite
+    frames     position on the site's own token axis that the value was read at; −1 where there is no single one
+    nonfinite  how many activations on frames that count were NaN or infinite
+    """
+
+    values: Float32[Tensor, "clip unit"]
+    frames: Int32[Tensor, "clip unit"]
+    nonfinite: Int64[Tensor, ""]
+
+
+def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"], how: str = "max") -> Pooled:
+    """Pool the frames that count. Non-finite activations are counted and left out.
+
+    max    the largest activation and the first frame that has it
+    mean   the mean over frames
+    cls    the special token at position 0, whatever the mask says of it
+    first  the first frame that counts; `last` the last one
+
+    Raises ValueError for another `how`.
+    """
+    if how == "max":
+        return _pool_max(activations, mask)
+    if how == "mean":
+        return _pool_mean(activations, mask)
+    if how == "cls":
+        position = torch.zeros(len(activations), dtype=torch.int64, device=activations.device)
+    elif how == "first":
+        position = mask.int().argmax(1)
+    elif how == "last":
+        position = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
+    else:
+        raise ValueError(f"unknown pooling {how!r}: one of {', '.join(POOLINGS)}")
+    return _read_at(activations, position, mask.any(1) | (how == "cls"))
+
+
+def _pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    counts = rearrange(mask, "clip frame -> clip frame 1")
+    usable = activations.isfinite() & counts
+    values, frames = activations.masked_fill(~usable, -torch.inf).max(1)
+    values = values.float()
+    found = values.isfinite()
+    return Pooled(
+        values.masked_fill(~found, torch.nan),
+        frames.int().masked_fill(~found, -1),
+        mask.sum() * activations.shape[2] - usable.sum(),
+    )
+
+
+def _pool_mean(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    counts = rearrange(mask, "clip frame -> clip frame 1")
+    usable = activations.isfinite() & counts
+    number = reduce(usable.float(), "clip frame unit -> clip unit", "sum")
+    total = reduce(activations.float().masked_fill(~usable, 0.0), "clip frame unit -> clip unit", "sum")
+    values = total / number  # 0 / 0 is NaN: no usable frame
+    frames = torch.full_like(values, -1, dtype=torch.int32)
+    return Pooled(values, frames, mask.sum() * activations.shape[2] - usable.sum())
+
+
+def _read_at(
+    activations: Float[Tensor, "clip frame unit"], position: Int64[Tensor, " clip"], exists: Bool[Tensor, " clip"]
+) -> Pooled:
+    rows = torch.arange(len(activations), device=activations.device)
+    values = activations[rows, position].float()
+    finite = values.isfinite()
+    usable = finite & rearrange(exists, "clip -> clip 1")
+    frames = position.int()[:, None].expand_as(values).masked_fill(~usable, -1)
+    return Pooled(values.masked_fill(~usable, torch.nan), frames, (rearrange(exists, "clip -> clip 1") & ~finite).sum())
+
+
+def pool_max_lazily(
+    activations: Float[Tensor, "clip frame unit"],
+    mask: Bool[Tensor, "clip frame"],
+    top_bar: Float[Tensor, " unit"],
+    bottom_bar: Float[Tensor, " unit"],
+) -> Pooled:
+    """`pool(..., "max")` for the CPU: frames only where a value reaches `top_bar` or falls to `bottom_bar`, else −1.
+
+    Once the top-K has filled, few values of a batch can enter it; finding the frame of the others costs about twenty
+    times what finding the maximum does. Only frames that count are read, so padding costs nothing.
+    """
+    shared = bool((mask == mask[:1]).all())
+    runs = [(slice(None), mask[0])] if shared else [(slice(clip, clip + 1), row) for clip, row in enumerate(mask)]
+    parts = [_pool_run(activations[clips], row, top_bar, bottom_bar) for clips, row in runs]
+    if len(parts) == 1:
+        return parts[0]
+    values, frames, nonfinite = zip(*parts, strict=True)
+    return Pooled(torch.cat(values), torch.cat(frames), torch.stack(nonfinite).sum())
+
+
+def _pool_run(
+    activations: Float[Tensor, "clip frame unit"],
+    counts: Bool[Tensor, " frame"],
+    top_bar: Float[Tensor, " unit"],
+    bottom_bar: Float[Tensor, " unit"],
+) -> Pooled:
+    positions = counts.nonzero()[:, 0]
+    clips, _, units = activations.shape
+    if not len(positions):
+        nothing = torch.full((clips, units), torch.nan)
+        return Pooled(nothing, torch.full_like(nothing, -1, dtype=torch.int32), torch.zeros((), dtype=torch.int64))
+    first, last = int(positions[0]), int(positions[-1])
+    gapless = last - first + 1 == len(positions)
+    chosen = activations[:, first : last + 1] if gapless else activations[:, positions]
+    # One number tells whether anything is not finite: sums carry NaN and infinity (and, rarely, overflow: then the
+    # slow path runs for nothing).
+    if not chosen.sum(dtype=torch.float32).isfinite():
+        values, frames, nonfinite = _pool_max(chosen, torch.ones(chosen.shape[:2], dtype=torch.bool))
+        where = frames >= 0
+        return Pooled(values, torch.where(where, positions[frames.clamp(min=0).long()].int(), -1), nonfinite)
+    largest = chosen.amax(1)
+    values = largest.float()
+    wanted = (values >= top_bar) | (values <= bottom_bar)
+    frames = torch.full(values.shape, -1, dtype=torch.int32)
+    if int(wanted.sum()) * 4 > wanted.numel():
+        frames[wanted] = positions[chosen.argmax(1)][wanted].int()
+    else:
+        clip, unit = wanted.nonzero(as_tuple=True)
+        frames[clip, unit] = positions[chosen[clip, :, unit].argmax(1)].int()
+    return Pooled(values, frames, torch.zeros((), dtype=torch.int64))

@@ -1,0 +1,64 @@
+"""Keep each unit's K best clips, in a total order: activation descending, then clip id ascending.
+
+The order is total, so the result depends neither on how the stream was cut into batches nor on how parts were merged.
+`torch.topk` gives no order among equals; two stable sorts do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float32, Int32, Int64
+from torch import Tensor
+
+
+class TopKState(NamedTuple):
+    """The best clips of each unit, best first.
+
+    values  float32; −inf (for bottom-K: +inf) where fewer than K clips came
+    clips   ids; −1 where empty
+    frames  positions on the site's token axis; −1 where empty or where pooling has no single frame
+    """
+
+    values: Float32[Tensor, "k unit"]
+    clips: Int64[Tensor, "k unit"]
+    frames: Int32[Tensor, "k unit"]
+
+
+def empty_topk(k: int, units: int, *, largest: bool = True, device: torch.device | str | None = None) -> TopKState:
+    """A state that no clip has entered."""
+    return TopKState(
+        torch.full((k, units), -torch.inf if largest else torch.inf, dtype=torch.float32, device=device),
+        torch.full((k, units), -1, dtype=torch.int64, device=device),
+        torch.full((k, units), -1, dtype=torch.int32, device=device),
+    )
+
+
+def topk_update(
+    state: TopKState,
+    values: Float[Tensor, "clip unit"],
+    clips: Int64[Tensor, " clip"],
+    frames: Int32[Tensor, "clip unit"],
+    *,
+    largest: bool = True,
+) -> TopKState:
+    """The state after a batch of pooled values. Non-finite values never enter. Each clip may come once only."""
+    finite = values.isfinite()
+    worst = -torch.inf if largest else torch.inf
+    batch = TopKState(
+        values.float().masked_fill(~finite, worst),
+        clips[:, None].expand(values.shape).masked_fill(~finite, -1),
+        frames.masked_fill(~finite, -1),
+    )
+    return topk_merge(state, batch, largest=largest)
+
+
+def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> TopKState:
+    """The K best of two states over disjoint clips; K is that of the first."""
+    kept = len(state.values)
+    values, clips, frames = (torch.cat(pair) for pair in zip(state, other, strict=True))
+    by_clip = clips.argsort(dim=0, stable=True)
+    by_value = values.gather(0, by_clip).argsort(dim=0, descending=largest, stable=True)
+    order = by_clip.gather(0, by_value)[:kept]
+    return TopKState(values.gather(0, order), clips.gather(0, order), frames.gather(0, order))

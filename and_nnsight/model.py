@@ -1,0 +1,348 @@
+"""AudioModel: an acoustic transformer under nnsight, fed with anything that is audio."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from nnsight.intervention.envoy import Envoy, traceable
+from nnsight.modeling.transformers import TransformersModel
+from torch import Tensor, nn
+
+from . import audio
+from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
+from .placement import audio_config
+from .sites import Site, SiteError, find_sites, select_sites
+from .structure import find_blocks
+
+_TASKS = {
+    "ForAudioClassification": "audio-classification",
+    "ForSequenceClassification": "audio-classification",
+    "ForCTC": "automatic-speech-recognition",
+    "ForConditionalGeneration": "automatic-speech-recognition",
+    "ClapModel": "zero-shot-audio-classification",
+    "ClapAudioModelWithProjection": "zero-shot-audio-classification",
+}
+_WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message says why."""
+
+
+class AudioModel(TransformersModel):
+    """An acoustic transformer whose internals can be read and edited in a trace.
+
+    model              hub id, local folder, or a loaded transformers module (which is put in eval mode)
+    feature_extractor  transformers feature extractor, or the checkpoint to take it from; by default the model's own
+    task               load the class that this transformers pipeline task loads, not the checkpoint's own class
+    Further keywords go to `from_pretrained` (dtype, attn_implementation, device_map, revision, …) or to nnsight
+    (rename, envoys, dispatch). `device` moves the model once it is loaded.
+
+    `with model.trace(audio):` takes a path, bytes, a 1-D numpy or torch waveform (float or integer PCM), an HF audio
+    dict, a decoded `datasets` audio value, a list of any of these, or ready features (a dict of tensors or the
+    feature tensor). `sampling_rate=` states the rate of a bare array. Raises AudioError for audio that is not.
+    """
+
+    def __init__(
+        self, model: str | nn.Module, *args: Any, task: str | None = None, feature_extractor: Any = None, **kwargs: Any
+    ) -> None:
+        if isinstance(feature_extractor, str):
+            feature_extractor = load_extractor(feature_extractor)
+        # nnsight mounts submodules as attributes, and some models have one named feature_extractor: keep our own.
+        self._extractor = feature_extractor
+        self._extractor_missing = ""
+        self._featuriser: Featuriser | None = None
+        self._available: tuple[Site, ...] = ()
+        self._own_class = task is None
+        self._device_wanted = kwargs.pop("device", None)
+        # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
+        self._aliases_wanted: dict[Any, Any] = dict(kwargs.pop("rename", None) or {})
+        with warnings.catch_warnings():
+            # BERT-like trees have submodules named `output`; sites find them wherever nnsight mounts them.
+            warnings.filterwarnings("ignore", message="Module .* has a submodule named", category=UserWarning)
+            super().__init__(
+                model if isinstance(model, nn.Module) else str(model),
+                *args,
+                task=task,
+                feature_extractor=feature_extractor,
+                rename=self._aliases_wanted,
+                **kwargs,
+            )
+        if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)):
+            # The blocks lie in several lists (Swin's stages), which no one alias reaches.
+            object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
+        if not self._own_class:
+            self._source_extractor(repo_id)
+            return self._adopt(super()._load_meta(repo_id, *args, **kwargs))
+        model_class, config = self._checkpoint_class(repo_id, kwargs)
+        options = {
+            name: kwargs[name] for name in ("dtype", "attn_implementation") if kwargs.get(name) not in (None, "auto")
+        }
+        return self._adopt(model_class._from_config(config, **options), repo_id)
+
+    def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
+        if not self._own_class:
+            self._source_extractor(repo_id)
+            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs)))
+        model_class, _ = self._checkpoint_class(repo_id, kwargs)
+        try:
+            module = model_class.from_pretrained(repo_id, revision=self.revision, **kwargs)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"cannot load the weights of {repo_id!r}: {_first_line(error)}") from error
+        return self._place(self._adopt(module, repo_id))
+
+    def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        source = str(getattr(module, "name_or_path", "") or "")
+        return self._place(self._adopt(module, source or None))
+
+    def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The class that the checkpoint was saved from, and its config."""
+        import transformers
+
+        options = {name: kwargs[name] for name in ("trust_remote_code", "token", "cache_dir") if name in kwargs}
+        try:
+            config = transformers.AutoConfig.from_pretrained(repo_id, revision=self.revision, **options)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{repo_id!r} is neither a folder with a transformers checkpoint nor a model that can be had from the "
+                f"hub: {_first_line(error)}"
+            ) from error
+        names = getattr(config, "architectures", None) or [""]
+        model_class: Any = getattr(transformers, names[0], None)
+        if names[0] == "ClapModel":
+            model_class = transformers.ClapAudioModelWithProjection
+        if model_class is None or names[0].endswith("ForPreTraining"):
+            return transformers.AutoModel, config
+        if not isinstance(config, model_class.config_class):
+            config = model_class.config_class.from_pretrained(repo_id, revision=self.revision, **options)
+        return model_class, config
+
+    def _adopt(self, module: nn.Module, source: str | None = None) -> nn.Module:
+        """Take a module as this model's: eval mode, extractor, sites, and `blocks` as an alias of its blocks."""
+        module.eval()
+        name = type(module).__name__
+        if self.task is None:
+            self.task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), "audio-classification")
+        if self._extractor is None and source is not None:
+            self._source_extractor(source)
+        self._available = find_sites(module, self._extractor)
+        blocks = find_blocks(module)
+        parents = {block.path.rpartition(".")[0] for block in blocks}
+        if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
+            (parent,) = parents
+            if parent and parent != "blocks":
+                self._aliases_wanted[parent] = "blocks"
+        return module
+
+    def _source_extractor(self, source: str) -> None:
+        if self._extractor is not None:
+            return
+        try:
+            self._extractor = self.feature_extractor = load_extractor(source, self.revision)
+        except ValueError as error:
+            self._extractor_missing = str(error)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module if self._device_wanted is None else module.to(self._device_wanted)
+
+    @property
+    def wrapped(self) -> Any:
+        """The transformers module itself (weightless until it is dispatched)."""
+        return self._module
+
+    # -- what it hears ---------------------------------------------------------------------------------------------
+
+    @property
+    def featuriser(self) -> Featuriser:
+        """The model's feature extraction: waveforms in, model inputs out. Raises ValueError if it has none."""
+        if self._featuriser is None:
+            if self._extractor is None:
+                if self._extractor_missing and isinstance(self.args[0], str):
+                    raise ValueError(self._extractor_missing)
+                self._extractor = default_extractor(self.wrapped)
+                self._available = find_sites(self.wrapped, self._extractor)
+            self._featuriser = make_featuriser(self.wrapped, self._extractor)
+        return self._featuriser
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz that the model hears at; audio at another known rate is resampled."""
+        return self.featuriser.sampling_rate
+
+    def features(self, data: Any, sampling_rate: int | None = None) -> Features:
+        """Model inputs of any audio value (or of a list of them), as a trace would make them."""
+        heard = self._hear(data, sampling_rate)
+        return heard if isinstance(heard, dict) else self.featuriser(heard)
+
+    def _hear(self, data: Any, sampling_rate: int | None) -> Features | list[np.ndarray]:
+        """Ready features as they are; any audio as waveforms at the model's rate."""
+        ready = self._as_features(data)
+        if ready is not None:
+            return ready
+        clips = list(data) if _is_batch(data) else [data]
+        if not clips:
+            raise audio.AudioError("an empty list holds no audio")
+        rate = self.sampling_rate
+        many = len(clips) > 1
+        return [
+            audio.to_waveform(clip, rate, source_rate=sampling_rate, name=f"clip {index}" if many else None)
+            for index, clip in enumerate(clips)
+        ]
+
+    def _as_features(self, data: Any) -> Features | None:
+        main = getattr(self.wrapped, "main_input_name", "input_values")
+        main = "input_features" if hasattr(audio_config(self.wrapped), "spec_size") else main
+        if isinstance(data, Tensor) and data.ndim >= 3:
+            return {main: data}
+        if isinstance(data, Mapping) and main in data:
+            return {str(name): torch.as_tensor(value) for name, value in data.items()}
+        return None
+
+    # -- nnsight's entry points ------------------------------------------------------------------------------------
+
+    def trace(self, *inputs: Any, **kwargs: Any) -> Any:
+        """nnsight's trace, on audio or on ready features; everything else of nnsight works as ever."""
+        inputs, kwargs = self._normalise(inputs, kwargs)
+        return super().trace(*inputs, **kwargs)
+
+    def scan(self, *inputs: Any, **kwargs: Any) -> Any:
+        """nnsight's scan: shapes only, no weights needed."""
+        # The feature extractor is numpy code, which a scan's fake tensors cannot enter: make features first.
+        inputs, kwargs = self._normalise(inputs, kwargs)
+        if inputs and not isinstance(inputs[0], dict):
+            inputs = (self.featuriser(inputs[0]), *inputs[1:])
+        return super().scan(*inputs, **kwargs)
+
+    def _normalise(self, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = dict(kwargs)
+        main = getattr(self.wrapped, "main_input_name", "input_values")
+        if not inputs and isinstance(kwargs.get(main), Tensor):
+            names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
+            return ({name: kwargs.pop(name) for name in names},), kwargs
+        rate = kwargs.pop("sampling_rate", None)
+        if not inputs or inputs[0] is None:
+            return inputs, kwargs
+        return (self._hear(inputs[0], rate), *inputs[1:]), kwargs
+
+    def _batch_size(self, *inputs: Any, **kwargs: Any) -> int:
+        if not inputs or inputs[0] is None:
+            main = getattr(self.wrapped, "main_input_name", "input_values")
+            return len(kwargs[main]) if isinstance(kwargs.get(main), Tensor) else 0
+        ready = self._as_features(inputs[0])
+        if ready is not None:
+            return len(next(iter(ready.values())))
+        return len(inputs[0]) if _is_batch(inputs[0]) else 1
+
+    def _batch(self, invokes: list[Any], fn: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        forward: dict[str, Any] = {}
+        heard: list[Features | list[np.ndarray]] = []
+        for inputs, kwargs in invokes:
+            inputs, kwargs = self._normalise(inputs, kwargs)
+            forward |= kwargs
+            if inputs:
+                heard.append(inputs[0])
+        return (), {**self._complete(self._assemble(heard)), **forward}
+
+    def _assemble(self, heard: Sequence[Features | list[np.ndarray]]) -> Features:
+        """One batch of model inputs out of what the invokes gave."""
+        waveforms = [part for part in heard if isinstance(part, list)]
+        if heard and len(waveforms) == len(heard):
+            return self.featuriser([clip for part in waveforms for clip in part])
+        ready = [part if isinstance(part, dict) else self.featuriser(part) for part in heard]
+        if len(ready) == 1:
+            return ready[0]
+        if len({(name, value.shape[1:]) for part in ready for name, value in part.items()}) > len(
+            ready[0] if ready else ()
+        ):
+            raise ValueError("the invokes' features differ in shape: give them as waveforms, which are padded together")
+        return {name: torch.cat([part[name] for part in ready]) for name in ready[0]} if ready else {}
+
+    def _complete(self, features: Features) -> dict[str, Any]:
+        """Features in the model's dtype, with the first decoder token where the model has a decoder."""
+        parameter = next(self.wrapped.parameters(), None)
+        if parameter is not None and parameter.is_floating_point():
+            features = {n: v.to(parameter.dtype) if v.is_floating_point() else v for n, v in features.items()}
+        if features and type(self.wrapped).__name__ in _WITH_DECODER:
+            rows = len(next(iter(features.values())))
+            start = int(self.wrapped.config.decoder_start_token_id)
+            features = {"decoder_input_ids": torch.full((rows, 1), start), **features}
+        return features
+
+    def _call(self, *inputs: Any, **kwargs: Any) -> Any:
+        if type(self.wrapped).__name__ == "ClapModel":
+            return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
+        return self._module(*inputs, **kwargs)
+
+    @traceable
+    def generate(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Generate through the model (Whisper), traced or not: token ids [clip, token]."""
+        kwargs.pop("decoder_input_ids", None)
+        return self.generator(self.wrapped.generate(*inputs, **kwargs), hook=True)
+
+    @traceable
+    def pipe(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Run the task's whole transformers pipeline, traced or not; it needs the checkpoint's other preprocessors."""
+        if self.pipeline is None:
+            import transformers
+
+            make: Any = transformers.pipeline
+            self.pipeline = make(self.task, model=self.wrapped, feature_extractor=self._extractor)
+        run: Any = self.pipeline
+        return run(*inputs, **kwargs)
+
+    # -- sites -----------------------------------------------------------------------------------------------------
+
+    def sites(self, *patterns: str) -> tuple[Site, ...]:
+        """The sites that the patterns name (all of them without one), in forward order.
+
+        Patterns are globs over names, the presets "default", "paper" and "all", or `module:PATH` for any module.
+        Raises SiteError for a pattern that names nothing; it lists near names.
+        """
+        if not patterns:
+            return self._available
+        return select_sites(self.wrapped, self._available, patterns)
+
+    def site(self, name: str) -> Tensor:
+        """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits)."""
+        found = self.sites(name)
+        if len(found) != 1:
+            raise SiteError(f"{name!r} names {len(found)} sites; a trace reads one at a time")
+        return self.read(found[0])
+
+    def envoy(self, path: str) -> Any:
+        """nnsight's envoy of the module at a path, also where it is mounted under another name (`output`)."""
+        envoy: Envoy = self
+        for part in filter(None, path.split(".")):
+            envoy = envoy._child_map[part]
+        return envoy
+
+    def read(self, site: Site) -> Tensor:
+        """Inside a trace: the activation at a `Site`."""
+        envoy = self.envoy(site.path)
+        return site.fold(envoy.output if site.side == "output" else envoy.input)
+
+    # -- remote ----------------------------------------------------------------------------------------------------
+
+    def _remoteable_class(self) -> type:
+        return TransformersModel
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # It travels as the base class, so that a server needs nothing of ours.
+        return (object.__new__, (TransformersModel,), self.__getstate__())
+
+
+def _is_batch(data: Any) -> bool:
+    """Whether a value is a list of clips: a list or tuple whose items are not plain numbers."""
+    return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,48 @@
+"""The progress bar of a run: clips done, clips a second, time left, clips set aside."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Clips a second over the last while."""
+        speed = task.finished_speed or task.speed
+        return Text("– clips/s" if speed is None else f"{speed:.1f} clips/s")
+
+
+class ClipProgress:
+    """A bar on standard error; `show=False` shows nothing."""
+
+    def __init__(self, total: int | None, start: int = 0, show: bool = True) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not show,
+        )
+        self._aside = 0
+        self._task = self._progress.add_task("dissecting", total=total, completed=start)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()
+
+    def advance(self, clips: int, set_aside: int = 0) -> None:
+        """So many more clips are done, of which some were set aside."""
+        self._aside += set_aside
+        description = f"dissecting ({self._aside} set aside)" if self._aside else "dissecting"
+        self._progress.update(self._task, advance=clips, description=description)

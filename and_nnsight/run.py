@@ -1,0 +1,264 @@
+"""The run: stream clips through a model and keep each unit's top-K, bottom-K and moments."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .collect.batch import BatchCollector
+from .collect.trace import run_trace
+from .dissection import FORMAT_VERSION, Dissection
+from .features import Features, Group, GroupFeaturiser
+from .fingerprint import describe_model, package_versions
+from .geometry import Geometry
+from .kernels import POOLINGS
+from .model import AudioModel
+from .progress import ClipProgress
+from .run_folder import RunFolder
+from .sites import MODULE_PREFIX, Site, SiteError, with_probe
+from .stats import UnitStatistics
+from .stream import Batch, Source, batches, open_source
+
+CHECKPOINT_SECONDS = 20.0
+_DTYPES = {
+    "float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+    "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64,
+}  # fmt: skip
+
+
+def dissect(
+    model: str | nn.Module | AudioModel,
+    data: Any,
+    sites: str | Iterable[str] = "default",
+    k: int = 16,
+    pool: str = "max",
+    batch_size: int = 8,
+    *,
+    out: str | Path,
+    split: str | None = None,
+    audio_column: str = "audio",
+    label_column: str | None = None,
+    caption_column: str | None = None,
+    limit: int | None = None,
+    num_workers: int = 0,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    resume: bool = True,
+    progress: bool = True,
+    remote: bool | str = False,
+) -> Dissection:
+    """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
+
+    model         an AudioModel, a transformers module, or a hub id or local folder
+    data          hub dataset id (streamed), `datasets` Dataset or IterableDataset, folder of audio, iterable of clips
+    sites         names, globs, presets ("default", "paper", "all") or `module:PATH`
+    k             clips kept at either end of each unit
+    pool          how a clip's frames become one value: max, mean, cls, first or last
+    out           folder of the dissection. The same call on the same folder resumes (or returns) it
+    limit         at most this many clips of the stream
+    num_workers   processes that decode and make features; 0: in this one
+    device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
+    dtype         dtype of the model, for example "bfloat16"; values are kept in float32 whatever it is
+    resume        False: refuse a folder that holds a dissection
+
+    Clips that cannot be read are set aside with their reason. Memory does not grow with the dataset. The result does
+    not depend on where a run was interrupted; clips that would change each other's values by their lengths do not
+    share a batch. Models with a fixed window (AST, Whisper, CLAP) hear a longer clip's beginning only; the manifest
+    counts such clips.
+
+    Raises DissectionError for a folder that holds something else, or if no clip could be used; SiteError for a
+    pattern that names nothing or a site that does not fire; ModelError and ValueError for a model or data that cannot
+    be opened.
+    """
+    if remote:
+        raise ValueError("this version runs locally only: leave remote=False")
+    _check(k, pool, batch_size, num_workers)
+    columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
+    source = open_source(data, split=split, limit=limit, **columns)
+    audio_model = _as_model(model, device, dtype)
+    chosen = _known_sites(audio_model, sites, pool)
+    widths = {site.name: site.width for site in chosen}
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "versions": package_versions(),
+        "model": describe_model(audio_model),
+        "dataset": _describe_source(source) | {"limit": limit} | columns,
+        "sites": [_describe_site(site) for site in chosen],
+        "k": k,
+        "pool": pool,
+        "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
+    }
+    with RunFolder(Path(out), manifest, resume) as run:
+        if not run.complete:
+            where = _statistics_device(audio_model)
+            statistics = UnitStatistics(widths, k=k, pooling=pool, device=where)
+            _stream(audio_model, source, chosen, statistics, run, batch_size, num_workers, progress)
+            run.finish(statistics)
+    if run.truncated:
+        heard = audio_model.featuriser.window_seconds
+        warnings.warn(
+            f"{run.truncated} clips are longer than the {heard:g} s that the model hears: their beginnings counted",
+            stacklevel=2,
+        )
+    return Dissection.load(out)
+
+
+def _stream(
+    model: AudioModel,
+    source: Source,
+    sites: tuple[Site, ...],
+    statistics: UnitStatistics,
+    run: RunFolder,
+    batch_size: int,
+    num_workers: int,
+    show: bool,
+) -> None:
+    """Take every clip from the last checkpoint on into the statistics, with a checkpoint now and then."""
+    collector = BatchCollector(statistics)
+    featuriser = model.featuriser
+    start = run.restore(statistics)
+    prepared: Iterator[Batch[tuple[Group, ...]]] = batches(
+        source,
+        sampling_rate=featuriser.sampling_rate,
+        featurise=GroupFeaturiser(featuriser),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        start=start,
+        minimum_samples=featuriser.minimum_samples,
+    )
+    last_checkpoint = time.monotonic()
+    whole = True  # whether the statistics end at a batch: only then may they be written
+    with closing(prepared), ClipProgress(source.length, start, show) as bar:  # type: ignore[type-var]
+        try:
+            for batch in prepared:
+                whole = False
+                for group in batch.inputs or ():
+                    _take_group(model, sites, collector, batch, group)
+                window = featuriser.window_seconds
+                cut = sum(1 for clip in batch.clips if window is not None and clip.seconds > window)
+                run.saw(batch.position + batch.size, batch.clips, batch.quarantined, cut)
+                whole = True
+                bar.advance(batch.size, len(batch.quarantined))
+                if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS:
+                    run.checkpoint(statistics)
+                    last_checkpoint = time.monotonic()
+        except KeyboardInterrupt:
+            if whole:
+                run.checkpoint(statistics)
+            raise
+
+
+def _take_group(
+    model: AudioModel,
+    sites: tuple[Site, ...],
+    collector: BatchCollector,
+    batch: Batch[tuple[Group, ...]],
+    group: Group,
+) -> None:
+    clips = [batch.clips[row] for row in group.rows]
+    device = next(model.wrapped.parameters()).device
+    collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
+    run_trace(model, sites, _moved(group.features, device), collector.take)
+    collector.end()
+
+
+def _moved(features: Features, device: torch.device) -> Features:
+    if device.type != "cuda":
+        return {name: tensor.to(device) for name, tensor in features.items()}
+    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in features.items()}
+
+
+def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
+    for name, value, least in (("k", k, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    if pool not in POOLINGS:
+        raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
+
+
+def _as_model(
+    model: str | nn.Module | AudioModel, device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> AudioModel:
+    if isinstance(dtype, str):
+        if dtype not in _DTYPES:
+            raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(_DTYPES)}")
+        dtype = _DTYPES[dtype]
+    if isinstance(model, AudioModel):
+        made = model
+        made.dispatch()
+    elif isinstance(model, nn.Module):
+        made = AudioModel(model)
+    else:
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+        return AudioModel(str(model), dispatch=True, device=device, **options)
+    if dtype is not None or device is not None:
+        made.wrapped.to(device=device, dtype=dtype)
+    return made
+
+
+def _known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:
+    """The sites asked for, with what only a run can tell of sites named by module path."""
+    model.featuriser  # noqa: B018  # the frames' seconds hang on the feature extractor: have it first
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    chosen = model.sites(*patterns) if patterns else ()
+    if not chosen:
+        raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
+    if any(site.name.startswith(MODULE_PREFIX) for site in chosen):
+        chosen = _probed(model, chosen)
+    if pool == "cls" and (without := [site.name for site in chosen if not site.special_tokens]):
+        raise SiteError(f"pool='cls' needs a special token at position 0, which {without[0]!r} does not have")
+    return chosen
+
+
+def _probed(model: AudioModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+    """Run one second of noise to see the shapes at sites named by module path."""
+    noise = torch.randn(model.sampling_rate, generator=torch.Generator().manual_seed(0))
+    features = model.features(noise)
+    anchors = {site.layer: site for site in model.sites() if site.name.endswith("hook_resid_post")}
+    attention = {site.layer: site for site in model.sites() if site.name.endswith("hook_attn_out")}
+    shapes: dict[str, torch.Size] = {}
+
+    def take(site: Site, value: Tensor) -> None:
+        shapes[site.name] = value.shape
+
+    run_trace(model, sites, features, take)
+    layers = {site.layer for site in sites if site.layer is not None}
+    beside = [site for layer in sorted(layers) for site in (attention[layer], anchors[layer])]
+    if beside:
+        run_trace(model, beside, features, take)
+    probed = []
+    for site in sites:
+        expected = {shapes[s[site.layer].name][1:-1] for s in (anchors, attention) if site.layer in s}
+        fits = shapes[site.name][1:-1] in expected
+        unknown = site.name.startswith(MODULE_PREFIX) and not fits
+        probed.append(with_probe(site, shapes[site.name][-1], Geometry() if unknown else site.geometry))
+    return tuple(probed)
+
+
+def _statistics_device(model: AudioModel) -> torch.device:
+    """The model's device; the CPU where it has no float64 (Apple's GPUs)."""
+    device = next(model.wrapped.parameters()).device
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _describe_site(site: Site) -> dict[str, Any]:
+    return {
+        "name": site.name,
+        "path": site.path,
+        "side": site.side,
+        "width": site.width,
+        "layer": site.layer,
+        "frames": site.geometry.to_json(),
+    }
+
+
+def _describe_source(source: Source) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}

@@ -1,0 +1,204 @@
+"""A dissection folder while it is being written: refuse another run's, take checkpoints, resume, finish.
+
+Everything is written whole or not at all, and a checkpoint only counts once its state file is in place. So a process
+may be killed at any moment: the next one continues from the last checkpoint and ends in the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Self
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from .dissection import DissectionError, read_manifest, site_file
+from .stats import UnitStatistics
+from .storage import read_tensors, write_json, write_tensors, written_whole
+from .stream import Clip, Quarantined
+
+CLIP_SCHEMA = arrow.schema(
+    [
+        ("clip", arrow.int64()),
+        ("path", arrow.string()),
+        ("label", arrow.string()),
+        ("caption", arrow.string()),
+        ("seconds", arrow.float64()),
+        ("sampling_rate", arrow.int64()),
+    ]
+)
+_ROWS_A_GROUP = 10_000
+
+
+class RunFolder:
+    """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], resume: bool = True) -> None:
+        """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
+        self.folder, self.manifest = folder, dict(manifest)
+        self.progress = folder / "progress"
+        self.position = 0
+        self.truncated = 0
+        self._segments = 0
+        self._rows: list[dict[str, Any]] = []
+        self._aside: list[dict[str, Any]] = []
+        self._lock: IO[bytes] | None = None
+        found = read_manifest(folder)
+        if found is None:
+            others = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
+            if folder.exists() and (others or not folder.is_dir()):
+                raise DissectionError(f"{folder} holds other files ({others[:3]}): choose a new folder")
+        elif not resume:
+            raise DissectionError(f"{folder} already holds a dissection: a fresh run needs a new folder")
+        elif differences := _differences(found, self.manifest):
+            raise DissectionError(
+                f"{folder} holds a dissection with other settings ({'; '.join(differences)}): choose a new folder"
+            )
+        self.complete = found is not None and found["state"] == "complete"
+
+    def __enter__(self) -> Self:
+        """Lock the folder. Raises DissectionError if another process writes to it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.folder / ".lock")
+        if not self.complete and not (self.folder / "manifest.json").exists():
+            write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Unlock the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            if self.complete:
+                (self.folder / ".lock").unlink(missing_ok=True)
+
+    def restore(self, statistics: UnitStatistics) -> int:
+        """Load the last checkpoint, if there is one, and return the stream position to continue at."""
+        state_file = self.progress / "state.safetensors"
+        if state_file.exists():
+            state, metadata = read_tensors(state_file)
+            statistics.load_state_dict(state)
+            self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
+            self.truncated = int(metadata["truncated"])
+        return self.position
+
+    def saw(self, position: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined], truncated: int) -> None:
+        """Note what a finished batch held; `position` is the stream position after it."""
+        self.position = position
+        self.truncated += truncated
+        self._rows += [
+            {("clip" if name == "id" else name): value for name, value in asdict(clip).items()} for clip in clips
+        ]
+        self._aside += [asdict(item) for item in quarantined]
+
+    def checkpoint(self, statistics: UnitStatistics) -> None:
+        """Make everything seen so far survive."""
+        self.progress.mkdir(exist_ok=True)
+        if self._rows or self._aside:
+            write_json(self._segment(self._segments), {"clips": self._rows, "quarantined": self._aside})
+            self._segments += 1
+            self._rows, self._aside = [], []
+        metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
+        write_tensors(
+            self.progress / "state.safetensors",
+            statistics.state_dict(),
+            {name: str(value) for name, value in metadata.items()},
+        )
+
+    def finish(self, statistics: UnitStatistics) -> None:
+        """Write the results and mark the dissection complete.
+
+        Raises DissectionError if no clip could be used; what was set aside is then in quarantine.jsonl.
+        """
+        self.checkpoint(statistics)
+        quarantined = self._write_quarantine()
+        if not statistics.clips:
+            raise DissectionError(self._nothing_usable(quarantined))
+        (self.folder / "sites").mkdir(exist_ok=True)
+        for site in statistics.slices:
+            write_tensors(site_file(self.folder, site), statistics.site_tensors(site))
+        self._write_clips()
+        counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
+        self.manifest |= counts
+        write_json(self.folder / "manifest.json", {**self.manifest, "state": "complete"})
+        self.complete = True
+        self._clear()
+
+    def _clear(self) -> None:
+        for path in sorted(self.progress.iterdir()) if self.progress.is_dir() else []:
+            path.unlink()
+        if self.progress.is_dir():
+            self.progress.rmdir()
+
+    def _segment(self, index: int) -> Path:
+        return self.progress / f"clips-{index:06}.json"
+
+    def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
+        for index in range(self._segments):
+            yield from json.loads(self._segment(index).read_text(encoding="utf-8"))[part]
+
+    def _write_quarantine(self) -> int:
+        count = 0
+        with written_whole(self.folder / "quarantine.jsonl") as path, path.open("w", encoding="utf-8") as file:
+            for row in self._read_segments("quarantined"):
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+        return count
+
+    def _write_clips(self) -> None:
+        """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell."""
+        rows: list[dict[str, Any]] = []
+        with written_whole(self.folder / "clips.parquet") as path, parquet.ParquetWriter(path, CLIP_SCHEMA) as writer:
+            for row in self._read_segments("clips"):
+                rows.append(row)
+                if len(rows) == _ROWS_A_GROUP:
+                    writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+                    rows = []
+            if rows:
+                writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+
+    def _nothing_usable(self, quarantined: int) -> str:
+        first = next(self._read_segments("quarantined"), None)
+        if first is None:
+            return "the data holds no clip"
+        return (
+            f"none of the {quarantined} clips can be used; the first, {first['path'] or first['clip']}: "
+            f"{first['reason']} (all of them: {self.folder / 'quarantine.jsonl'})"
+        )
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """In words, what a run with the wanted settings would do differently from the one found."""
+    differences = []
+    for name in ("k", "pool", "dtype"):
+        if found.get(name) != wanted[name]:
+            differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
+    for part, names in {
+        "model": ("class", "config", "weights"),
+        "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
+    }.items():
+        for name in names:
+            if found.get(part, {}).get(name) != wanted[part][name]:
+                differences.append(f"another {part} {name}")
+    sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
+    if sites[0] != sites[1]:
+        differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")
+    return differences
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Open a file under an exclusive lock, which the system drops when the process ends, however it ends."""
+    file = path.open("wb")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # not a POSIX system: runs there are not guarded against each other
+        pass
+    except OSError as error:
+        file.close()
+        raise DissectionError(f"another process is writing to {path.parent}") from error
+    return file
