@@ -88,6 +88,8 @@ def load(audio: Any, sampling_rate: int, *, source_rate: int | None = None, name
     if len(samples) * wanted / rate > _LONGEST:
         raise AudioError(f"{len(samples)} samples at {rate} Hz are too long a clip ({len(samples) / rate:.0f} s)", name)
     resampled = np.require(resample(samples, rate, wanted), np.float32, ["C", "W"])
+    if not np.isfinite(resampled).all():
+        raise AudioError("samples this loud cannot be resampled in float32", name)
     return Waveform(resampled, wanted, native, len(samples) / rate)
 
 
@@ -118,9 +120,7 @@ def resample(
 def decode(
     source: bytes | bytearray | memoryview | str | os.PathLike[str], name: str | None = None
 ) -> tuple[Float32[np.ndarray, " time"], int]:
-    """Decode a file, or the bytes of one: mono float32 [time] and its own rate. Channels are mixed by their mean.
-
-    Reads what libsndfile reads (wav, flac, ogg, opus, mp3, aiff …).
+    """Decode an audio file (wav, flac, ogg, opus, mp3, aiff …) or its bytes: mono float32 [time], and its own rate.
 
     Raises:
         AudioError: there is no such file, it is no audio, or it ends before the audio that its header promises.
@@ -253,7 +253,8 @@ def _resample_without_table(samples: Float32[np.ndarray, " time"], old: int, new
         distance = np.clip((taps - (remainder / new)[:, None]) * (cutoff / old), -6, 6)
         kernel = np.sinc(distance) * np.cos(distance * np.pi / 12) ** 2 * (cutoff / old)
         near = padded[nearest[:, None] + taps + width]
-        resampled[start : start + len(positions)] = np.einsum("nt,nt->n", near, kernel)
+        with np.errstate(over="ignore"):
+            resampled[start : start + len(positions)] = np.einsum("nt,nt->n", near, kernel)
     return resampled
 
 
@@ -323,7 +324,7 @@ def _check_container(stream: _Stream, size: int, name: str) -> int | None:
     wide = None
     for identifier, position, length in _chunks(stream, size, 12, order):
         if identifier == b"ds64":
-            wide = struct.unpack("<Q", stream.read(16)[8:])[0] if length >= 16 else None
+            wide = int.from_bytes(stream.read(16)[8:], "little")
         if identifier in (b"data", b"SSND"):
             promised = wide if wide and length == 0xFFFFFFFF else length
             there = size - position
@@ -343,8 +344,7 @@ def _with_contents(content: bytes) -> bytes | None:
     libsndfile takes the length of such a file from its first frame's bit rate and drops what lies beyond: half of a
     file of variable rate. The count put in is far too high, so that all frames are read.
     """
-    is_tagged = content[:3] == b"ID3"  # its length: the last of ten bytes, four of seven bits
-    tag = 10 + sum((byte & 127) << 7 * place for place, byte in enumerate(content[9:5:-1])) if is_tagged else 0
+    tag = 10 + sum((byte & 127) << 7 * i for i, byte in enumerate(content[9:5:-1])) if content[:3] == b"ID3" else 0
     frame = re.compile(rb"\xff[\xe2-\xff]..", re.DOTALL).search(content, tag)
     if frame is None or re.search(rb"Xing|Info|VBRI", content[frame.start() : frame.start() + 200]):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -105,7 +105,7 @@ class Dissection:
         self._statistics: dict[str, SiteStatistics] = {}
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> Dissection:
         """Open a folder. Raises DissectionError if it holds no complete dissection."""
         folder = Path(folder)
         manifest = read_manifest(folder)

@@ -33,14 +33,12 @@ class Featuriser:
     sampling_rate     Hz that waveforms must have
     minimum_samples   shorter waveforms give no frame
     window_samples    what the model hears at most, from the clip's start; None where any length goes
-    ragged            whether clips of several lengths may share a batch without changing each other's values
     """
 
     extractor: Any
     sampling_rate: int
     minimum_samples: int
     window_samples: int | None
-    ragged: bool
 
     @property
     def window_seconds(self) -> float | None:
@@ -68,8 +66,12 @@ class Featuriser:
         return features
 
     def groups(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
-        """Model inputs in groups such that no clip's values depend on another's length."""
-        if self.ragged:
+        """Model inputs in groups such that no clip's values depend on another's length.
+
+        A model with a window hears every clip in the same window. Elsewhere clips of one length run together: an
+        attention mask does not keep padding out of positional convolutions, convolution modules or group norms.
+        """
+        if self.window_samples is not None:
             return (Group(tuple(range(len(waveforms))), self(waveforms)),)
         by_length: dict[int, list[int]] = defaultdict(list)
         for row, waveform in enumerate(waveforms):
@@ -93,11 +95,8 @@ def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
     config = audio_config(model)
     rate = int(extractor.sampling_rate)
     window, minimum = None, 1
-    masked = bool(getattr(extractor, "return_attention_mask", False))
     if hasattr(config, "conv_kernel"):
         minimum = _receptive_field(config.conv_kernel, config.conv_stride, getattr(config, "squeeze_factor", 1))
-        # Group norm sees the padding whatever the mask says.
-        masked = masked and getattr(config, "feat_extract_norm", "layer") == "layer"
     elif hasattr(config, "feature_projection_input_dim"):
         minimum = 400 + 160 * (int(getattr(extractor, "stride", 2)) - 1)
     elif hasattr(extractor, "nb_max_samples"):
@@ -106,7 +105,7 @@ def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
         window = int(extractor.n_samples)
     elif hasattr(extractor, "max_length") and hasattr(extractor, "num_mel_bins"):
         window, minimum = (int(extractor.max_length) - 1) * 160 + 400, 400
-    return Featuriser(extractor, rate, minimum, window, ragged=masked or window is not None)
+    return Featuriser(extractor, rate, minimum, window)
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int], squeeze: int) -> int:

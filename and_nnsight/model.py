@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnsight.intervention.envoy import Envoy, traceable
+from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from torch import Tensor, nn
 
@@ -86,7 +88,14 @@ class AudioModel(TransformersModel):
         options = {
             name: kwargs[name] for name in ("dtype", "attn_implementation") if kwargs.get(name) not in (None, "auto")
         }
-        return self._adopt(model_class._from_config(config, **options), repo_id)
+        try:
+            module = model_class._from_config(config, **options)
+        except RuntimeError:
+            # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
+            with MetaDevice.real():
+                module = model_class._from_config(config, **options)
+        # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
+        return self._adopt(module.to("meta"), repo_id)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
@@ -177,6 +186,14 @@ class AudioModel(TransformersModel):
         """Hz that the model hears at; audio at another known rate is resampled."""
         return self.featuriser.sampling_rate
 
+    @property
+    def main_input(self) -> str:
+        """Name of the model input that holds the sound, for example `input_values`."""
+        if hasattr(audio_config(self.wrapped), "spec_size"):
+            return "input_features"  # CLAP names its text input
+        named = getattr(self.wrapped, "main_input_name", None)
+        return named or list(inspect.signature(type(self.wrapped).forward).parameters)[1]
+
     def features(self, data: Any, sampling_rate: int | None = None) -> Features:
         """Model inputs of any audio value (or of a list of them), as a trace would make them."""
         heard = self._hear(data, sampling_rate)
@@ -198,9 +215,8 @@ class AudioModel(TransformersModel):
         ]
 
     def _as_features(self, data: Any) -> Features | None:
-        main = getattr(self.wrapped, "main_input_name", "input_values")
-        main = "input_features" if hasattr(audio_config(self.wrapped), "spec_size") else main
-        if isinstance(data, Tensor) and data.ndim >= 3:
+        main = self.main_input
+        if isinstance(data, Tensor) and data.ndim >= (3 if hasattr(self.wrapped, "config") else 2):
             return {main: data}
         if isinstance(data, Mapping) and main in data:
             return {str(name): torch.as_tensor(value) for name, value in data.items()}
@@ -223,8 +239,7 @@ class AudioModel(TransformersModel):
 
     def _normalise(self, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
-        main = getattr(self.wrapped, "main_input_name", "input_values")
-        if not inputs and isinstance(kwargs.get(main), Tensor):
+        if not inputs and isinstance(kwargs.get(self.main_input), Tensor):
             names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
             return ({name: kwargs.pop(name) for name in names},), kwargs
         rate = kwargs.pop("sampling_rate", None)
@@ -234,8 +249,8 @@ class AudioModel(TransformersModel):
 
     def _batch_size(self, *inputs: Any, **kwargs: Any) -> int:
         if not inputs or inputs[0] is None:
-            main = getattr(self.wrapped, "main_input_name", "input_values")
-            return len(kwargs[main]) if isinstance(kwargs.get(main), Tensor) else 0
+            given = kwargs.get(self.main_input)
+            return len(given) if isinstance(given, Tensor) else 0
         ready = self._as_features(inputs[0])
         if ready is not None:
             return len(next(iter(ready.values())))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -32,7 +30,7 @@ class ClipProgress:
         self._aside = 0
         self._task = self._progress.add_task("dissecting", total=total, completed=start)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ClipProgress:
         """Show the bar."""
         self._progress.start()
         return self

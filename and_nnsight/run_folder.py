@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
@@ -60,7 +60,7 @@ class RunFolder:
             )
         self.complete = found is not None and found["state"] == "complete"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> RunFolder:
         """Lock the folder. Raises DissectionError if another process writes to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder / ".lock")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int32, Int64
@@ -26,6 +25,11 @@ from .kernels import (
 )
 
 
+def _copied(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, where `cpu()` alone gives the live tensor, which updates write to."""
+    return tensor.to("cpu", copy=True).contiguous()
+
+
 class TopK:
     """Each unit's K best clips over a stream (`largest=False`: the K lowest)."""
 
@@ -44,6 +48,7 @@ class TopK:
         self, values: Float[Tensor, "clip unit"], clips: Int64[Tensor, " clip"], frames: Int32[Tensor, "clip unit"]
     ) -> None:
         """Take in a batch of pooled values; non-finite ones never enter."""
+        values = values.detach()  # else the state would keep the graph of every batch
         if self.device.type != "cpu":
             self.state = topk_update(self.state, values, clips, frames, largest=self.largest)
             return
@@ -56,24 +61,27 @@ class TopK:
         elif len(units):
             part = TopKState(*(tensor[:, units] for tensor in self.state))
             part = topk_update(part, values[:, units], clips, frames[:, units], largest=self.largest)
-            for tensor, changed in zip(self.state, part, strict=True):
-                tensor[:, units] = changed
+            # Only in inference mode may a tensor that was made in inference mode be written to.
+            with torch.inference_mode():
+                for tensor, changed in zip(self.state, part, strict=True):
+                    tensor[:, units] = changed
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: TopK) -> None:
         """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
         if (self.units, self.largest, self.k) != (other.units, other.largest, other.k):
             raise ValueError("cannot merge top-K accumulators of different K, units or direction")
         self.state = topk_merge(self.state, TopKState(*(t.to(self.device) for t in other.state)), largest=self.largest)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Values, clips and frames, on the CPU."""
-        return {name: tensor.cpu() for name, tensor in self.state._asdict().items()}
+        """Values, clips and frames: copies, on the CPU."""
+        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         loaded = TopKState(*(state[name].to(self.device, copy=True) for name in TopKState._fields))
-        if loaded.values.shape != (self.k, self.units):
-            raise ValueError(f"state is for {tuple(loaded.values.shape)} (k, units), not {(self.k, self.units)}")
+        for tensor in loaded:
+            if tensor.shape != (self.k, self.units):
+                raise ValueError(f"state is for {tuple(tensor.shape)} (k, units), not {(self.k, self.units)}")
         self.state = loaded
 
 
@@ -90,23 +98,24 @@ class Moments:
 
     def update(self, values: Float[Tensor, "clip unit"]) -> None:
         """Take in a batch of pooled values; non-finite ones are left out."""
-        self.state = moments_update(self.state, values)
+        self.state = moments_update(self.state, values.detach())
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: Moments) -> None:
         """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
         if self.units != other.units:
             raise ValueError(f"cannot merge the moments of {other.units} units into those of {self.units}")
         self.state = moments_merge(self.state, MomentsState(*(t.to(self.device) for t in other.state)))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Count, mean, squares and active, on the CPU."""
-        return {name: tensor.cpu() for name, tensor in self.state._asdict().items()}
+        """Count, mean, squares and active: copies, on the CPU."""
+        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         loaded = MomentsState(*(state[name].to(self.device, copy=True) for name in MomentsState._fields))
-        if loaded.count.shape != (self.units,):
-            raise ValueError(f"state is for {len(loaded.count)} units, not {self.units}")
+        for tensor in loaded:
+            if tensor.shape != (self.units,):
+                raise ValueError(f"state is for {len(tensor)} units, not {self.units}")
         self.state = loaded
 
 
@@ -148,7 +157,8 @@ class UnitStatistics:
     ) -> None:
         """Take in one site's activations of a batch; they are pooled at once and not kept.
 
-        Raises ValueError for an unknown site, a second update of a site in one batch, or another width.
+        Raises ValueError for an unknown site, a second update of a site in one batch, another width, or other clips
+        than the batch's earlier sites had.
         """
         if site not in self.slices:
             raise ValueError(f"no statistics are kept of site {site!r}")
@@ -157,6 +167,10 @@ class UnitStatistics:
         units = self.slices[site]
         if activations.shape[2] != units.stop - units.start:
             raise ValueError(f"site {site!r} has {activations.shape[2]} units, not {units.stop - units.start}")
+        began = self._pending_clips
+        if began is not None and clip_ids is not began and not torch.equal(clip_ids, began):
+            raise ValueError(f"site {site!r} came with other clips than the sites before it in the batch")
+        activations = activations.detach()
         if self.pooling == "max" and activations.device.type == "cpu" and self.device.type == "cpu":
             bars = self.top.state.values[-1, units], self.bottom.state.values[-1, units]
             pooled = pool_max_lazily(activations, frame_mask, *bars)
@@ -179,7 +193,7 @@ class UnitStatistics:
         self.top.update(values, clips, frames)
         self.bottom.update(values, clips, frames)
         self.moments.update(values)
-        self.nonfinite += torch.stack([part.nonfinite for part in pooled])
+        self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
         self.clips += len(clips)
         self.discard_batch()
 
@@ -187,14 +201,14 @@ class UnitStatistics:
         """Drop a batch that was begun and not finished."""
         self._pending, self._pending_clips = {}, None
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: UnitStatistics) -> None:
         """Take in what another instance saw of other clips. Raises ValueError if the two do not fit."""
         if self.slices != other.slices or self.pooling != other.pooling:
             raise ValueError("cannot merge statistics of different sites or pooling")
         self.top.merge(other.top)
         self.bottom.merge(other.bottom)
         self.moments.merge(other.moments)
-        self.nonfinite += other.nonfinite.to(self.device)
+        self.nonfinite = self.nonfinite + other.nonfinite.to(self.device)
         self.clips += other.clips
 
     def reset(self) -> None:
@@ -202,18 +216,20 @@ class UnitStatistics:
         self.top.reset()
         self.bottom.reset()
         self.moments.reset()
-        self.nonfinite.zero_()
+        self.nonfinite = torch.zeros_like(self.nonfinite)
         self.clips = 0
         self.discard_batch()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything, as flat tensors on the CPU."""
+        """Everything, as copies: flat tensors on the CPU."""
         parts = {"top": self.top, "bottom": self.bottom, "moments": self.moments}
         state = {f"{part}.{name}": t for part, kept in parts.items() for name, t in kept.state_dict().items()}
-        return {**state, "nonfinite": self.nonfinite.cpu(), "clips": torch.tensor(self.clips)}
+        return {**state, "nonfinite": _copied(self.nonfinite), "clips": torch.tensor(self.clips)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
+        if state["nonfinite"].shape != self.nonfinite.shape:
+            raise ValueError(f"state is for {len(state['nonfinite'])} sites, not {len(self.nonfinite)}")
         for part, kept in {"top": self.top, "bottom": self.bottom, "moments": self.moments}.items():
             kept.load_state_dict(
                 {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
@@ -223,13 +239,13 @@ class UnitStatistics:
         self.discard_batch()
 
     def site_tensors(self, site: str) -> dict[str, Tensor]:
-        """One site's results as contiguous CPU tensors, under the names that a dissection's files use."""
+        """One site's results as contiguous copies on the CPU, under the names that a dissection's files use."""
         units = self.slices[site]
         tensors: dict[str, Tensor] = {}
         for side, kept in {"top": self.top, "bottom": self.bottom}.items():
             for name, tensor in kept.state._asdict().items():
-                tensors[f"{side}_{name}"] = tensor[:, units].cpu().contiguous()
-        moments = MomentsState(*(tensor[units].cpu() for tensor in self.moments.state))
+                tensors[f"{side}_{name}"] = _copied(tensor[:, units])
+        moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
         seen = moments.count.clamp(min=1).double()
         index = list(self.slices).index(site)
         return tensors | {
@@ -238,5 +254,5 @@ class UnitStatistics:
             "mean": moments.mean.float(),
             "variance": variance(moments).float(),
             "active": (moments.active / seen).float(),
-            "nonfinite": self.nonfinite[index].cpu().clone(),
+            "nonfinite": _copied(self.nonfinite[index]),
         }

@@ -1,0 +1,15 @@
+"""Settings that every test shares."""
+
+from __future__ import annotations
+
+# nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
+import beartype  # noqa: F401
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def offline() -> None:
+    """No test may reach a hub."""
+    import os
+
+    os.environ["HF_HUB_OFFLINE"] = "1"

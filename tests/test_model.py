@@ -1,0 +1,333 @@
+"""AudioModel takes anything that is audio, and everything of nnsight still works on it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import nnsight
+import numpy as np
+import pytest
+import soundfile
+import torch
+import transformers
+from torch import Tensor
+
+from and_nnsight import AudioError, AudioModel, ModelError, SiteError
+from tests.families import FAMILIES, LABELS, ast_config, ast_extractor, whisper_config, whisper_extractor
+from tests.sounds_for_tests import RATE, noise
+
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ast")
+    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
+    ast_extractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def model(checkpoint: Path) -> AudioModel:
+    return AudioModel(str(checkpoint))
+
+
+def plain(checkpoint: Path, waves: list[np.ndarray]) -> Tensor:
+    extractor = transformers.ASTFeatureExtractor.from_pretrained(checkpoint)
+    module = transformers.ASTForAudioClassification.from_pretrained(checkpoint)
+    with torch.no_grad():
+        return module(**extractor(waves, sampling_rate=RATE, return_tensors="pt")).logits
+
+
+def logits(model: AudioModel, audio: Any, **options: Any) -> Tensor:
+    with torch.no_grad(), model.trace(audio, **options):
+        out = model.output.logits.save()
+    return out
+
+
+def wav_bytes(wave: np.ndarray, rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def forms(wave: np.ndarray, folder: Path) -> dict[str, Any]:
+    path = folder / "a.wav"
+    path.write_bytes(wav_bytes(wave))
+    return {
+        "path": path,
+        "path as text": str(path),
+        "bytes": path.read_bytes(),
+        "numpy": wave,
+        "float64": wave.astype(np.float64),
+        "torch": torch.from_numpy(wave),
+        "torch, one channel": torch.from_numpy(wave)[None],
+        "stereo": np.stack([wave, wave]),
+        "audio dict": {"array": wave, "sampling_rate": RATE},
+        "undecoded dict": {"bytes": path.read_bytes(), "path": None},
+        "list": [wave],
+    }
+
+
+@pytest.mark.parametrize("form", ["path", "path as text", "bytes", "numpy", "float64", "torch", "torch, one channel",
+                                  "stereo", "audio dict", "undecoded dict", "list"])  # fmt: skip
+def test_any_audio_gives_what_the_plain_model_gives(
+    form: str, model: AudioModel, checkpoint: Path, tmp_path: Path
+) -> None:
+    wave = noise(1.3)
+    assert torch.equal(logits(model, forms(wave, tmp_path)[form]), plain(checkpoint, [wave]))
+
+
+def test_integer_pcm_is_scaled(model: AudioModel, checkpoint: Path) -> None:
+    pcm = (noise(1.0) * 32767).astype(np.int16)
+    expected = plain(checkpoint, [pcm.astype(np.float32) / 32768])
+    assert torch.equal(logits(model, pcm), expected)
+    assert torch.equal(logits(model, torch.from_numpy(pcm)), expected)
+
+
+def test_a_ragged_list_of_several_forms(model: AudioModel, checkpoint: Path, tmp_path: Path) -> None:
+    waves = [noise(0.5), noise(1.7, seed=1), noise(1.0, seed=2)]
+    mixed = [forms(waves[0], tmp_path)["bytes"], torch.from_numpy(waves[1]), {"array": waves[2], "sampling_rate": RATE}]
+    assert torch.equal(logits(model, mixed), plain(checkpoint, waves))
+
+
+def test_a_decoded_datasets_value(model: AudioModel, checkpoint: Path) -> None:
+    class Decoded:  # what datasets>=4 hands out, without its codec library
+        def get_all_samples(self) -> Any:
+            class Samples:
+                data, sample_rate = torch.from_numpy(noise(1.0))[None], RATE
+
+            return Samples()
+
+    assert torch.equal(logits(model, Decoded()), plain(checkpoint, [noise(1.0)]))
+
+
+def test_another_rate_is_resampled(model: AudioModel) -> None:
+    time = np.arange(44_100) / 44_100
+    tone = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    at_16 = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32)
+    from_dict = logits(model, {"array": tone, "sampling_rate": 44_100})
+    assert torch.equal(from_dict, logits(model, tone, sampling_rate=44_100))
+    torch.testing.assert_close(from_dict, logits(model, at_16), atol=0.05, rtol=0.05)
+    assert not torch.allclose(from_dict, logits(model, tone), atol=1e-3)
+
+
+def test_ready_features(model: AudioModel) -> None:
+    wave = noise(1.0)
+    features = model.features(wave)
+    expected = logits(model, wave)
+    assert torch.equal(logits(model, features), expected)
+    assert torch.equal(logits(model, features["input_values"]), expected)
+    with torch.no_grad(), model.trace(input_values=features["input_values"]):
+        out = model.output.logits.save()
+    assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("audio", "reason"),
+    [
+        (np.zeros(0, np.float32), "no samples|empty|0 samples"),
+        (np.array([0.0, np.nan] * 500, np.float32), "finite"),
+        (b"not a sound at all", "clip|bytes|audio"),
+        ("nowhere.wav", "nowhere.wav"),
+        ([noise(1.0), np.zeros(0, np.float32)], "clip 1"),
+        ([], "empty list"),
+    ],
+)
+def test_what_is_no_audio_is_an_audio_error(model: AudioModel, audio: Any, reason: str) -> None:
+    with pytest.raises(AudioError, match=reason):
+        model.trace(audio)
+
+
+def test_a_clip_too_short_for_the_model_says_so(model: AudioModel) -> None:
+    with pytest.raises(AudioError, match="399 samples at 16000 Hz.*at least 400"):
+        model.features(noise(399 / RATE))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_outputs_equal_the_plain_forward_on_every_family(name: str) -> None:
+    family = FAMILIES[name]
+    module, model = family.build(), AudioModel(family.build(), feature_extractor=family.extractor())
+    waves = [noise(1.0), noise(0.6, seed=1)]
+    with torch.no_grad():
+        features = model._complete(model.features(waves, RATE))
+        if name == "clap":  # its own forward wants text beside the sound
+            expected = module.get_audio_features(**features)  # type: ignore[operator]
+            with model.trace(waves, sampling_rate=RATE) as tracer:
+                got = tracer.result.save()
+        else:
+            expected = module(**features)
+            with model.trace(waves, sampling_rate=RATE):
+                got = model.output.save()
+    first = next(value for value in expected.to_tuple() if isinstance(value, Tensor))
+    assert torch.equal(next(value for value in got.to_tuple() if isinstance(value, Tensor)), first)
+
+
+def test_it_is_lazy_until_it_runs(checkpoint: Path) -> None:
+    model = AudioModel(str(checkpoint))
+    assert next(model.wrapped.parameters()).device.type == "meta"
+    assert len(model.sites()) == 11
+    with model.scan(noise(1.0)):
+        shape = nnsight.save(model.site("blocks.1.mlp.hook_post").shape)
+    assert tuple(shape) == (1, 102, 64)
+    assert next(model.wrapped.parameters()).device.type == "meta", "a scan needs no weights"
+    logits(model, noise(1.0))
+    assert next(model.wrapped.parameters()).device.type == "cpu"
+    assert not model.wrapped.training
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("ast", "whisper", "wav2vec2-post") else pytest.mark.slow)
+        for name in FAMILIES
+        if name not in ("whisper-encoder", "clap")
+    ],
+)
+def test_a_saved_checkpoint_of_every_family_loads_as_its_own_class(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    module: Any = family.build()
+    module.save_pretrained(tmp_path)
+    family.extractor().save_pretrained(tmp_path)
+    lazy, loaded = AudioModel(str(tmp_path)), AudioModel(str(tmp_path), dispatch=True)
+    assert type(loaded.wrapped) is type(module)
+    assert lazy.sites() == loaded.sites() == AudioModel(module, feature_extractor=family.extractor()).sites()
+    with lazy.scan(noise(1.0), sampling_rate=RATE):
+        scanned = nnsight.save([lazy.read(site).shape[-1] for site in lazy.sites()])
+    assert scanned == [site.width for site in lazy.sites()]
+    for parameter, own in zip(loaded.wrapped.parameters(), module.parameters(), strict=True):
+        assert torch.equal(parameter, own)
+
+
+def test_a_clap_checkpoint_loads_its_audio_tower(tmp_path: Path) -> None:
+    module: Any = FAMILIES["clap"].build()
+    module.save_pretrained(tmp_path)
+    FAMILIES["clap"].extractor().save_pretrained(tmp_path)
+    model = AudioModel(str(tmp_path))
+    assert type(model.wrapped) is transformers.ClapAudioModelWithProjection
+    with torch.no_grad(), model.trace(noise(1.0), sampling_rate=RATE):
+        out = model.output.audio_embeds.save()
+    features = model.features(noise(1.0), RATE)
+    with torch.no_grad():
+        expected = module.audio_projection(module.audio_model(**features).pooler_output)
+    torch.testing.assert_close(out, expected)
+
+
+def test_site_inside_a_trace(model: AudioModel) -> None:
+    with torch.no_grad(), model.trace(noise(1.0)):
+        post = model.site("blocks.1.mlp.hook_post").save()
+        out = model.output.logits.save()
+    assert post.shape == (1, 102, 64)
+    assert out.shape == (1, LABELS)
+    with pytest.raises(SiteError, match="names 2 sites"):
+        model.site("blocks.*.mlp.hook_post")
+
+
+def test_editing_a_site_changes_the_output(model: AudioModel) -> None:
+    wave = noise(1.0)
+    before = logits(model, wave)
+    with torch.no_grad(), model.trace(wave):
+        model.site("blocks.0.mlp.hook_post")[:] = 0
+        traced = model.output.logits.save()
+    assert not torch.equal(before, traced)
+    with model.edit() as (_, edited):
+        edited.site("blocks.0.mlp.hook_post")[:] = 0
+    assert torch.equal(logits(edited, wave), traced)
+    assert torch.equal(logits(model, wave), before)
+
+
+def test_cache_keeps_the_modules_asked_for(model: AudioModel) -> None:
+    site = model.sites("blocks.1.mlp.hook_pre")[0]
+    with torch.no_grad(), model.trace(noise(1.0)) as tracer:
+        cache = tracer.cache(modules=[model.envoy(site.path)])
+    (path,) = cache.keys()
+    entry = cache[path]
+    with torch.no_grad(), model.trace(noise(1.0)):
+        pre = model.site(site.name).save()
+    assert torch.equal(entry.output, pre)
+
+
+def test_several_invokes_see_their_own_rows(model: AudioModel) -> None:
+    one, two = noise(1.0), [noise(0.7, seed=1), noise(1.5, seed=2)]
+    with torch.no_grad(), model.trace() as tracer:
+        with tracer.invoke(one):
+            first = model.site("blocks.0.mlp.hook_post").save()
+        with tracer.invoke(two):
+            second = model.site("blocks.0.mlp.hook_post").save()
+    assert (len(first), len(second)) == (1, 2)
+    with torch.no_grad(), model.trace([one, *two]):
+        whole = model.site("blocks.0.mlp.hook_post").save()
+    assert torch.equal(torch.cat([first, second]), whole)
+    with torch.no_grad(), model.trace() as tracer:
+        with tracer.invoke(model.features(one)):
+            again = model.site("blocks.0.mlp.hook_post").save()
+        with tracer.invoke(model.features(two)):
+            pass
+    assert torch.equal(again, first)
+
+
+def test_stop_ends_the_forward(model: AudioModel) -> None:
+    model.dispatch()
+    ran: list[int] = []
+    handle = model.blocks[1]._module.register_forward_hook(lambda *_: ran.append(1))
+    with torch.no_grad(), model.trace(noise(1.0)) as tracer:
+        post = model.site("blocks.0.mlp.hook_post").save()
+        tracer.stop()
+    handle.remove()
+    assert post.shape[0] == 1
+    assert not ran
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_blocks_are_numbered_on_every_family(name: str) -> None:
+    family = FAMILIES[name]
+    model = AudioModel(family.build(), feature_extractor=family.extractor())
+    for layer in range(len(model.blocks)):
+        (site,) = model.sites(f"blocks.{layer}.hook_resid_post")
+        assert model.blocks[layer]._module is model.wrapped.get_submodule(site.path)
+
+
+def test_whispers_decoder_is_fed_its_first_token() -> None:
+    model = AudioModel(FAMILIES["whisper-generate"].build(), feature_extractor=whisper_extractor())
+    with torch.no_grad(), model.trace([noise(1.0), noise(0.5)]):
+        first = model.output.logits.save()
+    assert first.shape == (2, 1, whisper_config().vocab_size)
+    with torch.no_grad(), model.trace(noise(1.0), decoder_input_ids=torch.tensor([[3, 4]])):
+        own = model.output.logits.save()
+    assert own.shape[1] == 2
+    with torch.no_grad(), model.generate(noise(1.0), max_new_tokens=2) as tracer:
+        tokens = tracer.result.save()
+    assert tokens.shape[0] == 1
+
+
+def test_bfloat16_models_take_float32_sound(checkpoint: Path) -> None:
+    model = AudioModel(str(checkpoint), dtype=torch.bfloat16)
+    assert logits(model, noise(1.0)).dtype == torch.bfloat16
+
+
+def test_a_model_that_is_none_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="neither a folder with a transformers checkpoint nor a model"):
+        AudioModel(str(tmp_path))
+
+
+def test_a_checkpoint_without_extractor_says_what_to_pass(tmp_path: Path) -> None:
+    FAMILIES["ast"].build().save_pretrained(tmp_path)  # type: ignore[operator]
+    model = AudioModel(str(tmp_path))
+    with pytest.raises(ValueError, match=r"no feature extractor .*pass feature_extractor="):
+        model.trace(noise(1.0))
+
+
+def test_a_bare_module_gets_its_familys_extractor_with_a_warning() -> None:
+    model = AudioModel(transformers.ASTModel(ast_config()))
+    with pytest.warns(UserWarning, match="ASTFeatureExtractor"):
+        features = model.features(noise(1.0))
+    assert features["input_values"].shape == (1, 208, 64)
+
+
+def test_it_travels_as_nnsights_own_class(model: AudioModel) -> None:
+    from nnsight.modeling.transformers import TransformersModel
+
+    assert model._remoteable_class() is TransformersModel
+    assert model.task == "audio-classification"
