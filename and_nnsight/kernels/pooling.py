@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
@@ -50,9 +50,14 @@ def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip
     return _read_at(activations, position, mask.any(1) | (how == "cls"))
 
 
+def _finite(activations: Float[Tensor, "clip frame unit"]) -> Bool[Tensor, "clip frame unit"]:
+    """Values are kept in float32: float64 beyond its range counts as infinite."""
+    return (activations.float() if activations.dtype == torch.float64 else activations).isfinite()
+
+
 def _pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
     counts = rearrange(mask, "clip frame -> clip frame 1")
-    usable = activations.isfinite() & counts
+    usable = _finite(activations) & counts
     values, frames = activations.masked_fill(~usable, -torch.inf).max(1)
     values = values.float()
     found = values.isfinite()
@@ -65,10 +70,10 @@ def _pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, 
 
 def _pool_mean(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
     counts = rearrange(mask, "clip frame -> clip frame 1")
-    usable = activations.isfinite() & counts
-    number = reduce(usable.float(), "clip frame unit -> clip unit", "sum")
-    total = reduce(activations.float().masked_fill(~usable, 0.0), "clip frame unit -> clip unit", "sum")
-    values = total / number  # 0 / 0 is NaN: no usable frame
+    usable = _finite(activations) & counts
+    # In float64, so that the mean depends neither on how a sum over so many frames is ordered nor on its range.
+    total = activations.masked_fill(~usable, 0.0).sum(1, dtype=torch.float64)
+    values = (total / usable.sum(1)).float()  # 0 / 0 is NaN: no usable frame
     frames = torch.full_like(values, -1, dtype=torch.int32)
     return Pooled(values, frames, mask.sum() * activations.shape[2] - usable.sum())
 
@@ -95,6 +100,8 @@ def pool_max_lazily(
     Once the top-K has filled, few values of a batch can enter it; finding the frame of the others costs about twenty
     times what finding the maximum does. Only frames that count are read, so padding costs nothing.
     """
+    if not len(mask):
+        return _pool_max(activations, mask)
     shared = bool((mask == mask[:1]).all())
     runs = [(slice(None), mask[0])] if shared else [(slice(clip, clip + 1), row) for clip, row in enumerate(mask)]
     parts = [_pool_run(activations[clips], row, top_bar, bottom_bar) for clips, row in runs]

@@ -44,10 +44,11 @@ def topk_update(
     largest: bool = True,
 ) -> TopKState:
     """The state after a batch of pooled values. Non-finite values never enter. Each clip may come once only."""
+    values = values.float()  # first, since float64 may become infinite
     finite = values.isfinite()
     worst = -torch.inf if largest else torch.inf
     batch = TopKState(
-        values.float().masked_fill(~finite, worst),
+        values.masked_fill(~finite, worst),
         clips[:, None].expand(values.shape).masked_fill(~finite, -1),
         frames.masked_fill(~finite, -1),
     )
