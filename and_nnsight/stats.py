@@ -18,7 +18,6 @@ from .kernels import (
     moments_merge,
     moments_update,
     pool,
-    pool_max_lazily,
     topk_merge,
     topk_update,
     variance,
@@ -45,22 +44,31 @@ class TopK:
         self.state = empty_topk(self.k, self.units, largest=self.largest, device=self.device)
 
     def update(
-        self, values: Float[Tensor, "clip unit"], clips: Int64[Tensor, " clip"], frames: Int32[Tensor, "clip unit"]
+        self,
+        values: Float[Tensor, "clip unit"],
+        clips: Int64[Tensor, " clip"],
+        frames: Int32[Tensor, "clip unit"],
+        *,
+        in_order: bool = False,
     ) -> None:
-        """Take in a batch of pooled values; non-finite ones never enter."""
+        """Take in a batch of pooled values; non-finite ones never enter.
+
+        `in_order` promises that the ids ascend and lie above all that came before; it saves time.
+        """
         values = values.detach()  # else the state would keep the graph of every batch
+        how = {"largest": self.largest, "in_order": in_order}
         if self.device.type != "cpu":
-            self.state = topk_update(self.state, values, clips, frames, largest=self.largest)
+            self.state = topk_update(self.state, values, clips, frames, **how)
             return
         # On the CPU it pays to look first which units' K-th clip is reached at all; ties may still win by clip id.
         bar = self.state.values[-1]
         reached = (values >= bar).any(0) if self.largest else (values <= bar).any(0)
         units = reached.nonzero()[:, 0]
         if 2 * len(units) > self.units:
-            self.state = topk_update(self.state, values, clips, frames, largest=self.largest)
+            self.state = topk_update(self.state, values, clips, frames, **how)
         elif len(units):
             part = TopKState(*(tensor[:, units] for tensor in self.state))
-            part = topk_update(part, values[:, units], clips, frames[:, units], largest=self.largest)
+            part = topk_update(part, values[:, units], clips, frames[:, units], **how)
             # Only in inference mode may a tensor that was made in inference mode be written to.
             with torch.inference_mode():
                 for tensor, changed in zip(self.state, part, strict=True):
@@ -170,17 +178,15 @@ class UnitStatistics:
         began = self._pending_clips
         if began is not None and clip_ids is not began and not torch.equal(clip_ids, began):
             raise ValueError(f"site {site!r} came with other clips than the sites before it in the batch")
-        activations = activations.detach()
-        if self.pooling == "max" and activations.device.type == "cpu" and self.device.type == "cpu":
-            bars = self.top.state.values[-1, units], self.bottom.state.values[-1, units]
-            pooled = pool_max_lazily(activations, frame_mask, *bars)
-        else:
-            pooled = pool(activations, frame_mask, self.pooling)
+        pooled = pool(activations.detach(), frame_mask, self.pooling)
         self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
         self._pending_clips = clip_ids
 
-    def finish_batch(self) -> None:
-        """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update."""
+    def finish_batch(self, *, in_order: bool = False) -> None:
+        """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update.
+
+        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time.
+        """
         missing = [name for name in self.slices if name not in self._pending]
         if missing:
             self.discard_batch()
@@ -190,12 +196,16 @@ class UnitStatistics:
         values = torch.cat([part.values for part in pooled], 1)
         frames = torch.cat([part.frames for part in pooled], 1)
         clips = self._pending_clips.to(self.device)
-        self.top.update(values, clips, frames)
-        self.bottom.update(values, clips, frames)
+        self.top.update(values, clips, frames, in_order=in_order)
+        self.bottom.update(values, clips, frames, in_order=in_order)
         self.moments.update(values)
         self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
         self.clips += len(clips)
         self.discard_batch()
+
+    def highest_clip(self) -> int:
+        """The highest id among the clips that are kept; −1 if there is none. Waits for the device."""
+        return int(torch.maximum(self.top.state.clips.max(), self.bottom.state.clips.max()))
 
     def discard_batch(self) -> None:
         """Drop a batch that was begun and not finished."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
 import beartype  # noqa: F401
 import pytest
+import torch
+
+# Tiny models gain nothing from threads, and test processes side by side lose much by them.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Int64
@@ -24,11 +25,15 @@ class BatchCollector:
 
     def __init__(self, statistics: UnitStatistics) -> None:
         self.statistics = statistics
+        self._highest = statistics.highest_clip()
+        self._in_order = False
         self._masks: OrderedDict[object, Tensor] = OrderedDict()
 
     def begin(self, clip_ids: Sequence[int], seconds: Sequence[float], device: torch.device) -> None:
         """Begin a batch: the ids and lengths in seconds of its rows, and where its activations will be."""
         self.seconds = tuple(seconds)
+        self._in_order = all(low < high for low, high in pairwise([self._highest, *clip_ids]))
+        self._highest = max([self._highest, *clip_ids])
         self.device = device
         ids = torch.tensor(list(clip_ids), dtype=torch.int64)
         if device.type == "cuda":
@@ -42,7 +47,7 @@ class BatchCollector:
 
     def end(self) -> None:
         """Update the statistics from the batch. Raises RuntimeError if a site did not fire."""
-        self.statistics.finish_batch()
+        self.statistics.finish_batch(in_order=self._in_order)
 
     def _mask(self, site: Site, frames: int) -> Bool[Tensor, "clip frame"]:
         key = (site.geometry, frames, self.seconds, self.device)

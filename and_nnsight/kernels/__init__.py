@@ -5,7 +5,7 @@ also run where jaxtyping is not installed.
 """
 
 from .moments import MomentsState, empty_moments, moments_merge, moments_update, variance
-from .pooling import POOLINGS, Pooled, pool, pool_max_lazily
+from .pooling import POOLINGS, Pooled, pool, pool_max, pool_max_on_cpu
 from .topk import TopKState, empty_topk, topk_merge, topk_update
 
 __all__ = [
@@ -18,7 +18,8 @@ __all__ = [
     "moments_merge",
     "moments_update",
     "pool",
-    "pool_max_lazily",
+    "pool_max",
+    "pool_max_on_cpu",
     "topk_merge",
     "topk_update",
     "variance",

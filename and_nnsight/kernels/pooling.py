@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
 POOLINGS = ("max", "mean", "cls", "first", "last")
+_BLOCK = 32
 
 
 class Pooled(NamedTuple):
@@ -36,7 +37,8 @@ def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip
     Raises ValueError for another `how`.
     """
     if how == "max":
-        return _pool_max(activations, mask)
+        on_cpu = activations.device.type == "cpu" and len(mask) > 0
+        return pool_max_on_cpu(activations, mask) if on_cpu else pool_max(activations, mask)
     if how == "mean":
         return _pool_mean(activations, mask)
     if how == "cls":
@@ -55,7 +57,8 @@ def _finite(activations: Float[Tensor, "clip frame unit"]) -> Bool[Tensor, "clip
     return (activations.float() if activations.dtype == torch.float64 else activations).isfinite()
 
 
-def _pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+def pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    """The reference for "max", on any device and without synchronising with it."""
     counts = rearrange(mask, "clip frame -> clip frame 1")
     usable = _finite(activations) & counts
     values, frames = activations.masked_fill(~usable, -torch.inf).max(1)
@@ -89,55 +92,50 @@ def _read_at(
     return Pooled(values.masked_fill(~usable, torch.nan), frames, (rearrange(exists, "clip -> clip 1") & ~finite).sum())
 
 
-def pool_max_lazily(
-    activations: Float[Tensor, "clip frame unit"],
-    mask: Bool[Tensor, "clip frame"],
-    top_bar: Float[Tensor, " unit"],
-    bottom_bar: Float[Tensor, " unit"],
-) -> Pooled:
-    """`pool(..., "max")` for the CPU: frames only where a value reaches `top_bar` or falls to `bottom_bar`, else −1.
+def pool_max_on_cpu(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    """`pool_max` in hardly more than one pass over the frames that count; padding is not read at all.
 
-    Once the top-K has filled, few values of a batch can enter it; finding the frame of the others costs about twenty
-    times what finding the maximum does. Only frames that count are read, so padding costs nothing.
+    torch's maximum with its position along a strided axis costs about twenty times its maximum alone, so the frames
+    are searched in blocks: the maximum of each block, the first block that has the largest, the first frame in it.
     """
-    if not len(mask):
-        return _pool_max(activations, mask)
     shared = bool((mask == mask[:1]).all())
     runs = [(slice(None), mask[0])] if shared else [(slice(clip, clip + 1), row) for clip, row in enumerate(mask)]
-    parts = [_pool_run(activations[clips], row, top_bar, bottom_bar) for clips, row in runs]
+    parts = [_pool_run(activations[clips], row) for clips, row in runs]
     if len(parts) == 1:
         return parts[0]
     values, frames, nonfinite = zip(*parts, strict=True)
     return Pooled(torch.cat(values), torch.cat(frames), torch.stack(nonfinite).sum())
 
 
-def _pool_run(
-    activations: Float[Tensor, "clip frame unit"],
-    counts: Bool[Tensor, " frame"],
-    top_bar: Float[Tensor, " unit"],
-    bottom_bar: Float[Tensor, " unit"],
-) -> Pooled:
+def _pool_run(activations: Float[Tensor, "clip frame unit"], counts: Bool[Tensor, " frame"]) -> Pooled:
+    """Pool clips of which the same frames count."""
     positions = counts.nonzero()[:, 0]
-    clips, _, units = activations.shape
     if not len(positions):
-        nothing = torch.full((clips, units), torch.nan)
-        return Pooled(nothing, torch.full_like(nothing, -1, dtype=torch.int32), torch.zeros((), dtype=torch.int64))
+        return pool_max(activations, counts.expand(activations.shape[:2]))
     first, last = int(positions[0]), int(positions[-1])
     gapless = last - first + 1 == len(positions)
     chosen = activations[:, first : last + 1] if gapless else activations[:, positions]
     # One number tells whether anything is not finite: sums carry NaN and infinity (and, rarely, overflow: then the
     # slow path runs for nothing).
-    if not chosen.sum(dtype=torch.float32).isfinite():
-        values, frames, nonfinite = _pool_max(chosen, torch.ones(chosen.shape[:2], dtype=torch.bool))
-        where = frames >= 0
-        return Pooled(values, torch.where(where, positions[frames.clamp(min=0).long()].int(), -1), nonfinite)
-    largest = chosen.amax(1)
-    values = largest.float()
-    wanted = (values >= top_bar) | (values <= bottom_bar)
-    frames = torch.full(values.shape, -1, dtype=torch.int32)
-    if int(wanted.sum()) * 4 > wanted.numel():
-        frames[wanted] = positions[chosen.argmax(1)][wanted].int()
+    if chosen.sum(dtype=torch.float32).isfinite():
+        values, frames = _maximum_in_blocks(chosen)
+        nonfinite = torch.zeros((), dtype=torch.int64)
     else:
-        clip, unit = wanted.nonzero(as_tuple=True)
-        frames[clip, unit] = positions[chosen[clip, :, unit].argmax(1)].int()
-    return Pooled(values, frames, torch.zeros((), dtype=torch.int64))
+        values, frames, nonfinite = pool_max(chosen, torch.ones(chosen.shape[:2], dtype=torch.bool))
+    return Pooled(values, torch.where(frames >= 0, positions[frames.clamp(min=0).long()].int(), -1), nonfinite)
+
+
+def _maximum_in_blocks(
+    activations: Float[Tensor, "clip frame unit"],
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"]]:
+    frames = activations.shape[1]
+    whole = frames // _BLOCK * _BLOCK
+    parts = [activations[:, :whole].unflatten(1, (-1, _BLOCK)).amax(2)] if whole else []
+    if whole < frames:
+        parts.append(activations[:, whole:].amax(1, keepdim=True))
+    values, block = torch.cat(parts, 1).max(1)
+    start = rearrange(block * _BLOCK, "clip unit -> clip 1 unit")
+    # Past the end the last frame is read again; its first occurrence still wins.
+    within = start + rearrange(torch.arange(_BLOCK), "place -> 1 place 1")
+    place = activations.gather(1, within.clamp(max=frames - 1)).argmax(1)
+    return values.float(), (block * _BLOCK + place).int()

@@ -42,8 +42,12 @@ def topk_update(
     frames: Int32[Tensor, "clip unit"],
     *,
     largest: bool = True,
+    in_order: bool = False,
 ) -> TopKState:
-    """The state after a batch of pooled values. Non-finite values never enter. Each clip may come once only."""
+    """The state after a batch of pooled values. Non-finite values never enter. Each clip may come once only.
+
+    `in_order` promises that the batch's ids ascend and all lie above the state's, which saves one of two sorts.
+    """
     values = values.float()  # first, since float64 may become infinite
     finite = values.isfinite()
     worst = -torch.inf if largest else torch.inf
@@ -52,14 +56,21 @@ def topk_update(
         clips[:, None].expand(values.shape).masked_fill(~finite, -1),
         frames.masked_fill(~finite, -1),
     )
-    return topk_merge(state, batch, largest=largest)
+    return _best(state, batch, largest, in_order)
 
 
 def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> TopKState:
     """The K best of two states over disjoint clips; K is that of the first."""
+    return _best(state, other, largest, in_order=False)
+
+
+def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> TopKState:
     kept = len(state.values)
     values, clips, frames = (torch.cat(pair) for pair in zip(state, other, strict=True))
-    by_clip = clips.argsort(dim=0, stable=True)
-    by_value = values.gather(0, by_clip).argsort(dim=0, descending=largest, stable=True)
-    order = by_clip.gather(0, by_value)[:kept]
+    if in_order:  # equal values of the state stand in order of their clips, and before all of the batch
+        order = values.argsort(dim=0, descending=largest, stable=True)[:kept]
+    else:
+        by_clip = clips.argsort(dim=0, stable=True)
+        by_value = values.gather(0, by_clip).argsort(dim=0, descending=largest, stable=True)
+        order = by_clip.gather(0, by_value)[:kept]
     return TopKState(values.gather(0, order), clips.gather(0, order), frames.gather(0, order))

@@ -8,11 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.kernels import POOLINGS, Pooled, pool, pool_max_lazily
+from and_nnsight.kernels import POOLINGS, Pooled, pool, pool_max, pool_max_on_cpu
 from tests.oracle import DTYPES, EXACT_VALUES, VALUES, Oracle, Stream, examples, streams
-
-EVERYTHING = (torch.tensor(-math.inf), torch.tensor(-math.inf))  # bars that every finite value reaches
-NOTHING = (torch.tensor(math.inf), torch.tensor(-math.inf))  # bars that none does
 
 
 def whole(*clips: list[list[float]], dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,13 +28,6 @@ def check(pooled: Pooled, stream: Stream, pooling: str) -> None:
     assert pooled.nonfinite == oracle.nonfinite["site"]
 
 
-def bars(draw: st.DataObject, units: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A top and a bottom bar for each unit: absent, or among the values."""
-    bar = st.sampled_from([-math.inf, -4.0, -1.0, 0.0, 2.0, 6.0, math.inf])
-    top, bottom = (draw.draw(st.lists(bar, min_size=units, max_size=units)) for _ in range(2))
-    return torch.tensor(top), torch.tensor(bottom)
-
-
 @given(data=st.data(), pooling=st.sampled_from(POOLINGS))
 @examples
 def test_pooling_is_the_oracles(data: st.DataObject, pooling: str):
@@ -45,47 +35,34 @@ def test_pooling_is_the_oracles(data: st.DataObject, pooling: str):
     check(pool(stream.activations, stream.mask, pooling), stream, pooling)
 
 
-@given(data=st.data(), stream=streams())
-@examples
-def test_the_lazy_maximum_is_the_maximum(data: st.DataObject, stream: Stream):
-    top, bottom = bars(data, stream.activations.shape[2])
-    eager, lazy = pool(stream.activations, stream.mask), pool_max_lazily(stream.activations, stream.mask, top, bottom)
-    assert [tensor.dtype for tensor in lazy] == [tensor.dtype for tensor in eager]
-    np.testing.assert_array_equal(lazy.values, eager.values)
-    assert lazy.nonfinite == eager.nonfinite
-    reached = (eager.values >= top) | (eager.values <= bottom)
-    reported = lazy.frames >= 0
-    assert reported[reached].all()
-    assert (lazy.frames == eager.frames)[reported | reached].all()
-
-
 @given(stream=streams())
 @examples
-def test_the_lazy_maximum_with_every_bar_reached_is_the_oracles(stream: Stream):
-    top, bottom = (bar.expand(stream.activations.shape[2]) for bar in EVERYTHING)
-    check(pool_max_lazily(stream.activations, stream.mask, top, bottom), stream, "max")
+def test_the_cpus_maximum_is_the_reference(stream: Stream):
+    if not len(stream.mask):
+        return
+    reference, fast = pool_max(stream.activations, stream.mask), pool_max_on_cpu(stream.activations, stream.mask)
+    for left, right in zip(reference, fast, strict=True):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
 
 
-def test_the_lazy_maximum_looks_for_no_frame_where_no_bar_is_reached():
-    activations, mask = whole([[1.0, 2.0], [3.0, 0.0]])
-    pooled = pool_max_lazily(activations, mask, *(bar.expand(2) for bar in NOTHING))
-    assert pooled.values.tolist() == [[3.0, 2.0]]
-    assert pooled.frames.tolist() == [[-1, -1]]
-
-
-def test_the_lazy_maximum_finds_the_frame_of_one_unit_among_many():
-    activations = torch.zeros(3, 5, 20)
-    activations[1, 3, 7] = 2.0
-    mask = torch.tensor([True, False, True, True, False]).expand(3, 5)
-    pooled = pool_max_lazily(activations, mask, torch.full((20,), 1.0), torch.full((20,), -1.0))
-    assert pooled.frames[1, 7] == 3
-    assert (pooled.frames >= 0).sum() == 1
+@pytest.mark.parametrize("frames", [1, 2, 31, 32, 33, 63, 64, 65, 100, 1214])
+@pytest.mark.parametrize("steps", [None, 2])
+def test_the_search_in_blocks_finds_the_first_frame_of_any_length(frames: int, steps: int | None):
+    activations = torch.randn(3, frames, 17, generator=torch.Generator().manual_seed(frames))
+    if steps is not None:
+        activations = (activations * steps).round()  # many ties, within blocks and across them
+    mask = torch.ones(3, frames, dtype=torch.bool)
+    mask[:, : frames // 3] = False
+    reference, fast = pool_max(activations, mask), pool_max_on_cpu(activations, mask)
+    assert torch.equal(reference.values, fast.values)
+    assert torch.equal(reference.frames, fast.frames)
 
 
 def test_the_first_of_equal_frames_is_kept():
     activations, mask = whole([[1.0], [5.0], [5.0]], [[-0.0], [0.0], [-1.0]])
     assert pool(activations, mask).frames.tolist() == [[1], [0]]
-    assert pool_max_lazily(activations, mask, *(bar.expand(1) for bar in EVERYTHING)).frames.tolist() == [[1], [0]]
+    assert pool_max(activations, mask).frames.tolist() == [[1], [0]]
 
 
 def test_a_frame_is_a_position_on_the_whole_token_axis():
@@ -124,11 +101,11 @@ def test_the_special_token_is_read_even_where_the_mask_leaves_it_out():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_sum_that_overflows_is_no_activation_that_does(dtype: torch.dtype):
-    """The lazy path sums to look for what is not finite: 40 times float16's largest value must not mislead it."""
+    """The CPU's path sums to look for what is not finite: 40 times float16's largest value must not mislead it."""
     largest = min(torch.finfo(dtype).max, torch.finfo(torch.float32).max)
     activations, mask = whole(*[[[largest, 1.0], [-largest, 0.0]]] * 40, dtype=dtype)
     activations[:, 1, 1] = largest
-    for pooled in (pool(activations, mask), pool_max_lazily(activations, mask, *(b.expand(2) for b in EVERYTHING))):
+    for pooled in (pool(activations, mask), pool_max(activations, mask)):
         assert pooled.values.unique().tolist() == [largest]
         assert pooled.frames.tolist() == [[0, 1]] * 40
         assert pooled.nonfinite == 0
@@ -137,7 +114,7 @@ def test_a_sum_that_overflows_is_no_activation_that_does(dtype: torch.dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_infinities_that_would_cancel_are_both_counted(dtype: torch.dtype):
     activations, mask = whole([[math.inf], [-math.inf], [3.0]], [[1.0], [2.0], [math.nan]], dtype=dtype)
-    for pooled in (pool(activations, mask), pool_max_lazily(activations, mask, *(b.expand(1) for b in EVERYTHING))):
+    for pooled in (pool(activations, mask), pool_max(activations, mask)):
         assert pooled.values.tolist() == [[3.0], [2.0]]
         assert pooled.frames.tolist() == [[2], [1]]
         assert pooled.nonfinite == 3
@@ -151,9 +128,9 @@ def test_float64_beyond_the_range_of_float32_counts_as_infinite(how: str):
     assert pooled.values[1] == 2.0
     assert pooled.nonfinite == (2 if how in ("max", "mean") else 1)
     if how == "max":
-        lazy = pool_max_lazily(activations, mask, *(bar.expand(1) for bar in EVERYTHING))
-        assert lazy.values[0].isnan()
-        assert lazy.nonfinite == 2
+        reference = pool_max(activations, mask)
+        assert reference.values[0].isnan()
+        assert reference.nonfinite == 2
 
 
 def test_the_mean_of_the_largest_values_is_not_infinite():
@@ -179,19 +156,12 @@ def test_an_empty_batch_has_no_values(how: str):
     assert pooled.nonfinite == 0
 
 
-def test_the_lazy_maximum_of_an_empty_batch_has_no_values():
-    bar = torch.zeros(2)
-    pooled = pool_max_lazily(torch.zeros(0, 3, 2), torch.zeros(0, 3, dtype=torch.bool), bar, bar)
-    assert pooled.values.shape == pooled.frames.shape == (0, 2)
-    assert pooled.nonfinite == 0
-
-
 def test_pooling_leaves_the_activations_as_they_were():
     activations, mask = whole([[1.0], [math.nan]], [[2.0], [3.0]])
     before = activations.clone()
     for how in POOLINGS:
         pool(activations, mask, how)
-    pool_max_lazily(activations, mask, *(bar.expand(1) for bar in EVERYTHING))
+    pool_max(activations, mask)
     assert torch.equal(activations.nan_to_num(99.0), before.nan_to_num(99.0))
 
 

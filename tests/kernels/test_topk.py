@@ -156,3 +156,19 @@ def test_a_state_whose_parts_do_not_fit_is_not_loaded(name: str):
     state = TopK(2, 4).state_dict()
     with pytest.raises(ValueError, match=r"state is for \(2, 3\) \(k, units\), not \(2, 4\)"):
         TopK(2, 4).load_state_dict({**state, name: state[name][:, :3]})
+
+
+@given(seed=st.integers(0, 10_000), k=st.integers(1, 5), largest=st.booleans())
+@examples
+def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool):
+    generator = torch.Generator().manual_seed(seed)
+    states = [empty_topk(k, 6, largest=largest), empty_topk(k, 6, largest=largest)]
+    for start in range(0, 30, 5):
+        values = torch.randint(-3, 4, (4, 6), generator=generator).float()
+        values[values == 3] = torch.nan
+        clips, frames = torch.arange(start, start + 4), torch.full((4, 6), start, dtype=torch.int32)
+        states = [
+            topk_update(state, values, clips, frames, largest=largest, in_order=in_order)
+            for state, in_order in zip(states, (False, True), strict=True)
+        ]
+    assert all(torch.equal(left, right) for left, right in zip(*states, strict=True))
