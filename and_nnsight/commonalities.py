@@ -14,6 +14,10 @@ from .dissection import Dissection, Exemplar
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _MINIMUM_LETTERS = 3
+_FUNCTION_WORDS = frozenset(
+    "about and are but for from had has have into its not off one over that the their then they this under was were "
+    "which while with".split()
+)
 
 
 @dataclass(frozen=True)
@@ -62,5 +66,6 @@ class Commonalities:
 
 
 def words(caption: str | None) -> set[str]:
-    """The words of a caption, lower-cased, without the shortest."""
-    return {word for word in _WORD.findall((caption or "").lower()) if len(word) >= _MINIMUM_LETTERS}
+    """The words of a caption, lower-cased, without the shortest and the commonest function words."""
+    found = _WORD.findall((caption or "").lower())
+    return {word for word in found if len(word) >= _MINIMUM_LETTERS and word not in _FUNCTION_WORDS}

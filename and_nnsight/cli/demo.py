@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ..commonalities import Common, Commonalities
 from ..dissection import Dissection, Unit
+from .showing import print_unit
 
 CLIPS_A_CLASS = 12
 TOP = 8
@@ -46,27 +47,24 @@ def demo(
     console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {found.folder}\n")
     chosen = most_selective(found, neurons)
     console.print(neuron_table(found, chosen))
-    if chosen:
-        unit = chosen[0][0]
-        console.print("One neuron's card, with its clips and where in them it fires:")
-        console.print(f"  and-nnsight show {found.folder} {unit.site} {unit.index}", soft_wrap=True)
+    console.print("The first of them more closely: its clips, and where in them it fires.\n")
+    unit = chosen[0][0]
+    print_unit(console, found, unit, most=4)
+    console.print(f"\nAny other: and-nnsight show {found.folder} {unit.site} UNIT", soft_wrap=True)
 
 
 def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
     """A table of neurons with what their top clips have in common."""
     common = Commonalities(found)
-    table = Table(
-        "neuron", "its top clips", "chance", "words they share", "its best clip",
-        title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD,
-    )  # fmt: skip
+    columns = ("neuron", "its top clips", "by chance", "words that describe them")
+    table = Table(*columns, title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD)
     for unit, label in chosen:
         block = unit.site.split(".")[1]
         table.add_row(
             f"block {block}, [bold]{unit.index}[/bold]",
             f"{label.count} of {label.of} are [bold]{escape(label.what)}[/bold]",
-            f"{label.share_of_all:.0%}",
+            f"{label.share_of_all * label.of:.1f} of {label.of}",
             escape(", ".join(word.what for word in common.words(unit.top)) or "–"),
-            escape(unit.top[0].caption or ""),
         )
     return table
 
