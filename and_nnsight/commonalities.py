@@ -15,8 +15,35 @@ from .dissection import Dissection, Exemplar
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _MINIMUM_LETTERS = 3
 _FUNCTION_WORDS = frozenset(
-    "about and are but for from had has have into its not off one over that the their then they this under was were "
-    "which while with".split()
+    [
+        "about",
+        "and",
+        "are",
+        "but",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "into",
+        "its",
+        "not",
+        "off",
+        "one",
+        "over",
+        "that",
+        "the",
+        "their",
+        "then",
+        "they",
+        "this",
+        "under",
+        "was",
+        "were",
+        "which",
+        "while",
+        "with",
+    ]
 )
 
 
