@@ -15,16 +15,14 @@ from .dissection import Dissection, Exemplar
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _MINIMUM_LETTERS = 3
 _FUNCTION_WORDS = frozenset(
-    [
+    {
         "about",
         "and",
         "are",
         "but",
         "for",
         "from",
-        "had",
         "has",
-        "have",
         "into",
         "its",
         "not",
@@ -33,17 +31,9 @@ _FUNCTION_WORDS = frozenset(
         "over",
         "that",
         "the",
-        "their",
-        "then",
-        "they",
         "this",
-        "under",
-        "was",
-        "were",
-        "which",
-        "while",
-        "with",
-    ]
+    }
+    | {"under", "was", "were", "which", "while", "with"}
 )
 
 
