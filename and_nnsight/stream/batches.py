@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from and_nnsight.audio import AudioError, Waveform, load, read_samples
+from and_nnsight.stream._items import Item, RemoteFile, Source
 from and_nnsight.stream._workers import map_in_order
-from and_nnsight.stream.sources import Item, RemoteFile, Source
 
 T = TypeVar("T")
 

@@ -1,82 +1,19 @@
-"""Where clips come from: one small protocol over folders, datasets and plain Python iterables."""
+"""Open whatever holds clips: folders, datasets, plain Python iterables."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 
+from and_nnsight.stream._items import Source
+
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
-
-
-@dataclass(frozen=True)
-class Item:
-    """One clip of a source, not decoded yet.
-
-    Attributes:
-        id: position in the source, from 0; stays the clip's id for good.
-        audio: any value that `and_nnsight.audio.load` takes.
-        path: where the audio is; None where it has no place of its own.
-        label: what the dataset files it under.
-        caption: what the dataset says of it in words.
-        sampling_rate: rate of `audio` where it is a bare waveform; None: it is taken to be at the model's.
-    """
-
-    id: int
-    audio: Any
-    path: str | None = None
-    label: str | None = None
-    caption: str | None = None
-    sampling_rate: int | None = None
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file of a streamed dataset, fetched where it is decoded (in a worker, if there are any)."""
-
-    address: str
-
-    def read_bytes(self) -> bytes:
-        """Its content, through the dataset library's own client."""
-        from datasets.utils.file_utils import xopen
-
-        with xopen(self.address, "rb") as stream:
-            return stream.read()
-
-    def __str__(self) -> str:
-        return self.address
-
-
-@runtime_checkable
-class Source(Protocol):
-    """A sequence of clips in a fixed order.
-
-    `kind` says what it was made from, `name` which one, `split` which part of it. `length` is None where only reading
-    tells. `fingerprint` is short hex that changes when what a run would see changes, or "unknown" where the clips
-    cannot be looked at beforehand (generators, sequences that load their clips on access). The fingerprint is of the
-    whole source, whatever the limit.
-    """
-
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def split(self) -> str | None: ...  # noqa: D102
-    @property
-    def length(self) -> int | None: ...  # noqa: D102
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-
-    def items(self, start: int = 0) -> Iterator[Item]:
-        """The clips from position `start` on. A generator can be read only once; `start` then reads what it skips."""
-        ...
 
 
 def open_source(

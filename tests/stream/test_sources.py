@@ -13,7 +13,7 @@ import torch
 
 from and_nnsight.audio import AudioError, load
 from and_nnsight.stream import Item, Source, open_source
-from and_nnsight.stream import sources as sources_module
+from and_nnsight.stream import _items as items_module
 from tests.damaged import encode, sound, write_damaged_folder
 
 RATE = 16000
@@ -350,7 +350,7 @@ def test_a_file_on_the_hub_is_fetched_where_it_is_decoded(tmp_path: Path, monkey
     (tmp_path / "a.wav").write_bytes(CLIP)
     [item] = open_source(with_audio({"audio": [{"bytes": None, "path": address}]})).items()
     assert item.path == address
-    assert item.audio == sources_module.RemoteFile(address)
+    assert item.audio == items_module.RemoteFile(address)
     from datasets.utils import file_utils
 
     monkeypatch.setattr(file_utils, "xopen", lambda path, mode: (tmp_path / Path(path).name).open(mode))

@@ -1,0 +1,71 @@
+"""One clip of a dataset before it is decoded, and what every source of clips offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip of a source, not decoded yet.
+
+    Attributes:
+        id: position in the source, from 0; stays the clip's id for good.
+        audio: any value that `and_nnsight.audio.load` takes.
+        path: where the audio is; None where it has no place of its own.
+        label: what the dataset files it under.
+        caption: what the dataset says of it in words.
+        sampling_rate: rate of `audio` where it is a bare waveform; None: it is taken to be at the model's.
+    """
+
+    id: int
+    audio: Any
+    path: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    sampling_rate: int | None = None
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a streamed dataset, fetched where it is decoded (in a worker, if there are any)."""
+
+    address: str
+
+    def read_bytes(self) -> bytes:
+        """Its content, through the dataset library's own client."""
+        from datasets.utils.file_utils import xopen
+
+        with xopen(self.address, "rb") as stream:
+            return stream.read()
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A sequence of clips in a fixed order.
+
+    `kind` says what it was made from, `name` which one, `split` which part of it. `length` is None where only reading
+    tells. `fingerprint` is short hex that changes when what a run would see changes, or "unknown" where the clips
+    cannot be looked at beforehand (generators, sequences that load their clips on access). The fingerprint is of the
+    whole source, whatever the limit.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str | None: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        """The clips from position `start` on. A generator can be read only once; `start` then reads what it skips."""
+        ...
