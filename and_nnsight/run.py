@@ -27,6 +27,7 @@ from .stats import UnitStatistics
 from .stream import Batch, Source, batches, open_source
 
 CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_ROWS = 20_000  # clips whose rows wait in memory
 _DTYPES = {
     "float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
     "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64,
@@ -146,7 +147,7 @@ def _stream(
                 run.saw(batch.position + batch.size, batch.clips, batch.quarantined, cut)
                 whole = True
                 bar.advance(batch.size, len(batch.quarantined))
-                if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS:
+                if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS or run.pending > CHECKPOINT_ROWS:
                     run.checkpoint(statistics)
                     last_checkpoint = time.monotonic()
         except KeyboardInterrupt:

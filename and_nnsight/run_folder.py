@@ -94,6 +94,11 @@ class RunFolder:
         ]
         self._aside += [asdict(item) for item in quarantined]
 
+    @property
+    def pending(self) -> int:
+        """How many rows wait for the next checkpoint."""
+        return len(self._rows) + len(self._aside)
+
     def checkpoint(self, statistics: UnitStatistics) -> None:
         """Make everything seen so far survive."""
         self.progress.mkdir(exist_ok=True)

@@ -80,7 +80,9 @@ def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, .
     blocks = find_blocks(model)
     sites: list[Site] = []
     for layer, block in enumerate(blocks):
-        sites += _block_sites(model, block, layer, feature_extractor)
+        geometry = frame_geometry(model, block.path, feature_extractor)
+        windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
+        sites += _block_sites(block, layer, geometry, windowed)
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head
@@ -89,13 +91,13 @@ def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, .
     return tuple(sites)
 
 
-def _block_sites(model: nn.Module, block: Block, layer: int, feature_extractor: Any) -> list[Site]:
-    geometry = frame_geometry(model, block.path, feature_extractor)
-    windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
+def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometry) -> list[Site]:
+    """A block's sites in forward order. `windowed` is the geometry of what comes out of its attention."""
     attention = Site(f"blocks.{layer}.hook_attn_out", block.attention, "output", block.width, layer, windowed)
-    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
-    found = [attention]
+    found: list[Site] = []
     for pair in block.feed_forwards:
+        if not pair.before_attention and attention not in found:
+            found.append(attention)
         stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
         out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
         found += [
@@ -103,7 +105,7 @@ def _block_sites(model: nn.Module, block: Block, layer: int, feature_extractor: 
             Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
             Site(out, pair.down, "output", pair.outer, layer, geometry),
         ]
-    found.sort(key=lambda site: order[site.path])
+    found += [] if attention in found else [attention]
     return [*found, Site(f"blocks.{layer}.hook_resid_post", block.path, "output", block.width, layer, geometry)]
 
 

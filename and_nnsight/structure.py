@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,13 +17,17 @@ from torch import nn
 
 @dataclass(frozen=True)
 class FeedForward:
-    """An up- and a down-projection: module paths, the residual width and the inner width."""
+    """An up- and a down-projection: module paths, the inner width and the residual width.
+
+    before_attention  whether it comes before the block's attention (a Conformer's first feed-forward)
+    """
 
     name: str
     up: str
     down: str
     inner: int
     outer: int
+    before_attention: bool
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
     attention, core = cores[0]
     width = _core_width(core)
     attention = attention.rpartition(".")[0] or attention
+    order = {path: index for index, (path, _) in enumerate(block.named_modules())}
     linears = [
         (path, module)
         for path, module in block.named_modules()
@@ -154,7 +159,8 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
     pairs = []
     for (up_path, up), (down_path, down) in pairwise(linears):
         if up.in_features == width == down.out_features and up.out_features == down.in_features:
-            pairs.append(FeedForward(_owner(up_path), up_path, down_path, up.out_features, width))
+            before = order[up_path] < order[attention]
+            pairs.append(FeedForward(_owner(up_path), up_path, down_path, up.out_features, width, before))
     return tuple(pairs)
 
 
@@ -164,10 +170,7 @@ def _owner(path: str) -> str:
 
 def _describe(path: str, block: nn.Module) -> Block:
     attention, width = _attention_output(block)
-    pairs = tuple(
-        FeedForward(pair.name, f"{path}.{pair.up}", f"{path}.{pair.down}", pair.inner, pair.outer)
-        for pair in _feed_forwards(block)
-    )
+    pairs = tuple(replace(pair, up=f"{path}.{pair.up}", down=f"{path}.{pair.down}") for pair in _feed_forwards(block))
     return Block(path, f"{path}.{attention}", width, pairs)
 
 
