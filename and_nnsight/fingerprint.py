@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 _LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
-_SAMPLES = 64
 
 
 def config_hash(model: nn.Module) -> str:
@@ -23,15 +22,19 @@ def config_hash(model: nn.Module) -> str:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """Short hash of a few values of every parameter and buffer: another checkpoint or fine-tuning has another."""
+    """Short hash of every byte of every parameter and buffer: a model with one unit ablated has another."""
     digest = hashlib.blake2b(digest_size=8)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            values = tensor.reshape(-1)
-            values = values[:: max(1, values.numel() // _SAMPLES)][:_SAMPLES]
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(values.double().cpu().numpy().tobytes())
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def extractor_hash(extractor: Any) -> str:
+    """Short hash of a feature extractor's settings."""
+    values = extractor.to_dict() if hasattr(extractor, "to_dict") else {"extractor": repr(extractor)}
+    return _short(json.dumps(values, sort_keys=True, default=str).encode())
 
 
 def package_versions() -> dict[str, str]:
@@ -58,4 +61,5 @@ def describe_model(model: Any) -> dict[str, Any]:
         "class": type(module).__name__,
         "config": config_hash(module),
         "weights": weights_hash(module),
+        "features": extractor_hash(model.featuriser.extractor),
     }

@@ -91,7 +91,8 @@ class Convolved(Regular):
 
     def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
         """Frames that a clip of this length has alone."""
-        samples = np.rint(np.asarray(seconds) * self.sampling_rate).astype(np.int64)
+        # Resampling rounds up; the small step back forgives float arithmetic on whole numbers of samples.
+        samples = np.ceil(np.asarray(seconds) * self.sampling_rate - 1e-6).astype(np.int64)
         positions = np.arange(frames)
         return _keep_one(positions < self.length(samples)[:, None], positions >= 0)
 

@@ -24,7 +24,7 @@ from .progress import ClipProgress
 from .run_folder import RunFolder
 from .sites import MODULE_PREFIX, Site, SiteError, with_probe
 from .stats import UnitStatistics
-from .stream import Batch, Source, batches, open_source
+from .stream import UNKNOWN, Batch, Source, batches, open_source
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_ROWS = 20_000  # clips whose rows wait in memory
@@ -96,6 +96,11 @@ def dissect(
         "pool": pool,
         "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
     }
+    if source.fingerprint == UNKNOWN and (Path(out) / "manifest.json").exists() and resume:
+        warnings.warn(
+            f"{out} holds a dissection of data that cannot be recognised (a generator, say): taking it to be this data",
+            stacklevel=2,
+        )
     with RunFolder(Path(out), manifest, resume) as run:
         if not run.complete:
             where = _statistics_device(audio_model)

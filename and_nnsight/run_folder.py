@@ -182,12 +182,12 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         if found.get(name) != wanted[name]:
             differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
     for part, names in {
-        "model": ("class", "config", "weights"),
+        "model": ("class", "config", "weights", "features"),
         "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
     }.items():
         for name in names:
             if found.get(part, {}).get(name) != wanted[part][name]:
-                differences.append(f"another {part} {name}")
+                differences.append(f"{'other' if name in ('weights', 'features') else 'another'} {part} {name}")
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
         differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")

@@ -86,9 +86,15 @@ def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, .
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head
-        per_frame = sites[-1].geometry if type(model).__name__.endswith(("ForCTC", "FrameClassification")) else None
-        sites.append(Site("unembed.hook_out", path, "output", width, None, per_frame or WholeClip()))
+        sites.append(Site("unembed.hook_out", path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
     return tuple(sites)
+
+
+def _head_geometry(model: nn.Module, blocks: Geometry) -> Geometry:
+    """One value a clip; for CTC and the like the frames of the blocks, unless an adapter strides over them."""
+    if not type(model).__name__.endswith(("ForCTC", "FrameClassification")):
+        return WholeClip()
+    return Geometry() if getattr(getattr(model, "config", None), "add_adapter", False) else blocks
 
 
 def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometry) -> list[Site]:

@@ -49,7 +49,7 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     """The blocks of the model's acoustic transformer in forward order; empty if there is no repeated block.
 
     Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out.
-    Of several stacks the one with the most blocks, then the most parameters, is meant.
+    Of several stacks the one as deep as the config says is meant, else the deepest, else the first.
     """
     candidates: list[tuple[str, nn.Module]] = []
     others: list[str] = []
@@ -68,7 +68,8 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     stacks = [stack for stack in groups.values() if not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
-    chosen = max(stacks, key=lambda stack: (len(stack), sum(p.numel() for _, m in stack for p in m.parameters())))
+    # max keeps the first of equals: an encoder comes before its adapter.
+    chosen = max(stacks, key=lambda stack: (len(stack) == _depth(model), len(stack)))
     return tuple(_describe(path, module) for path, module in chosen)
 
 
@@ -88,6 +89,11 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
         if linears and linears[-1].out_features in sizes:
             return name, linears[-1].out_features
     return None
+
+
+def _depth(model: nn.Module) -> int | None:
+    config = getattr(model, "config", None)
+    return getattr(getattr(config, "audio_config", config), "num_hidden_layers", None)
 
 
 def _generates(model: nn.Module) -> bool:
@@ -157,8 +163,12 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
         if isinstance(module, nn.Linear) and not path.startswith(f"{attention}.")
     ]
     pairs = []
+    taken = ""
     for (up_path, up), (down_path, down) in pairwise(linears):
+        if up_path == taken:
+            continue  # the last pair's down-projection, which leads into the next where all widths are equal
         if up.in_features == width == down.out_features and up.out_features == down.in_features:
+            taken = down_path
             before = order[up_path] < order[attention]
             pairs.append(FeedForward(_owner(up_path), up_path, down_path, up.out_features, width, before))
     return tuple(pairs)

@@ -82,6 +82,17 @@ def test_convolved_frames_follow_the_convolutions_own_arithmetic() -> None:
     assert valid.sum(1).tolist() == [1, 2, 49], "a clip too short for a frame keeps the first"
 
 
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("samples", [2_000, 2_864, 7_919, 44_101])
+def test_a_resampled_clip_keeps_every_frame_it_has_alone(rate: int, samples: int) -> None:
+    from and_nnsight.audio import resample
+
+    geometry = Convolved(kernels=(400,), strides=(320,))
+    heard = len(resample(np.zeros(samples, np.float32), rate, 16_000))
+    frames = int(geometry.length(np.array([heard]))[0])
+    assert geometry.valid(np.array([samples / rate]), frames + 3).sum() == max(frames, 1)
+
+
 def test_a_folded_grid_unfolds_time_chunk_by_chunk() -> None:
     grid = FoldedGrid(rows=8, columns=4, chunks=4, hop=0.1)
     times = grid.times(np.arange(32))[:, 0].reshape(8, 4)

@@ -190,11 +190,15 @@ def test_other_weights_or_other_data_are_another_run(tmp_path: Path) -> None:
     quick(made(), ragged(4), out)
     other = made()
     with torch.no_grad():
-        other.wrapped.classifier.dense.bias += 1
-    with pytest.raises(DissectionError, match="another model weights"):
+        other.wrapped.audio_spectrogram_transformer.layers[1].mlp.fc2.weight[:, 7] = 0  # one unit ablated
+    with pytest.raises(DissectionError, match="other model weights"):
         quick(other, ragged(4), out)
     with pytest.raises(DissectionError, match="another dataset fingerprint"):
         quick(made(), ragged(5), out)
+    with pytest.raises(DissectionError, match="other model features"):
+        extractor = ast_extractor()
+        extractor.mean += 1
+        quick(AudioModel(FAMILIES["ast"].build(), feature_extractor=extractor), ragged(4), out)
     with pytest.raises(DissectionError, match="another model class"):
         quick(made("whisper-encoder"), ragged(4), out)
 
@@ -219,6 +223,7 @@ class StopsAfter:
             yield item
 
 
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_run_resumes_to_equal_files(
     error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -244,6 +249,7 @@ def test_an_interrupted_run_resumes_to_equal_files(
     assert files(out) == files(whole.folder)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
 def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = made(), ragged(9)
     out = tmp_path / "run"
@@ -255,6 +261,14 @@ def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: p
     torch.testing.assert_close(resumed[whole.sites[0]].top.values, whole[whole.sites[0]].top.values)
 
 
+def test_data_that_cannot_be_recognised_is_taken_with_a_warning(tmp_path: Path) -> None:
+    model, data = made(), ragged(3)
+    quick(model, iter(data), tmp_path / "run")
+    with pytest.warns(UserWarning, match="holds a dissection of data that cannot be recognised"):
+        quick(model, iter(data), tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     model, out = made(), tmp_path / "run"
 

@@ -195,3 +195,29 @@ def test_a_site_that_does_not_fire_is_an_error_that_names_it(layer: int) -> None
 def test_decoders_and_text_towers_have_no_sites() -> None:
     assert all(".decoder." not in site.path for site in made("whisper-generate").sites())
     assert {site.path.split(".")[0] for site in made("clap").sites()} == {"audio_model"}
+
+
+def test_a_conformer_whose_widths_are_all_equal_has_its_two_feed_forwards() -> None:
+    config = transformers.Wav2Vec2BertConfig(
+        hidden_size=WIDTH, intermediate_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4
+    )
+    names = [site.name for site in find_sites(transformers.Wav2Vec2BertModel(config).eval())]
+    assert len(names) == len(set(names)) == LAYERS * 8
+
+
+@pytest.mark.parametrize("adapters", [1, LAYERS, LAYERS + 1])
+def test_an_adapter_is_not_taken_for_the_encoder(adapters: int) -> None:
+    config = transformers.Wav2Vec2BertConfig(
+        hidden_size=WIDTH,
+        intermediate_size=INNER,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        add_adapter=True,
+        num_adapter_layers=adapters,
+        output_hidden_size=WIDTH,
+        vocab_size=12,
+    )
+    module = transformers.Wav2Vec2BertForCTC(config).eval()
+    sites = {site.name: site for site in find_sites(module)}
+    assert sites["blocks.0.mlp.hook_post"].path.startswith("wav2vec2_bert.encoder.layers.0.")
+    assert sites["unembed.hook_out"].geometry.kind == "unknown", "the adapter strides over the encoder's frames"

@@ -10,8 +10,8 @@ from typing import Any
 
 import datasets
 
-from and_nnsight.stream._items import Item, RemoteFile
-from and_nnsight.stream._iterables import UNKNOWN, audio_path, text
+from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile
+from and_nnsight.stream._iterables import audio_path, text
 
 _Dataset = datasets.Dataset | datasets.IterableDataset
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
+
 
 @dataclass(frozen=True)
 class Item:

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from and_nnsight.stream._items import Item
-
-UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
+from and_nnsight.stream._items import UNKNOWN, Item
 
 
 class SequenceSource:
