@@ -59,6 +59,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "id": model.repo_id or type(module).__name__,
         "revision": model.revision,
         "class": type(module).__name__,
+        "edits": len(model._edits),
         "config": config_hash(module),
         "weights": weights_hash(module),
         "features": extractor_hash(model.featuriser.extractor),

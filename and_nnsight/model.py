@@ -41,8 +41,8 @@ class AudioModel(TransformersModel):
     model              hub id, local folder, or a loaded transformers module (which is put in eval mode)
     feature_extractor  transformers feature extractor, or the checkpoint to take it from; by default the model's own
     task               load the class that this transformers pipeline task loads, not the checkpoint's own class
-    Further keywords go to `from_pretrained` (dtype, attn_implementation, device_map, revision, …) or to nnsight
-    (rename, envoys, dispatch). `device` moves the model once it is loaded.
+    Further keywords go to `from_pretrained` (attn_implementation, device_map, revision, …) or to nnsight (rename,
+    envoys, dispatch). `device` and `dtype` also convert a loaded module, in place.
 
     `with model.trace(audio):` takes a path, bytes, a 1-D numpy or torch waveform (float or integer PCM), an HF audio
     dict, a decoded `datasets` audio value, a list of any of these, or ready features (a dict of tensors or the
@@ -110,6 +110,8 @@ class AudioModel(TransformersModel):
 
     def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         source = str(getattr(module, "name_or_path", "") or "")
+        if isinstance(kwargs.get("dtype"), torch.dtype):
+            module = module.to(kwargs["dtype"])
         return self._place(self._adopt(module, source or None))
 
     def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:

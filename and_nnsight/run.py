@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,9 @@ def dissect(
         "pool": pool,
         "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
     }
-    if source.fingerprint == UNKNOWN and (Path(out) / "manifest.json").exists() and resume:
-        warnings.warn(
-            f"{out} holds a dissection of data that cannot be recognised (a generator, say): taking it to be this data",
-            stacklevel=2,
-        )
-    with RunFolder(Path(out), manifest, resume) as run:
+    with RunFolder(Path(out), manifest, resume) as run, _evaluating(audio_model.wrapped):
+        if run.continues:
+            _warn_of_what_cannot_be_recognised(Path(out), source, audio_model)
         if not run.complete:
             where = _statistics_device(audio_model)
             statistics = UnitStatistics(widths, k=k, pooling=pool, device=where)
@@ -114,6 +111,27 @@ def dissect(
             stacklevel=2,
         )
     return Dissection.load(out)
+
+
+def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel) -> None:
+    unknown = [
+        *(["data that cannot be recognised (a generator or a stream)"] if source.fingerprint == UNKNOWN else []),
+        *(["a model with edits, which cannot be recognised"] if model._edits else []),
+    ]
+    if unknown:
+        warnings.warn(f"{out} holds a dissection of {' and '.join(unknown)}: taking it to be this one", stacklevel=3)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
+    training = [child for child in module.modules() if child.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child in training:
+            child.training = True
 
 
 def _stream(
@@ -196,6 +214,8 @@ def _as_model(
         if dtype not in _DTYPES:
             raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(_DTYPES)}")
         dtype = _DTYPES[dtype]
+    if device is not None:
+        device = _known_device(device)
     if isinstance(model, AudioModel):
         made = model
         made.dispatch()
@@ -208,6 +228,15 @@ def _as_model(
     if dtype is not None or device is not None:
         made.wrapped.to(device=device, dtype=dtype)
     return made
+
+
+def _known_device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def _known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:

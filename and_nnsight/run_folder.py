@@ -31,6 +31,7 @@ CLIP_SCHEMA = arrow.schema(
     ]
 )
 _ROWS_A_GROUP = 10_000
+_PLURAL = ("weights", "features", "edits")
 
 
 class RunFolder:
@@ -58,6 +59,7 @@ class RunFolder:
             raise DissectionError(
                 f"{folder} holds a dissection with other settings ({'; '.join(differences)}): choose a new folder"
             )
+        self.continues = found is not None
         self.complete = found is not None and found["state"] == "complete"
 
     def __enter__(self) -> RunFolder:
@@ -182,12 +184,14 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         if found.get(name) != wanted[name]:
             differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
     for part, names in {
-        "model": ("class", "config", "weights", "features"),
+        "model": ("class", "config", "weights", "features", "edits"),
         "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
     }.items():
         for name in names:
             if found.get(part, {}).get(name) != wanted[part][name]:
-                differences.append(f"{'other' if name in ('weights', 'features') else 'another'} {part} {name}")
+                differences.append(
+                    f"{'other' if name in ('weights', 'features', 'edits') else 'another'} {part} {name}"
+                )
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
         differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")

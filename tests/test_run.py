@@ -223,7 +223,7 @@ class StopsAfter:
             yield item
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_run_resumes_to_equal_files(
     error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -249,7 +249,7 @@ def test_an_interrupted_run_resumes_to_equal_files(
     assert files(out) == files(whole.folder)
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = made(), ragged(9)
     out = tmp_path / "run"
@@ -268,7 +268,7 @@ def test_data_that_cannot_be_recognised_is_taken_with_a_warning(tmp_path: Path) 
         quick(model, iter(data), tmp_path / "run")
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised:UserWarning")
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     model, out = made(), tmp_path / "run"
 
@@ -369,3 +369,38 @@ def test_a_model_by_name_and_dtype(tmp_path: Path) -> None:
     )
     assert found.manifest["dtype"] == "bfloat16"
     assert found[found.sites[0]].top.values.dtype == torch.float32
+
+
+def test_a_model_in_train_mode_is_run_in_eval_mode_and_left_as_it_was(tmp_path: Path) -> None:
+    import transformers
+
+    from tests.families import ast_config
+
+    torch.manual_seed(0)
+    module = transformers.ASTForAudioClassification(ast_config(hidden_dropout_prob=0.5))
+    model = AudioModel(module, feature_extractor=ast_extractor())
+    calm = quick(model, ragged(3), tmp_path / "eval")
+    model.wrapped.train()
+    again = quick(model, ragged(3), tmp_path / "train")
+    assert model.wrapped.training
+    for site in calm.sites:
+        assert torch.equal(calm[site].top.values, again[site].top.values)
+
+
+def test_an_edited_model_is_another_run(tmp_path: Path) -> None:
+    model, out = made(), tmp_path / "run"
+    plain = quick(model, ragged(3), out)
+    with model.edit() as (_, edited):
+        edited.site("blocks.0.mlp.hook_post")[:, :, 3] = 0
+    with pytest.raises(DissectionError, match="other model edits"):
+        quick(edited, ragged(3), out)
+    ablated = quick(edited, ragged(3), tmp_path / "edited")
+    assert not torch.equal(plain["blocks.1.mlp.hook_post"].mean, ablated["blocks.1.mlp.hook_post"].mean)
+    with pytest.warns(UserWarning, match="a model with edits, which cannot be recognised"):
+        quick(edited, ragged(3), tmp_path / "edited")
+
+
+def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    for device in ("cuda:99", "gramophone"):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+            quick(made(), ragged(2), tmp_path / "run", device=device)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import soundfile
 
 from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile
 from and_nnsight.stream._iterables import audio_path, text
@@ -16,11 +19,22 @@ from and_nnsight.stream._iterables import audio_path, text
 _Dataset = datasets.Dataset | datasets.IterableDataset
 
 
-class DatasetSource:
-    """Rows of a `datasets` Dataset or IterableDataset. The audio stays encoded: no system codec is needed.
+class _Encoded(datasets.Audio):
+    """Audio left as it is encoded. `datasets` asks for a codec library to write rows of a stream even then."""
 
-    A stream's fingerprint is that of the dataset it reads from, not of what was mapped over it.
-    """
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """Bytes and path of whatever a stream's row holds."""
+        if isinstance(value, Mapping) and value.get("array") is not None:
+            file = io.BytesIO()
+            soundfile.write(file, np.asarray(value["array"]).T, value["sampling_rate"], format="WAV", subtype="FLOAT")
+            return {"bytes": file.getvalue(), "path": value.get("path")}
+        if isinstance(value, Mapping):
+            return {"bytes": value.get("bytes"), "path": value.get("path")}
+        return {"bytes": value, "path": None} if isinstance(value, bytes) else {"bytes": None, "path": str(value)}
+
+
+class DatasetSource:
+    """Rows of a `datasets` Dataset or IterableDataset. The audio stays encoded: no system codec is needed."""
 
     def __init__(
         self,
@@ -47,7 +61,7 @@ class DatasetSource:
             wanted = dict.fromkeys(name for name in (audio_column, self._label, self._caption) if name is not None)
             dataset = dataset.select_columns(list(wanted))  # other columns may hold video, say
             if isinstance((dataset.features or {})[audio_column], datasets.Audio):
-                dataset = dataset.cast_column(audio_column, datasets.Audio(decode=False))
+                dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
         self._label_feature = None if dataset.features is None else dataset.features.get(self._label)
         self._dataset = dataset.with_format(None)
 
@@ -98,15 +112,8 @@ def open_loaded(data: Any, *, split: str | None, name: str | None = None, **opti
     """A dataset in memory, or one split of a dict of them."""
     dataset = _choose(data, split, name or "the dataset")
     name = name or dataset.info.dataset_name or type(dataset).__name__
-    if isinstance(dataset, datasets.Dataset):
-        fingerprint = dataset._fingerprint
-    elif dataset.info.builder_name in (None, "generator"):  # a stream of the caller's own making
-        fingerprint = UNKNOWN
-    else:
-        info = dataset.info
-        fingerprint = _hash(
-            info.dataset_name, info.config_name, str(info.version), info.download_size, info.dataset_size
-        )
+    # Nothing on a stream tells what was shuffled, mapped or skipped.
+    fingerprint = dataset._fingerprint if isinstance(dataset, datasets.Dataset) else UNKNOWN
     return DatasetSource(dataset, name=name, fingerprint=fingerprint, **options)
 
 
