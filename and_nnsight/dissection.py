@@ -90,6 +90,11 @@ class Unit:
     variance: float
     active: float
 
+    @property
+    def tied(self) -> bool:
+        """Whether all its top clips have one value: then they are the stream's first such clips, and tell nothing."""
+        return len(self.top) > 1 and self.top[0].activation == self.top[-1].activation
+
 
 def site_file(folder: Path, site: str) -> Path:
     """Where a site's statistics lie. Names are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`."""
@@ -106,7 +111,7 @@ class Dissection:
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
-        """Open a folder. Raises DissectionError if it holds no complete dissection."""
+        """Open a folder. Raises DissectionError if it holds no complete dissection, or lacks some of its files."""
         folder = Path(folder)
         manifest = read_manifest(folder)
         if manifest is None:
@@ -115,6 +120,9 @@ class Dissection:
             raise DissectionError(
                 f"the dissection in {folder} is not complete: call dissect again with the same settings to finish it"
             )
+        wanted = [folder / "clips.parquet", *(site_file(folder, site["name"]) for site in manifest["sites"])]
+        if missing := [str(path.relative_to(folder)) for path in wanted if not path.exists()]:
+            raise DissectionError(f"the dissection in {folder} is damaged: it lacks {', '.join(missing[:3])}")
         return cls(folder, manifest)
 
     @property

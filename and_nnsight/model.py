@@ -274,13 +274,14 @@ class AudioModel(TransformersModel):
         if heard and len(waveforms) == len(heard):
             return self.featuriser([clip for part in waveforms for clip in part])
         ready = [part if isinstance(part, dict) else self.featuriser(part) for part in heard]
-        if len(ready) == 1:
-            return ready[0]
-        if len({(name, value.shape[1:]) for part in ready for name, value in part.items()}) > len(
-            ready[0] if ready else ()
-        ):
-            raise ValueError("the invokes' features differ in shape: give them as waveforms, which are padded together")
-        return {name: torch.cat([part[name] for part in ready]) for name in ready[0]} if ready else {}
+        if not ready:
+            return {}
+        shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
+        if any(shape != shapes[0] for shape in shapes):
+            raise ValueError(
+                "the invokes' features differ in their names or shapes: give waveforms, which are padded together"
+            )
+        return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}
 
     def _complete(self, features: Features) -> dict[str, Any]:
         """Features in the model's dtype, with the first decoder token where the model has a decoder."""

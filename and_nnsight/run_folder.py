@@ -47,11 +47,13 @@ class RunFolder:
         self._rows: list[dict[str, Any]] = []
         self._aside: list[dict[str, Any]] = []
         self._lock: IO[bytes] | None = None
+        if folder.exists() and not folder.is_dir():
+            raise DissectionError(f"{folder} is a file: choose a folder")
         found = read_manifest(folder)
         if found is None:
             others = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
             others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
-            if folder.exists() and (others or not folder.is_dir()):
+            if others:
                 raise DissectionError(f"{folder} holds other files ({others[:3]}): choose a new folder")
         elif not resume:
             raise DissectionError(f"{folder} already holds a dissection: a fresh run needs a new folder")

@@ -18,6 +18,7 @@ from .structure import Block, find_blocks, find_head
 
 PRESETS = ("default", "paper", "all")
 MODULE_PREFIX = "module:"
+_CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
 class SiteError(ValueError):
@@ -34,6 +35,7 @@ class Site:
     width     number of units; 0 where it cannot be known before the model runs (some `module:` sites)
     layer     index of the transformer block; None outside the blocks
     geometry  how its token axis lies on the time axis of a clip
+    channels_first  whether units stand on the module's second axis (convolutions, named by module path)
     """
 
     name: str
@@ -42,6 +44,7 @@ class Site:
     width: int
     layer: int | None
     geometry: Geometry
+    channels_first: bool = False
 
     @property
     def special_tokens(self) -> int:
@@ -57,6 +60,8 @@ class Site:
             value = value[0]
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim < 2:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
+        if self.channels_first:
+            return value.movedim(1, -1)
         if isinstance(self.geometry, FoldedGrid) and self.geometry.windows > 1:
             return value.unflatten(0, (-1, self.geometry.windows)).flatten(1, 2)
         return value
@@ -177,6 +182,9 @@ def _module_site(model: nn.Module, available: Sequence[Site], pattern: str) -> S
         hint = f"; near names: {', '.join(near)}" if near else ""
         raise SiteError(f"the model has no module {path!r}{hint}")
     width = next((int(getattr(module, name)) for name in ("out_features", "out_channels") if hasattr(module, name)), 0)
+    if isinstance(module, _CHANNELS_FIRST):
+        width = width or int(getattr(module, "num_channels", 0) or getattr(module, "num_features", 0))
+        return Site(pattern, path, "output", width, None, Geometry(), channels_first=True)
     inside = [site for site in available if _same_block(site, path)]
     if not inside:
         return Site(pattern, path, "output", width, None, Geometry())

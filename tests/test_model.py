@@ -268,6 +268,17 @@ def test_several_invokes_see_their_own_rows(model: AudioModel) -> None:
     assert torch.equal(again, first)
 
 
+def test_invokes_whose_features_do_not_fit_together_say_so() -> None:
+    family = FAMILIES["wav2vec2-pre"]
+    model = AudioModel(family.build(), feature_extractor=family.extractor())
+    with pytest.raises(ValueError, match="features differ in their names or shapes"):  # noqa: SIM117
+        with model.trace() as tracer:
+            with tracer.invoke(noise(1.0)):
+                model.site("blocks.0.mlp.hook_pre").save()
+            with tracer.invoke({"input_values": torch.zeros(1, 16_000)}):
+                model.site("blocks.0.mlp.hook_pre").save()
+
+
 def test_stop_ends_the_forward(model: AudioModel) -> None:
     model.dispatch()
     ran: list[int] = []

@@ -404,3 +404,26 @@ def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     for device in ("cuda:99", "gramophone"):
         with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
             quick(made(), ragged(2), tmp_path / "run", device=device)
+
+
+def test_a_folder_that_lacks_files_is_damaged(tmp_path: Path) -> None:
+    found = quick(made(), ragged(3), tmp_path / "run")
+    (found.folder / "sites" / "blocks.1.mlp.hook_post.safetensors").unlink()
+    with pytest.raises(DissectionError, match=r"is damaged: it lacks sites/blocks.1.mlp.hook_post.safetensors"):
+        quick(made(), ragged(3), tmp_path / "run")
+
+
+def test_out_may_not_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(DissectionError, match="notes is a file: choose a folder"):
+        quick(made(), ragged(2), tmp_path / "notes")
+
+
+def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
+    model = made()
+    with torch.no_grad():
+        layer = model.wrapped.audio_spectrogram_transformer.layers[0].mlp.fc1
+        layer.weight[5], layer.bias[5] = 0, -100
+    found = quick(model, ragged(4), tmp_path / "run")
+    assert found.unit("blocks.0.mlp.hook_post", 5).tied
+    assert not found.unit("blocks.0.mlp.hook_post", 6).tied

@@ -221,3 +221,13 @@ def test_an_adapter_is_not_taken_for_the_encoder(adapters: int) -> None:
     sites = {site.name: site for site in find_sites(module)}
     assert sites["blocks.0.mlp.hook_post"].path.startswith("wav2vec2_bert.encoder.layers.0.")
     assert sites["unembed.hook_out"].geometry.kind == "unknown", "the adapter strides over the encoder's frames"
+
+
+def test_a_convolutions_units_are_its_channels() -> None:
+    model = made("whisper")
+    (site,) = model.sites("module:encoder.conv1")
+    seen = traced(model, (site,), noise(1.0))["module:encoder.conv1"]
+    features = model.features(noise(1.0))["input_features"]
+    assert site.width == WIDTH
+    with torch.no_grad():
+        assert torch.equal(seen, model.wrapped.encoder.conv1(features).transpose(1, 2))

@@ -41,6 +41,9 @@ def print_unit(console: Console, found: Dissection, unit: Unit, most: int = 8) -
     )
     console.print(_table("Responds most to", unit.top[:most]))
     console.print(_table("Responds least to", unit.bottom[:most]))
+    if unit.tied:
+        console.print("All its top clips have the same activation: this unit does not tell clips apart.")
+        return
     common = Commonalities(found)
     label = common.label(unit.top)
     if label is not None:

@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -148,6 +148,8 @@ def _read_metadata(file: Path, label_column: str | None, caption_column: str | N
     for column in (label_column, caption_column):
         if column is not None and column not in seen:
             raise ValueError(f"no column {column!r} in {file}; the columns are {', '.join(seen)}")
+    if label_column is None and "label" not in seen:
+        return [replace(row, label=PurePosixPath(row.file).parent.name or None) for row in rows]
     return rows
 
 
