@@ -28,6 +28,9 @@ _LONGEST = 2**30  # samples at the wanted rate: a damaged header may claim a rat
 _LARGEST_KERNEL = 2**23  # entries of torchaudio's resampling table: rates without a common divisor need a huge one
 
 
+_MOST_CHANNELS = 32
+
+
 class AudioError(ValueError):
     """Audio that cannot be used: empty, not finite, unreadable, cut short or of a wrong shape.
 
@@ -187,6 +190,11 @@ def _mono(values: Any, name: str) -> Float32[np.ndarray, " time"]:
             raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}", name) from error
     if values.ndim not in (1, 2):
         raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}", name)
+    if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
+        raise AudioError(
+            f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name",
+            name,
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
         samples = _to_float(values, name)
         if samples.ndim == 2:
@@ -271,7 +279,8 @@ def _decode(stream: _Stream, path: Path | None, name: str) -> tuple[Float32[np.n
         raise AudioError("holds no bytes", name)
     start = _check_container(stream, size, name)
     stream.seek(0)
-    source: Any = (path or stream) if start is None else _with_open_end(stream, start)
+    place = os.fsencode(path) if path is not None and os.name == "posix" else path  # names need not be UTF-8
+    source: Any = (place or stream) if start is None else _with_open_end(stream, start)
     try:
         with _Sequential(source) as sound:
             if sound.format != "MP3":

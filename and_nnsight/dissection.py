@@ -43,6 +43,7 @@ class SiteStatistics:
     finite       clips with a finite pooled activation, a unit
     mean, variance  of the pooled activation (variance: population), a unit
     active       share of clips with a pooled activation above zero, a unit
+    These three are NaN for a unit that was never finite.
     nonfinite    activations (frames × units) that were NaN or infinite and were left out
     """
 
@@ -112,7 +113,7 @@ class Dissection:
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
         """Open a folder. Raises DissectionError if it holds no complete dissection, or lacks some of its files."""
-        folder = Path(folder)
+        folder = Path(folder).expanduser().absolute()
         manifest = read_manifest(folder)
         if manifest is None:
             raise DissectionError(f"{folder} holds no dissection: there is no manifest.json")
@@ -168,7 +169,8 @@ class Dissection:
     @cached_property
     def clips(self) -> dict[int, dict[str, Any]]:
         """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate."""
-        rows = parquet.read_table(self.folder / "clips.parquet").to_pylist()
+        with (self.folder / "clips.parquet").open("rb") as file:  # a path with a colon would be taken for an address
+            rows = parquet.read_table(file).to_pylist()
         return {row["clip"]: row for row in rows}
 
     @property
@@ -208,7 +210,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
+        version, _ = manifest["format_version"], manifest["state"]
     except (ValueError, KeyError, TypeError) as error:
         raise DissectionError(f"{path} is not a dissection's manifest") from error
     if version != FORMAT_VERSION:

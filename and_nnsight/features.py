@@ -79,17 +79,6 @@ class Featuriser:
         return tuple(Group(tuple(rows), self([waveforms[row] for row in rows])) for rows in by_length.values())
 
 
-@dataclass(frozen=True)
-class GroupFeaturiser:
-    """`Featuriser.groups` as a picklable callable, for worker processes."""
-
-    featuriser: Featuriser
-
-    def __call__(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
-        """Groups of rows with their model inputs."""
-        return self.featuriser.groups(waveforms)
-
-
 def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
     """The featuriser of a model, from its config and feature extractor."""
     config = audio_config(model)
@@ -157,8 +146,8 @@ def default_extractor(model: nn.Module) -> Any:
             f"no feature extractor is known for {type(model).__name__}: pass feature_extractor=, or ready features"
         )
     warnings.warn(
-        f"this {type(model).__name__} names no checkpoint: taking a {kind.__name__} with its defaults "
-        f"{options or ''}; pass feature_extractor= to be sure of it",
+        f"no feature extractor was found for this {type(model).__name__}: taking transformers' {kind.__name__} "
+        f"with {options or 'its defaults'}; pass feature_extractor= to be sure of it",
         UserWarning,
         stacklevel=4,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from nnsight.intervention.envoy import Envoy, traceable
 from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from . import audio
@@ -103,9 +105,17 @@ class AudioModel(TransformersModel):
             return self._place(self._adopt(super()._load(repo_id, *args, **kwargs)))
         model_class, _ = self._checkpoint_class(repo_id, kwargs)
         try:
-            module = model_class.from_pretrained(repo_id, revision=self.revision, **kwargs)
-        except (OSError, ValueError) as error:
+            module, report = model_class.from_pretrained(
+                repo_id, revision=self.revision, output_loading_info=True, **kwargs
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"cannot load the weights of {repo_id!r}: {_first_line(error)}") from error
+        blocks = tuple(f"{block.path}." for block in find_blocks(module))
+        if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
+            raise ModelError(
+                f"the checkpoint {repo_id!r} lacks {len(missing)} weights of its blocks, {missing[0]} among them: "
+                "its config does not describe it"
+            )
         return self._place(self._adopt(module, repo_id))
 
     def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
@@ -210,9 +220,8 @@ class AudioModel(TransformersModel):
         if not clips:
             raise audio.AudioError("an empty list holds no audio")
         rate = self.sampling_rate
-        many = len(clips) > 1
         return [
-            audio.to_waveform(clip, rate, source_rate=sampling_rate, name=f"clip {index}" if many else None)
+            audio.to_waveform(clip, rate, source_rate=sampling_rate, name=_clip_name(index, clip, len(clips)))
             for index, clip in enumerate(clips)
         ]
 
@@ -355,6 +364,13 @@ class AudioModel(TransformersModel):
     def __reduce_ex__(self, protocol: Any) -> Any:
         # It travels as the base class, so that a server needs nothing of ours.
         return (object.__new__, (TransformersModel,), self.__getstate__())
+
+
+def _clip_name(index: int, clip: Any, count: int) -> str | None:
+    """What an error calls a clip; None where its own kind or path says enough."""
+    if count == 1:
+        return None
+    return f"clip {index} ({clip})" if isinstance(clip, (str, Path)) else f"clip {index}"
 
 
 def _is_batch(data: Any) -> bool:

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from .collect.batch import BatchCollector
+from .collect.hooks import site_hooks
 from .collect.trace import run_trace
 from .dissection import FORMAT_VERSION, Dissection
-from .features import Features, Group, GroupFeaturiser
+from .features import Features, Group
 from .fingerprint import describe_model, package_versions
-from .geometry import Geometry
+from .geometry import FoldedGrid, Geometry
 from .kernels import POOLINGS
 from .model import AudioModel
 from .progress import ClipProgress
 from .run_folder import RunFolder
-from .sites import MODULE_PREFIX, Site, SiteError, with_probe
+from .sites import MODULE_PREFIX, Site, SiteError
 from .stats import UnitStatistics
 from .stream import UNKNOWN, Batch, Source, batches, open_source
 
@@ -66,7 +68,8 @@ def dissect(
     limit         at most this many clips of the stream
     num_workers   processes that decode and make features; 0: in this one
     device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
-    dtype         dtype of the model, for example "bfloat16"; values are kept in float32 whatever it is
+    dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
+                  float32 whatever it is
     resume        False: refuse a folder that holds a dissection
 
     Clips that cannot be read are set aside with their reason. Memory does not grow with the dataset. The result does
@@ -96,21 +99,28 @@ def dissect(
         "pool": pool,
         "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
     }
-    with RunFolder(Path(out), manifest, resume) as run, _evaluating(audio_model.wrapped):
+    out = Path(out).expanduser()
+    with RunFolder(out, manifest, resume) as run, _evaluating(audio_model.wrapped):
         if run.continues:
-            _warn_of_what_cannot_be_recognised(Path(out), source, audio_model)
+            _warn_of_what_cannot_be_recognised(out, source, audio_model)
         if not run.complete:
             where = _statistics_device(audio_model)
             statistics = UnitStatistics(widths, k=k, pooling=pool, device=where)
             _stream(audio_model, source, chosen, statistics, run, batch_size, num_workers, progress)
             run.finish(statistics)
+    found = Dissection.load(out)
+    if odd := {site: found[site].nonfinite for site in found.sites if found[site].nonfinite}:
+        warnings.warn(
+            f"{sum(odd.values())} activations at {len(odd)} sites, {next(iter(odd))} first, were NaN or infinite",
+            stacklevel=2,
+        )
     if run.truncated:
         heard = audio_model.featuriser.window_seconds
         warnings.warn(
             f"{run.truncated} clips are longer than the {heard:g} s that the model hears: their beginnings counted",
             stacklevel=2,
         )
-    return Dissection.load(out)
+    return found
 
 
 def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel) -> None:
@@ -151,7 +161,7 @@ def _stream(
     prepared: Iterator[Batch[tuple[Group, ...]]] = batches(
         source,
         sampling_rate=featuriser.sampling_rate,
-        featurise=GroupFeaturiser(featuriser),
+        featurise=featuriser.groups,
         batch_size=batch_size,
         num_workers=num_workers,
         start=start,
@@ -201,8 +211,8 @@ def _moved(features: Features, device: torch.device) -> Features:
 
 def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
     for name, value, least in (("k", k, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if pool not in POOLINGS:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
 
@@ -250,31 +260,36 @@ def _known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) ->
         chosen = _probed(model, chosen)
     if pool == "cls" and (without := [site.name for site in chosen if not site.special_tokens]):
         raise SiteError(f"pool='cls' needs a special token at position 0, which {without[0]!r} does not have")
+    windowed = [site.name for site in chosen if isinstance(site.geometry, FoldedGrid) and site.geometry.windows > 1]
+    if pool in ("first", "last") and windowed:
+        raise SiteError(f"pool={pool!r}: the tokens of {windowed[0]!r} stand in windows, not in order of time")
     return chosen
 
 
 def _probed(model: AudioModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
-    """Run one second of noise to see the shapes at sites named by module path."""
+    """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
+
+    One second of noise is run through plain hooks, which need no order. Raises SiteError for sites that do not fire.
+    """
     noise = torch.randn(model.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = model.features(noise)
-    anchors = {site.layer: site for site in model.sites() if site.name.endswith("hook_resid_post")}
-    attention = {site.layer: site for site in model.sites() if site.name.endswith("hook_attn_out")}
+    features = _moved(model._complete(model.features(noise)), next(model.wrapped.parameters()).device)
+    blocks = [site for site in model.sites() if site.name.endswith(("hook_resid_post", "hook_attn_out"))]
     shapes: dict[str, torch.Size] = {}
 
     def take(site: Site, value: Tensor) -> None:
-        shapes[site.name] = value.shape
+        shapes.setdefault(site.name, value.shape)
 
-    run_trace(model, sites, features, take)
-    layers = {site.layer for site in sites if site.layer is not None}
-    beside = [site for layer in sorted(layers) for site in (attention[layer], anchors[layer])]
-    if beside:
-        run_trace(model, beside, features, take)
+    with torch.inference_mode(), site_hooks(model.wrapped, [*blocks, *sites], take):
+        model._call(**features)
+    order = list(shapes)
     probed = []
-    for site in sites:
-        expected = {shapes[s[site.layer].name][1:-1] for s in (anchors, attention) if site.layer in s}
-        fits = shapes[site.name][1:-1] in expected
-        unknown = site.name.startswith(MODULE_PREFIX) and not fits
-        probed.append(with_probe(site, shapes[site.name][-1], Geometry() if unknown else site.geometry))
+    for site in sorted(sites, key=lambda site: order.index(site.name)):
+        geometry, frames = site.geometry, shapes[site.name][1:-1]
+        if site.name.startswith(MODULE_PREFIX):
+            alike = [block for block in blocks if shapes[block.name][1:-1] == frames]
+            here = [block for block in alike if block.layer == site.layer and block.geometry == site.geometry]
+            geometry = (here or alike)[-1].geometry if alike and frames else Geometry()
+        probed.append(replace(site, width=shapes[site.name][-1], geometry=geometry))
     return tuple(probed)
 
 

@@ -31,7 +31,7 @@ CLIP_SCHEMA = arrow.schema(
     ]
 )
 _ROWS_A_GROUP = 10_000
-_PLURAL = ("weights", "features", "edits")
+_HASHED = {"config": "another", "weights": "other", "features": "other", "fingerprint": "another"}
 
 
 class RunFolder:
@@ -47,29 +47,40 @@ class RunFolder:
         self._rows: list[dict[str, Any]] = []
         self._aside: list[dict[str, Any]] = []
         self._lock: IO[bytes] | None = None
-        if folder.exists() and not folder.is_dir():
-            raise DissectionError(f"{folder} is a file: choose a folder")
-        found = read_manifest(folder)
+        self._inspect(resume)
+
+    def _inspect(self, resume: bool) -> None:
+        """Find out whether the folder is new, this run's, or somebody else's."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise DissectionError(f"{self.folder} is a file: choose a folder")
+        found = read_manifest(self.folder)
         if found is None:
-            others = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            others = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
             others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
             if others:
-                raise DissectionError(f"{folder} holds other files ({others[:3]}): choose a new folder")
+                raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
         elif not resume:
-            raise DissectionError(f"{folder} already holds a dissection: a fresh run needs a new folder")
+            raise DissectionError(f"{self.folder} already holds a dissection: a fresh run needs a new folder")
         elif differences := _differences(found, self.manifest):
-            raise DissectionError(
-                f"{folder} holds a dissection with other settings ({'; '.join(differences)}): choose a new folder"
-            )
+            said = "; ".join(differences)
+            raise DissectionError(f"{self.folder} holds a dissection with other settings ({said}): choose a new folder")
         self.continues = found is not None
         self.complete = found is not None and found["state"] == "complete"
 
     def __enter__(self) -> RunFolder:
         """Lock the folder. Raises DissectionError if another process writes to it."""
+        if self.complete:
+            self._clear()  # a process may have been killed between its last two steps
+            return self
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder / ".lock")
-        if not self.complete and not (self.folder / "manifest.json").exists():
-            write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+        try:
+            self._inspect(resume=True)  # another process may have come first
+            if not self.continues:
+                write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -160,7 +171,11 @@ class RunFolder:
     def _write_clips(self) -> None:
         """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell."""
         rows: list[dict[str, Any]] = []
-        with written_whole(self.folder / "clips.parquet") as path, parquet.ParquetWriter(path, CLIP_SCHEMA) as writer:
+        with (
+            written_whole(self.folder / "clips.parquet") as path,
+            path.open("wb") as file,
+            parquet.ParquetWriter(file, CLIP_SCHEMA) as writer,
+        ):
             for row in self._read_segments("clips"):
                 rows.append(row)
                 if len(rows) == _ROWS_A_GROUP:
@@ -190,10 +205,13 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
     }.items():
         for name in names:
-            if found.get(part, {}).get(name) != wanted[part][name]:
-                differences.append(
-                    f"{'other' if name in ('weights', 'features', 'edits') else 'another'} {part} {name}"
-                )
+            there, here = found.get(part, {}).get(name), wanted[part][name]
+            if there == here:
+                continue
+            if name in _HASHED:  # a hash says nothing to a person
+                differences.append(f"{_HASHED[name]} {part} {name}")
+            else:
+                differences.append(f"{part} {name} is {there} there, {here} here")
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
         differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")

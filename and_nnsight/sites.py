@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -56,8 +56,8 @@ class Site:
 
         Raises SiteError if there is no floating-point tensor in it.
         """
-        while isinstance(value, (tuple, list)) and value:
-            value = value[0]
+        while isinstance(value, (tuple, list, Mapping)) and value:
+            value = next(iter(value.values())) if isinstance(value, Mapping) else value[0]
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim < 2:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
         if self.channels_first:
@@ -215,8 +215,3 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
         f"no site matches {pattern!r}; near names: {', '.join(near)} "
         f"(presets: {', '.join(PRESETS)}; any module: '{MODULE_PREFIX}PATH')"
     )
-
-
-def with_probe(site: Site, width: int, geometry: Geometry) -> Site:
-    """The site with what a run told of it."""
-    return replace(site, width=width, geometry=geometry)

@@ -257,12 +257,11 @@ class UnitStatistics:
                 tensors[f"{side}_{name}"] = _copied(tensor[:, units])
         moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
         seen = moments.count.clamp(min=1).double()
+        summary = {"mean": moments.mean, "variance": variance(moments), "active": moments.active / seen}
         index = list(self.slices).index(site)
         return tensors | {
             "count": torch.tensor(self.clips),
             "finite": moments.count,
-            "mean": moments.mean.float(),
-            "variance": variance(moments).float(),
-            "active": (moments.active / seen).float(),
+            **{name: tensor.masked_fill(moments.count == 0, torch.nan).float() for name, tensor in summary.items()},
             "nonfinite": _copied(self.nonfinite[index]),
         }

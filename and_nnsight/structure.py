@@ -201,6 +201,7 @@ def _reads_tokens(model: nn.Module, stack: list[tuple[str, nn.Module]], groups: 
     return any(
         isinstance(module, nn.Embedding)
         and module.num_embeddings in vocabularies
+        and not any(word in name for word in ("pos", "rel"))  # a table of positions may chance to have that size
         and not any(f"{tower}.{name}".strip(".").startswith(f"{path}.") for path in inside)
         for name, module in model.get_submodule(tower).named_modules()
     )

@@ -151,3 +151,32 @@ def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     assert done.stdout.count(" of 8 are ") >= 8
     found = Dissection.load(tmp_path / "demo")
     assert found.manifest["quarantined"] == 0
+
+
+def test_what_would_command_a_terminal_is_not_printed(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "caption": "red \\u001b[31m alarm \\u202e"}\n')
+    run(monkeypatch, capsys, "dissect", model, tmp_path, "--out", tmp_path / "run", "--quiet", "--device", "cpu")
+    _, out, _ = run(monkeypatch, capsys, "show", tmp_path / "run", "blocks.0.mlp.hook_post", 0)
+    assert "alarm" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+def test_control_c_leaves_a_run_that_resumes(
+    model: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["dissect", model, audio, "--out", tmp_path / "run", "--quiet", "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr("and_nnsight.run._take_group", interrupted)
+        code, _, error = run(patch, capsys, *arguments)
+    assert code == 130
+    assert "stopped; the same command goes on from here" in error
+    code, out, _ = run(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "6 clips through 128 units" in out

@@ -342,3 +342,29 @@ def test_it_travels_as_nnsights_own_class(model: AudioModel) -> None:
 
     assert model._remoteable_class() is TransformersModel
     assert model.task == "audio-classification"
+
+
+def test_a_checkpoint_that_lacks_weights_of_its_blocks_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    shutil.copytree(checkpoint, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
+    with pytest.raises(ModelError, match="lacks 32 weights of its blocks"):
+        AudioModel(str(tmp_path / "model"), dispatch=True)
+
+
+def test_damaged_weights_are_a_model_error(checkpoint: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(checkpoint, tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="cannot load the weights of"):
+        AudioModel(str(tmp_path / "model"), dispatch=True)
+
+
+def test_a_clip_of_a_list_is_named_with_its_path(model: AudioModel, tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"clip 1 \(.*nowhere.wav\)"):
+        model.trace([noise(1.0), tmp_path / "nowhere.wav"])

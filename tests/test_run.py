@@ -154,8 +154,32 @@ def test_sites_named_by_module_path(tmp_path: Path) -> None:
     found = quick(model, ragged(3), tmp_path / "run", sites=[f"module:{norm}", f"module:{head}"])
     assert found.widths() == {f"module:{norm}": 32, f"module:{head}": 5}
     exemplar = found.unit(f"module:{norm}", 3).top[0]
-    assert exemplar.start is not None, "inside a block frames have seconds"
+    assert exemplar.start is not None, "frames like a block's have its seconds"
     assert found.unit(f"module:{head}", 1).top[0].start is None, "elsewhere nothing is known of them"
+
+
+def test_sites_named_by_module_path_may_run_in_any_order(tmp_path: Path) -> None:
+    model = made("whisper-encoder")
+    paths = ["layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "layers.0.self_attn_layer_norm", "layer_norm"]
+    data = ragged(4)
+    found = quick(model, data, tmp_path / "run", sites=[*(f"module:{path}" for path in paths), "all"])
+    assert len(found.sites) == 4 + len(model.sites())
+    assert found.sites[0] == "module:layers.0.self_attn_layer_norm"
+    assert found.sites[-1] == "module:layer_norm"
+    for unit in range(5):
+        for exemplar in found.unit("module:layer_norm", unit).top:
+            assert exemplar.end is not None and exemplar.end <= found.clips[exemplar.clip]["seconds"], "no padding"
+
+
+def test_a_module_that_never_runs_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="did not fire: module:wavlm.encoder.layers.0.attention.out_proj"):
+        quick(made("wavlm-post"), ragged(2), tmp_path / "run", sites="module:wavlm.encoder.layers.0.attention.out_proj")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tokens_in_windows_have_no_first_or_last(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="pool='last': the tokens of 'blocks.0.hook_attn_out' stand in windows"):
+        quick(made("clap-audio"), ragged(2), tmp_path / "run", pool="last", sites="blocks.0.hook_attn_out")
 
 
 def test_the_same_call_again_returns_the_dissection_untouched(tmp_path: Path) -> None:
@@ -172,7 +196,7 @@ def test_the_same_call_again_returns_the_dissection_untouched(tmp_path: Path) ->
         ({"k": 4}, "k is 3 there, 4 here"),
         ({"pool": "mean"}, "pool is max there, mean here"),
         ({"sites": "all"}, "2 sites there, 11 here"),
-        ({"limit": 2}, "another dataset limit"),
+        ({"limit": 2}, "dataset limit is None there, 2 here"),
         ({"resume": False}, "already holds a dissection"),
     ],
 )
@@ -199,7 +223,7 @@ def test_other_weights_or_other_data_are_another_run(tmp_path: Path) -> None:
         extractor = ast_extractor()
         extractor.mean += 1
         quick(AudioModel(FAMILIES["ast"].build(), feature_extractor=extractor), ragged(4), out)
-    with pytest.raises(DissectionError, match="another model class"):
+    with pytest.raises(DissectionError, match="model class is ASTForAudioClassification there, WhisperEncoder here"):
         quick(made("whisper-encoder"), ragged(4), out)
 
 
@@ -313,11 +337,13 @@ def test_nonfinite_activations_are_counted_and_left_out(tmp_path: Path) -> None:
     model = made()
     with torch.no_grad():
         model.wrapped.audio_spectrogram_transformer.layers[0].mlp.fc1.bias[3] = torch.nan
-    found = quick(model, ragged(3), tmp_path / "run", sites="blocks.0.mlp.*")
+    with pytest.warns(UserWarning, match="activations at 2 sites, blocks.0.mlp.hook_pre first, were NaN or infinite"):
+        found = quick(model, ragged(3), tmp_path / "run", sites="blocks.0.mlp.*")
     statistics = found["blocks.0.mlp.hook_pre"]
     assert statistics.nonfinite > 0
     assert statistics.finite[3] == 0
     assert statistics.finite[4] == 3
+    assert statistics.mean[3].isnan()
     assert found.unit("blocks.0.mlp.hook_pre", 3).top == ()
 
 
@@ -345,8 +371,8 @@ def test_the_data_may_be_a_datasets_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"k": 0}, "k must be at least 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"k": 0}, "k must be a whole number of at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
         ({"pool": "median"}, "unknown pooling 'median': one of max"),
         ({"dtype": "int3"}, "unknown dtype 'int3'"),
         ({"sites": []}, "no site was asked for"),
@@ -392,7 +418,7 @@ def test_an_edited_model_is_another_run(tmp_path: Path) -> None:
     plain = quick(model, ragged(3), out)
     with model.edit() as (_, edited):
         edited.site("blocks.0.mlp.hook_post")[:, :, 3] = 0
-    with pytest.raises(DissectionError, match="other model edits"):
+    with pytest.raises(DissectionError, match="model edits is 0 there, 1 here"):
         quick(edited, ragged(3), out)
     ablated = quick(edited, ragged(3), tmp_path / "edited")
     assert not torch.equal(plain["blocks.1.mlp.hook_post"].mean, ablated["blocks.1.mlp.hook_post"].mean)
@@ -427,3 +453,32 @@ def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
     found = quick(model, ragged(4), tmp_path / "run")
     assert found.unit("blocks.0.mlp.hook_post", 5).tied
     assert not found.unit("blocks.0.mlp.hook_post", 6).tied
+
+
+def test_out_may_hold_a_colon_or_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert quick(made(), ragged(2), tmp_path / "a:b" / "c").clips[1]["label"] == "label 1"
+    quick(made(), ragged(2), Path("~/run"))
+    assert (tmp_path / "run" / "clips.parquet").exists()
+    assert len(Dissection.load("~/run").clips) == 2
+
+
+def test_file_names_need_not_be_utf8(tmp_path: Path) -> None:
+    import os
+
+    from tests.test_model import wav_bytes
+
+    (tmp_path / "audio").mkdir()
+    with open(os.fsencode(tmp_path / "audio") + b"/bad\xff.wav", "wb") as file:  # noqa: PTH123
+        file.write(wav_bytes(noise(0.5)))
+    found = quick(made(), tmp_path / "audio", tmp_path / "run")
+    assert found.clips[0]["path"].endswith("bad\\xff.wav")
+
+
+def test_leftovers_of_a_process_killed_at_its_last_step_are_cleared(tmp_path: Path) -> None:
+    found = quick(made(), ragged(2), tmp_path / "run")
+    before = files(found.folder)
+    (found.folder / "progress").mkdir()
+    (found.folder / "progress" / "state.safetensors").write_bytes(b"old")
+    quick(made(), ragged(2), tmp_path / "run")
+    assert files(found.folder) == before

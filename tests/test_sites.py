@@ -15,7 +15,7 @@ from and_nnsight.collect.hooks import site_hooks
 from and_nnsight.collect.trace import run_trace
 from and_nnsight.placement import audio_config
 from and_nnsight.sites import Site, find_sites, select_sites
-from tests.families import FAMILIES, INNER, LAYERS, WIDTH
+from tests.families import FAMILIES, INNER, LAYERS, WIDTH, whisper_config
 from tests.sounds_for_tests import RATE, noise
 
 pytestmark = pytest.mark.filterwarnings(
@@ -231,3 +231,15 @@ def test_a_convolutions_units_are_its_channels() -> None:
     assert site.width == WIDTH
     with torch.no_grad():
         assert torch.equal(seen, model.wrapped.encoder.conv1(features).transpose(1, 2))
+
+
+@pytest.mark.parametrize("kind", ["WhisperModel", "WhisperForAudioClassification"])
+def test_a_vocabulary_as_large_as_the_table_of_positions_hides_nothing(kind: str) -> None:
+    config = whisper_config(vocab_size=100, max_source_positions=100)
+    assert len(find_sites(getattr(transformers, kind)(config))) >= 5 * LAYERS
+
+
+def test_a_module_that_returns_a_model_output_is_read_by_its_first_tensor() -> None:
+    model = made("whisper")
+    seen = traced(model, model.sites("module:encoder"), noise(1.0))
+    assert seen["module:encoder"].shape == (1, 100, WIDTH)

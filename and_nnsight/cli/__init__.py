@@ -8,6 +8,7 @@ import warnings
 import typer
 
 from . import demo, dissecting, showing
+from ._output import plain
 
 app = typer.Typer(
     name="and-nnsight",
@@ -25,14 +26,19 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_dead_worker(error):
+            raise
+        print(f"error: {plain(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_dead_worker(error: RuntimeError) -> bool:
+    from ..stream import WorkerDied
+
+    return isinstance(error, WorkerDied)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: object) -> None:
     if issubclass(category, UserWarning):
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"warning: {plain(message)}", file=sys.stderr)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from ..commonalities import Common, Commonalities
-from ..dissection import Dissection, Unit
+from ._output import clean, resumable
 from .showing import print_unit
+
+if TYPE_CHECKING:
+    from ..commonalities import Common
+    from ..dissection import Dissection, Unit
 
 CLIPS_A_CLASS = 12
 TOP = 8
@@ -42,19 +44,22 @@ def demo(
         f"Transformer; keeping, for each of its neurons, the {TOP} clips that it responds to most and least."
     )
     sounds = list(make_sounds(CLIPS_A_CLASS))
-    found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
+    with resumable():
+        found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
     units, spent = sum(found.widths().values()), time.monotonic() - began
-    console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {found.folder}\n")
+    console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {out}\n")
     chosen = most_selective(found, neurons)
     console.print(neuron_table(found, chosen))
     console.print("The first of them more closely: its clips, and where in them it fires.\n")
     unit = chosen[0][0]
     print_unit(console, found, unit, most=4)
-    console.print(f"\nAny other: and-nnsight show {found.folder} {unit.site} UNIT", soft_wrap=True)
+    console.print(f"\nAny other: and-nnsight show {out} {unit.site} UNIT", soft_wrap=True)
 
 
 def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
     """A table of neurons with what their top clips have in common."""
+    from ..commonalities import Commonalities
+
     common = Commonalities(found)
     columns = ("neuron", "its top clips", "by chance", "words that describe them")
     table = Table(*columns, title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD)
@@ -62,15 +67,17 @@ def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
         block = unit.site.split(".")[1]
         table.add_row(
             f"block {block}, [bold]{unit.index}[/bold]",
-            f"{label.count} of {label.of} are [bold]{escape(label.what)}[/bold]",
+            f"{label.count} of {label.of} are [bold]{clean(label.what)}[/bold]",
             f"{label.share_of_all * label.of:.1f} of {label.of}",
-            escape(", ".join(word.what for word in common.words(unit.top)) or "–"),
+            clean(", ".join(word.what for word in common.words(unit.top)) or "–"),
         )
     return table
 
 
 def most_selective(found: Dissection, most: int) -> list[tuple[Unit, Common]]:
     """The MLP neurons whose top clips agree most on a label, one neuron a label, deepest agreement first."""
+    from ..commonalities import Commonalities
+
     common = Commonalities(found)
     candidates: list[tuple[float, float, Unit, Common]] = []
     for site in found.sites:

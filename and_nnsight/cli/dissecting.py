@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ._output import resumable
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -63,16 +65,17 @@ def dissect(
     from ..run import dissect as run
 
     quiet_transformers()
-    found = run(
-        model, data, sites or "default", k, pool, batch_size, out=out, split=split, audio_column=audio_column,
-        label_column=label_column, caption_column=caption_column, limit=limit, num_workers=num_workers, device=device,
-        dtype=dtype, resume=not fresh, progress=not quiet,
-    )  # fmt: skip
+    with resumable():
+        found = run(
+            model, data, sites or "default", k, pool, batch_size, out=out, split=split,
+            audio_column=audio_column, label_column=label_column, caption_column=caption_column,
+            limit=limit, num_workers=num_workers, device=device, dtype=dtype, resume=not fresh, progress=not quiet,
+        )  # fmt: skip
     units = sum(found.widths().values())
-    print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {found.folder}")
+    print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {out}")
     if set_aside := found.manifest["quarantined"]:
-        print(f"{set_aside:,} clips were set aside: {found.folder / 'quarantine.jsonl'} says why")
-    print(f"look at a unit: and-nnsight show {found.folder} {found.sites[-1]} 0")
+        print(f"{set_aside:,} clips were set aside: {out / 'quarantine.jsonl'} says why")
+    print(f"look at a unit: and-nnsight show {out} {found.sites[-1]} 0")
 
 
 def quiet_transformers() -> None:

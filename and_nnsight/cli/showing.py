@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from ..commonalities import Commonalities
-from ..dissection import Dissection, Exemplar, Unit
+from ._output import clean
+
+if TYPE_CHECKING:
+    from ..dissection import Dissection, Exemplar, Unit
 
 
 def register(app: typer.Typer) -> None:
@@ -27,14 +28,18 @@ def show(
     most: Annotated[int, typer.Option(help="At most so many clips at either end.", min=1)] = 8,
 ) -> None:
     """Show the clips that a unit responds to most and least."""
+    from ..dissection import Dissection
+
     found = Dissection.load(folder)
     print_unit(Console(), found, found.unit(site, unit), most)
 
 
 def print_unit(console: Console, found: Dissection, unit: Unit, most: int = 8) -> None:
     """A unit's card: its statistics, its exemplars, and what they have in common."""
+    from ..commonalities import Commonalities
+
     statistics = found[unit.site]
-    console.print(f"[bold]{escape(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
+    console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
     console.print(
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
         f"above zero on {unit.active:.1%} of {statistics.count:,} clips"
@@ -48,9 +53,9 @@ def print_unit(console: Console, found: Dissection, unit: Unit, most: int = 8) -
     label = common.label(unit.top)
     if label is not None:
         everywhere = f"{label.share_of_all:.1%} of all clips are"
-        console.print(f"{label.count} of the top {label.of} are labelled {escape(label.what)!r} ({everywhere}).")
+        console.print(f"{label.count} of the top {label.of} are labelled {clean(label.what)!r} ({everywhere}).")
     if found_words := common.words(unit.top):
-        said = ", ".join(f"{escape(word.what)} ({word.count} of {word.of})" for word in found_words)
+        said = ", ".join(f"{clean(word.what)} ({word.count} of {word.of})" for word in found_words)
         console.print(f"Words that the top clips' captions share more than others do: {said}.")
 
 
@@ -63,9 +68,9 @@ def _table(title: str, exemplars: tuple[Exemplar, ...]) -> Table:
         table.add_row(
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
             seconds(exemplar),
-            escape(clip_name(exemplar)),
-            escape(exemplar.label or ""),
-            escape(exemplar.caption or ""),
+            clean(clip_name(exemplar)),
+            clean(exemplar.label or ""),
+            clean(exemplar.caption or ""),
         )
     return table
 

@@ -1,7 +1,6 @@
 """Pure, typed tensor functions: pool a site's frames, keep the top K, accumulate moments.
 
-Plain torch, no state, no synchronisation with a GPU. Annotations are never evaluated at run time, so the functions
-also run where jaxtyping is not installed.
+Plain torch (and einops), no state, no synchronisation with a GPU. Annotations are never evaluated at run time.
 """
 
 from .moments import MomentsState, empty_moments, moments_merge, moments_update, variance

@@ -61,7 +61,12 @@ class FolderSource:
         """The clips from position `start` on; a file that is missing is an item whose decoding fails."""
         for position, row in islice(enumerate(self._rows), start, self.length):
             path = str(self.root / row.file)
-            yield Item(position, path, path, row.label, row.caption)
+            yield Item(position, path, _printable(path), row.label, row.caption)
+
+
+def _printable(path: str) -> str:
+    """The path as text that can be written: file names need not be UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class FileSource:

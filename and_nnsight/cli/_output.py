@@ -1,0 +1,33 @@
+"""What the commands share: text from outside made safe to print, and Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.markup import escape
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
+
+
+def plain(text: object) -> str:
+    """Text from a dataset, a path or an error on one line, without what would command a terminal."""
+    return " ".join(_CONTROL.sub(" ", str(text)).split())
+
+
+def clean(text: object) -> str:
+    """`plain`, with rich's markup taken literally."""
+    return escape(plain(text))
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends the command with a word about how to go on, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
