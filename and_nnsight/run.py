@@ -5,35 +5,29 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .collect.batch import BatchCollector
-from .collect.hooks import site_hooks
 from .collect.trace import run_trace
 from .dissection import FORMAT_VERSION, Dissection
-from .features import Features, Group
+from .features import Group
 from .fingerprint import describe_model, package_versions
-from .geometry import FoldedGrid, Geometry
 from .kernels import POOLINGS
 from .model import AudioModel
+from .preparation import as_model, evaluating, known_sites, moved
 from .progress import ClipProgress
 from .run_folder import RunFolder
-from .sites import MODULE_PREFIX, Site, SiteError
+from .sites import Site
 from .stats import UnitStatistics
 from .stream import UNKNOWN, Batch, Source, batches, open_source
 
 CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_ROWS = 20_000  # clips whose rows wait in memory
-_DTYPES = {
-    "float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64,
-}  # fmt: skip
+CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
 def dissect(
@@ -86,8 +80,8 @@ def dissect(
     _check(k, pool, batch_size, num_workers)
     columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
     source = open_source(data, split=split, limit=limit, **columns)
-    audio_model = _as_model(model, device, dtype)
-    chosen = _known_sites(audio_model, sites, pool)
+    audio_model = as_model(model, device, dtype)
+    chosen = known_sites(audio_model, sites, pool)
     widths = {site.name: site.width for site in chosen}
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -100,7 +94,7 @@ def dissect(
         "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
     }
     out = Path(out).expanduser()
-    with RunFolder(out, manifest, resume) as run, _evaluating(audio_model.wrapped):
+    with RunFolder(out, manifest, resume) as run, evaluating(audio_model.wrapped):
         if run.continues:
             _warn_of_what_cannot_be_recognised(out, source, audio_model)
         if not run.complete:
@@ -130,18 +124,6 @@ def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioMo
     ]
     if unknown:
         warnings.warn(f"{out} holds a dissection of {' and '.join(unknown)}: taking it to be this one", stacklevel=3)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
-    training = [child for child in module.modules() if child.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child in training:
-            child.training = True
 
 
 def _stream(
@@ -199,14 +181,8 @@ def _take_group(
     clips = [batch.clips[row] for row in group.rows]
     device = next(model.wrapped.parameters()).device
     collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
-    run_trace(model, sites, _moved(group.features, device), collector.take)
+    run_trace(model, sites, moved(group.features, device), collector.take)
     collector.end()
-
-
-def _moved(features: Features, device: torch.device) -> Features:
-    if device.type != "cuda":
-        return {name: tensor.to(device) for name, tensor in features.items()}
-    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in features.items()}
 
 
 def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
@@ -215,82 +191,6 @@ def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if pool not in POOLINGS:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
-
-
-def _as_model(
-    model: str | nn.Module | AudioModel, device: str | torch.device | None, dtype: str | torch.dtype | None
-) -> AudioModel:
-    if isinstance(dtype, str):
-        if dtype not in _DTYPES:
-            raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(_DTYPES)}")
-        dtype = _DTYPES[dtype]
-    if device is not None:
-        device = _known_device(device)
-    if isinstance(model, AudioModel):
-        made = model
-        made.dispatch()
-    elif isinstance(model, nn.Module):
-        made = AudioModel(model)
-    else:
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-        return AudioModel(str(model), dispatch=True, device=device, **options)
-    if dtype is not None or device is not None:
-        made.wrapped.to(device=device, dtype=dtype)
-    return made
-
-
-def _known_device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def _known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:
-    """The sites asked for, with what only a run can tell of sites named by module path."""
-    model.featuriser  # noqa: B018  # the frames' seconds hang on the feature extractor: have it first
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    chosen = model.sites(*patterns) if patterns else ()
-    if not chosen:
-        raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
-    if any(site.name.startswith(MODULE_PREFIX) for site in chosen):
-        chosen = _probed(model, chosen)
-    if pool == "cls" and (without := [site.name for site in chosen if not site.special_tokens]):
-        raise SiteError(f"pool='cls' needs a special token at position 0, which {without[0]!r} does not have")
-    windowed = [site.name for site in chosen if isinstance(site.geometry, FoldedGrid) and site.geometry.windows > 1]
-    if pool in ("first", "last") and windowed:
-        raise SiteError(f"pool={pool!r}: the tokens of {windowed[0]!r} stand in windows, not in order of time")
-    return chosen
-
-
-def _probed(model: AudioModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
-    """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
-
-    One second of noise is run through plain hooks, which need no order. Raises SiteError for sites that do not fire.
-    """
-    noise = torch.randn(model.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = _moved(model._complete(model.features(noise)), next(model.wrapped.parameters()).device)
-    blocks = [site for site in model.sites() if site.name.endswith(("hook_resid_post", "hook_attn_out"))]
-    shapes: dict[str, torch.Size] = {}
-
-    def take(site: Site, value: Tensor) -> None:
-        shapes.setdefault(site.name, value.shape)
-
-    with torch.inference_mode(), site_hooks(model.wrapped, [*blocks, *sites], take):
-        model._call(**features)
-    order = list(shapes)
-    probed = []
-    for site in sorted(sites, key=lambda site: order.index(site.name)):
-        geometry, frames = site.geometry, shapes[site.name][1:-1]
-        if site.name.startswith(MODULE_PREFIX):
-            alike = [block for block in blocks if shapes[block.name][1:-1] == frames]
-            here = [block for block in alike if block.layer == site.layer and block.geometry == site.geometry]
-            geometry = (here or alike)[-1].geometry if alike and frames else Geometry()
-        probed.append(replace(site, width=shapes[site.name][-1], geometry=geometry))
-    return tuple(probed)
 
 
 def _statistics_device(model: AudioModel) -> torch.device:

@@ -30,7 +30,7 @@ CLIP_SCHEMA = arrow.schema(
         ("sampling_rate", arrow.int64()),
     ]
 )
-_ROWS_A_GROUP = 10_000
+_ROWS_A_GROUP = 4_096
 _HASHED = {"config": "another", "weights": "other", "features": "other", "fingerprint": "another"}
 
 
@@ -118,7 +118,10 @@ class RunFolder:
         """Make everything seen so far survive."""
         self.progress.mkdir(exist_ok=True)
         if self._rows or self._aside:
-            write_json(self._segment(self._segments), {"clips": self._rows, "quarantined": self._aside})
+            lines = [json.dumps(["clips", row], ensure_ascii=False) for row in self._rows]
+            lines += [json.dumps(["quarantined", row], ensure_ascii=False) for row in self._aside]
+            with written_whole(self._segment(self._segments)) as path:
+                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
             self._segments += 1
             self._rows, self._aside = [], []
         metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
@@ -154,11 +157,15 @@ class RunFolder:
             self.progress.rmdir()
 
     def _segment(self, index: int) -> Path:
-        return self.progress / f"clips-{index:06}.json"
+        return self.progress / f"clips-{index:06}.jsonl"
 
     def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
         for index in range(self._segments):
-            yield from json.loads(self._segment(index).read_text(encoding="utf-8"))[part]
+            with self._segment(index).open(encoding="utf-8", newline="\n") as file:
+                for line in file:
+                    kind, row = json.loads(line)
+                    if kind == part:
+                        yield row
 
     def _write_quarantine(self) -> int:
         count = 0

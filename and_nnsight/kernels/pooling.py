@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,6 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
 POOLINGS = ("max", "mean", "cls", "first", "last")
-_BLOCK = 32
 
 
 class Pooled(NamedTuple):
@@ -129,13 +129,14 @@ def _maximum_in_blocks(
     activations: Float[Tensor, "clip frame unit"],
 ) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"]]:
     frames = activations.shape[1]
-    whole = frames // _BLOCK * _BLOCK
-    parts = [activations[:, :whole].unflatten(1, (-1, _BLOCK)).amax(2)] if whole else []
+    size = math.isqrt(frames)  # as many blocks as frames in a block: the least to search
+    whole = frames // size * size
+    parts = [activations[:, :whole].unflatten(1, (-1, size)).amax(2)]
     if whole < frames:
         parts.append(activations[:, whole:].amax(1, keepdim=True))
     values, block = torch.cat(parts, 1).max(1)
-    start = rearrange(block * _BLOCK, "clip unit -> clip 1 unit")
+    start = rearrange(block * size, "clip unit -> clip 1 unit")
     # Past the end the last frame is read again; its first occurrence still wins.
-    within = start + rearrange(torch.arange(_BLOCK), "place -> 1 place 1")
-    place = activations.gather(1, within.clamp(max=frames - 1)).argmax(1)
-    return values.float(), (block * _BLOCK + place).int()
+    within = start + rearrange(torch.arange(size), "place -> 1 place 1")
+    place = activations.gather(1, within.clamp_(max=frames - 1)).argmax(1)
+    return values.float(), (block * size + place).int()
