@@ -87,15 +87,15 @@ class AudioModel(TransformersModel):
             self._source_extractor(repo_id)
             return self._adopt(super()._load_meta(repo_id, *args, **kwargs))
         model_class, config = self._checkpoint_class(repo_id, kwargs)
-        options = {
-            name: kwargs[name] for name in ("dtype", "attn_implementation") if kwargs.get(name) not in (None, "auto")
-        }
+        wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
+        options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
+        build = getattr(model_class, "_from_config", None) or model_class.from_config  # a class, or AutoModel
         try:
-            module = model_class._from_config(config, **options)
+            module = build(config, **options)
         except RuntimeError:
             # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
             with MetaDevice.real():
-                module = model_class._from_config(config, **options)
+                module = build(config, **options)
         # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
         return self._adopt(module.to("meta"), repo_id)
 

@@ -201,6 +201,17 @@ def test_a_saved_checkpoint_of_every_family_loads_as_its_own_class(name: str, tm
         assert torch.equal(parameter, own)
 
 
+def test_a_checkpoint_saved_for_pretraining_loads_its_backbone(tmp_path: Path) -> None:
+    config = FAMILIES["wav2vec2-pre"].build().config
+    transformers.Wav2Vec2ForPreTraining(config).save_pretrained(tmp_path)
+    FAMILIES["wav2vec2-pre"].extractor().save_pretrained(tmp_path)
+    model = AudioModel(str(tmp_path))
+    assert type(model.wrapped) is transformers.Wav2Vec2Model
+    with torch.no_grad(), model.trace(noise(1.0)):
+        post = model.site("blocks.0.mlp.hook_post").save()
+    assert post.shape == (1, 49, 64)
+
+
 def test_a_clap_checkpoint_loads_its_audio_tower(tmp_path: Path) -> None:
     module: Any = FAMILIES["clap"].build()
     module.save_pretrained(tmp_path)
