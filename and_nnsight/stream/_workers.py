@@ -2,6 +2,9 @@
 
 One pipe a worker and nothing shared, so that nothing can be left locked: a worker that dies closes its pipe, which is
 seen at once; a parent that dies closes the workers' pipes, and they end. Tensors come back in shared memory.
+
+Tasks and results are pickled, as everything between Python's processes is; none of it is ever written to a file, or
+read from anywhere but these pipes.
 """
 
 from __future__ import annotations
