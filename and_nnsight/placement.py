@@ -77,8 +77,8 @@ def _patches(model: nn.Module, config: Any) -> Geometry:
     return PatchGrid(special_tokens=special, columns=columns, hop=stride * hop, span=(patch - 1) * hop + window)
 
 
-def _folded(block: nn.Module, config: Any, feature_extractor: Any, windowed: bool) -> Geometry:
-    rows, columns = (int(size) for size in block.input_resolution)  # type: ignore[union-attr]
+def _folded(block: Any, config: Any, feature_extractor: Any, windowed: bool) -> Geometry:
+    rows, columns = (int(size) for size in block.input_resolution)
     chunks = int(config.spec_size) // int(config.num_mel_bins)
     rate, hop = (
         int(getattr(feature_extractor, "sampling_rate", 48_000)),
@@ -89,7 +89,7 @@ def _folded(block: nn.Module, config: Any, feature_extractor: Any, windowed: boo
     frames = int(seconds * rate) // hop
     stretched = chunks * int(config.spec_size)
     cell = frames / (stretched - 1) * hop / rate * (int(config.spec_size) // columns)
-    window, shift = int(config.window_size), int(block.shift_size)  # type: ignore[arg-type]
+    window, shift = int(config.window_size), int(block.shift_size)
     if min(rows, columns) <= window:
         window, shift = min(rows, columns), 0
     geometry = FoldedGrid(rows=rows, columns=columns, chunks=chunks, hop=cell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ def _stream(
     collector = BatchCollector(statistics)
     featuriser = model.featuriser
     start = run.restore(statistics)
-    prepared: Iterator[Batch[tuple[Group, ...]]] = batches(
+    prepared = batches(
         source,
         sampling_rate=featuriser.sampling_rate,
         featurise=featuriser.groups,
@@ -151,7 +151,7 @@ def _stream(
     )
     last_checkpoint = time.monotonic()
     whole = True  # whether the statistics end at a batch: only then may they be written
-    with closing(prepared), ClipProgress(source.length, start, show) as bar:  # type: ignore[type-var]
+    with closing(prepared), ClipProgress(source.length, start, show) as bar:
         try:
             for batch in prepared:
                 whole = False

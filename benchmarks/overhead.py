@@ -76,8 +76,9 @@ class Subject:
 
     def features(self, clips: int) -> Features:
         """Random model inputs on the device, in the model's dtype."""
-        config, weight = self.bare.config, next(self.bare.parameters())
-        shape = (clips, int(config.max_length), int(config.num_mel_bins))  # type: ignore[union-attr]
+        config: Any = self.bare.config
+        weight = next(self.bare.parameters())
+        shape = (clips, int(config.max_length), int(config.num_mel_bins))
         return {"input_values": torch.randn(shape, device=self.device, dtype=weight.dtype)}
 
 

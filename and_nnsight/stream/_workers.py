@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar, cast
@@ -60,7 +60,7 @@ class _Failure:
 
 def map_in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, num_workers: int, prefetch: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`map(function, tasks)` in `num_workers` processes, at most `prefetch` tasks ahead in each.
 
     `function` is pickled once, each task as it is handed out. Closing the iterator ends the processes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -67,7 +67,7 @@ def batches(
     start: int = 0,
     minimum_samples: int = 1,
     prefetch: int = 2,
-) -> Iterator[Batch[T]]:
+) -> Generator[Batch[T], None, None]:
     """The source from position `start` on, `batch_size` positions at a time, in order.
 
     A clip that cannot be used leaves a gap and shifts no other, so a run resumed between batches sees the same ones.
