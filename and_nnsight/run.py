@@ -150,28 +150,30 @@ def _stream(
         minimum_samples=featuriser.minimum_samples,
     )
     last_checkpoint = time.monotonic()
-    whole = True  # whether the statistics end at a batch: only then may they be written
+    whole = True  # whether the statistics and the rows end at the same batch: only then may they be written
     with closing(prepared), ClipProgress(source.length, start, show) as bar:
         try:
             for batch in prepared:
-                whole = False
                 for group in batch.inputs or ():
-                    _take_group(model, sites, collector, batch, group)
+                    _run_group(model, sites, collector, batch, group)
+                    whole = False
+                    collector.end()
                 window = featuriser.window_seconds
                 cut = sum(1 for clip in batch.clips if window is not None and clip.seconds > window)
+                whole = False
                 run.saw(batch.position + batch.size, batch.clips, batch.quarantined, cut)
                 whole = True
                 bar.advance(batch.size, len(batch.quarantined))
                 if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS or run.pending > CHECKPOINT_ROWS:
                     run.checkpoint(statistics)
                     last_checkpoint = time.monotonic()
-        except KeyboardInterrupt:
+        except BaseException:
             if whole:
                 run.checkpoint(statistics)
             raise
 
 
-def _take_group(
+def _run_group(
     model: AudioModel,
     sites: tuple[Site, ...],
     collector: BatchCollector,
@@ -182,7 +184,6 @@ def _take_group(
     device = next(model.wrapped.parameters()).device
     collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
     run_trace(model, sites, moved(group.features, device), collector.take)
-    collector.end()
 
 
 def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
