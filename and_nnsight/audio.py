@@ -6,12 +6,9 @@ long the clip was. What cannot be used raises `AudioError`, which names the clip
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import re
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,13 +19,12 @@ import torch
 import torchaudio.functional
 from jaxtyping import Float32
 
-_Stream = io.BufferedReader | io.BytesIO
+from .containers import Memory, Stream, Truncated, check_container, with_contents, with_open_end
+
 _BLOCK = 2**20  # frames decoded at a time: a header that promises far too many costs no memory
 _LONGEST = 2**30  # samples at the wanted rate: a damaged header may claim a rate of 1 Hz
+_MOST_CHANNELS = 32  # a wider array is a batch or a spectrogram, not a clip
 _LARGEST_KERNEL = 2**23  # entries of torchaudio's resampling table: rates without a common divisor need a huge one
-
-
-_MOST_CHANNELS = 32
 
 
 class AudioError(ValueError):
@@ -130,7 +126,7 @@ def decode(
     """
     name = name or _kind(source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), None, name)
+        return _decode(Memory(source), None, name)
     path = Path(source)
     try:
         if not path.is_file():
@@ -273,22 +269,25 @@ class _Sequential(soundfile.SoundFile):
         return False
 
 
-def _decode(stream: _Stream, path: Path | None, name: str) -> tuple[Float32[np.ndarray, " time"], int]:
+def _decode(stream: Stream, path: Path | None, name: str) -> tuple[Float32[np.ndarray, " time"], int]:
     size = stream.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError("holds no bytes", name)
-    start = _check_container(stream, size, name)
+    try:
+        start = check_container(stream, size)
+    except Truncated as error:
+        raise AudioError(f"is truncated: {error}", name) from error
     stream.seek(0)
     place = os.fsencode(path) if path is not None and os.name == "posix" else path  # names need not be UTF-8
-    source: Any = (place or stream) if start is None else _with_open_end(stream, start)
+    source: Any = (place or stream) if start is None else with_open_end(stream, start)
     try:
         with _Sequential(source) as sound:
             if sound.format != "MP3":
                 return _read_frames(sound, name), sound.samplerate
         stream.seek(0)
         content = stream.read()
-        completed = _with_contents(content)
-        with _Sequential(io.BytesIO(completed or content)) as sound:
+        completed = with_contents(content)
+        with _Sequential(Memory(completed or content)) as sound:
             return _read_frames(sound, name, open_end=completed is not None), sound.samplerate
     except (RuntimeError, TypeError) as error:  # LibsndfileError's own message holds a memory address
         reason = str(getattr(error, "error_string", error)).strip()
@@ -313,97 +312,3 @@ def _read_frames(sound: soundfile.SoundFile, name: str, *, open_end: bool = Fals
     if promised is not None and promised - done > (max(2304, promised // 20) if sound.format == "MP3" else 0):
         raise AudioError(f"is truncated: its header promises {promised} samples, {done} are there", name)
     return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
-
-
-def _check_container(stream: _Stream, size: int, name: str) -> int | None:
-    """Raise if the container holds less than it promises: libsndfile reads a cut wav, aiff or ogg as a shorter one.
-
-    Returns the position of a wav's samples where their size was never filled in (written to a pipe), else None.
-    """
-    stream.seek(0)
-    head = stream.read(12)
-    if head[:4] == b"OggS":
-        end = _end_of_pages(stream, size)
-        if end != size and end is not None:
-            raise AudioError(f"is truncated: its last page ends at byte {end}, the file at {size}", name)
-        return None
-    order = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}.get(head[:4])
-    if order is None or head[8:12] not in (b"WAVE", b"AIFF", b"AIFC"):
-        return None
-    wide = None
-    for identifier, position, length in _chunks(stream, size, 12, order):
-        if identifier == b"ds64":
-            wide = int.from_bytes(stream.read(16)[8:], "little")
-        if identifier in (b"data", b"SSND"):
-            promised = wide if wide and length == 0xFFFFFFFF else length
-            there = size - position
-            if _never_filled_in(stream, size, position, promised, order):
-                return position
-            if promised > there:
-                raise AudioError(
-                    f"is truncated: its header promises {promised} bytes of samples, {there} are there", name
-                )
-            break
-    return None
-
-
-def _with_contents(content: bytes) -> bytes | None:
-    """An mp3 that counts its frames nowhere, with a first frame put before it that does; None for any other file.
-
-    libsndfile takes the length of such a file from its first frame's bit rate and drops what lies beyond: half of a
-    file of variable rate. The count put in is far too high, so that all frames are read.
-    """
-    tag = 10 + sum((byte & 127) << 7 * i for i, byte in enumerate(content[9:5:-1])) if content[:3] == b"ID3" else 0
-    frame = re.compile(rb"\xff[\xe2-\xff]..", re.DOTALL).search(content, tag)
-    if frame is None or re.search(rb"Xing|Info|VBRI", content[frame.start() : frame.start() + 200]):
-        return None
-    _, second, third, fourth = frame.group()
-    halvings = {3: 0, 2: 1, 0: 2}.get(second >> 3 & 3, 0)  # of the rate: MPEG 1, 2, 2.5
-    rate = (44100, 48000, 32000, 32000)[third >> 2 & 3] >> halvings
-    first = bytearray((72 * 80000 if halvings else 144 * 128000) // rate)
-    first[:4] = 0xFF, second | 1, 0x90 | third & 0x0C, fourth
-    side = (9 if halvings else 17) if fourth >> 6 == 3 else (17 if halvings else 32)
-    first[4 + side : 16 + side] = b"Xing" + struct.pack(">II", 1, 2**20)
-    return content[: frame.start()] + first + content[frame.start() :]
-
-
-def _chunks(stream: _Stream, size: int, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """(identifier, position of the content, its length) of each chunk of a RIFF or IFF file."""
-    while position + 8 <= size:
-        stream.seek(position)
-        identifier, length = struct.unpack(f"{order}4sI", stream.read(8))
-        position += 8
-        yield identifier, position, length
-        position += length + length % 2
-
-
-def _never_filled_in(stream: _Stream, size: int, position: int, length: int, order: str) -> bool:
-    """Whether a chunk's length is what programs write that do not know it yet: 0, or about 2³¹ or 2³²."""
-    if length:
-        return length > size - position and (length >= 0xFFFFF000 or 0x7FFFF000 <= length <= 0x80001000)
-    following = _chunks(stream, size, position, order)  # of a really empty one: proper chunks up to the end
-    return any(not re.fullmatch(rb"[ -~]{4}", identifier) or length > size for identifier, _, length in following)
-
-
-def _with_open_end(stream: _Stream, position: int) -> io.BytesIO:
-    """The file in memory, the length of its samples written as `up to the end`."""
-    content = bytearray(stream.read())
-    content[position - 4 : position] = content[4:8] = b"\xff" * 4
-    return io.BytesIO(content)
-
-
-def _end_of_pages(stream: _Stream, size: int) -> int | None:
-    """Where an ogg's last page should end; None where something else follows a whole page."""
-    position = 0
-    while position < size:
-        stream.seek(position)
-        header = stream.read(27)
-        if not b"OggS".startswith(header[:4]):
-            return None
-        if len(header) < 27:
-            return position + 27
-        table = stream.read(header[26])
-        position += 27 + header[26] + sum(table)
-        if len(table) < header[26]:
-            return position
-    return position

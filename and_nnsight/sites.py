@@ -67,7 +67,7 @@ class Site:
         return value
 
 
-def clip_frame_unit(site: Site, value: Tensor) -> Float[Tensor, "clip frame unit"]:
+def clip_frame_unit(value: Tensor) -> Float[Tensor, "clip frame unit"]:
     """A folded value with a frame axis: one frame a clip where the site has none; further axes count as frames."""
     return value[:, None] if value.ndim == 2 else value.flatten(1, -2)
 

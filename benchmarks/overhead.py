@@ -99,7 +99,7 @@ class StoreEverything:
 
     def take(self, site: Site, value: Tensor) -> None:
         """Keep the largest activation of each clip and unit, where the activation lies."""
-        self.kept[site.name].append(clip_frame_unit(site, value)[:, site.special_tokens :].amax(1).float())
+        self.kept[site.name].append(clip_frame_unit(value)[:, site.special_tokens :].amax(1).float())
 
     def finish(self, k: int = K) -> dict[str, tuple[Tensor, Tensor]]:
         """The clips of each site's k highest and k lowest values, each [k, unit]."""

@@ -25,7 +25,7 @@ def pooled_clips(
         seconds = np.array([len(wave) / model.sampling_rate])
 
         def keep(site: Site, value: torch.Tensor, clip: int = clip, seconds: np.ndarray = seconds) -> None:
-            activation = clip_frame_unit(site, value)[0].double().numpy()
+            activation = clip_frame_unit(value)[0].double().numpy()
             counts = site.geometry.valid(seconds, len(activation))[0]
             masked = np.where(counts[:, None], activation, -np.inf)
             found[site.name][clip] = (masked.max(0), masked.argmax(0))

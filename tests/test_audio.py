@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import io
 import pickle
 import struct
@@ -380,6 +382,15 @@ def test_no_flipped_byte_does_anything_but_decode_or_raise_an_audio_error(kind: 
     except AudioError:
         return
     assert np.isfinite(waveform).all()
+
+
+def test_a_container_that_points_before_its_beginning_is_no_unraisable_error(capfd: pytest.CaptureFixture[str]):
+    encoded = bytearray(encode(TONE[:2000], RATE, "AIFF"))
+    encoded[41] = 0  # the size of the common chunk: libsndfile then seeks to a negative position
+    with contextlib.suppress(AudioError):
+        to_waveform(bytes(encoded), RATE)
+    gc.collect()
+    assert "Exception ignored" not in capfd.readouterr().err
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 def activations(model: AudioModel, site: Site, wave: np.ndarray) -> Tensor:
     seen: list[Tensor] = []
     run_trace(model, (site,), model.features(wave, RATE), lambda site, value: seen.append(value.clone()))
-    return clip_frame_unit(site, seen[0])[0]
+    return clip_frame_unit(seen[0])[0]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_short_clip_has_the_same_frames_alone_and_beside_a_long_one(name: str)
     alone = activations(model, site, short)
     seen: list[Tensor] = []
     run_trace(model, (site,), model.features([short, long], RATE), lambda site, value: seen.append(value.clone()))
-    together = clip_frame_unit(site, seen[0])
+    together = clip_frame_unit(seen[0])
     in_both = frame_mask(site, [0.6, 1.9], together.shape[1])
     by_itself = frame_mask(site, [0.6], alone.shape[0])[0]
     assert in_both[0].sum() == by_itself.sum() > 0

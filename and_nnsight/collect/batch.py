@@ -42,7 +42,7 @@ class BatchCollector:
 
     def take(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""
-        activations = clip_frame_unit(site, value)
+        activations = clip_frame_unit(value)
         self.statistics.update(site.name, activations, self.clip_ids, self._mask(site, activations.shape[1]))
 
     def end(self) -> None:
