@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .audio import AudioError
+from .hearing import hearing_of
 from .placement import audio_config
 
 Features = dict[str, Tensor]
@@ -84,7 +85,9 @@ def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
     config = audio_config(model)
     rate = int(extractor.sampling_rate)
     window, minimum = None, 1
-    if hasattr(config, "conv_kernel"):
+    if hasattr(extractor, "minimum_samples"):
+        window, minimum = getattr(extractor, "window_samples", None), int(extractor.minimum_samples)
+    elif hasattr(config, "conv_kernel"):
         minimum = _receptive_field(config.conv_kernel, config.conv_stride, getattr(config, "squeeze_factor", 1))
     elif hasattr(config, "feature_projection_input_dim"):
         minimum = 400 + 160 * (int(getattr(extractor, "stride", 2)) - 1)
@@ -118,10 +121,12 @@ def load_extractor(source: str, revision: str | None = None) -> Any:
 
 
 def default_extractor(model: nn.Module) -> Any:
-    """The feature extractor that a bare module's config calls for, with its defaults and a warning.
+    """The feature extractor that a bare module names, or that its config calls for, with its defaults and a warning.
 
     Raises ValueError for a config of another kind.
     """
+    if (said := hearing_of(model)) is not None:
+        return said.extractor
     import transformers
 
     config = audio_config(model)

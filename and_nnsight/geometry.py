@@ -113,6 +113,31 @@ class PatchGrid(Geometry):
 
 
 @dataclass(frozen=True)
+class PatchColumns(Convolved):
+    """Spectrogram patches column by column (BEATs): column · bands + band, low frequencies first.
+
+    Columns are counted as frames of convolutions are; the rest of a clip that fills no whole column has no patch.
+    """
+
+    kind: ClassVar[str] = "columns"
+    bands: int = 1
+    bins_per_band: int = 16
+
+    def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
+        """Start and end in seconds of each patch's column."""
+        return super().times(np.asarray(frames) // self.bands)
+
+    def length(self, samples: Int[np.ndarray, " clip"]) -> Int[np.ndarray, " clip"]:
+        """How many patches a clip of so many samples has alone."""
+        return super().length(samples) * self.bands
+
+    def mel_bins(self, frames: Int[np.ndarray, " frame"]) -> Int[np.ndarray, "frame 2"]:
+        """First mel bin of each patch, and the one after its last."""
+        first = np.asarray(frames) % self.bands * self.bins_per_band
+        return np.stack([first, first + self.bins_per_band], -1)
+
+
+@dataclass(frozen=True)
 class FoldedGrid(Geometry):
     """Swin over a spectrogram folded into a square (CLAP's HTSAT): time runs along the columns, then down the chunks.
 
@@ -156,7 +181,7 @@ class FoldedGrid(Geometry):
 
 
 _KINDS: dict[str, type[Geometry]] = {
-    kind.kind: kind for kind in (Geometry, WholeClip, Regular, Convolved, PatchGrid, FoldedGrid)
+    kind.kind: kind for kind in (Geometry, WholeClip, Regular, Convolved, PatchGrid, PatchColumns, FoldedGrid)
 }
 
 

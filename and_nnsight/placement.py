@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from .geometry import Convolved, FoldedGrid, Geometry, PatchGrid, Regular
+from .hearing import hearing_of
 
 _KALDI_HOP, _KALDI_WINDOW = 160, 400  # torchaudio's and transformers' filter bank: 10 ms and 25 ms at 16 kHz
 _KALDI_RATE = 16_000
@@ -16,8 +17,11 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
     """The geometry of the token axis inside a block.
 
     `windowed` asks for the attention's own order of tokens, which differs where attention runs in windows (Swin).
-    Unknown architectures get the geometry under which every frame counts and none has seconds.
+    A model that says how it hears is taken at its word. Unknown architectures get the geometry under which every
+    frame counts and none has seconds.
     """
+    if (said := hearing_of(model)) is not None:
+        return said.frames
     config = audio_config(model)
     rate = int(getattr(feature_extractor, "sampling_rate", _KALDI_RATE))
     if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from . import plugins
 from .collect.hooks import site_hooks
 from .features import Features
 from .geometry import FoldedGrid, Geometry
+from .listened import ListenedModel
 from .model import AudioModel
 from .sites import MODULE_PREFIX, Site, SiteError
 
@@ -23,27 +27,68 @@ _DTYPES = {
 
 
 def as_model(
-    model: str | nn.Module | AudioModel, device: str | torch.device | None, dtype: str | torch.dtype | None
-) -> AudioModel:
-    """The model that a run is on, with its weights loaded, on the device and in the dtype asked for."""
+    model: Any, device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> AudioModel | ListenedModel:
+    """The model that a run is on, with its weights loaded, on the device and in the dtype asked for.
+
+    `model` is an AudioModel, a ListenedModel, a transformers module, a hub id or local folder, "name:argument" for the
+    plugin of that name, or an object that a plugin takes in. Raises ValueError for anything else.
+    """
     if isinstance(dtype, str):
         if dtype not in _DTYPES:
             raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(_DTYPES)}")
         dtype = _DTYPES[dtype]
     if device is not None:
         device = _known_device(device)
-    if isinstance(model, AudioModel):
-        made = model
+    if isinstance(model, (str, os.PathLike)):
+        return _opened(model, device, dtype)
+    made = model if isinstance(model, (AudioModel, ListenedModel)) else _adapted(model)
+    if isinstance(made, AudioModel):
         made.dispatch()
-    elif isinstance(model, nn.Module):
-        made = AudioModel(model)
-    else:
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-        return AudioModel(str(model), dispatch=True, device=device, **options)
     if dtype is not None or device is not None:
         made.wrapped.to(device=device, dtype=dtype)
     return made
+
+
+def without_weights(model: str) -> AudioModel | ListenedModel:
+    """A model by its name, to look at its sites: a transformers model is not loaded, a plugin's is, on the CPU."""
+    plugin, argument = _named_plugin(model)
+    return (
+        AudioModel(model) if plugin is None else plugins.make("model", plugin).open(argument, device="cpu", dtype=None)
+    )
+
+
+def _opened(
+    model: str | os.PathLike[str], device: torch.device | None, dtype: torch.dtype | None
+) -> AudioModel | ListenedModel:
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plugin, argument = _named_plugin(model)
+    if plugin is not None:
+        return plugins.make("model", plugin).open(argument, device=device, dtype=dtype)
+    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    return AudioModel(str(model), dispatch=True, device=device, **options)
+
+
+def _named_plugin(model: str | os.PathLike[str]) -> tuple[str | None, str]:
+    """A colon parts a plugin's name from its argument, unless such a folder exists (or it is a drive's letter)."""
+    plugin, colon, argument = str(model).partition(":")
+    there = isinstance(model, str) and colon and len(plugin) > 1 and not Path(model).exists()
+    return (plugin, argument) if there else (None, "")
+
+
+def _adapted(value: Any) -> AudioModel | ListenedModel:
+    """A model around an object: a plugin's, if one knows its kind, else an AudioModel around a module."""
+    offered, broken = plugins.every("model")
+    for _, plugin in offered:
+        if (made := plugin.adapt(value)) is not None:
+            return made
+    if isinstance(value, nn.Module):
+        return AudioModel(value)
+    known = ", ".join(name for name, _ in offered) or "none"
+    raise ValueError(
+        f"{type(value).__name__} is no model: give an AudioModel, a transformers module, a hub id or local folder, or "
+        f"something that a plugin for models knows (installed: {'; broken: '.join([known, *broken])})"
+    )
 
 
 def _known_device(name: str | torch.device) -> torch.device:
@@ -55,7 +100,7 @@ def _known_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:
+def known_sites(model: AudioModel | ListenedModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:
     """The sites asked for, with what only a run can tell of sites named by module path."""
     model.featuriser  # noqa: B018  # the frames' seconds hang on the feature extractor: have it first
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -72,21 +117,25 @@ def known_sites(model: AudioModel, patterns: str | Iterable[str], pool: str) -> 
     return chosen
 
 
-def _probed(model: AudioModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
     """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
 
     One second of noise is run through plain hooks, which need no order. Raises SiteError for sites that do not fire.
     """
-    noise = torch.randn(model.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = moved(model._complete(model.features(noise)), next(model.wrapped.parameters()).device)
+    noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
+    features = moved(model.featuriser([noise.numpy()]), next(model.wrapped.parameters()).device)
     blocks = [site for site in model.sites() if site.name.endswith(("hook_resid_post", "hook_attn_out"))]
     shapes: dict[str, torch.Size] = {}
 
     def take(site: Site, value: Tensor) -> None:
         shapes.setdefault(site.name, value.shape)
 
-    with torch.inference_mode(), evaluating(model.wrapped), site_hooks(model.wrapped, [*blocks, *sites], take):
-        model._call(**features)
+    with torch.inference_mode(), evaluating(model.wrapped):
+        if isinstance(model, AudioModel):
+            with site_hooks(model.wrapped, [*blocks, *sites], take):
+                model._call(**model._complete(features))
+        else:
+            model.listen([*blocks, *sites], features, take)
     order = list(shapes)
     probed = []
     for site in sorted(sites, key=lambda site: order.index(site.name)):

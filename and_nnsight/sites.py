@@ -13,10 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .geometry import FoldedGrid, Geometry, WholeClip
+from .hearing import PAPER, hearing_of
 from .placement import frame_geometry
 from .structure import Block, find_blocks, find_head
 
-PRESETS = ("default", "paper", "all")
+PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
 MODULE_PREFIX = "module:"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -126,18 +127,19 @@ def select_sites(
     """The sites that any of the patterns names, in forward order.
 
     A pattern is a preset ("default": every mlp.hook_post; "paper": hook_attn_out, mlp.hook_pre, hook_mlp_out of every
-    block and unembed.hook_out; "all"), a glob over names, or `module:PATH` for the output of any module. Raises
-    SiteError for a pattern that names nothing; it lists near names.
+    block and unembed.hook_out, or what the model says was recorded of it; "all"), a glob over names, or `module:PATH`
+    for the output of any module. Raises SiteError for a pattern that names nothing; it lists near names.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    said = hearing_of(model)
+    presets = PRESETS if said is None else {**PRESETS, "paper": said.paper}
     chosen: dict[str, Site] = {}
     for pattern in patterns:
         if pattern.startswith(MODULE_PREFIX):
             matched = [_module_site(model, available, pattern)]
-        elif pattern in PRESETS:
-            matched = [site for site in available if _in_preset(site.name, pattern)]
         else:
-            matched = [site for site in available if fnmatch.fnmatchcase(site.name, pattern)]
+            globs = presets.get(pattern, (pattern,))
+            matched = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
         if not matched:
             raise SiteError(_nothing_named(model, available, pattern))
         chosen |= {site.name: site for site in matched}
@@ -145,14 +147,6 @@ def select_sites(
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
     order = _forward_order(model, available)
     return tuple(sorted(chosen.values(), key=lambda site: order(site)))
-
-
-def _in_preset(name: str, preset: str) -> bool:
-    if preset == "all":
-        return True
-    if preset == "default":
-        return name.endswith(".mlp.hook_post")
-    return name.endswith((".hook_attn_out", ".mlp.hook_pre", ".hook_mlp_out")) or name == "unembed.hook_out"
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:

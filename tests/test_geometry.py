@@ -9,7 +9,16 @@ from torch import Tensor
 
 from and_nnsight import AudioModel
 from and_nnsight.collect.trace import run_trace
-from and_nnsight.geometry import Convolved, FoldedGrid, Geometry, PatchGrid, Regular, WholeClip, from_json
+from and_nnsight.geometry import (
+    Convolved,
+    FoldedGrid,
+    Geometry,
+    PatchColumns,
+    PatchGrid,
+    Regular,
+    WholeClip,
+    from_json,
+)
 from and_nnsight.sites import Site, clip_frame_unit, frame_mask
 from tests.families import FAMILIES
 from tests.sounds_for_tests import RATE, click, noise
@@ -82,6 +91,15 @@ def test_convolved_frames_follow_the_convolutions_own_arithmetic() -> None:
     assert valid.sum(1).tolist() == [1, 2, 49], "a clip too short for a frame keeps the first"
 
 
+def test_patch_columns_count_whole_columns_and_know_their_mel_bins() -> None:
+    # A column is 16 spectrogram frames: 15 hops of 160 samples and a window of 400.
+    geometry = PatchColumns(hop=0.16, span=0.175, kernels=(400, 16), strides=(160, 16), bands=8)
+    assert geometry.length(np.array([2_799, 2_800, 5_359, 5_360, 16_000])).tolist() == [0, 8, 8, 16, 48]
+    assert geometry.valid(np.array([0.1, 0.34, 1.0]), 64).sum(1).tolist() == [1, 16, 48]
+    np.testing.assert_allclose(geometry.times(np.array([0, 7, 8])), [[0, 0.175], [0, 0.175], [0.16, 0.335]])
+    assert geometry.mel_bins(np.array([0, 7, 8, 9])).tolist() == [[0, 16], [112, 128], [0, 16], [16, 32]]
+
+
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
 @pytest.mark.parametrize("samples", [2_000, 2_864, 7_919, 44_101])
 def test_a_resampled_clip_keeps_every_frame_it_has_alone(rate: int, samples: int) -> None:
@@ -120,6 +138,7 @@ def test_window_order_is_a_permutation_with_padding() -> None:
         Regular(hop=0.02, span=0.03),
         Convolved(kernels=(10, 3), strides=(5, 2), squeeze=2),
         PatchGrid(special_tokens=1, columns=7),
+        PatchColumns(kernels=(400, 16), strides=(160, 16), bands=8),
         FoldedGrid(rows=4, columns=4, chunks=2, window=2, shift=1),
     ],
 )

@@ -1,0 +1,259 @@
+"""The registry: plugins are entry points, one group a role, chosen by a name such as `openai:gpt-oss-20b`.
+
+Nothing is imported until it is chosen. What stands after the first colon goes to the plugin as its one positional
+argument; keyword-only parameters of the plugin are filled from what the caller offers (a chat model, a device, a seed).
+The environment variable `AND_NNSIGHT_PLUGINS` names the distributions that may be loaded, with commas between them;
+empty: this package's own only; not set: all.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any
+
+OURS = "and-nnsight"
+VARIABLE = "AND_NNSIGHT_PLUGINS"
+
+
+class PluginError(ValueError):
+    """A plugin that does not exist, cannot be loaded, or was asked for in a way that it does not understand."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a plugin can be: its name in messages, its entry-point group, what it must have, and an example."""
+
+    name: str
+    group: str
+    methods: tuple[str, ...]
+    example: str
+    attributes: tuple[str, ...] = ()
+
+
+ROLES: Mapping[str, Role] = {
+    role.name: role
+    for role in (
+        Role("captioner", "and_nnsight.captioners", ("caption",), "column:caption", ("sampling_rate",)),
+        Role("summarizer", "and_nnsight.summarizers", ("summarize",), "keywords"),
+        Role("chat model", "and_nnsight.chat_models", ("chat",), "transformers:Qwen/Qwen3-8B", ("name",)),
+        Role("text encoder", "and_nnsight.text_encoders", ("encode",), "words"),
+        Role(
+            "audio-text encoder",
+            "and_nnsight.audio_text_encoders",
+            ("encode_audio", "encode_text"),
+            "clap:laion/clap-htsat-unfused",
+            ("sampling_rate",),
+        ),
+        Role("model", "and_nnsight.models", ("open", "adapt"), "beats:checkpoints/BEATs_iter3.pt"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One installed plugin, as `and-nnsight plugins` shows it. `broken` says why it cannot be used here."""
+
+    role: str
+    name: str
+    distribution: str
+    description: str
+    broken: str | None
+
+
+def make(role: str, chosen: str, **offered: Any) -> Any:
+    """The plugin that `chosen` ("name" or "name:argument") names, made with what it takes of the things offered.
+
+    Raises PluginError if there is none, it cannot be imported or made, its argument is missing or not wanted, or it
+    lacks what its role needs.
+    """
+    known = ROLES[role]
+    entry, argument = _chosen(known, chosen)
+    factory = _loaded(entry, known)
+    given = _arguments(factory, known, entry.name, argument, offered)
+    try:
+        plugin = factory(*([] if argument is None else [argument]), **given)
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{role} {chosen!r} cannot be made: {type(error).__name__}: {error}") from error
+    if missing := _missing(plugin, known):
+        raise PluginError(f"{role} {entry.name!r} of {_distribution(entry)} has no {missing}")
+    return plugin
+
+
+def check(role: str, chosen: Any, **offered: Any) -> None:
+    """Raise PluginError where `resolve` would, as far as that shows before a plugin is made, which may take minutes."""
+    if not isinstance(chosen, str):
+        resolve(role, chosen)
+        return
+    known = ROLES[role]
+    entry, argument = _chosen(known, chosen)
+    _arguments(_loaded(entry, known), known, entry.name, argument, offered)
+
+
+def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
+    """A plugin and its name in the record, from its name (see `make`) or from an object that plays the role itself.
+
+    Raises PluginError as `make` does, or if the object lacks one of the role's methods or attributes.
+    """
+    if isinstance(chosen, str):
+        return make(role, chosen, **offered), chosen
+    if missing := _missing(chosen, ROLES[role]):
+        raise PluginError(f"a {role} is a name or an object with the {missing}, not {chosen!r:.80}")
+    return chosen, str(getattr(chosen, "name", None) or type(chosen).__qualname__)
+
+
+def every(role: str) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Every plugin of a role that can be made without an argument, with its name; and what is wrong with the others."""
+    made, wrong = [], []
+    for name in sorted(_winners(_scan(), ROLES[role])):
+        try:
+            made.append((name, make(role, name)))
+        except PluginError as error:
+            wrong.append(str(error))
+    return made, wrong
+
+
+def installed() -> list[Listed]:
+    """Every plugin, by role; each is imported, and a broken one says why instead of raising."""
+    listed = []
+    for role in ROLES.values():
+        for name, entry in sorted(_winners(_scan(), role).items()):
+            description, broken = "", None
+            try:
+                factory = _loaded(entry, role)
+                description = (inspect.getdoc(factory) or "").split("\n", 1)[0]
+                broken = _lacking(getattr(factory, "requires", {}))
+            except PluginError as error:
+                broken = str(error)
+            listed.append(Listed(role.name, name, _distribution(entry), description, broken))
+    return listed
+
+
+def require(modules: Mapping[str, str]) -> None:
+    """Raise PluginError, saying what to install, if one of the modules (name to pip requirement) is not there."""
+    if lacking := _lacking(modules):
+        raise PluginError(lacking)
+
+
+def refresh() -> None:
+    """Look again at what is installed."""
+    _scan.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _scan() -> tuple[EntryPoint, ...]:
+    found = [entry for role in ROLES.values() for entry in entry_points(group=role.group)]
+    allowed = os.environ.get(VARIABLE)
+    if allowed is None:
+        return tuple(found)
+    names = {_normal(name) for name in allowed.split(",")} | {OURS}
+    return tuple(entry for entry in found if _normal(_distribution(entry)) in names)
+
+
+def _winners(entries: Iterable[EntryPoint], role: Role) -> dict[str, EntryPoint]:
+    """One entry point a name. Ours come before others'; among others the first distribution by name, with a warning."""
+    by_name: dict[str, dict[str, EntryPoint]] = {}
+    for entry in entries:
+        if entry.group == role.group:
+            by_name.setdefault(entry.name, {})[entry.value + _distribution(entry)] = entry
+    winners = {}
+    for name, rivals in by_name.items():
+        ordered = sorted(rivals.values(), key=lambda e: (_distribution(e) != OURS, _distribution(e), e.value))
+        winners[name] = ordered[0]
+        if len(ordered) > 1:
+            others = ", ".join(_distribution(entry) for entry in ordered[1:])
+            warnings.warn(
+                f"{role.name} {name!r} is offered by {_distribution(ordered[0])} and by {others}: the first is taken",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+    return winners
+
+
+def _missing(plugin: Any, role: Role) -> str | None:
+    """The first thing that a role needs and the plugin has not."""
+    lacking = [f"method {name}()" for name in role.methods if not callable(getattr(plugin, name, None))]
+    lacking += [f"attribute {name}" for name in role.attributes if not hasattr(plugin, name)]
+    return lacking[0] if lacking else None
+
+
+def _chosen(role: Role, chosen: str) -> tuple[EntryPoint, str | None]:
+    """The entry point of "name" or "name:argument", and the argument."""
+    name, colon, argument = chosen.partition(":")
+    found = _winners(_scan(), role)
+    if name not in found:
+        raise PluginError(f"unknown {role.name} {chosen!r}: {_installed(found, role)}")
+    return found[name], argument if colon else None
+
+
+def _loaded(entry: EntryPoint, role: Role) -> Any:
+    try:
+        factory = entry.load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{role.name} {entry.name!r} of {_distribution(entry)} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(factory):
+        raise PluginError(
+            f"{role.name} {entry.name!r} of {_distribution(entry)} is no class: {entry.value!r} is a "
+            f"{type(factory).__name__}"
+        )
+    return factory
+
+
+def _arguments(factory: Any, role: Role, name: str, argument: str | None, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plugin takes by name of the things offered. Raises PluginError if it cannot be made with them."""
+    if lacking := _lacking(getattr(factory, "requires", {})):
+        raise PluginError(lacking)
+    parameters = inspect.signature(factory).parameters.values()
+    if odd := [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]:
+        raise PluginError(f"{role.name} {name!r} takes *{odd[0]}: a plugin names what it takes")
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if argument is not None and not positional:
+        raise PluginError(f"{role.name} {name!r} takes nothing after its name, not {argument!r}")
+    needed = [p.name for p in positional if p.default is p.empty]
+    if len(needed) > (argument is not None):
+        raise PluginError(f"{role.name} {name!r} needs more: {name}:{needed[-1].upper()}")
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    given = {p.name: offered[p.name] for p in keywords if offered.get(p.name) is not None}
+    if ungiven := [p.name for p in keywords if p.default is p.empty and p.name not in given]:
+        raise PluginError(f"{role.name} {name!r} needs a {ungiven[0].replace('_', ' ')}")
+    return given
+
+
+def _lacking(modules: Any) -> str | None:
+    if not isinstance(modules, Mapping):
+        return f"its `requires` maps no modules to what to install, it is a {type(modules).__name__}"
+    lacking = [what for module, what in modules.items() if not _is_there(module)]
+    return f"not installed: pip install {' '.join(repr(what) for what in lacking)}" if lacking else None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # its parent is not there, or it was taken apart
+        return False
+
+
+def _installed(found: Iterable[str], role: Role) -> str:
+    names = ", ".join(sorted(found)) or "none"
+    return (
+        f"installed are {names}. A plugin is a distribution with an entry point in the group {role.group!r}; "
+        f"an example of a choice: {role.example}"
+    )
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(".", "-")

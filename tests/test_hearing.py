@@ -1,0 +1,118 @@
+"""A model outside transformers says itself how it hears, and needs no special case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+
+from and_nnsight import AudioError, AudioModel
+from and_nnsight.geometry import Regular
+from and_nnsight.hearing import Hearing, hearing_of
+from and_nnsight.sites import find_sites
+from tests.families import FAMILIES
+from tests.sounds_for_tests import RATE, noise
+
+HOP = 320
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A feature extractor: raw samples in frames."""
+
+    sampling_rate: int = RATE
+    minimum_samples: int = HOP
+    window_samples: int = 50 * HOP
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, waveforms: Sequence[np.ndarray], sampling_rate: int, return_tensors: str) -> dict[str, Tensor]:
+        self.asked.append(sampling_rate)
+        padded = np.stack([np.pad(wave, (0, self.window_samples - len(wave))) for wave in waveforms])
+        return {"sound": torch.from_numpy(padded).unflatten(1, (-1, HOP))}
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.up, self.down = nn.Linear(8, 12), nn.Linear(12, 8)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = hidden + self.attention(hidden, hidden, hidden)[0]
+        return hidden + self.down(torch.relu(self.up(hidden)))
+
+
+class Foreign(nn.Module):
+    """A small transformer that no config describes."""
+
+    main_input_name = "sound"
+
+    def __init__(self, **said: Any) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(num_labels=3)
+        self.embed = nn.Linear(HOP, 8)
+        self.layers = nn.ModuleList([Block(), Block()])
+        self.head = nn.Linear(8, 3)
+        self.said = said
+
+    def forward(self, sound: Tensor) -> Tensor:
+        hidden = self.embed(sound)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.head(hidden.mean(1))
+
+    def hearing(self) -> Hearing:
+        return Hearing(Regular(hop=HOP / RATE, span=HOP / RATE), Frames(), **self.said)
+
+
+@pytest.fixture
+def model() -> AudioModel:
+    torch.manual_seed(0)
+    return AudioModel(Foreign())
+
+
+def test_its_frames_and_its_features_are_what_it_says(model: AudioModel) -> None:
+    assert {site.geometry.kind for site in model.sites("blocks.*")} == {"regular"}
+    assert model.sites("unembed.hook_out")[0].width == 3
+    assert (model.sampling_rate, model.main_input) == (RATE, "sound")
+    with torch.no_grad(), model.trace(noise(0.5, level=0.3)):
+        post = model.site("blocks.1.mlp.hook_post").save()
+        out = model.site("unembed.hook_out").save()
+    assert post.shape == (1, 50, 12)
+    assert out.shape == (1, 3)
+
+
+def test_its_extractor_bounds_what_it_hears(model: AudioModel) -> None:
+    assert model.featuriser.window_seconds == 1.0
+    with pytest.raises(AudioError, match=f"needs at least {HOP}"):
+        model.features(noise(0.01))
+    assert len(model.featuriser.groups([noise(0.5), noise(0.7)])) == 1, "a window: lengths may share a batch"
+
+
+def test_its_paper_preset_is_the_common_one_unless_it_says_another(model: AudioModel) -> None:
+    common = [f"blocks.{i}.{part}" for i in range(2) for part in ("hook_attn_out", "mlp.hook_pre", "hook_mlp_out")]
+    assert [site.name for site in model.sites("paper")] == [*common, "unembed.hook_out"]
+    other = AudioModel(Foreign(paper=("*.mlp.hook_pre",)))
+    assert [site.name for site in other.sites("paper")] == ["blocks.0.mlp.hook_pre", "blocks.1.mlp.hook_pre"]
+    assert other.sites("default", "all") == other.sites()
+
+
+def test_a_given_extractor_comes_before_its_own() -> None:
+    mine = Frames()
+    AudioModel(Foreign(), feature_extractor=mine).features(noise(0.5))
+    assert mine.asked == [RATE]
+
+
+def test_models_that_say_nothing_are_left_alone() -> None:
+    family = FAMILIES["ast"]
+    assert hearing_of(family.build()) is None
+    mounted = nn.ModuleDict({"hearing": nn.Linear(2, 2)})
+    assert hearing_of(mounted) is None, "a submodule of that name is no statement"
+    assert find_sites(transformers.ASTModel(transformers.ASTConfig(num_hidden_layers=1, hidden_size=12))) != ()
