@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audio import AudioError as AudioError
+    from .concept_scores import ConceptError as ConceptError
+    from .concept_scores import ConceptScores as ConceptScores
     from .dissection import Dissection as Dissection
     from .dissection import DissectionError as DissectionError
     from .model import AudioModel as AudioModel
@@ -19,6 +21,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AudioError": "audio",
     "AudioModel": "model",
+    "ConceptError": "concept_scores",
+    "ConceptScores": "concept_scores",
     "Dissection": "dissection",
     "DissectionError": "dissection",
     "ModelError": "model",
@@ -26,7 +30,18 @@ _HOMES = {
     "SiteError": "sites",
     "dissect": "run",
 }
-__all__ = ["AudioError", "AudioModel", "Dissection", "DissectionError", "ModelError", "Site", "SiteError", "dissect"]
+__all__ = [
+    "AudioError",
+    "AudioModel",
+    "ConceptError",
+    "ConceptScores",
+    "Dissection",
+    "DissectionError",
+    "ModelError",
+    "Site",
+    "SiteError",
+    "dissect",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as parquet
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
 from . import geometry
-from .storage import read_tensors
+from .concept_scores import ConceptScores
+from .concept_statistics import ConceptStatistics
+from .storage import read_parquet, read_tensors
 
 FORMAT_VERSION = 1
 
@@ -99,8 +100,26 @@ class Unit:
 
 def site_file(folder: Path, site: str) -> Path:
     """Where a site's statistics lie. Names are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`."""
-    safe = "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)
-    return folder / "sites" / f"{safe}.safetensors"
+    return folder / "sites" / f"{_safe(site)}.safetensors"
+
+
+def concept_file(folder: Path, site: str) -> Path:
+    """Where it lies how a site's units go with the concepts."""
+    return folder / "concepts" / f"{_safe(site)}.safetensors"
+
+
+def scores_file(folder: Path) -> Path:
+    """Where the concepts' scores lie that units were compared with. (No site is named `scores`: names hold a dot.)"""
+    return folder / "concepts" / "scores.safetensors"
+
+
+def activation_file(folder: Path, site: str) -> Path:
+    """Where a site's pooled activations of every clip lie."""
+    return folder / "activations" / f"{_safe(site)}.npy"
+
+
+def _safe(site: str) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)
 
 
 class Dissection:
@@ -121,7 +140,12 @@ class Dissection:
             raise DissectionError(
                 f"the dissection in {folder} is not complete: call dissect again with the same settings to finish it"
             )
-        wanted = [folder / "clips.parquet", *(site_file(folder, site["name"]) for site in manifest["sites"])]
+        sites = [site["name"] for site in manifest["sites"]]
+        wanted = [folder / "clips.parquet", *(site_file(folder, site) for site in sites)]
+        if manifest.get("concepts"):
+            wanted += [scores_file(folder), *(concept_file(folder, site) for site in sites)]
+        if manifest.get("keep_activations"):
+            wanted += [activation_file(folder, site) for site in sites]
         if missing := [str(path.relative_to(folder)) for path in wanted if not path.exists()]:
             raise DissectionError(f"the dissection in {folder} is damaged: it lacks {', '.join(missing[:3])}")
         return cls(folder, manifest)
@@ -167,10 +191,41 @@ class Dissection:
         )
 
     @cached_property
+    def concepts(self) -> ConceptScores | None:
+        """The concepts' scores that every unit was compared with; None if the run was made without concepts."""
+        return ConceptScores.load(scores_file(self.folder)) if self.manifest.get("concepts") else None
+
+    def concept_statistics(self, site: str) -> ConceptStatistics:
+        """How a site's units go with each concept, over all clips.
+
+        Raises DissectionError for a site that was not dissected, or if the run was made without concepts.
+        """
+        self._site_entry(site)
+        if self.concepts is None:
+            raise DissectionError(
+                f"the dissection in {self.folder} was made without concepts: call dissect with concepts= (a "
+                "ConceptScores or its file) and a new folder to compare every unit with them"
+            )
+        tensors, _ = read_tensors(concept_file(self.folder, site))
+        return ConceptStatistics.from_tensors(self.concepts.names, tensors)
+
+    def activations(self, site: str) -> np.memmap | None:
+        """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
+
+        They are read from the disk as they are used. None if the run was made without keep_activations=True. Raises
+        DissectionError for a site that was not dissected.
+        """
+        self._site_entry(site)
+        if not self.manifest.get("keep_activations"):
+            return None
+        kept = np.load(activation_file(self.folder, site), mmap_mode="r", allow_pickle=False)
+        assert isinstance(kept, np.memmap)
+        return kept
+
+    @cached_property
     def clips(self) -> dict[int, dict[str, Any]]:
         """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate."""
-        with (self.folder / "clips.parquet").open("rb") as file:  # a path with a colon would be taken for an address
-            rows = parquet.read_table(file).to_pylist()
+        rows = read_parquet(self.folder / "clips.parquet").to_pylist()
         return {row["clip"]: row for row in rows}
 
     @property

@@ -1,37 +1,43 @@
-"""The run: stream clips through a model and keep each unit's top-K, bottom-K and moments."""
+"""The run: stream clips through a model, keep each unit's top-K, bottom-K and moments, compare units with concepts."""
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from .collect.batch import BatchCollector
 from .collect.trace import run_trace
-from .dissection import FORMAT_VERSION, Dissection
+from .concept_scores import ConceptError, ConceptScores
+from .concept_statistics import ConceptAccumulator
+from .demands import disk_for_activations, memory_for_concepts
+from .dissection import FORMAT_VERSION, Dissection, activation_file
 from .features import Group
 from .fingerprint import describe_model, package_versions
 from .kernels import POOLINGS
+from .listened import ListenedModel
 from .model import AudioModel
 from .preparation import as_model, evaluating, known_sites, moved
 from .progress import ClipProgress
 from .run_folder import RunFolder
 from .sites import Site
 from .stats import UnitStatistics
-from .stream import UNKNOWN, Batch, Source, batches, open_source
+from .stream import UNKNOWN, Batch, Clip, Source, batches, open_source
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
 def dissect(
-    model: str | nn.Module | AudioModel,
+    model: Any,
     data: Any,
     sites: str | Iterable[str] = "default",
     k: int = 16,
@@ -50,10 +56,13 @@ def dissect(
     resume: bool = True,
     progress: bool = True,
     remote: bool | str = False,
+    concepts: ConceptScores | str | Path | None = None,
+    keep_activations: bool = False,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
-    model         an AudioModel, a transformers module, or a hub id or local folder
+    model         an AudioModel, a transformers module, or a hub id or local folder; with plugins also "name:argument",
+                  and objects of other libraries such as a TransformerBridge
     data          hub dataset id (streamed), `datasets` Dataset or IterableDataset, folder of audio, iterable of clips
     sites         names, globs, presets ("default", "paper", "all") or `module:PATH`
     k             clips kept at either end of each unit
@@ -65,6 +74,10 @@ def dissect(
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
     resume        False: refuse a folder that holds a dissection
+    concepts      scores of clips for concepts, or the file they were saved to: every unit is compared with each
+                  concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
+    keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
+                  (`Dissection.activations`)
 
     Clips that cannot be read are set aside with their reason. Memory does not grow with the dataset. The result does
     not depend on where a run was interrupted; clips that would change each other's values by their lengths do not
@@ -72,36 +85,43 @@ def dissect(
     counts such clips.
 
     Raises DissectionError for a folder that holds something else, or if no clip could be used; SiteError for a
-    pattern that names nothing or a site that does not fire; ModelError and ValueError for a model or data that cannot
-    be opened.
+    pattern that names nothing or a site that does not fire; ConceptError for a clip without scores, or scores that were
+    made for other data; ModelError and ValueError for a model or data that cannot be opened, and where there is not
+    the memory or the room on the disk.
     """
     if remote:
         raise ValueError("this version runs locally only: leave remote=False")
     _check(k, pool, batch_size, num_workers)
     columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
     source = open_source(data, split=split, limit=limit, **columns)
+    scores = _concept_scores(concepts, source)
     audio_model = as_model(model, device, dtype)
     chosen = known_sites(audio_model, sites, pool)
     widths = {site.name: site.width for site in chosen}
     manifest = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
-        "model": describe_model(audio_model),
+        "model": audio_model.describe() if isinstance(audio_model, ListenedModel) else describe_model(audio_model),
         "dataset": _describe_source(source) | {"limit": limit} | columns,
         "sites": [_describe_site(site) for site in chosen],
         "k": k,
         "pool": pool,
         "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
+        "concepts": None if scores is None else _describe_scores(scores),
+        "keep_activations": bool(keep_activations),
     }
     out = Path(out).expanduser()
-    with RunFolder(out, manifest, resume) as run, evaluating(audio_model.wrapped):
+    run = RunFolder(out, manifest, resume)
+    where = _statistics_device(audio_model)
+    if not run.complete:
+        _demand(run, scores, source.length, where, progress)
+    with run, evaluating(audio_model.wrapped):
         if run.continues:
             _warn_of_what_cannot_be_recognised(out, source, audio_model)
         if not run.complete:
-            where = _statistics_device(audio_model)
-            statistics = UnitStatistics(widths, k=k, pooling=pool, device=where)
-            _stream(audio_model, source, chosen, statistics, run, batch_size, num_workers, progress)
-            run.finish(statistics)
+            taken = _Taken(widths, k, pool, where, scores, keep_activations)
+            _stream(audio_model, source, chosen, taken, run, batch_size, num_workers, progress)
+            run.finish(taken.statistics, taken.concepts)
     found = Dissection.load(out)
     if odd := {site: found[site].nonfinite for site in found.sites if found[site].nonfinite}:
         warnings.warn(
@@ -117,29 +137,100 @@ def dissect(
     return found
 
 
-def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel) -> None:
+def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel | ListenedModel) -> None:
+    edited = bool(model.edits if isinstance(model, ListenedModel) else model._edits)
     unknown = [
         *(["data that cannot be recognised (a generator or a stream)"] if source.fingerprint == UNKNOWN else []),
-        *(["a model with edits, which cannot be recognised"] if model._edits else []),
+        *(["a model with edits, which cannot be recognised"] if edited else []),
     ]
     if unknown:
         warnings.warn(f"{out} holds a dissection of {' and '.join(unknown)}: taking it to be this one", stacklevel=3)
 
 
+def _concept_scores(concepts: ConceptScores | str | Path | None, source: Source) -> ConceptScores | None:
+    if concepts is None:
+        return None
+    scores = concepts if isinstance(concepts, ConceptScores) else ConceptScores.load(concepts)
+    made_for = scores.settings.get("dataset", UNKNOWN)
+    if UNKNOWN not in (made_for, source.fingerprint) and made_for != source.fingerprint:
+        raise ConceptError(
+            f"the concept scores were made for other data (fingerprint {made_for}) than {source.name} "
+            f"({source.fingerprint}): make them for this data"
+        )
+    return scores
+
+
+def _demand(run: RunFolder, scores: ConceptScores | None, clips: int | None, device: torch.device, show: bool) -> None:
+    """Say what the run will take; ValueError if there clearly is not enough."""
+    said: list[str | None] = []
+    widths = {site["name"]: int(site["width"]) for site in run.manifest["sites"]}
+    units = sum(widths.values())
+    if scores is not None:
+        needed = ConceptAccumulator.bytes_needed(units, scores)
+        said.append(memory_for_concepts(needed, units, len(scores.names), device))
+    if run.activations is not None:
+        files = [activation_file(run.folder, site) for site in widths]
+        already = sum(path.stat().st_size for path in files if path.exists())
+        said.append(disk_for_activations(None if clips is None else 4 * units * clips, already, units, run.folder))
+    for line in said:
+        if show and line:
+            print(line, file=sys.stderr)
+
+
+class _Taken:
+    """What a run takes of its batches: the statistics and, if asked for, how units go with concepts; the values."""
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        k: int,
+        pool: str,
+        device: torch.device,
+        scores: ConceptScores | None,
+        keep_values: bool,
+    ) -> None:
+        wanted = scores is not None or keep_values
+        observe = self._observe if wanted else None
+        self.statistics = UnitStatistics(widths, k=k, pooling=pool, device=device, observe=observe)
+        self.concepts = None if scores is None else ConceptAccumulator(self.statistics.units, scores, device=device)
+        self._clips: list[Tensor] = []
+        self._values: list[Tensor] = []
+
+    def _observe(self, clips: Tensor, values: Tensor) -> None:
+        self._clips.append(clips)
+        self._values.append(values)
+
+    def scores_of(self, clips: Sequence[Clip]) -> Tensor | None:
+        """The scores of a batch's clips. Raises ConceptError, naming it, if one has none."""
+        return None if self.concepts is None else self.concepts.scores.rows([clip.id for clip in clips])
+
+    def end_batch(self, run: RunFolder, scores: Tensor | None) -> None:
+        """Take in the pooled values of a whole batch, in the order of the stream."""
+        if not self._values:
+            return
+        values = torch.cat(self._values)
+        if len(self._values) > 1:  # clips of one length run together
+            values = values[torch.cat(self._clips).argsort()]
+        self._clips, self._values = [], []
+        if self.concepts is not None and scores is not None:
+            self.concepts.update(values, scores)
+        run.keep(values)
+
+
 def _stream(
-    model: AudioModel,
+    model: AudioModel | ListenedModel,
     source: Source,
     sites: tuple[Site, ...],
-    statistics: UnitStatistics,
+    taken: _Taken,
     run: RunFolder,
     batch_size: int,
     num_workers: int,
     show: bool,
 ) -> None:
     """Take every clip from the last checkpoint on into the statistics, with a checkpoint now and then."""
-    collector = BatchCollector(statistics)
     featuriser = model.featuriser
-    start = run.restore(statistics)
+    start = run.restore(taken.statistics, taken.concepts)
+    collector = BatchCollector(taken.statistics)
     prepared = batches(
         source,
         sampling_rate=featuriser.sampling_rate,
@@ -149,11 +240,12 @@ def _stream(
         start=start,
         minimum_samples=featuriser.minimum_samples,
     )
-    last_checkpoint = time.monotonic()
-    whole = True  # whether the statistics and the rows end at the same batch: only then may they be written
+    last_checkpoint, pause = time.monotonic(), CHECKPOINT_SECONDS
+    whole = True  # whether all that is kept ends at the same batch: only then may it be written
     with closing(prepared), ClipProgress(source.length, start, show) as bar:
         try:
             for batch in prepared:
+                scores = taken.scores_of(batch.clips)
                 for group in batch.inputs or ():
                     _run_group(model, sites, collector, batch, group)
                     whole = False
@@ -161,20 +253,24 @@ def _stream(
                 window = featuriser.window_seconds
                 cut = sum(1 for clip in batch.clips if window is not None and clip.seconds > window)
                 whole = False
+                taken.end_batch(run, scores)
                 run.saw(batch.position + batch.size, batch.clips, batch.quarantined, cut)
                 whole = True
                 bar.advance(batch.size, len(batch.quarantined))
-                if time.monotonic() - last_checkpoint > CHECKPOINT_SECONDS or run.pending > CHECKPOINT_ROWS:
-                    run.checkpoint(statistics)
+                if time.monotonic() - last_checkpoint > pause or run.pending > CHECKPOINT_ROWS:
+                    began = time.monotonic()
+                    run.checkpoint(taken.statistics, taken.concepts)
                     last_checkpoint = time.monotonic()
+                    # Many concepts take seconds to write: no more than about a twentieth of the time may go into that.
+                    pause = CHECKPOINT_SECONDS * max(1.0, last_checkpoint - began)
         except BaseException:
             if whole:
-                run.checkpoint(statistics)
+                run.checkpoint(taken.statistics, taken.concepts)
             raise
 
 
 def _run_group(
-    model: AudioModel,
+    model: AudioModel | ListenedModel,
     sites: tuple[Site, ...],
     collector: BatchCollector,
     batch: Batch[tuple[Group, ...]],
@@ -183,7 +279,8 @@ def _run_group(
     clips = [batch.clips[row] for row in group.rows]
     device = next(model.wrapped.parameters()).device
     collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
-    run_trace(model, sites, moved(group.features, device), collector.take)
+    listen = model.listen if isinstance(model, ListenedModel) else partial(run_trace, model)
+    listen(sites, moved(group.features, device), collector.take)
 
 
 def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
@@ -194,7 +291,7 @@ def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
 
 
-def _statistics_device(model: AudioModel) -> torch.device:
+def _statistics_device(model: AudioModel | ListenedModel) -> torch.device:
     """The model's device; the CPU where it has no float64 (Apple's GPUs)."""
     device = next(model.wrapped.parameters()).device
     return torch.device("cpu") if device.type == "mps" else device
@@ -209,6 +306,10 @@ def _describe_site(site: Site) -> dict[str, Any]:
         "layer": site.layer,
         "frames": site.geometry.to_json(),
     }
+
+
+def _describe_scores(scores: ConceptScores) -> dict[str, Any]:
+    return {"fingerprint": scores.fingerprint, "method": scores.method, "count": len(scores.names)}
 
 
 def _describe_source(source: Source) -> dict[str, Any]:

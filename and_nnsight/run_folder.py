@@ -14,10 +14,15 @@ from typing import IO, Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
+from jaxtyping import Float32
+from safetensors.torch import save_file
+from torch import Tensor
 
-from .dissection import DissectionError, read_manifest, site_file
+from .concept_statistics import ConceptAccumulator
+from .dissection import DissectionError, concept_file, read_manifest, scores_file, site_file
+from .kept_activations import KeptActivations
 from .stats import UnitStatistics
-from .storage import read_tensors, write_json, write_tensors, written_whole
+from .storage import locked, read_tensors, write_json, write_tensors, written_whole
 from .stream import Clip, Quarantined
 
 CLIP_SCHEMA = arrow.schema(
@@ -31,6 +36,7 @@ CLIP_SCHEMA = arrow.schema(
     ]
 )
 _ROWS_A_GROUP = 4_096
+_OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
 _HASHED = {"config": "another", "weights": "other", "features": "other", "fingerprint": "another"}
 
 
@@ -47,6 +53,8 @@ class RunFolder:
         self._rows: list[dict[str, Any]] = []
         self._aside: list[dict[str, Any]] = []
         self._lock: IO[bytes] | None = None
+        widths = {site["name"]: int(site["width"]) for site in manifest["sites"]}
+        self.activations = KeptActivations(folder, widths) if manifest.get("keep_activations") else None
         self._inspect(resume)
 
     def _inspect(self, resume: bool) -> None:
@@ -73,7 +81,10 @@ class RunFolder:
             self._clear()  # a process may have been killed between its last two steps
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.folder / ".lock")
+        try:
+            self._lock = locked(self.folder / ".lock")
+        except BlockingIOError as error:
+            raise DissectionError(str(error)) from error
         try:
             self._inspect(resume=True)  # another process may have come first
             if not self.continues:
@@ -90,7 +101,7 @@ class RunFolder:
             if self.complete:
                 (self.folder / ".lock").unlink(missing_ok=True)
 
-    def restore(self, statistics: UnitStatistics) -> int:
+    def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
         """Load the last checkpoint, if there is one, and return the stream position to continue at."""
         state_file = self.progress / "state.safetensors"
         if state_file.exists():
@@ -98,6 +109,11 @@ class RunFolder:
             statistics.load_state_dict(state)
             self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
             self.truncated = int(metadata["truncated"])
+            if concepts is not None:
+                parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
+                concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
+        if self.activations is not None:
+            self.activations.restore(statistics.clips)
         return self.position
 
     def saw(self, position: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined], truncated: int) -> None:
@@ -109,14 +125,21 @@ class RunFolder:
         ]
         self._aside += [asdict(item) for item in quarantined]
 
+    def keep(self, values: Float32[Tensor, "clip unit"]) -> None:
+        """Keep the pooled values of all sites for the clips of a finished batch, if the run keeps them."""
+        if self.activations is not None:
+            self.activations.append(values)
+
     @property
     def pending(self) -> int:
         """How many rows wait for the next checkpoint."""
         return len(self._rows) + len(self._aside)
 
-    def checkpoint(self, statistics: UnitStatistics) -> None:
+    def checkpoint(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
         """Make everything seen so far survive."""
         self.progress.mkdir(exist_ok=True)
+        if self.activations is not None:
+            self.activations.flush()
         if self._rows or self._aside:
             lines = [json.dumps(["clips", row], ensure_ascii=False) for row in self._rows]
             lines += [json.dumps(["quarantined", row], ensure_ascii=False) for row in self._aside]
@@ -125,24 +148,30 @@ class RunFolder:
             self._segments += 1
             self._rows, self._aside = [], []
         metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
-        write_tensors(
-            self.progress / "state.safetensors",
-            statistics.state_dict(),
-            {name: str(value) for name, value in metadata.items()},
-        )
+        state = statistics.state_dict()
+        if concepts is not None:
+            state |= {_OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
+        with written_whole(self.progress / "state.safetensors") as path:
+            # Straight to the file: as bytes in memory the state of many concepts would take its size again.
+            save_file(state, path, {name: str(value) for name, value in metadata.items()})
 
-    def finish(self, statistics: UnitStatistics) -> None:
+    def finish(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
         """Write the results and mark the dissection complete.
 
         Raises DissectionError if no clip could be used; what was set aside is then in quarantine.jsonl.
         """
-        self.checkpoint(statistics)
+        self.checkpoint(statistics, concepts)
         quarantined = self._write_quarantine()
         if not statistics.clips:
             raise DissectionError(self._nothing_usable(quarantined))
         (self.folder / "sites").mkdir(exist_ok=True)
         for site in statistics.slices:
             write_tensors(site_file(self.folder, site), statistics.site_tensors(site))
+        if concepts is not None:
+            (self.folder / "concepts").mkdir(exist_ok=True)
+            concepts.scores.save(scores_file(self.folder))
+            for site, units in statistics.slices.items():
+                write_tensors(concept_file(self.folder, site), concepts.site_tensors(units))
         self._write_clips()
         counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
         self.manifest |= counts
@@ -219,22 +248,14 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
                 differences.append(f"{_HASHED[name]} {part} {name}")
             else:
                 differences.append(f"{part} {name} is {there} there, {here} here")
+    scores = [(manifest.get("concepts") or {}).get("fingerprint") for manifest in (found, wanted)]
+    if scores[0] != scores[1]:
+        how = "none" if scores[0] is None else "other ones" if scores[1] is not None else "some"
+        differences.append(f"concept scores: {how} there, {'none' if scores[1] is None else 'these'} here")
+    kept = [bool(manifest.get("keep_activations")) for manifest in (found, wanted)]
+    if kept[0] != kept[1]:
+        differences.append(f"keep_activations is {kept[0]} there, {kept[1]} here")
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
         differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")
     return differences
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """Open a file under an exclusive lock, which the system drops when the process ends, however it ends."""
-    file = path.open("wb")
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # not a POSIX system: runs there are not guarded against each other
-        pass
-    except OSError as error:
-        file.close()
-        raise DissectionError(f"another process is writing to {path.parent}") from error
-    return file

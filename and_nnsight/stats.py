@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
 from .kernels import (
@@ -135,13 +135,21 @@ class UnitStatistics:
     """
 
     def __init__(
-        self, widths: Mapping[str, int], *, k: int = 16, pooling: str = "max", device: torch.device | str | None = None
+        self,
+        widths: Mapping[str, int],
+        *,
+        k: int = 16,
+        pooling: str = "max",
+        device: torch.device | str | None = None,
+        observe: Callable[[Int64[Tensor, " clip"], Float32[Tensor, "clip unit"]], None] | None = None,
     ) -> None:
+        """`observe` gets the clip ids and the pooled values of all sites, in their order, of every finished batch."""
         if pooling not in POOLINGS:
             raise ValueError(f"unknown pooling {pooling!r}: one of {', '.join(POOLINGS)}")
         if not widths or min(widths.values()) < 1:
             raise ValueError(f"every site needs at least one unit: {dict(widths)}")
         self.pooling, self.k, self.device = pooling, k, torch.device(device or "cpu")
+        self.observe = observe
         self.slices: dict[str, slice] = {}
         start = 0
         for name, width in widths.items():
@@ -202,6 +210,8 @@ class UnitStatistics:
         self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
         self.clips += len(clips)
         self.discard_batch()
+        if self.observe is not None:
+            self.observe(clips, values)
 
     def highest_clip(self) -> int:
         """The highest id among the clips that are kept; −1 if there is none. Waits for the device."""

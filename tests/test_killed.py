@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from and_nnsight import Dissection
+from and_nnsight import ConceptScores, Dissection
 from tests.families import FAMILIES, ast_extractor
 from tests.sounds_for_tests import RATE, noise
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
-CLIPS = 150
 
 
 def start(*arguments: Path) -> subprocess.Popen[bytes]:
@@ -35,20 +34,24 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_in_equal_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("clips", "concepts"), [(150, False), (300, True)])
+def test_a_run_killed_at_random_moments_ends_in_equal_files(clips: int, concepts: bool, tmp_path: Path) -> None:
     model, audio = tmp_path / "model", tmp_path / "audio"
     FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
     ast_extractor().save_pretrained(model)
     audio.mkdir()
-    for index in range(CLIPS):
+    for index in range(clips):
         soundfile.write(audio / f"{index:03}.wav", noise(0.1 + 0.01 * (index % 7), seed=index), RATE)
     (audio / "050.wav").write_bytes(b"damaged")
-    finish(start(model, audio, tmp_path / "whole"))
+    scores = [tmp_path / "scores.safetensors"] if concepts else []
+    for path in scores:
+        ConceptScores.from_labels({clip: f"{clip % 5}" for clip in range(clips)}).save(path)
+    finish(start(model, audio, tmp_path / "whole", *scores))
 
     chance = random.Random(0)
     out, landed = tmp_path / "killed", 0
     for _ in range(12):
-        process = start(model, audio, out)
+        process = start(model, audio, out, *scores)
         state = out / "progress" / "state.safetensors"
         before = state.stat().st_mtime_ns if state.exists() else None
         while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
@@ -63,8 +66,8 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(tmp_path: Path) -> N
         if landed == 4:
             break
     assert landed >= 2, "the machine is so fast that nothing was killed: give it more clips"
-    finish(start(model, audio, out))
+    finish(start(model, audio, out, *scores))
     assert files(out) == files(tmp_path / "whole")
     found = Dissection.load(out)
-    assert found.manifest["clips"] == CLIPS - 1
+    assert found.manifest["clips"] == clips - 1
     assert [row["clip"] for row in found.quarantine] == [50]

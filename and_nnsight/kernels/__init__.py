@@ -1,21 +1,35 @@
-"""Pure, typed tensor functions: pool a site's frames, keep the top K, accumulate moments.
+"""Pure, typed tensor functions: pool a site's frames, keep the top K, accumulate moments, compare with concepts.
 
 Plain torch (and einops), no state, no synchronisation with a GPU. Annotations are never evaluated at run time.
 """
 
+from .average_precision import average_precision, bin_edges, bins_of, count_in_bins, exact_average_precision
+from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
 from .moments import MomentsState, empty_moments, moments_merge, moments_update, variance
 from .pooling import POOLINGS, Pooled, pool, pool_max, pool_max_on_cpu
 from .topk import TopKState, empty_topk, topk_merge, topk_update
 
 __all__ = [
     "POOLINGS",
+    "CrossState",
     "MomentsState",
     "Pooled",
     "TopKState",
+    "average_precision",
+    "bin_edges",
+    "bins_of",
+    "cosine",
+    "cosine_cubed",
+    "count_in_bins",
+    "cross_merge",
+    "cross_update",
+    "empty_cross",
     "empty_moments",
     "empty_topk",
+    "exact_average_precision",
     "moments_merge",
     "moments_update",
+    "pearson",
     "pool",
     "pool_max",
     "pool_max_on_cpu",
