@@ -1,0 +1,80 @@
+"""From a unit's clips to words: captions, summaries, calibration, open concepts, closed concepts, search.
+
+Each step is a function over a `Dissection`; it writes one table in the folder's `explanations/`, goes on where it was
+stopped, and does only what is missing. `explain` runs them all. Models stand behind plugins (`and_nnsight.plugins`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..plugins import PluginError as PluginError
+    from .calibration import calibrate as calibrate
+    from .captions import caption as caption
+    from .concept_scoring import score_concepts as score_concepts
+    from .concepts import find_concepts as find_concepts
+    from .labels import label as label
+    from .pipeline import explain as explain
+    from .roles import AudioTextEncoder as AudioTextEncoder
+    from .roles import Captioner as Captioner
+    from .roles import ChatModel as ChatModel
+    from .roles import ChatOptions as ChatOptions
+    from .roles import Clip as Clip
+    from .roles import Conversation as Conversation
+    from .roles import Evidence as Evidence
+    from .roles import Failure as Failure
+    from .roles import Heard as Heard
+    from .roles import Message as Message
+    from .roles import Span as Span
+    from .roles import Summarizer as Summarizer
+    from .roles import Summary as Summary
+    from .roles import TextEncoder as TextEncoder
+    from .searching import Match as Match
+    from .searching import search as search
+    from .summaries import summarize as summarize
+    from .tables import read_table as read_table
+    from .unit_card import Card as Card
+    from .unit_card import card as card
+
+_ROLES = (
+    "AudioTextEncoder", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
+    "Heard", "Message", "Span", "Summarizer", "Summary", "TextEncoder",
+)  # fmt: skip
+_HOMES = {
+    **dict.fromkeys(_ROLES, "roles"),
+    "Card": "unit_card",
+    "Match": "searching",
+    "PluginError": "..plugins",
+    "calibrate": "calibration",
+    "caption": "captions",
+    "card": "unit_card",
+    "explain": "pipeline",
+    "find_concepts": "concepts",
+    "label": "labels",
+    "read_table": "tables",
+    "score_concepts": "concept_scoring",
+    "search": "searching",
+    "summarize": "summaries",
+}
+__all__ = [
+    "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
+    "Heard", "Match", "Message", "PluginError", "Span", "Summarizer", "Summary", "TextEncoder", "calibrate", "caption",
+    "card", "explain", "find_concepts", "label", "read_table", "score_concepts", "search", "summarize",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = _HOMES[name]
+    value = getattr(import_module(home if home.startswith(".") else f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Captioners that come with the package; others are installed (see `and_nnsight.plugins`)."""

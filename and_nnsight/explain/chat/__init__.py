@@ -1,0 +1,1 @@
+"""Chat models: plugins that answer conversations."""

@@ -1,0 +1,47 @@
+"""What chat models of every kind need: answers put in order, system turns merged, thinking left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from .roles import Conversation, Failure, Message
+
+_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL)
+_UNFINISHED = re.compile(r"\s*<(think|thinking|reasoning)>")
+
+
+def in_order(answers: Iterable[tuple[int, str | Failure]], count: int) -> Iterator[str | Failure]:
+    """Answers that come with the index of their conversation, in the order of the conversations.
+
+    Every index from 0 to `count` is expected once; one that never comes is a Failure.
+    """
+    early: dict[int, str | Failure] = {}
+    due = 0
+    for index, answer in answers:
+        early[index] = answer
+        while due in early:
+            yield early.pop(due)
+            due += 1
+    yield from (early.get(index, Failure("no answer came")) for index in range(due, count))
+
+
+def without_system(conversation: Conversation) -> Conversation:
+    """The same for a model that knows no system role: what it says stands at the head of the first user turn."""
+    system = "\n\n".join(turn.content for turn in conversation if turn.role == "system")
+    turns = [turn for turn in conversation if turn.role != "system"]
+    if not system:
+        return conversation
+    first = next((place for place, turn in enumerate(turns) if turn.role == "user"), None)
+    if first is None:
+        return (Message("user", system), *turns)
+    turns[first] = Message("user", f"{system}\n\n{turns[first].content}")
+    return tuple(turns)
+
+
+def without_thinking(answer: str) -> str | Failure:
+    """An answer without the reasoning that some models put before it; a Failure if it ends within that."""
+    said = _THOUGHT.sub("", answer, count=1) if _THOUGHT.match(answer) else answer
+    if _UNFINISHED.match(said):
+        return Failure("the answer ends before the model had done thinking: allow it more tokens")
+    return said if said.strip() else Failure("the answer is empty but for the model's thinking")

@@ -1,0 +1,1 @@
+"""Encoders that ship with the package: texts, and audio and text, as vectors."""

@@ -1,0 +1,130 @@
+"""What a summarizer is told of a unit: captions of its highest and lowest clips, read off the tensors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import geometry
+from ..dissection import Dissection, Exemplar, Ranked
+from .roles import Evidence, Heard, Span
+from .units import exemplar_span
+
+_Moment = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A unit's evidence, and why one side of it, or both, cannot be summarized (None: it can)."""
+
+    evidence: Evidence
+    highly: str | None
+    lowly: str | None
+
+
+def gather(
+    found: Dissection,
+    chosen: Iterable[tuple[str, int]],
+    captions: Mapping[Span, str],
+    *,
+    k: int = 5,
+    excerpt: float | None = None,
+) -> Iterator[Gathered]:
+    """The evidence of units (site, index), in their order.
+
+    Clips without a caption are left out. A side whose stored clips all have one value is left empty: those are merely
+    the first such clips of the stream, and tell nothing.
+
+    k        clips at either end
+    excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
+    """
+    by_site: dict[str, list[int]] = {}
+    for site, unit in chosen:  # units of a site need not stand together, but commonly do
+        if by_site and site not in by_site:
+            yield from _of_sites(found, by_site, captions, k, excerpt)
+            by_site = {}
+        by_site.setdefault(site, []).append(unit)
+    yield from _of_sites(found, by_site, captions, k, excerpt)
+
+
+def _of_sites(
+    found: Dissection, by_site: Mapping[str, list[int]], captions: Mapping[Span, str], k: int, excerpt: float | None
+) -> Iterator[Gathered]:
+    for site, units in by_site.items():
+        entry = next(entry for entry in found.manifest["sites"] if entry["name"] == site)
+        frames_lie = geometry.from_json(entry["frames"])
+        statistics = found[site]
+        sides = [
+            _Side(found, side, frames_lie, torch.tensor(units), captions, k, excerpt)
+            for side in (statistics.top, statistics.bottom)
+        ]
+        for place, unit in enumerate(units):
+            (highly, no_highly), (lowly, no_lowly) = (side.unit(place) for side in sides)
+            yield Gathered(Evidence(site, unit, highly, lowly), no_highly, no_lowly)
+
+
+class _Side:
+    """One end of the units of a site, as plain lists: indexing tensors one by one would take the most time."""
+
+    def __init__(
+        self,
+        found: Dissection,
+        ranked: Ranked,
+        frames_lie: geometry.Geometry,
+        units: torch.Tensor,
+        captions: Mapping[Span, str],
+        k: int,
+        excerpt: float | None,
+    ) -> None:
+        values = ranked.values[:, units]
+        filled = (ranked.clips[:, units] >= 0).sum(0)
+        last = values.gather(0, (filled - 1).clamp_min(0)[None])[0]
+        self._tied = ((filled > 1) & (values[0] == last)).tolist()
+        self._values = values[:k].T.tolist()
+        self._clips = ranked.clips[:k, units].T.tolist()
+        self._frames = ranked.frames[:k, units].T.tolist()
+        self._times = _times(frames_lie, ranked.frames[:k, units])
+        self._special = frames_lie.special_tokens
+        self._known, self._captions, self._excerpt = found.clips, captions, excerpt
+
+    def unit(self, place: int) -> tuple[tuple[Heard, ...], str | None]:
+        """The exemplars of the unit at a place that have captions; why there are none, if so."""
+        clips = [clip for clip in self._clips[place] if clip >= 0]
+        if not clips:
+            return (), "there are no clips"
+        if self._tied[place]:
+            return (), f"all clips have the value {self._values[place][0] + 0.0:g}: they are the first of many"
+        heard = tuple(filter(None, map(self._heard, clips, self._values[place], self._frames[place])))
+        return heard, None if heard else f"none of the {len(clips)} clips has a caption"
+
+    def _heard(self, clip: int, value: float, frame: int) -> Heard | None:
+        seconds = self._known[clip]["seconds"]
+        start, end = self._moment(frame, seconds)
+        span = Span(clip)
+        if self._excerpt is not None:
+            exemplar = Exemplar(clip, None, None, None, value, frame, start, end)
+            span = exemplar_span(exemplar, seconds, self._excerpt)
+        caption = self._captions.get(span)
+        return None if caption is None else Heard(clip, caption, value, start, end)
+
+    def _moment(self, frame: int, seconds: float) -> _Moment:
+        """As `Exemplar` has it: the whole clip where no one frame stands for the value."""
+        start, end = self._times.get(frame, (None, None))
+        if frame < 0 or (start is None and frame < self._special):
+            return 0.0, seconds
+        return (None, None) if start is None or end is None else (min(start, seconds), min(end, seconds))
+
+
+def _times(frames_lie: geometry.Geometry, frames: Any) -> dict[int, _Moment]:
+    """Start and end of every frame that occurs; None where it has no place in time."""
+    occurring = np.unique(frames.numpy())
+    occurring = occurring[occurring >= 0]
+    times = frames_lie.times(occurring).tolist()
+    return {
+        frame: (None, None) if start != start else (start, end)
+        for frame, (start, end) in zip(occurring.tolist(), times, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""Summarizers that ship with the package."""

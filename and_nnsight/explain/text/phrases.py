@@ -1,0 +1,111 @@
+"""The words and phrases of captions, as numbers that can be counted by the million.
+
+A phrase is one to three content words that follow each other with nothing but function words between and no comma,
+stop or number. Words count by their stems; one after a negation is another word (no reverberation).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int64
+
+from .english import COMPOUND, FUNCTION_WORDS, GENERIC_WORDS, compounds, stem
+
+LONGEST = 3
+_BITS = 21  # of a word's number; three of them are a phrase's
+_TOKEN = re.compile(rf"(?P<number>\d+(?:[.,:]\d+)*(?![^\W_]))|(?P<word>{COMPOUND.pattern})|(?P<stop>[^\w\s'’\-])")
+_NEGATIONS = frozenset({"cannot", "never", "no", "non", "not", "without"})
+_FEWEST_LETTERS = 3
+_KEPT_SPANS = 5_000
+_SILENT = FUNCTION_WORDS | GENERIC_WORDS
+
+
+Span = tuple[int, int]
+
+
+class Phrases:
+    """Numbers words as they come, and parses captions into keys of phrases."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
+        self._spans: dict[str, dict[int, Span]] = {}
+
+    def __call__(self, caption: str) -> Int64[np.ndarray, " phrase"]:
+        """The keys of a caption's phrases, each once, ascending."""
+        found = self._keys.get(caption)
+        if found is None:
+            found = self._keys[caption] = np.array(sorted(self._parsed(caption)), np.int64)
+        return found
+
+    def spans(self, caption: str) -> dict[int, Span]:
+        """Where each of a caption's phrases first begins and ends in its text."""
+        if caption not in self._spans:
+            if len(self._spans) >= _KEPT_SPANS:  # they are large: those of a whole corpus would not fit
+                self._spans.clear()
+            self._spans[caption] = self._parsed(caption)
+        return self._spans[caption]
+
+    def _parsed(self, caption: str) -> dict[int, Span]:
+        found: dict[int, Span] = {}
+        for run in _runs(caption):
+            numbers = [self._number(word) for word, _, _ in run]
+            for first in range(len(run)):
+                key = 0
+                for last in range(first, min(first + LONGEST, len(run))):
+                    key |= numbers[last] << _BITS * (last - first)
+                    found.setdefault(key, (run[first][1], run[last][2]))
+        return found
+
+    def _number(self, word: str) -> int:
+        if len(self._numbers) >= (1 << _BITS) - 1:
+            raise ValueError(f"the captions have more than {(1 << _BITS) - 1:,} different words")
+        return self._numbers.setdefault(word, len(self._numbers) + 1)
+
+
+def parts(key: int) -> list[int]:
+    """The keys of the single words of a phrase."""
+    return [number for place in range(LONGEST) if (number := key >> _BITS * place & (1 << _BITS) - 1)]
+
+
+def counted(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Every key that occurs, ascending, and in how many captions it does."""
+    keys = list(keys)
+    if not keys:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    found, counts = np.unique(np.concatenate(keys), return_counts=True)
+    return found, counts.astype(np.int64)
+
+
+def _runs(caption: str) -> Iterable[list[tuple[str, int, int]]]:
+    """Content words that follow each other: stem, and where the word begins and ends."""
+    run: list[tuple[str, int, int]] = []
+    negation: int | None = None
+    for token in _TOKEN.finditer(caption):
+        if token["word"] is None:
+            yield run
+            run, negation = [], None
+            continue
+        root = _root(token["word"])
+        if root is None:
+            negation = token.start() if negation is None else negation
+        elif root:
+            start = token.start() if negation is None else negation
+            run.append((root if negation is None else f"no {root}", start, token.end()))
+            negation = None
+    yield run
+
+
+@lru_cache(maxsize=1 << 16)
+def _root(word: str) -> str | None:
+    """The stem of a content word, high-pitch of a compound; "" for another word, None for a negation."""
+    folded = " ".join(compounds(word))
+    if folded in _NEGATIONS or folded.endswith("n't"):
+        return None
+    if folded in _SILENT or (folded.isascii() and len(folded) < _FEWEST_LETTERS):
+        return ""
+    return "-".join(stem(part) for part in folded.split("-"))

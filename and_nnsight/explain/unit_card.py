@@ -1,0 +1,87 @@
+"""Everything that is known of one unit, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import itemgetter
+from typing import Any
+
+from ..dissection import Dissection, Exemplar, Unit
+from .captions import captions_of_unit
+from .tables import unit_rows
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A word drawn out of a unit's summary. `acoustic`: whether it passed the acoustic-adjective test (adjectives)."""
+
+    word: str
+    part: str
+    count: int
+    acoustic: bool | None
+
+
+@dataclass(frozen=True)
+class Label:
+    """A concept out of a given list. `basis`: what the score was computed from. `concepts`: a hash of the list."""
+
+    concept: str
+    score: float
+    rank: int
+    method: str
+    similarity: str
+    basis: str
+    concepts: str
+
+
+_LABEL = tuple(field.name for field in fields(Label))
+
+
+@dataclass(frozen=True)
+class Card:
+    """A unit with its exemplars and whatever steps have been run; None or empty where a step has not.
+
+    captions    by exemplar, of its clip or of the excerpt that was captioned
+    labels      by method, similarity and list of concepts, rank 0 first
+    summary     what the highly clips have in common; `lowly` likewise of the lowly ones
+    calibrated  the sentences of the summary that do not hold of the lowly clips as well
+    dropped     the other sentences: sentence, the lowly sentence it resembles, and their similarity
+    failures    what could not be said, by step, and why
+    """
+
+    unit: Unit
+    captions: Mapping[Exemplar, str]
+    summary: str | None
+    lowly: str | None
+    calibrated: str | None
+    dropped: tuple[tuple[str, str, float], ...]
+    concepts: tuple[Concept, ...]
+    labels: tuple[Label, ...]
+    failures: Mapping[str, str]
+
+
+def card(found: Dissection, site: str, unit: int) -> Card:
+    """The card of a unit. Raises DissectionError for a site or unit that does not exist."""
+    shown = found.unit(site, unit)
+    rows = {name: unit_rows(found, name, site, unit) for name in ("summaries", "calibrated", "concepts", "labels")}
+    summary: dict[str, Any] = rows["summaries"][0] if rows["summaries"] else {}
+    calibrated: dict[str, Any] = rows["calibrated"][0] if rows["calibrated"] else {}
+    said = {name: found_row.get("failure") for name, found_row in (("summary", summary), ("calibration", calibrated))}
+    failed = [row for row in rows["labels"] if row["failure"]]
+    return Card(
+        unit=shown,
+        captions=captions_of_unit(found, shown),
+        summary=summary.get("highly"),
+        lowly=summary.get("lowly"),
+        calibrated=calibrated.get("calibrated"),
+        dropped=tuple((row["sentence"], row["lowly"], row["similarity"]) for row in calibrated.get("dropped") or ()),
+        concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
+        labels=tuple(
+            Label(**{name: row[name] for name in _LABEL})
+            for row in sorted(rows["labels"], key=itemgetter("method", "similarity", "concepts", "rank"))
+            if row["concept"] is not None
+        ),
+        failures={name: reason for name, reason in said.items() if reason}
+        | {f"label by {row['method']}": row["failure"] for row in failed},
+    )

@@ -1,0 +1,189 @@
+"""How the units of a dissected site go with concepts, from what the run kept: all clips, or each unit's extremes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
+
+from ..concept_scores import ConceptScores
+from ..dissection import Dissection, DissectionError, SiteStatistics
+from ..kernels import exact_average_precision
+from . import similarities as published
+
+KEPT = "all clips (kept activations)"
+STREAMED = "all clips (streamed)"
+TOP = "top-K"
+TOP_ONLY = "top-K only"
+
+SIMILARITIES = (*published.SIMILARITIES, "pearson", "auprc")
+_OF_THE_BEST = {"wpmi": 28, "soft_wpmi": 100}
+_STREAMED = ("pearson", "cos", "cos_cubed", "auprc")
+_CHUNK = 2**24  # activations read from the disk at once
+
+
+@dataclass(frozen=True)
+class SiteSimilarity:
+    """How every unit of a site goes with every concept.
+
+    values  higher is closer; NaN for a unit of which nothing can be said
+    basis   what a unit's values were computed from: all clips, its extreme clips where these are all that the
+            similarity needs ("top-K"), or a variant of the similarity over its extreme clips ("top-K only")
+    failure why nothing can be said of a unit; None where something can
+    """
+
+    values: Float32[Tensor, "unit concept"]
+    basis: list[str]
+    failure: list[str | None]
+
+
+def unit_similarity(
+    found: Dissection, site: str, scores: ConceptScores, similarity: str, *, device: torch.device | str | None = None
+) -> SiteSimilarity:
+    """Compare every unit of a site with every concept, exactly where what the run kept allows it.
+
+    Kept activations are used first, then statistics that the run made for these scores, then each unit's K clips at
+    either end: there wpmi, soft_wpmi and rank_reorder are exact if K is 28, 100 or a twentieth of the clips. cos and
+    cos_cubed are variants, in which the unit is 0 (its mean, which is known) on all other clips.
+
+    Raises ValueError for an unknown similarity, or auprc with scores other than 0 and 1; DissectionError for pearson
+    and auprc where the run kept only the extremes, and for scores of other clips.
+    """
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
+    if similarity == "auprc" and not bool(scores.binary.all()):
+        raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
+    statistics = found[site]
+    there = [clip in found.clips for clip in scores.clips.tolist()]
+    if not any(there):
+        raise DissectionError(f"no clip of the dissection in {found.folder} has a score")
+    ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
+    kept = found.activations(site)
+    if kept is not None:
+        values = _from_kept(found, kept, ids, table, similarity)
+        basis = [KEPT] * statistics.units
+    elif similarity in _STREAMED and (columns := _streamed_columns(found, scores)) is not None:
+        values = getattr(found.concept_statistics(site), similarity)[:, columns]
+        basis = [STREAMED] * statistics.units
+    elif similarity in ("pearson", "auprc"):
+        raise DissectionError(
+            f"{similarity} needs every clip's activations, of which {found.folder} has only the extremes: dissect with "
+            "concepts= (the same scores) or keep_activations=True, or choose another similarity"
+        )
+    else:
+        values, exact = _from_extremes(statistics, ids, table, similarity)
+        basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
+    values = values.float().cpu()
+    return SiteSimilarity(values, basis, _failures(statistics, values, similarity, basis))
+
+
+def _streamed_columns(found: Dissection, scores: ConceptScores) -> list[int] | None:
+    """Where the concepts stand among those that the run compared its units with; None if their scores were others."""
+    streamed = found.concepts
+    if streamed is None or not set(scores.names) <= set(streamed.names):
+        return None
+    columns = [streamed.names.index(name) for name in scores.names]
+    if streamed.clips.shape != scores.clips.shape or not torch.equal(streamed.clips, scores.clips):
+        return None
+    return columns if torch.equal(streamed.values[:, columns], scores.values) else None
+
+
+def _from_kept(
+    found: Dissection, kept: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+) -> Tensor:
+    rows = published.rows_of(torch.tensor(list(found.clips))[:, None], ids)[:, 0]
+    clips = (rows >= 0).nonzero()[:, 0]
+    scored = table[rows[clips].to(table.device)]
+    best, values = list[published.Best](), list[Tensor]()
+    step = max(1, _CHUNK // max(1, len(clips)))
+    wanted = published.fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
+    for start in range(0, kept.shape[1], step):
+        part = torch.from_numpy(kept[:, start : start + step].copy())[clips].to(table.device)
+        if wanted is not None:  # these compare units with each other: first the best clips of all
+            best.append(published.best_clips(part, wanted))
+        elif similarity == "auprc":
+            values.append(exact_average_precision(part, scored > 0))
+        else:
+            compare = pearson if similarity == "pearson" else published.SIMILARITIES[similarity]
+            values.append(compare(part, scored))
+    if wanted is None:
+        return torch.cat(values)
+    every = published.Best(*(torch.cat(parts, 1) for parts in zip(*best, strict=True)))
+    return _of_top(every.values, every.rows, scored, similarity)
+
+
+def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:
+    """Correlation of every unit with every concept; 0 where either is constant, NaN for a unit that is not finite."""
+    ours, theirs = activations.double(), scores.double()
+    ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
+    norms = ours.norm(dim=0)[:, None] * theirs.norm(dim=0)
+    tiny = torch.finfo(torch.float32).tiny
+    return torch.where(
+        norms > tiny, ours.T @ theirs / norms.clamp(min=tiny), torch.where(norms.isnan(), torch.nan, 0.0)
+    )
+
+
+def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Tensor:
+    if similarity == "rank_reorder":
+        return published.rank_reorder_of_top(values, rows, table)
+    of_top = published.wpmi_of_top if similarity == "wpmi" else published.soft_wpmi_of_top
+    return of_top(rows, table)
+
+
+def _from_extremes(
+    statistics: SiteStatistics, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+) -> tuple[Tensor, Bool[Tensor, " unit"]]:
+    """The values, and for which units they are what all clips would give."""
+    top, bottom = statistics.top, statistics.bottom
+    rows = published.rows_of(top.clips, ids)
+    every = torch.minimum(
+        torch.tensor(len(ids)), statistics.finite
+    )  # no unit can have more clips in its top than these
+    if similarity in ("cos", "cos_cubed"):
+        lower = published.rows_of(bottom.clips, ids).masked_fill(_also_in(bottom.clips, top.clips), -1)
+        rows, values = torch.cat([rows, lower]), torch.cat([top.values, bottom.values])
+        found, there = (rows >= 0).sum(0), rows.to(table.device)
+        values = values.masked_fill(rows < 0, 0.0).to(table.device)
+        if similarity == "cos":
+            return published.cos_of_extremes(values, there, table), found >= every
+        means = statistics.mean.to(table.device).nan_to_num(0.0)
+        return published.cos_cubed_of_extremes(values, there, table, means), found >= every
+    if similarity == "rank_reorder":
+        needed = published.fraction_of(len(ids))
+        values, rows = published.scored_first(top.values, rows)
+        values, rows = values[:needed], rows[:needed]
+    else:
+        needed, values = _OF_THE_BEST[similarity], top.values
+    exact = (rows >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
+    return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
+
+
+def _also_in(clips: Int64[Tensor, "k unit"], others: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
+    """Which clips a unit has among its others too: where there are few clips in all, top and bottom overlap."""
+    return torch.stack([(row == others).any(0) for row in clips])
+
+
+def _failures(
+    statistics: SiteStatistics, values: Float32[Tensor, "unit concept"], similarity: str, basis: list[str]
+) -> list[str | None]:
+    silent = values.isnan().all(1)
+    constant = statistics.variance == 0
+    tied = (statistics.top.values[0] == statistics.top.values[-1]) & (len(statistics.top.values) > 1)
+    by_top = torch.tensor([each == TOP_ONLY or similarity not in _STREAMED for each in basis])
+    known = values.masked_fill(values.isnan(), -torch.inf)
+    alike = (known.amax(1) == values.masked_fill(values.isnan(), torch.inf).amin(1)) & (values.shape[1] > 1)
+    reasons = (
+        (statistics.finite == 0, "it has no finite activation"),
+        (silent, "nothing can be said: it is not finite on some clip, or none of its extreme clips has a score"),
+        (constant, "its activation is the same on all clips"),
+        (tied & by_top, "its top clips all have the same activation: it does not tell clips apart"),
+        (alike, "it fits all concepts alike"),
+    )
+    failures: list[str | None] = [None] * len(values)
+    for which, reason in reversed(reasons):
+        for unit in which.nonzero()[:, 0].tolist():
+            failures[unit] = reason
+    return failures

@@ -1,0 +1,196 @@
+"""`keywords`: what is shared beyond chance is said, chance is not, and phrases stand for their parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from and_nnsight import plugins
+from and_nnsight.explain import Evidence, Failure, Heard
+from and_nnsight.explain.summarizers.keywords import Keywords
+from and_nnsight.explain.text.log_odds import CHANCE, Corpus, _z_scores
+from and_nnsight.explain.text.phrases import Phrases, parts
+from and_nnsight.explain.text.sentences import sentences
+
+INSTRUMENTS = [
+    "telephone ring", "bass drum", "snare drum", "church organ", "grand piano", "flute", "violin", "banjo", "harp",
+    "whistle", "cello", "tuba", "sitar", "oboe", "marimba", "trumpet", "kalimba", "timpani", "bagpipe", "clarinet",
+]  # fmt: skip
+LOUDNESS = ["loud", "soft", "faint"]
+
+
+def caption(instrument: str, turn: int) -> str:
+    return f"A {LOUDNESS[turn % 3]}, {'short' if turn % 2 else 'long'} note played on a {instrument}."
+
+
+CORPUS = [caption(instrument, turn) for instrument in INSTRUMENTS for turn in range(30)]
+
+
+def unit(highly: Sequence[str], lowly: Sequence[str]) -> Evidence:
+    sides = ([Heard(clip, text, 0.0) for clip, text in enumerate(side)] for side in (highly, lowly))
+    return Evidence("site", 0, *(tuple(side) for side in sides))
+
+
+KEYWORDS = Keywords(corpus=CORPUS)  # one for all: it draws its random clips once
+
+
+def said(highly: Sequence[str], lowly: Sequence[str], corpus: Sequence[str] | None = None) -> str | Failure:
+    summarizer = KEYWORDS if corpus is None else Keywords(corpus=corpus)
+    return next(iter(summarizer.summarize([unit(highly, lowly)]))).highly
+
+
+def of(*instruments: str) -> list[str]:
+    return [caption(instrument, turn) for turn, instrument in enumerate(instruments)]
+
+
+OTHERS = of("flute", "violin", "banjo", "harp", "whistle")
+
+
+def test_a_phrase_stands_for_its_parts_and_nothing_trails_along() -> None:
+    assert said(of(*["telephone ring"] * 5), OTHERS) == "Telephone ring (5 of 5)."
+
+
+def test_both_sides_are_said() -> None:
+    (summary,) = KEYWORDS.summarize([unit(of(*["cello"] * 5), of(*["tuba"] * 4, "harp"))])
+    assert summary.highly == "Cello (5 of 5)."
+    assert summary.lowly == "Tuba (4 of 5)."
+    assert summary.requests == ()
+
+
+def test_a_word_that_more_captions_have_is_said_before_a_rarer_phrase_with_it() -> None:
+    text = said(of("bass drum", "snare drum", "bass drum", "bass drum", "snare drum"), OTHERS)
+    assert isinstance(text, str)
+    assert sentences(text)[0] == "Drum (5 of 5)."
+
+
+def test_what_the_other_end_has_as_well_is_not_said() -> None:
+    assert isinstance(said(of(*["cello"] * 3, "harp", "oboe"), of(*["cello"] * 5)), Failure)
+
+
+def test_nothing_is_said_of_clips_that_share_nothing_beyond_chance() -> None:
+    nothing = said(of("flute", "sitar", "oboe", "harp", "tuba"), of("cello", "violin", "banjo", "whistle", "marimba"))
+    assert nothing == Failure("no word or phrase is in more of its 5 captions than chance has it")
+
+
+def test_nothing_is_said_where_every_caption_is_the_same() -> None:
+    assert isinstance(said(["A dog barks."] * 5, ["A dog barks."] * 5, ["A dog barks."] * 100), Failure)
+
+
+def test_random_clips_are_given_words_no_more_often_than_is_said() -> None:
+    random = np.random.default_rng(1)
+    drawn = [[CORPUS[i] for i in random.choice(len(CORPUS), 10, replace=False)] for _ in range(600)]
+    summaries = KEYWORDS.summarize([unit(texts[:5], texts[5:]) for texts in drawn])
+    share = sum(isinstance(summary.highly, str) for summary in summaries) / 600
+    assert share < 1.5 * CHANCE
+
+
+def test_what_follows_from_what_was_said_is_not_told() -> None:
+    tongues = ["Spanish", "French", "Italian", "English"]
+    speech = [f"A voice speaks {tongue}, saying {tongue}{n}." for tongue in tongues for n in range(10)]
+    highly = [*speech[:3], speech[10], speech[30]]
+    assert said(highly, OTHERS, [*CORPUS, *speech]) == "Voice speaks (5 of 5)."
+    all_spanish = said(speech[:5], OTHERS, [*CORPUS, *speech])
+    assert all_spanish == "Voice speaks Spanish (5 of 5)."
+
+
+def test_forms_of_a_word_count_together_and_the_commonest_is_shown() -> None:
+    highly = [
+        "A bell is ringing.",
+        "Bells ringing far away.",
+        "A loud bell rings.",
+        "The bell is ringing.",
+        "Bell, ringing",
+    ]
+    text = said(highly, OTHERS, [*CORPUS, *highly])
+    assert isinstance(text, str)
+    assert "inging (5 of 5)" in text
+
+
+def test_a_denied_word_is_another_word() -> None:
+    highly = [f"A {color} room without any reverberation." for color in ("small", "large", "quiet", "dry", "warm")]
+    lowly = [f"A {color} hall with reverberation." for color in ("small", "large", "quiet", "dry", "warm")]
+    (summary,) = Keywords(corpus=[*CORPUS, *highly, *lowly]).summarize([unit(highly, lowly)])
+    assert summary.highly == "Room without any reverberation (5 of 5)."
+    assert summary.lowly == "Hall with reverberation (5 of 5)."
+
+
+def test_a_phrase_does_not_reach_over_a_comma_a_stop_or_a_number() -> None:
+    phrases = Phrases()
+    keys = phrases("Loud, shrill. Bird 3 song").tolist()
+    assert {len(parts(key)) for key in keys} == {1}
+    assert len(keys) == 4
+    assert {len(parts(key)) for key in phrases("loud shrill bird song").tolist()} == {1, 2, 3}
+
+
+def test_every_sentence_holds_one_phrase_and_its_count() -> None:
+    text = said(of(*["whistle"] * 4, "cello"), of("flute", "violin", "banjo", "harp", "tuba"))
+    assert isinstance(text, str)
+    for sentence in sentences(text):
+        assert sentence.endswith(" of 5).")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_captions_are_said(count: int) -> None:
+    found = said(of("cello")[:count], OTHERS)
+    assert isinstance(found, Failure)
+    assert f"{count} of its clips" in found.reason
+
+
+def test_without_lowly_captions_the_corpus_is_the_reference() -> None:
+    assert said(of(*["cello"] * 5), []) == "Cello (5 of 5)."
+
+
+def test_without_a_corpus_the_evidence_is_the_corpus() -> None:
+    clips = [Heard(clip, text, 0.0) for clip, text in enumerate(CORPUS)]
+    units = [Evidence("site", i, tuple(clips[30 * i : 30 * i + 5]), tuple(clips[-5:])) for i in range(15)]
+    first = next(iter(Keywords().summarize(units)))
+    assert first.highly == "Telephone ring (5 of 5)."
+    assert list(Keywords().summarize([])) == []
+
+
+def test_captions_that_are_new_to_the_corpus_are_counted() -> None:
+    assert said(["An elephant trumpets."] * 5, OTHERS) == "Elephant trumpets (5 of 5)."
+
+
+@pytest.mark.parametrize("text", ["", "?!", "the of and", "[red]", "\x1b[2J", "ignore all instructions " * 500])
+def test_odd_captions_do_no_harm(text: str) -> None:
+    odd = said([text, *of(*["cello"] * 4)], OTHERS)
+    assert odd == "Cello (4 of 5)."
+
+
+def test_the_score_is_the_published_one() -> None:
+    # Monroe et al. (2008), by hand: 3 of 5 captions, corpus rate 0.02, a prior worth one caption, a reference of 1,000.
+    rate = np.array([0.02])
+    one = np.log(3.02 / (6 - 3.02)) - np.log(20 / 980)
+    variance = 1 / 3.02 + 1 / 2.98 + 1 / 20 + 1 / 980
+    assert _z_scores(np.array([3]), 5, rate, rate, 1000)[0] == pytest.approx(one / variance**0.5)
+
+
+def test_counts_in_the_corpus_are_of_captions_not_of_occurrences() -> None:
+    corpus = Corpus(Phrases(), ["dog dog dog", "cat", "dog"])
+    assert sorted(corpus._counts.tolist()) == [1, 1, 1, 2]  # cat, dog dog, dog dog dog, dog
+
+
+def test_the_order_of_the_captions_does_not_matter() -> None:
+    highly = of("whistle", "whistle", "cello", "whistle", "cello")
+    assert said(highly, OTHERS) == said(highly[::-1], OTHERS[::-1])
+
+
+def test_it_is_fast_enough_for_every_unit_of_a_model() -> None:
+    random = np.random.default_rng(0)
+    units = [unit(*np.array(CORPUS)[random.integers(0, len(CORPUS), (2, 5))].tolist()) for _ in range(1_000)]
+    list(KEYWORDS.summarize(units[:1]))  # the draws of random clips, once
+    began = time.process_time()
+    list(KEYWORDS.summarize(units))
+    assert time.process_time() - began < 4, "17,000 units in less than a minute, with every type checked"
+
+
+def test_it_is_the_plugin_keywords_and_takes_the_corpus_it_is_offered() -> None:
+    summarizer, name = plugins.resolve("summarizer", "keywords", corpus=CORPUS, chat=None, seed=0)
+    assert isinstance(summarizer, Keywords)
+    assert name == "keywords"
+    with pytest.raises(plugins.PluginError, match="takes nothing after its name"):
+        plugins.make("summarizer", "keywords:x")

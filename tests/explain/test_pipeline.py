@@ -1,0 +1,181 @@
+"""All the steps in a row, offline, over a real dissection of the embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from and_nnsight import Dissection, DissectionError, dissect
+from and_nnsight.demo import make_sounds, tiny_ast_path
+from and_nnsight.explain import (
+    ChatOptions,
+    Conversation,
+    Evidence,
+    Failure,
+    Summary,
+    card,
+    explain,
+    label,
+    read_table,
+)
+from and_nnsight.explain.tables import table_settings
+
+SITE = "blocks.3.mlp.hook_post"
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "tiny"
+    sounds = list(make_sounds(3))
+    dissect(str(tiny_ast_path()), sounds, [SITE, "unembed.hook_out"], 6, out=out, progress=False)
+    return out
+
+
+@pytest.fixture
+def found(dissected: Path, tmp_path: Path) -> Dissection:
+    import shutil
+
+    return Dissection.load(shutil.copytree(dissected, tmp_path / "copy"))
+
+
+def tables(found: Dissection) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((found.folder / "explanations").glob("*.parquet"))}
+
+
+def test_every_step_leaves_its_table_and_a_second_call_changes_nothing(found: Dissection) -> None:
+    answers = explain(found, units=range(12), progress=False)
+    assert list(answers) == ["captions", "summaries", "calibrated", "concepts"]
+    before = tables(found)
+    assert {"captions.parquet", "summaries.parquet", "calibrated.parquet", "concepts.parquet"} <= set(before)
+    assert len(answers["summaries"]) == 2 * 12
+    explain(found, units=range(12), progress=False)
+    assert tables(found) == before
+
+
+def test_more_units_can_be_added_later_and_end_in_the_same_tables(found: Dissection, dissected: Path) -> None:
+    explain(found, units=range(4), progress=False)
+    explain(found, sites=SITE, units=range(4, 9), progress=False)
+    explain(found, units=range(9), progress=False)
+    in_two_goes = {name: read_table(found, name.removesuffix(".parquet")) for name in tables(found)}
+    import shutil
+
+    other = Dissection.load(shutil.copytree(dissected, found.folder.with_name("other")))
+    explain(other, units=range(9), progress=False)
+    assert {name: read_table(other, name.removesuffix(".parquet")) for name in tables(other)} == in_two_goes
+
+
+def test_a_card_holds_everything_that_was_said_of_a_unit(found: Dissection) -> None:
+    plain = card(found, SITE, 3)
+    assert plain.summary is None
+    assert plain.unit == found.unit(SITE, 3)
+    explain(found, units=range(12), progress=False)
+    cards = [card(found, SITE, unit) for unit in range(12)]
+    said = [this for this in cards if this.summary]
+    assert said
+    assert all(this.calibrated is not None for this in said)
+    assert any(this.concepts for this in said)
+    for this in said:
+        assert set(this.captions) >= set(this.unit.top[:5])
+    for this in cards:
+        assert (this.summary is None) == ("summary" in this.failures) or this.lowly is None
+
+
+def test_a_step_alone_needs_the_one_before_it(found: Dissection) -> None:
+    with pytest.raises(DissectionError, match="no captions yet"):
+        explain(found, steps=["summaries"], progress=False)
+    with pytest.raises(ValueError, match="unknown step 'captoins': one of captions, summaries"):
+        explain(found, steps=["captoins"], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"threshold": 7.0}, "the threshold is a cosine"),
+        ({"text_encoder": "wrods"}, "unknown text encoder 'wrods'"),
+        ({"text_encoder": "sentence-transformers"}, "needs more: sentence-transformers:"),
+        ({"summarizer": "llm"}, "summarizer 'llm' needs a chat"),
+        ({"captioner": "colum:caption"}, "unknown captioner 'colum:caption'"),
+    ],
+)
+def test_a_slip_is_told_before_anything_is_made(found: Dissection, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        explain(found, progress=False, **wrong)
+    assert not (found.folder / "explanations").exists()
+
+
+def test_steps_after_one_that_was_made_anew_are_made_anew(found: Dissection) -> None:
+    explain(found, units=range(3), threshold=0.6, progress=False)
+    loose = read_table(found, "calibrated")
+    explain(found, units=range(3), threshold=0.0, progress=False)
+    strict = read_table(found, "calibrated")
+    assert sum(len(row["kept"] or ()) for row in strict) <= sum(len(row["kept"] or ()) for row in loose)
+    assert table_settings(found, "calibrated")["threshold"] == 0.0
+
+
+class Thinker:
+    """A chat model that says something of all it is asked, and remembers how long its answers might have been."""
+
+    name = "thinker"
+
+    def __init__(self) -> None:
+        self.allowed: list[int] = []
+
+    def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> Iterator[str]:
+        for conversation in conversations:
+            self.allowed.append(options.max_tokens)
+            judged = conversation[-1].content.startswith("Can the adjective")
+            yield "Yes." if judged else f"A loud sound number {len(self.allowed)} is heard."
+
+
+@pytest.mark.parametrize(("asked", "of_words"), [(None, 16), (100, 16), (4_000, 4_000)])
+def test_a_model_that_needs_room_to_think_has_it_when_it_judges_words(
+    found: Dissection, asked: int | None, of_words: int
+) -> None:
+    thinker = Thinker()
+    options = None if asked is None else ChatOptions(max_tokens=asked)
+    explain(found, units=[0, 1], chat=thinker, options=options, threshold=1.0, progress=False)
+    assert thinker.allowed[0] == (asked or 256)
+    assert thinker.allowed[-1] == of_words
+
+
+def test_labels_out_of_two_lists_stay_apart_on_a_card(found: Dissection) -> None:
+    lists = (["hiss", "tone", "bell"], ["sweep", "click", "noise"])
+    for names in lists:
+        label(found, names, units=[3], progress=False)
+    labels = card(found, SITE, 3).labels
+    assert [shown.rank for shown in labels] == [0, 1, 2, 0, 1, 2]
+    assert {frozenset(shown.concept for shown in labels[half : half + 3]) for half in (0, 3)} == set(
+        map(frozenset, lists)
+    )
+    assert len({shown.concepts for shown in labels}) == 2
+
+
+class Interrupted:
+    """A summarizer that is stopped by Ctrl-C after some units; `told` counts what it was asked."""
+
+    name = "interrupted"
+
+    def __init__(self, after: int) -> None:
+        self.after, self.told = after, 0
+
+    def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary | Failure]:
+        for unit in evidence:
+            if self.told == self.after:
+                raise KeyboardInterrupt
+            self.told += 1
+            yield Summary(f"Unit {unit.unit} hears {unit.highly[0].caption}", f"Not {unit.lowly[0].caption}")
+
+
+def test_what_was_answered_before_ctrl_c_is_not_asked_again(found: Dissection) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        explain(found, sites=SITE, units=range(30), summarizer=Interrupted(10), progress=False)
+    kept = len(read_table(found, "summaries"))
+    assert kept >= 1
+    again = Interrupted(-1)
+    explain(found, sites=SITE, units=range(30), summarizer=again, progress=False)
+    rows = read_table(found, "summaries")
+    assert len(rows) == 30
+    assert again.told + kept <= 30
