@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from . import demo, dissecting, showing
+from . import demo, dissecting, explaining, labelling, searching, showing
 from ._output import plain
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (demo, dissecting, showing):
+for group in (demo, dissecting, explaining, labelling, searching, showing):
     group.register(app)
 
 

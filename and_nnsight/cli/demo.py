@@ -1,4 +1,4 @@
-"""`demo`: dissect the embedded model over generated sounds, offline, and say what some neurons listen for."""
+"""`demo`: dissect the embedded model over generated sounds, offline, and say in words what its neurons listen for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ._output import clean, resumable
-from .showing import print_unit
+from .showing import print_card
 
 if TYPE_CHECKING:
     from ..commonalities import Common
@@ -31,8 +31,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the dissection.")],
     neurons: Annotated[int, typer.Option(help="How many neurons to print.", min=1)] = 12,
 ) -> None:
-    """Dissect a tiny audio transformer over generated sounds. Offline, under two minutes."""
+    """Dissect a tiny audio transformer over generated sounds, and explain it. Offline, under two minutes."""
     from ..demo import CLASSES, make_sounds, tiny_ast_path
+    from ..explain import card, explain, label
     from ..run import dissect
     from .dissecting import quiet_transformers
 
@@ -46,30 +47,36 @@ def demo(
     sounds = list(make_sounds(CLIPS_A_CLASS))
     with resumable():
         found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
-    units, spent = sum(found.widths().values()), time.monotonic() - began
-    console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {out}\n")
+        units, spent = sum(found.widths().values()), time.monotonic() - began
+        console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {out}")
+        console.print("Saying in words what they have in common, without a language model.\n")
+        explain(found)
+        label(found, "labels", method="db")
     chosen = most_selective(found, neurons)
     console.print(neuron_table(found, chosen))
-    console.print("The first of them more closely: its clips, and where in them it fires.\n")
+    console.print("The first of them more closely: its clips, where in them it fires, and what is said of it.\n")
     unit = chosen[0][0]
-    print_unit(console, found, unit, most=4)
-    console.print(f"\nAny other: and-nnsight show {out} {unit.site} UNIT", soft_wrap=True)
+    print_card(console, found, card(found, unit.site, unit.index), most=4)
+    for what, command in (
+        ("Any other", f"show {out} {unit.site} UNIT"),
+        ("Neurons by words", f'search {out} "rising sweep"'),
+    ):
+        console.print(f"\n{what}: and-nnsight {command}", soft_wrap=True)
 
 
 def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
     """A table of neurons with what their top clips have in common."""
-    from ..commonalities import Commonalities
+    from ..explain import card
 
-    common = Commonalities(found)
-    columns = ("neuron", "its top clips", "by chance", "words that describe them")
+    columns = ("neuron", "its top clips", "in words", "concept")
     table = Table(*columns, title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD)
     for unit, label in chosen:
-        block = unit.site.split(".")[1]
+        said = card(found, unit.site, unit.index)
         table.add_row(
-            f"block {block}, [bold]{unit.index}[/bold]",
-            f"{label.count} of {label.of} are [bold]{clean(label.what)}[/bold]",
-            f"{label.share_of_all * label.of:.1f} of {label.of}",
-            clean(", ".join(word.what for word in common.words(unit.top)) or "–"),
+            f"block {unit.site.split('.')[1]}, [bold]{unit.index}[/bold]",
+            f"{label.count} of {label.of} are {clean(label.what)}",
+            clean(said.calibrated or "–"),
+            clean(said.labels[0].concept if said.labels else "–"),
         )
     return table
 

@@ -19,17 +19,17 @@ def register(app: typer.Typer) -> None:
 
 
 def sites(
-    model: Annotated[str, typer.Argument(help="Hub id or local folder of the model.")],
+    model: Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")],
     pattern: Annotated[
         list[str] | None,
         typer.Option("--sites", help="Only these: a name, a glob, default, paper, all, or module:PATH. Repeatable."),
     ] = None,
 ) -> None:
     """List the sites of a model, their widths, and the total. No weights are loaded."""
-    from ..model import AudioModel
+    from ..preparation import without_weights
 
     quiet_transformers()
-    chosen = AudioModel(model).sites(*(pattern or ["all"]))
+    chosen = without_weights(model).sites(*(pattern or ["all"]))
     table = Table("site", "units", "module")
     table.columns[1].justify = "right"
     for site in chosen:
@@ -40,7 +40,7 @@ def sites(
 
 
 def dissect(
-    model: Annotated[str, typer.Argument(help="Hub id or local folder of the model.")],
+    model: Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")],
     data: Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jsonl optional), or hub dataset id.")],
     out: Annotated[Path, typer.Option(help="Folder of the dissection. The same command resumes it.")],
     sites: Annotated[
@@ -58,6 +58,13 @@ def dissect(
     num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.")] = 0,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
     dtype: Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File of concepts' scores: compare every unit with them."),
+    ] = None,
+    keep_activations: Annotated[
+        bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -70,6 +77,7 @@ def dissect(
             model, data, sites or "default", k, pool, batch_size, out=out, split=split,
             audio_column=audio_column, label_column=label_column, caption_column=caption_column,
             limit=limit, num_workers=num_workers, device=device, dtype=dtype, resume=not fresh, progress=not quiet,
+            concepts=concepts, keep_activations=keep_activations,
         )  # fmt: skip
     units = sum(found.widths().values())
     print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {out}")

@@ -1,19 +1,27 @@
-"""`show`: a unit's exemplars as a table."""
+"""`show`: a unit's whole card."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from ._output import clean
 
 if TYPE_CHECKING:
     from ..dissection import Dissection, Exemplar, Unit
+    from ..explain import Card
+
+_SHOWN_WORDS = 8
+_SHOWN_LABELS = 3
+_LONGEST_CAPTION = 160
 
 
 def register(app: typer.Typer) -> None:
@@ -27,39 +35,79 @@ def show(
     unit: Annotated[int, typer.Argument(help="Index of the unit.", min=0)],
     most: Annotated[int, typer.Option(help="At most so many clips at either end.", min=1)] = 8,
 ) -> None:
-    """Show the clips that a unit responds to most and least."""
+    """Show a unit's card: the clips it responds to most and least, and what has been said of them."""
     from ..dissection import Dissection
+    from ..explain import card
 
     found = Dissection.load(folder)
-    print_unit(Console(), found, found.unit(site, unit), most)
+    print_card(Console(), found, card(found, site, unit), most)
 
 
-def print_unit(console: Console, found: Dissection, unit: Unit, most: int = 8) -> None:
-    """A unit's card: its statistics, its exemplars, and what they have in common."""
-    from ..commonalities import Commonalities
-
-    statistics = found[unit.site]
+def print_card(console: Console, found: Dissection, card: Card, most: int = 8) -> None:
+    """A unit's statistics, its exemplars with their captions, and its summary, concepts and labels."""
+    unit, statistics = card.unit, found[card.unit.site]
     console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
     console.print(
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
         f"above zero on {unit.active:.1%} of {statistics.count:,} clips"
     )
-    console.print(_table("Responds most to", unit.top[:most]))
-    console.print(_table("Responds least to", unit.bottom[:most]))
+    console.print(_table("Responds most to", unit.top[:most], card.captions))
+    console.print(_table("Responds least to", unit.bottom[:most], card.captions))
     if unit.tied:
         console.print("All its top clips have the same activation: this unit does not tell clips apart.")
-        return
-    common = Commonalities(found)
-    label = common.label(unit.top)
+    else:
+        _print_label_count(console, found, unit)
+    _print_said(console, card)
+
+
+def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
+    from ..commonalities import Commonalities
+
+    label = Commonalities(found).label(unit.top)
     if label is not None:
         everywhere = f"{label.share_of_all:.1%} of all clips are"
         console.print(f"{label.count} of the top {label.of} are labelled {clean(label.what)!r} ({everywhere}).")
-    if found_words := common.words(unit.top):
-        said = ", ".join(f"{clean(word.what)} ({word.count} of {word.of})" for word in found_words)
-        console.print(f"Words that the top clips' captions share more than others do: {said}.")
 
 
-def _table(title: str, exemplars: tuple[Exemplar, ...]) -> Table:
+def _print_said(console: Console, card: Card) -> None:
+    if card.calibrated:
+        _paragraph(console, "In words", card.calibrated)
+    elif card.calibrated == "":
+        _paragraph(console, "In words", "nothing is left that is not true of the clips it responds least to.")
+    if card.calibrated is None and card.summary:
+        _paragraph(console, "In words, not calibrated", card.summary)
+    for sentence, lowly, similarity in card.dropped:
+        _paragraph(console, f"Dropped (similarity {similarity:.2f})", f"{sentence}  ~  {lowly}")
+    if card.lowly:
+        _paragraph(console, "Of the clips it responds least to", card.lowly)
+    for part in ("adjective", "noun", "verb"):
+        found = (concept for concept in card.concepts if concept.part == part)
+        words = sorted(found, key=lambda concept: (-concept.count, concept.word))
+        kept = [concept.word for concept in words if concept.acoustic is not False]
+        others = [concept.word for concept in words if concept.acoustic is False]
+        name = "Acoustic adjectives" if part == "adjective" else f"{part.capitalize()}s"
+        if kept:
+            _paragraph(console, name, ", ".join(kept[:_SHOWN_WORDS]))
+        if others:
+            _paragraph(console, "Other adjectives", ", ".join(others[:_SHOWN_WORDS]))
+    kinds = groupby(card.labels, key=lambda label: (label.method, label.similarity, label.concepts))
+    for (method, similarity, _), labels in kinds:
+        ranked = list(labels)
+        said = ", ".join(f"{label.concept} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
+        _paragraph(console, f"Label by {method}, {similarity}, {ranked[0].basis}", said)
+    failures = dict(card.failures)
+    if "summary" in failures:
+        failures.pop("calibration", None)  # which says the same again
+    for step, reason in failures.items():
+        _paragraph(console, f"Not said, {step}", reason)
+
+
+def _paragraph(console: Console, title: str, text: str) -> None:
+    console.print(f"[bold]{clean(title)}[/bold]")
+    console.print(Padding(clean(text), (0, 0, 0, 2)))
+
+
+def _table(title: str, exemplars: tuple[Exemplar, ...], captions: Mapping[Exemplar, str]) -> Table:
     table = Table(
         "activation", "seconds", "clip", "label", "caption", title=title, title_justify="left", box=box.SIMPLE
     )
@@ -70,9 +118,13 @@ def _table(title: str, exemplars: tuple[Exemplar, ...]) -> Table:
             seconds(exemplar),
             clean(clip_name(exemplar)),
             clean(exemplar.label or ""),
-            clean(exemplar.caption or ""),
+            clean(_cut(captions.get(exemplar) or exemplar.caption or "")),
         )
     return table
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_CAPTION else text[: _LONGEST_CAPTION - 1].rstrip() + "…"
 
 
 def clip_name(exemplar: Exemplar) -> str:
