@@ -1,0 +1,77 @@
+"""Wav2Vec2 and the encoders built like it: HuBERT, UniSpeech, UniSpeech-SAT, SEW, Data2Vec-Audio.
+
+Two layouts of the block exist. Base models put the norm after each sum (post-norm), large ones before each branch
+(`do_stable_layer_norm`). TransformerLens's own HuBERT and Wav2Vec2 adapters read both as pre-norm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from transformer_lens.model_bridge.generalized_components import MLPBridge
+from transformer_lens.model_bridge.generalized_components.audio_feature_extractor import AudioFeatureExtractorBridge
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+from transformer_lens.model_bridge.generalized_components.conv_pos_embed import ConvPosEmbedBridge
+
+from ..components import (
+    EncoderAttentionBridge,
+    EncoderBlockBridge,
+    FeedForwardBridge,
+    norm,
+    projections,
+    up_and_down,
+)
+from ._encoder import ComponentMapping, EncoderAdapter
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+# Post-norm: ln1 follows the attention's sum and ln2 the MLP's, so the stream between the two sums enters ln1.
+_POST_NORM: dict[str, str | None] = {"hook_resid_mid": "ln1.hook_in", "hook_mlp_out": "mlp.out.hook_out"}
+_PRE_NORM: dict[str, str | None] = {"hook_mlp_out": "mlp.out.hook_out"}
+
+
+class Wav2Vec2Adapter(EncoderAdapter):
+    """Bare encoders, and encoders with a CTC or a classification head."""
+
+    attention: type[EncoderAttentionBridge] = EncoderAttentionBridge
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.cfg.positional_embedding_type = "conv"
+
+    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
+        """Convolutions over the waveform, then blocks. `embed_ln` is the encoder's norm, as TransformerLens calls it.
+
+        Of pre-norm models it comes after the blocks; their stream starts at the encoder's dropout.
+        """
+        self.pre_norm = type(model.get_submodule(f"{prefix}encoder")).__name__.endswith("StableLayerNorm")
+        self.supports_fold_ln = self.pre_norm
+        found: ComponentMapping = {
+            "audio_feature_extractor": AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor"),
+            "feat_proj": GeneralizedComponent(name=f"{prefix}feature_projection"),
+            "conv_pos_embed": ConvPosEmbedBridge(name=f"{prefix}encoder.pos_conv_embed"),
+            "embed_ln": norm(f"{prefix}encoder.layer_norm", self.cfg),
+            "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
+            "blocks": self._block(model, f"{prefix}encoder.layers"),
+        }
+        if "feature_projection" not in dict(model.get_submodule(prefix.removesuffix(".")).named_children()):
+            del found["feat_proj"]  # SEW projects only where the widths differ
+        return found
+
+    def setup_hook_compatibility(self, bridge: Any) -> None:
+        """Let `hook_embed` name what enters the first block, where TransformerLens prefers `embed_ln`."""
+        super().setup_hook_compatibility(bridge)
+        self.embedding_is_at(bridge, "embed.hook_out")
+
+    def _block(self, model: nn.Module, path: str) -> EncoderBlockBridge:
+        submodules: dict[str, GeneralizedComponent] = {
+            "ln1": norm("layer_norm", self.cfg),
+            "attn": self.attention("attention", self.cfg, projections(_PROJECTIONS)),
+            "mlp": MLPBridge("feed_forward", self.cfg, up_and_down("intermediate_dense", "output_dense")),
+            "ln2": norm("final_layer_norm", self.cfg),
+        }
+        if getattr(model.get_submodule(f"{path}.0"), "adapter_layer", None) is not None:
+            adapter = up_and_down("linear_1", "linear_2")
+            submodules["adapter_layer"] = FeedForwardBridge("adapter_layer", self.cfg, adapter)
+        hooks = _PRE_NORM if self.pre_norm else _POST_NORM
+        return EncoderBlockBridge(path, submodules, hooks, mlp_reads_resid_directly=not self.pre_norm)

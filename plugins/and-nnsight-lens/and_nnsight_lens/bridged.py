@@ -1,0 +1,121 @@
+"""A bridge as `dissect` takes it: sites by the names of the bridge's hooks, activations through those hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from and_nnsight.features import Features, Featuriser, default_extractor, make_featuriser
+from and_nnsight.listened import ListenedModel, Take
+from and_nnsight.sites import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
+from torch import Tensor, nn
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
+
+from .plain import plain_view, submodule
+
+_MAIN = ("input_values", "input_features")
+_MIRRORS = "_wire_symbolic_hooks"  # TransformerLens's own permanent hooks, which change nothing
+
+
+class BridgedModel(ListenedModel):
+    """A TransformerBridge around an acoustic transformer, ours or TransformerLens's own.
+
+    feature_extractor  transformers feature extractor; by default the bridge's `processor`, else what the model's
+                       config calls for (with a warning)
+    """
+
+    def __init__(self, bridge: TransformerBridge, feature_extractor: Any = None) -> None:
+        self.bridge = bridge
+        view = self._view = plain_view(bridge.original_model)
+        extractor = feature_extractor or bridge.processor or default_extractor(view)
+        self._featuriser = make_featuriser(view, getattr(extractor, "feature_extractor", extractor))
+        hooks = bridge.hook_dict
+        self._available = tuple(site for site in find_sites(view, self._featuriser.extractor) if site.name in hooks)
+        self.name = bridge.cfg.model_name
+
+    @property
+    def wrapped(self) -> nn.Module:
+        """The bridged transformers module."""
+        return self.bridge.original_model
+
+    @property
+    def featuriser(self) -> Featuriser:
+        """The feature extraction."""
+        return self._featuriser
+
+    def sites(self, *patterns: str) -> tuple[Site, ...]:
+        """The sites that the patterns name; each but `module:PATH` is also the name of a hook of the bridge."""
+        return select_sites(self._view, self._available, patterns) if patterns else self._available
+
+    def listen(self, sites: Sequence[Site], features: Features, take: Take) -> None:
+        """Run the bridge on features, with a hook at each site. Hooks that the user added to the bridge act too."""
+        fired: set[str] = set()
+
+        def taker(site: Site) -> Callable[[Any], None]:
+            def taken(value: Any) -> None:
+                fired.add(site.name)
+                take(site, site.fold(value))
+
+            return taken
+
+        named = [site for site in sites if not site.name.startswith(MODULE_PREFIX)]
+        fwd_hooks: list[Any] = [(site.name, _fwd_hook(taker(site))) for site in named]
+        handles = [
+            submodule(self.wrapped, site.path).register_forward_hook(_module_hook(taker(site)))
+            for site in sites
+            if site.name.startswith(MODULE_PREFIX)
+        ]
+        try:
+            with torch.inference_mode():
+                self._run(features, fwd_hooks, None if handles else _last_layer(named))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if missing := [site.name for site in sites if site.name not in fired]:
+            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+
+    def _run(self, features: Features, fwd_hooks: list[Any], last: int | None) -> None:
+        dtype = next(self.wrapped.parameters()).dtype
+        inputs = {n: v.to(dtype) if v.is_floating_point() else v for n, v in features.items()}
+        main = next(name for name in _MAIN if name in inputs)
+        stop = None if last is None or last + 1 >= len(self.bridge.blocks) else last + 1
+        sound = inputs.pop(main)
+        options: dict[str, Any] = {"return_type": None, "stop_at_layer": stop, **inputs}
+        self.bridge.run_with_hooks(sound, fwd_hooks=fwd_hooks, **options)
+
+    @property
+    def edits(self) -> int:
+        """Hooks that somebody added to the bridge."""
+        points: dict[int, HookPoint] = {id(point): point for point in self.bridge.hook_dict.values()}
+        return sum(
+            _MIRRORS not in repr(hook) and _MIRRORS not in str(getattr(hook, "__name__", ""))
+            for point in points.values()
+            for hook in point._forward_hooks.values()
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says: the model, and through what it was heard."""
+        return super().describe() | {"through": f"transformer-lens {version('transformer-lens')}"}
+
+
+def _fwd_hook(taken: Callable[[Any], None]) -> Callable[..., None]:
+    def hook_fn(tensor: Tensor, hook: Any) -> None:
+        taken(tensor)
+
+    return hook_fn
+
+
+def _module_hook(taken: Callable[[Any], None]) -> Callable[..., None]:
+    def hook_fn(module: nn.Module, inputs: Any, output: Any) -> None:
+        taken(output)
+
+    return hook_fn
+
+
+def _last_layer(sites: Sequence[Site]) -> int | None:
+    """The last block that has to run; None if what comes after the blocks has to run too."""
+    layers = [site.layer for site in sites]
+    return None if None in layers or not layers else max(layer for layer in layers if layer is not None)

@@ -1,0 +1,102 @@
+"""There and back: a TransformerBridge around an acoustic transformer."""
+
+from __future__ import annotations
+
+import copy as copying
+from types import SimpleNamespace
+from typing import Any
+
+from and_nnsight import AudioModel
+from torch import nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+from ._inputs import undo_features
+from .plain import unwrap
+from .registration import adapters, private_name
+
+
+def to_transformer_lens(
+    model: AudioModel | nn.Module, *, copy: bool = True, attention: str | None = None
+) -> TransformerBridge:
+    """A TransformerBridge around an acoustic transformer: no hub, no tokenizer.
+
+    model      an AudioModel, a transformers module or a BEATs of and-nnsight-beats. Of a Whisper model that generates,
+               the encoder is taken; of CLAP, the audio tower
+    copy       False: put the bridge's components into the given model itself, which saves its memory. It still runs and
+               gives the same, but its modules have other paths, where no AudioModel looks for them;
+               `from_transformer_lens` takes the components out again
+    attention  "eager" or "sdpa"; None: as the model is. It only matters for rounding: hook points on scores and
+               patterns fire under both, and fused attention is spelt out while something is hooked there
+
+    The bridge takes features, as the model's feature extractor makes them: `bridge(features["input_values"])`; whatever
+    the model calls its input. Its `processor` is the AudioModel's feature extractor. `dissect(bridge, data, …)` plays
+    audio to it.
+
+    Raises ValueError for an architecture without an adapter, naming those there are; for an AudioModel with edits,
+    which a bridge cannot carry; and, with copy=False, for a model that is in a bridge already.
+    """
+    extractor = None
+    if isinstance(model, AudioModel):
+        if model._edits:
+            raise ValueError("this AudioModel has edits, which a bridge cannot carry: pass model.wrapped to go without")
+        model.dispatch()
+        extractor = model._extractor
+    module = _hearing_part(model.wrapped if isinstance(model, AudioModel) else model)
+    architecture = type(module).__name__
+    if architecture not in (known := adapters()):
+        raise ValueError(f"no adapter for {architecture}; there are adapters for {', '.join(sorted(known))}")
+    if copy:
+        module = copying.deepcopy(module)
+        _take_out(module)  # of a bridge that it may be in
+    elif any(isinstance(part, GeneralizedComponent) for part in module.modules()):
+        raise ValueError(
+            "this model is in a bridge already, which a second one would break: take it out with "
+            "from_transformer_lens(bridge), or leave copy=True"
+        )
+    if attention is not None and hasattr(module, "set_attn_implementation"):
+        module.set_attn_implementation(attention)
+    name = str(getattr(module, "name_or_path", "") or "") or architecture
+    bridge = build_bridge_from_module(module, private_name(architecture), hf_config=_sizes(module), model_name=name)
+    bridge.cfg.architecture = architecture
+    bridge.processor = extractor
+    return bridge
+
+
+def from_transformer_lens(bridge: TransformerBridge) -> nn.Module:
+    """Take the bridge's components out of its model, in place, and give the model back as it was before.
+
+    Weights are those of now. The bridge is of no use afterwards.
+    """
+    model: Any = bridge.original_model
+    _take_out(model)
+    return model
+
+
+def _sizes(module: nn.Module) -> Any:
+    """A config that TransformerLens may write to: transformers' own, or the sizes that and-nnsight-beats's tells."""
+    config = getattr(module, "config", None)
+    if config is None:
+        raise ValueError(
+            f"this {type(module).__name__} has no config: of a BEATs of SpeechBrain's, "
+            "and_nnsight_beats.plugin.Beats().adapt(model) makes one that can be bridged"
+        )
+    if hasattr(config, "architectures"):
+        return config
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    return SimpleNamespace(**{name: getattr(config, name) for name in names})
+
+
+def _take_out(model: nn.Module) -> None:
+    undo_features(model)
+    unwrap(model)
+
+
+def _hearing_part(model: nn.Module) -> Any:
+    """The part of a model that hears, with its head if that makes one output a clip or frame of it."""
+    name = type(model).__name__
+    part: Any = model
+    if name in ("WhisperModel", "WhisperForConditionalGeneration"):
+        return part.get_encoder()
+    return part.audio_model if name == "ClapModel" else part

