@@ -172,7 +172,7 @@ def _winners(entries: Iterable[EntryPoint], role: Role) -> dict[str, EntryPoint]
             others = ", ".join(_distribution(entry) for entry in ordered[1:])
             warnings.warn(
                 f"{role.name} {name!r} is offered by {_distribution(ordered[0])} and by {others}: the first is taken",
-                RuntimeWarning,
+                UserWarning,
                 stacklevel=5,
             )
     return winners

@@ -192,10 +192,10 @@ def test_ours_comes_before_others_and_two_others_are_settled_by_name_with_a_warn
     registry: list[EntryPoint],
 ) -> None:
     registry += [entry("one", "Chatty", "zebra"), entry("one", "Good", "and-nnsight"), entry("two", "Good", "b")]
-    with pytest.warns(RuntimeWarning, match="offered by and-nnsight and by zebra"):
+    with pytest.warns(UserWarning, match="offered by and-nnsight and by zebra"):
         assert type(make("summarizer", "one")) is Good
     registry[:] = [entry("one", "Chatty", "zebra"), entry("one", "Good", "aardvark")]
-    with pytest.warns(RuntimeWarning, match="offered by aardvark and by zebra"):
+    with pytest.warns(UserWarning, match="offered by aardvark and by zebra"):
         assert type(make("summarizer", "one")) is Good
 
 

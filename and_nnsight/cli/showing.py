@@ -90,11 +90,12 @@ def _print_said(console: Console, card: Card) -> None:
             _paragraph(console, name, ", ".join(kept[:_SHOWN_WORDS]))
         if others:
             _paragraph(console, "Other adjectives", ", ".join(others[:_SHOWN_WORDS]))
-    kinds = groupby(card.labels, key=lambda label: (label.method, label.similarity, label.concepts))
-    for (method, similarity, _), labels in kinds:
+    kinds = groupby(card.labels, key=lambda label: (label.method, label.similarity, label.concepts, label.encoder))
+    for (method, similarity, _, encoder), labels in kinds:
+        by = f"{method} with {encoder}" if encoder else method
         ranked = list(labels)
         said = ", ".join(f"{label.concept} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
-        _paragraph(console, f"Label by {method}, {similarity}, {ranked[0].basis}", said)
+        _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", said)
     failures = dict(card.failures)
     if "summary" in failures:
         failures.pop("calibration", None)  # which says the same again

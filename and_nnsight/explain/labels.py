@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def label(
     unit's K extreme clips; "top-K only" marks variants of a similarity that would need more. A unit of which nothing
     can be said has one row with the reason.
 
-    Rows of the same units, method, similarity and list that were there before are replaced; all others stay.
+    Rows of the same units, method, similarity, list and encoder that were there before are replaced; all others stay.
 
     Raises ValueError for a method or similarity that does not exist or concepts that cannot be read; DissectionError
     where the run or the folder lacks what is needed; PluginError for a plugin that cannot be used.
@@ -101,7 +101,8 @@ def label(
             found, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
             batch_size=batch_size, device=device, progress=progress,
         )  # fmt: skip
-        with _replacing(found, "icl", CHOSEN, _hash(names)) as write:
+        encoder = chosen[0]["encoder"] if chosen else None
+        with _replacing(found, _key("icl", CHOSEN, names, encoder)) as write:
             rows = [{"method": "icl", "similarity": CHOSEN, "concepts": _hash(names), **row} for row in chosen]
             write(_table(rows), asked)
         return rows
@@ -113,7 +114,7 @@ def label(
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
     written: list[arrow.Table] = []
     with (
-        _replacing(found, scores.method, similarity, _hash(scores.names)) as write,
+        _replacing(found, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
         step_progress("labelling", len(asked), progress) as done,
     ):
         for site, wanted in asked.items():
@@ -195,7 +196,7 @@ def _table(rows: Sequence[Row]) -> arrow.Table:
 
 
 @contextmanager
-def _replacing(found: Dissection, method: str, similarity: str, concepts: str) -> Iterator[Any]:
+def _replacing(found: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
     """Take in tables of rows with the units that they are for; the file is replaced on leaving, also when interrupted.
 
     Not a `Table`: a million rows are read, sorted out and written as columns.
@@ -219,7 +220,7 @@ def _replacing(found: Dissection, method: str, similarity: str, concepts: str) -
             yield write
         finally:
             if new:
-                earlier = _without(_read(path), method, similarity, concepts, replaced)
+                earlier = _without(_read(path), key, replaced)
                 every = arrow.concat_tables([earlier, *new])
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     parquet.write_table(every, file)
@@ -235,10 +236,12 @@ def _read(path: Path) -> arrow.Table:
         return read_parquet(path).select(SCHEMA.names).cast(SCHEMA)
 
 
-def _without(
-    rows: arrow.Table, method: str, similarity: str, concepts: str, units: dict[str, list[int]]
-) -> arrow.Table:
-    key = {"method": method, "similarity": similarity, "concepts": concepts}
+def _key(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
+    """What tells the labels of one call from those of another."""
+    return {"method": method, "similarity": similarity, "concepts": _hash(names), "encoder": encoder}
+
+
+def _without(rows: arrow.Table, key: Mapping[str, str | None], units: dict[str, list[int]]) -> arrow.Table:
     same = np.ones(len(rows), dtype=bool)
     for name, value in key.items():
         same &= _numpy(rows[name]) == value

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from operator import itemgetter
 from typing import Any
 
 from ..dissection import Dissection, Exemplar, Unit
 from .captions import captions_of_unit
-from .tables import unit_rows
+from .tables import Row, unit_rows
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,12 @@ class Concept:
 
 @dataclass(frozen=True)
 class Label:
-    """A concept out of a given list. `basis`: what the score was computed from. `concepts`: a hash of the list."""
+    """A concept out of a given list.
+
+    basis     what the score was computed from
+    concepts  a hash of the list
+    encoder   what compared clips with concepts (icl: the chat model); None with labels
+    """
 
     concept: str
     score: float
@@ -33,9 +37,14 @@ class Label:
     similarity: str
     basis: str
     concepts: str
+    encoder: str | None
 
 
 _LABEL = tuple(field.name for field in fields(Label))
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return row["method"], row["similarity"], row["concepts"], row["encoder"] or "", row["rank"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def card(found: Dissection, site: str, unit: int) -> Card:
         concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
         labels=tuple(
             Label(**{name: row[name] for name in _LABEL})
-            for row in sorted(rows["labels"], key=itemgetter("method", "similarity", "concepts", "rank"))
+            for row in sorted(rows["labels"], key=_order)
             if row["concept"] is not None
         ),
         failures={name: reason for name, reason in said.items() if reason}

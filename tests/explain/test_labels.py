@@ -192,6 +192,25 @@ def test_labels_of_other_concepts_than_those_streamed_come_from_the_extremes(ope
     assert {row["basis"] for row in label(found, "labels", sites=HEAD, softmax=3.0, progress=False)} == {TOP_ONLY}
 
 
+def test_labels_by_another_encoder_stand_beside_the_first(opened: Any) -> None:
+    class Letters:
+        """Embeds a text by its letters."""
+
+        name = "letters"
+
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            return np.array(
+                [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], float
+            )
+
+    found = opened("few")
+    for encoder in ("words", Letters(), "words"):
+        label(found, "labels", method="db", text_encoder=encoder, top=1, progress=False)
+    rows = read_table(found, "labels")
+    of_unit = [row["encoder"] for row in rows if (row["site"], row["unit"]) == (rows[0]["site"], rows[0]["unit"])]
+    assert sorted(of_unit) == ["letters", "words"]
+
+
 def test_labelling_again_replaces_the_rows_of_what_was_asked_and_no_others(opened: Any) -> None:
     found = opened("few")
     label(found, "labels", units=range(4), progress=False)
