@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._facade import lazily
 
 if TYPE_CHECKING:
     from .audio import AudioError as AudioError
@@ -19,16 +21,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AudioError": "audio",
-    "AudioModel": "model",
-    "ConceptError": "concept_scores",
-    "ConceptScores": "concept_scores",
-    "Dissection": "dissection",
-    "DissectionError": "dissection",
-    "ModelError": "model",
-    "Site": "sites",
-    "SiteError": "sites",
-    "dissect": "run",
+    "AudioError": ".audio",
+    "AudioModel": ".model",
+    "ConceptError": ".concept_scores",
+    "ConceptScores": ".concept_scores",
+    "Dissection": ".dissection",
+    "DissectionError": ".dissection",
+    "ModelError": ".model",
+    "Site": ".sites",
+    "SiteError": ".sites",
+    "dissect": ".run",
 }
 __all__ = [
     "AudioError",
@@ -43,17 +45,4 @@ __all__ = [
     "dissect",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: `import and_nnsight` stays light."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _HOMES)

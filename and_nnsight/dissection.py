@@ -63,6 +63,20 @@ class SiteStatistics:
         return len(self.mean)
 
 
+def statistics_of(tensors: Mapping[str, Tensor]) -> SiteStatistics:
+    """A site's statistics out of the tensors of its file, which are those of `UnitStatistics.site_tensors`."""
+    top, bottom = (
+        Ranked(*(tensors[f"{side}_{name}"] for name in ("values", "clips", "frames"))) for side in ("top", "bottom")
+    )
+    return SiteStatistics(
+        top=top,
+        bottom=bottom,
+        count=int(tensors["count"]),
+        nonfinite=int(tensors["nonfinite"]),
+        **{name: tensors[name] for name in ("finite", "mean", "variance", "active")},
+    )
+
+
 @dataclass(frozen=True)
 class Exemplar:
     """One clip of a unit's top or bottom: what it is, how much the unit said, and where in the clip.
@@ -164,17 +178,7 @@ class Dissection:
         if site not in self._statistics:
             self._site_entry(site)
             tensors, _ = read_tensors(site_file(self.folder, site))
-            sides = {
-                side: Ranked(*(tensors[f"{side}_{name}"] for name in ("values", "clips", "frames")))
-                for side in ("top", "bottom")
-            }
-            self._statistics[site] = SiteStatistics(
-                top=sides["top"],
-                bottom=sides["bottom"],
-                count=int(tensors["count"]),
-                nonfinite=int(tensors["nonfinite"]),
-                **{name: tensors[name] for name in ("finite", "mean", "variance", "active")},
-            )
+            self._statistics[site] = statistics_of(tensors)
         return self._statistics[site]
 
     def unit(self, site: str, index: int) -> Unit:

@@ -6,7 +6,9 @@ stopped, and does only what is missing. `explain` runs them all. Models stand be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._facade import lazily
 
 if TYPE_CHECKING:
     from ..plugins import PluginError as PluginError
@@ -42,20 +44,20 @@ _ROLES = (
     "Heard", "Message", "Span", "Summarizer", "Summary", "TextEncoder",
 )  # fmt: skip
 _HOMES = {
-    **dict.fromkeys(_ROLES, "roles"),
-    "Card": "unit_card",
-    "Match": "searching",
+    **dict.fromkeys(_ROLES, ".roles"),
+    "Card": ".unit_card",
+    "Match": ".searching",
     "PluginError": "..plugins",
-    "calibrate": "calibration",
-    "caption": "captions",
-    "card": "unit_card",
-    "explain": "pipeline",
-    "find_concepts": "concepts",
-    "label": "labels",
-    "read_table": "tables",
-    "score_concepts": "concept_scoring",
-    "search": "searching",
-    "summarize": "summaries",
+    "calibrate": ".calibration",
+    "caption": ".captions",
+    "card": ".unit_card",
+    "explain": ".pipeline",
+    "find_concepts": ".concepts",
+    "label": ".labels",
+    "read_table": ".tables",
+    "score_concepts": ".concept_scoring",
+    "search": ".searching",
+    "summarize": ".summaries",
 }
 __all__ = [
     "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
@@ -63,18 +65,4 @@ __all__ = [
     "card", "explain", "find_concepts", "label", "read_table", "score_concepts", "search", "summarize",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    home = _HOMES[name]
-    value = getattr(import_module(home if home.startswith(".") else f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _HOMES)

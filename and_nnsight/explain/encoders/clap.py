@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32
 
 from ...plugins import PluginError
+from ..embeddings import directions
 
 _BATCH_SIZE = 16
 
@@ -64,7 +65,7 @@ class Clap:
             features["input_features"] = features["input_features"].to(self._model.dtype)
             vectors = self._model.get_audio_features(**features.to(self._device)).pooler_output
             np.add.at(total, [clip for clip, _ in part], vectors.float().cpu().numpy())
-        return _directions(total)
+        return directions(total)
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
@@ -77,15 +78,10 @@ class Clap:
             tokens = self._tokenizer(part, padding=True, truncation=True, max_length=longest, return_tensors="pt")
             tokens = {name: tokens[name].to(self._device) for name in ("input_ids", "attention_mask")}
             found.append(self._model.get_text_features(**tokens).pooler_output.float().cpu().numpy())
-        return _directions(np.concatenate(found))
+        return directions(np.concatenate(found))
 
     def _windows(self, waveform: np.ndarray) -> list[np.ndarray]:
         """The waveform, or as many windows as cover it, at even distances."""
         count = max(1, -(-len(waveform) // self._window))
         starts = np.linspace(0, max(0, len(waveform) - self._window), count).round().astype(int).tolist()
         return [waveform[start : start + self._window] for start in starts]
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     # nnsight reads the source of a trace: it must stand in a file.
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, str(tmp_path / "example.py"), "exec"), {"__name__": "__main__"})
+    runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "torch.Size([1, 48, 64]) torch.Size([1, 10])"
     assert len(printed) == 3

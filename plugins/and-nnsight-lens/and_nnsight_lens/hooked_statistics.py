@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from and_nnsight.collect.batch import BatchCollector
-from and_nnsight.dissection import Ranked, SiteStatistics
+from and_nnsight.dissection import SiteStatistics, statistics_of
 from and_nnsight.sites import MODULE_PREFIX, Site, SiteError
 from and_nnsight.stats import UnitStatistics
 from torch import Tensor
@@ -91,13 +91,7 @@ class HookedStatistics:
         """What is kept of a site so far. Raises KeyError for a site that was not asked for."""
         self._known(site)
         tensors = self.statistics.site_tensors(site)
-        sides = {
-            side: Ranked(*(tensors[f"{side}_{name}"] for name in ("values", "clips", "frames")))
-            for side in ("top", "bottom")
-        }
-        counts = {name: int(tensors[name]) for name in ("count", "nonfinite")}
-        rest = {name: tensors[name] for name in ("finite", "mean", "variance", "active")}
-        return SiteStatistics(**sides, **counts, **rest)  # type: ignore[arg-type]
+        return statistics_of(tensors)
 
     def seconds(self, site: str, frame: int) -> tuple[float, float]:
         """Start and end of a frame of a site in seconds from the clip's start; NaN where it has no place in time.

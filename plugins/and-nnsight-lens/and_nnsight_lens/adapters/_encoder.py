@@ -35,6 +35,7 @@ class EncoderAdapter(ArchitectureAdapter):
         self.cfg.gated_mlp = False
         self.cfg.attn_only = False
         self.cfg.final_rms = False
+        # TransformerLens types the attribute more narrowly than what its own method returns.
         self.weight_processing_conversions = self._qkvo_weight_conversions(include_biases=True)  # type: ignore[assignment]
 
     def prepare_model(self, hf_model: Any) -> None:
