@@ -34,7 +34,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("clips", "concepts"), [(150, False), (300, True)])
+@pytest.mark.parametrize(("clips", "concepts"), [(300, False), (300, True)])
 def test_a_run_killed_at_random_moments_ends_in_equal_files(clips: int, concepts: bool, tmp_path: Path) -> None:
     model, audio = tmp_path / "model", tmp_path / "audio"
     FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
@@ -56,7 +56,7 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(clips: int, concepts
         before = state.stat().st_mtime_ns if state.exists() else None
         while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
             time.sleep(0.002)  # wait for a checkpoint of this process, or for its end
-        time.sleep(chance.uniform(0, 0.6))
+        time.sleep(chance.uniform(0, 0.3))  # short against the run, so that several kills land in it
         finished = process.poll() is not None
         process.send_signal(signal.SIGKILL)
         process.communicate()
