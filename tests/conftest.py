@@ -6,9 +6,14 @@ from __future__ import annotations
 import beartype  # noqa: F401
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 # Tiny models gain nothing from threads, and test processes side by side lose much by them.
 torch.set_num_threads(1)
+
+# A machine that is busy or held back draws examples slowly; that says nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

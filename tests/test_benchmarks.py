@@ -113,7 +113,7 @@ def threads():
 def test_a_runs_peak_memory_is_at_least_where_it_began(way):
     run = memory.peak_of_run(way, clips=10, batch_size=4)
     assert run["peak_bytes"] >= run["before_bytes"] > 0
-    assert run["seconds"] > 0
+    assert run["seconds"] >= 0  # to hundredths: a fast machine may need none
 
 
 def test_growth_is_from_the_smallest_to_the_largest_run():
@@ -123,8 +123,9 @@ def test_growth_is_from_the_smallest_to_the_largest_run():
 
 def test_peak_memory_sees_what_was_freed_again():
     with _report.PeakMemory() as watch:
-        held = torch.ones(50_000_000)
-        time.sleep(0.05)
+        held, patience = torch.ones(50_000_000), time.monotonic() + 120
+        while watch.peak - watch.before <= 150_000_000 and time.monotonic() < patience:
+            time.sleep(0.005)  # its thread gets its turn when the machine lets it
         del held
     assert watch.peak - watch.before > 150_000_000
 

@@ -28,6 +28,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _PATIENCE = 2.0  # seconds that a worker has to finish its task before it is ended
+_LAST_WORD = 30.0  # seconds to learn how a worker ended: on a busy machine its exit code comes late
 
 
 class WorkerDied(RuntimeError):
@@ -122,7 +123,7 @@ class _Worker(Generic[Task, Result]):
         return cast("Result", result)
 
     def _died(self) -> WorkerDied:
-        self._process.join(_PATIENCE)
+        self._process.join(_LAST_WORD)
         code = self._process.exitcode
         if code is not None and code < 0:
             why = f"was ended by {signal.Signals(-code).name}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,13 +180,27 @@ def test_the_order_of_the_captions_does_not_matter() -> None:
     assert said(highly, OTHERS) == said(highly[::-1], OTHERS[::-1])
 
 
-def test_it_is_fast_enough_for_every_unit_of_a_model() -> None:
+def test_captions_are_parsed_once_and_random_clips_drawn_once_however_many_units(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: Counter[str] = Counter()
+    for owner, name in ((Phrases, "_parsed"), (Corpus, "_excess")):
+        original = getattr(owner, name)
+
+        def counted(self: Any, *arguments: Any, original: Any = original, name: str = name) -> Any:
+            calls[name] += 1
+            return original(self, *arguments)
+
+        monkeypatch.setattr(owner, name, counted)
     random = np.random.default_rng(0)
-    units = [unit(*np.array(CORPUS)[random.integers(0, len(CORPUS), (2, 5))].tolist()) for _ in range(1_000)]
-    list(KEYWORDS.summarize(units[:1]))  # the draws of random clips, once
-    began = time.process_time()
-    list(KEYWORDS.summarize(units))
-    assert time.process_time() - began < 4, "17,000 units in less than a minute, with every type checked"
+    units = [unit(*np.array(CORPUS)[random.integers(0, len(CORPUS), (2, 5))].tolist()) for _ in range(300)]
+    keywords = Keywords(corpus=CORPUS)
+    list(keywords.summarize(units[:1]))
+    drawn = calls["_excess"]
+    list(keywords.summarize(units))
+    assert drawn > 1_000, "the draws of random clips"
+    assert calls["_excess"] - drawn == 2 * len(units), "once a side from here on"
+    assert calls["_parsed"] <= 2 * len(set(CORPUS)), "once for the phrases, once for the spelling"
 
 
 def test_it_is_the_plugin_keywords_and_takes_the_corpus_it_is_offered() -> None:

@@ -17,27 +17,25 @@ from and_nnsight_lens import register
 from and_nnsight_lens.registration import GROUP, NATIVE, adapters
 
 _GPT2 = """
-import json, sys, time, warnings
+import json, sys, warnings
 import transformer_lens, transformers
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory as factory
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 before = set(sys.modules)
-start = time.perf_counter()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     factory.discover_entry_points()
-    ours = time.perf_counter() - start
     new = sorted(set(sys.modules) - before)
     config = transformers.GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=9, n_positions=9)
     build_bridge_from_module(transformers.GPT2LMHeadModel(config).eval(), "GPT2LMHeadModel", hf_config=config)
-print(json.dumps({"warnings": [str(w.message) for w in caught], "seconds": ours, "new": new,
+print(json.dumps({"warnings": [str(w.message) for w in caught], "new": new,
                   "loaded": sorted(m for m in sys.modules if m.partition(".")[0] in ("and_nnsight", "nnsight")),
                   "known": sorted(n for n, a in factory._adapters.items() if "and_nnsight_lens" in a.__module__)}))
 """
 
 
 @pytest.mark.slow
-def test_a_gpt2_user_sees_no_warning_and_waits_for_nothing() -> None:
+def test_a_gpt2_user_sees_no_warning_and_loads_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", _GPT2], capture_output=True, text=True, check=True)
     said = json.loads(done.stdout.splitlines()[-1])
     assert "WavLMModel" in said["known"]
@@ -46,7 +44,6 @@ def test_a_gpt2_user_sees_no_warning_and_waits_for_nothing() -> None:
     ] == []
     assert said["loaded"] == []
     assert all(name.startswith("and_nnsight_lens") for name in said["new"]), said["new"]
-    assert said["seconds"] < 0.5  # some milliseconds; the machine may be busy
 
 
 def test_no_entry_point_bears_a_name_that_transformer_lens_has() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ class Server:
         self.number, self.in_flight, self.most_in_flight = 0, 0, 0
         self.answered: Counter[str] = Counter()
         self.url = ""
+        self.this = threading.local()  # the number of the request that this thread answers
         self._fault, self._lock = fault, threading.Lock()
 
     def handle(self, handler: Handler) -> None:
@@ -32,19 +32,21 @@ class Server:
         text = body["messages"][-1]["content"]
         with self._lock:
             self.number += 1
+            self.this.number = self.number
             self.asked[text] += 1
             self.bodies.append(body)
             self.headers.append({name.lower(): value for name, value in handler.headers.items()})
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            if not self._fault(self, handler, body):
-                reply(handler, 200, completion(f"re: {text}"))
-                with self._lock:
-                    self.answered[text] += 1
+            answers = not self._fault(self, handler, body)
         finally:
-            with self._lock:
+            with self._lock:  # before the answer: who has it asks the next thing, while this thread may have to wait
                 self.in_flight -= 1
+        if answers:
+            with self._lock:
+                self.answered[text] += 1
+            reply(handler, 200, completion(f"re: {text}"))
 
 
 @contextmanager
@@ -103,11 +105,25 @@ def completion(content: Any, finish_reason: str = "stop", **message: Any) -> dic
     return {"id": "1", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice]}
 
 
+def never(handler: Handler) -> bool:
+    """No answer: wait until the client hangs up."""
+    handler.connection.settimeout(300)
+    handler.close_connection = True
+    return handler.connection.recv(1) == b""
+
+
 def every_third_request_fails(server: Server, handler: Handler, body: dict[str, Any]) -> bool:
-    """In turn: 500, 429 with Retry-After, a connection cut, a slow answer, junk, no choices, half an answer."""
-    if server.number % 3:
+    """In turn: 500, 429 with Retry-After, a connection cut, no answer, and what `every_third_answer_is_bad` does."""
+    if server.this.number % 12 == 9:
+        return never(handler)
+    return every_third_answer_is_bad(server, handler, body)
+
+
+def every_third_answer_is_bad(server: Server, handler: Handler, body: dict[str, Any]) -> bool:
+    """In turn: 500, 429 with Retry-After, a connection cut, junk, no choices, half an answer. None is slow."""
+    if server.this.number % 3:
         return False
-    fault = server.number // 3 % 7
+    fault = server.this.number // 3 % 6
     if fault == 0:
         return reply(handler, 500, {"error": {"message": "oops"}})
     if fault == 1:
@@ -117,11 +133,8 @@ def every_third_request_fails(server: Server, handler: Handler, body: dict[str, 
         handler.connection.close()
         return True
     if fault == 3:
-        time.sleep(1.3)
-        return False
-    if fault == 4:
         return reply(handler, 200, "<html>proxy says hello")
-    if fault == 5:
+    if fault == 4:
         return reply(handler, 200, {"choices": []})
     handler.send_response(200)
     handler.send_header("content-length", "1000")
