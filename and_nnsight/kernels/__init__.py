@@ -5,9 +5,9 @@ Plain torch (and einops), no state, no synchronisation with a GPU. Annotations a
 
 from .average_precision import average_precision, bin_edges, bins_of, count_in_bins, exact_average_precision
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
-from .moments import MomentsState, empty_moments, moments_merge, moments_update, variance
-from .pooling import POOLINGS, Pooled, pool, pool_max, pool_max_on_cpu
-from .topk import TopKState, empty_topk, topk_merge, topk_update
+from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
+from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
+from .topk import TopKState, as_candidates, best_clips, empty_topk, topk_merge, topk_update
 
 __all__ = [
     "POOLINGS",
@@ -15,7 +15,10 @@ __all__ = [
     "MomentsState",
     "Pooled",
     "TopKState",
+    "as_candidates",
     "average_precision",
+    "batch_moments",
+    "best_clips",
     "bin_edges",
     "bins_of",
     "cosine",
@@ -31,6 +34,7 @@ __all__ = [
     "moments_update",
     "pearson",
     "pool",
+    "pool_frames",
     "pool_max",
     "pool_max_on_cpu",
     "topk_merge",

@@ -1,4 +1,7 @@
-"""Count, mean, variance and activity of each unit, in float64, mergeable (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+"""Count, mean, variance and activity of each unit, in float64, mergeable (Chan, Golub and LeVeque 1979, eq. 2.1).
+
+`batch_moments` is sent to servers as source text: a plain function of torch that gives a plain tuple.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,19 @@ def empty_moments(units: int, *, device: torch.device | str | None = None) -> Mo
 
 def moments_update(state: MomentsState, values: Float[Tensor, "clip unit"]) -> MomentsState:
     """The moments after a batch of pooled values; non-finite ones are left out."""
+    return moments_merge(state, MomentsState(*batch_moments(values)))
+
+
+def batch_moments(
+    values: Float[Tensor, "clip unit"],
+) -> tuple[Int64[Tensor, " unit"], Float64[Tensor, " unit"], Float64[Tensor, " unit"], Int64[Tensor, " unit"]]:
+    """Count, mean, squares and active, as `MomentsState` has them, of a batch; non-finite values are left out."""
     finite = values.isfinite()
     kept = values.double().masked_fill(~finite, 0.0)
     count = finite.sum(0)
     mean = kept.sum(0) / count.clamp(min=1)
     squares = (kept - mean).masked_fill(~finite, 0.0).square().sum(0)
-    return moments_merge(state, MomentsState(count, mean, squares, (kept > 0).sum(0)))
+    return count, mean, squares, (kept > 0).sum(0)
 
 
 def moments_merge(state: MomentsState, other: MomentsState) -> MomentsState:

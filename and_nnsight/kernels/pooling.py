@@ -1,4 +1,8 @@
-"""clip × frame × unit to clip × unit, over the frames that carry the clip's own audio."""
+"""clip × frame × unit to clip × unit, over the frames that carry the clip's own audio.
+
+`pool_frames` and what it calls are sent to servers as source text, where neither this package nor einops nor jaxtyping
+need be: plain functions of torch and math that give plain tuples, without decorators.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
@@ -36,11 +39,28 @@ def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip
 
     Raises ValueError for another `how`.
     """
+    return Pooled(*pool_frames(activations, mask, how))
+
+
+def pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    """The reference for "max", on any device and without synchronising with it."""
+    return Pooled(*_max_of_frames(activations, mask))
+
+
+def pool_max_on_cpu(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
+    """`pool_max` in hardly more than one pass over the frames that count; padding is not read at all."""
+    return Pooled(*_max_of_frames_on_cpu(activations, mask))
+
+
+def pool_frames(
+    activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"], how: str
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
+    """The values, frames and number of non-finite activations of `pool`. Raises ValueError for another `how`."""
     if how == "max":
         on_cpu = activations.device.type == "cpu" and len(mask) > 0
-        return pool_max_on_cpu(activations, mask) if on_cpu else pool_max(activations, mask)
+        return _max_of_frames_on_cpu(activations, mask) if on_cpu else _max_of_frames(activations, mask)
     if how == "mean":
-        return _pool_mean(activations, mask)
+        return _mean_of_frames(activations, mask)
     if how == "cls":
         position = torch.zeros(len(activations), dtype=torch.int64, device=activations.device)
     elif how == "first":
@@ -57,61 +77,63 @@ def _finite(activations: Float[Tensor, "clip frame unit"]) -> Bool[Tensor, "clip
     return (activations.float() if activations.dtype == torch.float64 else activations).isfinite()
 
 
-def pool_max(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
-    """The reference for "max", on any device and without synchronising with it."""
-    counts = rearrange(mask, "clip frame -> clip frame 1")
-    usable = _finite(activations) & counts
+def _max_of_frames(
+    activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
+    usable = _finite(activations) & mask[:, :, None]
     values, frames = activations.masked_fill(~usable, -torch.inf).max(1)
     values = values.float()
     found = values.isfinite()
-    return Pooled(
-        values.masked_fill(~found, torch.nan),
-        frames.int().masked_fill(~found, -1),
-        mask.sum() * activations.shape[2] - usable.sum(),
-    )
+    nonfinite = mask.sum() * activations.shape[2] - usable.sum()
+    return values.masked_fill(~found, torch.nan), frames.int().masked_fill(~found, -1), nonfinite
 
 
-def _pool_mean(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
-    counts = rearrange(mask, "clip frame -> clip frame 1")
-    usable = _finite(activations) & counts
+def _mean_of_frames(
+    activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
+    usable = _finite(activations) & mask[:, :, None]
     # In float64, so that the mean depends neither on how a sum over so many frames is ordered nor on its range.
     total = activations.masked_fill(~usable, 0.0).sum(1, dtype=torch.float64)
     values = (total / usable.sum(1)).float()  # 0 / 0 is NaN: no usable frame
     frames = torch.full_like(values, -1, dtype=torch.int32)
-    return Pooled(values, frames, mask.sum() * activations.shape[2] - usable.sum())
+    return values, frames, mask.sum() * activations.shape[2] - usable.sum()
 
 
 def _read_at(
     activations: Float[Tensor, "clip frame unit"], position: Int64[Tensor, " clip"], exists: Bool[Tensor, " clip"]
-) -> Pooled:
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
     rows = torch.arange(len(activations), device=activations.device)
     values = activations[rows, position].float()
     finite = values.isfinite()
-    usable = finite & rearrange(exists, "clip -> clip 1")
+    usable = finite & exists[:, None]
     frames = position.int()[:, None].expand_as(values).masked_fill(~usable, -1)
-    return Pooled(values.masked_fill(~usable, torch.nan), frames, (rearrange(exists, "clip -> clip 1") & ~finite).sum())
+    return values.masked_fill(~usable, torch.nan), frames, (exists[:, None] & ~finite).sum()
 
 
-def pool_max_on_cpu(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]) -> Pooled:
-    """`pool_max` in hardly more than one pass over the frames that count; padding is not read at all.
+def _max_of_frames_on_cpu(
+    activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"]
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
+    """Where the same frames of all clips count, pool them together, else clip by clip.
 
     torch's maximum with its position along a strided axis costs about twenty times its maximum alone, so the frames
     are searched in blocks: the maximum of each block, the first block that has the largest, the first frame in it.
     """
     shared = bool((mask == mask[:1]).all())
     runs = [(slice(None), mask[0])] if shared else [(slice(clip, clip + 1), row) for clip, row in enumerate(mask)]
-    parts = [_pool_run(activations[clips], row) for clips, row in runs]
+    parts = [_max_of_run(activations[clips], row) for clips, row in runs]
     if len(parts) == 1:
         return parts[0]
     values, frames, nonfinite = zip(*parts, strict=True)
-    return Pooled(torch.cat(values), torch.cat(frames), torch.stack(nonfinite).sum())
+    return torch.cat(values), torch.cat(frames), torch.stack(nonfinite).sum()
 
 
-def _pool_run(activations: Float[Tensor, "clip frame unit"], counts: Bool[Tensor, " frame"]) -> Pooled:
+def _max_of_run(
+    activations: Float[Tensor, "clip frame unit"], counts: Bool[Tensor, " frame"]
+) -> tuple[Float32[Tensor, "clip unit"], Int32[Tensor, "clip unit"], Int64[Tensor, ""]]:
     """Pool clips of which the same frames count."""
     positions = counts.nonzero()[:, 0]
     if not len(positions):
-        return pool_max(activations, counts.expand(activations.shape[:2]))
+        return _max_of_frames(activations, counts.expand(activations.shape[:2]))
     first, last = int(positions[0]), int(positions[-1])
     gapless = last - first + 1 == len(positions)
     chosen = activations[:, first : last + 1] if gapless else activations[:, positions]
@@ -121,8 +143,8 @@ def _pool_run(activations: Float[Tensor, "clip frame unit"], counts: Bool[Tensor
         values, frames = _maximum_in_blocks(chosen)
         nonfinite = torch.zeros((), dtype=torch.int64)
     else:
-        values, frames, nonfinite = pool_max(chosen, torch.ones(chosen.shape[:2], dtype=torch.bool))
-    return Pooled(values, torch.where(frames >= 0, positions[frames.clamp(min=0).long()].int(), -1), nonfinite)
+        values, frames, nonfinite = _max_of_frames(chosen, torch.ones(chosen.shape[:2], dtype=torch.bool))
+    return values, torch.where(frames >= 0, positions[frames.clamp(min=0).long()].int(), -1), nonfinite
 
 
 def _maximum_in_blocks(
@@ -135,8 +157,8 @@ def _maximum_in_blocks(
     if whole < frames:
         parts.append(activations[:, whole:].amax(1, keepdim=True))
     values, block = torch.cat(parts, 1).max(1)
-    start = rearrange(block * size, "clip unit -> clip 1 unit")
+    start = (block * size)[:, None]
     # Past the end the last frame is read again; its first occurrence still wins.
-    within = start + rearrange(torch.arange(size), "place -> 1 place 1")
+    within = start + torch.arange(size)[:, None]
     place = activations.gather(1, within.clamp_(max=frames - 1)).argmax(1)
     return values.float(), (block * size + place).int()

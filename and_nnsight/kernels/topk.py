@@ -2,6 +2,8 @@
 
 The order is total, so the result depends neither on how the stream was cut into batches nor on how parts were merged.
 `torch.topk` gives no order among equals; two stable sorts do.
+
+`best_clips` and `as_candidates` are sent to servers as source text: plain functions of torch that give plain tuples.
 """
 
 from __future__ import annotations
@@ -48,15 +50,7 @@ def topk_update(
 
     `in_order` promises that the batch's ids ascend and all lie above the state's, which saves one of two sorts.
     """
-    values = values.float()  # first, since float64 may become infinite
-    finite = values.isfinite()
-    worst = -torch.inf if largest else torch.inf
-    batch = TopKState(
-        values.masked_fill(~finite, worst),
-        clips[:, None].expand(values.shape).masked_fill(~finite, -1),
-        frames.masked_fill(~finite, -1),
-    )
-    return _best(state, batch, largest, in_order)
+    return _best(state, TopKState(*as_candidates(values, clips, frames, largest)), largest, in_order)
 
 
 def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> TopKState:
@@ -65,12 +59,39 @@ def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> T
 
 
 def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> TopKState:
-    kept = len(state.values)
     values, clips, frames = (torch.cat(pair) for pair in zip(state, other, strict=True))
-    if in_order:  # equal values of the state stand in order of their clips, and before all of the batch
-        order = values.argsort(dim=0, descending=largest, stable=True)[:kept]
+    return TopKState(*best_clips(values, clips, frames, len(state.values), largest, in_order))
+
+
+def as_candidates(
+    values: Float[Tensor, "row unit"], clips: Int64[Tensor, " row"], frames: Int32[Tensor, "row unit"], largest: bool
+) -> tuple[Float32[Tensor, "row unit"], Int64[Tensor, "row unit"], Int32[Tensor, "row unit"]]:
+    """Pooled values, clip ids and frames as `best_clips` takes them: what is not finite becomes an empty place."""
+    values = values.float()  # first, since float64 may become infinite
+    unusable = ~values.isfinite()
+    return (
+        values.masked_fill(unusable, -torch.inf if largest else torch.inf),
+        clips[:, None].expand(values.shape).masked_fill(unusable, -1),
+        frames.masked_fill(unusable, -1),
+    )
+
+
+def best_clips(
+    values: Float32[Tensor, "row unit"],
+    clips: Int64[Tensor, "row unit"],
+    frames: Int32[Tensor, "row unit"],
+    k: int,
+    largest: bool,
+    in_order: bool,
+) -> tuple[Float32[Tensor, "kept unit"], Int64[Tensor, "kept unit"], Int32[Tensor, "kept unit"]]:
+    """The k best of each unit's candidates, best first; all of them, ordered, where there are fewer than k.
+
+    `in_order` promises that among a unit's equal values the clip ids ascend already, which saves one of two sorts.
+    """
+    if in_order:
+        order = values.argsort(dim=0, descending=largest, stable=True)[:k]
     else:
         by_clip = clips.argsort(dim=0, stable=True)
         by_value = values.gather(0, by_clip).argsort(dim=0, descending=largest, stable=True)
-        order = by_clip.gather(0, by_value)[:kept]
-    return TopKState(values.gather(0, order), clips.gather(0, order), frames.gather(0, order))
+        order = by_clip.gather(0, by_value)[:k]
+    return values.gather(0, order), clips.gather(0, order), frames.gather(0, order)

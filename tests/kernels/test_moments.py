@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.kernels import MomentsState, empty_moments, moments_merge, moments_update, variance
+from and_nnsight.kernels import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
 from and_nnsight.stats import Moments
 from tests.oracle import Oracle, Stream, batches_of, examples, merge_at_random, streams
 
@@ -40,6 +41,17 @@ def test_any_tree_of_merges_has_the_oracles_moments(data: st.DataObject, stream:
         shards.append(Moments(stream.activations.shape[2]))
         shards[-1].update(stream.activations[part, 0])
     fed(stream).check_moments("site", merge_at_random(data, shards))
+
+
+@given(data=st.data(), stream=streams())
+@examples
+def test_the_moments_of_each_batch_merge_in_any_order(data: st.DataObject, stream: Stream):
+    """As they come home from a server: plain tuples."""
+    kept = Moments(stream.activations.shape[2])
+    batches = data.draw(st.permutations(list(batches_of(data, len(stream)))))
+    found = (MomentsState(*batch_moments(stream.activations[batch, 0])) for batch in batches)
+    kept.state = reduce(moments_merge, found)
+    fed(stream).check_moments("site", kept)
 
 
 @pytest.mark.parametrize("offset", [1e4, -1e7])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.kernels import POOLINGS, Pooled, pool, pool_max, pool_max_on_cpu
+from and_nnsight.kernels import POOLINGS, pool, pool_frames, pool_max, pool_max_on_cpu
 from tests.oracle import DTYPES, EXACT_VALUES, VALUES, Oracle, Stream, examples, streams
 
 
@@ -18,14 +18,15 @@ def whole(*clips: list[list[float]], dtype: torch.dtype = torch.float32) -> tupl
     return activations, torch.ones(activations.shape[:2], dtype=torch.bool)
 
 
-def check(pooled: Pooled, stream: Stream, pooling: str) -> None:
+def check(pooled: tuple[torch.Tensor, torch.Tensor, torch.Tensor], stream: Stream, pooling: str) -> None:
     oracle = Oracle(pooling)
     oracle.feed("site", stream.activations, stream.clips, stream.mask)
     shape = (len(stream), stream.activations.shape[2])
     assert [tensor.dtype for tensor in pooled] == [torch.float32, torch.int32, torch.int64]
-    np.testing.assert_array_equal(pooled.values, np.array(oracle.values["site"], np.float32).reshape(shape))
-    np.testing.assert_array_equal(pooled.frames, np.array(oracle.frames["site"], np.int32).reshape(shape))
-    assert pooled.nonfinite == oracle.nonfinite["site"]
+    values, frames, nonfinite = pooled
+    np.testing.assert_array_equal(values, np.array(oracle.values["site"], np.float32).reshape(shape))
+    np.testing.assert_array_equal(frames, np.array(oracle.frames["site"], np.int32).reshape(shape))
+    assert nonfinite == oracle.nonfinite["site"]
 
 
 @given(data=st.data(), pooling=st.sampled_from(POOLINGS))
@@ -33,6 +34,7 @@ def check(pooled: Pooled, stream: Stream, pooling: str) -> None:
 def test_pooling_is_the_oracles(data: st.DataObject, pooling: str):
     stream = data.draw(streams(values=EXACT_VALUES if pooling == "mean" else VALUES))
     check(pool(stream.activations, stream.mask, pooling), stream, pooling)
+    check(pool_frames(stream.activations, stream.mask, pooling), stream, pooling)
 
 
 @given(stream=streams())
@@ -166,5 +168,6 @@ def test_pooling_leaves_the_activations_as_they_were():
 
 
 def test_an_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match=r"unknown pooling 'median': one of max, mean, cls, first, last"):
-        pool(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), "median")
+    for refuses in (pool, pool_frames):
+        with pytest.raises(ValueError, match=r"unknown pooling 'median': one of max, mean, cls, first, last"):
+            refuses(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), "median")

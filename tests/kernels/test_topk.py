@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.kernels import TopKState, empty_topk, topk_merge, topk_update
+from and_nnsight.kernels import TopKState, as_candidates, best_clips, empty_topk, topk_merge, topk_update
 from and_nnsight.stats import TopK
 from tests.oracle import Oracle, Stream, batches_of, check_ranks, examples, merge_at_random, streams
 
@@ -21,6 +21,16 @@ def pooled(stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
     return values, frames
 
 
+Best = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def chained(kept: Best | None, new: Best, k: int, *, largest: bool, in_order: bool = False) -> Best:
+    """The best of those kept and of a batch (values, clips and frames), as a server finds them: no classes."""
+    new = as_candidates(*new, largest)
+    joined = new if kept is None else [torch.cat(pair) for pair in zip(kept, new, strict=True)]
+    return best_clips(*joined, k, largest, in_order)
+
+
 def same(state: TopKState, other: TopKState) -> bool:
     return all(torch.equal(ours, theirs) for ours, theirs in zip(state, other, strict=True))
 
@@ -32,12 +42,16 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
     oracle = Oracle()
     oracle.feed_pooled("site", values, stream.clips, frames)
     gated = TopK(k, values.shape[1], largest=largest)
-    plain = empty_topk(k, values.shape[1], largest=largest)
+    plain, cores = empty_topk(k, values.shape[1], largest=largest), None
     for batch in batches_of(data, len(stream)):
-        gated.update(values[batch], stream.clips[batch], frames[batch])
-        plain = topk_update(plain, values[batch], stream.clips[batch], frames[batch], largest=largest)
+        new = values[batch], stream.clips[batch], frames[batch]
+        gated.update(*new)
+        plain = topk_update(plain, *new, largest=largest)
+        cores = chained(cores, new, k, largest=largest)
     oracle.check_topk("site", gated)
     check_ranks(plain._asdict(), oracle.ranked("site", values.shape[1], k, largest=largest))
+    found = TopKState(*cores)._asdict()
+    check_ranks(found, oracle.ranked("site", values.shape[1], min(k, len(stream)), largest=largest))
 
 
 @given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
@@ -51,6 +65,21 @@ def test_any_tree_of_merges_ranks_as_the_oracle(data: st.DataObject, stream: Str
         shards.append(TopK(k, values.shape[1], largest=largest))
         shards[-1].update(values[part], stream.clips[part], frames[part])
     oracle.check_topk("site", merge_at_random(data, shards))
+
+
+@given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
+@examples
+def test_the_best_of_each_batch_merge_in_any_order(data: st.DataObject, stream: Stream, k: int, largest: bool):
+    """As they come home from a server: fewer than k of a batch of fewer than k clips."""
+    values, frames = pooled(stream)
+    oracle = Oracle()
+    oracle.feed_pooled("site", values, stream.clips, frames)
+    batches = data.draw(st.permutations(list(batches_of(data, len(stream)))))
+    state = empty_topk(k, values.shape[1], largest=largest)
+    for batch in batches:
+        best = chained(None, (values[batch], stream.clips[batch], frames[batch]), k, largest=largest)
+        state = topk_merge(state, TopKState(*best), largest=largest)
+    check_ranks(state._asdict(), oracle.ranked("site", values.shape[1], k, largest=largest))
 
 
 @SIDES
@@ -163,6 +192,7 @@ def test_a_state_whose_parts_do_not_fit_is_not_loaded(name: str):
 def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool):
     generator = torch.Generator().manual_seed(seed)
     states = [empty_topk(k, 6, largest=largest), empty_topk(k, 6, largest=largest)]
+    cores: list[Best | None] = [None, None]
     for start in range(0, 30, 5):
         values = torch.randint(-3, 4, (4, 6), generator=generator).float()
         values[values == 3] = torch.nan
@@ -171,4 +201,9 @@ def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool)
             topk_update(state, values, clips, frames, largest=largest, in_order=in_order)
             for state, in_order in zip(states, (False, True), strict=True)
         ]
-    assert all(torch.equal(left, right) for left, right in zip(*states, strict=True))
+        cores = [
+            chained(kept, (values, clips, frames), k, largest=largest, in_order=in_order)
+            for kept, in_order in zip(cores, (False, True), strict=True)
+        ]
+    for same_parts in zip(*states, *cores, strict=True):
+        assert all(torch.equal(same_parts[0], part) for part in same_parts[1:])
