@@ -8,6 +8,8 @@ from ._facade import lazily
 
 if TYPE_CHECKING:
     from .audio import AudioError as AudioError
+    from .collect.remote import Remote as Remote
+    from .collect.remote import RemoteRunError as RemoteRunError
     from .concept_scores import ConceptError as ConceptError
     from .concept_scores import ConceptScores as ConceptScores
     from .dissection import Dissection as Dissection
@@ -28,6 +30,8 @@ _HOMES = {
     "Dissection": ".dissection",
     "DissectionError": ".dissection",
     "ModelError": ".model",
+    "Remote": ".collect.remote",
+    "RemoteRunError": ".collect.remote",
     "Site": ".sites",
     "SiteError": ".sites",
     "dissect": ".run",
@@ -40,6 +44,8 @@ __all__ = [
     "Dissection",
     "DissectionError",
     "ModelError",
+    "Remote",
+    "RemoteRunError",
     "Site",
     "SiteError",
     "dissect",

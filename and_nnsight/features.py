@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from .audio import AudioError
 from .hearing import hearing_of
 from .placement import audio_config
+from .travel import featurise
 
 Features = dict[str, Tensor]
 
@@ -57,27 +57,30 @@ class Featuriser:
                     f"this model needs at least {self.minimum_samples}"
                 )
         clips = [np.asarray(waveform[: self.window_samples]) for waveform in waveforms]
+        return featurise(self.extractor, clips, self.sampling_rate, self.options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the extractor is called with beside waveforms and rate."""
         ragged_by_default = not getattr(self.extractor, "padding", False) and self.window_samples is None
-        options: dict[str, Any] = {"padding": True} if ragged_by_default else {}
-        encoded = self.extractor(clips, sampling_rate=self.sampling_rate, return_tensors="pt", **options)
-        features = {name: torch.as_tensor(value) for name, value in encoded.items()}
-        if "is_longer" in features:
-            # transformers marks a random clip as longer when none is; nothing here is, so that runs repeat.
-            features["is_longer"] = torch.zeros_like(features["is_longer"])
-        return features
+        return {"padding": True} if ragged_by_default else {}
 
     def groups(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
-        """Model inputs in groups such that no clip's values depend on another's length.
+        """Model inputs in groups such that no clip's values depend on another's length: those of `together`."""
+        return tuple(Group(rows, self([waveforms[row] for row in rows])) for rows in self.together(waveforms))
+
+    def together(self, waveforms: Sequence[np.ndarray]) -> tuple[tuple[int, ...], ...]:
+        """Which waveforms may run in one batch.
 
         A model with a window hears every clip in the same window. Elsewhere clips of one length run together: an
         attention mask does not keep padding out of positional convolutions, convolution modules or group norms.
         """
         if self.window_samples is not None:
-            return (Group(tuple(range(len(waveforms))), self(waveforms)),)
+            return (tuple(range(len(waveforms))),)
         by_length: dict[int, list[int]] = defaultdict(list)
         for row, waveform in enumerate(waveforms):
             by_length[len(waveform)].append(row)
-        return tuple(Group(tuple(rows), self([waveforms[row] for row in rows])) for rows in by_length.values())
+        return tuple(map(tuple, by_length.values()))
 
 
 def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:

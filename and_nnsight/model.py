@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
+import httpx
+import nnsight
 import numpy as np
 import torch
+from huggingface_hub import constants
 from nnsight.intervention.envoy import Envoy, traceable
+from nnsight.modeling.huggingface import _ID_CACHE
 from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
+from nnsight.util import from_import_path
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -21,6 +28,7 @@ from .features import Features, Featuriser, default_extractor, load_extractor, m
 from .placement import audio_config
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
+from .travel import OfTheServer, ServedBatch, SiteHandle, SiteTable, as_inputs
 
 _TASKS = {
     "ForAudioClassification": "audio-classification",
@@ -62,6 +70,7 @@ class AudioModel(TransformersModel):
         self._featuriser: Featuriser | None = None
         self._available: tuple[Site, ...] = ()
         self._own_class = task is None
+        self._checkpoint_config: Any = None
         self._device_wanted = kwargs.pop("device", None)
         # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
         self._aliases_wanted: dict[Any, Any] = dict(kwargs.pop("rename", None) or {})
@@ -85,7 +94,12 @@ class AudioModel(TransformersModel):
     def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
             self._source_extractor(repo_id)
-            return self._adopt(super()._load_meta(repo_id, *args, **kwargs))
+            try:
+                return self._adopt(super()._load_meta(repo_id, *args, **kwargs))
+            except RuntimeError:  # as below
+                with MetaDevice.real():
+                    module = super()._load_meta(repo_id, *args, **kwargs)
+                return self._adopt(module.to("meta"))
         model_class, config = self._checkpoint_class(repo_id, kwargs)
         wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
         options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
@@ -124,6 +138,15 @@ class AudioModel(TransformersModel):
             module = module.to(kwargs["dtype"])
         return self._place(self._adopt(module, source or None))
 
+    def _loaded_preprocessors(self) -> set[str]:
+        from transformers.pipelines import check_task
+
+        pipeline = check_task(self.task)[1]["impl"]
+        if isinstance(pipeline, str):  # since transformers 5.23, which nnsight 0.8.1 does not know
+            pipeline = from_import_path(pipeline)
+        kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
+        return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
+
     def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
         """The class that the checkpoint was saved from, and its config."""
         import transformers
@@ -136,6 +159,7 @@ class AudioModel(TransformersModel):
                 f"{repo_id!r} is neither a folder with a transformers checkpoint nor a model that can be had from the "
                 f"hub: {_first_line(error)}"
             ) from error
+        self._checkpoint_config = config
         names = getattr(config, "architectures", None) or [""]
         model_class: Any = getattr(transformers, names[0], None)
         if names[0] == "ClapModel":
@@ -236,8 +260,17 @@ class AudioModel(TransformersModel):
     # -- nnsight's entry points ------------------------------------------------------------------------------------
 
     def trace(self, *inputs: Any, **kwargs: Any) -> Any:
-        """nnsight's trace, on audio or on ready features; everything else of nnsight works as ever."""
+        """nnsight's trace, on audio or on ready features; everything else of nnsight works as ever.
+
+        With `remote=` (True, a server's URL, or "local") the block runs on a server: audio is decoded and made into
+        features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
+        """
         inputs, kwargs = self._normalise(inputs, kwargs)
+        if kwargs.get("remote"):
+            if inputs:
+                heard = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
+                inputs = (as_inputs(heard, None, self.further_inputs(remote=True)), *inputs[1:])
+            kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
 
     def scan(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -294,14 +327,14 @@ class AudioModel(TransformersModel):
 
     def _complete(self, features: Features) -> dict[str, Any]:
         """Features in the model's dtype, with the first decoder token where the model has a decoder."""
-        parameter = next(self.wrapped.parameters(), None)
-        if parameter is not None and parameter.is_floating_point():
-            features = {n: v.to(parameter.dtype) if v.is_floating_point() else v for n, v in features.items()}
-        if features and type(self.wrapped).__name__ in _WITH_DECODER:
-            rows = len(next(iter(features.values())))
-            start = int(self.wrapped.config.decoder_start_token_id)
-            features = {"decoder_input_ids": torch.full((rows, 1), start), **features}
-        return features
+        return as_inputs(features, self.wrapped, self.further_inputs())
+
+    def further_inputs(self, remote: bool = False) -> dict[str, int]:
+        """Inputs that the model's forward wants beside the sound, and the token that stands for each."""
+        name = type(self.wrapped).__name__
+        if name in _WITH_DECODER:
+            return {"decoder_input_ids": int(self.wrapped.config.decoder_start_token_id)}
+        return {"input_ids": 0} if remote and name == "ClapModel" else {}  # here, only its audio tower runs
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:
         if type(self.wrapped).__name__ == "ClapModel":
@@ -337,12 +370,20 @@ class AudioModel(TransformersModel):
             return self._available
         return select_sites(self.wrapped, self._available, patterns)
 
-    def site(self, name: str) -> Tensor:
-        """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits)."""
+    def site(self, name: str) -> Any:
+        """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits).
+
+        Outside one: a handle that is good for any trace to come, here or remote; inside it, `handle.output` is the
+        activation.
+        """
         found = self.sites(name)
         if len(found) != 1:
             raise SiteError(f"{name!r} names {len(found)} sites; a trace reads one at a time")
-        return self.read(found[0])
+        return self.read(found[0]) if self.interleaver.interleaving else self.handle(found[0])
+
+    def handle(self, site: Site) -> SiteHandle:
+        """What `model.site` gives outside a trace, of a `Site`."""
+        return SiteHandle(site.name, self.envoy(site.path), site.side, site.channels_first, site.windows)
 
     def envoy(self, path: str) -> Any:
         """nnsight's envoy of the module at a path, also where it is mounted under another name (`output`)."""
@@ -358,12 +399,110 @@ class AudioModel(TransformersModel):
 
     # -- remote ----------------------------------------------------------------------------------------------------
 
+    def _remote_backend(self, remote: Any, blocking: bool, job_id: str | None, verbose: bool) -> Any:
+        ship_by_value()
+        if remote != "local":
+            self.check_servable()
+            remote = remote.rstrip("/") if isinstance(remote, str) else remote
+        return super()._remote_backend(remote, blocking, job_id, verbose)
+
+    def check_servable(self) -> None:
+        """Raise ModelError, saying what to do, if a server would not load this very model by its name."""
+        if not isinstance(self.args[0] if self.args else None, str):
+            raise ModelError(
+                "a server loads a model by its name: open this one by its hub id (or a folder that the server sees "
+                "too), as AudioModel('…'); a module that was loaded here does not travel"
+            )
+        served, here = self.served_class(), type(self.wrapped).__name__
+        if served != here:
+            raise ModelError(
+                f"a server loads {self.repo_id} for the task {self.task!r} as {served}, and this is its {here}, whose "
+                f"modules have other paths: open it as AudioModel({self.repo_id!r}, task={self.task!r})"
+            )
+
+    def served_class(self) -> str:
+        """Name of the class that the task's transformers pipeline loads the checkpoint as.
+
+        Raises ModelError if there is none.
+        """
+        from transformers.pipelines import check_task
+
+        candidates = check_task(self.task)[1]["pt"]
+        config = self._checkpoint_config or self.wrapped.config
+        for automatic in candidates:
+            for kind in (type(config), type(getattr(config, "audio_config", None))):
+                if kind in automatic._model_mapping:
+                    return automatic._model_mapping[kind].__name__
+        raise ModelError(
+            f"no server can load {self.repo_id}: for the task {self.task!r} it has "
+            f"{' and '.join(each.__name__ for each in candidates)}, and no class for a {type(config).__name__}"
+        )
+
     def _remoteable_class(self) -> type:
         return TransformersModel
 
+    def _remoteable_model_key(self) -> str:
+        folder = Path(str(self.repo_id)).expanduser()
+        if folder.is_dir():  # a server on the same file system loads it by its path
+            _ID_CACHE.setdefault(str(self.repo_id), str(folder.resolve()))
+        elif constants.HF_HUB_OFFLINE:
+            _ID_CACHE.setdefault(str(self.repo_id), str(self.repo_id))
+        try:
+            return super()._remoteable_model_key()
+        except (httpx.TransportError, ConnectionError):
+            # The hub would only say how the id is spelt there; the server finds that out itself.
+            _ID_CACHE.setdefault(str(self.repo_id), str(self.repo_id))
+            return super()._remoteable_model_key()
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"cannot look up {self.repo_id!r} on the hub, to name it to the server: {_first_line(error)}"
+            ) from error
+
+    def _remoteable_persistent_objects(self) -> dict[str, Any]:
+        return {**dict.fromkeys(_OF_THE_SERVER.values()), **super()._remoteable_persistent_objects()}
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # It travels as the base class, so that a server needs nothing of ours.
-        return (object.__new__, (TransformersModel,), self.__getstate__())
+        # It travels as the base class, so that a server needs nothing of ours. What it does beyond that class, at a
+        # server, it takes along as attributes: `site`, and how invokes become a batch.
+        state = super(TransformersModel, self).__getstate__()
+        for name in _STAYS:
+            state.pop(name, None)
+        state |= {"args": (), "kwargs": {}}  # a token may be among them
+        state |= {name: OfTheServer(object_id) for name, object_id in _OF_THE_SERVER.items()}
+        state["site"] = SiteTable({site.name: self.handle(site) for site in self._available})
+        if self._extractor is not None or not self._extractor_missing:
+            heard = self.featuriser
+            batch = ServedBatch(
+                self,
+                untagged(heard.extractor),
+                self.main_input,
+                heard.sampling_rate,
+                heard.options,
+                self.further_inputs(remote=True),
+            )
+            state |= {"_batch": batch, "_batch_size": batch.size}
+        return (object.__new__, (TransformersModel,), state)
+
+
+_STAYS = (
+    "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
+    "_checkpoint_config",
+)  # fmt: skip
+# What a server's own model has, under the ids that nnsight knows it by.
+_OF_THE_SERVER = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
+
+
+def untagged(value: Any) -> Any:
+    """A copy of an object that nnsight would name to the server by an id, so that the object itself travels."""
+    copied = copy.copy(value)
+    copied.__dict__.pop("_persistent_id", None)
+    return copied
+
+
+def ship_by_value(*further: str) -> None:
+    """Let what a server runs of ours (and further modules) travel as source, so that it needs nothing of ours."""
+    for module in ("and_nnsight.travel", "and_nnsight.kernels", *further):
+        nnsight.register(module)
 
 
 def _clip_name(index: int, clip: Any, count: int) -> str | None:

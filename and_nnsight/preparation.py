@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -100,15 +100,23 @@ def _known_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def known_sites(model: AudioModel | ListenedModel, patterns: str | Iterable[str], pool: str) -> tuple[Site, ...]:
-    """The sites asked for, with what only a run can tell of sites named by module path."""
+Run = Callable[[Any, Sequence[Site], Features], Mapping[str, torch.Size]]
+
+
+def known_sites(
+    model: AudioModel | ListenedModel, patterns: str | Iterable[str], pool: str, run: Run | None = None
+) -> tuple[Site, ...]:
+    """The sites asked for, with what only a run can tell of sites named by module path.
+
+    `run` gives the sites' shapes in the order in which they fire; by default the model is run on a second of noise.
+    """
     model.featuriser  # noqa: B018  # the frames' seconds hang on the feature extractor: have it first
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     chosen = model.sites(*patterns) if patterns else ()
     if not chosen:
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
     if any(site.name.startswith(MODULE_PREFIX) for site in chosen):
-        chosen = _probed(model, chosen)
+        chosen = _probed(model, chosen, run or _shapes)
     if pool == "cls" and (without := [site.name for site in chosen if not site.special_tokens]):
         raise SiteError(f"pool='cls' needs a special token at position 0, which {without[0]!r} does not have")
     windowed = [site.name for site in chosen if isinstance(site.geometry, FoldedGrid) and site.geometry.windows > 1]
@@ -117,25 +125,14 @@ def known_sites(model: AudioModel | ListenedModel, patterns: str | Iterable[str]
     return chosen
 
 
-def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...], run: Run) -> tuple[Site, ...]:
     """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
 
-    One second of noise is run through plain hooks, which need no order. Raises SiteError for sites that do not fire.
+    One second of noise is run through the model. Raises SiteError for sites that do not fire.
     """
     noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = moved(model.featuriser([noise.numpy()]), next(model.wrapped.parameters()).device)
     blocks = [site for site in model.sites() if site.name.endswith(("hook_resid_post", "hook_attn_out"))]
-    shapes: dict[str, torch.Size] = {}
-
-    def take(site: Site, value: Tensor) -> None:
-        shapes.setdefault(site.name, value.shape)
-
-    with torch.inference_mode(), evaluating(model.wrapped):
-        if isinstance(model, AudioModel):
-            with site_hooks(model.wrapped, [*blocks, *sites], take):
-                model._call(**model._complete(features))
-        else:
-            model.listen([*blocks, *sites], features, take)
+    shapes = run(model, [*blocks, *sites], model.featuriser([noise.numpy()]))
     order = list(shapes)
     probed = []
     for site in sorted(sites, key=lambda site: order.index(site.name)):
@@ -146,6 +143,23 @@ def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...]) -> tuple
             geometry = (here or alike)[-1].geometry if alike and frames else Geometry()
         probed.append(replace(site, width=shapes[site.name][-1], geometry=geometry))
     return tuple(probed)
+
+
+def _shapes(model: AudioModel | ListenedModel, sites: Sequence[Site], features: Features) -> Mapping[str, torch.Size]:
+    """Shapes at sites in the order in which they fire: plain hooks need no order."""
+    features = moved(features, next(model.wrapped.parameters()).device)
+    shapes: dict[str, torch.Size] = {}
+
+    def take(site: Site, value: Tensor) -> None:
+        shapes.setdefault(site.name, value.shape)
+
+    with torch.inference_mode(), evaluating(model.wrapped):
+        if isinstance(model, AudioModel):
+            with site_hooks(model.wrapped, sites, take):
+                model._call(**model._complete(features))
+        else:
+            model.listen(sites, features, take)
+    return shapes
 
 
 @contextmanager

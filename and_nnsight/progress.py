@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -27,7 +28,7 @@ class ClipProgress:
             console=Console(stderr=True),
             disable=not show,
         )
-        self._aside = 0
+        self._aside, self._told = 0, ""
         self._task = self._progress.add_task("dissecting", total=total, completed=start)
 
     def __enter__(self) -> ClipProgress:
@@ -42,5 +43,15 @@ class ClipProgress:
     def advance(self, clips: int, set_aside: int = 0) -> None:
         """So many more clips are done, of which some were set aside."""
         self._aside += set_aside
-        description = f"dissecting ({self._aside} set aside)" if self._aside else "dissecting"
-        self._progress.update(self._task, advance=clips, description=description)
+        self._progress.update(self._task, advance=clips, description=self._description())
+
+    def tell(self, said: str) -> None:
+        """Say in a few words what goes on."""
+        if said != self._told:
+            self._told = said
+            self._progress.update(self._task, description=self._description())
+
+    def _description(self) -> str:
+        parts = [f"{self._aside} set aside" if self._aside else "", self._told]
+        notes = escape("; ".join(part for part in parts if part))
+        return f"dissecting ({notes})" if notes else "dissecting"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .collect.batch import BatchCollector
+from .collect.remote import Remote, as_settings
 from .collect.trace import run_trace
 from .concept_scores import ConceptError, ConceptScores
 from .concept_statistics import ConceptAccumulator
@@ -27,6 +28,7 @@ from .listened import ListenedModel
 from .model import AudioModel
 from .preparation import as_model, evaluating, known_sites, moved
 from .progress import ClipProgress
+from .remote_run import meet, open_target, stream_remote
 from .run_folder import RunFolder
 from .sites import Site
 from .stats import UnitStatistics
@@ -55,7 +57,7 @@ def dissect(
     dtype: str | torch.dtype | None = None,
     resume: bool = True,
     progress: bool = True,
-    remote: bool | str = False,
+    remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
     keep_activations: bool = False,
 ) -> Dissection:
@@ -78,6 +80,9 @@ def dissect(
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
                   (`Dissection.activations`)
+    remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
+                  the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
+                  clips come home. Interrupted, it resumes from the last job that came home
 
     Clips that cannot be read are set aside with their reason. Memory does not grow with the dataset. The result does
     not depend on where a run was interrupted; clips that would change each other's values by their lengths do not
@@ -87,40 +92,47 @@ def dissect(
     Raises DissectionError for a folder that holds something else, or if no clip could be used; SiteError for a
     pattern that names nothing or a site that does not fire; ConceptError for a clip without scores, or scores that were
     made for other data; ModelError and ValueError for a model or data that cannot be opened, and where there is not
-    the memory or the room on the disk.
+    the memory or the room on the disk. With `remote`, RemoteRunError for a server that does not answer, does not fit,
+    wants a key, or fails; what came home is kept.
     """
-    if remote:
-        raise ValueError("this version runs locally only: leave remote=False")
     _check(k, pool, batch_size, num_workers)
+    settings = as_settings(remote) if remote else None
+    if settings is not None:
+        _check_remote(device, dtype, concepts, keep_activations)
     columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
     source = open_source(data, split=split, limit=limit, **columns)
     scores = _concept_scores(concepts, source)
-    audio_model = as_model(model, device, dtype)
-    chosen = known_sites(audio_model, sites, pool)
+    target = None if settings is None else open_target(model, sites, pool, settings)
+    audio_model = as_model(model, device, dtype) if target is None else target.model
+    chosen = known_sites(audio_model, sites, pool) if target is None else target.sites
     widths = {site.name: site.width for site in chosen}
     manifest = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
-        "model": audio_model.describe() if isinstance(audio_model, ListenedModel) else describe_model(audio_model),
+        "model": _describe_model(audio_model) if target is None else target.describe(),
         "dataset": _describe_source(source) | {"limit": limit} | columns,
         "sites": [_describe_site(site) for site in chosen],
         "k": k,
         "pool": pool,
-        "dtype": str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
+        "dtype": None if target else str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
         "concepts": None if scores is None else _describe_scores(scores),
         "keep_activations": bool(keep_activations),
     }
     out = Path(out).expanduser()
     run = RunFolder(out, manifest, resume)
-    where = _statistics_device(audio_model)
+    where = torch.device("cpu") if target is not None else _statistics_device(audio_model)
     if not run.complete:
         _demand(run, scores, source.length, where, progress)
+        target = None if target is None else meet(target)
     with run, evaluating(audio_model.wrapped):
         if run.continues:
             _warn_of_what_cannot_be_recognised(out, source, audio_model)
         if not run.complete:
             taken = _Taken(widths, k, pool, where, scores, keep_activations)
-            _stream(audio_model, source, chosen, taken, run, batch_size, num_workers, progress)
+            if target is None:
+                _stream(audio_model, source, chosen, taken, run, batch_size, num_workers, progress)
+            else:
+                stream_remote(target, source, taken.statistics, run, batch_size, num_workers, progress)
             run.finish(taken.statistics, taken.concepts)
     found = Dissection.load(out)
     if odd := {site: found[site].nonfinite for site in found.sites if found[site].nonfinite}:
@@ -135,6 +147,21 @@ def dissect(
             stacklevel=2,
         )
     return found
+
+
+def _check_remote(device: Any, dtype: Any, concepts: Any, keep_activations: bool) -> None:
+    """Raise ValueError for what a run on a server does not have."""
+    if device is not None or dtype is not None:
+        raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
+    if concepts is not None or keep_activations:
+        raise ValueError(
+            "only each unit's best clips come home from a server, and concepts= and keep_activations= need every "
+            "clip's values: run those without remote="
+        )
+
+
+def _describe_model(model: AudioModel | ListenedModel) -> dict[str, Any]:
+    return model.describe() if isinstance(model, ListenedModel) else describe_model(model)
 
 
 def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel | ListenedModel) -> None:

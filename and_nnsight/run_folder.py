@@ -37,6 +37,7 @@ CLIP_SCHEMA = arrow.schema(
 )
 _ROWS_A_GROUP = 4_096
 _OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
+AT_SERVER = "the server's"  # what a manifest says of weights that this machine never saw
 _HASHED = {"config": "another", "weights": "other", "features": "other", "fingerprint": "another"}
 
 
@@ -73,6 +74,8 @@ class RunFolder:
             said = "; ".join(differences)
             raise DissectionError(f"{self.folder} holds a dissection with other settings ({said}): choose a new folder")
         self.continues = found is not None
+        if found is not None and self.manifest.get("dtype") is None:
+            self.manifest["dtype"] = found.get("dtype")  # a server's, known since an earlier call
         self.complete = found is not None and found["state"] == "complete"
 
     def __enter__(self) -> RunFolder:
@@ -100,6 +103,11 @@ class RunFolder:
             self._lock.close()
             if self.complete:
                 (self.folder / ".lock").unlink(missing_ok=True)
+
+    def settle_dtype(self, dtype: str) -> None:
+        """Write down the dtype of a model that runs elsewhere, once it is known."""
+        self.manifest["dtype"] = dtype
+        write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
 
     def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
         """Load the last checkpoint, if there is one, and return the stream position to continue at."""
@@ -233,7 +241,14 @@ class RunFolder:
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """In words, what a run with the wanted settings would do differently from the one found."""
     differences = []
+    there, here = (manifest.get("model", {}).get("weights") == AT_SERVER for manifest in (found, wanted))
+    if there != here:
+        return [
+            f"the model ran {'on a server' if there else 'here'}, and is to run {'on a server' if here else 'here'} now"
+        ]
     for name in ("k", "pool", "dtype"):
+        if name == "dtype" and wanted[name] is None:  # a server's: it is compared when the first job is home
+            continue
         if found.get(name) != wanted[name]:
             differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
     for part, names in {

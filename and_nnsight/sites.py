@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,9 +16,11 @@ from .geometry import FoldedGrid, Geometry, WholeClip
 from .hearing import PAPER, hearing_of
 from .placement import frame_geometry
 from .structure import Block, find_blocks, find_head
+from .travel import fold
 
 PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
 MODULE_PREFIX = "module:"
+HEAD = "unembed.hook_out"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
@@ -52,20 +54,20 @@ class Site:
         """How many leading positions of the token axis stand for no stretch of sound."""
         return self.geometry.special_tokens
 
+    @property
+    def windows(self) -> int:
+        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1."""
+        return self.geometry.windows if isinstance(self.geometry, FoldedGrid) else 1
+
     def fold(self, value: Any) -> Tensor:
         """The site's tensor out of what the module took or returned: [clip, frame, unit], or [clip, unit] for logits.
 
         Raises SiteError if there is no floating-point tensor in it.
         """
-        while isinstance(value, (tuple, list, Mapping)) and value:
-            value = next(iter(value.values())) if isinstance(value, Mapping) else value[0]
-        if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim < 2:
+        folded = fold(value, self.channels_first, self.windows)
+        if folded is None:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
-        if self.channels_first:
-            return value.movedim(1, -1)
-        if isinstance(self.geometry, FoldedGrid) and self.geometry.windows > 1:
-            return value.unflatten(0, (-1, self.geometry.windows)).flatten(1, 2)
-        return value
+        return folded
 
 
 def clip_frame_unit(value: Tensor) -> Float[Tensor, "clip frame unit"]:
@@ -92,7 +94,7 @@ def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, .
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head
-        sites.append(Site("unembed.hook_out", path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
+        sites.append(Site(HEAD, path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
     return tuple(sites)
 
 

@@ -376,7 +376,10 @@ def test_the_data_may_be_a_datasets_object(tmp_path: Path) -> None:
         ({"pool": "median"}, "unknown pooling 'median': one of max"),
         ({"dtype": "int3"}, "unknown dtype 'int3'"),
         ({"sites": []}, "no site was asked for"),
-        ({"remote": True}, "locally only"),
+        ({"remote": True}, "a server loads a model by its name"),
+        ({"remote": "nowhere"}, "'nowhere' is no server: give http"),
+        ({"remote": "local", "device": "cpu"}, "device and dtype are the server's to choose"),
+        ({"remote": "local", "keep_activations": True}, "need every clip's values: run those without remote="),
     ],
 )
 def test_wrong_arguments_are_said_before_anything_is_written(

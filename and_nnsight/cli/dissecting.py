@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ._output import resumable
+from ._remote import place
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +66,18 @@ def dissect(
     keep_activations: Annotated[
         bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
     ] = False,
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[URL]",
+            help="Run the model on an NDIF server: at a URL, local for a dry run, or, without a value, nnsight's host.",
+        ),
+    ] = None,
+    clips_per_job: Annotated[int | None, typer.Option(help="With --remote: at most so many clips a job.")] = None,
+    gather: Annotated[
+        str | None,
+        typer.Option(help="With --remote: trace (reduce while the model runs) or cache (reduce after each batch)."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -72,18 +85,31 @@ def dissect(
     from ..run import dissect as run
 
     quiet_transformers()
+    there = _server(remote, clips_per_job, gather)
     with resumable():
         found = run(
             model, data, sites or "default", k, pool, batch_size, out=out, split=split,
             audio_column=audio_column, label_column=label_column, caption_column=caption_column,
             limit=limit, num_workers=num_workers, device=device, dtype=dtype, resume=not fresh, progress=not quiet,
-            concepts=concepts, keep_activations=keep_activations,
+            concepts=concepts, keep_activations=keep_activations, remote=there,
         )  # fmt: skip
     units = sum(found.widths().values())
     print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {out}")
     if set_aside := found.manifest["quarantined"]:
         print(f"{set_aside:,} clips were set aside: {out / 'quarantine.jsonl'} says why")
     print(f"look at a unit: and-nnsight show {out} {found.sites[-1]} 0")
+
+
+def _server(remote: str | None, clips_per_job: int | None, gather: str | None) -> Any:
+    """What `dissect` takes as `remote`. Raises ValueError for options of a server without one."""
+    if remote is None:
+        if clips_per_job is not None or gather is not None:
+            raise ValueError("--clips-per-job and --gather are for a run on a server: give --remote too")
+        return False
+    from ..collect.remote import as_settings
+    from ..collect.remote.settings import at
+
+    return at(as_settings(place(remote)), clips_per_job=clips_per_job, gather=gather)
 
 
 def quiet_transformers() -> None:

@@ -1,0 +1,156 @@
+"""What of an AudioModel goes to a server: plain classes that travel as source text, so that a stock server needs
+nothing of ours.
+
+No dataclass, named tuple, zero-argument `super` or relative import at run time: none of those survives the journey to
+another version of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class SiteHandle:
+    """A site that was resolved outside a trace; inside one, `output` is its activation.
+
+    [clip, frame, unit], or [clip, unit] at a classifier's logits. It works in any later trace of the model, here or on
+    a server, and can be edited in place (`handle.output[..., 7] = 0`).
+    """
+
+    def __init__(self, name: str, envoy: Any, side: str, channels_first: bool, windows: int) -> None:
+        self.name, self.envoy, self.side = name, envoy, side
+        self.channels_first, self.windows = channels_first, windows
+
+    @property
+    def output(self) -> torch.Tensor:
+        """Inside a trace: the site's activation. Raises ValueError where its module holds no activation tensor."""
+        return self.folded(self.envoy.output if self.side == "output" else self.envoy.input)
+
+    def folded(self, value: Any) -> torch.Tensor:
+        """The activation out of what the site's module took or returned. Raises ValueError if there is none in it."""
+        activation = fold(value, self.channels_first, self.windows)
+        if activation is None:
+            raise ValueError(f"site {self.name!r}: {self.envoy.path} has no activation tensor on its {self.side}")
+        return activation
+
+    def __repr__(self) -> str:
+        return f"SiteHandle({self.name!r}): read .output inside a trace"
+
+
+def fold(value: Any, channels_first: bool, windows: int) -> torch.Tensor | None:
+    """The site's tensor out of what a module took or returned; None if there is no floating-point tensor in it."""
+    while isinstance(value, (tuple, list, Mapping)) and value:
+        value = next(iter(value.values())) if isinstance(value, Mapping) else value[0]
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.ndim < 2:
+        return None
+    if channels_first:
+        return value.movedim(1, -1)
+    return value.unflatten(0, (-1, windows)).flatten(1, 2) if windows > 1 else value
+
+
+class SiteTable:
+    """`model.site` on a server: the activation at a site, by name, inside a trace."""
+
+    def __init__(self, handles: dict[str, SiteHandle]) -> None:
+        self.handles = handles
+
+    def __call__(self, name: str) -> torch.Tensor:
+        """The activation. Raises ValueError for an unknown name."""
+        if name not in self.handles:
+            raise ValueError(f"no site is named {name!r} here: resolve patterns and modules before the block")
+        return self.handles[name].output
+
+
+class ServedBatch:
+    """`model._batch` and `model._batch_size` on a server: invokes of waveforms or ready features as one batch.
+
+    Waveforms must be arrays at the model's rate (or {"array", "sampling_rate"} at that rate): files and resampling are
+    for the user's own machine.
+    """
+
+    def __init__(
+        self, model: Any, extractor: Any, main_input: str, rate: int, options: dict[str, Any], extras: dict[str, int]
+    ) -> None:
+        self.model, self.extractor, self.main_input = model, extractor, main_input
+        self.rate, self.options, self.extras = rate, options, extras
+
+    def size(self, *inputs: Any, **kwargs: Any) -> int:
+        """Rows that an invoke has."""
+        data = inputs[0] if inputs else kwargs.get(self.main_input)
+        if data is None:
+            return 0
+        if isinstance(data, dict) and self.main_input in data:
+            return len(data[self.main_input])
+        if isinstance(data, torch.Tensor) and data.ndim > 1:
+            return len(data)
+        return len(data) if isinstance(data, (list, tuple)) else 1
+
+    def __call__(self, invokes: list[Any], fn: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """One batch of model inputs."""
+        parts, forward = [], {}
+        for inputs, kwargs in invokes:
+            data = inputs[0] if inputs else None
+            forward.update(kwargs)
+            if data is not None:
+                parts.append(data)
+        ready = [self._ready(part) for part in parts]
+        waveforms = [clip for part, done in zip(parts, ready) if done is None for clip in self._clips(part)]  # noqa: B905
+        made = [done for done in ready if done is not None]
+        if waveforms and made:
+            raise ValueError("give every invoke waveforms, or every invoke ready features")
+        if waveforms:
+            made = [featurise(self.extractor, waveforms, self.rate, self.options)]
+        features = {name: torch.cat([part[name] for part in made]) for name in made[0]} if made else {}
+        return (), {**as_inputs(features, self.model._module, self.extras), **forward}
+
+    def _ready(self, data: Any) -> dict[str, Any] | None:
+        if isinstance(data, dict) and self.main_input in data:
+            return dict(data)
+        return {self.main_input: data} if isinstance(data, torch.Tensor) and data.ndim > 2 else None
+
+    def _clips(self, data: Any) -> list[np.ndarray]:
+        clips = []
+        for clip in data if isinstance(data, (list, tuple)) else [data]:
+            if isinstance(clip, dict) and clip.get("sampling_rate") == self.rate:
+                clip = clip.get("array")
+            if not isinstance(clip, (np.ndarray, torch.Tensor)) or clip.ndim != 1 or "float" not in str(clip.dtype):
+                raise ValueError(
+                    f"a server cannot read this {type(clip).__name__}: give it 1-D float waveforms at {self.rate} Hz, "
+                    "or make features before the block, with model.features(audio)"
+                )
+            clips.append(np.asarray(clip, dtype=np.float32))
+        return clips
+
+
+def featurise(extractor: Any, waveforms: list[Any], rate: int, options: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Model inputs of one padded batch of waveforms at the extractor's rate."""
+    encoded = extractor(waveforms, sampling_rate=rate, return_tensors="pt", **options)
+    features = {name: torch.as_tensor(value) for name, value in encoded.items()}
+    if "is_longer" in features:
+        # transformers marks a random clip as longer when none is; nothing here is, so that runs repeat.
+        features["is_longer"] = torch.zeros_like(features["is_longer"])
+    return features
+
+
+def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, int]) -> dict[str, torch.Tensor]:
+    """Features in the dtype of a module's weights, and a column of tokens for each of its further inputs."""
+    parameter = None if module is None else next(iter(module.parameters()), None)
+    if parameter is not None and parameter.is_floating_point():
+        features = {
+            name: value.to(parameter.dtype) if value.is_floating_point() else value for name, value in features.items()
+        }
+    if not features:
+        return {}
+    rows = len(next(iter(features.values())))
+    return {**{name: torch.full((rows, 1), token) for name, token in extras.items()}, **features}
+
+
+class OfTheServer:
+    """Stands for an object that the server has itself: only its id travels."""
+
+    def __init__(self, name: str) -> None:
+        self._persistent_id = name
