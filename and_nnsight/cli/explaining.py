@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ._output import clean, plain, resumable
+from ._output import clean, plain, print_verdicts, resumable
 from ._units import unit_indices
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def explain(
     from ..explain import ChatOptions
     from ..explain import explain as run
     from ..explain.pipeline import STEPS
+    from ..explain.verdicts import Verdicts
     from .dissecting import quiet_transformers
 
     quiet_transformers()
@@ -83,6 +84,8 @@ def explain(
     for name, rows in answers.items():
         print(f"{name}: {_counted(rows)} ({folder / 'explanations' / f'{name}.parquet'})")
     _print_reasons(answers)
+    said = {(row["site"], row["unit"]): row["calibrated"] for row in answers.get("calibrated", ())}
+    print_verdicts(*Verdicts.read(found).counts(said, "explanation"), "explanations")
     site = sites[0] if sites and sites[0] in found.sites else found.sites[-1]
     print(f"a unit's card: and-nnsight show {folder} {site} {(unit_indices(units) or [0])[0]}")
 

@@ -12,12 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ._output import clean, plain, resumable
+from ._output import clean, plain, print_verdicts, resumable
 from ._units import unit_indices
 
 if TYPE_CHECKING:
     from ..concept_scores import ConceptScores
     from ..explain.tables import Row
+    from ..explain.verdicts import Verdicts
 
 _SHOWN = 20
 _CONCEPTS_HELP = "A file (one a line), a list with commas, or labels: the data's own."
@@ -65,8 +66,11 @@ def label(
     """Say which concepts of a list each unit goes with best."""
     from ..concept_scores import ConceptScores
     from ..dissection import Dissection
+    from ..explain.claims import label_source
+    from ..explain.concept_scoring import concept_text
     from ..explain.labels import label as run
     from ..explain.roles import ChatOptions
+    from ..explain.verdicts import Verdicts
     from .dissecting import quiet_transformers
 
     if (concepts is None) == (scores is None):
@@ -82,8 +86,13 @@ def label(
             options=ChatOptions(max_tokens=max_tokens), data=data, batch_size=batch_size, device=device,
             progress=not quiet,
         )  # fmt: skip
-    _print_most_confident(rows)
+    verdicts = Verdicts.read(found)
+    _print_most_confident(rows, verdicts)
     _print_summary(rows, folder)
+    first = {(row["site"], row["unit"]): row for row in rows if row["rank"] == 0 and row["concept"] is not None}
+    if first:
+        texts = {at: concept_text(row["concept"]) for at, row in first.items()}
+        print_verdicts(*verdicts.counts(texts, label_source(next(iter(first.values())))), "labels")
 
 
 def concept_scores(
@@ -129,8 +138,14 @@ def concept_scores(
     print(f"next: and-nnsight dissect MODEL {data} --out DIR --concepts {out}")
 
 
-def _print_most_confident(rows: list[Row]) -> None:
-    """The best-scored units, with the runner-up that tells how clear the choice was."""
+def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
+    """The best-scored units, with the runner-up that tells how clear the choice was.
+
+    A star marks a label that has been put to the test on held-out clips and does not beat its null.
+    """
+    from ..explain.claims import label_source
+    from ..explain.concept_scoring import concept_text
+
     second = {(row["site"], row["unit"]): row for row in rows if row["rank"] == 1}
     first = [row for row in rows if row["rank"] == 0 and row["concept"] is not None]
     first.sort(key=lambda row: -row["score"])
@@ -141,13 +156,19 @@ def _print_most_confident(rows: list[Row]) -> None:
     for place in (2, 4):
         table.columns[place].justify = "right"
     table.columns[0].no_wrap = True  # the end of a site's name tells it from others
+    starred = False
     for row in first[:_SHOWN]:
         other = second.get((row["site"], row["unit"]))
+        known = verdicts(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
+        star = "*" if known is not None and not known.beats_null else ""
+        starred |= bool(star)
         table.add_row(
-            f"{clean(row['site'])} {row['unit']}", clean(row["concept"]), f"{row['score']:.3f}",
+            f"{clean(row['site'])} {row['unit']}", clean(row["concept"]) + star, f"{row['score']:.3f}",
             clean(other["concept"]) if other else "", f"{other['score']:.3f}" if other else "",
         )  # fmt: skip
     Console().print(table)
+    if starred:
+        print("* does not beat its null on held-out clips")
 
 
 def _print_summary(rows: list[Row], folder: Path) -> None:

@@ -61,10 +61,21 @@ def _table(matches: list[Match]) -> Table:
         table.add_row(
             f"{match.score:.2f}",
             f"{clean(match.site)} {match.unit}",
-            f"{where}{clean(match.explanation or '')}".strip(),
+            f"{where}{clean(match.explanation or '')}{_mark(match)}".strip(),
             ", ".join(dict.fromkeys(_clip(exemplar) for exemplar in match.exemplars[:_CLIPS])),
         )
     return table
+
+
+def _mark(match: Match) -> str:
+    """A word of warning about what has been put to the test, and failed."""
+    if match.verdict is None or match.verdict.beats_null:
+        return ""
+    return (
+        "\n[yellow]does not beat its null[/yellow]"
+        if match.verdict.failure is None
+        else "\n[yellow]not judged[/yellow]"
+    )
 
 
 def _clip(exemplar: Exemplar) -> str:

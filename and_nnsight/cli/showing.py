@@ -72,10 +72,12 @@ def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
 def _print_said(console: Console, card: Card) -> None:
     if card.calibrated:
         _paragraph(console, "In words", card.calibrated)
+        _print_verdict(console, card, "explanation")
     elif card.calibrated == "":
         _paragraph(console, "In words", "nothing is left that is not true of the clips it responds least to.")
     if card.calibrated is None and card.summary:
         _paragraph(console, "In words, not calibrated", card.summary)
+        _print_verdict(console, card, "explanation")
     for sentence, lowly, similarity in card.dropped:
         _paragraph(console, f"Dropped (similarity {similarity:.2f})", f"{sentence}  ~  {lowly}")
     if card.lowly:
@@ -90,17 +92,35 @@ def _print_said(console: Console, card: Card) -> None:
             _paragraph(console, name, ", ".join(kept[:_SHOWN_WORDS]))
         if others:
             _paragraph(console, "Other adjectives", ", ".join(others[:_SHOWN_WORDS]))
+    if "concepts" in card.verdicts:
+        console.print("[bold]These words, held out[/bold]")
+        _print_verdict(console, card, "concepts")
     kinds = groupby(card.labels, key=lambda label: (label.method, label.similarity, label.concepts, label.encoder))
     for (method, similarity, _, encoder), labels in kinds:
         by = f"{method} with {encoder}" if encoder else method
         ranked = list(labels)
         said = ", ".join(f"{label.concept} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
         _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", said)
+        _print_verdict(console, card, ranked[0].source)
+    for effect in card.effects:
+        _paragraph(
+            console,
+            f"Ablated, the logit of {effect.concept}",
+            f"{effect.own:+.2g} on its clips, {effect.others:+.2g} on others; selectivity {effect.selectivity:+.2g}, "
+            f"of {effect.controls} other units {effect.control_selectivity:+.2g} (p {effect.p:.2g})",
+        )
     failures = dict(card.failures)
     if "summary" in failures:
         failures.pop("calibration", None)  # which says the same again
     for step, reason in failures.items():
         _paragraph(console, f"Not said, {step}", reason)
+
+
+def _print_verdict(console: Console, card: Card, source: str) -> None:
+    """How what was just said did on clips that had no part in it, if it has been scored."""
+    if (known := card.verdicts.get(source)) is not None:
+        style = "dim" if known.beats_null else "yellow"
+        console.print(Padding(f"[{style}]{clean(f'Held out: {known}')}[/{style}]", (0, 0, 0, 2)))
 
 
 def _paragraph(console: Console, title: str, text: str) -> None:

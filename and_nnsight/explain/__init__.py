@@ -1,4 +1,4 @@
-"""From a unit's clips to words: captions, summaries, calibration, open concepts, closed concepts, search.
+"""From a unit's clips to words: captions, summaries, calibration, concepts, labels, search, scores.
 
 Each step is a function over a `Dissection`; it writes one table in the folder's `explanations/`, goes on where it was
 stopped, and does only what is missing. `explain` runs them all. Models stand behind plugins (`and_nnsight.plugins`).
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from .roles import Summarizer as Summarizer
     from .roles import Summary as Summary
     from .roles import TextEncoder as TextEncoder
+    from .scoring import score as score
     from .searching import Match as Match
     from .searching import search as search
     from .summaries import summarize as summarize
     from .tables import read_table as read_table
     from .unit_card import Card as Card
     from .unit_card import card as card
+    from .verdicts import Verdict as Verdict
 
 _ROLES = (
     "AudioTextEncoder", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
@@ -48,6 +50,7 @@ _HOMES = {
     "Card": ".unit_card",
     "Match": ".searching",
     "PluginError": "..plugins",
+    "Verdict": ".verdicts",
     "calibrate": ".calibration",
     "caption": ".captions",
     "card": ".unit_card",
@@ -55,14 +58,16 @@ _HOMES = {
     "find_concepts": ".concepts",
     "label": ".labels",
     "read_table": ".tables",
+    "score": ".scoring",
     "score_concepts": ".concept_scoring",
     "search": ".searching",
     "summarize": ".summaries",
 }
 __all__ = [
     "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
-    "Heard", "Match", "Message", "PluginError", "Span", "Summarizer", "Summary", "TextEncoder", "calibrate", "caption",
-    "card", "explain", "find_concepts", "label", "read_table", "score_concepts", "search", "summarize",
+    "Heard", "Match", "Message", "PluginError", "Span", "Summarizer", "Summary", "TextEncoder", "Verdict", "calibrate",
+    "caption", "card", "explain", "find_concepts", "label", "read_table", "score", "score_concepts", "search",
+    "summarize",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

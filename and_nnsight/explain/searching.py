@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 from .. import plugins
 from ..dissection import Dissection, DissectionError, Exemplar
+from .claims import explanations, label_source, open_concepts
+from .concept_scoring import concept_text
 from .embeddings import Embeddings, cosines
 from .roles import TextEncoder
 from .tables import Row, has_table, read_table
 from .text.sentences import idea, share, telling_sentences
 from .units import chosen_units
+from .verdicts import Verdict, Verdicts
 
 _TABLES = ("summaries", "calibrated", "concepts", "labels")
 _DECIMALS = 5  # of a score: products of the same vectors differ in the last bits with the number of texts
@@ -30,6 +33,7 @@ class Match:
     scores       the highest cosine in each source that the unit has
     explanation  the unit's calibrated summary, or its summary if it has not been calibrated; None if it has none
     exemplars    its top clips
+    verdict      how what was matched did on held-out clips; None if it has not been scored
     """
 
     site: str
@@ -40,14 +44,16 @@ class Match:
     scores: Mapping[str, float]
     explanation: str | None
     exemplars: tuple[Exemplar, ...]
+    verdict: Verdict | None = None
 
 
 class _Said(NamedTuple):
-    """One thing that is said of a unit."""
+    """One thing that is said of a unit. `claim`: the source of the claim that it belongs to."""
 
     at: tuple[str, int]
     source: str
     text: str
+    claim: str
 
 
 def search(
@@ -84,18 +90,19 @@ def search(
         raise DissectionError(
             f"{found.folder} has no explanations to search yet: run `and-nnsight explain {found.folder}` first"
         )
-    explanations = _explanations(tables)
-    said = [one for one in _everything(explanations, tables) if one.at[0] in wanted]
+    explained = _explanations(tables)
+    said = [one for one in _everything(explained, tables) if one.at[0] in wanted]
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     near = _near(found, text, {idea(one.text) for one in said}, encoder, name, lasting=isinstance(text_encoder, str))
     by_unit: dict[tuple[str, int], list[tuple[float, _Said]]] = {}
     for one in said:
         by_unit.setdefault(one.at, []).append((near[idea(one.text)], one))
     places = {site: place for place, site in enumerate(found.sites)}
+    verdicts = Verdicts.read(found)
     least = max(0.0, float(getattr(encoder, "chance", 0.0)))
     ranked = sorted((_order(scored), places[site], unit) for (site, unit), scored in by_unit.items())
     return [
-        _match(found, (found.sites[place], unit), by_unit[found.sites[place], unit], explanations)
+        _match(found, (found.sites[place], unit), by_unit[found.sites[place], unit], explained, verdicts)
         for (score, *_), place, unit in ranked[:most]
         if -score > least
     ]
@@ -113,28 +120,22 @@ def _said_of(one: _Said) -> float:
 
 
 def _explanations(tables: Mapping[str, list[Row]]) -> dict[tuple[str, int], str]:
-    """What is said of each unit: its calibrated summary, its summary where that was not calibrated."""
-    found = {(row["site"], row["unit"]): row["highly"] for row in tables.get("summaries", ())}
-    found.update({(row["site"], row["unit"]): row["calibrated"] for row in tables.get("calibrated", ())})
-    return {at: text for at, text in found.items() if text}
+    return explanations(tables.get("summaries", ()), tables.get("calibrated", ()))
 
 
-def _everything(explanations: Mapping[tuple[str, int], str], tables: Mapping[str, list[Row]]) -> Iterator[_Said]:
-    for at, text in explanations.items():
-        yield from (_Said(at, "explanation", sentence) for sentence in telling_sentences(text))
-    words: dict[tuple[str, int], list[str]] = {}
-    for row in tables.get("concepts", ()):
-        if row["part"] == "preposition":
-            continue
-        words.setdefault((row["site"], row["unit"]), []).append(row["word"])
-    yield from (_Said(at, "concepts", ", ".join(dict.fromkeys(said))) for at, said in words.items())
+def _everything(explained: Mapping[tuple[str, int], str], tables: Mapping[str, list[Row]]) -> Iterator[_Said]:
+    for at, text in explained.items():
+        yield from (_Said(at, "explanation", sentence, "explanation") for sentence in telling_sentences(text))
+    for at, text in open_concepts(tables.get("concepts", ())).items():
+        yield _Said(at, "concepts", text, "concepts")
     first: dict[tuple[object, ...], Row] = {}
     for row in tables.get("labels", ()):
         if row["concept"] is not None:
-            key = tuple(row.get(name) for name in ("site", "unit", "method", "similarity", "concepts"))
+            key = row["site"], row["unit"], label_source(row)
             if key not in first or row["rank"] < first[key]["rank"]:
                 first[key] = row
-    yield from (_Said((row["site"], row["unit"]), "label", row["concept"].replace("_", " ")) for row in first.values())
+    for (_, _, claim), row in first.items():
+        yield _Said((row["site"], row["unit"]), "label", concept_text(row["concept"]), str(claim))
 
 
 def _near(
@@ -166,7 +167,8 @@ def _match(
     found: Dissection,
     at: tuple[str, int],
     scored: list[tuple[float, _Said]],
-    explanations: Mapping[tuple[str, int], str],
+    explained: Mapping[tuple[str, int], str],
+    verdicts: Verdicts,
 ) -> Match:
     scores: dict[str, float] = {}
     for score, one in scored:
@@ -174,4 +176,6 @@ def _match(
     best = max(score for score, _ in scored)
     nearest = max((one for score, one in scored if score == best), key=_said_of)
     unit = found.unit(*at)
-    return Match(*at, best, nearest.source, nearest.text, scores, explanations.get(at), unit.top)
+    claimed = explained.get(at) if nearest.source == "explanation" else nearest.text
+    shown = verdicts(*at, nearest.claim, claimed)
+    return Match(*at, best, nearest.source, nearest.text, scores, explained.get(at), unit.top, shown)

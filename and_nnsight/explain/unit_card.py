@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..dissection import Dissection, Exemplar, Unit
 from .captions import captions_of_unit
+from .claims import label_source, open_concepts
+from .concept_scoring import concept_text
 from .tables import Row, unit_rows
+from .verdicts import Verdict, Verdicts
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,34 @@ class Label:
     concepts: str
     encoder: str | None
 
+    @property
+    def source(self) -> str:
+        """The key of its verdict in `Card.verdicts`, if it is the first."""
+        return label_source(vars(self))
 
-_LABEL = tuple(field.name for field in fields(Label))
+
+@dataclass(frozen=True)
+class Effect:
+    """What ablating the unit changes of a class's logit, as `unlearn.label_effects` measured it.
+
+    own, others          mean change on the class's own clips, and on all others
+    selectivity          others minus own: above zero where the class itself loses more
+    control_selectivity  the same of other units of the site, on average; `controls` of them
+    p                    share of units, this one and the controls, that are at least as selective
+    """
+
+    concept: str
+    own: float
+    others: float
+    selectivity: float
+    control_selectivity: float
+    controls: int
+    p: float
+
+
+_TABLES = ("summaries", "calibrated", "concepts", "labels", "scores", "causal")
+_LABEL = tuple(each.name for each in fields(Label))
+_EFFECT = tuple(each.name for each in fields(Effect))
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -57,6 +86,8 @@ class Card:
     calibrated  the sentences of the summary that do not hold of the lowly clips as well
     dropped     the other sentences: sentence, the lowly sentence it resembles, and their similarity
     failures    what could not be said, by step, and why
+    verdicts    how what is said did on held-out clips, by source: explanation, concepts, `Label.source`
+    effects     what ablating it does to the concept of its label
     """
 
     unit: Unit
@@ -68,16 +99,31 @@ class Card:
     concepts: tuple[Concept, ...]
     labels: tuple[Label, ...]
     failures: Mapping[str, str]
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    effects: tuple[Effect, ...] = ()
 
 
 def card(found: Dissection, site: str, unit: int) -> Card:
     """The card of a unit. Raises DissectionError for a site or unit that does not exist."""
     shown = found.unit(site, unit)
-    rows = {name: unit_rows(found, name, site, unit) for name in ("summaries", "calibrated", "concepts", "labels")}
+    rows = {name: unit_rows(found, name, site, unit) for name in _TABLES}
     summary: dict[str, Any] = rows["summaries"][0] if rows["summaries"] else {}
     calibrated: dict[str, Any] = rows["calibrated"][0] if rows["calibrated"] else {}
     said = {name: found_row.get("failure") for name, found_row in (("summary", summary), ("calibration", calibrated))}
     failed = [row for row in rows["labels"] if row["failure"]]
+    said_of = {
+        "explanation": calibrated["calibrated"] if calibrated else summary.get("highly"),
+        "concepts": open_concepts(rows["concepts"]).get((site, unit)),
+        **{
+            label_source(row): concept_text(row["concept"])
+            for row in rows["labels"]
+            if row["concept"] and not row["rank"]
+        },
+    }
+    known, verdicts = Verdicts(rows["scores"]), dict[str, Verdict]()
+    for source, text in said_of.items():
+        if (shown_by := known(site, unit, source, text)) is not None:
+            verdicts[source] = shown_by
     return Card(
         unit=shown,
         captions=captions_of_unit(found, shown),
@@ -93,4 +139,8 @@ def card(found: Dissection, site: str, unit: int) -> Card:
         ),
         failures={name: reason for name, reason in said.items() if reason}
         | {f"label by {row['method']}": row["failure"] for row in failed},
+        verdicts=verdicts,
+        effects=tuple(
+            Effect(**{name: row[name] for name in _EFFECT}) for row in rows["causal"] if row["failure"] is None
+        ),
     )

@@ -1,0 +1,82 @@
+"""`and-nnsight score`: a table by site, marks wherever a claim is printed, and errors in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from and_nnsight import Dissection
+from and_nnsight.cli import main
+from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS, written
+from tests.explain.small_dissection import with_summaries
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def call(*arguments: object, columns: int = 80) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("two")
+    found, held_out = written(folder / "found", seed=1), written(folder / "held", seed=2)
+    said = {(SITE, unit): (f"{KINDS[unit % 5].capitalize()} (5 of 5).", None) for unit in range(len(UNITS))}
+    with_summaries(found, said | {(OTHER, 0): ("Church bell (5 of 5).", None), (OTHER, 1): ("Siren.", None)})
+    return found.folder, held_out.folder
+
+
+def test_it_prints_how_many_beat_their_null_by_site_in_eighty_columns(run, folders: tuple[Path, Path]) -> None:
+    found, held_out = folders
+    code, out, _ = run("score", found, "--held-out", held_out, "--quiet")
+    assert code == 0
+    assert "By explanation, held out (medians)" in out
+    assert SITE in out
+    assert OTHER in out
+    assert all(len(line) <= 80 for line in out.splitlines() if str(found) not in line)
+    assert "of 14 beat their null" in out
+    assert "not judged: the unit is the same on all held-out clips" in out
+    assert f"and-nnsight show {found} {SITE}" in out
+
+
+def test_labels_search_and_cards_are_marked(run, folders: tuple[Path, Path]) -> None:
+    found, held_out = folders
+    run("label", found, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet")
+    assert run("score", found, "--held-out", held_out, "--quiet", "--share", 0.1)[0] == 0
+    _, out, _ = run("search", found, "dog barking", "--sites", SITE, columns=120)
+    assert "does not beat its null" in out
+    _, out, _ = run("show", found, SITE, UNITS.index("loud"))
+    assert "Held out: Does not beat its null." in out
+    assert "loudness alone 1.00" in " ".join(out.split())
+    _, out, _ = run("show", found, SITE, 0)
+    assert "Held out: AUPRC" in out
+    _, out, _ = run("label", found, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet", columns=120)
+    assert "labels that were scored on held-out clips beat their null" in out
+    assert "* does not beat its null on held-out clips" in out
+    starred = {line.split()[1] for line in out.splitlines() if "*" in line and SITE in line}
+    assert str(UNITS.index("loud")) in starred
+    assert "0" not in starred
+
+
+def test_errors_are_one_sentence(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    found, held_out = folders
+    for arguments, said in (
+        (["--held-out", found], "cannot judge itself"),
+        (["--held-out", tmp_path], "holds no dissection"),
+        (["--held-out", held_out, "--share", 2], "share must lie between 0 and 1"),
+        (["--held-out", held_out, "--source", "gossip"], "unknown source 'gossip'"),
+    ):
+        code, _, error = run("score", found, *arguments, "--quiet")
+        assert code == 2
+        assert said in error
+        assert error.count("\n") == 1
+    assert Dissection.load(found).sites == (SITE, OTHER)
