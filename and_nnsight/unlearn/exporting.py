@@ -1,0 +1,180 @@
+"""Export a model without some units: a checkpoint that plain transformers loads, whose weights for them are zero."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..model import AudioModel
+from ..preparation import evaluating, moved
+from ..sites import MODULE_PREFIX, Site
+from ..storage import write_json
+from .ablation import ablating, model_sites
+from .choice import UnitChoice
+
+RECORD = "unlearned.json"
+TOLERANCE = 1e-5
+"""How far the checkpoint's outputs may be from the ablated model's, relative to the largest (in float32)."""
+
+
+class ExportError(ValueError):
+    """Units that no checkpoint can be without, exactly; the message says why."""
+
+
+class Zeroed(NamedTuple):
+    """Rows (or columns) of a parameter that are zero in the checkpoint."""
+
+    parameter: str
+    axis: int
+    units: tuple[int, ...]
+
+
+def export(model: AudioModel, choice: UnitChoice, folder: str | Path) -> list[Zeroed]:
+    """Save a checkpoint in which the units are always zero, with the model's feature extractor; returns what is zeroed.
+
+    `from_pretrained` of the model's own class loads it, and no code of ours is needed. What is zeroed, by site:
+
+    blocks.i.mlp.hook_pre, hook_mlp_out, hook_attn_out, unembed.hook_out, module:PATH of a linear layer
+        the units' rows of the weight of the linear layer whose output the site is, and their biases
+    blocks.i.mlp.hook_post
+        the units' columns of the weight of the linear layer that reads the site: what comes of them is zero whatever
+        the activation function makes of their own input. That layer's bias belongs to others, and stays
+
+    Sites that no one linear layer produces (blocks.i.hook_resid_post, other modules) are refused, and so are weights
+    that several layers share. Before the checkpoint is in its place, it is loaded and compared with the zero-ablation
+    of the model on a second of noise: outputs must agree to 1e-5 of the largest.
+
+    Raises ExportError where it cannot be done, saying why; FileExistsError for a folder that holds something; and what
+    `ablate` raises for units that the model does not have.
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} holds something already: name a new folder")
+    if model._edits:
+        raise ExportError("the model has edits, which no checkpoint can hold: export the original with all the units")
+    if not choice.count:
+        raise ExportError("no unit is chosen: the checkpoint would be the model itself")
+    sites = model_sites(model, [choice])
+    module = model.wrapped
+    if not hasattr(module, "save_pretrained"):
+        raise ExportError(f"{type(module).__name__} is no transformers model: it has no save_pretrained")
+    zeroed = [part for name, site in sites.items() for part in _zeroed(module, site, tuple(choice.units[name]))]
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        module.save_pretrained(temporary, state_dict=_without(module, zeroed))
+        model.featuriser.extractor.save_pretrained(temporary)
+        write_json(temporary / RECORD, _record(model, choice, zeroed))
+        _compare(model, choice, temporary)
+        if folder.exists():
+            folder.rmdir()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return zeroed
+
+
+def _zeroed(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Zeroed]:
+    """What of the module's parameters makes a site's units zero. Raises ExportError if nothing does, exactly."""
+    if site.name.endswith("hook_resid_post"):
+        raise ExportError(
+            f"{site.name}: a sum of the residual stream and what a block adds to it, which no weights make zero; "
+            "export units of hook_attn_out, mlp.hook_pre, mlp.hook_post or hook_mlp_out, or ablate() in a trace"
+        )
+    reads = site.side == "input"
+    path, linear = _linear(module, site)
+    _refuse_shared(module, path, linear, site)
+    weight = Zeroed(f"{path}.weight", 1 if reads else 0, units)
+    return [weight] if reads or linear.bias is None else [weight, Zeroed(f"{path}.bias", 0, units)]
+
+
+def _linear(module: nn.Module, site: Site) -> tuple[str, nn.Linear]:
+    """The linear layer whose output, or input, the site is; that it truly is shows when outputs are compared."""
+    owner = module.get_submodule(site.path)
+    if isinstance(owner, nn.Linear):
+        return site.path, owner
+    if site.name.startswith(MODULE_PREFIX):
+        raise ExportError(
+            f"{site.name}: a {type(owner).__name__}, not a linear layer whose weights could be zeroed; ablate() does "
+            "it in a trace"
+        )
+    # An attention ends in its output projection, a class head in its last layer.
+    linears = [(path, child) for path, child in owner.named_modules() if isinstance(child, nn.Linear)]
+    last = [(path, child) for path, child in linears if child.out_features == site.width]
+    named = [(path, child) for path, child in last if path.rpartition(".")[2] in _OUTPUTS]
+    if site.name.endswith("hook_attn_out"):
+        last = named
+    if not last:
+        raise ExportError(f"{site.name}: no linear layer in {site.path!r} ends it; ablate() does it in a trace")
+    path, linear = last[-1]
+    return f"{site.path}.{path}", linear
+
+
+_OUTPUTS = ("o_proj", "out_proj", "linear_out", "dense", "output_dense", "proj", "c_proj", "wo")
+"""What the output projection of an attention is called, where it lies among those of queries, keys and values."""
+
+
+def _refuse_shared(module: nn.Module, path: str, linear: nn.Linear, site: Site) -> None:
+    if type(linear) is not nn.Linear and type(linear).forward is not nn.Linear.forward:
+        raise ExportError(f"{site.name}: {path} is a {type(linear).__name__}, no plain linear layer; ablate() does it")
+    own = {f"{path}.{name}": parameter for name, parameter in linear.named_parameters()}
+    if set(own) - {f"{path}.weight", f"{path}.bias"} or not linear.weight.is_floating_point():
+        raise ExportError(f"{site.name}: the weight of {path} is computed or quantised, so its rows cannot be zeroed")
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if name not in own and any(parameter is mine for mine in own.values()):
+            raise ExportError(f"{site.name}: {path} shares its weight with {name}, which would lose the units too")
+
+
+def _without(module: nn.Module, zeroed: list[Zeroed]) -> dict[str, Tensor]:
+    """The module's weights with the units' zero; only the parameters that change are copied."""
+    state: dict[str, Tensor] = dict(module.state_dict())
+    for name, axis, units in zeroed:
+        state[name] = state[name].clone().index_fill_(axis, torch.tensor(units, device=state[name].device), 0)
+    return state
+
+
+def _compare(model: AudioModel, choice: UnitChoice, folder: Path) -> None:
+    """Raise ExportError unless the checkpoint gives what the model gives with the units at zero."""
+    module = model.wrapped
+    parameter = next(module.parameters())
+    exported: Any = type(module).from_pretrained(folder, dtype=parameter.dtype).to(parameter.device).eval()
+    noise = 0.1 * torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
+    features = model._complete(moved(model.featuriser([noise.numpy()]), parameter.device))
+    with torch.inference_mode(), evaluating(module):
+        with ablating(model, choice):
+            expected = _first_tensor(model._call(**features))
+        found = _first_tensor(_call_like(model, exported)(**features))
+    size = max(1.0, float(expected.float().abs().max()))
+    epsilon = TOLERANCE if parameter.dtype == torch.float32 else float(torch.finfo(parameter.dtype).eps)
+    difference = float((found.float() - expected.float()).abs().max())
+    if not difference <= epsilon * size:
+        raise ExportError(
+            f"the checkpoint without {choice.count} units differs from the ablated model by {difference:.3g} (outputs "
+            f"go up to {size:.3g}): {', '.join(choice.units)} cannot be exported exactly; ablate() does it in a trace"
+        )
+
+
+def _call_like(model: AudioModel, module: nn.Module) -> Any:
+    return module.get_audio_features if type(module).__name__ == "ClapModel" else module  # as AudioModel runs it
+
+
+def _first_tensor(output: Any) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    values = output.values() if isinstance(output, Mapping) else output
+    return next(_first_tensor(value) for value in values if value is not None)
+
+
+def _record(model: AudioModel, choice: UnitChoice, zeroed: list[Zeroed]) -> dict[str, Any]:
+    return {
+        "model": model.repo_id or type(model.wrapped).__name__,
+        "revision": model.revision,
+        "choice": choice.to_json(),
+        "zeroed": [{"parameter": name, "axis": axis, "units": list(units)} for name, axis, units in zeroed],
+    }

@@ -1,0 +1,124 @@
+"""What an ablation does to a site's tensor, and how the tensor gets back to where the module takes or gives it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..sites import Site, SiteError
+from .choice import ChoiceError, UnitChoice
+
+WAYS = ("zero", "mean", "resample")
+Change = Callable[[Tensor], Tensor]
+
+
+def replace_units(
+    value: Float[Tensor, "clip *frame unit"],
+    mask: Bool[Tensor, "#clip unit"],
+    fill: Float[Tensor, " unit"] | Float[Tensor, "clip *frame unit"],
+) -> Float[Tensor, "clip *frame unit"]:
+    """A new tensor in which the masked units are those of `fill`, and all others are as they were, bit for bit."""
+    spread = mask.reshape(mask.shape[0], *(1,) * (value.ndim - 2), mask.shape[1])
+    return torch.where(spread, fill.to(value.dtype), value)
+
+
+def other_clips(value: Float[Tensor, "clip *frame unit"], clips: int, seed: int) -> Float[Tensor, "clip *frame unit"]:
+    """Every clip's activations are those of another clip; which one, the seed says, and the number of clips.
+
+    `clips` rows in turn are the clips once; several such stretches are ablated side by side. Raises ValueError where
+    there is but one clip.
+    """
+    if clips < 2:
+        raise ValueError(
+            "resampling takes a unit's activation from another clip of the batch, and here is a batch of one clip: "
+            "choose a batch size that leaves none alone, and clips of one length, or another way to ablate"
+        )
+    shift = 1 + int(torch.randint(clips - 1, (), generator=torch.Generator().manual_seed(seed)))
+    return value.unflatten(0, (-1, clips)).roll(shift, 1).flatten(0, 1)
+
+
+class SiteAblation:
+    """The change to one site: of every row's units those that the row's mask names.
+
+    masks  bool [variant, unit]; with several variants a batch holds all clips once a variant, one variant after another
+    fill   what takes their place, float [unit]; None with resample
+    """
+
+    def __init__(
+        self, site: Site, masks: Bool[Tensor, "variant unit"], how: str, fill: Float[Tensor, " unit"] | None, seed: int
+    ) -> None:
+        self.site, self.masks, self.how, self.fill, self.seed = site, masks, how, fill, seed
+
+    def to(self, device: torch.device) -> None:
+        """Keep masks and fill on a device, that of the activations."""
+        self.masks = self.masks.to(device)
+        self.fill = None if self.fill is None else self.fill.to(device)
+
+    def __call__(self, value: Any) -> Any:
+        """What the module took or gave, with the units' activations replaced; the original is not written to."""
+        return exchanged(self.site, value, self.change)
+
+    def change(self, activation: Float[Tensor, "row *frame unit"]) -> Float[Tensor, "row *frame unit"]:
+        """The site's tensor with the units replaced. Raises ChoiceError if it has another number of units."""
+        rows, units = activation.shape[0], activation.shape[-1]
+        variants = len(self.masks)
+        if units != self.masks.shape[1]:
+            raise ChoiceError(f"site {self.site.name!r} has {units} units, and the choice is of {self.masks.shape[1]}")
+        if rows % variants:
+            raise ValueError(f"{rows} rows cannot be {variants} ablations of the same clips")
+        masks = self.masks.to(activation.device)
+        if variants > 1:
+            masks = masks.repeat_interleave(rows // variants, 0)
+        if self.how == "resample":
+            fill = other_clips(activation, rows // variants, self.seed)
+        else:
+            assert self.fill is not None
+            fill = self.fill.to(activation.device)
+        return replace_units(activation, masks, fill)
+
+
+def exchanged(site: Site, value: Any, change: Change) -> Any:
+    """What a module took or gave with the site's tensor, which `Site.fold` finds in it, changed; the rest as it was.
+
+    Raises SiteError if there is no such tensor in it.
+    """
+    if isinstance(value, Mapping) and value:
+        changed: Any = copy.copy(value)
+        name = next(iter(value))
+        changed[name] = exchanged(site, value[name], change)
+        return changed
+    if isinstance(value, tuple | list) and len(value):
+        parts = [exchanged(site, value[0], change), *value[1:]]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    folded = site.fold(value)
+    new = change(folded)
+    if new.shape != folded.shape:
+        raise SiteError(f"site {site.name!r}: its tensor cannot change from {folded.shape} to {new.shape}")
+    if site.channels_first:
+        return new.movedim(-1, 1)
+    return new.unflatten(1, (site.windows, -1)).flatten(0, 1) if site.windows > 1 else new
+
+
+def site_ablations(
+    sites: Mapping[str, Site],
+    choices: Sequence[UnitChoice],
+    how: str,
+    fills: Mapping[str, Float[Tensor, " unit"]],
+    seed: int,
+) -> list[SiteAblation]:
+    """The changes that make all the choices' ablations side by side, in forward order: those of `sites`."""
+    masks = [choice.masks({name: site.width for name, site in sites.items()}) for choice in choices]
+    found = []
+    for name, site in sites.items():
+        if not any(name in mask for mask in masks):
+            continue
+        none = torch.zeros(site.width, dtype=torch.bool)
+        rows = torch.stack([mask.get(name, none) for mask in masks])
+        fill = None if how == "resample" else fills[name] if how == "mean" else torch.zeros(site.width)
+        found.append(SiteAblation(site, rows, how, fill, seed))
+    return found

@@ -1,0 +1,134 @@
+"""`unlearn` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import transformers as tf
+
+from and_nnsight import ConceptScores, dissect
+from and_nnsight.cli import main
+from and_nnsight.demo import make_sounds, tiny_ast_path
+from and_nnsight.explain import explain, label
+from and_nnsight.unlearn import Measured, UnitChoice
+
+SITES = ["blocks.2.mlp.hook_post", "blocks.3.mlp.hook_post"]
+CLASSES = ("bell", "engine", "drum", "white noise")
+
+
+def folder_of(sounds: Path, seed: int) -> Path:
+    import soundfile
+
+    lines = ["file_name,label,caption"]
+    for place, sound in enumerate(make_sounds(2, seed, CLASSES)):
+        soundfile.write(sounds / f"{place:02}.wav", sound.waveform, sound.sampling_rate)
+        lines.append(f'{place:02}.wav,{sound.label},"{sound.caption}"')
+    (sounds / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return sounds
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of(tmp_path_factory.mktemp("seen"), 5)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of(tmp_path_factory.mktemp("held_out"), 6)
+
+
+@pytest.fixture(scope="module")
+def folder(seen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "tiny"
+    scores = ConceptScores.from_labels({place: CLASSES[place % 4] for place in range(8)})
+    found = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
+    explain(found, progress=False)
+    label(found, "labels", method="db", progress=False)
+    return out
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["and-nnsight", "unlearn", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "180")
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    out, error = capsys.readouterr()
+    return int(exit_.value.code or 0), out, error
+
+
+QUICK = ("--draws", 2, "--bootstrap", 20, "--quiet", "--device", "cpu")
+
+
+def test_unlearn_compares_methods_with_chance_and_keeps_every_number(
+    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out_folder = tmp_path / "measured"
+    code, out, _ = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--data", held_out, "--method", "db",
+        "--method", "correlation", "--method", "random", "--count", 12, "--out", out_folder, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    assert "bell by correlation: 12 of 512 units, at 2 sites" in out
+    assert "8 clips, accuracy" in out
+    assert "excess over controls" in out
+    assert "of 2" in out
+    assert "random units of the same layers" in out
+    measured = Measured.load(out_folder)
+    assert [choice.method for choice in measured.choices] == ["db", "correlation", "random"]
+    assert measured.choices[2].counts == measured.choices[0].counts
+    assert [row["class"] for row in measured.rows()] == ["bell"] * 3
+
+
+def test_unlearn_exports_a_checkpoint_that_transformers_loads(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "without"
+    code, out, _ = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 5,
+        "--export", saved, "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    assert "from_pretrained" in out
+    assert tf.AutoModelForAudioClassification.from_pretrained(saved).config.num_labels == 32
+    assert UnitChoice.from_json(json.loads((saved / "unlearned.json").read_text())["choice"]).count == 5
+
+
+def test_units_of_ones_own_and_several_concepts(
+    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    UnitChoice({SITES[0]: [1, 2]}).save(tmp_path / "mine.json")
+    code, out, _ = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "ringing", "--class", "bell", "--units",
+        tmp_path / "mine.json", "--data", held_out, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    assert "ringing by own: 2 of 512 units" in out
+    code, out, _ = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--concept", "engine", "--method",
+        "correlation", "--share", 0.05, "--data", held_out, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    assert "engine by correlation: 26 of 512 units" in out
+    assert "classes" in out
+
+
+def test_errors_of_use_are_one_sentence(
+    folder: Path, seen: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_ast_path()
+    said = {
+        ("--concept", "bell"): "name --data to measure by, or --export",
+        ("--concept", "bell", "--data", seen, "--method", "correlation", "--count", 4): "--overlap exclude",
+        ("--concept", "xylophone", "--data", held_out): "no unit's explanation has a noun among xylophone",
+        ("--concept", "bell", "--data", held_out, "--method", "tab"): "run `and-nnsight label",
+        ("--concept", "a", "--concept", "b", "--data", held_out, "--words", "c"): "are for one --concept",
+        ("--concept", "a", "--units", "f.json", "--count", 3, "--data", held_out): "--units are your own",
+    }
+    for arguments, expected in said.items():
+        code, _, error = run(monkeypatch, capsys, model, folder, *arguments, *QUICK)
+        assert (code, expected in error, error.count("\n")) == (2, True, 1), error
