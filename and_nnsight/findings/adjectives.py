@@ -1,0 +1,141 @@
+"""How many units have each acoustic adjective in their explanation (the paper's Fig. 3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..dissection import Dissection
+from ..explain.concepts import concepts_in
+from ..explain.tables import has_table, read_table
+from ..explain.text.sentences import idea, sentences
+from ..explain.text.tagging import tag
+from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
+from .finding import Finding, Row
+from .statistics import wilson
+from .units import counted, explained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class UnitsPerAdjective(Finding):
+    """Acoustic adjectives, that of most units first. A row:
+
+    word         base form, in small letters
+    units        units whose explanation has it, however often
+    share, share_low, share_high  of the units with a summary, with Wilson's 95 % interval
+    scored, beat_null             of those units, how many were scored, and whose explanation beats its null model
+    captions, caption_share       how many of the captions have it, and of all: what it is to be common anyway
+    """
+
+    name = "units_per_adjective"
+
+    def summary(self) -> list[str]:
+        """How many units have a summary, and the commonest adjectives."""
+        first = ", ".join(f"{row['word']} {row['units']:,}" for row in self.table[:5])
+        commonest = f"commonest: {first}" if first else "no unit has an acoustic adjective"
+        return [counted(self.facts), *filter(None, [self.facts["left_out"]]), commonest]
+
+    def figure(self, most: int = 10) -> Figure:
+        """The commonest adjectives as bars; beside them, the share of the captions that have each."""
+        shown, captions = self.table[:most], self.facts["captions"]
+        with new_figure(1.4 + 0.22 * max(len(shown), 4), 1, 2, sharey=True, width_ratios=[2.4, 1]) as (figure, both):
+            axes, beside = both
+            lines = (counted(self.facts), self.facts["left_out"] or "")
+            headed(figure, "Acoustic adjectives in the explanations of units", *lines)
+            if not shown:
+                empty(axes, "no unit has an acoustic adjective")
+                beside.set_visible(False)
+                return figure
+            places = range(len(shown))
+            shares = np.array([100 * row["share"] for row in shown])
+            ends = np.array([[100 * row[f"share_{end}"] for row in shown] for end in ("low", "high")])
+            axes.barh(
+                places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares),
+                error_kw={"lw": 0.8, "capsize": 1.5},
+            )  # fmt: skip
+            if self.facts["scored"]:
+                told = [100 * row["beat_null"] / self.facts["with_summary"] for row in shown]
+                axes.barh(
+                    places, told, 0.68, color=BLUE, label="of these, units whose explanation beats its null model"
+                )
+                figure.legend(loc="outside lower center", frameon=False)
+            for place, row in enumerate(shown):
+                axes.annotate(
+                    f"{row['units']:,}", (ends[1, place], place), (4, 0), textcoords="offset points", va="center",
+                    fontsize=8,
+                )  # fmt: skip
+            axes.set_yticks(places, [literal(row["word"]) for row in shown])
+            axes.set_ylim(len(shown) - 0.4, -0.6)
+            axes.set_xlim(0, 1.16 * float(ends[1].max()))
+            axes.set_xlabel("Units that have it (% of those with a summary;\nnumber of units, 95 % interval)")
+            beside.set_xlabel(f"Captions that have it\n(% of {captions:,})")
+            if captions:
+                beside.plot(
+                    [100 * row["caption_share"] for row in shown], places, "D", color=VERMILION, ms=4.5, clip_on=False
+                )
+                beside.set_xlim(0, 1.1 * max(100 * row["caption_share"] for row in shown) or 1)
+            else:
+                beside.set_visible(False)
+            for one in both:
+                one.grid(axis="x", lw=0.4, alpha=0.5)
+                one.set_axisbelow(True)
+        return figure
+
+
+def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None = None) -> UnitsPerAdjective:
+    """Count the units whose explanation has each acoustic adjective, every unit once a word.
+
+    found   a dissection that has been explained
+    sites   names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+
+    Raises DissectionError, which names the command to run, if it has not been explained.
+    """
+    said = explained(found, sites)
+    facts = said.facts()
+    first, having = said.chosen.first, dict[str, list[int]]()
+    for row in said.rows:
+        if row["part"] == "adjective" and row["acoustic"]:
+            having.setdefault(row["word"], []).append(first[row["site"]] + row["unit"])
+    in_captions, captions = _in_captions(found)
+    rows: list[Row] = []
+    for word, places in sorted(having.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        units, beats_null = len(places), said.beats_null[places]
+        low, high = wilson(units, facts["with_summary"])
+        rows.append(
+            {
+                "word": word,
+                "units": units,
+                "share": units / facts["with_summary"],
+                "share_low": low,
+                "share_high": high,
+                "scored": int((beats_null >= 0).sum()),
+                "beat_null": int((beats_null == 1).sum()),
+                "captions": in_captions[word],
+                "caption_share": in_captions[word] / captions if captions else None,
+            }
+        )
+    return UnitsPerAdjective(rows, {**facts, "captions": captions})
+
+
+def _in_captions(found: Dissection) -> tuple[Counter[str], int]:
+    """How many captions have each adjective, and how many captions there are."""
+    if not has_table(found, "captions"):
+        return Counter(), 0
+    texts = Counter(row["caption"] for row in read_table(found, "captions") if row["caption"])
+    in_sentence: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
+    for text, times in texts.items():
+        words: set[str] = set()
+        for sentence in map(idea, sentences(text)):
+            if sentence not in in_sentence:
+                in_sentence[sentence] = {word for word, part in concepts_in(tag(sentence)) if part == "adjective"}
+            words |= in_sentence[sentence]
+        counts.update(dict.fromkeys(words, times))
+    return counts, sum(texts.values())

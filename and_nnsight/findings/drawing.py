@@ -1,0 +1,130 @@
+"""How figures look: print size, colours that the colour-blind tell apart, a marker and a line style of its own each.
+
+Nothing here touches pyplot, whose figures are global state.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..plugins import PluginError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, without the yellow that is faint in print.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+GREY = "#666666"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), ":")
+WIDTH = 6.5
+"""Inches: the text width of a page."""
+_MOST_TICKS = 16
+_MOST_COUNTED = 8
+_EDGE, _TITLE_INCHES, _LINE_INCHES = 0.04, 0.19, 0.155
+_LINE_LETTERS = 116  # of 8 points that fit in the width
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "text.usetex": False,
+    "pdf.fonttype": 42,  # text in a PDF stays text
+    "savefig.dpi": 300,
+    "figure.dpi": 100,
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> Iterator[tuple[Figure, Any]]:
+    """A figure of the page's width and so many inches of height, with its axes. Draw within the context.
+
+    Raises PluginError, which says what to install, where there is no matplotlib.
+    """
+    matplotlib = _matplotlib()
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure, figure.subplots(rows, columns, **options)
+
+
+def save(figure: Figure, path: Path, kind: str) -> None:
+    """Write a figure, whole, nothing cut at its edges; the same figure gives the same bytes."""
+    dates = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+    with _matplotlib().rc_context(_STYLE):
+        figure.savefig(path, format=kind, bbox_inches="tight", pad_inches=0.05, metadata=dates.get(kind))
+
+
+def headed(figure: Figure, title: str, *lines: str) -> None:
+    """A title at the figure's upper left, and smaller lines under it, broken at its width. What is drawn has the rest.
+
+    (An axes' own title would push the axes aside where it is wider.)
+    """
+    small = [part for line in lines if line for part in textwrap.wrap(line, _LINE_LETTERS)]
+    height = figure.get_size_inches()[1]
+    figure.text(_EDGE / WIDTH, 1 - _EDGE / height, literal(title), fontsize=9.5, fontweight="bold", va="top")
+    for place, line in enumerate(small):
+        top = 1 - (_EDGE + _TITLE_INCHES + place * _LINE_INCHES) / height
+        figure.text(_EDGE / WIDTH, top, literal(line), fontsize=8, color=GREY, va="top")
+    taken = (2 * _EDGE + _TITLE_INCHES + len(small) * _LINE_INCHES) / height
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0, 0, 1, 1 - taken))
+
+
+def layer_ticks(axes: Axes, layers: Sequence[int], counts: Sequence[int]) -> None:
+    """A tick a layer, with how many units its value is of where there is room, else in the label."""
+    step = -(-len(layers) // _MOST_TICKS)
+    shown = list(layers)[::step]
+    label = "Layer (index of the transformer block, from 0)"
+    if len(set(counts)) > 1 and len(layers) <= _MOST_COUNTED:
+        axes.set_xticks(shown, [f"{layer}\nn = {count:,}" for layer, count in zip(layers, counts, strict=True)])
+    else:
+        axes.set_xticks(shown, [str(layer) for layer in shown])
+        least, most = min(counts), max(counts)
+        label += f"; n = {least:,} units each" if least == most else f"; n = {least:,} to {most:,} units each"
+    axes.set_xlabel(label)
+    axes.set_xlim(layers[0] - 0.5, layers[-1] + 0.5)
+
+
+def empty(axes: Axes, why: str) -> None:
+    """An axes with nothing to show, which says so."""
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def signed(value: float) -> str:
+    """A number with its sign, as it is printed."""
+    return f"{value:+.3g}".replace("-", "−")
+
+
+def literal(text: str) -> str:
+    """Text from outside, so that nothing in it is read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise PluginError(
+            "figures need matplotlib, which is not installed: pip install 'and-nnsight[figures]'"
+        ) from error
+    return matplotlib

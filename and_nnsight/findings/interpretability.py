@@ -1,0 +1,299 @@
+"""How many units respond to clips that have nothing in common, by layer (the paper's Fig. 6).
+
+The sentences of all captions are put in clusters. A unit is uninterpretable at K′ if there is no cluster that K′ of its
+highest clips share, each having a sentence in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from .. import plugins
+from ..dissection import Dissection, DissectionError, Ranked
+from ..explain.captions import captions_of
+from ..explain.embeddings import Embeddings
+from ..explain.evidence import gather
+from ..explain.roles import Span, TextEncoder
+from ..explain.tables import table_settings
+from .caption_clusters import cluster_captions
+from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_figure
+from .finding import Finding, Row
+from .statistics import wilson
+from .units import Chosen, chosen_sites
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ALL = "all sites"
+PAPERS_CLUSTERS = 11
+_DRAWS = 10_000
+_LONGEST_NAME = 50
+
+
+@dataclass(frozen=True)
+class UninterpretableUnits(Finding):
+    """Share of uninterpretable units by layer. A row is a K′, and a layer of one kind of site or of all:
+
+    shared            K′: how many of the highest clips must share a cluster
+    site, layer       `mlp.hook_pre`, or "all sites"; index of the block
+    units, not_judged units whose clips are all captioned and not tied; and the others, which no share is of
+    share             uninterpretable units of all that are judged, the mean over several clusterings
+    low, high         its 95 % interval over units (Wilson)
+    least, most       over the clusterings, which differ in their seed only
+    by_chance         what the share would be for clips drawn at random: the mean over clusterings
+
+    clusters   a row a cluster of the first clustering: how many sentences and captions, and those nearest its middle
+    """
+
+    name = "uninterpretable_units"
+    clusters: list[Row] = field(default_factory=list)
+
+    def _more(self) -> dict[str, list[Row]]:
+        return {f"{self.name}_clusters": self.clusters}
+
+    def rows(self, shared: int, site: str = ALL) -> list[Row]:
+        """The rows of one K′ and kind of site, by layer."""
+        return [row for row in self.table if (row["shared"], row["site"]) == (shared, site)]
+
+    def summary(self) -> list[str]:
+        """How many units are judged by how many clusters, and the shares by layer for each K′."""
+        said = [self._counted(), *filter(None, [self.facts["left_out"]]), self._setting()]
+        for shared in self.facts["shared"]:
+            rows = [row for row in self.rows(shared) if row["share"] is not None]
+            if rows:
+                shares = ", ".join(f"{100 * row['share']:.1f}" for row in rows)
+                chance = f"{100 * rows[0]['by_chance']:.1f} % by chance"
+                said.append(f"{shared} of {self.facts['k']}: {shares} % of units by layer; {chance}")
+        return said
+
+    def _counted(self) -> str:
+        counts = self.facts
+        said = f"{counts['judged']:,} of {counts['units']:,} units are judged"
+        reasons = {
+            "tied": "tied clips",
+            "uncaptioned": "clips without captions",
+            "outside_layers": "outside the blocks, in no layer",
+        }
+        others = [f"{what}: {counts[name]:,}" for name, what in reasons.items() if counts[name]]
+        return "; ".join([said, *others])
+
+    def _setting(self) -> str:
+        facts = self.facts
+        return (
+            f"{facts['clusters']} clusters of {facts['sentences']:,} sentences by {_brief(facts['text_encoder'])}, "
+            f"{facts['clusterings']} clusterings from seed {facts['seed']}"
+        )
+
+    def figure(self, site: str = ALL) -> Figure:
+        """A line for each K′, of one kind of site or of all; flat lines of its colour: by chance."""
+        with new_figure(3.9) as (figure, axes):
+            name = "" if site == ALL else f", {site}"
+            headed(
+                figure,
+                f"Units whose highest clips share no cluster of captions, by layer{name}",
+                f"K′: no cluster is shared by K′ of a unit's {self.facts['k']} highest clips. Bars: 95 % interval over "
+                "units; bands: the clusterings",
+                f"{self._setting()}; {self._counted()}",
+                self.facts["left_out"] or "",
+            )
+            drawn = False
+            for place, shared in enumerate(self.facts["shared"]):
+                rows = [row for row in self.rows(shared, site) if row["share"] is not None]
+                if not rows:
+                    continue
+                drawn = True
+                self._draw(axes, rows, place, shared)
+                if place == 0:
+                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows])
+            if not drawn:
+                empty(axes, "no unit of any layer can be judged")
+                return figure
+            axes.set_ylim(-2, 102)
+            axes.set_ylabel("Uninterpretable units (%)")
+            axes.grid(axis="y", lw=0.4, alpha=0.5)
+            _legend(figure, axes)
+        return figure
+
+    def _draw(self, axes: Any, rows: list[Row], place: int, shared: int) -> None:
+        colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
+        layers = [row["layer"] for row in rows]
+        shares = np.array([100 * row["share"] for row in rows])
+        ends = np.array([[100 * row[end] for row in rows] for end in ("low", "high")])
+        least, most = ([100 * row[end] for row in rows] for end in ("least", "most"))
+        axes.fill_between(layers, least, most, color=colour, alpha=0.16, lw=0)
+        axes.errorbar(
+            layers, shares, np.abs(ends - shares), color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.3,
+            linestyle=style, elinewidth=0.9, capsize=2, label=f"K′ = {shared} of {self.facts['k']}",
+        )  # fmt: skip
+        if rows[0]["by_chance"] is not None:
+            chance = 100 * rows[0]["by_chance"]
+            label = f"K′ = {shared}, clips drawn at random"
+            axes.axhline(chance, color=colour, lw=0.9, linestyle=(0, (1, 2)), label=label)
+
+
+def _brief(encoder: str) -> str:
+    """A text encoder's name, a long path in it cut at its beginning."""
+    kind, colon, path = encoder.partition(":")
+    return f"{kind}:…/{path.rsplit('/', 1)[-1]}" if colon and len(path) > _LONGEST_NAME else encoder
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Under the axes, a column a K′: its line, and its line by chance."""
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(
+        range(len(labels)), key=lambda place: (labels[place].split(",")[0].split(" of")[0], "," in labels[place])
+    )
+    figure.legend(
+        [handles[place] for place in order], [labels[place] for place in order], loc="outside lower center",
+        ncols=max(1, len(order) // 2), frameon=False,
+    )  # fmt: skip
+
+
+def uninterpretable_units(
+    found: Dissection,
+    *,
+    clusters: int = PAPERS_CLUSTERS,
+    text_encoder: str | TextEncoder = "words",
+    shared: Sequence[int] = (3, 4, 5),
+    k: int = 5,
+    clusterings: int = 5,
+    seed: int = 0,
+    sites: str | Iterable[str] | None = None,
+    device: str | None = None,
+) -> UninterpretableUnits:
+    """Tell how many units, by layer, respond to clips whose captions have nothing in common.
+
+    found         a dissection whose clips have captions (`explain`)
+    clusters      how many clusters the sentences are put in (paper: 11). The result depends on it
+    text_encoder  plugin that says how close sentences are: words, sentence-transformers:REPO …
+    shared        K′: how many of the k highest clips must share a cluster
+    k             highest clips of each unit (paper: 5)
+    clusterings   how many clusterings, from seeds `seed`, `seed` + 1 …: shares are means over them
+    sites         names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+
+    Captions are those that the summaries were made from: of whole clips, or of excerpts. A unit is judged if all its k
+    clips have one and their activations differ. Raises DissectionError, which names the command to run, if there are no
+    captions or fewer than k exemplars a unit; ValueError for impossible numbers and where there are more clusters than
+    sentences; PluginError if the encoder cannot be used.
+    """
+    _check(clusters, shared, k, clusterings)
+    if (kept := found.manifest["k"]) < k:
+        raise DissectionError(f"the dissection in {found.folder} keeps {kept} clips a unit: k = {k} is too many")
+    chosen, captions = chosen_sites(found, sites), captions_of(found)
+    encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
+    clustered = cluster_captions(captions.values(), Embeddings(encoder, name), clusters, clusterings, seed)
+    heard, tied = _heard(found, chosen, captions, clustered.places, k)
+    drawn = _drawn(clustered.times, k, seed)
+    judged = heard[:, 0] >= 0
+    facts = {
+        **chosen.facts(),
+        "judged": int(judged.sum()),
+        "tied": int((tied & ~judged).sum()),
+        "uncaptioned": int((~tied & ~judged).sum()),
+        "outside_layers": int((chosen.layer_of_unit < 0).sum()),
+        "k": k,
+        "shared": list(shared),
+        "clusters": clusters,
+        "clusterings": clusterings,
+        "seed": seed,
+        "text_encoder": name,
+        "sentences": len(clustered.sentences),
+        "captions": int(clustered.times.sum()),
+        "captions_made_with": table_settings(found, "captions"),
+        "chance_draws": len(drawn),
+        "method": "k-means++ (10 starts a clustering) on sentences' vectors of length 1, each as often as it occurs",
+    }
+    agreeing = [_agreeing(one, heard) for one in clustered.within]
+    by_chance = [_agreeing(one, drawn) for one in clustered.within]
+    return UninterpretableUnits(_rows(chosen, judged, agreeing, by_chance, shared), facts, clustered.described())
+
+
+def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> None:
+    for what, value in (("clusters", clusters), ("k", k), ("clusterings", clusterings)):
+        if value < 1:
+            raise ValueError(f"{what} must be at least 1, it is {value}")
+    if not shared or any(not 1 <= number <= k for number in shared):
+        raise ValueError(f"shared holds numbers from 1 to k = {k}, not {list(shared)}")
+
+
+def _heard(
+    found: Dissection, chosen: Chosen, captions: Mapping[Span, str], places: Mapping[str, int], k: int
+) -> tuple[Int64[np.ndarray, "unit clip"], Bool[np.ndarray, " unit"]]:
+    """The captions of each unit's k highest clips, −1 throughout where one has none; and units whose clips are tied."""
+    excerpt = table_settings(found, "summaries").get("excerpt")
+    heard = np.full((chosen.units, k), -1, np.int64)
+    units = ((site, unit) for site, width in zip(chosen.sites, chosen.widths, strict=True) for unit in range(width))
+    for place, one in enumerate(gather(found, units, captions, k=k, excerpt=excerpt)):
+        if len(one.evidence.highly) == k:
+            heard[place] = [places[clip.caption] for clip in one.evidence.highly]
+    return heard, np.concatenate([_tied(found[site].top) for site in chosen.sites])
+
+
+def _tied(top: Ranked) -> Bool[np.ndarray, " unit"]:
+    """Units whose stored clips all have one value: they are merely the first such clips of the stream."""
+    filled = (top.clips >= 0).sum(0)
+    last = top.values.gather(0, (filled - 1).clamp_min(0)[None])[0]
+    return ((filled > 1) & (top.values[0] == last)).numpy()
+
+
+def _drawn(times: Int64[np.ndarray, " caption"], k: int, seed: int) -> Int64[np.ndarray, "draw clip"]:
+    """Captions of k different clips drawn at random, many times; none where there are fewer clips."""
+    clips = np.repeat(np.arange(len(times)), times)
+    if len(clips) < k:
+        return np.zeros((0, k), np.int64)
+    generator = np.random.default_rng(seed)
+    return clips[np.array([generator.choice(len(clips), k, replace=False) for _ in range(_DRAWS)])]
+
+
+def _agreeing(
+    within: Bool[np.ndarray, "caption cluster"], heard: Int64[np.ndarray, "unit clip"]
+) -> Int64[np.ndarray, " unit"]:
+    """How many of each unit's clips are in the cluster that most of them are in."""
+    counts = np.zeros((len(heard), within.shape[1]), np.int64)
+    for clips in heard.T:
+        counts += within[clips]
+    return counts.max(1)
+
+
+def _rows(
+    chosen: Chosen,
+    judged: Bool[np.ndarray, " unit"],
+    agreeing: Sequence[Int64[np.ndarray, " unit"]],
+    by_chance: Sequence[Int64[np.ndarray, " draw"]],
+    shared: Sequence[int],
+) -> list[Row]:
+    layers, kinds = chosen.layer_of_unit, chosen.kind_of_unit
+    groups = {kind: (layers >= 0) & (kinds == kind) for kind in dict.fromkeys(chosen.kinds)} | {ALL: layers >= 0}
+    rows: list[Row] = []
+    for number in shared:
+        chance = float(np.mean([one < number for one in by_chance])) if len(by_chance[0]) else None
+        for kind, group in groups.items():
+            for layer in np.unique(layers[group]).tolist():
+                here = group & (layers == layer)
+                units = here & judged
+                count = int(units.sum())
+                shares = [float((one[units] < number).mean()) for one in agreeing] if count else []
+                mean = float(np.mean(shares)) if count else None
+                low, high = wilson(mean * count, count) if mean is not None else (None, None)
+                rows.append(
+                    {
+                        "shared": number,
+                        "site": kind,
+                        "layer": layer,
+                        "units": count,
+                        "not_judged": int(here.sum()) - count,
+                        "share": mean,
+                        "low": low,
+                        "high": high,
+                        "least": min(shares, default=None),
+                        "most": max(shares, default=None),
+                        "by_chance": chance,
+                    }
+                )
+    return rows

@@ -1,0 +1,170 @@
+"""How many acoustic adjectives the explanation of a unit has, by layer (the paper's Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from ..dissection import Dissection
+from .drawing import BLACK, COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, literal, new_figure, signed
+from .finding import Finding, Row
+from .statistics import line_through, mean_of, p_text
+from .units import Explained, counted, explained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ALL = "all sites"
+SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation beats its null"
+_SIDESTEP, _WIDEST_STEP = 0.015, 0.14  # of all layers, of one: intervals of several sites do not hide each other
+
+
+@dataclass(frozen=True)
+class AdjectivesPerLayer(Finding):
+    """Mean number of distinct acoustic adjectives a unit, by layer. A row is a layer of one kind of site, or of all:
+
+    site, layer       `mlp.hook_pre`, or "all sites"; index of the block
+    units, with_summary, nothing_left, no_summary, never_explained   how many
+    mean, low, high   over the units with a summary (with 95 % interval by Student's t)
+    mean_of_every_unit   units without a summary counted as having no adjective
+    beat_null, mean_of_those   units whose explanation beats its null model (where they were scored), and their mean
+
+    lines   a row a line by ordinary least squares over units (`statistics.Line`), for every kind of site and for all,
+            over the units with a summary, over every unit that was asked about, and over those whose explanation beats
+            its null model, where they were scored (`over`)
+    """
+
+    name = "adjectives_per_layer"
+    lines: list[Row] = field(default_factory=list)
+
+    def _more(self) -> dict[str, list[Row]]:
+        return {f"{self.name}_lines": self.lines}
+
+    def line(self, site: str = ALL, over: str = SUMMARISED) -> Row | None:
+        """The line through the units of one kind of site, or of all; None where there is none."""
+        return next((row for row in self.lines if (row["site"], row["over"]) == (site, over)), None)
+
+    def summary(self) -> list[str]:
+        """How many units have a summary, and the line over those and over every unit."""
+        said = [counted(self.facts), *filter(None, [self.facts["left_out"]])]
+        for over in (SUMMARISED, EVERY, *((TRUE,) if self.facts["scored"] else ())):
+            line = self.line(over=over)
+            said.append(f"{over}: {line_text(line)}" if line else f"{over}: too few layers or units for a line")
+        return said
+
+    def figure(self) -> Figure:
+        """Means with their intervals by layer, of every kind of site and of all; the line through all units."""
+        shown = [row for row in self.table if row["site"] == ALL and row["mean"] is not None]
+        line, outside = self.line(), self.facts["outside_layers"]
+        with new_figure(4.0) as (figure, axes):
+            headed(
+                figure,
+                "Acoustic adjectives in a unit's explanation, by layer",
+                counted(self.facts),
+                self.facts["left_out"] or "",
+                f"units outside the blocks, not shown: {outside:,}" if outside else "",
+                *(line_text(line).split("; ") if line else []),
+            )
+            if not shown:
+                empty(axes, "no unit of any layer has a summary")
+                return figure
+            kinds = list(dict.fromkeys(row["site"] for row in self.table))[:-1]
+            _points(
+                axes, shown, 0.0, ALL if len(kinds) > 1 else literal(kinds[0]), color=BLACK, marker="*", ms=8,
+                linestyle="none", elinewidth=1.2, zorder=4,
+            )  # fmt: skip
+            if line:
+                ends = np.array([shown[0]["layer"], shown[-1]["layer"]])
+                axes.plot(
+                    ends, line["intercept"] + line["slope"] * ends, color=BLACK, lw=1.4, zorder=3,
+                    label=f"least squares over {line['units']:,} units",
+                )  # fmt: skip
+            step = min(_SIDESTEP * len(shown), _WIDEST_STEP)
+            for place, kind in enumerate(kinds if len(kinds) > 1 else []):
+                rows = [row for row in self.table if row["site"] == kind and row["mean"] is not None]
+                _points(
+                    axes, rows, (place - (len(kinds) - 1) / 2) * step, literal(kind),
+                    color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], ms=4.5, lw=0.9,
+                    linestyle=STYLES[place % len(STYLES)], elinewidth=0.8, mfc="white",
+                )  # fmt: skip
+            layer_ticks(axes, [row["layer"] for row in shown], [row["with_summary"] for row in shown])
+            axes.set_ylabel("Acoustic adjectives per unit\n(mean, 95 % interval)")
+            axes.set_ylim(0, axes.get_ylim()[1])
+            axes.grid(axis="y", lw=0.4, alpha=0.5)
+            figure.legend(loc="outside lower center", ncols=min(3, len(kinds) + 2), frameon=False)
+        return figure
+
+
+def _points(axes: Axes, rows: list[Row], aside: float, label: str, **look: Any) -> None:
+    """Means with error bars; none where there are no intervals."""
+    means = np.array([row["mean"] for row in rows])
+    ends = [[row["mean"] if row[end] is None else row[end] for row in rows] for end in ("low", "high")]
+    errors = np.abs(np.array(ends) - means)
+    axes.errorbar([row["layer"] + aside for row in rows], means, errors, capsize=2, label=label, **look)
+
+
+def line_text(line: Row) -> str:
+    """Slope, interval and both p of a line, in words."""
+    orders = f"all {line['arrangements']:,}" if line["exact"] else f"{line['arrangements']:,} random"
+    return (
+        f"slope {signed(line['slope'])} adjectives a layer, 95 % interval {signed(line['low'])} to "
+        f"{signed(line['high'])}, "
+        f"{p_text(line['p_units'])} (t test, units taken as independent); "
+        f"{p_text(line['p_layers'])} when whole layers change places ({orders} orders of {line['layers']} layers)"
+    )
+
+
+def adjectives_per_layer(
+    found: Dissection, *, sites: str | Iterable[str] | None = None, seed: int = 0
+) -> AdjectivesPerLayer:
+    """Average the number of distinct acoustic adjectives of units by layer, and lay a line through them.
+
+    found   a dissection that has been explained
+    sites   names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+    seed    of the orders of layers that the permutation test draws where there are more than 8 layers
+
+    Units outside the blocks (a classifier's head) are counted in `facts["outside_layers"]` and are in no row. Raises
+    DissectionError, which names the command to run, if the dissection has not been explained.
+    """
+    said = explained(found, sites)
+    layers, kinds = said.chosen.layer_of_unit, said.chosen.kind_of_unit
+    inside = layers >= 0
+    groups = {kind: inside & (kinds == kind) for kind in dict.fromkeys(said.chosen.kinds)}
+    groups = {kind: among for kind, among in groups.items() if among.any()} | {ALL: inside}
+    rows = [
+        _row(said, kind, int(layer), among & (layers == layer))
+        for kind, among in groups.items()
+        for layer in np.unique(layers[among])
+    ]
+    asked = said.status > 0
+    lines: list[Row] = []
+    for kind, among in groups.items():
+        for over, counted_in in ((SUMMARISED, said.summarised), (EVERY, asked), (TRUE, said.beats_null == 1)):
+            units = among & counted_in
+            line = line_through(layers[units], said.words["adjective"][units], seed)
+            if line is not None:
+                lines.append({"site": kind, "over": over, **asdict(line)})
+    facts = {**said.facts(), "outside_layers": int((~inside).sum()), "seed": seed}
+    return AdjectivesPerLayer(rows, facts, lines)
+
+
+def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
+    adjectives = said.words["adjective"]
+    mean = mean_of(adjectives[among & said.summarised])
+    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.beats_null == 1)]
+    return {
+        "site": kind,
+        "layer": layer,
+        **said.counts(among),
+        "mean": mean.mean,
+        "low": mean.low,
+        "high": mean.high,
+        "mean_of_every_unit": float(asked.mean()) if len(asked) else None,
+        "beat_null": len(true),
+        "mean_of_those": float(true.mean()) if len(true) else None,
+    }

@@ -1,0 +1,112 @@
+"""Dissections written by hand, whose findings can be told by looking: any sites, the highest clips and the words given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import torch
+
+from and_nnsight.dissection import Dissection, site_file
+from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.captions import SCHEMA as CAPTIONS
+from and_nnsight.explain.concepts import SCHEMA as CONCEPTS
+from and_nnsight.explain.tables import Table
+from and_nnsight.storage import write_json, write_tensors
+
+Site = tuple[str, int | None, int]
+"""Name, layer, width."""
+ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy".split())
+TIED = "tied"
+
+
+def dissection(
+    folder: Path,
+    sites: Sequence[Site],
+    captions: Sequence[str],
+    top: Mapping[tuple[str, int], Any] | None = None,
+    k: int = 5,
+) -> Dissection:
+    """A dissection whose units have given highest clips (else clips 0 to k − 1); TIED: those, all of one value."""
+    (folder / "sites").mkdir(parents=True)
+    (folder / "quarantine.jsonl").touch()
+    frames = {"kind": "regular", "special_tokens": 0, "hop": 0.02, "span": 0.02}
+    entries = [
+        {"name": name, "path": name, "side": "output", "width": width, "layer": layer, "frames": frames}
+        for name, layer, width in sites
+    ]
+    manifest = {"format_version": 1, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
+    write_json(folder / "manifest.json", manifest)
+    for name, _, width in sites:
+        chosen = [(top or {}).get((name, unit), range(k)) for unit in range(width)]
+        clips = np.array([list(range(k)) if one == TIED else list(one) for one in chosen]).T
+        steps = np.array([np.zeros(k) if one == TIED else np.arange(k) for one in chosen]).T
+        tensors: dict[str, torch.Tensor] = {
+            "count": torch.tensor(len(captions)),
+            "nonfinite": torch.tensor(0),
+            "finite": torch.full((width,), len(captions)),
+        }
+        tensors |= {stat: torch.ones(width) for stat in ("mean", "variance", "active")}
+        for side, sign in (("top", 1), ("bottom", -1)):
+            tensors[f"{side}_values"] = torch.tensor(sign * (10 - steps), dtype=torch.float32).contiguous()
+            tensors[f"{side}_clips"] = torch.tensor(clips, dtype=torch.int64).contiguous()
+            tensors[f"{side}_frames"] = torch.zeros(k, width, dtype=torch.int32)
+        write_tensors(site_file(folder, name), tensors)
+    rows = [
+        {"clip": clip, "path": f"{clip}.wav", "label": "x", "caption": caption, "seconds": 1.0, "sampling_rate": 16_000}
+        for clip, caption in enumerate(captions)
+    ]
+    parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
+    found = Dissection.load(folder)
+    with Table(found, "captions", CAPTIONS, ("clip", "start", "end"), {"captioner": "test"}) as table:
+        table.add(
+            {"clip": clip, "start": None, "end": None, "caption": caption or None, "raw": caption, "failure": None}
+            for clip, caption in enumerate(captions)
+        )
+    return found
+
+
+def with_words(
+    found: Dissection, words: Mapping[tuple[str, int], Mapping[str, Sequence[str]] | str | None]
+) -> Dissection:
+    """Explanations: a unit's words by part of speech; "": calibration left nothing; None: there is no summary.
+
+    Units that are not given were never explained. Adjectives are acoustic if they are in `ACOUSTIC`.
+    """
+    with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": 0.6}) as table:
+        table.add(
+            {
+                "site": site, "unit": unit, "calibrated": None if said is None else "Something." if said else "",
+                "kept": ["Something."] if said else [], "dropped": [], "failure": "no summary" if said is None else None,
+                "summary_hash": "",
+            }
+            for (site, unit), said in words.items()
+        )  # fmt: skip
+    with Table(
+        found, "concepts", CONCEPTS, ("site", "unit", "word", "part"), {"calibrated": {"threshold": 0.6}}
+    ) as table:
+        table.add(
+            {
+                "site": site, "unit": unit, "word": word, "part": part, "count": 1 + len(word) % 2,
+                "acoustic": word in ACOUSTIC if part == "adjective" else None,
+            }
+            for (site, unit), said in words.items() if said
+            for part, several in said.items() for word in several
+        )  # fmt: skip
+    return found
+
+
+def shuffled(found: Dissection, seed: int = 1) -> None:
+    """Put the rows of every explanation in another order."""
+    for path in (found.folder / "explanations").glob("*.parquet"):
+        table = parquet.read_table(path)
+        order = np.random.default_rng(seed).permutation(table.num_rows)
+        parquet.write_table(table.take(order).replace_schema_metadata(table.schema.metadata), path)
+
+
+def adjectives(*words: str) -> dict[str, list[str]]:
+    return {"adjective": list(words), "noun": ["bell"]}

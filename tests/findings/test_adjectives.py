@@ -1,0 +1,196 @@
+"""Units per adjective, over dissections whose words are given."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from matplotlib.figure import Figure
+
+from and_nnsight.dissection import Dissection, DissectionError
+from and_nnsight.explain.tables import Table
+from and_nnsight.explain.unit_scores import SCHEMA as SCORES
+from and_nnsight.findings import units_per_adjective
+from and_nnsight.findings.statistics import wilson
+from tests.findings.hand_made import adjectives, dissection, shuffled, with_words
+
+CAPTIONS = ["A loud bell.", "A loud drum. A soft drum.", "A bright bell.", "A loud bell.", "", "A dog."]
+SITES = [("blocks.0.mlp.hook_post", 0, 4), ("unembed.hook_out", None, 2)]
+FIRST, HEAD = SITES[0][0], SITES[1][0]
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Dissection:
+    return with_words(
+        dissection(tmp_path / "run", SITES, CAPTIONS),
+        {
+            (FIRST, 0): adjectives("loud", "wooden"),
+            (FIRST, 1): adjectives("loud", "soft"),
+            (FIRST, 2): "",
+            (FIRST, 3): None,
+            (HEAD, 0): adjectives("soft", "loud"),
+        },
+    )
+
+
+def test_every_unit_counts_once_for_each_of_its_acoustic_adjectives(found: Dissection) -> None:
+    table = units_per_adjective(found).table
+    assert [(row["word"], row["units"]) for row in table] == [("loud", 3), ("soft", 2)]
+    assert [row["share"] for row in table] == [3 / 4, 2 / 4], "of the units with a summary"
+    assert (table[0]["share_low"], table[0]["share_high"]) == wilson(3, 4)
+
+
+def test_no_unit_is_dropped_silently(found: Dissection) -> None:
+    finding = units_per_adjective(found)
+    counts = {
+        name: finding.facts[name] for name in ("units", "with_summary", "nothing_left", "no_summary", "never_explained")
+    }
+    assert counts == {"units": 6, "with_summary": 4, "nothing_left": 1, "no_summary": 1, "never_explained": 1}
+    said = "4 of 6 units have a summary (1 of them nothing after calibration); without one: 1; never explained: 1"
+    assert finding.summary()[0] == said
+    assert said in texts(finding.figure())
+
+
+def test_beside_it_stands_how_common_the_word_is_in_captions(found: Dissection) -> None:
+    rows = {row["word"]: row for row in units_per_adjective(found).table}
+    assert (rows["loud"]["captions"], rows["soft"]["captions"]) == (3, 1)
+    assert rows["loud"]["caption_share"] == 3 / 5, "an empty caption is none"
+
+
+def test_the_order_of_rows_makes_no_difference(found: Dissection) -> None:
+    before = units_per_adjective(found)
+    shuffled(found)
+    after = units_per_adjective(found)
+    assert (after.table, after.facts) == (before.table, before.facts)
+
+
+def test_sites_are_chosen_by_name_or_glob(found: Dissection) -> None:
+    assert [(row["word"], row["units"]) for row in units_per_adjective(found, sites="blocks.*").table] == [
+        ("loud", 2),
+        ("soft", 1),
+    ]
+    with pytest.raises(DissectionError, match="no dissected site matches 'blocks.9"):
+        units_per_adjective(found, sites="blocks.9.*")
+
+
+def test_words_of_units_that_do_not_beat_their_null_are_told_apart(found: Dissection) -> None:
+    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
+        blank = dict.fromkeys(SCORES.names)
+        for unit, beats in ((0, True), (1, False), (3, None)):
+            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": "Something.", "beats_null": beats}
+            table.add([{**blank, **row}])
+        table.add([{**blank, "site": HEAD, "unit": 0, "source": "label", "beats_null": True}])
+    finding = units_per_adjective(found)
+    assert [(row["word"], row["scored"], row["beat_null"]) for row in finding.table] == [("loud", 2, 1), ("soft", 1, 0)]
+    assert finding.summary()[0].endswith("1 of the 2 that were scored beat their null")
+    axes = finding.figure().axes[0]
+    assert [bar.get_width() for bar in axes.containers[-1]] == [25, 0], "the dark part of the bars"
+
+
+def test_a_verdict_on_what_a_unit_was_once_said_to_hear_does_not_count(found: Dissection) -> None:
+    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
+        for unit, text in ((0, "Something."), (1, "Something else.")):
+            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": text, "beats_null": True}
+            table.add([{**dict.fromkeys(SCORES.names), **row}])
+    finding = units_per_adjective(found)
+    assert (finding.facts["scored"], finding.facts["beat_null"]) == (1, 1)
+
+
+def test_the_figure_shows_the_table(found: Dissection) -> None:
+    figure = units_per_adjective(found).figure()
+    axes, beside = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["loud", "soft"]
+    bars = next(one for one in axes.containers if hasattr(one, "patches"))
+    assert [bar.get_width() for bar in bars] == [75, 50]
+    assert "% of those with a summary" in axes.get_xlabel() and "of 5" in beside.get_xlabel()
+    np.testing.assert_allclose(beside.lines[0].get_xdata(), [60, 20])
+    assert {"3", "2"} <= set(texts(figure)), "how many units stands at each bar"
+
+
+def test_only_the_commonest_are_drawn(found: Dissection) -> None:
+    assert len(units_per_adjective(found).figure(most=1).axes[0].get_yticklabels()) == 1
+
+
+def test_units_without_adjectives_make_an_empty_table_and_a_figure_that_says_so(tmp_path: Path) -> None:
+    found = dissection(tmp_path / "run", SITES, CAPTIONS)
+    finding = units_per_adjective(with_words(found, {(FIRST, 0): {"noun": ["bell"]}, (FIRST, 1): None}))
+    assert finding.table == [] and finding.summary()[1] == "no unit has an acoustic adjective"
+    assert "no unit has an acoustic adjective" in texts(finding.figure())
+    finding.write(tmp_path / "out")
+    finding.write_figure(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"units_per_adjective.{kind}" for kind in ("json", "csv", "parquet", "png", "pdf")
+    }
+
+
+def test_without_explanations_it_names_the_command(tmp_path: Path) -> None:
+    found = dissection(tmp_path / "run", SITES, CAPTIONS)
+    with pytest.raises(DissectionError, match=r"has no calibrated yet: run `and-nnsight explain .*` first"):
+        units_per_adjective(found)
+
+
+def test_concepts_of_earlier_summaries_are_refused(found: Dissection) -> None:
+    with Table(found, "calibrated", parquet.read_schema(found.folder / "explanations" / "calibrated.parquet"),
+               ("site", "unit"), {"threshold": 0.9}) as table:  # fmt: skip
+        table.add([])
+    with pytest.raises(DissectionError, match="of earlier summaries: run `and-nnsight explain .* --step concepts`"):
+        units_per_adjective(found)
+
+
+def test_tables_are_written_as_they_are_with_the_facts_beside_them(found: Dissection, tmp_path: Path) -> None:
+    finding = units_per_adjective(found)
+    written = finding.write(tmp_path / "deep" / "out")
+    assert [path.name for path in written] == [f"units_per_adjective.{kind}" for kind in ("json", "parquet", "csv")]
+    table = parquet.read_table(written[1])
+    assert table.to_pylist() == finding.table
+    assert json.loads(table.schema.metadata[b"and_nnsight.facts"]) == finding.facts
+    assert json.loads(finding.to_json())["tables"] == {"units_per_adjective": finding.table}
+    lines = written[2].read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("word,units,share,") and lines[1].startswith("loud,3,0.75,")
+
+
+def test_the_same_finding_gives_the_same_files(found: Dissection, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        units_per_adjective(found).write_figure(tmp_path / folder)
+    for kind in ("png", "pdf"):
+        one, two = ((tmp_path / folder / f"units_per_adjective.{kind}").read_bytes() for folder in ("one", "two"))
+        assert one == two
+
+
+def test_a_word_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    from and_nnsight.findings import UnitsPerAdjective
+
+    found = with_words(dissection(tmp_path / "run", SITES, CAPTIONS), {(FIRST, 0): adjectives("loud")})
+    finding = units_per_adjective(found)
+    odd = UnitsPerAdjective([{**finding.table[0], "word": r"$\frac{"}], finding.facts)
+    odd.write_figure(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_tables_need_no_matplotlib_and_figures_no_global_state(found: Dissection) -> None:
+    code = f"""
+import beartype, sys
+from and_nnsight import Dissection
+from and_nnsight.findings import units_per_adjective
+finding = units_per_adjective(Dissection.load({str(found.folder)!r}))
+finding.to_json()
+assert not any(name.split(".")[0] == "matplotlib" for name in sys.modules)
+import matplotlib
+before = matplotlib.rcParams.copy()
+finding.figure()
+assert "matplotlib.pyplot" not in sys.modules
+assert matplotlib.rcParams.copy() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def texts(figure: Figure) -> list[str]:
+    """Every text of a figure."""
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

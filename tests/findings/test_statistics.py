@@ -1,0 +1,110 @@
+"""The statistics of the findings, held against scipy and against trying everything."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from and_nnsight.findings.statistics import line_through, mean_of, p_text, student_p, student_quantile, wilson
+
+
+@pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])
+def test_p_of_students_t_is_scipys(df: int) -> None:
+    from scipy import stats
+
+    for t in (0.0, 0.1, 1.0, 1.96, 3.0, 12.0, -2.5):
+        assert student_p(t, df) == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-8, abs=1e-300)
+    assert student_quantile(df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-9)
+
+
+def test_the_interval_of_a_share_is_scipys_wilson() -> None:
+    from scipy import stats
+
+    for hits, count in ((0, 10), (3, 10), (10, 10), (1, 1), (284, 8096)):
+        low, high = stats.binomtest(hits, count).proportion_ci(method="wilson")
+        assert wilson(hits, count) == pytest.approx((low, high), abs=1e-12)
+    assert wilson(0, 0) == (0.0, 1.0), "nothing counted: nothing known"
+
+
+def test_the_interval_of_a_mean_is_scipys() -> None:
+    from scipy import stats
+
+    values = np.array([1, 4, 2, 0, 0, 7], dtype=np.int64)
+    found = mean_of(values)
+    low, high = stats.t.interval(0.95, 5, values.mean(), stats.sem(values))
+    assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
+    assert (mean_of(values[:1]).mean, mean_of(values[:1]).low) == (1.0, None)
+    assert mean_of(values[:0]).mean is None
+
+
+def line(layers: list[int], values: list[float]):
+    return line_through(np.array(layers, dtype=np.int64), np.array(values, dtype=np.float64))
+
+
+def test_a_line_is_scipys_regression_over_units() -> None:
+    from scipy import stats
+
+    generator = np.random.default_rng(3)
+    layers = generator.integers(0, 6, 200)
+    values = generator.poisson(3 - 0.3 * layers).astype(np.float64)
+    found = line_through(layers, values)
+    assert found is not None
+    truth = stats.linregress(layers, values)
+    assert (found.slope, found.intercept, found.p_units) == pytest.approx(
+        (truth.slope, truth.intercept, truth.pvalue), rel=1e-8
+    )
+    half = stats.t.ppf(0.975, 198) * truth.stderr
+    assert (found.low, found.high) == pytest.approx((truth.slope - half, truth.slope + half), rel=1e-8)
+    assert (found.units, found.layers, found.df) == (200, 6, 198)
+
+
+def test_p_over_layers_is_the_share_of_orders_of_whole_layers_with_as_steep_a_line() -> None:
+    generator = np.random.default_rng(5)
+    layers = np.repeat([0, 1, 2, 4], [5, 9, 3, 7]).astype(np.int64)
+    values = generator.normal(0.4 * layers, 1.0)
+    found = line_through(layers, values)
+    assert found is not None and found.exact and found.arrangements == 24
+    steep = 0
+    for order in permutations([0, 1, 2, 4]):
+        moved = np.array([dict(zip([0, 1, 2, 4], order, strict=True))[layer] for layer in layers.tolist()])
+        steep += abs(np.polyfit(moved, values, 1)[0]) >= abs(found.slope) - 1e-12
+    assert found.p_layers == steep / 24
+
+
+def test_with_many_layers_orders_are_drawn_and_seeded() -> None:
+    layers = np.repeat(np.arange(12), 20).astype(np.int64)
+    values = np.random.default_rng(0).normal(-0.05 * layers, 0.3)
+    one, again, other = (line_through(layers, values, seed) for seed in (1, 1, 2))
+    assert one is not None and other is not None and one == again
+    assert not one.exact and one.arrangements == 10_000
+    assert 1 / 10_000 <= one.p_layers < 0.05 and abs(one.p_layers - other.p_layers) < 0.02
+
+
+@given(st.permutations(range(12)))
+def test_a_line_does_not_depend_on_the_order_of_units(order: list[int]) -> None:
+    layers, values = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [1.0, 2, 3, 2, 2, 5, 1, 0, 0, 4, 0, 1]
+    one, other = line(layers, values), line([layers[i] for i in order], [values[i] for i in order])
+    assert one is not None and other is not None
+    assert other.slope == pytest.approx(one.slope) and other.p_units == pytest.approx(one.p_units)
+    assert other.p_layers == one.p_layers
+
+
+def test_there_is_no_line_through_one_layer_or_two_units() -> None:
+    assert line([2, 2, 2], [1, 2, 3]) is None
+    assert line([0, 1], [1, 2]) is None
+    assert line([], []) is None
+
+
+def test_a_flat_line_has_p_one_and_a_perfect_one_p_zero() -> None:
+    flat = line([0, 0, 1, 1], [3, 3, 3, 3])
+    assert flat is not None and (flat.slope, flat.p_units, flat.p_layers) == (0, 1, 1)
+    perfect = line([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2])
+    assert perfect is not None and perfect.p_units < 1e-12 and perfect.p_layers == pytest.approx(2 / 6)
+
+
+def test_p_is_printed_as_p() -> None:
+    assert [p_text(p) for p in (1e-9, 0.0123, 0.25, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.25", "p = 1.00"]
