@@ -12,6 +12,7 @@ import soundfile
 
 from and_nnsight import Dissection
 from and_nnsight.cli import main
+from and_nnsight.cli._remote import with_value
 from tests.families import FAMILIES, ast_extractor
 from tests.sounds_for_tests import RATE, noise
 
@@ -106,6 +107,55 @@ def test_errors_of_use_are_one_sentence_and_exit_2(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (["--remote"], ["--remote=default"]),
+        (["--remote", "--out", "X"], ["--remote=default", "--out", "X"]),
+        (["--remote", "model", "data"], ["--remote=default", "model", "data"]),
+        (["--remote", "http://there:5001", "model"], ["--remote=http://there:5001", "model"]),
+        (["--remote", "local"], ["--remote=local"]),
+        (["--remote=https://there", "x"], ["--remote=https://there", "x"]),
+        (["--", "--remote"], ["--", "--remote"]),
+        (["show", "x"], ["show", "x"]),
+    ],
+)
+def test_the_value_of_remote_may_be_left_out(given: list[str], made: list[str]) -> None:
+    assert with_value(given) == made
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--remote"], 1, "wants an API key: set NDIF_API_KEY"),
+        (["--remote", "http://127.0.0.1:1"], 1, "no server answers at http://127.0.0.1:1"),
+        (["--remote="], 2, "--remote is empty"),
+        (["--remote=there"], 2, "'there' is no server"),
+        (["--gather", "trace"], 2, "give --remote too"),
+        (["--remote", "local", "--device", "cpu"], 2, "device and dtype are the server's to choose"),
+    ],
+)
+def test_a_server_that_fails_is_exit_1_and_a_mistake_is_exit_2(
+    options: list[str],
+    code: int,
+    sentence: str,
+    model: Path,
+    audio: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from nnsight.schema.config import CONFIG
+
+    monkeypatch.delenv("NDIF_API_KEY", raising=False)
+    monkeypatch.setattr(CONFIG.API, "APIKEY", None)
+    found, _, error = run(monkeypatch, capsys, "dissect", model, audio, "--out", tmp_path / "out", *options)
+    assert found == code
+    (line,) = [line for line in error.splitlines() if not line.startswith("warning:")]
+    assert sentence in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_unknown_commands_and_options_exit_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,7 +181,7 @@ def test_help_names_every_command_and_option(
     assert all(name in out for name in ("demo", "sites", "dissect", "show"))
     _, out, _ = run(monkeypatch, capsys, "dissect", "--help")
     options = ["--out", "--sites", "-k", "--pool", "--batch-size", "--split", "--label-column", "--caption-column",
-               "--limit", "--device", "--dtype", "--fresh"]  # fmt: skip
+               "--limit", "--device", "--dtype", "--fresh", "--remote", "--clips-per-job", "--gather"]  # fmt: skip
     assert all(option in out for option in options)
 
 
@@ -145,7 +195,7 @@ def test_importing_the_package_is_light() -> None:
 def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "and_nnsight", "demo", "--out", str(tmp_path / "demo")]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     assert "What some neurons listen for" in done.stdout
     assert done.stdout.count(" of 8 are ") >= 8

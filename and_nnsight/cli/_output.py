@@ -31,3 +31,12 @@ def resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def print_verdicts(beat: int, judged: int, what: str) -> None:
+    """How many of the labels or explanations that were just made have been put to the test before, and how many passed.
+
+    Nothing where none has, as before `score`.
+    """
+    if judged:
+        print(f"{beat:,} of {judged:,} {what} that were scored on held-out clips beat their null")
