@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import httpx
-import nnsight
 import numpy as np
 import torch
-from huggingface_hub import constants
 from nnsight.intervention.envoy import Envoy, traceable
-from nnsight.modeling.huggingface import _ID_CACHE
 from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from . import audio
+from .checkpoints import ModelError, checkpoint_class, load_weights, task_class, task_of
 from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
 from .placement import audio_config
+from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
-from .travel import OfTheServer, ServedBatch, SiteHandle, SiteTable, as_inputs
+from .travel import SiteHandle, as_inputs
 
-_TASKS = {
-    "ForAudioClassification": "audio-classification",
-    "ForSequenceClassification": "audio-classification",
-    "ForCTC": "automatic-speech-recognition",
-    "ForConditionalGeneration": "automatic-speech-recognition",
-    "ClapModel": "zero-shot-audio-classification",
-    "ClapAudioModelWithProjection": "zero-shot-audio-classification",
-}
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; the message says why."""
 
 
 class AudioModel(TransformersModel):
@@ -94,43 +79,23 @@ class AudioModel(TransformersModel):
     def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
             self._source_extractor(repo_id)
-            try:
-                return self._adopt(super()._load_meta(repo_id, *args, **kwargs))
-            except RuntimeError:  # as below
-                with MetaDevice.real():
-                    module = super()._load_meta(repo_id, *args, **kwargs)
-                return self._adopt(module.to("meta"))
+            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)))
         model_class, config = self._checkpoint_class(repo_id, kwargs)
         wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
         options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
         build = getattr(model_class, "_from_config", None) or model_class.from_config  # a class, or AutoModel
-        try:
-            module = build(config, **options)
-        except RuntimeError:
-            # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
-            with MetaDevice.real():
-                module = build(config, **options)
-        # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
-        return self._adopt(module.to("meta"), repo_id)
+        return self._adopt(_weightless(partial(build, config, **options)), repo_id)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
             self._source_extractor(repo_id)
             return self._place(self._adopt(super()._load(repo_id, *args, **kwargs)))
         model_class, _ = self._checkpoint_class(repo_id, kwargs)
-        try:
-            module, report = model_class.from_pretrained(
-                repo_id, revision=self.revision, output_loading_info=True, **kwargs
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"cannot load the weights of {repo_id!r}: {_first_line(error)}") from error
-        blocks = tuple(f"{block.path}." for block in find_blocks(module))
-        if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
-            raise ModelError(
-                f"the checkpoint {repo_id!r} lacks {len(missing)} weights of its blocks, {missing[0]} among them: "
-                "its config does not describe it"
-            )
-        return self._place(self._adopt(module, repo_id))
+        return self._place(self._adopt(load_weights(model_class, repo_id, self.revision, kwargs), repo_id))
+
+    def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        model_class, config, self._checkpoint_config = checkpoint_class(repo_id, self.revision, kwargs)
+        return model_class, config
 
     def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         source = str(getattr(module, "name_or_path", "") or "")
@@ -147,35 +112,11 @@ class AudioModel(TransformersModel):
         kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
         return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
 
-    def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The class that the checkpoint was saved from, and its config."""
-        import transformers
-
-        options = {name: kwargs[name] for name in ("trust_remote_code", "token", "cache_dir") if name in kwargs}
-        try:
-            config = transformers.AutoConfig.from_pretrained(repo_id, revision=self.revision, **options)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{repo_id!r} is neither a folder with a transformers checkpoint nor a model that can be had from the "
-                f"hub: {_first_line(error)}"
-            ) from error
-        self._checkpoint_config = config
-        names = getattr(config, "architectures", None) or [""]
-        model_class: Any = getattr(transformers, names[0], None)
-        if names[0] == "ClapModel":
-            model_class = transformers.ClapAudioModelWithProjection
-        if model_class is None or names[0].endswith("ForPreTraining"):
-            return transformers.AutoModel, config
-        if not isinstance(config, model_class.config_class):
-            config = model_class.config_class.from_pretrained(repo_id, revision=self.revision, **options)
-        return model_class, config
-
     def _adopt(self, module: nn.Module, source: str | None = None) -> nn.Module:
         """Take a module as this model's: eval mode, extractor, sites, and `blocks` as an alias of its blocks."""
         module.eval()
-        name = type(module).__name__
         if self.task is None:
-            self.task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), "audio-classification")
+            self.task = task_of(module)
         if self._extractor is None and source is not None:
             self._source_extractor(source)
         self._available = find_sites(module, self._extractor)
@@ -421,88 +362,34 @@ class AudioModel(TransformersModel):
             )
 
     def served_class(self) -> str:
-        """Name of the class that the task's transformers pipeline loads the checkpoint as.
-
-        Raises ModelError if there is none.
-        """
-        from transformers.pipelines import check_task
-
-        candidates = check_task(self.task)[1]["pt"]
-        config = self._checkpoint_config or self.wrapped.config
-        for automatic in candidates:
-            for kind in (type(config), type(getattr(config, "audio_config", None))):
-                if kind in automatic._model_mapping:
-                    return automatic._model_mapping[kind].__name__
-        raise ModelError(
-            f"no server can load {self.repo_id}: for the task {self.task!r} it has "
-            f"{' and '.join(each.__name__ for each in candidates)}, and no class for a {type(config).__name__}"
-        )
+        """Name of the class that a server loads the checkpoint as. Raises ModelError if there is none."""
+        return task_class(str(self.task), self._checkpoint_config or self.wrapped.config, str(self.repo_id))
 
     def _remoteable_class(self) -> type:
         return TransformersModel
 
     def _remoteable_model_key(self) -> str:
-        folder = Path(str(self.repo_id)).expanduser()
-        if folder.is_dir():  # a server on the same file system loads it by its path
-            _ID_CACHE.setdefault(str(self.repo_id), str(folder.resolve()))
-        elif constants.HF_HUB_OFFLINE:
-            _ID_CACHE.setdefault(str(self.repo_id), str(self.repo_id))
-        try:
-            return super()._remoteable_model_key()
-        except (httpx.TransportError, ConnectionError):
-            # The hub would only say how the id is spelt there; the server finds that out itself.
-            _ID_CACHE.setdefault(str(self.repo_id), str(self.repo_id))
-            return super()._remoteable_model_key()
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"cannot look up {self.repo_id!r} on the hub, to name it to the server: {_first_line(error)}"
-            ) from error
+        return model_key(str(self.repo_id), super()._remoteable_model_key)
 
     def _remoteable_persistent_objects(self) -> dict[str, Any]:
-        return {**dict.fromkeys(_OF_THE_SERVER.values()), **super()._remoteable_persistent_objects()}
+        return {**dict.fromkeys(OF_THE_SERVER.values()), **super()._remoteable_persistent_objects()}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # It travels as the base class, so that a server needs nothing of ours. What it does beyond that class, at a
-        # server, it takes along as attributes: `site`, and how invokes become a batch.
-        state = super(TransformersModel, self).__getstate__()
-        for name in _STAYS:
-            state.pop(name, None)
-        state |= {"args": (), "kwargs": {}}  # a token may be among them
-        state |= {name: OfTheServer(object_id) for name, object_id in _OF_THE_SERVER.items()}
-        state["site"] = SiteTable({site.name: self.handle(site) for site in self._available})
-        if self._extractor is not None or not self._extractor_missing:
-            heard = self.featuriser
-            batch = ServedBatch(
-                self,
-                untagged(heard.extractor),
-                self.main_input,
-                heard.sampling_rate,
-                heard.options,
-                self.further_inputs(remote=True),
-            )
-            state |= {"_batch": batch, "_batch_size": batch.size}
-        return (object.__new__, (TransformersModel,), state)
+        # It travels as the base class, so that a server needs nothing of ours. Envoy's state, not the base class's:
+        # that one tags our extractor to be taken for the server's.
+        return (object.__new__, (TransformersModel,), travelling(self, super(TransformersModel, self).__getstate__()))
 
 
-_STAYS = (
-    "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-    "_checkpoint_config",
-)  # fmt: skip
-# What a server's own model has, under the ids that nnsight knows it by.
-_OF_THE_SERVER = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
-
-
-def untagged(value: Any) -> Any:
-    """A copy of an object that nnsight would name to the server by an id, so that the object itself travels."""
-    copied = copy.copy(value)
-    copied.__dict__.pop("_persistent_id", None)
-    return copied
-
-
-def ship_by_value(*further: str) -> None:
-    """Let what a server runs of ours (and further modules) travel as source, so that it needs nothing of ours."""
-    for module in ("and_nnsight.travel", "and_nnsight.kernels", *further):
-        nnsight.register(module)
+def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
+    """A module on the meta device, where nnsight builds what is to have no weights yet."""
+    try:
+        module = build()
+    except RuntimeError:
+        # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
+        with MetaDevice.real():
+            module = build()
+    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
+    return module.to("meta")
 
 
 def _clip_name(index: int, clip: Any, count: int) -> str | None:
@@ -515,7 +402,3 @@ def _clip_name(index: int, clip: Any, count: int) -> str | None:
 def _is_batch(data: Any) -> bool:
     """Whether a value is a list of clips: a list or tuple whose items are not plain numbers."""
     return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

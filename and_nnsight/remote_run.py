@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from .checkpoints import ModelError
 from .collect.remote import LOCAL, Remote, RemoteRunError
 from .collect.remote.answers import dtype_of, statistics_of
 from .collect.remote.jobs import JobQueue
@@ -19,10 +20,11 @@ from .collect.remote.settings import at
 from .collect.remote.shapes import FrameCounts, site_shapes
 from .fingerprint import config_hash, extractor_hash
 from .listened import ListenedModel
-from .model import AudioModel, ModelError, untagged
+from .model import AudioModel
 from .preparation import known_sites
 from .progress import ClipProgress
 from .run_folder import AT_SERVER, RunFolder
+from .served import untagged
 from .sites import HEAD, Site, SiteError
 from .stats import UnitStatistics
 from .stream import Source, batches

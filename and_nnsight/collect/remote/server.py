@@ -18,7 +18,8 @@ from nnsight.intervention.backends.remote import RemoteBackend, RemoteError
 from nnsight.schema.response import ResponseModel, Status
 from pydantic import ValidationError
 
-from ...model import AudioModel, ship_by_value
+from ...model import AudioModel
+from ...served import ship_by_value
 from .settings import Remote, RemoteRunError
 from .shipped import run_job
 
