@@ -6,6 +6,7 @@ long the clip was. What cannot be used raises `AudioError`, which names the clip
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from jaxtyping import Float32
 
 from .containers import Memory, Stream, Truncated, check_container, with_contents, with_open_end
 
+SILENCE_DBFS = -75.0
+"""Below it there is nothing to be heard: dither, the noise of a recorder that is switched off."""
 _BLOCK = 2**20  # frames decoded at a time: a header that promises far too many costs no memory
 _LONGEST = 2**30  # samples at the wanted rate: a damaged header may claim a rate of 1 Hz
 _MOST_CHANNELS = 32  # a wider array is a batch or a spectrogram, not a clip
@@ -100,6 +103,16 @@ def to_waveform(
     A writable, contiguous float32 waveform that is already at that rate is returned as it is, not copied.
     """
     return load(audio, sampling_rate, source_rate=source_rate, name=name).samples
+
+
+def content_hash(samples: Float32[np.ndarray, " time"]) -> str:
+    """16 hex digits that two clips share if, and in practice only if, their samples are the same."""
+    return hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=8).hexdigest()
+
+
+def is_silent(samples: Float32[np.ndarray, " time"]) -> bool:
+    """Whether no sample lies further from their mean than `SILENCE_DBFS` below full scale."""
+    return float(np.abs(samples - samples.mean()).max(initial=0.0)) < 10 ** (SILENCE_DBFS / 20)
 
 
 def resample(

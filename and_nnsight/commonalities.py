@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .dissection import Dissection, Exemplar
+from .dissection import Dissection
+from .exemplars import Exemplar
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Commonalities:
         self._clips = max(1, len(found.clips))
 
     def label(self, exemplars: Iterable[Exemplar]) -> Common | None:
-        """The commonest label among the exemplars; None if they have no labels."""
-        exemplars = list(exemplars)
+        """The commonest label among the exemplars that are evidence; None if none of these has a label."""
+        exemplars = [exemplar for exemplar in exemplars if exemplar.telling]
         counted = Counter(exemplar.label for exemplar in exemplars if exemplar.label)
         if not counted:
             return None

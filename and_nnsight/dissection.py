@@ -11,28 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from . import geometry
 from .concept_scores import ConceptScores
 from .concept_statistics import ConceptStatistics
+from .exemplars import Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
 from .storage import read_parquet, read_tensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class DissectionError(ValueError):
     """A folder that is not a dissection, is another one, or does not hold what was asked for."""
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame."""
-
-    values: Float32[Tensor, "k unit"]
-    clips: Int64[Tensor, "k unit"]
-    frames: Int32[Tensor, "k unit"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ class SiteStatistics:
 def statistics_of(tensors: Mapping[str, Tensor]) -> SiteStatistics:
     """A site's statistics out of the tensors of its file, which are those of `UnitStatistics.site_tensors`."""
     top, bottom = (
-        Ranked(*(tensors[f"{side}_{name}"] for name in ("values", "clips", "frames"))) for side in ("top", "bottom")
+        Ranked(*(tensors[f"{side}_{name}"] for name in Ranked.__dataclass_fields__)) for side in ("top", "bottom")
     )
     return SiteStatistics(
         top=top,
@@ -75,41 +68,6 @@ def statistics_of(tensors: Mapping[str, Tensor]) -> SiteStatistics:
         nonfinite=int(tensors["nonfinite"]),
         **{name: tensors[name] for name in ("finite", "mean", "variance", "active")},
     )
-
-
-@dataclass(frozen=True)
-class Exemplar:
-    """One clip of a unit's top or bottom: what it is, how much the unit said, and where in the clip.
-
-    start, end  seconds from the clip's start; None where the frame's place in time is unknown
-    """
-
-    clip: int
-    path: str | None
-    label: str | None
-    caption: str | None
-    activation: float
-    frame: int
-    start: float | None
-    end: float | None
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit of a site with its exemplars, best first."""
-
-    site: str
-    index: int
-    top: tuple[Exemplar, ...]
-    bottom: tuple[Exemplar, ...]
-    mean: float
-    variance: float
-    active: float
-
-    @property
-    def tied(self) -> bool:
-        """Whether all its top clips have one value: then they are the stream's first such clips, and tell nothing."""
-        return len(self.top) > 1 and self.top[0].activation == self.top[-1].activation
 
 
 def site_file(folder: Path, site: str) -> Path:
@@ -142,6 +100,7 @@ class Dissection:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
         self._statistics: dict[str, SiteStatistics] = {}
+        self._evidence: dict[tuple[str, str, int], ExemplarEvidence] = {}
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
@@ -186,13 +145,55 @@ class Dissection:
         statistics = self[site]
         if not 0 <= index < statistics.units:
             raise DissectionError(f"site {site!r} has units 0 to {statistics.units - 1}, not {index}")
+        sides = [self.evidence(site, side) for side in ("top", "bottom")]
         return Unit(
             site,
             index,
-            self._exemplars(site, statistics.top, index),
-            self._exemplars(site, statistics.bottom, index),
+            *(self._exemplars(site, evidence, index) for evidence in sides),
             *(float(getattr(statistics, name)[index]) for name in ("mean", "variance", "active")),
+            *(evidence.shortfall(index) for evidence in sides),
         )
+
+    def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:
+        """Which exemplars of a site's units are evidence of what they respond to (see `exemplars`).
+
+        side  "top" or "bottom"
+        most  how many exemplars are looked at; None: all that are stored
+
+        Raises DissectionError for a site that was not dissected.
+        """
+        ranked: Ranked = getattr(self[site], side)
+        stored = len(ranked.values)
+        key = (site, side, min(most or stored, stored))
+        if key not in self._evidence:
+            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, self._contents_of(ranked.clips), key[2])
+        return self._evidence[key]
+
+    def _contents_of(self, clips: Int64[Tensor, "k unit"]) -> Int64[Tensor, "k unit"] | None:
+        """A number for each clip's samples; None where no two clips have the same."""
+        if not self.copies:
+            return None
+        ids, codes = self._content_codes
+        return codes[torch.searchsorted(ids, clips.clamp(min=int(ids[0])).contiguous())]
+
+    @cached_property
+    def _content_codes(self) -> tuple[Tensor, Tensor]:
+        """Ids of clips, ascending, and a number for the samples of each."""
+        numbers: dict[str, int] = {}
+        ids = sorted(self.clips)
+        codes = [numbers.setdefault(self.clips[clip].get("content") or f"clip {clip}", clip) for clip in ids]
+        return torch.tensor(ids), torch.tensor(codes)
+
+    @cached_property
+    def copies(self) -> dict[int, int]:
+        """Clips whose samples are those of an earlier clip, and which clip that is."""
+        ids, codes = self._content_codes
+        return {clip: first for clip, first in zip(ids.tolist(), codes.tolist(), strict=True) if clip != first}
+
+    @cached_property
+    def silent(self) -> frozenset[int]:
+        """Clips in which there is nothing to be heard."""
+        return frozenset(clip for clip, row in self.clips.items() if row.get("silent"))
 
     @cached_property
     def concepts(self) -> ConceptScores | None:
@@ -228,7 +229,7 @@ class Dissection:
 
     @cached_property
     def clips(self) -> dict[int, dict[str, Any]]:
-        """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate."""
+        """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate, content (a hash), silent."""
         rows = read_parquet(self.folder / "clips.parquet").to_pylist()
         return {row["clip"]: row for row in rows}
 
@@ -244,17 +245,22 @@ class Dissection:
                 return entry
         raise DissectionError(f"site {site!r} was not dissected; there are: {', '.join(self.sites)}")
 
-    def _exemplars(self, site: str, ranked: Ranked, index: int) -> tuple[Exemplar, ...]:
-        frames_lie = geometry.from_json(self._site_entry(site)["frames"])
-        found = []
-        columns = (tensor[:, index].tolist() for tensor in (ranked.values, ranked.clips, ranked.frames))
-        for value, clip, frame in zip(*columns, strict=True):
+    def geometry(self, site: str) -> geometry.Geometry:
+        """Where a site's frames lie in time. Raises DissectionError for a site that was not dissected."""
+        return geometry.from_json(self._site_entry(site)["frames"])
+
+    def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
+        frames_lie = self.geometry(site)
+        ranked, exemplars = evidence.ranked, []
+        tensors = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
+        for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
             if clip < 0:
                 break
             row = self.clips[clip]
-            start, end = _seconds(frames_lie, frame, row["seconds"])
-            found.append(Exemplar(clip, row["path"], row["label"], row["caption"], value, frame, start, end))
-        return tuple(found)
+            start, end = frame_seconds(frames_lie, frame, row["seconds"])
+            said = (clip, row["path"], row["label"], row["caption"])
+            exemplars.append(Exemplar(*said, value, frame, start, end, *tells, silent=clip in self.silent))
+        return tuple(exemplars)
 
     def __repr__(self) -> str:
         units = sum(self.widths().values())
@@ -277,7 +283,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _seconds(frames_lie: geometry.Geometry, frame: int, length: float) -> tuple[float | None, float | None]:
+def frame_seconds(frames_lie: geometry.Geometry, frame: int, length: float) -> tuple[float | None, float | None]:
     """Start and end of a frame, cut at the clip's end; the whole clip where pooling has no one frame."""
     if frame < 0:
         return 0.0, length

@@ -140,6 +140,8 @@ def dissect(
             f"{sum(odd.values())} activations at {len(odd)} sites, {next(iter(odd))} first, were NaN or infinite",
             stacklevel=2,
         )
+    if found.silent or found.copies:
+        warnings.warn(_said_of_contents(found), stacklevel=2)
     if run.truncated:
         heard = audio_model.featuriser.window_seconds
         warnings.warn(
@@ -147,6 +149,12 @@ def dissect(
             stacklevel=2,
         )
     return found
+
+
+def _said_of_contents(found: Dissection) -> str:
+    counts = [(len(found.silent), "silent"), (len(found.copies), "byte-identical copies of earlier ones")]
+    said = " and ".join(f"{count:,} {what}" for count, what in counts if count)
+    return f"of {len(found.clips):,} clips, {said}: as evidence of what a unit responds to, copies count once"
 
 
 def _check_remote(device: Any, dtype: Any, concepts: Any, keep_activations: bool) -> None:

@@ -7,11 +7,13 @@ may be killed at any moment: the next one continues from the last checkpoint and
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 from jaxtyping import Float32
@@ -33,6 +35,8 @@ CLIP_SCHEMA = arrow.schema(
         ("caption", arrow.string()),
         ("seconds", arrow.float64()),
         ("sampling_rate", arrow.int64()),
+        ("content", arrow.string()),  # hash of the samples that the model is given
+        ("silent", arrow.bool_()),
     ]
 )
 _ROWS_A_GROUP = 4_096
@@ -180,8 +184,9 @@ class RunFolder:
             concepts.scores.save(scores_file(self.folder))
             for site, units in statistics.slices.items():
                 write_tensors(concept_file(self.folder, site), concepts.site_tensors(units))
-        self._write_clips()
+        silent, copies = self._write_clips()
         counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
+        counts |= {"silent": silent, "copies": copies}
         self.manifest |= counts
         write_json(self.folder / "manifest.json", {**self.manifest, "state": "complete"})
         self.complete = True
@@ -212,9 +217,13 @@ class RunFolder:
                 count += 1
         return count
 
-    def _write_clips(self) -> None:
-        """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell."""
+    def _write_clips(self) -> tuple[int, int]:
+        """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell.
+
+        Gives the number of silent clips, and of those whose samples an earlier clip has.
+        """
         rows: list[dict[str, Any]] = []
+        contents, silent = array("Q"), 0
         with (
             written_whole(self.folder / "clips.parquet") as path,
             path.open("wb") as file,
@@ -222,11 +231,14 @@ class RunFolder:
         ):
             for row in self._read_segments("clips"):
                 rows.append(row)
+                contents.append(int(row["content"], 16))
+                silent += row["silent"]
                 if len(rows) == _ROWS_A_GROUP:
                     writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
                     rows = []
             if rows:
                 writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+        return silent, len(contents) - len(np.unique(contents))
 
     def _nothing_usable(self, quarantined: int) -> str:
         first = next(self._read_segments("quarantined"), None)

@@ -67,12 +67,12 @@ class TopK:
         if 2 * len(units) > self.units:
             self.state = topk_update(self.state, values, clips, frames, **how)
         elif len(units):
-            part = TopKState(*(tensor[:, units] for tensor in self.state))
+            part = TopKState(*(tensor[..., units] for tensor in self.state))
             part = topk_update(part, values[:, units], clips, frames[:, units], **how)
             # Only in inference mode may a tensor that was made in inference mode be written to.
             with torch.inference_mode():
                 for tensor, changed in zip(self.state, part, strict=True):
-                    tensor[:, units] = changed
+                    tensor[..., units] = changed
 
     def merge(self, other: TopK) -> None:
         """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
@@ -81,15 +81,15 @@ class TopK:
         self.state = topk_merge(self.state, TopKState(*(t.to(self.device) for t in other.state)), largest=self.largest)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Values, clips and frames: copies, on the CPU."""
+        """Values, clips, frames and ties: copies, on the CPU."""
         return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         loaded = TopKState(*(state[name].to(self.device, copy=True) for name in TopKState._fields))
-        for tensor in loaded:
-            if tensor.shape != (self.k, self.units):
-                raise ValueError(f"state is for {tuple(tensor.shape)} (k, units), not {(self.k, self.units)}")
+        for tensor, own in zip(loaded, self.state, strict=True):
+            if tensor.shape != own.shape:
+                raise ValueError(f"state is for {tuple(loaded.values.shape)} (k, units), not {(self.k, self.units)}")
         self.state = loaded
 
 
@@ -264,7 +264,7 @@ class UnitStatistics:
         tensors: dict[str, Tensor] = {}
         for side, kept in {"top": self.top, "bottom": self.bottom}.items():
             for name, tensor in kept.state._asdict().items():
-                tensors[f"{side}_{name}"] = _copied(tensor[:, units])
+                tensors[f"{side}_{name}"] = _copied(tensor[..., units])
         moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
         seen = moments.count.clamp(min=1).double()
         summary = {"mean": moments.mean, "variance": variance(moments), "active": moments.active / seen}

@@ -16,7 +16,8 @@ from .showing import print_card
 
 if TYPE_CHECKING:
     from ..commonalities import Common
-    from ..dissection import Dissection, Unit
+    from ..dissection import Dissection
+    from ..exemplars import Unit
 
 CLIPS_A_CLASS = 12
 TOP = 8
@@ -93,7 +94,7 @@ def most_selective(found: Dissection, most: int) -> list[tuple[Unit, Common]]:
         for index in range(found[site].units):
             unit = found.unit(site, index)
             label = common.label(unit.top)
-            if label is not None and not unit.tied:
+            if label is not None and unit.top_shortfall is None:
                 margin = (unit.top[-1].activation - unit.mean) / max(unit.variance**0.5, 1e-12)
                 candidates.append((label.excess, margin, unit, label))
     candidates.sort(key=lambda found: (-found[0], -found[1], found[2].site, found[2].index))

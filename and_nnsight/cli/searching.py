@@ -14,7 +14,7 @@ from ._output import clean
 from .showing import clip_name
 
 if TYPE_CHECKING:
-    from ..dissection import Exemplar
+    from ..exemplars import Exemplar
     from ..explain import Match
 
 _CLIPS = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,8 @@ from rich.table import Table
 from ._output import clean
 
 if TYPE_CHECKING:
-    from ..dissection import Dissection, Exemplar, Unit
+    from ..dissection import Dissection
+    from ..exemplars import Exemplar, Unit
     from ..explain import Card
 
 _SHOWN_WORDS = 8
@@ -51,13 +52,30 @@ def print_card(console: Console, found: Dissection, card: Card, most: int = 8) -
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
         f"above zero on {unit.active:.1%} of {statistics.count:,} clips"
     )
-    console.print(_table("Responds most to", unit.top[:most], card.captions))
-    console.print(_table("Responds least to", unit.bottom[:most], card.captions))
-    if unit.tied:
-        console.print("All its top clips have the same activation: this unit does not tell clips apart.")
-    else:
-        _print_label_count(console, found, unit)
+    _print_side(console, "Responds most to", unit.top, unit.top_shortfall, card.captions, most)
+    _print_label_count(console, found, unit)
+    _print_side(console, "Responds least to", unit.bottom, unit.bottom_shortfall, card.captions, most)
     _print_said(console, card)
+
+
+def _print_side(
+    console: Console,
+    title: str,
+    exemplars: Sequence[Exemplar],
+    shortfall: str | None,
+    captions: Mapping[Exemplar, str],
+    most: int,
+) -> None:
+    """The exemplars that are evidence, and why others are not."""
+    telling = [exemplar for exemplar in exemplars if exemplar.telling]
+    if telling:
+        console.print(_table(title, telling[:most], captions))
+        if shortfall is not None:
+            console.print(f"  {len(telling)} of {len(exemplars)} stored clips tell something: {shortfall}.")
+    elif exemplars:
+        console.print(f"[bold]{title}[/bold]\n  no clip is decided: {shortfall}.")
+    else:
+        console.print(f"[bold]{title}[/bold]\n  no clip had a finite activation.")
 
 
 def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
@@ -66,7 +84,7 @@ def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
     label = Commonalities(found).label(unit.top)
     if label is not None:
         everywhere = f"{label.share_of_all:.1%} of all clips are"
-        console.print(f"{label.count} of the top {label.of} are labelled {clean(label.what)!r} ({everywhere}).")
+        console.print(f"{label.count} of these {label.of} are labelled {clean(label.what)!r} ({everywhere}).")
 
 
 def _print_said(console: Console, card: Card) -> None:
@@ -128,7 +146,7 @@ def _paragraph(console: Console, title: str, text: str) -> None:
     console.print(Padding(clean(text), (0, 0, 0, 2)))
 
 
-def _table(title: str, exemplars: tuple[Exemplar, ...], captions: Mapping[Exemplar, str]) -> Table:
+def _table(title: str, exemplars: Sequence[Exemplar], captions: Mapping[Exemplar, str]) -> Table:
     table = Table(
         "activation", "seconds", "clip", "label", "caption", title=title, title_justify="left", box=box.SIMPLE
     )
@@ -139,9 +157,13 @@ def _table(title: str, exemplars: tuple[Exemplar, ...], captions: Mapping[Exempl
             seconds(exemplar),
             clean(clip_name(exemplar)),
             clean(exemplar.label or ""),
-            clean(_cut(captions.get(exemplar) or exemplar.caption or "")),
+            clean(_cut(_silence(exemplar) + (captions.get(exemplar) or exemplar.caption or ""))),
         )
     return table
+
+
+def _silence(exemplar: Exemplar) -> str:
+    return "(silent) " if exemplar.silent else ""
 
 
 def _cut(text: str) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as arrow
 import torch
 
-from .. import geometry
-from ..dissection import Dissection, DissectionError, Exemplar, Unit
+from ..dissection import Dissection, DissectionError
+from ..exemplars import Exemplar, Unit
 from ..plugins import PluginError, resolve
 from ..stream import open_source
 from ._progress import step_progress
@@ -168,29 +168,29 @@ def needed_spans(
     k: int = 5,
     excerpt: float | None = None,
 ) -> list[Span]:
-    """What stands for the highest and lowest k clips of units, each once, ordered by clip and start."""
+    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start."""
     widths = found.widths()
     chosen: dict[str, list[int]] = {}
     for site, unit in chosen_units(found, sites, units):
         chosen.setdefault(site, []).append(unit)
     spans: set[Span] = set()
     for site, indices in chosen.items():
-        statistics = found[site]
         pick = slice(None) if len(indices) == widths[site] else torch.tensor(indices)
-        for ranked in (statistics.top, statistics.bottom):
-            clips = ranked.clips[:k, pick].reshape(-1).numpy()
+        for side in ("top", "bottom"):
+            evidence = found.evidence(site, side, k)
+            telling = evidence.telling[:, pick]
+            clips = evidence.ranked.clips[:, pick][telling].numpy()
             if excerpt is None:
-                spans.update(Span(clip) for clip in np.unique(clips).tolist() if clip >= 0)
+                spans.update(map(Span, np.unique(clips).tolist()))
                 continue
-            pairs = np.unique(np.stack([clips, ranked.frames[:k, pick].reshape(-1).numpy()]), axis=1)
-            spans.update(_excerpts(found, site, pairs[:, pairs[0] >= 0], excerpt))
+            pairs = np.unique(np.stack([clips, evidence.ranked.frames[:, pick][telling].numpy()]), axis=1)
+            spans.update(_excerpts(found, site, pairs, excerpt))
     return _ordered(spans)
 
 
 def _excerpts(found: Dissection, site: str, pairs: np.ndarray, excerpt: float) -> Iterator[Span]:
     """The excerpts of (clip, frame) pairs: `exemplar_span` of the exemplars, without making them one by one."""
-    entry = next(entry for entry in found.manifest["sites"] if entry["name"] == site)
-    frames_lie = geometry.from_json(entry["frames"])
+    frames_lie = found.geometry(site)
     frames, place = np.unique(pairs[1], return_inverse=True)
     times = frames_lie.times(frames).tolist()
     for clip, at in zip(pairs[0].tolist(), place.tolist(), strict=True):

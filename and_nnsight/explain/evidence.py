@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from .. import geometry
-from ..dissection import Dissection, Exemplar, Ranked
+from ..dissection import Dissection
+from ..exemplars import Exemplar, ExemplarEvidence
 from .roles import Evidence, Heard, Span
 from .units import exemplar_span
 
@@ -36,10 +37,10 @@ def gather(
 ) -> Iterator[Gathered]:
     """The evidence of units (site, index), in their order.
 
-    Clips without a caption are left out. A side whose stored clips all have one value is left empty: those are merely
-    the first such clips of the stream, and tell nothing.
+    Only exemplars that are evidence are in it (see `exemplars`: decided, strong, no copies), and of those, the ones
+    with a caption. A side without any has the reason.
 
-    k        clips at either end
+    k        clips at either end that are looked at
     excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
     """
     by_site: dict[str, list[int]] = {}
@@ -55,12 +56,10 @@ def _of_sites(
     found: Dissection, by_site: Mapping[str, list[int]], captions: Mapping[Span, str], k: int, excerpt: float | None
 ) -> Iterator[Gathered]:
     for site, units in by_site.items():
-        entry = next(entry for entry in found.manifest["sites"] if entry["name"] == site)
-        frames_lie = geometry.from_json(entry["frames"])
-        statistics = found[site]
+        frames_lie = found.geometry(site)
         sides = [
-            _Side(found, side, frames_lie, torch.tensor(units), captions, k, excerpt)
-            for side in (statistics.top, statistics.bottom)
+            _Side(found, found.evidence(site, side, k), frames_lie, units, captions, excerpt)
+            for side in ("top", "bottom")
         ]
         for place, unit in enumerate(units):
             (highly, no_highly), (lowly, no_lowly) = (side.unit(place) for side in sides)
@@ -73,35 +72,30 @@ class _Side:
     def __init__(
         self,
         found: Dissection,
-        ranked: Ranked,
+        evidence: ExemplarEvidence,
         frames_lie: geometry.Geometry,
-        units: torch.Tensor,
+        units: Sequence[int],
         captions: Mapping[Span, str],
-        k: int,
         excerpt: float | None,
     ) -> None:
-        values = ranked.values[:, units]
-        filled = (ranked.clips[:, units] >= 0).sum(0)
-        last = values.gather(0, (filled - 1).clamp_min(0)[None])[0]
-        self._tied = ((filled > 1) & (values[0] == last)).tolist()
-        self._values = values[:k].T.tolist()
-        self._clips = ranked.clips[:k, units].T.tolist()
-        self._frames = ranked.frames[:k, units].T.tolist()
-        self._times = _times(frames_lie, ranked.frames[:k, units])
+        self._evidence, self._units = evidence, units
+        chosen, ranked = torch.tensor(units), evidence.ranked
+        tensors = (evidence.telling, ranked.clips, ranked.values, ranked.frames, evidence.strength)
+        self._columns = [tensor[:, chosen].T.tolist() for tensor in tensors]
+        self._times = _times(frames_lie, ranked.frames[:, chosen])
         self._special = frames_lie.special_tokens
         self._known, self._captions, self._excerpt = found.clips, captions, excerpt
 
     def unit(self, place: int) -> tuple[tuple[Heard, ...], str | None]:
-        """The exemplars of the unit at a place that have captions; why there are none, if so."""
-        clips = [clip for clip in self._clips[place] if clip >= 0]
-        if not clips:
-            return (), "there are no clips"
-        if self._tied[place]:
-            return (), f"all clips have the value {self._values[place][0] + 0.0:g}: they are the first of many"
-        heard = tuple(filter(None, map(self._heard, clips, self._values[place], self._frames[place])))
-        return heard, None if heard else f"none of the {len(clips)} clips has a caption"
+        """The exemplars of the unit at a place that are evidence and have captions; why there are none, if so."""
+        if (reason := self._evidence.reason(self._units[place])) is not None:
+            return (), reason
+        rows = zip(*(column[place] for column in self._columns), strict=True)
+        telling = [row[1:] for row in rows if row[0]]
+        heard = tuple(one for row in telling if (one := self._heard(*row)) is not None)
+        return heard, None if heard else f"none of the {len(telling)} clips has a caption"
 
-    def _heard(self, clip: int, value: float, frame: int) -> Heard | None:
+    def _heard(self, clip: int, value: float, frame: int, strength: float) -> Heard | None:
         seconds = self._known[clip]["seconds"]
         start, end = self._moment(frame, seconds)
         span = Span(clip)
@@ -109,7 +103,7 @@ class _Side:
             exemplar = Exemplar(clip, None, None, None, value, frame, start, end)
             span = exemplar_span(exemplar, seconds, self._excerpt)
         caption = self._captions.get(span)
-        return None if caption is None else Heard(clip, caption, value, start, end)
+        return None if caption is None else Heard(clip, caption, value, start, end, strength)
 
     def _moment(self, frame: int, seconds: float) -> _Moment:
         """As `Exemplar` has it: the whole clip where no one frame stands for the value."""

@@ -76,7 +76,7 @@ def fit_to_units(
     """How each null goes with each unit on the clips that were explained: its sign is the null's direction.
 
     With kept activations: Pearson over the sample. Else how far the null lies, on the unit's top clips, from its mean
-    over the sample, in standard deviations; 0 for a unit whose top clips all have one value.
+    over the sample, in standard deviations; 0 for a unit without a top clip that is evidence.
     """
     numbers = features(measured, sample)
     means = known_means(numbers)
@@ -91,7 +91,6 @@ def fit_to_units(
     table = filled(features(measured, used.tolist()), means)
     scaled = torch.where(deviations > 0, 1 / deviations.clamp(min=1e-12), 0.0)[:, None] * (table - means[:, None])
     rows = torch.searchsorted(used, top.clips.clamp(min=int(used[0]) if len(used) else 0))
-    there = (top.clips >= 0).double()
-    tied = (top.values[0] == top.values[-1]) & (len(top.values) > 1)
-    moved = (scaled.double()[:, rows] * there).sum(1) / there.sum(0).clamp(min=1)
-    return moved.T.masked_fill(tied[:, None], 0.0).numpy()
+    telling = found.evidence(site, "top").telling.double()
+    moved = (scaled.double()[:, rows] * telling).sum(1) / telling.sum(0).clamp(min=1)
+    return moved.T.numpy()

@@ -55,23 +55,32 @@ class Captioner(Protocol):
 
 @dataclass(frozen=True)
 class Heard:
-    """One exemplar of a unit with its caption. `start`, `end`: seconds at which the unit fires; None if unknown."""
+    """One exemplar of a unit with its caption.
+
+    start, end  seconds at which the unit fires; None if unknown
+    strength    how far its activation lies from the unit's mean, as a share of how far the first exemplar's does
+    """
 
     clip: int
     caption: str
     activation: float
     start: float | None = None
     end: float | None = None
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A unit's highly and lowly clips, the most extreme first."""
+    """A unit's highly and lowly clips, the most extreme first: those that are evidence (see `and_nnsight.exemplars`).
+
+    contrast  clips that other units of the site respond to and this one does not; empty where none were looked for
+    """
 
     site: str
     unit: int
     highly: tuple[Heard, ...]
     lowly: tuple[Heard, ...]
+    contrast: tuple[Heard, ...] = ()
 
 
 LONGEST_SUMMARY = 5_000

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .. import plugins
-from ..dissection import Dissection, DissectionError, Exemplar
+from ..dissection import Dissection, DissectionError
+from ..exemplars import Exemplar
 from .claims import explanations, label_source, open_concepts
 from .concept_scoring import concept_text
 from .embeddings import Embeddings, cosines

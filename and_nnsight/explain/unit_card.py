@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..dissection import Dissection, Exemplar, Unit
+from ..dissection import Dissection
+from ..exemplars import Exemplar, Unit
 from .captions import captions_of_unit
 from .claims import label_source, open_concepts
 from .concept_scoring import concept_text

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..concept_scores import ConceptScores
 from ..dissection import Dissection, DissectionError, SiteStatistics
+from ..exemplars import ExemplarEvidence
 from ..kernels import exact_average_precision
+from ..kernels.decided import decided_places
 from . import similarities as published
 
 KEPT = "all clips (kept activations)"
@@ -74,10 +76,10 @@ def unit_similarity(
             "concepts= (the same scores) or keep_activations=True, or choose another similarity"
         )
     else:
-        values, exact = _from_extremes(statistics, ids, table, similarity)
+        values, exact = _from_extremes(found, site, ids, table, similarity)
         basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
     values = values.float().cpu()
-    return SiteSimilarity(values, basis, _failures(statistics, values, similarity, basis))
+    return SiteSimilarity(values, basis, _failures(statistics, found.evidence(site, "top"), values, similarity, basis))
 
 
 def _streamed_columns(found: Dissection, scores: ConceptScores) -> list[int] | None:
@@ -95,6 +97,8 @@ def _from_kept(
     found: Dissection, kept: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> Tensor:
     rows = published.rows_of(torch.tensor(list(found.clips))[:, None], ids)[:, 0]
+    if similarity in (*_OF_THE_BEST, "rank_reorder"):  # of exemplars that are the same sound one counts
+        rows[[place for place, clip in enumerate(found.clips) if clip in found.copies]] = -1
     clips = (rows >= 0).nonzero()[:, 0]
     scored = table[rows[clips].to(table.device)]
     best, values = list[published.Best](), list[Tensor]()
@@ -103,7 +107,7 @@ def _from_kept(
     for start in range(0, kept.shape[1], step):
         part = torch.from_numpy(kept[:, start : start + step].copy())[clips].to(table.device)
         if wanted is not None:  # these compare units with each other: first the best clips of all
-            best.append(published.best_clips(part, wanted))
+            best.append(_decided(published.best_clips(part, wanted + 1), wanted))
         elif similarity == "auprc":
             values.append(exact_average_precision(part, scored > 0))
         else:
@@ -113,6 +117,15 @@ def _from_kept(
         return torch.cat(values)
     every = published.Best(*(torch.cat(parts, 1) for parts in zip(*best, strict=True)))
     return _of_top(every.values, every.rows, scored, similarity)
+
+
+def _decided(best: published.Best, wanted: int) -> published.Best:
+    """Of so many best clips those that are won by value; the one beyond them tells."""
+    there = best.rows >= 0
+    none = torch.zeros(best.rows.shape[1], dtype=torch.int64, device=best.rows.device)
+    decided = decided_places(best.values.masked_fill(~there, 0.0), there, none, wanted)
+    kept = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
+    return published.Best(kept.values[:wanted], kept.rows[:wanted])
 
 
 def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:
@@ -134,31 +147,39 @@ def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Ten
 
 
 def _from_extremes(
-    statistics: SiteStatistics, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+    found: Dissection, site: str, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> tuple[Tensor, Bool[Tensor, " unit"]]:
     """The values, and for which units they are what all clips would give."""
+    statistics = found[site]
     top, bottom = statistics.top, statistics.bottom
-    rows = published.rows_of(top.clips, ids)
+    upper = published.rows_of(top.clips, ids)
+    rows = upper.masked_fill(~_won_by_value(found, site, "top"), -1)
     every = torch.minimum(
         torch.tensor(len(ids)), statistics.finite
     )  # no unit can have more clips in its top than these
     if similarity in ("cos", "cos_cubed"):
         lower = published.rows_of(bottom.clips, ids).masked_fill(_also_in(bottom.clips, top.clips), -1)
-        rows, values = torch.cat([rows, lower]), torch.cat([top.values, bottom.values])
-        found, there = (rows >= 0).sum(0), rows.to(table.device)
+        whole = (upper >= 0).sum(0) + (lower >= 0).sum(0) >= every  # then no list is cut, and ties are no matter
+        lower = lower.masked_fill(~(_won_by_value(found, site, "bottom") | whole), -1)
+        rows, values = torch.cat([torch.where(whole, upper, rows), lower]), torch.cat([top.values, bottom.values])
+        there = rows.to(table.device)
         values = values.masked_fill(rows < 0, 0.0).to(table.device)
         if similarity == "cos":
-            return published.cos_of_extremes(values, there, table), found >= every
+            return published.cos_of_extremes(values, there, table), whole
         means = statistics.mean.to(table.device).nan_to_num(0.0)
-        return published.cos_cubed_of_extremes(values, there, table, means), found >= every
-    if similarity == "rank_reorder":
-        needed = published.fraction_of(len(ids))
-        values, rows = published.scored_first(top.values, rows)
-        values, rows = values[:needed], rows[:needed]
-    else:
-        needed, values = _OF_THE_BEST[similarity], top.values
-    exact = (rows >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
+        return published.cos_cubed_of_extremes(values, there, table, means), whole
+    needed = _OF_THE_BEST.get(similarity) or published.fraction_of(len(ids))
+    exact = (upper >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
+    rows = upper.masked_fill(~_won_by_value(found, site, "top", needed), -1)
+    values, rows = published.scored_first(top.values, rows)
+    values, rows = values[:needed], rows[:needed]
     return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
+
+
+def _won_by_value(found: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
+    """Exemplars that are decided, and no copies of others (see `and_nnsight.exemplars`)."""
+    evidence = found.evidence(site, side, most)
+    return evidence.decided & ~evidence.copy
 
 
 def _also_in(clips: Int64[Tensor, "k unit"], others: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
@@ -167,11 +188,15 @@ def _also_in(clips: Int64[Tensor, "k unit"], others: Int64[Tensor, "k unit"]) ->
 
 
 def _failures(
-    statistics: SiteStatistics, values: Float32[Tensor, "unit concept"], similarity: str, basis: list[str]
+    statistics: SiteStatistics,
+    evidence: ExemplarEvidence,
+    values: Float32[Tensor, "unit concept"],
+    similarity: str,
+    basis: list[str],
 ) -> list[str | None]:
     silent = values.isnan().all(1)
     constant = statistics.variance == 0
-    tied = (statistics.top.values[0] == statistics.top.values[-1]) & (len(statistics.top.values) > 1)
+    undecided = ~evidence.decided.any(0)
     by_top = torch.tensor([each == TOP_ONLY or similarity not in _STREAMED for each in basis])
     known = values.masked_fill(values.isnan(), -torch.inf)
     alike = (known.amax(1) == values.masked_fill(values.isnan(), torch.inf).amin(1)) & (values.shape[1] > 1)
@@ -179,7 +204,7 @@ def _failures(
         (statistics.finite == 0, "it has no finite activation"),
         (silent, "nothing can be said: it is not finite on some clip, or none of its extreme clips has a score"),
         (constant, "its activation is the same on all clips"),
-        (tied & by_top, "its top clips all have the same activation: it does not tell clips apart"),
+        (undecided & by_top, "no clip is decided: its top clips have one activation, which more clips share"),
         (alike, "it fits all concepts alike"),
     )
     failures: list[str | None] = [None] * len(values)

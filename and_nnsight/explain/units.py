@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from ..dissection import Dissection, DissectionError, Exemplar
+from ..dissection import Dissection, DissectionError
+from ..exemplars import Exemplar
 from .roles import Span
 
 _STEPS_AN_EXCERPT = 4

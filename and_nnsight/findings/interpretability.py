@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from .. import plugins
-from ..dissection import Dissection, DissectionError, Ranked
+from ..dissection import Dissection, DissectionError
 from ..explain.captions import captions_of
 from ..explain.embeddings import Embeddings
 from ..explain.evidence import gather
@@ -42,7 +42,7 @@ class UninterpretableUnits(Finding):
 
     shared            K′: how many of the highest clips must share a cluster
     site, layer       `mlp.hook_pre`, or "all sites"; index of the block
-    units, not_judged units whose clips are all captioned and not tied; and the others, which no share is of
+    units, not_judged units whose k clips are all evidence and captioned; and the others, which no share is of
     share             uninterpretable units of all that are judged, the mean over several clusterings
     low, high         its 95 % interval over units (Wilson)
     least, most       over the clusterings, which differ in their seed only
@@ -76,7 +76,7 @@ class UninterpretableUnits(Finding):
         counts = self.facts
         said = f"{counts['judged']:,} of {counts['units']:,} units are judged"
         reasons = {
-            "tied": "tied clips",
+            "undecided": "fewer than k clips that are evidence (ties, weak ones, copies)",
             "uncaptioned": "clips without captions",
             "outside_layers": "outside the blocks, in no layer",
         }
@@ -178,9 +178,11 @@ def uninterpretable_units(
     sites         names or globs; None: all, but each neuron once (see `units.chosen_sites`)
 
     Captions are those that the summaries were made from: of whole clips, or of excerpts. A unit is judged if all its k
-    clips have one and their activations differ. Raises DissectionError, which names the command to run, if there are no
-    captions or fewer than k exemplars a unit; ValueError for impossible numbers and where there are more clusters than
-    sentences; PluginError if the encoder cannot be used.
+    clips are evidence (see `and_nnsight.exemplars`) and have one.
+
+    Raises DissectionError, which names the command to run, if there are no captions or fewer than k exemplars a unit;
+    ValueError for impossible numbers and where there are more clusters than sentences; PluginError if the encoder
+    cannot be used.
     """
     _check(clusters, shared, k, clusterings)
     if (kept := found.manifest["k"]) < k:
@@ -188,14 +190,14 @@ def uninterpretable_units(
     chosen, captions = chosen_sites(found, sites), captions_of(found)
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     clustered = cluster_captions(captions.values(), Embeddings(encoder, name), clusters, clusterings, seed)
-    heard, tied = _heard(found, chosen, captions, clustered.places, k)
+    heard, undecided = _heard(found, chosen, captions, clustered.places, k)
     drawn = _drawn(clustered.times, k, seed)
     judged = heard[:, 0] >= 0
     facts = {
         **chosen.facts(),
         "judged": int(judged.sum()),
-        "tied": int((tied & ~judged).sum()),
-        "uncaptioned": int((~tied & ~judged).sum()),
+        "undecided": int((undecided & ~judged).sum()),
+        "uncaptioned": int((~undecided & ~judged).sum()),
         "outside_layers": int((chosen.layer_of_unit < 0).sum()),
         "k": k,
         "shared": list(shared),
@@ -225,21 +227,14 @@ def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> No
 def _heard(
     found: Dissection, chosen: Chosen, captions: Mapping[Span, str], places: Mapping[str, int], k: int
 ) -> tuple[Int64[np.ndarray, "unit clip"], Bool[np.ndarray, " unit"]]:
-    """The captions of each unit's k highest clips, −1 throughout where one has none; and units whose clips are tied."""
+    """The captions of each unit's k highest clips, −1 throughout where one has none; units with fewer that tell."""
     excerpt = table_settings(found, "summaries").get("excerpt")
     heard = np.full((chosen.units, k), -1, np.int64)
     units = ((site, unit) for site, width in zip(chosen.sites, chosen.widths, strict=True) for unit in range(width))
     for place, one in enumerate(gather(found, units, captions, k=k, excerpt=excerpt)):
         if len(one.evidence.highly) == k:
             heard[place] = [places[clip.caption] for clip in one.evidence.highly]
-    return heard, np.concatenate([_tied(found[site].top) for site in chosen.sites])
-
-
-def _tied(top: Ranked) -> Bool[np.ndarray, " unit"]:
-    """Units whose stored clips all have one value: they are merely the first such clips of the stream."""
-    filled = (top.clips >= 0).sum(0)
-    last = top.values.gather(0, (filled - 1).clamp_min(0)[None])[0]
-    return ((filled > 1) & (top.values[0] == last)).numpy()
+    return heard, np.concatenate([(found.evidence(site, "top", k).counts() < k).numpy() for site in chosen.sites])
 
 
 def _drawn(times: Int64[np.ndarray, " caption"], k: int, seed: int) -> Int64[np.ndarray, "draw clip"]:

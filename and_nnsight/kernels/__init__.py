@@ -7,7 +7,7 @@ from .average_precision import average_precision, bin_edges, bins_of, count_in_b
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
 from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
-from .topk import TopKState, as_candidates, best_clips, empty_topk, topk_merge, topk_update
+from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
 
 __all__ = [
     "POOLINGS",
@@ -21,6 +21,7 @@ __all__ = [
     "best_clips",
     "bin_edges",
     "bins_of",
+    "border_ties",
     "cosine",
     "cosine_cubed",
     "count_in_bins",

@@ -3,7 +3,11 @@
 The order is total, so the result depends neither on how the stream was cut into batches nor on how parts were merged.
 `torch.topk` gives no order among equals; two stable sorts do.
 
-`best_clips` and `as_candidates` are sent to servers as source text: plain functions of torch that give plain tuples.
+How many clips have the value of the last place and were left out is counted too: without it nobody could tell whether
+that place was won by value or by the order of the files.
+
+`best_clips`, `border_ties` and `as_candidates` are sent to servers as source text: plain functions of torch that give
+plain tensors and tuples.
 """
 
 from __future__ import annotations
@@ -21,11 +25,13 @@ class TopKState(NamedTuple):
     values  float32; −inf (for bottom-K: +inf) where fewer than K clips came
     clips   ids; −1 where empty
     frames  positions on the site's token axis; −1 where empty or where pooling has no single frame
+    ties    how many clips have the value of the last place and are not kept
     """
 
     values: Float32[Tensor, "k unit"]
     clips: Int64[Tensor, "k unit"]
     frames: Int32[Tensor, "k unit"]
+    ties: Int64[Tensor, " unit"]
 
 
 def empty_topk(k: int, units: int, *, largest: bool = True, device: torch.device | str | None = None) -> TopKState:
@@ -34,6 +40,7 @@ def empty_topk(k: int, units: int, *, largest: bool = True, device: torch.device
         torch.full((k, units), -torch.inf if largest else torch.inf, dtype=torch.float32, device=device),
         torch.full((k, units), -1, dtype=torch.int64, device=device),
         torch.full((k, units), -1, dtype=torch.int32, device=device),
+        torch.zeros(units, dtype=torch.int64, device=device),
     )
 
 
@@ -50,7 +57,8 @@ def topk_update(
 
     `in_order` promises that the batch's ids ascend and all lie above the state's, which saves one of two sorts.
     """
-    return _best(state, TopKState(*as_candidates(values, clips, frames, largest)), largest, in_order)
+    none = torch.zeros_like(state.ties)
+    return _best(state, TopKState(*as_candidates(values, clips, frames, largest), none), largest, in_order)
 
 
 def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> TopKState:
@@ -59,8 +67,13 @@ def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> T
 
 
 def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> TopKState:
-    values, clips, frames = (torch.cat(pair) for pair in zip(state, other, strict=True))
-    return TopKState(*best_clips(values, clips, frames, len(state.values), largest, in_order))
+    values, clips, frames = (torch.cat(pair) for pair in zip(state[:3], other[:3], strict=True))
+    kept = best_clips(values, clips, frames, len(state.values), largest, in_order)
+    ties = border_ties(values, clips, kept[0], kept[1])
+    for part in (state, other):  # what it left out earlier still ties if the last place has its last place's value
+        if len(part.values):
+            ties = ties + part.ties.masked_fill(part.values[-1] != kept[0][-1], 0)
+    return TopKState(*kept, ties)
 
 
 def as_candidates(
@@ -95,3 +108,15 @@ def best_clips(
         by_value = values.gather(0, by_clip).argsort(dim=0, descending=largest, stable=True)
         order = by_clip.gather(0, by_value)[:k]
     return values.gather(0, order), clips.gather(0, order), frames.gather(0, order)
+
+
+def border_ties(
+    values: Float32[Tensor, "row unit"],
+    clips: Int64[Tensor, "row unit"],
+    kept_values: Float32[Tensor, "kept unit"],
+    kept_clips: Int64[Tensor, "kept unit"],
+) -> Int64[Tensor, " unit"]:
+    """How many of each unit's candidates have the value of the last place that was kept, and are not kept."""
+    border = kept_values[-1]
+    candidates = ((values == border) & (clips >= 0)).sum(0)
+    return candidates - ((kept_values == border) & (kept_clips >= 0)).sum(0)

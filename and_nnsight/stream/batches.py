@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from and_nnsight.audio import AudioError, Waveform, load, read_samples
+from and_nnsight.audio import AudioError, Waveform, content_hash, is_silent, load, read_samples
 from and_nnsight.stream._items import Item, RemoteFile, Source
 from and_nnsight.stream._workers import map_in_order
 
@@ -23,7 +23,8 @@ T = TypeVar("T")
 class Clip:
     """What is kept of a clip that was seen: everything but its waveform.
 
-    `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none).
+    `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
+    `content` a hash of the samples at the rate that the model wants, `silent` whether there is nothing to be heard.
     """
 
     id: int
@@ -32,6 +33,8 @@ class Clip:
     caption: str | None
     seconds: float
     sampling_rate: int
+    content: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,12 @@ class _Prepare(Generic[T]):
                 healthy = [(item, waveform) for item, waveform in healthy if item.id not in found]
                 inputs = self._featurise(healthy) if healthy else None
         clips = tuple(
-            Clip(item.id, item.path, item.label, item.caption, waveform.seconds, _native_rate(waveform))
+            Clip(
+                item.id, item.path, item.label, item.caption, waveform.seconds, _native_rate(waveform),
+                content_hash(waveform.samples), is_silent(waveform.samples),
+            )
             for item, waveform in healthy
-        )
+        )  # fmt: skip
         quarantined = tuple(Quarantined(item.id, item.path, reasons[item.id]) for item in items if item.id in reasons)
         return Batch(items[0].id, len(items), clips, inputs, quarantined)
 

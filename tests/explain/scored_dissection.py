@@ -57,7 +57,7 @@ def written(
     ]
     dataset = {"kind": "sequence", "name": "list", "split": None, "fingerprint": f"data {seed}", "limit": None}
     dataset |= {"audio_column": "audio", "label_column": None, "caption_column": None}
-    described = {"format_version": 1, "state": "complete", "sites": sites, "k": K, "pool": "max", "clips": clips}
+    described = {"format_version": 2, "state": "complete", "sites": sites, "k": K, "pool": "max", "clips": clips}
     described |= {"model": MODEL, "dataset": dataset, "keep_activations": kept}
     write_json(folder / "manifest.json", described | manifest)
     for site, pooled in tables.items():
@@ -97,6 +97,10 @@ def _statistics(values: np.ndarray) -> dict[str, torch.Tensor]:
         found[f"{side}_values"] = torch.from_numpy(np.take_along_axis(values, places, 0))
         found[f"{side}_clips"] = torch.from_numpy(places)
         found[f"{side}_frames"] = torch.full(places.shape, -1, dtype=torch.int32)
+        border = found[f"{side}_values"][-1].numpy()
+        found[f"{side}_ties"] = torch.from_numpy(
+            (values == border).sum(0) - (found[f"{side}_values"].numpy() == border).sum(0)
+        )
     return found
 
 

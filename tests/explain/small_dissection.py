@@ -33,7 +33,7 @@ def small_dissection(folder: Path) -> Dissection:
         for name, width in SITES.items()
     ]
     write_json(
-        folder / "manifest.json", {"format_version": 1, "state": "complete", "sites": sites, "k": 2, "clips": CLIPS}
+        folder / "manifest.json", {"format_version": 2, "state": "complete", "sites": sites, "k": 2, "clips": CLIPS}
     )
     for name, width in SITES.items():
         tensors: dict[str, torch.Tensor] = {
@@ -46,6 +46,7 @@ def small_dissection(folder: Path) -> Dissection:
             tensors[f"{side}_values"] = torch.tensor([[value], [value / 2]]).repeat(1, width)
             tensors[f"{side}_clips"] = torch.tensor([[0], [1]] if side == "top" else [[4], [5]]).repeat(1, width)
             tensors[f"{side}_frames"] = torch.zeros(2, width, dtype=torch.int32)
+            tensors[f"{side}_ties"] = torch.zeros(width, dtype=torch.int64)
         write_tensors(site_file(folder, name), tensors)
     clips = [
         {

@@ -39,7 +39,7 @@ def dissection(
         {"name": name, "path": name, "side": "output", "width": width, "layer": layer, "frames": frames}
         for name, layer, width in sites
     ]
-    manifest = {"format_version": 1, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
+    manifest = {"format_version": 2, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
     write_json(folder / "manifest.json", manifest)
     for name, _, width in sites:
         chosen = [(top or {}).get((name, unit), range(k)) for unit in range(width)]
@@ -55,6 +55,7 @@ def dissection(
             tensors[f"{side}_values"] = torch.tensor(sign * (10 - steps), dtype=torch.float32).contiguous()
             tensors[f"{side}_clips"] = torch.tensor(clips, dtype=torch.int64).contiguous()
             tensors[f"{side}_frames"] = torch.zeros(k, width, dtype=torch.int32)
+            tensors[f"{side}_ties"] = torch.zeros(width, dtype=torch.int64)
         write_tensors(site_file(folder, name), tensors)
     rows = [
         {"clip": clip, "path": f"{clip}.wav", "label": "x", "caption": caption, "seconds": 1.0, "sampling_rate": 16_000}

@@ -13,7 +13,8 @@ from .settings import RemoteRunError
 
 _KINDS = {
     "top_values": torch.float32, "bottom_values": torch.float32, "mean": torch.float64, "squares": torch.float64,
-    "count": torch.int32, "active": torch.int32, "nonfinite": torch.int64,
+    "count": torch.int32, "active": torch.int32, "nonfinite": torch.int64, "top_ties": torch.int32,
+    "bottom_ties": torch.int32,
 }  # fmt: skip
 _WHOLE = (torch.int16, torch.int32)
 
@@ -49,6 +50,8 @@ def statistics_of(
         values, rows, places = (answer[f"{side}_{part}"] for part in ("values", "rows", "frames"))
         rows, places = rows.long(), places.int()
         _check_best(values if side == "top" else -values, rows, places, answer["count"], clips, most)
+        _check_ties(answer[f"{side}_ties"], values, answer["count"])
+        state[f"{side}.ties"] = answer[f"{side}_ties"].long()
         state[f"{side}.values"] = _padded(values, k, worst)
         state[f"{side}.clips"] = _padded(ids[rows], k, -1)
         state[f"{side}.frames"] = _padded(places, k, -1)
@@ -64,7 +67,8 @@ def statistics_of(
 def _check_form(answer: Mapping[str, Any], clips: int, kept: int, widths: Mapping[str, int]) -> None:
     """Everything is there, of the shape and dtype that it must have."""
     units = sum(widths.values())
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("count", "active", "mean", "squares"), (units,))
+    of_units = ("count", "active", "mean", "squares", "top_ties", "bottom_ties")
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(of_units, (units,))
     shapes |= {f"{side}_{part}": (kept, units) for side in ("top", "bottom") for part in ("values", "rows", "frames")}
     shapes["nonfinite"] = (len(widths),)
     for name, shape in shapes.items():
@@ -102,6 +106,12 @@ def _check_best(values: Tensor, rows: Tensor, frames: Tensor, count: Tensor, cli
     twice = rows.sort(0).values.diff(dim=0) == 0
     if not bool((better | ~there[1:]).all()) or bool((twice & (rows.sort(0).values[1:] >= 0)).any()):
         raise _unusable("its best clips are not in order")
+
+
+def _check_ties(ties: Tensor, values: Tensor, count: Tensor) -> None:
+    """No more clips tie with the last place than were left out."""
+    if bool((ties < 0).any() | (ties > (count - len(values)).clamp(min=0)).any()):
+        raise _unusable("it counts more ties than clips were left out")
 
 
 def _padded(tensor: Tensor, k: int, empty: float) -> Tensor:

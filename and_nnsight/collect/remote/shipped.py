@@ -13,7 +13,7 @@ import torch
 
 from ...kernels.moments import batch_moments
 from ...kernels.pooling import pool_frames
-from ...kernels.topk import as_candidates, best_clips
+from ...kernels.topk import as_candidates, best_clips, border_ties
 from ...travel import as_inputs, featurise
 
 
@@ -126,7 +126,9 @@ def _answer(
     state: dict[str, Any] = {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": nonfinite.cpu()}
     small = torch.int16 if max(int(frames.max()), len(rows)) < 32768 else torch.int32
     for side, largest in (("top", True), ("bottom", False)):
-        best = best_clips(*as_candidates(values, ids, frames, largest), k, largest, False)
+        candidates = as_candidates(values, ids, frames, largest)
+        best = best_clips(*candidates, k, largest, False)
+        state[f"{side}_ties"] = border_ties(candidates[0], candidates[1], best[0], best[1]).int().cpu()
         state[f"{side}_values"] = best[0].cpu()
         state[f"{side}_rows"] = best[1].to(small).cpu()
         state[f"{side}_frames"] = best[2].to(small).cpu()

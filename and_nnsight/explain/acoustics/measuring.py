@@ -16,6 +16,7 @@ import pyarrow as arrow
 import torch
 from jaxtyping import Bool, Float, Float32
 
+from ...audio import SILENCE_DBFS as SILENCE_DBFS
 from ...dissection import Dissection
 from .._progress import step_progress
 from ..clips import dissection_clips
@@ -27,8 +28,6 @@ from ._spectrum import lines, moments
 
 SAMPLING_RATE = 16_000
 """Samples a second at which clips are measured: brightness ends at half of it."""
-SILENCE_DBFS = -75.0
-"""What is never louder is silence."""
 
 _FRAME_SECONDS = 0.01
 _RANGE_DB = 30.0
