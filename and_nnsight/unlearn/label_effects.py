@@ -14,7 +14,8 @@ from ..fingerprint import describe_model
 from ..stream import open_source
 from .causal import Row, causal_effects
 from .choice import ChoiceError
-from .choosing import plain_name, site_widths
+from .choosing import site_widths
+from .names import plain_name
 from .outcomes import as_classifier, class_names, class_numbers
 
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")

@@ -20,7 +20,7 @@ from ..storage import locked, read_tensors, write_tensors
 from ..stream import UNKNOWN, Source, open_source
 from .ablation import Means, fills_of
 from .choice import ChoiceError, UnitChoice, matched
-from .choosing import plain_name
+from .names import plain_name
 from .measured import RECORD, Measured
 from .outcomes import Pass, as_classifier, class_numbers
 from .overlap import unseen, warn_of_another_model

@@ -22,7 +22,7 @@ from ..sites import Site
 from ..stream import Batch, Clip, Source, batches, open_source
 from .ablation import Means, fills_of, hooked, model_sites
 from .choice import UnitChoice
-from .choosing import plain_name
+from .names import plain_name
 from .interventions import SiteAblation, site_ablations
 from .progress import pass_progress
 
