@@ -12,7 +12,8 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from and_nnsight import AudioModel, Dissection, DissectionError, SiteError, dissect
+from and_nnsight import AudioModel, Dissection, DissectionError, SiteError, dissect, run
+from and_nnsight.run_folder import RunFolder
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
 from tests.damaged import write_damaged_folder
 from tests.families import FAMILIES, ast_extractor
@@ -271,6 +272,37 @@ def test_an_interrupted_run_resumes_to_equal_files(
     quick(model, iter(data), out, batch_size=2)
     assert sum(heard) == 11 - 6, "what was done is not done again"
     assert files(out) == files(whole.folder)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "last"),
+    [(run, "run_trace", 4), (RunFolder, "saw", 2)],
+    ids=["between the traces of the second batch", "at the end of the second batch"],
+)
+def test_a_run_that_is_interrupted_within_a_batch_counts_none_of_its_clips(
+    owner: Any, name: str, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips of one length run together: some of a batch are in the statistics when the rest is not."""
+    model = made("wav2vec2-post")
+    data = [noise(seconds, seed=index) for index, seconds in enumerate([0.5, 0.5, 0.7] * 3)]
+    whole = quick(model, data, tmp_path / "whole", batch_size=3)
+    original, calls = getattr(owner, name), 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quick(model, data, tmp_path / "run", batch_size=3)
+    assert calls == last
+    resumed = quick(model, data, tmp_path / "run", batch_size=3)
+    assert resumed[resumed.sites[0]].count == len(resumed.clips) == 9
+    assert files(resumed.folder) == files(whole.folder)
 
 
 @pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
