@@ -76,7 +76,7 @@ def test_the_folder_is_as_the_contract_says(tmp_path: Path) -> None:
             "state"} <= set(manifest)  # fmt: skip
     assert manifest["state"] == "complete"
     table = parquet.read_table(found.folder / "clips.parquet")
-    assert table.column_names == ["clip", "path", "label", "caption", "seconds", "sampling_rate"]
+    assert table.column_names == ["clip", "path", "label", "caption", "seconds", "sampling_rate", "content", "silent"]
     assert table["label"].to_pylist() == [f"label {i % 3}" for i in range(5)]
     from safetensors.torch import load_file
 
@@ -486,8 +486,9 @@ def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
         layer = model.wrapped.audio_spectrogram_transformer.layers[0].mlp.fc1
         layer.weight[5], layer.bias[5] = 0, -100
     found = quick(model, ragged(4), tmp_path / "run")
-    assert found.unit("blocks.0.mlp.hook_post", 5).tied
-    assert not found.unit("blocks.0.mlp.hook_post", 6).tied
+    assert not any(exemplar.telling for exemplar in found.unit("blocks.0.mlp.hook_post", 5).top)
+    assert found.unit("blocks.0.mlp.hook_post", 5).top_shortfall == "4 clips share the value 0"
+    assert found.unit("blocks.0.mlp.hook_post", 6).top[0].telling
 
 
 def test_out_may_hold_a_colon_or_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
