@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -19,16 +19,14 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ..plugins import PluginError
-from .roles import Failure
+from .batched import first_line
 from .special_tokens import harmless, special_tokens
 
 Waveform = Float32[np.ndarray, " _"]
 Prompt = Sequence[str | Waveform]
-"""A question of one turn: texts and waveforms (mono, at the model's `sampling_rate`) in the order in which they come."""
+"""A question of one turn: texts and waveforms (mono, at the model's `sampling_rate`) in their order."""
 
 _PADDED = {"text_kwargs": {"padding": True}}  # of the text only: audio encoders have paddings of their own
-T = TypeVar("T")
-Answer = TypeVar("Answer")
 
 
 class AudioChat:
@@ -53,7 +51,7 @@ class AudioChat:
             self._config = AutoConfig.from_pretrained(repo)
             self.processor: Any = AutoProcessor.from_pretrained(repo)
         except (OSError, ValueError, ImportError, KeyError) as error:
-            raise PluginError(f"{repo!r} cannot be loaded as an audio language model: {_first_line(error)}") from error
+            raise PluginError(f"{repo!r} cannot be loaded as an audio language model: {first_line(error)}") from error
         extractor = next((part for part in _extractors(self.processor) if part is not None), None)
         if extractor is None:
             raise PluginError(f"{repo!r} ({self._config.model_type}) takes no audio: name an audio language model")
@@ -135,7 +133,7 @@ class AudioChat:
         try:
             model = known[0].from_pretrained(self._repo, dtype=self._dtype or "auto")
         except (OSError, ValueError) as error:
-            raise PluginError(f"the weights of {self._repo!r} cannot be loaded: {_first_line(error)}") from error
+            raise PluginError(f"the weights of {self._repo!r} cannot be loaded: {first_line(error)}") from error
         model = getattr(model, "thinker", model)  # an omni model's other half only speaks
         return model.to(self._device).eval()
 
@@ -166,33 +164,6 @@ class AudioChat:
         return {"type": "audio", "base64": base64.b64encode(file.getvalue()).decode()}
 
 
-def in_batches(
-    ask: Callable[[Sequence[T]], Sequence[Answer]], items: Sequence[T], batch_size: int
-) -> Iterator[Answer | Failure]:
-    """One answer an item. A batch that fails is tried again item by item, and an item that fails alone is a Failure.
-
-    Raises PluginError where `ask` does: it concerns every item.
-    """
-    for start in range(0, len(items), batch_size):
-        batch = items[start : start + batch_size]
-        try:
-            answers: list[Answer | Failure] = [*ask(batch)]
-        except PluginError:
-            raise
-        except Exception as error:
-            answers = [Failure(_said(error))] if len(batch) == 1 else [_alone(ask, item) for item in batch]
-        yield from answers
-
-
-def _alone(ask: Callable[[Sequence[T]], Sequence[Answer]], item: T) -> Answer | Failure:
-    try:
-        return ask([item])[0]
-    except PluginError:
-        raise
-    except Exception as error:
-        return Failure(_said(error))
-
-
 def _extractors(processor: Any) -> Iterator[Any]:
     for name in ("feature_extractor", "audio_processor"):
         yield getattr(processor, name, None)
@@ -201,12 +172,3 @@ def _extractors(processor: Any) -> Iterator[Any]:
 def _wants_files(tokenizer: Any) -> bool:
     """Mistral's own tokenizer (Voxtral) reads audio from files or base64, not from arrays."""
     return type(tokenizer).__name__.startswith("Mistral")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from ..audio_chat import AudioChat, in_batches
+from ..audio_chat import AudioChat
+from ..batched import in_batches
 from ..roles import Clip, Failure
 
 PROMPT = "Describe the sounds in this audio in one or two sentences: what is heard, and how it sounds."

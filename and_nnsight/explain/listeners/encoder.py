@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from ...plugins import PluginError
-from ..audio_chat import in_batches
+from ..batched import in_batches
 from ..embeddings import directions
 from ..roles import AudioTextEncoder, Failure, Question
 from ..text.sentences import sentences

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..audio_chat import AudioChat, Prompt, Waveform, in_batches
+from ..audio_chat import AudioChat, Prompt, Waveform
+from ..batched import in_batches
 from ..roles import Failure, Question
 
 FITS = (
@@ -66,8 +67,9 @@ class AudioLanguageListener:
 
     def fits(self, questions: Sequence[Question]) -> Iterator[list[float] | Failure]:
         """One fit a clip. A question of whose prompts one fails is a Failure."""
-        for together, some in groupby(questions, key=lambda question: question.statement is None):
-            yield from self._intruders(list(some)) if together else self._statements(list(some))
+        for together, group in groupby(questions, key=lambda question: question.statement is None):
+            some = list(group)
+            yield from self._intruders(some) if together else self._statements(some)
 
     def _statements(self, questions: Sequence[Question]) -> Iterator[list[float] | Failure]:
         prompts = [(clip, self._asking(str(question.statement))) for question in questions for clip in question.clips]
