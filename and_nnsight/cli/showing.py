@@ -111,7 +111,7 @@ def _print_said(console: Console, card: Card) -> None:
             _paragraph(console, name, ", ".join(kept[:_SHOWN_WORDS]))
         if others:
             _paragraph(console, "Other adjectives", ", ".join(others[:_SHOWN_WORDS]))
-    if "concepts" in card.verdicts:
+    if "concepts" in card.verdicts or "concepts" in card.listening:
         console.print("[bold]These words, held out[/bold]")
         _print_verdict(console, card, "concepts")
     kinds = groupby(card.labels, key=lambda label: (label.method, label.similarity, label.concepts, label.encoder))
@@ -140,6 +140,8 @@ def _print_verdict(console: Console, card: Card, source: str) -> None:
     if (known := card.verdicts.get(source)) is not None:
         style = "dim" if known.beats_null else "yellow"
         console.print(Padding(f"[{style}]{clean(f'Held out: {known}')}[/{style}]", (0, 0, 0, 2)))
+    if (result := card.listening.get(source)) is not None:
+        console.print(Padding(f"[dim]{clean(f'By ear ({result.listener}): {result}')}[/dim]", (0, 0, 0, 2)))
 
 
 def _paragraph(console: Console, title: str, text: str) -> None:

@@ -95,8 +95,8 @@ def listen(
 def _remove_what_is_not_claimed(table: Table, claims: Sequence[Claim]) -> None:
     standing = {(claim.site, claim.unit, claim.source) for claim in claims}
     kinds = {claim.source.split()[0] for claim in claims}
-    gone = [row for row in table.rows() if (row["site"], row["unit"], row["source"]) not in standing]
-    table.remove((row["site"], row["unit"], row["source"]) for row in gone if row["source"].split()[0] in kinds)
+    others = [row for row in table.rows() if (row["site"], row["unit"], row["source"]) not in standing]
+    table.remove((row["site"], row["unit"], row["source"]) for row in others if row["source"].split()[0] in kinds)
 
 
 def _is_due(table: Table, plan: Plan) -> bool:

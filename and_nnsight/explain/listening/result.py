@@ -16,7 +16,7 @@ RATE = 0.05
 
 
 @dataclass(frozen=True)
-class ByEar:
+class ListeningResult:
     """How a claim did before a listener; see `and_nnsight.explain.listening.asking.listen` for the numbers."""
 
     listener: str
@@ -32,7 +32,7 @@ class ByEar:
     failure: str | None
 
     @classmethod
-    def of(cls, row: Row, listener: str) -> ByEar:
+    def of(cls, row: Row, listener: str) -> ListeningResult:
         """Of a row of the table `listening`."""
         own = {name: row[name] for name in cls.__dataclass_fields__ if name not in ("listener", "clips", "failure")}
         failure = row["failure"] or row["intruder_failure"]
@@ -40,43 +40,43 @@ class ByEar:
 
     def __str__(self) -> str:
         """In a sentence or two."""
-        said = []
-        if self.detection is not None and self.p is not None:
-            others = "the words" if self.others == 1 else f"the words of {self.others}"
-            beside = (
-                ""
-                if self.others_detection is None
-                else f"; by {others} of others {_count(self.others_detection, self.clips)}"
-            )
-            said.append(
-                f"{_count(self.detection, self.clips)} of {self.clips} excerpts judged rightly (chance "
-                f"{_count(0.5, self.clips)}{beside}; p {self.p:.2g})"
-            )
-        if self.intruder is not None and self.intruder_p is not None:
-            said.append(
-                f"the intruder found {_count(self.intruder, self.intruder_trials)} of {self.intruder_trials} times "
-                f"(chance {_count(0.2, self.intruder_trials)}; p {self.intruder_p:.2g})"
-            )
-        heard = "; ".join(said)
+        parts = [part for part in (self._of_detection(), self._of_intruders()) if part]
         if self.failure is not None:
-            heard += (
-                f"{'; ' if said else ''}not all was judged: {self.failure}" if said else f"not judged: {self.failure}"
-            )
-        return f"{heard[:1].upper()}{heard[1:]}."
+            parts.append(f"{'not all was' if parts else 'not'} judged: {self.failure}")
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}."
+
+    def _of_detection(self) -> str:
+        if self.detection is None or self.p is None:
+            return ""
+        chance = [f"chance {_count(0.5, self.clips)}"]
+        if self.others_detection is not None:
+            others = "another unit" if self.others == 1 else f"{self.others} other units"
+            chance.append(f"by the words for {others} {_count(self.others_detection, self.clips)}")
+        right = f"{_count(self.detection, self.clips)} of {self.clips} excerpts judged rightly"
+        return f"{right} ({', '.join(chance)}; p {self.p:.2g})"
+
+    def _of_intruders(self) -> str:
+        if self.intruder is None or self.intruder_p is None:
+            return ""
+        times = f"{_count(self.intruder, self.intruder_trials)} of {self.intruder_trials} times"
+        return f"intruder found {times} (chance {_count(0.2, self.intruder_trials)}; p {self.intruder_p:.2g})"
 
 
-def by_ear(dissection: Dissection, rows: Iterable[Row], texts: Mapping[str, str | None]) -> dict[str, ByEar]:
+def listening_results(
+    dissection: Dissection, rows: Iterable[Row], texts: Mapping[str, str | None]
+) -> dict[str, ListeningResult]:
     """What was heard of each source's claim about a unit: of those that still say what they said when it was heard.
 
     rows   of the table `listening` about the unit
     texts  what each source says of it
     """
     listener = str(table_settings(dissection, "listening").get("listener"))
-    return {row["source"]: ByEar.of(row, listener) for row in rows if texts.get(row["source"]) == row["text"]}
+    return {row["source"]: ListeningResult.of(row, listener) for row in rows if texts.get(row["source"]) == row["text"]}
 
 
 @dataclass(frozen=True)
-class Heard:
+class ListeningSummary:
     """All that was heard of one source's claims.
 
     claims     that were judged
@@ -102,18 +102,18 @@ class Heard:
     intruder_interval: tuple[float, float] | None
 
 
-def heard(rows: Sequence[Row]) -> Heard:
+def listening_summary(rows: Sequence[Row]) -> ListeningSummary:
     """What rows of `listening` amount to together."""
     judged = [row for row in rows if row["detection"] is not None]
     compared = [row for row in judged if row["others_auc"] is not None]
     lined = [row for row in rows if row["intruder"] is not None]
     excerpts, trials = sum(len(row["clips"]) for row in judged), sum(row["intruder_trials"] for row in lined)
     right = _sums(judged, lambda row: row["detection"] * len(row["clips"]), "statement")
-    found = _sums(lined, lambda row: row["intruder"] * row["intruder_trials"], "unit")
+    exposed = _sums(lined, lambda row: row["intruder"] * row["intruder_trials"], "unit")
     differences = _sums(compared, lambda row: row["detection_auc"] - row["others_auc"], "statement")
     weights = [len(row["clips"]) for row in compared]
     q = q_values(np.array([row["p"] for row in judged], dtype=np.float64))
-    return Heard(
+    return ListeningSummary(
         claims=len(judged),
         excerpts=excerpts,
         detection=float(right.sum()) / excerpts if judged else None,
@@ -122,8 +122,8 @@ def heard(rows: Sequence[Row]) -> Heard:
         p=chance_of_sum(differences) if compared else None,
         holding=int((q <= RATE).sum()),
         trials=trials,
-        intruder=float(found.sum()) / trials if lined else None,
-        intruder_interval=interval(found, _sums(lined, lambda row: float(row["intruder_trials"]), "unit")),
+        intruder=float(exposed.sum()) / trials if lined else None,
+        intruder_interval=interval(exposed, _sums(lined, lambda row: float(row["intruder_trials"]), "unit")),
     )
 
 

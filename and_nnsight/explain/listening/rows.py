@@ -9,7 +9,7 @@ import pyarrow as arrow
 
 from ..roles import Failure
 from ..tables import Row
-from .measures import areas, chance_of_area, chance_of_finding, found, judged_rightly
+from .measures import areas, chance_of_area, chance_of_finding, intruder_credit, judged_rightly
 from .plans import Plan
 from .trials import LineUp, Trials
 
@@ -103,7 +103,7 @@ def _intruder(heard: Sequence[np.ndarray | Failure], line_ups: Sequence[LineUp])
         return row
     fits, places = [fits for fits, _ in judged], [one.place for _, one in judged]
     return row | {
-        "intruder": float(np.mean([found(each, place) for each, place in zip(fits, places, strict=True)])),
+        "intruder": float(np.mean([intruder_credit(each, place) for each, place in zip(fits, places, strict=True)])),
         "intruder_trials": len(judged),
         "intruder_p": chance_of_finding(fits, places),
         "intruder_clips": [list(one.clips) for _, one in judged],
