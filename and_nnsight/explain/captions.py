@@ -21,6 +21,7 @@ from .acoustics.measuring import Acoustics, measure_acoustics
 from .acoustics.sentences import describe
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
+from .contrast import contrast_clips, contrast_spans
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
 from .text.repeated import clean_repeated
@@ -52,6 +53,7 @@ def caption(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    contrast: bool = False,
     every_clip: bool = False,
     batch_size: int = 8,
     device: str | torch.device | None = None,
@@ -64,6 +66,7 @@ def caption(
     data        what was dissected; needed where the clips lie in no file
     sites, units, k   whose highest and lowest k clips are captioned
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
+    contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
     batch_size  clips that the captioner is handed at a time
 
@@ -81,7 +84,7 @@ def caption(
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    spans = needed_spans(found, sites, units, k, excerpt)
+    spans = needed_spans(found, sites, units, k, excerpt, contrast)
     if every_clip:
         spans = _ordered({*spans, *map(Span, found.clips)})
     with Table(found, "captions", SCHEMA, KEY, _settings(plugin, name)) as table:
@@ -167,8 +170,12 @@ def needed_spans(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    contrast: bool = False,
 ) -> list[Span]:
-    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start."""
+    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start.
+
+    contrast  and for the clips that units are contrasted with (see `contrast`)
+    """
     widths = found.widths()
     chosen: dict[str, list[int]] = {}
     for site, unit in chosen_units(found, sites, units):
@@ -185,6 +192,8 @@ def needed_spans(
                 continue
             pairs = np.unique(np.stack([clips, evidence.ranked.frames[:, pick][telling].numpy()]), axis=1)
             spans.update(_excerpts(found, site, pairs, excerpt))
+        if contrast:
+            spans.update(contrast_spans(found, site, contrast_clips(found, site, indices, k), excerpt).values())
     return _ordered(spans)
 
 

@@ -33,6 +33,7 @@ SCHEMA = arrow.schema(
         ("failure", arrow.string()),
         ("highly_clips", arrow.list_(arrow.int64())),
         ("lowly_clips", arrow.list_(arrow.int64())),
+        ("contrast_clips", arrow.list_(arrow.int64())),
         ("requests", arrow.list_(arrow.string())),
         ("corpus", arrow.string()),  # hash of the corpus, where the summarizer is deterministic
     ]
@@ -70,9 +71,9 @@ def summarize(
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
     failures are left as well, and everything is made anew where there are other captions in the corpus. Rows are: site,
-    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips and lowly_clips
-    (ids of the clips whose captions were read), requests (ids in the table `requests`), corpus (its hash, where the
-    summarizer is deterministic).
+    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips, lowly_clips,
+    contrast_clips (ids of the clips whose captions were read; the last for summarizers that say `wants_contrast`),
+    requests (ids in the table `requests`), corpus (its hash, where the summarizer is deterministic).
 
     Raises PluginError for a plugin that cannot be used, DissectionError for sites or units that do not exist and where
     there are no captions yet.
@@ -96,7 +97,8 @@ def summarize(
         settings |= {"summarizer": name, **dict(getattr(plugin, "settings", {}))}
         with Table(found, "summaries", SCHEMA, KEY, settings) as table:
             hashed = _hash(corpus) if getattr(plugin, "deterministic", False) else None
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt)
+            wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
+            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast)
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()
@@ -123,8 +125,8 @@ def _lacks(table: Table, gathered: Gathered, corpus: str | None) -> bool:
     row = table.get((evidence.site, evidence.unit))
     if row is None or row.get("corpus") != corpus or (row["failure"] is not None and corpus is None):
         return True
-    sides = ((row["highly_clips"], evidence.highly), (row["lowly_clips"], evidence.lowly))
-    return any(list(clips) != [heard.clip for heard in side] for clips, side in sides)
+    sides = {"highly": evidence.highly, "lowly": evidence.lowly, "contrast": evidence.contrast}
+    return any(list(row[f"{name}_clips"]) != [heard.clip for heard in side] for name, side in sides.items())
 
 
 def _write(table: Table, plugin: Any, lacking: Iterator[Gathered], corpus: str | None, total: int, show: bool) -> None:
@@ -173,6 +175,7 @@ def _row(gathered: Gathered, answer: Any) -> Row:
         "failure": "; ".join(reasons) or None,
         "highly_clips": [heard.clip for heard in evidence.highly],
         "lowly_clips": [heard.clip for heard in evidence.lowly],
+        "contrast_clips": [heard.clip for heard in evidence.contrast],
         "requests": requests,
     }
 
