@@ -25,9 +25,11 @@ from .claims import Claim, claims, pool_hash
 from .detecting import DEFAULT_OPTIONS
 from .embeddings import Embeddings
 from .held_out import captioner_of, check_same_model, clips_held_out, warn_of_other_captions, without_known_sounds
+from .listening.asking import listen
+from .listening.plans import Design
 from .nulls import features, fit_to_units, known_means, measured_clips
 from .requests import remembered
-from .roles import ChatModel, ChatOptions, TextEncoder
+from .roles import ChatModel, ChatOptions, Listener, TextEncoder
 from .tables import Row, Table
 from .unit_scores import SCHEMA, Judge, SiteScores, add_detection
 from .units import chosen_units
@@ -47,6 +49,7 @@ def score(
     *,
     text_encoder: str | TextEncoder = "words",
     chat: str | ChatModel | None = None,
+    listener: str | Listener | None = None,
     options: ChatOptions = DEFAULT_OPTIONS,
     sources: Sequence[str] | None = None,
     share: float = DEFAULT_SHARE,
@@ -72,6 +75,8 @@ def score(
     chat          plugin; also asks it which of ten captions a claim fits, five of them of clips on which the unit
                   fires (`detection`: the share judged rightly). Every request is on record and sent once
     sources       of explanation (calibrated summaries), concepts and label; None: explanation and label, if there
+    listener      plugin; also lets it hear held-out clips: which fit a claim, and which of five does not belong (table
+                  `listening`: see `listening.asking.listen`)
     share         positives for AUPRC: the held-out clips in the unit's top share (0.05: one in twenty). Clips that are
                   tied across the border are left out, so there may be fewer; `base_rate` is what chance would reach
     shuffles      claims about other units of the site, drawn with the `seed`, that have no statement in common with it
@@ -106,6 +111,7 @@ def score(
     if chat is not None:
         model, chat_name = plugins.resolve("chat model", chat, device=device)
         chat_name = str(getattr(model, "name", None) or chat_name)
+    ear, ear_name = (None, "") if listener is None else plugins.resolve("listener", listener, device=device)
     clips, captions, known = clips_held_out(found, held_out, most_clips, seed)
     if any(claim.source in ("explanation", "concepts") for claim in made):
         warn_of_other_captions(found, held_out)
@@ -154,7 +160,13 @@ def score(
                         add_detection(rows, scorer, recorded, options)
                     table.add(rows)
                 done(len(wanted))
-        return table.rows()
+        rows = table.rows()
+    if ear is not None:
+        listen(
+            found, held_out, made, judges.clips, listener=ear, name=ear_name, design=Design(share=share, seed=seed),
+            units=asked, data=held_out_data, progress=progress,
+        )  # fmt: skip
+    return rows
 
 
 @dataclass(frozen=True)

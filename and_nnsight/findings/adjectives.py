@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dissection import Dissection
-from ..explain.concepts import concepts_in
+from ..explain.concepts import concepts_in, names_in
 from ..explain.tables import has_table, read_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
@@ -129,13 +129,15 @@ def _in_captions(found: Dissection) -> tuple[Counter[str], int]:
     if not has_table(found, "captions"):
         return Counter(), 0
     texts = Counter(row["caption"] for row in read_table(found, "captions") if row["caption"])
+    names = names_in(found)
     in_sentence: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
     for text, times in texts.items():
         words: set[str] = set()
         for sentence in map(idea, sentences(text)):
             if sentence not in in_sentence:
-                in_sentence[sentence] = {word for word, part in concepts_in(tag(sentence)) if part == "adjective"}
+                concepts = concepts_in(tag(sentence), names)
+                in_sentence[sentence] = {word for word, part in concepts if part == "adjective"}
             words |= in_sentence[sentence]
         counts.update(dict.fromkeys(words, times))
     return counts, sum(texts.values())

@@ -20,8 +20,8 @@ def decided_places(
     there   places that count: filled, and no copies of earlier ones
     ties    clips that have the last place's value and are not in the list
 
-    Where nothing is known beyond them, because the list holds every clip, the lowest value is decided only if one place
-    alone has it: what several share is what all the rest have.
+    Where no place that counts lies beyond them, the list may hold every clip there is: the last value is then decided
+    only if one place alone has it, since what several share is what all the rest have.
     """
     nth = there.cumsum(0)
     chosen = there & (nth <= most)

@@ -97,7 +97,7 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
         unit = found.unit(gathered.evidence.site, gathered.evidence.unit)
         for heard, exemplars in ((gathered.evidence.highly, unit.top), (gathered.evidence.lowly, unit.bottom)):
             assert heard == tuple(
-                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end) for e in exemplars
+                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
             )
         assert gathered.highly is None
         assert gathered.lowly is None
@@ -161,8 +161,8 @@ def test_a_unit_whose_top_clips_are_tied_is_not_summarized(found: Dissection) ->
     rows = run(found, reader, sites="first")
     assert [rows["first", unit]["highly"] is None for unit in range(4)] == [False, True, True, True]
     assert [rows["first", unit]["lowly"] is None for unit in range(4)] == [True, True, True, True]
-    assert "highly: all clips have the value 3" in rows["first", 2]["failure"]
-    assert "highly: all clips have the value 0:" in rows["first", 3]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 3" in rows["first", 2]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 0" in rows["first", 3]["failure"]
     assert reader.asked == [("first", 0)]
     assert all(found.unit("first", unit).tied == (unit > 0) for unit in range(4))
 
