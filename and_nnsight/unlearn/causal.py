@@ -12,8 +12,9 @@ from ..dissection import Dissection
 from ..stream import Clip, open_source
 from .ablation import Means, fills_of
 from .choice import UnitChoice, matched
-from .names import plain_name
 from .deltas import changes, clip_weights, estimate, prediction
+from .interventions import Intervention
+from .names import plain_name
 from .outcomes import Outcomes, Pass, as_classifier
 from .overlap import unseen
 
@@ -30,6 +31,7 @@ def causal_effects(
     controls: int = 20,
     how: str = "zero",
     means: Means | None = None,
+    gain: float | None = None,
     belongs: Belongs | None = None,
     outcome: str = "logit",
     overlap: str = "refuse",
@@ -70,7 +72,7 @@ def causal_effects(
     if not choices:
         return []
     source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
-    run = Pass(as_classifier(model, device, dtype), choices, how, fills={}, seed=seed, rows=rows)
+    run = Pass(as_classifier(model, device, dtype), choices, Intervention(how, gain, seed), rows)
     run.fills = fills_of(run.sites, how, found, means)
     widths = {name: site.width for name, site in run.sites.items()}
     pools = _pools(choices, widths, controls, seed)

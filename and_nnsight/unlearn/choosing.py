@@ -45,10 +45,14 @@ ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 
 
 class Ranking(NamedTuple):
-    """The units that a method finds, best first, and what it went by."""
+    """The units that a method ranks, best first, and what it went by.
+
+    found  how many of them the method takes where no number is asked for
+    """
 
     units: list[tuple[str, int]]
     settings: dict[str, Any]
+    found: int
 
 
 def choose(
@@ -98,10 +102,16 @@ def choose(
     )  # fmt: skip
     if wanted is not None and wanted > len(ranking.units):
         raise ChoiceError(
-            f"{method} finds {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
+            f"{method} ranks {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
         )
-    chosen = UnitChoice.of(ranking.units[:wanted], method, concept)
-    settings = {**ranking.settings, "found": len(ranking.units), "of": sum(widths.values()), **_origin(found)}
+    if wanted is None and not ranking.found:
+        raise ChoiceError(
+            f"{method} finds no unit for {concept!r} by itself, and ranks {len(ranking.units)}: say how many, with a "
+            "count or a share (--count, --share)"
+        )
+    chosen = UnitChoice.of(ranking.units[: ranking.found if wanted is None else wanted], method, concept)
+    settings = {**ranking.settings, "found": ranking.found, "ranked": len(ranking.units), "of": sum(widths.values())}
+    settings |= _origin(found)
     return UnitChoice(chosen.units, method, concept, settings)
 
 
@@ -117,13 +127,14 @@ def ranked(
     similarity: str | None = None,
     encoder: str | None = None,
 ) -> Ranking:
-    """All units that a method finds for a concept, best first. Arguments and errors as for `choose`."""
+    """All units that a method ranks for a concept, best first. Arguments and errors as for `choose`."""
     widths = site_widths(found, sites)
     ways = None if words is None else tuple(words)
-    keys, settings = _ranked(found, Wanted(concept, widths, top, ways, similarity, encoder), method)
+    keys, settings, own = _ranked(found, Wanted(concept, widths, top, ways, similarity, encoder), method)
     order = _drawn_order(widths, seed)
     units = sorted(keys, key=lambda unit: (tuple(-part for part in keys[unit]), order[unit[0]][unit[1]]))
-    return Ranking(units, {**settings, "sites": list(widths), "seed": seed})
+    every = {**settings, "sites": list(widths), "seed": seed}
+    return Ranking(units, every, len(units if own is None else own))
 
 
 def _ranked(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:

@@ -74,7 +74,7 @@ def changes(
         return Changes(own_sum / own_weight, (total - own_sum) / (everything - own_weight))
 
 
-def prediction(values: Float64[np.ndarray, "replicate choice 1+draw"]) -> Estimate:
+def prediction(values: Float64[np.ndarray, "replicate choice set"]) -> Estimate:
     """The mean excess of choices over their random draws, with a 95 % prediction interval over draws and clips.
 
     values: selectivities, in every replicate those of each choice, then of its draws. The first replicate is the data.
@@ -95,17 +95,16 @@ def prediction(values: Float64[np.ndarray, "replicate choice 1+draw"]) -> Estima
         return Estimate(value, None, None)
     parts = values[0, :, 1:].var(1, ddof=1) * (1 + 1 / draws) / choices**2
     between = float(parts.sum())
-    if between == 0:  # draws that are all alike leave no doubt but that of the clips
-        freedom = draws - 1
-    else:
-        freedom = int(between**2 / float((parts**2).sum()) * (draws - 1) + 1e-9)
+    freedom = draws - 1
+    if between > 0:
+        freedom = int(between**2 / float((parts**2).sum()) * freedom + 1e-9)
     spread = float(np.sqrt(between + _more_of_clips(values, excess)))
     half = student_quantile(freedom) * spread
     return Estimate(value, value - half, value + half)
 
 
 def _more_of_clips(
-    values: Float64[np.ndarray, "replicate choice 1+draw"], excess: Float64[np.ndarray, "replicate choice"]
+    values: Float64[np.ndarray, "replicate choice set"], excess: Float64[np.ndarray, "replicate choice"]
 ) -> float:
     """By how much the mean excess of the choices varies more over replicates than that of a draw over all others."""
     draws = values.shape[2] - 1

@@ -83,7 +83,7 @@ def label_effects(
     }
     source = open_source(data, **columns)
     settings = {"model": describe_model(classifier), "data": source.fingerprint, "method": method}
-    settings |= {name: options.get(name) for name in ("controls", "how", "overlap", "outcome", "seed", "limit")}
+    settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(found, "causal", SCHEMA, ("site", "unit", "concept"), settings) as table:
         table.add(effects)
     return effects

@@ -64,9 +64,7 @@ class Phrase:
         """Whether a caption carries one of the wanted ways to say the concept."""
         stems = content_stems(caption)
         taken = {place for name in self.longer for first in _places(stems, name) for place in _span(first, name)}
-        return any(
-            taken.isdisjoint(_span(first, wanted)) for wanted in self.wanted for first in _places(stems, wanted)
-        )
+        return any(taken.isdisjoint(_span(first, wanted)) for wanted in self.wanted for first in _places(stems, wanted))
 
 
 def phrase_of(ways: Iterable[Stems], classes: Iterable[str]) -> Phrase:

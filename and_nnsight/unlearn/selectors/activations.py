@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from ...dissection import Dissection, DissectionError
 from ..choice import ChoiceError
@@ -42,7 +42,6 @@ class ClassStatistics(NamedTuple):
 
     means    mean activation of each class's clips
     active   share of each class's clips with an activation above zero
-    count    finite clips of each class
     mean, deviation   over all clips: mean, and standard deviation (population)
     others_active     share of the clips not of the class with an activation above zero
     """
@@ -105,7 +104,9 @@ def contrast(statistics: ClassStatistics, label: int) -> tuple[PerUnit, ...]:
 
 
 def _in_deviations(distance: PerUnit, statistics: ClassStatistics) -> PerUnit:
-    return np.where(statistics.deviation > 0, distance / np.where(statistics.deviation > 0, statistics.deviation, 1), np.nan)
+    return np.where(
+        statistics.deviation > 0, distance / np.where(statistics.deviation > 0, statistics.deviation, 1), np.nan
+    )
 
 
 Selector = Callable[[ClassStatistics, int], tuple[PerUnit, ...]]

@@ -44,9 +44,12 @@ class ExemplarCaptions:
         """Every caption, once."""
         return set(self.by_span.values())
 
-    def flags(self, site: str, carries: Callable[[str], bool]) -> Bool[Tensor, "k unit"]:
-        """Of every stored place of a site's units, whether its caption carries something; False without a caption."""
-        clips = self._dissection.evidence(site, "top").ranked.clips
+    def flags(self, site: str, side: str, carries: Callable[[str], bool]) -> Bool[Tensor, "k unit"]:
+        """Of every stored place of a site's units, whether its caption carries something; False without a caption.
+
+        side  "top" or "bottom"
+        """
+        clips = self._dissection.evidence(site, side).ranked.clips
         if self.excerpt is None:
             showing = [span.clip for span, text in self.by_span.items() if span.start is None and carries(text)]
             return clip_flags(self._dissection, showing)[clips.clamp(min=0)] & (clips >= 0)
@@ -54,7 +57,8 @@ class ExemplarCaptions:
         units = [(site, unit) for unit in range(clips.shape[1])]
         gathered = gather(self._dissection, units, self.by_span, k=len(clips), excerpt=self.excerpt)
         for unit, one in enumerate(gathered):
-            carrying = [heard.clip for heard in one.evidence.highly if carries(heard.caption)]
+            exemplars = one.evidence.highly if side == "top" else one.evidence.lowly
+            carrying = [heard.clip for heard in exemplars if carries(heard.caption)]
             if carrying:
                 shown[:, unit] = torch.isin(clips[:, unit], torch.tensor(carrying))
         return shown

@@ -13,6 +13,8 @@ from ...dissection import Dissection
 
 FEW = 5
 """How many exemplars the paper describes a unit by."""
+MOST = 0.6 - 1e-6
+"""Share of them that must show the concept for a unit to be found: three of five."""
 
 
 class Shares(NamedTuple):
@@ -35,12 +37,12 @@ def clip_flags(dissection: Dissection, showing: Collection[int]) -> Bool[Tensor,
     return flags
 
 
-def shares(dissection: Dissection, site: str, shown: Bool[Tensor, "k unit"]) -> Shares:
+def shares(dissection: Dissection, site: str, shown: Bool[Tensor, "k unit"], side: str = "top") -> Shares:
     """The shares of a site's units, where `shown` says of each stored place whether its clip shows the concept.
 
     A place that is no evidence (see `exemplars`) shows nothing: a unit that only two clips decide has at most 2 of 5.
     """
-    few, every = dissection.evidence(site, "top", FEW), dissection.evidence(site, "top")
+    few, every = dissection.evidence(site, side, FEW), dissection.evidence(site, side)
     places = len(every.ranked.clips)
     among_few = (few.telling & shown).sum(0) / min(FEW, places)
     among_all = every.telling & shown
@@ -51,4 +53,3 @@ def shares_of_clips(dissection: Dissection, site: str, flags: Bool[Tensor, " cli
     """The shares where a whole clip shows the concept or does not."""
     clips = dissection.evidence(site, "top").ranked.clips
     return shares(dissection, site, flags[clips.clamp(min=0)] & (clips >= 0))
-

@@ -4,7 +4,7 @@
 
 db_top5      the mean over the five of how well the clip's caption fits the concept's name: DB's score of a clip, a
              softmax over the known classes of the cosines of embedded texts
-labels_top5  the share of the five whose label is the concept
+labels_top5  the share of the five whose label is the concept; found are units with at least three
 
 A clip that is no evidence (see `exemplars`) counts as one that does not fit. Units that tie are put in order by all
 stored exemplars, then by these weighed by their strength.
@@ -19,7 +19,7 @@ from ...dissection import Dissection
 from ...explain.concept_scoring import score_concepts
 from ..choice import ChoiceError
 from ..names import near_names, same_name
-from .exemplar_shares import FEW, clip_flags, shares_of_clips
+from .exemplar_shares import FEW, MOST, clip_flags, shares_of_clips
 from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 
 
@@ -32,11 +32,9 @@ def by_top_labels(dissection: Dissection, wanted: Wanted) -> Ranked:
     flags = clip_flags(dissection, labelled)
     keys: Keys = {}
     for site in wanted.widths:
-        found = site_keys(site, shares_of_clips(dissection, site, flags))
-        keys |= {unit: key for unit, key in found.items() if key[1] > 0}
-    if not keys:
-        raise ChoiceError(f"no unit of these sites has an exemplar that is labelled {name!r}")
-    return Ranked(keys, {"rank": "share of the top 5 with the label, share of all stored exemplars, strength"})
+        keys |= site_keys(site, shares_of_clips(dissection, site, flags))
+    found = frozenset(unit for unit, key in keys.items() if key[0] >= MOST)
+    return Ranked(keys, {"rank": "share of the top 5 with the label, share of all stored exemplars, strength"}, found)
 
 
 def by_top_captions(dissection: Dissection, wanted: Wanted) -> Ranked:

@@ -3,10 +3,13 @@
 The paper goes by the nouns of a unit's calibrated summary. A summary says in one sentence what five captions say, and
 loses how many of them say it; so units are ranked by the captions themselves, and the summary decides between equals:
 
-1. share of the five highest clips whose caption carries the concept (its "k of 5")
-2. whether the calibrated summary carries it, where there are summaries
-3. share of all stored exemplars whose caption carries it
-4. the same share, exemplars counting by their strength
+1. units of which at least three of the five highest clips have a caption that carries the concept (the paper's "K' of
+   5"): these are what the method finds, where no number of units is asked for
+2. share of all stored exemplars whose caption carries it, then the share of the five
+3. whether the calibrated summary carries it, where there are summaries
+4. the share of all stored exemplars, each counting by its strength
+5. where no high exemplar carries it, the share of the lowest ones: these units follow all others, in case more units
+   are asked for
 
 Only exemplars that are evidence count: decided, strong, and no copies.
 """
@@ -24,12 +27,12 @@ from ..choice import ChoiceError
 from ..names import same_name
 from ..phrases import Phrase, Stems, content_stems, name_stems, phrase_of
 from .captions import ExemplarCaptions
-from .exemplar_shares import shares
+from .exemplar_shares import MOST, shares
 from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 
 
 def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
-    """Rank every unit of which at least one stored exemplar's caption carries the concept.
+    """Rank every unit of which at least one stored exemplar has a caption that carries the concept.
 
     Raises DissectionError where there are no captions; ChoiceError where none carries the concept, and where no unit
     has such an exemplar.
@@ -40,18 +43,20 @@ def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
     summaries = _carrying_summaries(dissection, phrase)
     keys: Keys = {}
     for site, width in wanted.widths.items():
-        few, every, strong = shares(dissection, site, captions.flags(site, carries))
+        high, low = (shares(dissection, site, captions.flags(site, side, carries), side) for side in ("top", "bottom"))
         summary = torch.tensor([float((site, unit) in summaries) for unit in range(width)])
-        keys |= {unit: key for unit, key in site_keys(site, (few, summary, every, strong)).items() if key[2] > 0}
+        most = (high.few >= MOST).float()
+        rows = site_keys(site, (most, high.all, high.few, summary, high.strong, low.all))
+        keys |= {unit: key for unit, key in rows.items() if high.all[unit[1]] > 0 or low.all[unit[1]] > 0}
     if not keys:
         raise ChoiceError(f"no unit of these sites has an exemplar whose caption carries {wanted.concept!r}")
     settings = {
         "phrases": [" ".join(way) for way in phrase.wanted],
         "in_no_caption": sorted(missing),
         "captions": captions.captioner,
-        "rank": "share of the top 5, calibrated summary, share of all stored exemplars, strength",
+        "rank": "three of the top 5, share of all stored exemplars, of the top 5, calibrated summary, strength, lowest",
     }
-    return Ranked(keys, settings)
+    return Ranked(keys, settings, frozenset(unit for unit, key in keys.items() if key[0]))
 
 
 def concept_phrase(wanted: Wanted, classes: Iterable[str], captions: Iterable[str]) -> tuple[Phrase, set[str]]:
