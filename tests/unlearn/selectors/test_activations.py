@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_units_are_ranked_by_the_formula(method: str, label: str, tmp_path: Path
     keys = {unit: key for unit in range(UNITS) if (key := naive(values, unit, label, method)) is not None}
     units = [unit for _, unit in ranked(found, label, method=method).units]
     assert sorted(units) == sorted(keys)
-    for first, second in zip(units, units[1:], strict=False):
+    for first, second in pairwise(units):
         assert tuple(round(part, 9) for part in keys[first]) >= tuple(round(part, 9) for part in keys[second])
 
 
