@@ -175,7 +175,8 @@ def test_the_figure_shows_the_means_of_each_site_and_the_line(found: Dissection)
         "n = 5 units each" in axes.get_xlabel()
     )
     said = " ".join(texts(figure))
-    assert "t test, units taken as independent" in said and "all 6 orders of 3 layers" in said
+    assert "by permutation of whole layers (all 6 orders of 3 layers; the least there can be: 0.33)" in said
+    assert said.index("by permutation") < said.index("if units were independent") < said.index("by t test")
 
 
 def test_many_layers_are_drawn_with_fewer_ticks(tmp_path: Path) -> None:
