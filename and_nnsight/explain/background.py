@@ -51,9 +51,7 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     return spans
 
 
-def layer_weights(
-    found: Dissection, clips: Sequence[int], k: int
-) -> dict[str, Float64[np.ndarray, " clip"]]:
+def layer_weights(found: Dissection, clips: Sequence[int], k: int) -> dict[str, Float64[np.ndarray, " clip"]]:
     """How many units of each site have each of the clips among the exemplars that are evidence, of k."""
     places = {clip: place for place, clip in enumerate(clips)}
     largest = max([*found.clips, 0])
