@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -106,18 +107,14 @@ class _Pool:
 
     def __init__(self, claims: Sequence[Claim]) -> None:
         ordered = sorted(claims, key=lambda one: one.unit)
-        self._statements = {_statement(claim): claim.gist for claim in ordered}
-        self._apart: dict[frozenset[str], list[str]] = {}
+        self._statements = list({_statement(claim): claim.gist for claim in ordered}.items())
 
     def others(self, claim: Claim, count: int, random: np.random.Generator) -> tuple[str, ...]:
         """So many different statements that have none in common with the claim; else those that say something else."""
-        if claim.gist not in self._apart:
-            apart = [text for text, gist in self._statements.items() if not gist & claim.gist]
-            other = [text for text, gist in self._statements.items() if gist != claim.gist]
-            self._apart[claim.gist] = apart or other
-        left = self._apart[claim.gist]
-        places = random.choice(len(left), min(count, len(left)), replace=False).tolist() if left else []
-        return tuple(left[place] for place in places)
+        gist = claim.gist
+        order = [self._statements[place] for place in random.permutation(len(self._statements))]
+        apart = (text for text, other in order if not other & gist)
+        return tuple(islice(apart, count)) or tuple(islice((text for text, other in order if other != gist), count))
 
 
 def _statement(claim: Claim) -> str:
