@@ -123,7 +123,8 @@ class UninterpretableUnits(Finding):
                 drawn = True
                 self._draw(axes, rows, place, shared)
                 if place == 0:
-                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows])
+                    undecided = {"undecided": [row["undecided"] for row in rows]}
+                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows], undecided)
             if not drawn:
                 empty(axes, "no unit of any layer can be judged")
                 return figure
@@ -139,7 +140,9 @@ class UninterpretableUnits(Finding):
         shares = np.array([100 * row["share"] for row in rows])
         ends = np.array([[100 * row[end] for row in rows] for end in ("low", "high")])
         least, most = ([100 * row[end] for row in rows] for end in ("least", "most"))
-        axes.fill_between(layers, least, most, color=colour, alpha=0.16, lw=0)
+        axes.fill_between(layers, least, most, color=colour, alpha=0.08, lw=0)
+        for edge in (least, most):
+            axes.plot(layers, edge, color=colour, alpha=0.6, lw=0.6, linestyle=style)
         axes.errorbar(
             layers, shares, np.abs(ends - shares), color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.3,
             linestyle=style, elinewidth=0.9, capsize=2, label=f"K′ = {shared} of {self.facts['k']}",

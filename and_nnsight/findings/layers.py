@@ -116,10 +116,10 @@ def line_texts(line: Row) -> tuple[str, str]:
     """A line in words: its slope with p by permutation, which is of layers; and what the t test over units says."""
     orders = f"all {line['arrangements']:,}" if line["exact"] else f"{line['arrangements']:,} random"
     return (
-        f"slope {signed(line['slope'])} adjectives a layer; {p_text(line['p_layers'])} by permutation of whole layers "
-        f"({orders} orders of {line['layers']} layers; the least there can be: {line['least_p_layers']:.2g})",
-        f"if units were independent, which those of a layer are not: {p_text(line['p_units'])} by t test, 95 % "
-        f"interval of the slope {signed(line['low'])} to {signed(line['high'])}",
+        f"slope {signed(line['slope'])} adjectives a layer; {p_text(line['p_layers'])} by permutation of the "
+        f"{line['layers']} layers ({orders} orders; it cannot be below {line['least_p_layers']:.2g})",
+        f"t test, as if units of a layer were independent: {p_text(line['p_units'])}, 95 % interval of the slope "
+        f"{signed(line['low'])} to {signed(line['high'])}",
     )
 
 
