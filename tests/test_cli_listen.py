@@ -77,7 +77,7 @@ def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(ru
     assert re.fullmatch(r"  \d+% \(\d+–\d+%\) of 110 excerpts judged rightly \(chance 50%\)", heard[1])
     assert heard[2].startswith("  by words for other units ")
     assert "claims hold by ear" in heard[3]
-    assert re.fullmatch(r"  intruder among five clips found in \d+% \(\d+–\d+%\) of 22 trials \(chance 20%\)", heard[4])
+    assert re.fullmatch(r"  intruder among five clips found in \d+% \(\d+–\d+%\) of 25 trials \(chance 20%\)", heard[4])
     assert "1 not judged: the unit is the same, or not finite, on all held-out clips" in out
     assert str(explained / "explanations" / "listening.parquet") in out
     assert all(len(line) <= 80 for line in heard[:5])
