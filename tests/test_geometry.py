@@ -111,6 +111,16 @@ def test_a_resampled_clip_keeps_every_frame_it_has_alone(rate: int, samples: int
     assert geometry.valid(np.array([samples / rate]), frames + 3).sum() == max(frames, 1)
 
 
+def test_a_clip_of_a_whole_number_of_samples_has_no_sample_more() -> None:
+    """In floats, 2,936 of 400,000 lengths at 16 kHz times the rate come out a little above themselves."""
+    lengths = np.arange(1, 400_001)
+    above = lengths[np.ceil(lengths / 16_000 * 16_000) > lengths]
+    assert len(above) == 2_936
+    a_frame_a_sample = Convolved(kernels=(1,), strides=(1,))
+    for length in above[:: len(above) // 40].tolist():
+        assert a_frame_a_sample.valid(np.array([length / 16_000]), length + 2).sum() == length
+
+
 def test_a_folded_grid_unfolds_time_chunk_by_chunk() -> None:
     grid = FoldedGrid(rows=8, columns=4, chunks=4, hop=0.1)
     times = grid.times(np.arange(32))[:, 0].reshape(8, 4)

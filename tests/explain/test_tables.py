@@ -44,17 +44,33 @@ def test_a_row_that_comes_again_replaces_the_earlier(tmp_path: Path) -> None:
     assert read_table(Dissection(tmp_path, {}), "words") == [row(1, "new")]
 
 
-def test_rows_survive_a_process_that_is_killed(tmp_path: Path) -> None:
-    killed = table(tmp_path)
+def killed_after(folder: Path, rows: list[dict[str, Any]], cut: str) -> None:
+    """A process adds rows and dies in the middle of another one."""
+    killed = table(folder)
     killed.__enter__()
-    killed.add([row(1), row(2)])
+    killed.add(rows)
     assert killed._journal is not None
     killed._journal.close()
     assert killed._lock is not None
     killed._lock.close()  # which the system does when a process dies
-    journal = next((tmp_path / "explanations").glob(".*.jsonl"))
+    journal = next((folder / "explanations").glob(".*.jsonl"))
     with journal.open("a", encoding="utf-8") as file:
-        file.write('{"site": "a", "unit": 3, "te')  # cut in the middle of a line
+        file.write(cut)
+
+
+def test_rows_survive_processes_that_are_killed_one_after_the_other(tmp_path: Path) -> None:
+    """The first row of the second is not glued to the line at which the first was cut."""
+    killed_after(tmp_path, [row(1)], '{"site": "a", "unit": 9, "te')
+    killed_after(tmp_path, [row(2)], '{"site"')
+    killed_after(tmp_path, [row(3)], "")
+    with table(tmp_path) as again:
+        assert [("a", unit) in again for unit in (1, 2, 3, 9)] == [True, True, True, False]
+        again.add([row(4)])
+    assert [r["unit"] for r in read_table(Dissection(tmp_path, {}), "words")] == [1, 2, 3, 4]
+
+
+def test_rows_survive_a_process_that_is_killed(tmp_path: Path) -> None:
+    killed_after(tmp_path, [row(1), row(2)], '{"site": "a", "unit": 3, "te')
     with table(tmp_path) as again:
         assert ("a", 1) in again
         assert ("a", 2) in again
