@@ -108,7 +108,8 @@ def _run_as_it_is(session: pytest.Session) -> tuple[dict[str, set[int]], list[fl
     def note(name: str, **_: Any) -> None:
         reached[name].add(len(seconds))
 
-    importlib.import_module("mutmut.mutation.trampoline").record_trampoline_hit = note
+    trampoline: Any = importlib.import_module("mutmut.mutation.trampoline")
+    trampoline.record_trampoline_hit = note
     os.environ[_SWITCH] = "stats"
     for item, following in zip(session.items, [*session.items[1:], None], strict=True):
         began = time.monotonic()

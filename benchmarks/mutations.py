@@ -63,10 +63,7 @@ def write_mutants(folder: Path, modules: list[str]) -> str:
             f"only_mutate = {files}\nuse_git_change_detection = false\n"
         )
     subprocess.run([sys.executable, "-c", _GENERATE], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    named = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, check=True, text=True
-    )
-    return named.stdout.strip()
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
 
 
 def run_mutants(folder: Path, module: str, most: int) -> dict[str, Any]:
