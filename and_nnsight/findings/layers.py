@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALL = "all sites"
-SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation beats its null"
+SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation holds"
 _SIDESTEP, _WIDEST_STEP = 0.015, 0.14  # of all layers, of one: intervals of several sites do not hide each other
 
 
@@ -32,11 +32,11 @@ class AdjectivesPerLayer(Finding):
     units, with_summary, nothing_left, no_summary, never_explained   how many
     mean, low, high   over the units with a summary (with 95 % interval by Student's t)
     mean_of_every_unit   units without a summary counted as having no adjective
-    beat_null, mean_of_those   units whose explanation beats its null model (where they were scored), and their mean
+    hold, mean_of_those   units whose explanation holds on held-out clips (where they were scored), and their mean
 
     lines   a row a line by ordinary least squares over units (`statistics.Line`), for every kind of site and for all,
-            over the units with a summary, over every unit that was asked about, and over those whose explanation beats
-            its null model, where they were scored (`over`)
+            over the units with a summary, over every unit that was asked about, and over those whose explanation holds,
+            where they were scored (`over`)
     """
 
     name = "adjectives_per_layer"
@@ -144,7 +144,7 @@ def adjectives_per_layer(
     asked = said.status > 0
     lines: list[Row] = []
     for kind, among in groups.items():
-        for over, counted_in in ((SUMMARISED, said.summarised), (EVERY, asked), (TRUE, said.beats_null == 1)):
+        for over, counted_in in ((SUMMARISED, said.summarised), (EVERY, asked), (TRUE, said.holds == 1)):
             units = among & counted_in
             line = line_through(layers[units], said.words["adjective"][units], seed)
             if line is not None:
@@ -156,7 +156,7 @@ def adjectives_per_layer(
 def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
     adjectives = said.words["adjective"]
     mean = mean_of(adjectives[among & said.summarised])
-    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.beats_null == 1)]
+    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.holds == 1)]
     return {
         "site": kind,
         "layer": layer,
@@ -165,6 +165,6 @@ def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"
         "low": mean.low,
         "high": mean.high,
         "mean_of_every_unit": float(asked.mean()) if len(asked) else None,
-        "beat_null": len(true),
+        "hold": len(true),
         "mean_of_those": float(true.mean()) if len(true) else None,
     }

@@ -115,8 +115,8 @@ class Explained:
 
     status      ASKED_NOT, NOT_SAID, NOTHING_LEFT or SAID
     words       how many distinct words of each part of speech (adjectives: acoustic ones only) its explanation has
-    beats_null  whether its explanation predicts it better than loudness and the like do (the table `scores`): 1 yes,
-                0 no, −1 not scored, or scored when it said something else
+    holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`): 1 yes,
+                0 no, −1 not scored or judged, or scored when it said something else
     uncalibrated  units whose lowly clips have no summary, so that nothing could be dropped
     untested    adjectives without a verdict whether they are acoustic: they are nobody's
     rows        the rows of the table `concepts` that are of these units
@@ -125,7 +125,7 @@ class Explained:
     chosen: Chosen
     status: Int64[np.ndarray, " unit"]
     words: dict[str, Int64[np.ndarray, " unit"]]
-    beats_null: Int64[np.ndarray, " unit"]
+    holds: Int64[np.ndarray, " unit"]
     uncalibrated: int
     untested: int
     rows: list[Row]
@@ -153,8 +153,8 @@ class Explained:
         return {
             **self.chosen.facts(),
             **counts,
-            "scored": int((self.beats_null >= 0).sum()),
-            "beat_null": int((self.beats_null == 1).sum()),
+            "scored": int((self.holds >= 0).sum()),
+            "hold": int((self.holds == 1).sum()),
             "uncalibrated": self.uncalibrated,
             "untested_adjectives": self.untested,
             "concepts": self.made_with,
@@ -171,7 +171,7 @@ def counted(counts: Mapping[str, Any]) -> str:
     if counts["never_explained"]:
         said += f"; never explained: {counts['never_explained']:,}"
     if counts.get("scored"):
-        said += f"; {counts['beat_null']:,} of the {counts['scored']:,} that were scored beat their null"
+        said += f"; {counts['hold']:,} of the {counts['scored']:,} that were scored hold"
     return said
 
 
@@ -197,17 +197,17 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
             place = first[row["site"]] + row["unit"]
             status[place] = NOT_SAID if row["calibrated"] is None else SAID if row["kept"] else NOTHING_LEFT
             uncalibrated += bool(row["kept"] and row.get("failure"))
-    beats_null = np.full(chosen.units, -1, np.int64)
+    holds = np.full(chosen.units, -1, np.int64)
     scores = read_table(found, "scores") if has_table(found, "scores") else []
-    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["beats_null"] is not None)
+    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["failure"] is None)
     for row in calibrated if len(verdicts) else ():
         known = verdicts(row["site"], row["unit"], "explanation", row["calibrated"])
         if row["site"] in first and known is not None:
-            beats_null[first[row["site"]] + row["unit"]] = known.beats_null
+            holds[first[row["site"]] + row["unit"]] = known.holds
     words = {part: np.zeros(chosen.units, np.int64) for part in PARTS}
     rows = [row for row in concepts if row["site"] in first]
     for row in rows:
         if row["part"] in words and (row["part"] != "adjective" or row["acoustic"]):
             words[row["part"]][first[row["site"]] + row["unit"]] += 1
     untested = sum(1 for row in read_table(found, "words") if row["failure"]) if has_table(found, "words") else 0
-    return Explained(chosen, status, words, beats_null, uncalibrated, untested, rows, made_with)
+    return Explained(chosen, status, words, holds, uncalibrated, untested, rows, made_with)
