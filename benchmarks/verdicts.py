@@ -14,34 +14,7 @@ other units.
 
 from __future__ import annotations
 
-import argparse
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import numpy as np
-import pyarrow as arrow
-import pyarrow.parquet as parquet
-import torch
-from rich.console import Console
-from rich.table import Table
-
-from and_nnsight import Dissection, dissect
-from and_nnsight.demo import make_sounds
-from and_nnsight.dissection import activation_file
-from and_nnsight.explain import caption, explain, label, score, score_concepts
-from and_nnsight.explain.acoustics.measuring import measure_acoustics
-from and_nnsight.explain.claims import Claim, claims
-from and_nnsight.explain.concept_scoring import concept_text
-from and_nnsight.explain.embeddings import Embeddings
-from and_nnsight.explain.encoders.words import Words
-from and_nnsight.explain.unit_scores import Judge, SiteScores
-from and_nnsight.explain.verdicts import verdict
-from benchmarks._report import write_report
-from benchmarks.planted import CAPTIONERS, HELD_OUT_SEED, SITES, says_rightly
-from benchmarks.planted_model import Planted, PlantedModel
 
 TARGETS = {"rightly_named_hold": 0.9, "shuffled_hold_at_most": 0.05, "noise_holds_at_most": 0.05}
 _K = 16

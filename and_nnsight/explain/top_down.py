@@ -10,7 +10,7 @@ Spearman's it does not ask a claim to order the clips on which the unit is quiet
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 BINS = 128

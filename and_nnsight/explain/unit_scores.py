@@ -19,7 +19,7 @@ from .detecting import CLIPS, Detected, detected
 from .embeddings import Embeddings
 from .held_out import FEWEST, HeldOutClips
 from .nulls import NULLS, Measured, features, filled
-from .permutation import Tested, partial_test, prediction_test
+from .permutation import PermutationResult, partial_test, prediction_test
 from .requests import Remembered
 from .roles import ChatOptions
 from .tables import Row
@@ -96,8 +96,8 @@ class _Measures:
     """Of some units: own claim [unit], nulls [unit, null], and all texts that are claimed of the site [unit, text]."""
 
     chosen: Tensor  # [unit, clip] bool
-    tested: Tested
-    beyond: Tested
+    tested: PermutationResult
+    beyond: PermutationResult
     pearson: Tensor
     auprc: Tensor
     null_pearson: Tensor

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from and_nnsight.explain.agreement import positives
 from and_nnsight.explain.false_discovery import false_discovery_rates
-from and_nnsight.explain.permutation import Tested, partial_test, prediction_test, random_orders
+from and_nnsight.explain.permutation import BLOCKS, PermutationResult, partial_test, prediction_test, random_orders
 from and_nnsight.explain.top_down import linear_basis, monotone_residuals, savage_scores
 
 SHUFFLES = 199
@@ -23,13 +23,13 @@ def floats(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32))
 
 
-def predicted(units: np.ndarray, claims: np.ndarray, shuffles: int = SHUFFLES, seed: int = 0) -> Tested:
+def predicted(units: np.ndarray, claims: np.ndarray, shuffles: int = SHUFFLES, seed: int = 0) -> PermutationResult:
     values = floats(units)
     which = torch.arange(len(values)) % len(claims)
     return prediction_test(values, positives(values, SHARE), floats(claims), which, shuffles, seed)
 
 
-def beyond(units: np.ndarray, claims: np.ndarray, nulls: np.ndarray, shuffles: int = SHUFFLES) -> Tested:
+def beyond(units: np.ndarray, claims: np.ndarray, nulls: np.ndarray, shuffles: int = SHUFFLES) -> PermutationResult:
     values, rising = floats(units), torch.ones(len(units), len(nulls), dtype=torch.int64)
     which = torch.arange(len(values)) % len(claims)
     return partial_test(values, positives(values, SHARE), floats(claims), which, floats(nulls), rising, shuffles, 0)
@@ -111,8 +111,7 @@ def test_p_is_that_of_the_definition_with_ties_and_without() -> None:
         assert got.correlation[place].item() == pytest.approx(pair, abs=1e-5)
 
 
-def test_partial_p_is_that_of_freedman_and_lane() -> None:
-    """Residuals permuted, and regressed on the nulls again each time."""
+def test_partial_p_permutes_residuals_among_clips_of_which_the_nulls_expect_the_same() -> None:
     rng = np.random.default_rng(3)
     units, claims, nulls = (rng.standard_normal((rows, 40)) for rows in (4, 4, 2))
     units[0] += 2 * claims[0]
@@ -131,13 +130,19 @@ def test_partial_p_is_that_of_freedman_and_lane() -> None:
     for place in range(4):
         claim = without_nulls(plain_scores(claims[place].astype(np.float32)))
         residuals = [without_nulls(way[place]) for way in rows]
+        expected_of = scaled(savage_scores(floats(units)))[place].numpy() - residuals[0]
+        clips = np.argsort(expected_of)
 
-        def statistic(order: np.ndarray, residuals=residuals, claim=claim) -> float:
-            return max(float(np.corrcoef(without_nulls(row[order]), claim)[0, 1]) for row in residuals)
+        def statistic(order: np.ndarray, residuals=residuals, claim=claim, clips=clips) -> float:
+            return max(float(np.corrcoef(row[clips][order], claim[clips])[0, 1]) for row in residuals)
 
-        own = statistic(np.arange(40))
-        reached = [statistic(order.numpy()) >= own - 1e-7 for order in random_orders(40, SHUFFLES, 0)]
+        own = statistic(np.arange(40)) * math.sqrt((40 - 3) / 39)
+        orders = list(random_orders(40, SHUFFLES, 0, BLOCKS))
+        reached = [statistic(order.numpy()) >= own - 1e-5 for order in orders]
         assert got.p[place].item() == pytest.approx((1 + sum(reached)) / (1 + SHUFFLES))
+        for order in orders[:20]:
+            for part in np.array_split(np.arange(40), BLOCKS):
+                assert sorted(order[part].tolist()) == part.tolist(), "each within its block"
 
 
 def scaled(rows: Tensor) -> Tensor:
