@@ -115,8 +115,8 @@ class Explained:
 
     status      ASKED_NOT, NOT_SAID, NOTHING_LEFT or SAID
     words       how many distinct words of each part of speech (adjectives: acoustic ones only) its explanation has
-    holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`): 1 yes,
-                0 no, −1 not scored or judged, or scored when it said something else
+    holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`):
+                1 yes, 0 no, −1 not scored or judged, or scored when it said something else
     uncalibrated  units whose lowly clips have no summary, so that nothing could be dropped
     untested    adjectives without a verdict whether they are acoustic: they are nobody's
     rows        the rows of the table `concepts` that are of these units

@@ -9,7 +9,7 @@ from typing import Any
 from ..dissection import Dissection
 from ..run_folder import AT_SERVER
 from ..same_clips import KnownClips, Origin
-from ..stream import Clip, Source
+from ..stream import UNKNOWN, Clip, Source
 from .choice import UnitChoice
 
 WAYS = ("refuse", "exclude", "allow")
@@ -36,7 +36,7 @@ def unseen(
     origin = Origin.of(source)
     known = None if found is None else KnownClips(found)
     limit = 0.0 if found is not None else _limit_of_the_choices(choices, origin)
-    if overlap == "refuse" and known is not None and source.kind in _LISTED:
+    if overlap == "refuse" and known is not None and source.kind in _LISTED and source.fingerprint != UNKNOWN:
         known_before = known.first(((item.id, item.path) for item in source.items()), origin)
         if known_before is not None:
             raise _refusal(*known_before, source)
