@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SAID_OF_CLIPS = {
     "yes": "held-out clips",
     "no": "clips, some of which the units were found with",
-    "unknown": "clips (without paths it cannot be told whether the units were found with them)",
+    "unknown": "clips (it cannot be told whether the units were found with them)",
 }
 _PLURAL = {
     "adjective": "acoustic adjectives",

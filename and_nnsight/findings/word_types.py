@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dissection import Dissection
+from ..same_clips import KnownClips
 from ..stream import Clip
 from .bootstrap import RESAMPLES, Bootstrap
 from .finding import Row
@@ -57,8 +58,8 @@ def accuracy_by_word_type(
     found       a dissection of the model that has been explained
     model       the model that was dissected, with a classifier: what `AudioModel` takes, or an AudioModel
     data        labelled clips, as `dissect` takes them; clips of the dissection are left out, since the units were
-                found with them, unless `dissected_too`. They are known by their paths: `facts["held_out"]` is "unknown"
-                where clips have none
+                found with them, unless `dissected_too`. They are known by their samples or paths: `facts["held_out"]`
+                is "unknown" where clips have neither
     shares      of all units of the sites, between 0 and 1
     parts       types of words (`units.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic adjective
                 (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones), and
@@ -132,27 +133,21 @@ def _check(shares: Sequence[float], parts: Sequence[str], draws: int) -> None:
 
 
 class _HeldOut:
-    """Lets in the clips that the units were not found with, and counts."""
+    """Lets in the clips that the units were not found with (see `same_clips`), and counts."""
 
     def __init__(self, found: Dissection, dissected_too: bool, keep: Callable[[Clip], bool] | None) -> None:
-        paths = [] if dissected_too else [row["path"] for row in found.clips.values()]
-        self._known = {_file(path) for path in paths if path}
+        self._known = None if dissected_too else KnownClips(found)
         self._keep = keep
         self.refused = self.let_in = 0
-        self.certain = all(row["path"] for row in found.clips.values())
+        self.certain = self._known is None or self._known.tell
 
     def __call__(self, clip: Clip) -> bool:
-        if clip.path is not None and _file(clip.path) in self._known:
+        if self._known is not None and self._known.has(clip.id, clip.path, clip.content, None):
             self.refused += 1
             return False
         self.let_in += 1
-        self.certain &= clip.path is not None
+        self.certain &= bool(clip.path or clip.content)
         return self._keep is None or self._keep(clip)
-
-
-def _file(path: str) -> str:
-    """A file however it is named, through links as well; names within a dataset are taken as they are."""
-    return str(Path(path).resolve()) if Path(path).is_absolute() else path
 
 
 def _row(one: RichUnits, units: int, places: Mapping[UnitChoice, int], outcomes: Outcomes, bootstrap: Bootstrap) -> Row:
