@@ -101,7 +101,7 @@ def exemplar_evidence(
     """
     filled = ranked.clips >= 0
     copy = torch.zeros_like(filled) if contents is None else repeats(contents.masked_fill(~filled, -1))
-    decided = decided_places(ranked.values.masked_fill(~filled, 0.0), filled & ~copy, ranked.ties, most)
+    decided = decided_places(ranked.values, filled & ~copy, ranked.ties, most)
     strength = strengths(ranked.values, means).masked_fill(~filled, 0.0)
     return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy)
 

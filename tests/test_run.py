@@ -474,6 +474,20 @@ def test_a_folder_that_lacks_files_is_damaged(tmp_path: Path) -> None:
         quick(made(), ragged(3), tmp_path / "run")
 
 
+@pytest.mark.parametrize("version", [1, 3, "2", None])
+def test_a_folder_of_another_format_is_refused_untouched(version: Any, tmp_path: Path) -> None:
+    found = quick(made(), ragged(2), tmp_path / "run")
+    path = found.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": version}))
+    before = files(found.folder)
+    said = f"has format version {version}; this package reads version 2"
+    with pytest.raises(DissectionError, match=said):
+        Dissection.load(found.folder)
+    with pytest.raises(DissectionError, match=said):
+        quick(made(), ragged(2), tmp_path / "run")
+    assert files(found.folder) == before
+
+
 def test_out_may_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(DissectionError, match="notes is a file: choose a folder"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
@@ -24,6 +24,7 @@ from .requests import remembered
 from .roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
 from .summarizers.keywords import Keywords
 from .tables import Row, Table, table_settings
+from .traits import measured_traits
 from .units import chosen_units
 
 SCHEMA = arrow.schema(
@@ -56,6 +57,7 @@ def summarize(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    data: Any = None,
     device: Any = None,
     progress: bool = True,
 ) -> list[Row]:
@@ -70,6 +72,9 @@ def summarize(
     sites, units  which units (names and globs; indices); None: all
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
+    data        what was dissected. `keywords` also tells how clips sound (loud, low-pitched, starting abruptly …) where
+                captions are the dataset's own, the audio can be read (from files, or from this), and the dissection
+                is of no more than `traits.MOST_CLIPS` clips
 
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
@@ -93,6 +98,9 @@ def summarize(
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
         offered["layers"] = layer_weights(found, background.clips, k)
+        if wanted == "keywords":
+            captions_made = not str(settings["captions"].get("captioner", "")).startswith("column:")
+            offered["traits"] = None if captions_made else measured_traits(found, chosen, data, progress)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
             recorded = stack.enter_context(remembered(found, model))

@@ -39,7 +39,7 @@ def strengths(values: Float32[Tensor, "k unit"], means: Float32[Tensor, " unit"]
     0 where the first is no further than the mean itself; empty places have no meaning.
     """
     far = values - means
-    return torch.where(far[0] != 0, far / torch.where(far[0] != 0, far[0], 1.0), 0.0)
+    return torch.where(far[0] != 0, far / far[0], 0.0)
 
 
 def repeats(codes: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:

@@ -95,7 +95,7 @@ def test_of_answers_at_random_no_more_are_called_rare_than_are_rare(levels: int)
         slack = 4 * (share * (1 - share) / 2_000) ** 0.5
         assert (chances <= share).mean() <= share + slack
         assert (found <= share).mean() <= share + slack
-    assert (chances <= 0.2).mean() > 0.05, "and not so careful that nothing would ever be seen"
+    assert (chances <= 0.5).mean() > 0.15, "and not so careful that nothing would ever be seen"
     assert (found <= 0.6).mean() > 0.5
 
 

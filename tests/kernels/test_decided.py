@@ -66,7 +66,7 @@ def decided_sounds(values: list[float], order: list[int], sounds: list[int], k: 
     filled = state.clips >= 0
     heard = torch.tensor([sounds[order[clip]] if clip >= 0 else -1 for clip in state.clips[:, 0].tolist()])[:, None]
     counts = filled & ~repeats(heard)
-    decided = decided_places(state.values.masked_fill(~filled, 0.0), counts, state.ties, most)
+    decided = decided_places(state.values, counts, state.ties, most)
     return sorted(heard[decided].tolist())
 
 
@@ -128,6 +128,17 @@ def test_strength_is_the_distance_from_the_mean_as_a_share_of_the_first_places()
     found = strengths(top, torch.tensor([0.0, 1.0, -3.0]))
     assert found.T.tolist() == [[1.0, 0.5, -0.25], [0.0, 0.0, 0.0], [1.0, 0.5, -1.0]]
     assert strengths(-top, torch.tensor([0.0, -1.0, 3.0])).tolist() == found.tolist()  # a list of the lowest
+
+
+@given(lists(), st.lists(FEW, min_size=4, max_size=4))
+@examples
+def test_strengths_are_those_of_the_naive_rule(case: tuple[Tensor, Tensor, Tensor, bool], means: list[float]) -> None:
+    values = case[0]
+    found = strengths(values, torch.tensor(means[: values.shape[1]]))
+    for unit, column in enumerate(values.T.tolist()):
+        first = column[0] - means[unit]
+        expected = [(value - means[unit]) / first if first else 0.0 for value in column]
+        assert found[:, unit].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_mean_that_is_not_known_gives_no_strength() -> None:

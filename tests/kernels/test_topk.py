@@ -227,6 +227,11 @@ def test_clips_that_tie_with_the_last_place_and_are_left_out_are_counted(largest
     assert kept.state.ties.tolist() == [0]
 
 
+def test_an_empty_state_lies_on_the_device_that_is_asked_for():
+    assert {tensor.device.type for tensor in empty_topk(2, 3, device="meta")} == {"meta"}
+    assert {tensor.device.type for tensor in empty_topk(2, 3)} == {"cpu"}
+
+
 def test_empty_places_tie_with_nothing():
     kept = TopK(3, 1)
     for _ in range(2):

@@ -1,4 +1,8 @@
-"""Which held-out clips a listener hears of a unit: some on which it fires, and some on which it does not."""
+"""Which held-out clips a listener hears of a unit: some on which it fires, and some on which it does not.
+
+It fires on the clips in its top share, and does not on those at or below its median: what lies between is heard by
+nobody, as a clip that ranks just below the top share is no example of a clip that the unit does not respond to.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def draw_trials(
 
     values    the unit's activation on each of the clips; those that are not finite are left out
     clips     their ids
-    share     the unit fires on the clips in its top share (see `agreement.positives`)
+    share     that of the clips on which the unit fires (see `agreement.positives`)
     excerpts  clips for detection, at most
     line_ups  at most
     together  clips of a line-up on which the unit fires; a unit that fires on fewer clips has no line-up
@@ -60,7 +64,8 @@ def draw_trials(
     if known.shape[1] < 2:
         return Trials((), (), ())
     firing = positives(known, share)[0].numpy()
-    loud, quiet = (random.permutation(ids[finite][side]).tolist() for side in (firing, ~firing))
+    still = ~firing & (values[finite] <= np.median(values[finite]))
+    loud, quiet = (random.permutation(ids[finite][side]).tolist() for side in (firing, still))
     each = min(excerpts // 2, len(loud), len(quiet))
     order = random.permutation(2 * each).tolist()
     heard = [*loud[:each], *quiet[:each]]
