@@ -111,14 +111,18 @@ def test_a_resampled_clip_keeps_every_frame_it_has_alone(rate: int, samples: int
     assert geometry.valid(np.array([samples / rate]), frames + 3).sum() == max(frames, 1)
 
 
-def test_a_clip_of_a_whole_number_of_samples_has_no_sample_more() -> None:
-    """In floats, 2,936 of 400,000 lengths at 16 kHz times the rate come out a little above themselves."""
-    lengths = np.arange(1, 400_001)
-    above = lengths[np.ceil(lengths / 16_000 * 16_000) > lengths]
-    assert len(above) == 2_936
-    a_frame_a_sample = Convolved(kernels=(1,), strides=(1,))
-    for length in above[:: len(above) // 40].tolist():
-        assert a_frame_a_sample.valid(np.array([length / 16_000]), length + 2).sum() == length
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+def test_no_length_in_seconds_gains_a_sample_by_floating_point(rate: int) -> None:
+    """Of lengths one sample short of another frame, some come out of seconds · rate a hair above a whole number."""
+    geometry = Convolved(0, 0.02, 0.025, sampling_rate=rate, kernels=(10, 8), strides=(5, 4))
+    step = 5 * 4
+    frame_samples = 10 + 5 * (8 - 1)
+    short = np.arange(frame_samples - 1, frame_samples - 1 + 1_200 * step, step)
+    seconds = short / rate
+    assert (np.ceil(seconds * rate) > short).any(), "there are such lengths"
+    frames = int(geometry.length(short[-1:] + 1)[0])
+    np.testing.assert_array_equal(geometry.valid(seconds, frames).sum(1), np.maximum(geometry.length(short), 1))
+    np.testing.assert_array_equal(geometry.valid((short + 1) / rate, frames).sum(1), geometry.length(short) + 1)
 
 
 def test_a_folded_grid_unfolds_time_chunk_by_chunk() -> None:

@@ -138,7 +138,7 @@ def _print_said(console: Console, card: Card) -> None:
 def _print_verdict(console: Console, card: Card, source: str) -> None:
     """How what was just said did on clips that had no part in it, if it has been scored."""
     if (known := card.verdicts.get(source)) is not None:
-        style = "dim" if known.beats_null else "yellow"
+        style = "dim" if known.holds else "yellow"
         console.print(Padding(f"[{style}]{clean(f'Held out: {known}')}[/{style}]", (0, 0, 0, 2)))
     if (result := card.listening.get(source)) is not None:
         console.print(Padding(f"[dim]{clean(f'By ear ({result.listener}): {result}')}[/dim]", (0, 0, 0, 2)))

@@ -34,8 +34,8 @@ def unlearn(
         list[str] | None,
         typer.Option(
             help="ocp: captions of a unit's highest clips (default); db, tab, labels, icl: labels; db_top5, "
-            "labels_top5: by the same five clips as ocp; correlation; frequency, entropy, deviation, contrast: activations of all "
-            "clips (--keep-activations); random: as many units of every site as the first method's. Repeatable."
+            "labels_top5: by the same five clips as ocp; correlation; frequency, entropy, deviation, contrast: "
+            "activations of all clips (--keep-activations); random: as many units of every site as the first's."
         ),
     ] = None,
     units: Annotated[
@@ -186,9 +186,10 @@ def _verdict(row: dict[str, Any]) -> str:
     if excess["low"] is None:
         return f"{what}: two random draws at least tell whether this is chance (--draws)."
     if excess["low"] > 0:
+        p = f"p = {row['logit']['p']:.2g}, with so many at least {1 / (1 + draws):.2g}"
         return (
-            f"{what}: lowers the concept against the others more than random units of the same layers do; {row['logit']['beaten']} of "
-            f"{draws} draws do less (p = {row['logit']['p']:.2g}, with so many at least {1 / (1 + draws):.2g})."
+            f"{what}: lowers the concept against the others more than random units of the same layers do; "
+            f"{row['logit']['beaten']} of {draws} draws do less ({p})."
         )
     if excess["high"] < 0:
         return f"{what}: [bold]raises[/bold] the concept against the others, beside random units of the same layers."

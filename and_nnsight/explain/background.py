@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from ..dissection import Dissection
 from .roles import Span
@@ -51,7 +50,7 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     return spans
 
 
-def layer_weights(found: Dissection, clips: Sequence[int], k: int) -> dict[str, Float64[np.ndarray, " clip"]]:
+def layer_weights(found: Dissection, clips: Sequence[int], k: int) -> dict[str, list[float]]:
     """How many units of each site have each of the clips among the exemplars that are evidence, of k."""
     places = {clip: place for place, clip in enumerate(clips)}
     largest = max([*found.clips, 0])
@@ -61,5 +60,5 @@ def layer_weights(found: Dissection, clips: Sequence[int], k: int) -> dict[str, 
     for site in found.sites:
         evidence = found.evidence(site, "top", k)
         those = where[evidence.ranked.clips[evidence.telling].numpy()]
-        weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64)
+        weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64).tolist()
     return weights

@@ -32,7 +32,7 @@ class UnitsPerAdjective(Finding):
     word         base form, in small letters
     units        units whose explanation has it, however often
     share, share_low, share_high  of the units with a summary, with Wilson's 95 % interval
-    scored, beat_null             of those units, how many were scored, and whose explanation beats its null model
+    scored, hold                  of those units, how many were scored, and whose explanation holds
     captions, caption_share       how many of the captions have it, and of all: what it is to be common anyway
     """
 
@@ -63,9 +63,9 @@ class UnitsPerAdjective(Finding):
                 error_kw={"lw": 0.8, "capsize": 1.5},
             )  # fmt: skip
             if self.facts["scored"]:
-                told = [100 * row["beat_null"] / self.facts["with_summary"] for row in shown]
+                told = [100 * row["hold"] / self.facts["with_summary"] for row in shown]
                 axes.barh(
-                    places, told, 0.68, color=BLUE, label="of these, units whose explanation beats its null model"
+                    places, told, 0.68, color=BLUE, label="of these, units whose explanation holds on other clips"
                 )
                 figure.legend(loc="outside lower center", frameon=False)
             for place, row in enumerate(shown):
@@ -108,7 +108,7 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
     in_captions, captions = _in_captions(found)
     rows: list[Row] = []
     for word, places in sorted(having.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        units, beats_null = len(places), said.beats_null[places]
+        units, holds = len(places), said.holds[places]
         low, high = wilson(units, facts["with_summary"])
         rows.append(
             {
@@ -117,8 +117,8 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
                 "share": units / facts["with_summary"],
                 "share_low": low,
                 "share_high": high,
-                "scored": int((beats_null >= 0).sum()),
-                "beat_null": int((beats_null == 1).sum()),
+                "scored": int((holds >= 0).sum()),
+                "hold": int((holds == 1).sum()),
                 "captions": in_captions[word],
                 "caption_share": in_captions[word] / captions if captions else None,
             }

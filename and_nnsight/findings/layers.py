@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALL = "all sites"
-SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation beats its null"
+SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation holds"
 FULL = "units with a summary of all k clips"
 _SIDESTEP, _WIDEST_STEP = 0.015, 0.14  # of all layers, of one: intervals of several sites do not hide each other
 
@@ -33,12 +33,12 @@ class AdjectivesPerLayer(Finding):
     units, with_summary, of_fewer_clips, nothing_left, no_summary, never_explained   how many
     mean, low, high   over the units with a summary (with 95 % interval by Student's t)
     mean_of_every_unit   units without a summary counted as having no adjective
-    beat_null, mean_of_those   units whose explanation beats its null model (where they were scored), and their mean
+    hold, mean_of_those   units whose explanation holds on held-out clips (where they were scored), and their mean
 
     lines   a row a line by ordinary least squares over units (`statistics.Line`), for every kind of site and for all
             (`over`): over the units with a summary; over those that have it of all k clips, where others have it of
             fewer, because fewer are evidence; over every unit that was asked about; and over those whose explanation
-            beats its null model, where they were scored
+            holds, where they were scored
     """
 
     name = "adjectives_per_layer"
@@ -148,7 +148,7 @@ def adjectives_per_layer(
     asked = said.status > 0
     lines: list[Row] = []
     for kind, among in groups.items():
-        over_units = {SUMMARISED: said.summarised, EVERY: asked, TRUE: said.beats_null == 1}
+        over_units = {SUMMARISED: said.summarised, EVERY: asked, TRUE: said.holds == 1}
         if (said.fewer & said.summarised).any():
             over_units[FULL] = said.summarised & ~said.fewer
         for over, counted_in in over_units.items():
@@ -163,7 +163,7 @@ def adjectives_per_layer(
 def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
     adjectives = said.words["adjective"]
     mean = mean_of(adjectives[among & said.summarised])
-    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.beats_null == 1)]
+    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.holds == 1)]
     return {
         "site": kind,
         "layer": layer,
@@ -172,6 +172,6 @@ def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"
         "low": mean.low,
         "high": mean.high,
         "mean_of_every_unit": float(asked.mean()) if len(asked) else None,
-        "beat_null": len(true),
+        "hold": len(true),
         "mean_of_those": float(true.mean()) if len(true) else None,
     }

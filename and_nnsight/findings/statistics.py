@@ -50,6 +50,17 @@ def mean_of(values: Float[np.ndarray, " value"] | Int64[np.ndarray, " value"]) -
     return Mean(count, mean, mean - half, mean + half)
 
 
+def prediction_half_width(values: Float64[np.ndarray, " value"]) -> float | None:
+    """How far from the mean of values one more of their kind lies at most, 95 times in 100, by Student's t.
+
+    None for fewer than two values.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    return student_quantile(count - 1) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
+
+
 @dataclass(frozen=True)
 class Line:
     """A straight line through units by ordinary least squares, value = intercept + slope · layer.

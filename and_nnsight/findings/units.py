@@ -124,8 +124,8 @@ class Explained:
     words       how many distinct words of each of `KINDS` (adjectives: acoustic ones only) its explanation has
     most        how many exemplars a summary is made of, where all are evidence; None: not known
     fewer       whether fewer of the unit's exemplars are evidence
-    beats_null  whether its explanation predicts it better than loudness and the like do (the table `scores`): 1 yes,
-                0 no, −1 not scored, or scored when it said something else
+    holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`):
+                1 yes, 0 no, −1 not scored or judged, or scored when it said something else
     uncalibrated  units whose lowly clips have no summary, so that nothing could be dropped
     untested    adjectives without a verdict whether they are acoustic: they are nobody's
     rows        the rows of the table `concepts` that are of these units
@@ -136,7 +136,7 @@ class Explained:
     words: dict[str, Int64[np.ndarray, " unit"]]
     most: int | None
     fewer: Bool[np.ndarray, " unit"]
-    beats_null: Int64[np.ndarray, " unit"]
+    holds: Int64[np.ndarray, " unit"]
     uncalibrated: int
     untested: int
     rows: list[Row]
@@ -167,8 +167,8 @@ class Explained:
             **self.chosen.facts(),
             **counts,
             "clips_of_a_summary": self.most,
-            "scored": int((self.beats_null >= 0).sum()),
-            "beat_null": int((self.beats_null == 1).sum()),
+            "scored": int((self.holds >= 0).sum()),
+            "hold": int((self.holds == 1).sum()),
             "uncalibrated": self.uncalibrated,
             "untested_adjectives": self.untested,
             "concepts": self.made_with,
@@ -189,7 +189,7 @@ def counted(counts: Mapping[str, Any]) -> str:
     if counts["never_explained"]:
         said += f"; never explained: {counts['never_explained']:,}"
     if counts.get("scored"):
-        said += f"; {counts['beat_null']:,} of the {counts['scored']:,} that were scored beat their null"
+        said += f"; {counts['hold']:,} of the {counts['scored']:,} that were scored hold"
     return said
 
 
@@ -217,13 +217,13 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
             status[place] = NOT_SAID if row["calibrated"] is None else SAID if row["kept"] else NOTHING_LEFT
             uncalibrated += bool(row["kept"] and row.get("failure"))
             words[LENGTH][place] = sum(len(compounds(idea(sentence))) for sentence in row["kept"] or ())
-    beats_null = np.full(chosen.units, -1, np.int64)
+    holds = np.full(chosen.units, -1, np.int64)
     scores = read_table(found, "scores") if has_table(found, "scores") else []
-    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["beats_null"] is not None)
+    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["failure"] is None)
     for row in calibrated if len(verdicts) else ():
         known = verdicts(row["site"], row["unit"], "explanation", row["calibrated"])
         if row["site"] in first and known is not None:
-            beats_null[first[row["site"]] + row["unit"]] = known.beats_null
+            holds[first[row["site"]] + row["unit"]] = known.holds
     rows = [row for row in concepts if row["site"] in first]
     for row in rows:
         for kind in _kinds(row):
@@ -234,7 +234,7 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
     if most is not None:
         counts = [found.evidence(site, "top", most).counts().numpy() for site in chosen.sites]
         fewer = np.concatenate(counts) < most
-    return Explained(chosen, status, words, most, fewer, beats_null, uncalibrated, untested, rows, made_with)
+    return Explained(chosen, status, words, most, fewer, holds, uncalibrated, untested, rows, made_with)
 
 
 def _kinds(row: Row) -> Sequence[str]:

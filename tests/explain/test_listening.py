@@ -60,7 +60,7 @@ def intruders_of(folder: str) -> dict[tuple[int, ...], int]:
     """The place of the intruder in every line-up."""
     held_out = Dissection.load(folder)
     made = [Claim(OTHER, unit, "explanation", said_of(unit)) for unit in range(held_out.widths()[OTHER])]
-    every = plans(held_out, made, list(held_out.clips), Design(share=SHARE), 1, None)
+    every = plans(held_out, made, list(held_out.clips), Design(share=SHARE, excerpts=10, others=1), None)
     return {line_up.clips: line_up.place for plan in every for line_up in plan.trials.line_ups}
 
 
@@ -206,6 +206,7 @@ def test_with_cheap_statements_a_claim_is_compared_with_many_and_else_with_one(p
     listener.cheap_statements = True
     row = heard(pair, listener, units=[3])[3]
     assert (row["others"], row["p_others"], row["p"]) == (199, 1 / 200, 1 / 200)
+    assert (len(row["clips"]), row["p_chance"]) == (20, pytest.approx(1 / 184_756)), "and by more clips"
     asked = {statement for statement, _ in listener.questions}
     assert len(asked) == 201, "its own, others', and none for the intruder"
     assert all("of 5" not in str(statement) for statement in asked), "how many clips it was said of cannot be heard"

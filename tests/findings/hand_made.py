@@ -20,7 +20,7 @@ from and_nnsight.storage import write_json, write_tensors
 
 Site = tuple[str, int | None, int]
 """Name, layer, width."""
-ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy".split())
+ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy musical".split())
 TIED = "tied"
 
 

@@ -126,7 +126,7 @@ def test_units_that_beat_their_null_have_a_line_of_their_own(found: Dissection) 
     with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
         table.add(
             {**blank, "site": f"blocks.{layer}.mlp.hook_pre", "unit": unit, "source": "explanation",
-             "text": "Something.", "beats_null": unit < 2}
+             "text": "Something.", "predicts": True, "beyond_acoustics": unit < 2}
             for layer in range(3) for unit in range(3)
         )  # fmt: skip
     finding = adjectives_per_layer(found)

@@ -22,7 +22,6 @@ _VERSION = 1  # of what is asked, and how it is judged
 _MEMORY = 1 << 30  # bytes of waveforms that are held at a time
 _UNITS = 8  # whose answers are written together
 _LONGEST_REASON = 1_000
-_MANY, _ONE = 199, 1  # statements about other units, of which the listener can hear many or few
 
 
 def listen(
@@ -64,23 +63,21 @@ def listen(
 
     Raises DissectionError for audio that is in no file when `data` is not given, PluginError where the listener does.
     """
-    design = design or Design()
+    design = (design or Design()).settled(bool(getattr(listener, "cheap_statements", False)))
     copies = held_out.copies
     usable = [clip for clip in clips if clip not in copies]
-    few = _MANY if getattr(listener, "cheap_statements", False) else _ONE
-    others = few if design.others is None else design.others
     settings = {
         "listener": name,
         "listener_settings": dict(getattr(listener, "settings", {})),
         "threshold": getattr(listener, "threshold", None),
         "held_out": held_out.manifest["dataset"]["fingerprint"],
-        "design": asdict(design) | {"others": others},
+        "design": asdict(design),
         "version": _VERSION,
     }
     wanted = None if units is None else set(units)
     with Table(dissection, "listening", SCHEMA, KEY, settings) as table:
         _remove_what_is_not_claimed(table, claims)
-        due = [plan for plan in plans(held_out, claims, usable, design, others, wanted) if _is_due(table, plan)]
+        due = [plan for plan in plans(held_out, claims, usable, design, wanted) if _is_due(table, plan)]
         ear = _Ear(listener, held_out, data)
         with step_progress("listening", len(due), progress) as done:
             for chunk in _chunks(due, ear.bytes_of):

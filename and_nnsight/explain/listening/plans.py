@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
 
@@ -21,7 +21,8 @@ class Design:
     """How claims are put to the ear.
 
     share     a unit fires on the held-out clips in its top share
-    excerpts  clips for detection, half of them of those on which the unit fires
+    excerpts  clips for detection, half of them of those on which the unit fires; None: 10, or 20 if statements are
+              cheap to hear
     line_ups  questions about an intruder
     together  clips of a line-up on which the unit fires; the intruder comes on top
     others    claims about other units that each is compared with; None: 1, or 199 if statements are cheap to hear
@@ -29,15 +30,24 @@ class Design:
     """
 
     share: float = 0.05
-    excerpts: int = 10
+    excerpts: int | None = None
     line_ups: int = 5
     together: int = 4
     others: int | None = None
     seed: int = 0
 
+    def settled(self, cheap: bool) -> Design:
+        """The same for a listener, with statements that are cheap for it or not."""
+        excerpts, others = (20, 199) if cheap else (10, 1)
+        return replace(
+            self,
+            excerpts=excerpts if self.excerpts is None else self.excerpts,
+            others=others if self.others is None else self.others,
+        )
+
     def __post_init__(self) -> None:
         """Raise ValueError for a design that makes no sense."""
-        if not (2 <= self.excerpts <= 40 and self.line_ups >= 0 and self.together >= 2):
+        if not (2 <= (self.excerpts or 10) <= 40 and self.line_ups >= 0 and self.together >= 2):
             raise ValueError(f"2 to 40 excerpts, and line-ups of 2 clips and the intruder at least, not {self}")
         if self.others is not None and self.others < 0:
             raise ValueError(f"others must be at least 0, it is {self.others}")
@@ -76,10 +86,14 @@ def plans(
     claims: Sequence[Claim],
     clips: Sequence[int],
     design: Design,
-    others: int,
     wanted: set[tuple[str, int]] | None,
 ) -> Iterator[Plan]:
-    """The plans of the claims that are wanted, those of one unit together; they do not depend on which are wanted."""
+    """The plans of the claims that are wanted, those of one unit together; they do not depend on which are wanted.
+
+    The design must be settled.
+    """
+    excerpts, others = design.excerpts, design.others
+    assert excerpts is not None and others is not None
     row_of = {clip: row for row, clip in enumerate(held_out.clips)}
     rows = [row_of[clip] for clip in clips]
     pools: dict[tuple[str, str], _Pool] = {}
@@ -94,7 +108,7 @@ def plans(
             if wanted is not None and (site, claim.unit) not in wanted:
                 continue
             trials = draw_trials(
-                values[:, claim.unit], clips, design.share, design.excerpts, design.line_ups, design.together,
+                values[:, claim.unit], clips, design.share, excerpts, design.line_ups, design.together,
                 _random(design.seed, "clips", site, claim.unit),
             )  # fmt: skip
             pool = pools[site, claim.source]
