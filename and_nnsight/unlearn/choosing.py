@@ -13,7 +13,7 @@ Units that tie are put in an order drawn by the seed, not in the model's: early 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -58,9 +58,9 @@ def choose(
     """The units that go with a concept.
 
     method  ocp: a noun of the unit's calibrated summary is, as a whole word in its base form, one of the concept's.
-            db, tab, labels, icl: the concept is among the unit's `top` labels by that method. correlation: those whose
-            activation goes most with the concept's scores over all clips. random: by chance, as many of every site as
-            `like` has
+            db, tab, labels, icl: the concept is among the unit's `top` labels by that method, alone or in a union.
+            correlation: those whose activation goes most with the concept's scores over all clips. random: by chance,
+            as many of every site as `like` has
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
     sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned
@@ -199,8 +199,9 @@ def _by_labels(
     command = f"and-nnsight label {found.folder} --method {method} --concepts FILE"
     if not has_table(found, "labels"):
         raise DissectionError(f"{found.folder} has no labels yet: run `{command}` first")
-    names = ("site", "unit", "concept", "rank", "score", "similarity", "concepts", "encoder")
-    rows = list(zip(*_columns(found, "labels", names, [("method", "=", method)]), strict=True))
+    names = ("site", "unit", "concept", "rank", "score", "members", "similarity", "concepts", "encoder")
+    columns = _columns(found, "labels", names, [("method", "=", method)])
+    rows = [row for each in zip(*columns, strict=True) for row in _singly(each)]
     rows = [row for row in rows if similarity in (None, row[5]) and encoder in (None, row[7]) and row[2] is not None]
     if not rows:
         asked = ", ".join(part for part in (similarity, encoder) if part)
@@ -221,13 +222,24 @@ def _by_labels(
             "similarity= or encoder= (--similarity, --encoder)"
         )
     keys: Keys = {}
-    for site, unit, said, rank, score, *kind in rows:
+    for site, unit, said, rank, score, *kind in sorted(rows, key=lambda row: row[3]):  # its own row after its union's
         if said == name and rank < top and site in widths and tuple(kind) == kinds[0]:
             keys[site, unit] = (-rank, score) if method == "icl" else (score,)
     if not keys:
         raise ChoiceError(f"{name!r} is among the top {top} labels by {method} of no unit of these sites")
     rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
     return keys, dict(zip(("similarity", "concepts", "encoder"), kinds[0], strict=True)) | {"top": top, "rank": rank}
+
+
+def _singly(row: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """A label's row without its members; of a union also a row for each of them, with an equal share of the score.
+
+    A unit that goes with several concepts alike goes with each, and less than one that goes with it alone.
+    """
+    (site, unit, concept, rank, score), members, kind = row[:5], row[5], row[6:]
+    yield site, unit, concept, rank, score, *kind
+    for member in members or ():
+        yield site, unit, member, rank, score / len(members), *kind
 
 
 def _by_correlation(
