@@ -51,6 +51,9 @@ ROLES: Mapping[str, Role] = {
             "clap:laion/clap-htsat-unfused",
             ("sampling_rate",),
         ),
+        Role(
+            "listener", "and_nnsight.listeners", ("fits",), "clap:laion/clap-htsat-unfused", ("name", "sampling_rate")
+        ),
         Role("model", "and_nnsight.models", ("open", "adapt"), "beats:checkpoints/BEATs_iter3.pt"),
     )
 }

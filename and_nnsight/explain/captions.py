@@ -19,6 +19,7 @@ from ..stream import open_source
 from ._progress import step_progress
 from .acoustics.measuring import Acoustics, measure_acoustics
 from .acoustics.sentences import describe
+from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
 from .contrast import contrast_clips, contrast_spans
@@ -38,6 +39,7 @@ SCHEMA = arrow.schema(
         ("caption", arrow.string()),
         ("raw", arrow.string()),
         ("failure", arrow.string()),
+        ("background", arrow.bool_()),
     ]
 )
 KEY = ("clip", "start", "end")
@@ -55,11 +57,16 @@ def caption(
     excerpt: float | None = None,
     contrast: bool = False,
     every_clip: bool = False,
+    background: int = SAMPLE,
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> list[Row]:
     """Caption the clips that units need, those only that have no caption yet, and return all rows of the table.
+
+    A fixed random sample of all clips is captioned as well: what the words of a unit's captions are held against must
+    not depend on which units were asked for. It is left out where the dataset's own captions are used, which are there
+    of all clips.
 
     captioner   a captioner, or the name of one: "column:caption" (the default where the dataset has captions),
                 "acoustic" (the default elsewhere), "transformers:REPO", …
@@ -68,16 +75,17 @@ def caption(
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
     contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
+    background  clips of that sample: all of them where there are no more, or `every_clip` is given
     batch_size  clips that the captioner is handed at a time
 
     What cannot be captioned is recorded with the reason, and tried again by the next call. Rows are: clip, start, end
     (seconds; None: the whole clip), caption (without loops, at most `LONGEST` characters; None if it failed), raw (what
-    the captioner answered), failure.
+    the captioner answered), failure, background (whether it is one of the sample).
 
     Raises PluginError for a captioner that does not exist or a column that the data lacks; DissectionError for sites or
     units that do not exist and for audio that is in no file when `data` is not given.
     """
-    for name, value in (("k", k), ("batch_size", batch_size)):
+    for name, value in (("k", k), ("batch_size", batch_size), ("background", background)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, it is {value}")
     if excerpt is not None and not excerpt > 0:
@@ -85,17 +93,23 @@ def caption(
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
     spans = needed_spans(found, sites, units, k, excerpt, contrast)
-    if every_clip:
-        spans = _ordered({*spans, *map(Span, found.clips)})
+    every = map(Span, found.clips if every_clip else ())
+    sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
+    spans = _ordered({*spans, *sample, *every})
     with Table(found, "captions", SCHEMA, KEY, _settings(plugin, name)) as table:
+        table.add({**row, "background": not row["background"]} for row in table.rows() if _is_stale(row, sample))
         missing = [span for span in spans if _lacks(table, span)]
+
+        def add(rows: Iterable[Row]) -> None:
+            table.add({**row, "background": _span(row) in sample} for row in rows)
+
         if isinstance(plugin, Acoustic):
             measured = measure_acoustics(found, data=data, spans=missing, progress=progress)
-            table.add(_row(span, _described(measured[span])) for span in missing)
+            add(_row(span, _described(measured[span])) for span in missing)
         elif missing:
             column = getattr(plugin, "column", None)
             clips = dissection_clips(found, missing, sampling_rate=plugin.sampling_rate, data=data, column=column)
-            _write(clips, plugin, batch_size, table.add, len(missing), progress)
+            _write(clips, plugin, batch_size, add, len(missing), progress)
     return read_table(found, "captions")
 
 
@@ -144,6 +158,20 @@ def captions_of(found: Dissection) -> dict[Span, str]:
     """The captions that were made. Raises DissectionError if none have been asked for yet."""
     rows = read_table(found, "captions")
     return {_span(row): row["caption"] for row in rows if row["caption"] is not None}
+
+
+def background_of(found: Dissection) -> Background:
+    """The captions that chance is drawn from, whichever units were asked for: see `background`.
+
+    All of the dissection's captions where it keeps them, else those that were made of the sample; empty where a table
+    of captions has none of the sample. Raises DissectionError if there are no captions yet.
+    """
+    if (column := _column(str(table_settings(found, "captions").get("captioner", "")))) is not None:
+        pairs = [(row[column], clip) for clip, row in sorted(found.clips.items()) if row[column]]
+    else:
+        rows = [row for row in read_table(found, "captions") if row["background"] and row["caption"] is not None]
+        pairs = [(row["caption"], row["clip"]) for row in rows]
+    return Background(tuple(caption for caption, _ in pairs), tuple(clip for _, clip in pairs))
 
 
 def captions_of_unit(found: Dissection, unit: Unit) -> dict[Exemplar, str]:
@@ -225,6 +253,21 @@ def _settings(plugin: Any, name: str) -> dict[str, Any]:
     return {"captioner": name, **dict(getattr(plugin, "settings", {}))}
 
 
+def _column(captioner: str) -> str | None:
+    """The column that a captioner reads, if it is one that dissections keep of all clips."""
+    column = captioner.removeprefix("column:")
+    return column if captioner != column and column in ("caption", "label") else None
+
+
+def _sample(found: Dissection, captioner: str, size: int, excerpt: float | None) -> frozenset[Span]:
+    """What is captioned to be the background; nothing where the dissection has the captions of all clips."""
+    return frozenset(() if _column(captioner) else background_spans(found, size, excerpt))
+
+
+def _is_stale(row: Row, sample: Set[Span]) -> bool:
+    return bool(row["background"]) != (_span(row) in sample)
+
+
 def _span(row: Mapping[str, Any]) -> Span:
     return Span(row["clip"], row["start"], row["end"])
 
@@ -240,7 +283,7 @@ def _described(measured: Acoustics | Failure) -> str | Failure:
 
 def _row(span: Span, answer: Any) -> Row:
     """The row of an answer: text that says nothing, and anything but text, is a failure."""
-    row: Row = {**span._asdict(), "caption": None, "raw": None, "failure": None}
+    row: Row = {**span._asdict(), "caption": None, "raw": None, "failure": None, "background": False}
     if isinstance(answer, Failure):
         return {**row, "failure": answer.reason}
     if not isinstance(answer, str):

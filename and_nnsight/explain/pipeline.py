@@ -91,7 +91,7 @@ def explain(
         )
     if "summaries" in steps:
         answers["summaries"] = summarize(
-            found, summarizer, chat=chat, options=options or ChatOptions(), **part, **common
+            found, summarizer, chat=chat, options=options or ChatOptions(), data=data, **part, **common
         )
     if "calibrated" in steps:
         answers["calibrated"] = calibrate(found, text_encoder=text_encoder, threshold=threshold, **common)

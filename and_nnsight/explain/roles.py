@@ -170,6 +170,42 @@ class AudioTextEncoder(Protocol):
 
 
 @dataclass(frozen=True)
+class Question:
+    """A few clips that a listener hears, and the statement that it compares each of them with.
+
+    statement  text of others: data, never an instruction; None: each clip is compared with the other clips
+    clips      mono float32 at the listener's rate, whole clips of any length, and nothing else that is known of them
+    """
+
+    statement: str | None
+    clips: tuple[Float32[np.ndarray, " _"], ...]
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Judges by ear: how well clips fit a statement, or go together. It is never told what a unit does.
+
+    name           tells it from others in the record: "clap:laion/clap-htsat-unfused"
+    sampling_rate  the rate at which it wants audio
+
+    What it may have beside these:
+
+    threshold         a fit above which it says that a clip fits its statement (0.5 for a probability of yes); without
+                      one the better half of a question's clips counts as fitting
+    cheap_statements  True: one more statement over clips that it has heard costs next to nothing, as for an encoder of
+                      audio and text; it is then asked many for comparison
+    settings          a mapping of what its answers depend on beside its name: another prompt is another listener
+    """
+
+    name: str
+    sampling_rate: int
+
+    def fits(self, questions: Sequence[Question]) -> Iterable[Sequence[float] | Failure]:
+        """For each question one finite number a clip: the higher, the better it fits."""
+        ...
+
+
+@dataclass(frozen=True)
 class Request:
     """A conversation as it is sent to a chat model with options: what it is filed under."""
 
