@@ -92,9 +92,9 @@ def search(
     half of what is looked for.
 
     A unit is ranked by what scores highest. Units of which all that is near has been put to the test on held-out clips
-    and does not hold (see `score`) come after all others; what has not been scored is neither praised nor punished. Of
-    units with the same score come first those where what was matched is said of more clips (5 of 5), then those with
-    the higher mean over all that is compared, then by site and index.
+    and does not predict them (see `score`) come after all others; what has not been scored is neither praised nor
+    punished. Of units with the same score come first those where what was matched is said of more clips (5 of 5), then
+    those with the higher mean over all that is compared, then by site and index.
 
     text_encoder  plugin; `words` finds words, a sentence-transformers model meanings
     most          at most so many units
@@ -135,8 +135,8 @@ def search(
 
 
 def _fails(verdict: Verdict | None) -> bool:
-    """Whether a claim was put to the test and does not hold; one that could not be judged may."""
-    return verdict is not None and verdict.failure is None and not verdict.beats_null
+    """Whether a claim was put to the test and does not tell its unit's clips; one that could not be judged may."""
+    return verdict is not None and verdict.failure is None and not verdict.predicts
 
 
 def _best(hits: list[_Hit]) -> _Hit:
