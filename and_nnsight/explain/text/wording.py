@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from .phrases import root
 from .quoted import description
@@ -27,7 +27,8 @@ _PLAIN_ADJECTIVES = frozenset("hi lo".split())
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a caption: its stem ("" of what says nothing of a sound), and whether it is to be told, or shared."""
+    """A word of a caption: its stem ("" of what says nothing of a sound); whether it is to be told, or shared; whether a
+    comma follows."""
 
     text: str
     lemma: str
@@ -35,6 +36,7 @@ class Word:
     stem: str
     told: bool = False
     shared: bool = False
+    comma: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ def _stems(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1 << 14)
 def _groups(text: str) -> tuple[Group, ...]:
     """The noun groups and verb groups of a text, in order."""
-    words = list(_words(tag(text)))
+    every = list(_words(tag(text)))
+    words = [
+        replace(word, comma=following is not None and following.text == ",")
+        for word, following in zip_longest(every, every[1:])
+    ]
     found: list[Group] = []
     link: list[Word] = []
     breaks = False
@@ -237,12 +243,11 @@ def _nominal(group: Group) -> list[str]:
         else:
             noun = "sounds" if head.text.lower() != head.lemma and head.text.endswith("s") else "sound"
     determiner = next((word.text.lower() for word in group.words if word.text.lower() in _DETERMINERS), "")
-    adjectives = [word.text for word in kept]
-    commas = any(word.text == "," for word in group.words)
     said = [
-        f"{text}," if commas and word.part == following.part == "adjective" else text
-        for text, word, following in zip(adjectives, kept, [*kept, head][1:], strict=True)
+        f"{word.text}," if word.comma and following.part == "adjective" else word.text
+        for word, following in pairwise(kept)
     ]
+    said += [word.text for word in kept[-1:]]
     phrase = [*said, noun]
     if determiner in ("a", "an"):
         determiner = _article(phrase[0])
