@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from ..dissection import Dissection
+from .evidence import chosen_places
 from .roles import Span
 
 SAMPLE = 200
@@ -52,16 +53,16 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
 
 
 def layer_weights(
-    found: Dissection, clips: Sequence[int], k: int
+    found: Dissection, clips: Sequence[int], k: int, *, spread: bool = False
 ) -> dict[str, Float64[np.ndarray, " clip"]]:
-    """How many units of each site have each of the clips among the exemplars that are evidence, of k."""
+    """How many units of each site have each of the clips among their exemplars: see `evidence.chosen_places`."""
     places = {clip: place for place, clip in enumerate(clips)}
     largest = max([*found.clips, 0])
     where = np.full(largest + 1, -1)
     where[list(places)] = list(places.values())
     weights = {}
     for site in found.sites:
-        evidence = found.evidence(site, "top", k)
-        those = where[evidence.ranked.clips[evidence.telling].numpy()]
+        evidence, chosen = chosen_places(found, site, "top", k, spread=spread)
+        those = where[evidence.ranked.clips[chosen].numpy()]
         weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64)
     return weights

@@ -22,6 +22,7 @@ from .acoustics.sentences import describe
 from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
+from .evidence import chosen_places
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
 from .text.repeated import clean_repeated
@@ -54,6 +55,7 @@ def caption(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     every_clip: bool = False,
     background: int = SAMPLE,
     batch_size: int = 8,
@@ -71,6 +73,7 @@ def caption(
     data        what was dissected; needed where the clips lie in no file
     sites, units, k   whose highest and lowest k clips are captioned
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip  caption every clip of the dissection, whole, as well
     background  clips of that sample: all of them where there are no more, or `every_clip` is given
     batch_size  clips that the captioner is handed at a time
@@ -89,7 +92,7 @@ def caption(
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    spans = needed_spans(found, sites, units, k, excerpt)
+    spans = needed_spans(found, sites, units, k, excerpt, spread=spread)
     every = map(Span, found.clips if every_clip else ())
     sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
     spans = _ordered({*spans, *sample, *every})
@@ -195,6 +198,8 @@ def needed_spans(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    *,
+    spread: bool = False,
 ) -> list[Span]:
     """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start."""
     widths = found.widths()
@@ -205,8 +210,8 @@ def needed_spans(
     for site, indices in chosen.items():
         pick = slice(None) if len(indices) == widths[site] else torch.tensor(indices)
         for side in ("top", "bottom"):
-            evidence = found.evidence(site, side, k)
-            telling = evidence.telling[:, pick]
+            evidence, places = chosen_places(found, site, side, k, spread=spread)
+            telling = places[:, pick]
             clips = evidence.ranked.clips[:, pick][telling].numpy()
             if excerpt is None:
                 spans.update(map(Span, np.unique(clips).tolist()))

@@ -55,6 +55,7 @@ def summarize(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     device: Any = None,
     progress: bool = True,
 ) -> list[Row]:
@@ -69,6 +70,7 @@ def summarize(
     sites, units  which units (names and globs; indices); None: all
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
 
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
@@ -86,12 +88,12 @@ def summarize(
     chosen = chosen_units(found, sites, units)
     captions = captions_of(found)
     wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "captions": table_settings(found, "captions")}
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread, "captions": table_settings(found, "captions")}
     with ExitStack() as stack:
         background = background_of(found)
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
-        offered["layers"] = layer_weights(found, background.clips, k)
+        offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
             recorded = stack.enter_context(remembered(found, model))
@@ -106,7 +108,7 @@ def summarize(
                     f"{found.folder} has no captions of a sample of its clips to hold words against: run `and-nnsight "
                     f"explain {found.folder} --step captions` first"
                 )
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt)
+            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, spread=spread)
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()
