@@ -14,9 +14,9 @@ words        a summary, calibrated summary or list of open concepts has one of t
 label        the first label is one of the kinds of sound that the unit is for
 truth        streamed over all clips with the truth itself as concepts, the unit's own concept comes first (of units
              with one and the same concept, either)
-score        what is said rightly beats its null on held-out clips; of the silence unit, which is loudness by another
-             name, that it does not
-A distractor is treated honestly if nothing is said of it, or what is said is marked as not beating its null.
+score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
+             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does not
+A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from and_nnsight.concept_scores import ConceptScores
 from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.text.english import stem
+from and_nnsight.explain.verdicts import verdict
 from benchmarks._report import write_report
 from benchmarks.planted_model import MEANINGS, Planted, PlantedModel
 
@@ -145,18 +146,21 @@ def _explained(
         found, held_out, text_encoder=encoder, sources=("explanation", "concepts", "label"), data=list(sounds),
         held_out_data=list(others), progress=False,
     )  # fmt: skip
-    beats = {(row["site"], row["unit"], row["source"]): row["beats_null"] for row in scores}
+    verdicts = {(row["site"], row["unit"], row["source"]): verdict(row) for row in scores}
+    holds = {key: known.holds for key, known in verdicts.items()}
     named = {at for at in planted if says_rightly(units[at], texts["calibrated"].get(at))}
-    tell("score: the true beat their null", lambda at: beats[(*at, "explanation")] == (units[at].null is None),
+    tell("score: the true predict their clips", lambda at: verdicts[(*at, "explanation")].predicts,
          {at: planted[at] for at in named})  # fmt: skip
-    tell("distractors: unexplained or marked", lambda at: not beats.get((*at, "explanation"), False), distractors)
+    tell("score: the true hold", lambda at: holds[(*at, "explanation")] == (units[at].null is None),
+         {at: planted[at] for at in named})  # fmt: skip
+    tell("distractors: unexplained or marked", lambda at: not holds.get((*at, "explanation"), False), distractors)
     for source in sorted(
-        {source for _, _, source in beats if source.startswith("label db") and source.endswith(encoder)}
+        {source for _, _, source in holds if source.startswith("label db") and source.endswith(encoder)}
     ):
         kind = " ".join(source.split()[1:3])
         tell(
             f"distractors: unlabelled or marked ({kind})",
-            lambda at, s=source: not beats.get((*at, s), False),
+            lambda at, s=source: not holds.get((*at, s), False),
             distractors,
         )
     return rows

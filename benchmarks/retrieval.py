@@ -203,7 +203,13 @@ def main() -> None:
     if options.out is not None:
         options.out.write_text(json.dumps({"name": options.name, "summaries": settings, "rows": rows}, indent=1))
     elif not options.no_write:
-        numbers = {"name": options.name, "matcher": encoder_name, "summaries": settings, "rows": rows, "before": earlier}
+        numbers = {
+            "name": options.name,
+            "matcher": encoder_name,
+            "summaries": settings,
+            "rows": rows,
+            "before": earlier,
+        }
         print(write_report("retrieval", torch.device("cpu"), numbers, TARGETS))
 
 

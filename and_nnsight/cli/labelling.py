@@ -141,7 +141,7 @@ def concept_scores(
 def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
     """The best-scored units, with the runner-up that tells how clear the choice was.
 
-    A star marks a label that has been put to the test on held-out clips and does not beat its null.
+    A star marks a label that has been put to the test on held-out clips and does not hold.
     """
     from ..explain.claims import label_source
     from ..explain.concept_scoring import concept_text
@@ -160,7 +160,7 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
     for row in first[:_SHOWN]:
         other = second.get((row["site"], row["unit"]))
         known = verdicts(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
-        star = "*" if known is not None and not known.beats_null else ""
+        star = "*" if known is not None and not known.holds else ""
         starred |= bool(star)
         table.add_row(
             f"{clean(row['site'])} {row['unit']}", clean(row["concept"]) + star, f"{row['score']:.3f}",
@@ -168,7 +168,7 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
         )  # fmt: skip
     Console().print(table)
     if starred:
-        print("* does not beat its null on held-out clips")
+        print("* does not hold on held-out clips")
 
 
 def _print_summary(rows: list[Row], folder: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 
 from ..dissection import Dissection
 from .evidence import chosen_places
@@ -52,9 +51,7 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     return spans
 
 
-def layer_weights(
-    found: Dissection, clips: Sequence[int], k: int, *, spread: bool = False
-) -> dict[str, Float64[np.ndarray, " clip"]]:
+def layer_weights(found: Dissection, clips: Sequence[int], k: int, *, spread: bool = False) -> dict[str, list[float]]:
     """How many units of each site have each of the clips among their exemplars: see `evidence.chosen_places`."""
     places = {clip: place for place, clip in enumerate(clips)}
     largest = max([*found.clips, 0])
@@ -64,5 +61,5 @@ def layer_weights(
     for site in found.sites:
         evidence, chosen = chosen_places(found, site, "top", k, spread=spread)
         those = where[evidence.ranked.clips[chosen].numpy()]
-        weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64)
+        weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64).tolist()
     return weights

@@ -22,6 +22,7 @@ from .acoustics.sentences import describe
 from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
+from .contrast import contrast_clips, contrast_spans
 from .evidence import chosen_places
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
@@ -56,6 +57,7 @@ def caption(
     k: int = 5,
     excerpt: float | None = None,
     spread: bool = False,
+    contrast: bool = False,
     every_clip: bool = False,
     background: int = SAMPLE,
     batch_size: int = 8,
@@ -74,6 +76,7 @@ def caption(
     sites, units, k   whose highest and lowest k clips are captioned
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
     spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
     background  clips of that sample: all of them where there are no more, or `every_clip` is given
     batch_size  clips that the captioner is handed at a time
@@ -92,7 +95,7 @@ def caption(
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    spans = needed_spans(found, sites, units, k, excerpt, spread=spread)
+    spans = needed_spans(found, sites, units, k, excerpt, contrast, spread)
     every = map(Span, found.clips if every_clip else ())
     sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
     spans = _ordered({*spans, *sample, *every})
@@ -198,10 +201,13 @@ def needed_spans(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
-    *,
+    contrast: bool = False,
     spread: bool = False,
 ) -> list[Span]:
-    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start."""
+    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start.
+
+    contrast  and for the clips that units are contrasted with (see `contrast`)
+    """
     widths = found.widths()
     chosen: dict[str, list[int]] = {}
     for site, unit in chosen_units(found, sites, units):
@@ -218,6 +224,8 @@ def needed_spans(
                 continue
             pairs = np.unique(np.stack([clips, evidence.ranked.frames[:, pick][telling].numpy()]), axis=1)
             spans.update(_excerpts(found, site, pairs, excerpt))
+        if contrast:
+            spans.update(contrast_spans(found, site, contrast_clips(found, site, indices, k), excerpt).values())
     return _ordered(spans)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from .. import geometry
 from ..dissection import Dissection
 from ..exemplars import Exemplar, ExemplarEvidence
+from .contrast import contrast_clips, contrast_spans
 from .roles import Evidence, Heard, Span
 from .units import exemplar_span
 
@@ -37,6 +39,7 @@ def gather(
     k: int = 5,
     excerpt: float | None = None,
     spread: bool = False,
+    contrast: bool = False,
 ) -> Iterator[Gathered]:
     """The evidence of units (site, index), in their order.
 
@@ -46,14 +49,15 @@ def gather(
     k        clips at either end that are looked at
     excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
     spread   take the k from all stored exemplars (see `chosen_places`), not the most extreme
+    contrast whether up to k clips that fire the unit's neighbours and not the unit are wanted (see `contrast`)
     """
     by_site: dict[str, list[int]] = {}
     for site, unit in chosen:  # units of a site need not stand together, but commonly do
         if by_site and site not in by_site:
-            yield from _of_sites(found, by_site, captions, k, excerpt, spread)
+            yield from _of_sites(found, by_site, captions, k, excerpt, contrast, spread)
             by_site = {}
         by_site.setdefault(site, []).append(unit)
-    yield from _of_sites(found, by_site, captions, k, excerpt, spread)
+    yield from _of_sites(found, by_site, captions, k, excerpt, contrast, spread)
 
 
 def chosen_places(
@@ -80,6 +84,7 @@ def _of_sites(
     captions: Mapping[Span, str],
     k: int,
     excerpt: float | None,
+    contrast: bool,
     spread: bool,
 ) -> Iterator[Gathered]:
     for site, units in by_site.items():
@@ -88,9 +93,21 @@ def _of_sites(
             _Side(found, *chosen_places(found, site, side, k, spread=spread), frames_lie, units, captions, excerpt)
             for side in ("top", "bottom")
         ]
-        for place, unit in enumerate(units):
+        others = _contrast(found, site, units, captions, k, excerpt) if contrast else repeat(())
+        for place, (unit, compared) in enumerate(zip(units, others, strict=False)):
             (highly, no_highly), (lowly, no_lowly) = (side.unit(place) for side in sides)
-            yield Gathered(Evidence(site, unit, highly, lowly), no_highly, no_lowly)
+            yield Gathered(Evidence(site, unit, highly, lowly, compared), no_highly, no_lowly)
+
+
+def _contrast(
+    found: Dissection, site: str, units: Sequence[int], captions: Mapping[Span, str], k: int, excerpt: float | None
+) -> Iterator[tuple[Heard, ...]]:
+    """The clips that each unit is contrasted with, those that have a caption."""
+    clips = contrast_clips(found, site, units, k)
+    spans = contrast_spans(found, site, clips, excerpt)
+    for ids, values in zip(clips.clips.T.tolist(), clips.values.T.tolist(), strict=True):
+        there = ((clip, spans[clip], value) for clip, value in zip(ids, values, strict=True) if clip >= 0)
+        yield tuple(Heard(clip, captions[span], value, strength=0.0) for clip, span, value in there if span in captions)
 
 
 class _Side:

@@ -21,7 +21,6 @@ from .roles import Failure, Span
 
 NULLS = ("loudness", "duration", "silence", "brightness")
 """level_dbfs, sound_seconds, silence_share, and the logarithm of brightness_hz, of the whole clip."""
-_FINGERPRINT = ("seconds", "level_dbfs", "peak_dbfs", "brightness_hz", "bandwidth_hz", "noisiness")
 
 Measured = Mapping[int, Acoustics]
 
@@ -37,11 +36,6 @@ def measured_clips(found: Dissection, clips: Sequence[int], data: object, option
         said = str(error).replace("data= (--data)", option)
         raise DissectionError(f"the null models need the acoustics of {found.folder}: {said}") from error
     return {span.clip: answer for span, answer in answers.items() if not isinstance(answer, Failure)}
-
-
-def fingerprint(measured: Acoustics) -> tuple[float, ...] | None:
-    """What two clips share only if they are the same sound; None for silence, which is always the same."""
-    return None if measured.silent else tuple(float(f"{getattr(measured, name):.9g}") for name in _FINGERPRINT)
 
 
 def features(measured: Measured, clips: Sequence[int]) -> Float32[Tensor, "null clip"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
@@ -24,6 +24,7 @@ from .requests import remembered
 from .roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
 from .summarizers.keywords import Keywords
 from .tables import Row, Table, table_settings
+from .traits import measured_traits
 from .units import chosen_units
 
 SCHEMA = arrow.schema(
@@ -35,6 +36,7 @@ SCHEMA = arrow.schema(
         ("failure", arrow.string()),
         ("highly_clips", arrow.list_(arrow.int64())),
         ("lowly_clips", arrow.list_(arrow.int64())),
+        ("contrast_clips", arrow.list_(arrow.int64())),
         ("requests", arrow.list_(arrow.string())),
         ("corpus", arrow.string()),  # hash of the corpus, where the summarizer is deterministic
     ]
@@ -56,6 +58,7 @@ def summarize(
     k: int = 5,
     excerpt: float | None = None,
     spread: bool = False,
+    data: Any = None,
     device: Any = None,
     progress: bool = True,
 ) -> list[Row]:
@@ -71,13 +74,16 @@ def summarize(
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
     spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    data        what was dissected. `keywords` also tells how clips sound (loud, low-pitched, starting abruptly …) where
+                captions are the dataset's own, the audio can be read (from files, or from this), and the dissection
+                is of no more than `traits.MOST_CLIPS` clips
 
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
     failures are left as well, and everything is made anew where there are other captions in the corpus. Rows are: site,
-    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips and lowly_clips
-    (ids of the clips whose captions were read), requests (ids in the table `requests`), corpus (its hash, where the
-    summarizer is deterministic).
+    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips, lowly_clips,
+    contrast_clips (ids of the clips whose captions were read; the last for summarizers that say `wants_contrast`),
+    requests (ids in the table `requests`), corpus (its hash, where the summarizer is deterministic).
 
     Raises PluginError for a plugin that cannot be used, DissectionError for sites or units that do not exist and where
     there are no captions yet.
@@ -88,12 +94,16 @@ def summarize(
     chosen = chosen_units(found, sites, units)
     captions = captions_of(found)
     wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread, "captions": table_settings(found, "captions")}
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread}
+    settings["captions"] = table_settings(found, "captions")
     with ExitStack() as stack:
         background = background_of(found)
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
         offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
+        if wanted == "keywords":
+            captions_made = not str(settings["captions"].get("captioner", "")).startswith("column:")
+            offered["traits"] = None if captions_made else measured_traits(found, chosen, data, progress)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
             recorded = stack.enter_context(remembered(found, model))
@@ -108,7 +118,8 @@ def summarize(
                     f"{found.folder} has no captions of a sample of its clips to hold words against: run `and-nnsight "
                     f"explain {found.folder} --step captions` first"
                 )
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, spread=spread)
+            wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
+            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast, spread=spread)
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()
@@ -124,8 +135,8 @@ def _lacks(table: Table, gathered: Gathered, corpus: str | None) -> bool:
     row = table.get((evidence.site, evidence.unit))
     if row is None or row.get("corpus") != corpus or (row["failure"] is not None and corpus is None):
         return True
-    sides = ((row["highly_clips"], evidence.highly), (row["lowly_clips"], evidence.lowly))
-    return any(list(clips) != [heard.clip for heard in side] for clips, side in sides)
+    sides = {"highly": evidence.highly, "lowly": evidence.lowly, "contrast": evidence.contrast}
+    return any(list(row[f"{name}_clips"]) != [heard.clip for heard in side] for name, side in sides.items())
 
 
 def _write(table: Table, plugin: Any, lacking: Iterator[Gathered], corpus: str | None, total: int, show: bool) -> None:
@@ -174,6 +185,7 @@ def _row(gathered: Gathered, answer: Any) -> Row:
         "failure": "; ".join(reasons) or None,
         "highly_clips": [heard.clip for heard in evidence.highly],
         "lowly_clips": [heard.clip for heard in evidence.lowly],
+        "contrast_clips": [heard.clip for heard in evidence.contrast],
         "requests": requests,
     }
 

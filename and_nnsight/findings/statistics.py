@@ -50,16 +50,28 @@ def mean_of(values: Float[np.ndarray, " value"] | Int64[np.ndarray, " value"]) -
     return Mean(count, mean, mean - half, mean + half)
 
 
+def prediction_half_width(values: Float64[np.ndarray, " value"]) -> float | None:
+    """How far from the mean of values one more of their kind lies at most, 95 times in 100, by Student's t.
+
+    None for fewer than two values.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    return student_quantile(count - 1) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
+
+
 @dataclass(frozen=True)
 class Line:
     """A straight line through units by ordinary least squares, value = intercept + slope · layer.
 
-    slope, low, high  with its 95 % interval, over units
-    p_units       two-sided, by the t test over units with `df` degrees of freedom. It takes units as independent; but
-                  units of one layer are alike, so that it is too small for a claim about layers
     p_layers      two-sided, by permutation: the share of the orders of the layers, each kept whole, that give a slope
-                  as steep. With 4 layers it cannot be below 2/24
+                  as steep. This is the p of a claim about layers
+    least_p_layers  what it can be at least: with 4 layers in a row 2/24, since an order and its reverse are as steep
     arrangements  how many orders were tried; all of them where `exact`, else drawn, seeded
+    slope, low, high, p_units  the slope with its 95 % interval and p, two-sided, by the t test over units with `df`
+                  degrees of freedom. They take units as independent; but units of one layer are alike, so that p is too
+                  small, and the interval too narrow, for a claim about layers
     """
 
     units: int
@@ -71,6 +83,7 @@ class Line:
     p_units: float
     df: int
     p_layers: float
+    least_p_layers: float
     arrangements: int
     exact: bool
 
@@ -96,9 +109,10 @@ def line_through(
     sizes = np.bincount(places).astype(np.float64)
     means = np.bincount(places, y) / sizes
     p_layers, arrangements, exact = _permuted(indices.astype(np.float64), sizes, means, seed)
+    mirrored = exact and (indices - indices[0] == (indices[-1] - indices)[::-1]).all()
     return Line(
         count, len(indices), slope, intercept, slope - half, slope + half, p_units, count - 2,
-        p_layers, arrangements, exact,
+        p_layers, (2 if mirrored else 1) / arrangements, arrangements, exact,
     )  # fmt: skip
 
 

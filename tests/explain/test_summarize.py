@@ -28,7 +28,7 @@ def with_captions(found: Dissection, captions: dict[Span, str | None] | None = N
 
     with Table(found, "captions", SCHEMA, KEY, {"captioner": "test"}) as table:
         table.add(
-            {**span._asdict(), "caption": text, "raw": text, "failure": None if text else "broken"}
+            {**span._asdict(), "caption": text, "raw": text, "failure": None if text else "broken", "background": True}
             for span, text in (CAPTIONS if captions is None else captions).items()
         )
     return found
@@ -97,7 +97,7 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
         unit = found.unit(gathered.evidence.site, gathered.evidence.unit)
         for heard, exemplars in ((gathered.evidence.highly, unit.top), (gathered.evidence.lowly, unit.bottom)):
             assert heard == tuple(
-                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end) for e in exemplars
+                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
             )
         assert gathered.highly is None
         assert gathered.lowly is None
@@ -125,6 +125,7 @@ def test_every_unit_has_its_own_row(found: Dissection) -> None:
         "failure": None,
         "highly_clips": [2, 3],
         "lowly_clips": [5, 4],
+        "contrast_clips": [],
         "requests": ["first-2"],
         "corpus": None,
     }
@@ -161,10 +162,10 @@ def test_a_unit_whose_top_clips_are_tied_is_not_summarized(found: Dissection) ->
     rows = run(found, reader, sites="first")
     assert [rows["first", unit]["highly"] is None for unit in range(4)] == [False, True, True, True]
     assert [rows["first", unit]["lowly"] is None for unit in range(4)] == [True, True, True, True]
-    assert "highly: all clips have the value 3" in rows["first", 2]["failure"]
-    assert "highly: all clips have the value 0:" in rows["first", 3]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 3" in rows["first", 2]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 0" in rows["first", 3]["failure"]
     assert reader.asked == [("first", 0)]
-    assert all(found.unit("first", unit).tied == (unit > 0) for unit in range(4))
+    assert [any(one.telling for one in found.unit("first", unit).top) for unit in range(4)] == [True] + 3 * [False]
 
 
 def test_a_tie_among_the_k_that_are_read_is_none_if_others_differ(found: Dissection) -> None:
@@ -258,7 +259,7 @@ def test_an_interruption_loses_nothing_that_was_summarized(found: Dissection) ->
 
 def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> None:
     chat = Echo()
-    rows = run(found, chat=chat, k=2)
+    rows = run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 4 + 1 + 1  # four tops of the first site, which holds the second's; two bottoms
     assert rows["first", 0]["requests"][0] == rows["second", 2]["requests"][0]
     requests = {row["id"]: row for row in read_table(found, "requests")}
@@ -266,9 +267,9 @@ def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> 
     assert "caption 3" in requests[rows["first", 2]["requests"][0]]["messages"]
     assert requests[rows["first", 2]["requests"][0]]["answer"] == rows["first", 2]["highly"]
     settings = table_settings(found, "summaries")
-    assert (settings["summarizer"], settings["chat"], settings["options"]["max_tokens"]) == ("llm", "echo", 256)
-    run(found, chat=chat, k=1)
-    run(found, chat=chat, k=2)
+    assert (settings["summarizer"], settings["chat"], settings["options"]["max_tokens"]) == ("llm:plain", "echo", 256)
+    run(found, "llm:plain", chat=chat, k=1)
+    run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 6 + 4 + 2
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from and_nnsight import AudioModel, Dissection, DissectionError, dissect
@@ -251,7 +252,8 @@ def test_clips_that_units_were_found_by_are_refused_or_left_out(
 ) -> None:
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
     with pytest.raises(OverlapError, match="clip 0 .* is one that the units were found by.*--overlap exclude"):
-        measure(model, files, CHOICES, found=found, **settings)
+        measure(model, files, CHOICES, found=found, out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists(), "refused before anything is written"
     apart = measure(model, files, CHOICES, found=found, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
     assert apart.outcomes.left_out == {"not to be measured": 5}
@@ -259,7 +261,8 @@ def test_clips_that_units_were_found_by_are_refused_or_left_out(
         assert len(measure(model, files, CHOICES, found=found, overlap="allow", **settings).outcomes.clips) == 12
     paths = [{"audio": str(files / f"{place:02}.wav"), "label": clip["label"]} for place, clip in enumerate(CLIPS)]
     with pytest.raises(OverlapError, match=r"03\.wav"):
-        measure(model, paths[3:], CHOICES, found=found, **settings)
+        measure(model, [paths[7], *paths[3:]], CHOICES, found=found, out=tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists(), "nor where other data has some of the same files"
     assert measure(model, paths[5:], CHOICES, found=found, **settings)
 
 
@@ -276,6 +279,16 @@ def test_copies_of_clips_that_units_were_found_by_are_known_by_what_they_hold(
         measure(model, clips[4:], CHOICES, found=found, **settings)
     apart = measure(model, clips, CHOICES, found=found, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
+
+
+def test_the_same_samples_without_a_path_are_known_too(model: AudioModel, files: Path, found: Dissection) -> None:
+    waves = [soundfile.read(files / f"{place:02}.wav", dtype="float32")[0] for place in range(12)]
+    clips = [CLIPS[place] | {"audio": wave} for place, wave in enumerate(waves)]
+    settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
+    apart = measure(model, clips, CHOICES, found=found, overlap="exclude", **settings)
+    assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
+    with pytest.raises(OverlapError, match="clip 1 .no path. of"):
+        measure(model, [clips[7], clips[2], *clips[8:]], CHOICES, found=found, **settings)
 
 
 def test_units_of_another_model_are_warned_of(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from ..acoustics.traits import qualified, unsaid
 from ..roles import Evidence, Failure, Heard, Summary
 from ..text.log_odds import Corpus
 from ..text.phrases import Phrases
 from ..text.sentences import counted_sentence
 from ..text.wording import clause
+from ..traits import SharedTraits, Traits
 from ._statements import Statement, statements
 
 _FEWEST_CAPTIONS = 2
@@ -31,15 +33,26 @@ class Keywords:
     deterministic: ClassVar[bool] = True  # what failed fails again: it is not tried anew
 
     def __init__(
-        self, *, corpus: Sequence[str] | None = None, layers: Mapping[str, Sequence[float]] | None = None
+        self,
+        *,
+        corpus: Sequence[str] | None = None,
+        layers: Mapping[str, Sequence[float]] | None = None,
+        traits: Traits | None = None,
     ) -> None:
         """Count the words of a corpus.
 
         corpus  the captions that chance draws from; None: those of the evidence that is summarized
         layers  of a site, a weight for every caption of the corpus: the share it has in the exemplars of all units
+        traits  how clips sound, beside what their captions say; None: the captions alone are gone by
         """
         self._phrases = Phrases()
         self._corpus = None if corpus is None else Corpus(self._phrases, corpus, layers)
+        self._traits = traits
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a summary depends on beside the captions: how the background's clips sound, if that was measured."""
+        return {"traits": None if self._traits is None else self._traits.hash}
 
     def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary]:
         """One summary a unit. Without a corpus, the captions of all this evidence are the corpus."""
@@ -48,11 +61,20 @@ class Keywords:
             heard = {heard.clip: heard.caption for unit in evidence for heard in unit.highly + unit.lowly}
             corpus = Corpus(self._phrases, list(heard.values()))
         for unit in evidence:
-            highly = self._said(corpus, unit.highly, unit.lowly, unit.site)
-            yield Summary(highly, self._said(corpus, unit.lowly, unit.highly, None))
+            traits = {side: self._shared_traits(unit, side) for side in ("top", "bottom")}
+            highly = self._said(corpus, unit.highly, unit.lowly, unit.site, traits["top"])
+            yield Summary(highly, self._said(corpus, unit.lowly, unit.highly, None, traits["bottom"]))
+
+    def _shared_traits(self, unit: Evidence, side: str) -> SharedTraits | None:
+        return None if self._traits is None else self._traits.shared(unit.site, unit.unit, side)
 
     def _said(
-        self, corpus: Corpus, side: Sequence[Heard], other: Sequence[Heard], site: str | None
+        self,
+        corpus: Corpus,
+        side: Sequence[Heard],
+        other: Sequence[Heard],
+        site: str | None,
+        shared: SharedTraits | None,
     ) -> str | Failure:
         captions, others = [heard.caption for heard in side], [heard.caption for heard in other]
         if len(captions) < _FEWEST_CAPTIONS:
@@ -60,6 +82,8 @@ class Keywords:
         strengths = [heard.strength for heard in side]
         found = corpus.shared(captions, others, site=site, strengths=strengths)
         said = [self._sentence(one, captions) for one in statements(found, corpus)]
+        if shared is not None and (names := unsaid(shared.names, " ".join(said))):
+            said.append(counted_sentence(qualified(names), shared.count, shared.of))
         if not said:
             return Failure(f"no word or phrase is in more of its {len(captions)} captions than chance has it")
         return " ".join(dict.fromkeys(said))

@@ -115,8 +115,6 @@ class Corpus:
         """
         if not one.having < said.having:
             return True
-        if 2 * len(one.having) < len(said.having):
-            return False
         size = self._having(said.key).size
         rate = np.array([self._rate(one.key, said.key)])
         counts = np.array([len(one.having)])
@@ -177,7 +175,6 @@ class Corpus:
             reference = (prior + (there + prior) / (len(others) + 1)) / 2
         return keys, counts, _z_scores(counts, len(captions), prior, reference, len(self._captions) + len(others))
 
-
     def _is_told(self, key: int, captions: Sequence[str]) -> bool:
         """Whether a phrase tells of sounds: spoken words do only if clips that are described otherwise share them.
 
@@ -209,4 +206,3 @@ def _looked_up(keys: Keys, known: Int64[np.ndarray, " known"], counts: Shaped[np
         return np.zeros(len(keys))
     places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[places] == keys, counts[places], 0).astype(np.float64)
-

@@ -16,7 +16,9 @@ from .phrases import root
 from .quoted import description
 from .tagging import Part, Tagged, tag
 
-_DETERMINERS = frozenset("a an another any each every his her its many no several some that the their these this".split())
+_DETERMINERS = frozenset(
+    "a an another any each every his her its many no several some that the their these this".split()
+)
 _RELATIVE = frozenset("that which who whose".split())
 _NEGATIONS = frozenset("no not without never n't".split())
 _AUXILIARIES = frozenset("am are be been being can could does has have is was were will would".split())
@@ -148,9 +150,9 @@ def _noun_group(words: Sequence[Word], at: int) -> int | None:
             following = words[end + 1].part if end + 1 < len(words) else "other"
             if words[end - 1].part != "adjective" or following != "adjective" or end == at:
                 break
-        elif not (word.text.lower() in _DETERMINERS or word.text[0].isdigit() or _is_adverb(word)):
-            break
-        elif last is not None and word.text.lower() in _DETERMINERS:
+        elif not (word.text.lower() in _DETERMINERS or word.text[0].isdigit() or _is_adverb(word)) or (
+            last is not None and word.text.lower() in _DETERMINERS
+        ):
             break
         end += 1
     return last
@@ -249,9 +251,7 @@ def _nominal(group: Group) -> list[str]:
     ]
     said += [word.text for word in kept[-1:]]
     phrase = [*said, noun]
-    if determiner in ("a", "an"):
-        determiner = _article(phrase[0])
-    elif not determiner and noun == "sound" and head.text != "sound":
+    if determiner in ("a", "an") or (not determiner and noun == "sound" and head.text != "sound"):
         determiner = _article(phrase[0])
     elif determiner in _RELATIVE:
         determiner = ""
