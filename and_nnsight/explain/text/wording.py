@@ -107,6 +107,9 @@ def _groups(text: str) -> tuple[Group, ...]:
             at += 1
             continue
         verbal = _verb_group(words, at) is not None
+        if not verbal and _lacks_its_noun(words, at, end):
+            words[end] = replace(words[end], part="noun")
+            end += 1
         found.append(Group(tuple(words[at:end]), verbal, tuple(w for w in link if w.text[0].isalpha()), breaks))
         link, breaks, at = [], False, end
     return tuple(found)
@@ -158,6 +161,12 @@ def _noun_group(words: Sequence[Word], at: int) -> int | None:
     return last
 
 
+def _lacks_its_noun(words: Sequence[Word], at: int, end: int) -> bool:
+    """Whether a group of adjectives is followed by a plural that was taken for a verb: bird-like chirps."""
+    nouns = any(word.part == "noun" for word in words[at:end])
+    return not nouns and end < len(words) and words[end].part == "verb" and words[end].text.endswith("s")
+
+
 def _is_adverb(word: Word) -> bool:
     text = word.text.lower()
     return word.part == "other" and (text.endswith("ly") or text in _ADVERBS)
@@ -167,6 +176,7 @@ def _runs(groups: Sequence[Group]) -> Iterator[list[Group]]:
     """Stretches of groups that are told, with what holds them together where all the captions have it."""
     run: list[Group] = []
     waiting: list[Group] = []
+    groups = _without_dangling(groups)
     for place, group in enumerate(groups):
         if group.told:
             if not run:
@@ -181,9 +191,25 @@ def _runs(groups: Sequence[Group]) -> Iterator[list[Group]]:
             waiting.append(group)
     if run:
         after = waiting[:1]
-        if after and _is_of(after[0]) and run[-1].head.lemma in _QUANTITIES and not run[-1].verbal:
+        quantity = run[-1].head
+        if after and _is_of(after[0]) and quantity.lemma in _QUANTITIES and (quantity.told or quantity.shared):
             run.append(after[0])
         yield run
+
+
+def _without_dangling(groups: Sequence[Group]) -> Sequence[Group]:
+    """Groups that stand by a verb which is not shared are not told, unless nothing else is: "(falling) in pitch"."""
+    dangling = {
+        place
+        for place, (verb, group) in enumerate(pairwise(groups), 1)
+        if verb.verbal and not (verb.told or verb.head.shared) and group.link and group.link[0].text.lower() == "in"
+    }
+    if all(place in dangling or not group.told for place, group in enumerate(groups)):
+        return groups
+    return [
+        replace(group, words=tuple(replace(word, told=False) for word in group.words)) if place in dangling else group
+        for place, group in enumerate(groups)
+    ]
 
 
 def _before(groups: Sequence[Group], place: int) -> list[Group]:
