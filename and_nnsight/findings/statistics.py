@@ -14,6 +14,7 @@ from ..student_t import student_p, student_quantile
 _NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 _MOST_ARRANGEMENTS = 40_320  # of 8 layers: up to here every order is tried
 _DRAWS = 9_999
+_TINY = 1e-300
 _SAME = 1e-9  # slopes that differ by less, relatively, are ties
 
 
