@@ -51,6 +51,9 @@ ROLES: Mapping[str, Role] = {
             "clap:laion/clap-htsat-unfused",
             ("sampling_rate",),
         ),
+        Role(
+            "listener", "and_nnsight.listeners", ("fits",), "clap:laion/clap-htsat-unfused", ("name", "sampling_rate")
+        ),
         Role("model", "and_nnsight.models", ("open", "adapt"), "beats:checkpoints/BEATs_iter3.pt"),
     )
 }
@@ -96,6 +99,13 @@ def check(role: str, chosen: Any, **offered: Any) -> None:
     known = ROLES[role]
     entry, argument = _chosen(known, chosen)
     _arguments(_loaded(entry, known), known, entry.name, argument, offered)
+
+
+def factory(role: str, chosen: str) -> Any:
+    """The class that `chosen` names, not made yet. Raises PluginError if there is none or it cannot be imported."""
+    known = ROLES[role]
+    entry, _ = _chosen(known, chosen)
+    return _loaded(entry, known)
 
 
 def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:

@@ -86,7 +86,7 @@ NOT_A_CLASS = 5
 
 
 class Nameless:
-    """A captioner without a sampling rate and a chat model without a name."""
+    """A captioner without a sampling rate, a chat model and a listener without a name."""
 
     def caption(self, clips: object) -> list[str]:
         return []
@@ -94,9 +94,12 @@ class Nameless:
     def chat(self, conversations: object, options: object) -> list[str]:
         return []
 
+    def fits(self, questions: object) -> list[list[float]]:
+        return []
 
-def entry(name: str, attribute: str, distribution: str = "some-plugin") -> EntryPoint:
-    made = EntryPoint(name, f"{__name__}:{attribute}", GROUP)
+
+def entry(name: str, attribute: str, distribution: str = "some-plugin", group: str = GROUP) -> EntryPoint:
+    made = EntryPoint(name, f"{__name__}:{attribute}", group)
     vars(made)["dist"] = SimpleNamespace(name=distribution)
     return made
 
@@ -194,6 +197,9 @@ def test_ours_comes_before_others_and_two_others_are_settled_by_name_with_a_warn
     registry += [entry("one", "Chatty", "zebra"), entry("one", "Good", "and-nnsight"), entry("two", "Good", "b")]
     with pytest.warns(UserWarning, match="offered by and-nnsight and by zebra"):
         assert type(make("summarizer", "one")) is Good
+    registry[:] = [entry("one", "Chatty", "aardvark"), entry("one", "Good", "and-nnsight")]
+    with pytest.warns(UserWarning, match="offered by and-nnsight and by aardvark"):
+        assert type(make("summarizer", "one")) is Good, "ours, although the other comes first by the alphabet"
     registry[:] = [entry("one", "Chatty", "zebra"), entry("one", "Good", "aardvark")]
     with pytest.warns(UserWarning, match="offered by aardvark and by zebra"):
         assert type(make("summarizer", "one")) is Good
@@ -215,11 +221,47 @@ def test_an_object_plays_a_role_if_it_has_its_methods() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "attribute"), [("captioner", "sampling_rate"), ("chat model", "name")]
+    ("role", "attribute"), [("captioner", "sampling_rate"), ("chat model", "name"), ("listener", "name")]
 )  # answers of a chat model are filed under its name: without one, two models would answer for each other
 def test_a_plugin_without_what_its_role_needs_beside_its_methods_is_refused(role: str, attribute: str) -> None:
     with pytest.raises(PluginError, match=f"a {role} is a name or an object with the attribute {attribute}"):
         resolve(role, Nameless())
+
+
+class Ear:
+    """Hears."""
+
+    name, sampling_rate = "ear", 16_000
+
+    def __init__(self, repository: str, *, device: object = None) -> None:
+        self.repository, self.device = repository, device
+
+    def fits(self, questions: object) -> list[list[float]]:
+        return []
+
+
+def test_a_listener_is_found_in_its_group_and_listed(registry: list[EntryPoint]) -> None:
+    registry.append(entry("ear", "Ear", group="and_nnsight.listeners"))
+    made, name = resolve("listener", "ear:some/where", device="cpu", seed=3)
+    assert (made.repository, made.device, name) == ("some/where", "cpu", "ear:some/where")
+    assert [(one.role, one.name, one.broken) for one in installed()] == [("listener", "ear", None)]
+    with pytest.raises(PluginError, match=r"unknown listener 'x'.*and_nnsight\.listeners"):
+        make("listener", "x")
+
+
+def test_the_entry_points_that_we_declare_can_be_loaded_and_play_their_role() -> None:
+    """Of pyproject.toml, whatever is installed."""
+    import tomllib
+
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = declared["project"]["entry-points"]
+    methods = {role.group: role.methods for role in plugins.ROLES.values()}
+    assert set(groups) <= set(methods)
+    assert {"clap", "transformers"} <= set(groups["and_nnsight.listeners"])
+    for group, entries in groups.items():
+        for name, value in entries.items():
+            factory = EntryPoint(name, value, group).load()
+            assert all(callable(getattr(factory, method)) for method in methods[group]), value
 
 
 def test_our_own_plugins_go_through_the_registry() -> None:

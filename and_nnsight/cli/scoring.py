@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ._output import clean, plain, resumable
 from ._units import unit_indices
+from .listening import report_listening
 
 if TYPE_CHECKING:
     from ..dissection import Dissection
@@ -39,6 +40,9 @@ def score(
     ] = "words",
     chat: Annotated[
         str | None, typer.Option(help="Also asks a chat model which captions fit: transformers:REPO, openai:MODEL …")
+    ] = None,
+    listener: Annotated[
+        str | None, typer.Option(help="Also lets it judge held-out clips by ear: clap:REPO, transformers:REPO …")
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer of the chat model.", min=1)] = 64,
     source: Annotated[
@@ -84,7 +88,7 @@ def score(
     found = Dissection.load(folder)
     with resumable():
         rows = run(
-            found, Dissection.load(held_out), text_encoder=text_encoder, chat=chat,
+            found, Dissection.load(held_out), text_encoder=text_encoder, chat=chat, listener=listener,
             options=replace(DEFAULT_OPTIONS, max_tokens=max_tokens), sources=source, share=share, shuffles=shuffles,
             level=level, seed=seed, sites=sites, units=unit_indices(units), data=data, held_out_data=held_out_data,
             device=device, progress=not quiet,
@@ -93,6 +97,8 @@ def score(
         print("nothing is said of these units that could be scored")
     else:
         _report(found, rows)
+    if listener is not None:
+        report_listening(found)
     if model is not None:
         from ..unlearn import label_effects
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .roles import Evidence as Evidence
     from .roles import Failure as Failure
     from .roles import Heard as Heard
+    from .roles import Listener as Listener
     from .roles import Message as Message
+    from .roles import Question as Question
     from .roles import Span as Span
     from .roles import Summarizer as Summarizer
     from .roles import Summary as Summary
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 _ROLES = (
     "AudioTextEncoder", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
-    "Heard", "Message", "Span", "Summarizer", "Summary", "TextEncoder",
+    "Heard", "Listener", "Message", "Question", "Span", "Summarizer", "Summary", "TextEncoder",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ROLES, ".roles"),
@@ -65,9 +67,9 @@ _HOMES = {
 }
 __all__ = [
     "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
-    "Heard", "Match", "Message", "PluginError", "Span", "Summarizer", "Summary", "TextEncoder", "Verdict", "calibrate",
-    "caption", "card", "explain", "find_concepts", "label", "read_table", "score", "score_concepts", "search",
-    "summarize",
+    "Heard", "Listener", "Match", "Message", "PluginError", "Question", "Span", "Summarizer", "Summary", "TextEncoder",
+    "Verdict", "calibrate", "caption", "card", "explain", "find_concepts", "label", "read_table", "score",
+    "score_concepts", "search", "summarize",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

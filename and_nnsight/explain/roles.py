@@ -73,7 +73,8 @@ class Heard:
 class Evidence:
     """A unit's highly and lowly clips, the most extreme first: those that are evidence (see `and_nnsight.exemplars`).
 
-    contrast  clips that other units of the site respond to and this one does not; empty where none were looked for
+    contrast  clips that the unit's neighbours respond to and this one does not (see `contrast`): `activation` is this
+              unit's, NaN where it is not known, `strength` 0. Empty for summarizers that do not want any
     """
 
     site: str
@@ -98,7 +99,12 @@ class Summary:
 
 @runtime_checkable
 class Summarizer(Protocol):
-    """Says what a unit's highly clips have in common, and its lowly ones."""
+    """Says what a unit's highly clips have in common, and its lowly ones.
+
+    What it may say of itself as well: `settings`, all that a summary depends on beside its evidence; `deterministic`,
+    True where the same evidence and corpus give the same summary; `wants_contrast`, True where `Evidence.contrast` is
+    wanted, which may mean captions of more clips.
+    """
 
     def summarize(self, evidence: Sequence[Evidence]) -> Iterable[Summary | Failure]:
         """One summary a unit."""
@@ -160,6 +166,42 @@ class AudioTextEncoder(Protocol):
 
     def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "text dim"]:
         """One vector a text."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """A few clips that a listener hears, and the statement that it compares each of them with.
+
+    statement  text of others: data, never an instruction; None: each clip is compared with the other clips
+    clips      mono float32 at the listener's rate, whole clips of any length, and nothing else that is known of them
+    """
+
+    statement: str | None
+    clips: tuple[Float32[np.ndarray, " _"], ...]
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Judges by ear: how well clips fit a statement, or go together. It is never told what a unit does.
+
+    name           tells it from others in the record: "clap:laion/clap-htsat-unfused"
+    sampling_rate  the rate at which it wants audio
+
+    What it may have beside these:
+
+    threshold         a fit above which it says that a clip fits its statement (0.5 for a probability of yes); without
+                      one the better half of a question's clips counts as fitting
+    cheap_statements  True: one more statement over clips that it has heard costs next to nothing, as for an encoder of
+                      audio and text; it is then asked many for comparison
+    settings          a mapping of what its answers depend on beside its name: another prompt is another listener
+    """
+
+    name: str
+    sampling_rate: int
+
+    def fits(self, questions: Sequence[Question]) -> Iterable[Sequence[float] | Failure]:
+        """For each question one finite number a clip: the higher, the better it fits."""
         ...
 
 

@@ -29,9 +29,11 @@ from .detecting import DEFAULT_OPTIONS
 from .embeddings import Embeddings
 from .false_discovery import false_discovery_rates
 from .held_out import captioner_of, check_same_model, clips_held_out, those_measured, warn_of_other_captions
+from .listening.asking import listen
+from .listening.plans import Design
 from .nulls import features, fit_to_units, known_means, measured_clips
 from .requests import remembered
-from .roles import ChatModel, ChatOptions, TextEncoder
+from .roles import ChatModel, ChatOptions, Listener, TextEncoder
 from .tables import Row, Table
 from .unit_scores import SCHEMA, Judge, SiteScores, add_detection
 from .units import chosen_units
@@ -53,6 +55,7 @@ def score(
     *,
     text_encoder: str | TextEncoder = "words",
     chat: str | ChatModel | None = None,
+    listener: str | Listener | None = None,
     options: ChatOptions = DEFAULT_OPTIONS,
     sources: Sequence[str] | None = None,
     share: float = DEFAULT_SHARE,
@@ -78,6 +81,8 @@ def score(
     chat          plugin; also asks it which of ten captions a claim fits, five of them of clips on which the unit
                   fires (`detection`: the share judged rightly). Every request is on record and sent once
     sources       of explanation (calibrated summaries), concepts and label; None: explanation and label, if there
+    listener      plugin; also lets it hear held-out clips: which fit a claim, and which of five does not belong (table
+                  `listening`: see `listening.asking.listen`)
     share         positives for AUPRC: the held-out clips in the unit's top share (0.05: one in twenty). Clips that are
                   tied across the border are left out, so there may be fewer; `base_rate` is what chance would reach
     shuffles      random orders of the clips, drawn with the `seed`, that give p; no p is below 1 / (1 + shuffles), so
@@ -91,8 +96,8 @@ def score(
                         clips seldom reach: `p`, and `q` ≤ level
     `beyond_acoustics`  so is what is left of it (`top_down_beyond`) when everything is taken from the unit that rises
                         or falls with how loud a clip is (its level, its peak), how long it sounds, how silent and how
-                        bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of
-                        that p and `p`, so that what does not predict is never beyond
+                        bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of that
+                        p and `p`, so that what does not predict is never beyond
     A claim holds if both are true. q is Benjamini & Hochberg's over one family: all standing claims of one source (the
     explanations; the labels of one kind; …), of all sites and units scored with these settings, and is computed anew
     whenever any of them changes. Sources are families of their own, because people read the explanations that hold, or
@@ -131,6 +136,7 @@ def score(
     if chat is not None:
         model, chat_name = plugins.resolve("chat model", chat, device=device)
         chat_name = str(getattr(model, "name", None) or chat_name)
+    ear, ear_name = (None, "") if listener is None else plugins.resolve("listener", listener, device=device)
     judges = clips_held_out(found, held_out, most_clips, seed)
     if any(claim.source in ("explanation", "concepts") for claim in made):
         warn_of_other_captions(found, held_out)
@@ -181,7 +187,13 @@ def score(
                     table.add(rows)
                 done(len(wanted))
         judge_all(table, level)
-        return table.rows()
+        rows = table.rows()
+    if ear is not None:
+        listen(
+            found, held_out, made, judges.clips, listener=ear, name=ear_name, design=Design(share=share, seed=seed),
+            units=asked, data=held_out_data, progress=progress,
+        )  # fmt: skip
+    return rows
 
 
 def judge_all(table: Table, level: float) -> None:

@@ -11,6 +11,7 @@ from ..exemplars import Exemplar, Unit
 from .captions import captions_of_unit
 from .claims import label_source, open_concepts
 from .concept_scoring import concept_text
+from .listening.result import ListeningResult, listening_results
 from .tables import Row, unit_rows
 from .verdicts import Verdict, Verdicts
 
@@ -32,6 +33,7 @@ class Label:
     basis     what the score was computed from
     concepts  a hash of the list
     encoder   what compared clips with concepts (icl: the chat model); None with labels
+    members   the concepts of a union, the best first; empty for a single concept
     """
 
     concept: str
@@ -42,6 +44,7 @@ class Label:
     basis: str
     concepts: str
     encoder: str | None
+    members: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -68,8 +71,8 @@ class Effect:
     p: float
 
 
-_TABLES = ("summaries", "calibrated", "concepts", "labels", "scores", "causal")
-_LABEL = tuple(each.name for each in fields(Label))
+_TABLES = ("summaries", "calibrated", "concepts", "labels", "scores", "listening", "causal")
+_LABEL = tuple(each.name for each in fields(Label) if each.name != "members")
 _EFFECT = tuple(each.name for each in fields(Effect))
 
 
@@ -88,6 +91,7 @@ class Card:
     dropped     the other sentences: sentence, the lowly sentence it resembles, and their similarity
     failures    what could not be said, by step, and why
     verdicts    how what is said did on held-out clips, by source: explanation, concepts, `Label.source`
+    listening   what a listener heard of it, by source likewise
     effects     what ablating it does to the concept of its label
     """
 
@@ -101,6 +105,7 @@ class Card:
     labels: tuple[Label, ...]
     failures: Mapping[str, str]
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    listening: Mapping[str, ListeningResult] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
 
 
@@ -134,13 +139,14 @@ def card(found: Dissection, site: str, unit: int) -> Card:
         dropped=tuple((row["sentence"], row["lowly"], row["similarity"]) for row in calibrated.get("dropped") or ()),
         concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
         labels=tuple(
-            Label(**{name: row[name] for name in _LABEL})
+            Label(**{name: row[name] for name in _LABEL}, members=tuple(row.get("members") or ()))
             for row in sorted(rows["labels"], key=_order)
             if row["concept"] is not None
         ),
         failures={name: reason for name, reason in said.items() if reason}
         | {f"label by {row['method']}": row["failure"] for row in failed},
         verdicts=verdicts,
+        listening=listening_results(found, rows["listening"], said_of),
         effects=tuple(
             Effect(**{name: row[name] for name in _EFFECT}) for row in rows["causal"] if row["failure"] is None
         ),

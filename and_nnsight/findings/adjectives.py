@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dissection import Dissection
-from ..explain.concepts import concepts_in
-from ..explain.tables import has_table, read_table
+from ..explain.captions import captions_of
+from ..explain.concepts import concepts_in, names_in
+from ..explain.tables import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
 from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
+from .exemplar_captions import every_caption
 from .finding import Finding, Row
 from .statistics import wilson
 from .units import counted, explained
@@ -128,14 +130,16 @@ def _in_captions(found: Dissection) -> tuple[Counter[str], int]:
     """How many captions have each adjective, and how many captions there are."""
     if not has_table(found, "captions"):
         return Counter(), 0
-    texts = Counter(row["caption"] for row in read_table(found, "captions") if row["caption"])
+    texts = Counter(every_caption(found, captions_of(found)))
+    names = names_in(found)
     in_sentence: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
     for text, times in texts.items():
         words: set[str] = set()
         for sentence in map(idea, sentences(text)):
             if sentence not in in_sentence:
-                in_sentence[sentence] = {word for word, part in concepts_in(tag(sentence)) if part == "adjective"}
+                concepts = concepts_in(tag(sentence), names)
+                in_sentence[sentence] = {word for word, part in concepts if part == "adjective"}
             words |= in_sentence[sentence]
         counts.update(dict.fromkeys(words, times))
     return counts, sum(texts.values())

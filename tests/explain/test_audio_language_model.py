@@ -141,25 +141,26 @@ def test_the_answer_holds_nothing_of_the_question(checkpoint):
 
 def test_the_audio_reaches_the_model(checkpoint):
     model = AudioLanguageModel(str(checkpoint), device="cpu", max_tokens=4)
-    inputs = model._inputs([clip.samples for clip in clips(1.0, 0.4)])
+    chat = model.model
+    inputs = chat.inputs([(clip.samples, PROMPT) for clip in clips(1.0, 0.4)])
     assert inputs["input_features"].shape[0] == 2
-    token = model._tokenizer.convert_tokens_to_ids(model._processor.audio_token)
+    token = chat.tokenizer.convert_tokens_to_ids(chat.processor.audio_token)
     counts = (inputs["input_ids"] == token).sum(1).tolist()
     assert counts[0] > counts[1] > 0  # a longer clip takes more places
     assert (inputs["attention_mask"][:, -1] == 1).all()  # padded on the left
-    text = model._tokenizer.decode(inputs["input_ids"][0].tolist())
-    assert text.index(model._processor.audio_token) < text.index(PROMPT)
+    text = chat.tokenizer.decode(inputs["input_ids"][0].tolist())
+    assert text.index(chat.processor.audio_token) < text.index(PROMPT)
 
 
 def test_a_template_of_plain_text_gets_the_audio_as_a_word(tmp_path):
     model = AudioLanguageModel(str(save_qwen2_audio(tmp_path, PLAIN_TEMPLATE)), device="cpu", max_tokens=4)
-    assert not model._takes_parts
+    assert not model.model.takes_parts
     assert len(list(model.caption(clips(1.0, 0.4)))) == 2
 
 
 def test_a_clip_that_breaks_the_model_fails_alone(checkpoint, monkeypatch):
     model = AudioLanguageModel(str(checkpoint), device="cpu", max_tokens=4)
-    generate = type(model._model).generate
+    generate = type(model.model.model).generate
 
     def generate_or_fail(self, **inputs):
         if inputs["input_ids"].shape[0] > 1 or inputs["input_features"].abs().sum() == poison:
@@ -167,8 +168,8 @@ def test_a_clip_that_breaks_the_model_fails_alone(checkpoint, monkeypatch):
         return generate(self, **inputs)
 
     three = clips(0.5, 1.0, 1.5)
-    poison = model._inputs([three[1].samples])["input_features"].abs().sum()
-    monkeypatch.setattr(type(model._model), "generate", generate_or_fail)
+    poison = model.model.inputs([(three[1].samples, PROMPT)])["input_features"].abs().sum()
+    monkeypatch.setattr(type(model.model.model), "generate", generate_or_fail)
     answers = list(model.caption(three))
     assert answers[1] == Failure("RuntimeError: out of memory")
     assert [isinstance(answer, str) for answer in answers] == [True, False, True]
@@ -176,15 +177,15 @@ def test_a_clip_that_breaks_the_model_fails_alone(checkpoint, monkeypatch):
 
 def test_an_answer_of_nothing_is_a_failure(checkpoint, monkeypatch):
     model = AudioLanguageModel(str(checkpoint), device="cpu")
-    monkeypatch.setattr(model, "_answers", lambda batch: ["" for _ in batch])
+    monkeypatch.setattr(model.model, "answers", lambda prompts, most: ["" for _ in prompts])
     assert list(model.caption(clips(0.5))) == [Failure("the model answered nothing")]
 
 
 def test_the_weights_wait_for_the_first_clip(checkpoint):
     model = AudioLanguageModel(str(checkpoint), device="cpu")
-    assert "_model" not in vars(model)
+    assert "model" not in vars(model.model)
     assert list(model.caption([])) == []
-    assert "_model" not in vars(model)
+    assert "model" not in vars(model.model)
 
 
 def test_the_prompt_is_part_of_the_settings(checkpoint):
@@ -208,5 +209,5 @@ def test_what_is_no_audio_language_model_is_refused(tmp_path):
 def test_half_precision_takes_its_features_along(checkpoint):
     model = AudioLanguageModel(str(checkpoint), device="cpu", dtype="bfloat16", max_tokens=4)
     assert len(list(model.caption(clips(0.5, 1.0)))) == 2
-    assert model._model.dtype == torch.bfloat16
+    assert model.model.model.dtype == torch.bfloat16
     assert model.settings["dtype"] == "bfloat16"

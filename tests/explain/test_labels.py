@@ -237,9 +237,10 @@ def test_a_unit_that_does_not_tell_clips_apart_gets_a_reason(opened: Any, scores
     found = opened("few")
     statistics = found[HEAD]
     statistics.top.values[:, 4] = 1.0
+    statistics.top.ties[4] = 3
     statistics.variance[6] = 0.0
     rows = {row["unit"]: row for row in label(found, scores, sites=HEAD, units=[4, 6, 8], top=1, progress=False)}
-    assert rows[4]["failure"] == "its top clips all have the same activation: it does not tell clips apart"
+    assert rows[4]["failure"] == "no clip is decided: its top clips have one activation, which more clips share"
     assert rows[6]["failure"] == "its activation is the same on all clips"
     assert rows[8]["failure"] is None and rows[8]["concept"] is not None
     assert all(rows[unit]["concept"] is None and rows[unit]["score"] is None for unit in (4, 6))

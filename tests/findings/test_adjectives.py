@@ -51,7 +51,7 @@ def test_no_unit_is_dropped_silently(found: Dissection) -> None:
         name: finding.facts[name] for name in ("units", "with_summary", "nothing_left", "no_summary", "never_explained")
     }
     assert counts == {"units": 6, "with_summary": 4, "nothing_left": 1, "no_summary": 1, "never_explained": 1}
-    said = "4 of 6 units have a summary (1 of them nothing after calibration); without one: 1; never explained: 1"
+    said = "4 of 6 units have a summary (of them 1 nothing after calibration); without one: 1; never explained: 1"
     assert finding.summary()[0] == said
     assert said in texts(finding.figure())
 

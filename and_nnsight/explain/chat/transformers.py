@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +12,7 @@ from torch import Tensor
 from ...plugins import PluginError, require
 from ..conversations import in_order, without_system
 from ..roles import ChatOptions, Conversation, Failure, Message
+from ..special_tokens import harmless, special_tokens
 from ._sampling import Sampling
 
 _BATCH_SIZE = {"cuda": 32}
@@ -46,7 +46,7 @@ class TransformersChat:
         self._model.to(self.device).eval()
         self._context = _context_length(self._model, self._tokenizer)
         self._takes_system = _takes_system(self._tokenizer, model)
-        self._special = _special_tokens(self._tokenizer)
+        self._special = special_tokens(self._tokenizer)
         self._ends = _end_tokens(self._model, self._tokenizer)
 
     def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> Iterator[str | Failure]:
@@ -81,7 +81,7 @@ class TransformersChat:
 
     def _tokens(self, conversation: Conversation) -> list[int] | Failure:
         turns = conversation if self._takes_system else without_system(conversation)
-        messages = [{"role": turn.role, "content": self._special.sub(_broken, turn.content)} for turn in turns]
+        messages = [{"role": turn.role, "content": harmless(turn.content, self._special)} for turn in turns]
         try:
             text = _rendered(self._tokenizer, messages)
         except Exception as error:  # templates raise whatever they like
@@ -188,18 +188,6 @@ def _takes_system(tokenizer: Any, chosen: str) -> bool:
 def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
     # Templates without a switch for thinking leave it alone.
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
-
-
-def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
-    """What a tokenizer takes for a turn's end or beginning wherever it stands."""
-    tokens = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    longest_first = sorted((token for token in tokens if len(token.strip()) > 1), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-
-def _broken(token: re.Match[str]) -> str:
-    """A special token in a caption is text: broken up, it cannot end a turn."""
-    return f"{token[0][0]} {token[0][1:]}"
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:

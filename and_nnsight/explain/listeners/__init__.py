@@ -1,0 +1,1 @@
+"""Our own listeners: what hears clips and says how well they fit a statement."""
