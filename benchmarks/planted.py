@@ -20,7 +20,8 @@ label        the first label is one of the kinds of sound that the unit is for
 truth        streamed over all clips with the truth itself as concepts, the unit's own concept comes first (of units
              with one and the same concept, either)
 score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
-             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does not
+             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does
+             not
 A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
