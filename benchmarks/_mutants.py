@@ -27,10 +27,12 @@ import pytest
 _SWITCH = "MUTANT_UNDER_TEST"
 _PATIENCE = 30.0  # seconds, beside four times what its tests need, before a mutant counts as one that never ends
 
-hypothesis.settings.register_profile(
-    "first failure is enough", phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate), database=None
-)
-hypothesis.settings.load_profile("first failure is enough")
+
+def pytest_configure() -> None:
+    """One failing example kills a mutant: none is made smaller."""
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", parent=hypothesis.settings(), phases=phases, database=None)
+    hypothesis.settings.load_profile("mutants")
 
 
 class Functions:

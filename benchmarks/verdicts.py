@@ -32,6 +32,7 @@ from and_nnsight import Dissection, dissect
 from and_nnsight.demo import make_sounds
 from and_nnsight.dissection import activation_file
 from and_nnsight.explain import caption, explain, label, score, score_concepts
+from and_nnsight.explain.nulls import NULLS
 from and_nnsight.explain.verdicts import verdict
 from benchmarks._report import write_report
 from benchmarks.planted import CAPTIONERS, HELD_OUT_SEED, SITES, says_rightly
@@ -78,7 +79,7 @@ def _is_right(unit: Planted, row: Row) -> bool:
 
 
 def _best_null(row: Row) -> float:
-    return max(row[f"{null}_auprc"] for null in ("loudness", "duration", "silence", "brightness"))
+    return max(row[f"{null}_auprc"] for null in NULLS)
 
 
 def every_way(found: Dissection, held_out: Dissection, folder: Path, **options: Any) -> list[Row]:
@@ -94,6 +95,7 @@ def every_way(found: Dissection, held_out: Dissection, folder: Path, **options: 
     rows += _scored("other units'", others, judges, options)
     noise = _copy(judges, folder / "noise")
     _deal_out_activations(noise, random)
+    (own.folder / "explanations" / "scores.parquet").unlink()  # what was scored would not be scored again
     rows += _scored("noise", own, noise, options)
     for name in ("own", "judges", "others", "noise"):
         shutil.rmtree(folder / name)

@@ -47,6 +47,9 @@ def explain(
     excerpt: Annotated[
         float | None, typer.Option(help="Caption so many seconds around where a unit fires, not whole clips.")
     ] = None,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Take the k from all stored exemplars, evenly, not the most extreme.")
+    ] = False,
     every_clip: Annotated[bool, typer.Option("--all", help="Caption every clip, not only those that are needed.")] = (
         False
     ),
@@ -78,7 +81,7 @@ def explain(
         answers = run(
             found, captioner=captioner, summarizer=summarizer, chat=chat, text_encoder=text_encoder,
             threshold=threshold, options=ChatOptions(max_tokens, temperature, top_p, seed), data=data, sites=sites,
-            units=unit_indices(units), k=k, excerpt=excerpt, every_clip=every_clip, steps=step or STEPS,
+            units=unit_indices(units), k=k, excerpt=excerpt, spread=spread, every_clip=every_clip, steps=step or STEPS,
             batch_size=batch_size, device=device, progress=not quiet,
         )  # fmt: skip
     for name, rows in answers.items():

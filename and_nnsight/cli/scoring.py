@@ -126,7 +126,7 @@ def _report(found: Dissection, rows: list[Row]) -> None:
         f"{len(best):,} of them more than {ACOUSTICS} do: these hold ({folder / 'explanations' / 'scores.parquet'})"
     )
     distinctive = sum(verdict(row).distinctive for row in best)
-    print(f"{distinctive:,} of these tell their unit better than 19 in 20 claims about other units of its site")
+    print(f"{distinctive:,} of these do so better than 19 in 20 claims about other units")
     for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
         print(f"  {count:,} not judged: {plain(reason)}")
     for reason, count in Counter(row["detection_failure"] for row in rows if row["detection_failure"]).most_common(2):

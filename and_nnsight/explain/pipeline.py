@@ -33,6 +33,7 @@ def explain(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     every_clip: bool = False,
     steps: Sequence[str] = STEPS,
     batch_size: int = 8,
@@ -52,6 +53,7 @@ def explain(
     sites, units which units (names and globs; indices); None: all
     k            exemplars at either end (paper: 5)
     excerpt      seconds around the moment at which a unit fires; None: whole clips
+    spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
     steps        which steps to run, of captions, summaries, calibrated, concepts; others are left as they are
 
@@ -74,7 +76,7 @@ def explain(
         plugins.check("text encoder", text_encoder, device=device)
     if isinstance(chat, str):  # loaded once for all the steps
         chat, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
-    part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt}
+    part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt, "spread": spread}
     common: dict[str, Any] = {"device": device, "progress": progress}
     answers: dict[str, list[Row]] = {}
     if "captions" in steps:

@@ -18,7 +18,7 @@ class Verdict:
                       that. False where it does not predict
     level             the false-discovery rate that q was held against
     others_as_good    the share of the claims about other units of the site that tell this one as well, information
-    null              the one of the four that goes best with the unit; `null_pearson`, `null_auprc` are that one's
+    null              the one of these that goes best with the unit; `null_pearson`, `null_auprc` are that one's
     failure           why it cannot be judged; then there are no numbers
     """
 
