@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from and_nnsight.explain.listening.measures import (
     areas,
     chance_of_area,
+    chance_of_difference,
     chance_of_finding,
     chance_of_sum,
     interval,
@@ -42,6 +43,22 @@ def test_the_area_is_that_of_all_pairs_and_its_chance_that_of_all_choices(fits: 
         mask = np.isin(np.arange(len(fits)), chosen)
         every.append(area_by_pairs(values, mask))
     assert chance_of_area(values, fires) == pytest.approx(np.mean([area >= own - 1e-12 for area in every]))
+
+
+@given(FITS, st.integers(1, 4), st.randoms())
+def test_the_chance_of_a_difference_is_that_of_all_choices(fits: list[int], statements: int, random) -> None:
+    values, fires = labelled(fits)
+    others = np.array([[random.randrange(4) for _ in fits] for _ in range(statements)], float)
+
+    def difference(mask: np.ndarray) -> float:
+        return area_by_pairs(values, mask) - np.mean([area_by_pairs(one, mask) for one in others])
+
+    every = []
+    for chosen in combinations(range(len(fits)), int(fires.sum())):
+        every.append(difference(np.isin(np.arange(len(fits)), chosen)))
+    expected = np.mean([one >= difference(fires) - 1e-12 for one in every])
+    assert chance_of_difference(values, others, fires) == pytest.approx(expected)
+    assert chance_of_difference(values, np.stack([values, values + 1]), fires) == 1.0, "whatever is said"
 
 
 @given(FITS)
