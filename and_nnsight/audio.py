@@ -112,7 +112,7 @@ def content_hash(samples: Float32[np.ndarray, " time"]) -> str:
 
 def is_silent(samples: Float32[np.ndarray, " time"]) -> bool:
     """Whether no sample lies further from their mean than `SILENCE_DBFS` below full scale."""
-    return float(np.abs(samples - samples.mean()).max(initial=0.0)) < 10 ** (SILENCE_DBFS / 20)
+    return float(np.abs(samples - samples.mean()).max()) < 10 ** (SILENCE_DBFS / 20)
 
 
 def resample(

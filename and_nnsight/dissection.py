@@ -145,13 +145,17 @@ class Dissection:
         statistics = self[site]
         if not 0 <= index < statistics.units:
             raise DissectionError(f"site {site!r} has units 0 to {statistics.units - 1}, not {index}")
-        sides = [self.evidence(site, side) for side in ("top", "bottom")]
+        top, bottom = self.evidence(site, "top"), self.evidence(site, "bottom")
         return Unit(
-            site,
-            index,
-            *(self._exemplars(site, evidence, index) for evidence in sides),
-            *(float(getattr(statistics, name)[index]) for name in ("mean", "variance", "active")),
-            *(evidence.shortfall(index) for evidence in sides),
+            site=site,
+            index=index,
+            top=self._exemplars(site, top, index),
+            bottom=self._exemplars(site, bottom, index),
+            mean=float(statistics.mean[index]),
+            variance=float(statistics.variance[index]),
+            active=float(statistics.active[index]),
+            top_shortfall=top.shortfall(index),
+            bottom_shortfall=bottom.shortfall(index),
         )
 
     def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .kernels.decided import decided_places, repeats, strengths
 
-WEAKEST = 0.2
+WEAKEST = 1 / 5
 """Distance from the unit's mean, as a share of the most extreme exemplar's, below which a clip is no evidence."""
 
 
@@ -65,7 +65,8 @@ class ExemplarEvidence:
             return None
         if int(self.ranked.clips[0, unit]) < 0:
             return "there are no clips"
-        return f"no clip is decided: {self.shortfall(unit)}"
+        what = "tells anything" if bool(self.decided[:, unit].any()) else "is decided"
+        return f"no clip {what}: {self.shortfall(unit)}"
 
     def shortfall(self, unit: int) -> str | None:
         """What keeps a unit from having as many exemplars as are looked at; None if it has them."""
@@ -83,7 +84,7 @@ class ExemplarEvidence:
                 shared += int(self.ranked.ties[unit])
             said.append(f"{shared:,} clips share the value {value + 0.0:g}")
         if weak := int((among & self.decided[:, unit] & ~self.telling[:, unit]).sum()):
-            said.append(f"{weak} {'lies' if weak == 1 else 'lie'} less than {WEAKEST:.0%} as far from the mean")
+            said.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
         if copies := int((filled & self.copy[:, unit]).sum()):
             said.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
         return "; ".join(said) or None
@@ -100,7 +101,7 @@ def exemplar_evidence(
     """
     filled = ranked.clips >= 0
     copy = torch.zeros_like(filled) if contents is None else repeats(contents.masked_fill(~filled, -1))
-    decided = decided_places(ranked.values.masked_fill(~filled, 0.0), filled & ~copy, ranked.ties, most)
+    decided = decided_places(ranked.values, filled & ~copy, ranked.ties, most)
     strength = strengths(ranked.values, means).masked_fill(~filled, 0.0)
     return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy)
 

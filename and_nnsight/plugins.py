@@ -101,6 +101,13 @@ def check(role: str, chosen: Any, **offered: Any) -> None:
     _arguments(_loaded(entry, known), known, entry.name, argument, offered)
 
 
+def factory(role: str, chosen: str) -> Any:
+    """The class that `chosen` names, not made yet. Raises PluginError if there is none or it cannot be imported."""
+    known = ROLES[role]
+    entry, _ = _chosen(known, chosen)
+    return _loaded(entry, known)
+
+
 def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
     """A plugin and its name in the record, from its name (see `make`) or from an object that plays the role itself.
 

@@ -87,9 +87,9 @@ class TopK:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         loaded = TopKState(*(state[name].to(self.device, copy=True) for name in TopKState._fields))
-        for tensor, own in zip(loaded, self.state, strict=True):
+        for name, tensor, own in zip(TopKState._fields, loaded, self.state, strict=True):
             if tensor.shape != own.shape:
-                raise ValueError(f"state is for {tuple(loaded.values.shape)} (k, units), not {(self.k, self.units)}")
+                raise ValueError(f"the state's {name} have shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
         self.state = loaded
 
 

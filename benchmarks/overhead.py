@@ -185,7 +185,8 @@ def fill(statistics: UnitStatistics, seen: int = SEEN) -> None:
             drawn = moments.mean[units] + deviation[units] * torch.randn(seen, len(units), device=kept.device)
             best = (sign * drawn).T.contiguous().topk(kept.k)
             values[:, units], clips[:, units] = sign * best.values.T.float(), best.indices.T
-        kept.load_state_dict({"values": values, "clips": clips, "frames": torch.ones_like(clips, dtype=torch.int32)})
+        frames, ties = torch.ones_like(clips, dtype=torch.int32), torch.zeros_like(clips[0])
+        kept.load_state_dict({"values": values, "clips": clips, "frames": frames, "ties": ties})
     statistics.clips = seen
 
 

@@ -1,11 +1,12 @@
 """Does pruning the units of a concept unlearn it? The paper's Table 4, beside random units of the same layers.
 
-For every class, each method chooses units in a dissection of clips that are not measured; the classifier then runs on
-other labelled clips as it is, with the units at zero, and with random ones at zero, as many at every site. Two
-comparisons: all units that a method finds; and, at equal size, each method's best, as many as the method that finds
-fewest. `random` is one more random draw that is treated like a method: what it shows is what chance shows.
+For classes drawn by the seed, every method chooses 1, 2 and 5 % of all units in a dissection of clips that are not
+measured; the classifier then runs on other labelled clips as it is, with the units at zero, and with random ones at
+zero, as many at every site. `random` is one more random draw that is treated like a method: what it shows is what
+chance shows. ocp's units are amplified as well. Every random draw beside ocp is held against the others as if it were a
+choice: of these, one in twenty should be told from chance.
 
-    python -m benchmarks.unlearning [--model DIR --sounds DIR] [--draws 5]
+    python -m benchmarks.unlearning [--model DIR --sounds DIR] [--draws 20]
 
 Without `--model`, only the embedded AST over synthetic sounds is measured. `--model` is a folder that
 `benchmarks.train_ast` has made of the folder of `--sounds`: units are found by the clips it was trained on, and
@@ -16,13 +17,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -30,17 +34,22 @@ from and_nnsight import AudioModel, ConceptScores, Dissection, dissect, explain
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
 from and_nnsight.stream import open_source
-from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, choose, measure, ranked
-from and_nnsight.unlearn.tables import class_table, method_table
+from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, choose, measure
+from and_nnsight.unlearn.deltas import chance, changes, clip_weights, prediction
+from and_nnsight.unlearn.tables import choice_table, class_table, method_table
 from benchmarks._report import write_report
 from benchmarks.train_ast import RECORD
 
 SITES = ("*.hook_attn_out", "*.mlp.hook_pre", "*.hook_mlp_out")
 """The layers that the paper prunes: three linear layers of every block, and not the class head."""
-METHODS = ("ocp", "db", "correlation")
-TOP = 3
-FEWEST = 5  # units: with fewer there is nothing to compare
-OWN_SIZE = ", all it finds"
+POOL = "mean"
+"""How frames become one value. With the maximum over frames, every method finds units that matter less."""
+METHODS = (
+    "ocp", "db_top5", "labels_top5", "db", "correlation", "frequency", "entropy", "deviation", "contrast",
+)  # fmt: skip
+SHARES = (0.01, 0.02, 0.05)
+LARGEST = max(SHARES)
+GAIN = 2.0
 _APART = 1_000_000  # seeds of random units that no control has
 
 Row = dict[str, Any]
@@ -48,13 +57,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Subject:
-    """A classifier, its units explained by some clips, and others to measure by."""
+    """A classifier, its units explained by some clips, and others to measure by.
+
+    work  folder of its measurements, which go on from there
+    """
 
     name: str
     model: AudioModel
     found: Dissection
     held_out: Sequence[Any]
     about: Row
+    work: Path
 
 
 def embedded_subject(out: Path, per_class: int = 12, measured: int = 8) -> Subject:
@@ -62,7 +75,7 @@ def embedded_subject(out: Path, per_class: int = 12, measured: int = 8) -> Subje
     finding = [_clip(sound) for sound in make_sounds(per_class, HELD_OUT_SEED_OFFSET + 1)]
     held_out = [_clip(sound) for sound in make_sounds(measured, HELD_OUT_SEED_OFFSET + 2)]
     model = AudioModel(str(tiny_ast_path()), dispatch=True)
-    return Subject("embedded AST, synthetic sounds", model, _explained(model, finding, out), held_out, {})
+    return Subject("embedded AST, synthetic sounds", model, _explained(model, finding, out / "run"), held_out, {}, out)
 
 
 def trained_subject(folder: Path, sounds: Path, out: Path) -> Subject:
@@ -79,7 +92,9 @@ def trained_subject(folder: Path, sounds: Path, out: Path) -> Subject:
     if len(held_out) != len(apart):
         raise ValueError(f"{folder} was not trained on these sounds: {len(apart)} held out, {len(held_out)} here")
     model = AudioModel(str(folder), dispatch=True)
-    return Subject("trained AST, recorded sounds", model, _explained(model, finding, out), held_out, record)
+    return Subject(
+        "trained AST, recorded sounds", model, _explained(model, finding, out / "run"), held_out, record, out
+    )
 
 
 def _clip(sound: Any) -> Row:
@@ -89,71 +104,196 @@ def _clip(sound: Any) -> Row:
 
 def _explained(model: AudioModel, clips: list[Row], out: Path) -> Dissection:
     scores = ConceptScores.from_labels({place: clip["label"] for place, clip in enumerate(clips)})
-    found = dissect(model, clips, SITES, 16, out=out, batch_size=16, concepts=scores, progress=False)
+    found = dissect(
+        model, clips, SITES, 16, POOL, out=out, batch_size=16, concepts=scores, keep_activations=True, progress=False
+    )  # fmt: skip
     explain.explain(found, progress=False)
-    explain.label(found, "labels", method="db", progress=False)
+    explain.label(found, "labels", method="db", top=len(scores.names), progress=False)
     return found
 
 
-def choices_of(found: Dissection, classes: Sequence[str], seed: int) -> tuple[list[UnitChoice], Row]:
-    """Every method's units for every class, at the method's own size and at equal size; and what was not found."""
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured.
+
+    classes  how many classes, drawn by the seed
+    draws    random draws beside ocp's choices of the largest share, and beside random ones; `few` beside all others
+    others   clips that are measured of each class that was not drawn
+    """
+
+    classes: int
+    draws: int
+    few: int
+    others: int
+    bootstrap: int
+    seed: int
+
+
+def choices_of(found: Dissection, classes: Sequence[str], share: float, seed: int) -> tuple[list[UnitChoice], Row]:
+    """Every method's units for every class, this share of all; and for which classes a method has not so many."""
     choices: list[UnitChoice] = []
-    lacking: dict[str, list[str]] = {"ocp": [], "db": []}
-    compared = 0
+    lacking: dict[str, list[str]] = {}
     for place, concept in enumerate(classes):
-        sizes: dict[str, int] = {}
-        for method in ("ocp", "db"):
+        like: UnitChoice | None = None
+        for method in METHODS:
             try:
-                sizes[method] = len(ranked(found, concept, method=method, top=TOP, seed=seed).units)
+                chosen = choose(found, concept, method=method, top=10**6, share=share, seed=seed)
             except ChoiceError:
-                lacking[method].append(concept)
+                lacking.setdefault(method, []).append(concept)
                 continue
-            chosen = choose(found, concept, method=method, top=TOP, seed=seed)
-            choices.append(replace(chosen, method=f"{method}{OWN_SIZE}"))
-        count = min(sizes.values(), default=0)
-        if len(sizes) < 2 or count < FEWEST:
-            continue
-        compared += 1
-        equal = [choose(found, concept, method=method, top=TOP, count=count, seed=seed) for method in METHODS]
-        choices += [*equal, choose(found, concept, method="random", like=equal[0], seed=seed + _APART + place)]
-    return choices, {"classes": len(classes), "compared_at_equal_size": compared, "no_units": lacking}
+            like = like or chosen
+            choices.append(chosen)
+        if like is not None:
+            choices.append(choose(found, concept, method="random", like=like, seed=seed + _APART + place))
+    return choices, lacking
 
 
-def run(subject: Subject, draws: int, bootstrap: int, seed: int) -> tuple[Row, Measured]:
-    """Everything about one subject."""
-    began = time.perf_counter()
+def drawn_classes(subject: Subject, settings: Settings) -> tuple[list[str], list[Any]]:
+    """The classes that are unlearned, and the clips that are measured."""
     labels = sorted({clip["label"] for clip in subject.held_out})
-    choices, about = choices_of(subject.found, labels, seed)
-    measured = measure(
-        subject.model, subject.held_out, choices, found=subject.found, draws=draws, bootstrap=bootstrap, seed=seed,
-        batch_size=8, device="cpu",
-    )  # fmt: skip
-    rows = measured.by_method()
+    drawn = sorted(random.Random(settings.seed).sample(labels, min(settings.classes, len(labels))))
+    return drawn, measured_clips(subject, drawn, settings.others)
+
+
+def measured_clips(subject: Subject, classes: Sequence[str], others: int) -> list[Any]:
+    """The held-out clips of the classes, and so many of every other class."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for clip in subject.held_out:
+        seen[clip["label"]] += 1
+        if clip["label"] in classes or seen[clip["label"]] <= others:
+            kept.append(clip)
+    return kept
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured, what of, and for which classes a method had too few units."""
+
+    measured: Measured
+    title: str
+    lacking: Row
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurement: of some choices, each beside so many draws."""
+
+    name: str
+    title: str
+    choices: list[UnitChoice]
+    draws: int
+    lacking: Row
+    gain: float | None = None
+
+    def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> Measurement:
+        """Measure it, or go on with it, or read it where it is done."""
+        measured = measure(
+            subject.model, clips, self.choices, found=subject.found, draws=self.draws,
+            how="zero" if self.gain is None else "amplify", gain=self.gain, bootstrap=settings.bootstrap,
+            seed=settings.seed, device="cpu", out=subject.work / self.name,
+        )  # fmt: skip
+        return Measurement(measured, self.title, self.lacking)
+
+
+def parts_of(subject: Subject, classes: Sequence[str], settings: Settings) -> list[Part]:
+    """What is measured; first ocp and random units at the largest share, beside the most draws."""
+    chosen = {share: choices_of(subject.found, classes, share, settings.seed) for share in SHARES}
+    closely = [choice for choice in chosen[LARGEST][0] if choice.method in ("ocp", "random")]
+    amplified = [choice for choice in closely if choice.method == "ocp"]
+    parts = [Part("zero-ocp", _title(LARGEST), closely, settings.draws, {})]
+    for share, (choices, lacking) in chosen.items():
+        others = [choice for choice in choices if share != LARGEST or choice not in closely]
+        parts.append(Part(f"zero-{share:.0%}", _title(share), others, settings.few, lacking))
+    return [*parts, Part("gain", f"{LARGEST:.0%} of the units times {GAIN:g}", amplified, settings.few, {}, GAIN)]
+
+
+def run(subject: Subject, settings: Settings) -> tuple[Row, list[Measurement]]:
+    """Everything about one subject; the first measurement is that of ocp at the largest share."""
+    began = time.perf_counter()
+    drawn, clips = drawn_classes(subject, settings)
+    tables = [part.measure(subject, clips, settings) for part in parts_of(subject, drawn, settings)]
+    largest = tables[0].measured
     return {
         "subject": subject.name,
         "training": subject.about,
         "found_by_clips": subject.found.manifest["clips"],
-        "measured_by_clips": len(measured.outcomes.clips),
-        "units": sum(subject.found.widths().values()),
-        "accuracy": round(measured.outcomes.accuracy(), 4),
-        **about,
-        "forwards_of_a_clip": len(measured.outcomes.choices) + 1,
+        "pool": POOL,
+        "measured_by_clips": len(largest.outcomes.clips),
+        "units": sum(width for site, width in subject.found.widths().items() if site != "unembed.hook_out"),
+        "accuracy": round(largest.outcomes.accuracy(), 4),
+        "classes": drawn,
+        "aim": aim(largest),
+        "calibration": calibration(largest, settings.bootstrap, settings.seed),
         "seconds": round(time.perf_counter() - began),
-        "methods": [_rounded(row) | {"verdict": verdict(row)} for row in rows],
-        "rows": [compact(row) for row in measured.rows()],
-    }, measured
+        "tables": [_table(table) for table in tables],
+        "rows": [compact(row) for row in largest.rows()],
+    }, tables
+
+
+def _title(share: float) -> str:
+    return f"{share:.0%} of the units at zero"
+
+
+def _table(measurement: Measurement) -> Row:
+    measured, methods = measurement.measured, []
+    for row in measured.by_method():
+        places = [place for place, choice in enumerate(measured.choices) if choice.method == row["method"]]
+        rows = [measured.summary("logit", [place]) for place in places]
+        told = sum((part["excess"]["low"] or 0) > 0 for part in rows)
+        methods.append(_rounded(row) | {"classes_told_from_chance": told, "verdict": verdict(row)})
+    return {
+        "what": measurement.title,
+        "draws": measured.draws,
+        "too_few_units": measurement.lacking,
+        "methods": methods,
+    }
+
+
+def aim(measured: Measured) -> Row:
+    """Of ocp: the mean selectivity, and in how many classes the interval of the excess excludes zero."""
+    rows = [row for row in measured.rows() if row["method"] == "ocp"]
+    selectivity = [row["logit"]["selectivity"]["value"] for row in rows]
+    return {
+        "classes": len(rows),
+        "selectivity": round(float(np.mean(selectivity)), 3),
+        "selectivity_of_1.5": sum(value >= 1.5 for value in selectivity),
+        "told_from_chance": sum((row["logit"]["excess"]["low"] or 0) > 0 for row in rows),
+    }
+
+
+def calibration(measured: Measured, bootstrap: int, seed: int) -> Row:
+    """Every draw beside ocp as if it were a choice, against the other draws of its class: what chance is told to be."""
+    labels = measured.outcomes.labels
+    weights = clip_weights(labels, bootstrap, seed)
+    count = len(measured.targets)
+    delta = measured.delta("logit")
+    excluded, small = 0, []
+    for place, choice in enumerate(measured.choices):
+        if choice.method != "ocp":
+            continue
+        drawn = slice(count + place * measured.draws, count + (place + 1) * measured.draws)
+        targets = np.full(measured.draws, measured.targets[place])
+        selectivity = changes(delta[drawn], labels, targets, weights).selectivity
+        for first in range(measured.draws):
+            turned = np.roll(selectivity, -first, axis=1)
+            found = prediction(turned[:, None])
+            excluded += found.low is not None and found.high is not None and not found.low <= 0 <= found.high
+            small.append(chance(turned[:1], seed))
+    return {
+        "random_choices": len(small),
+        "interval_excludes_zero": round(excluded / max(1, len(small)), 4),
+        "p_at_most_0.1": round(float(np.mean([p <= 0.1 for p in small])), 4) if small else None,
+        "p_at_most_0.5": round(float(np.mean([p <= 0.5 for p in small])), 4) if small else None,
+    }
 
 
 def verdict(row: Row) -> str:
-    """Whether a method's selectivity in the logit is beyond that of its controls.
-
-    By the interval of the excess, which is over clips and control draws, and by p, which is over the choice of units: a
-    random draw may beat others by its luck on any number of clips.
-    """
+    """Whether a method's selectivity in the logit is beyond that of its controls: by its prediction interval."""
     low, high = (row["logit"]["excess"][name] for name in ("low", "high"))
-    if low > 0 and row["logit"]["p"] < 0.01:
+    if low > 0:
         return "better than its controls"
-    return "worse than its controls" if high < 0 and row["logit"]["p"] > 0.99 else "no better than chance"
+    return "worse than its controls" if high < 0 else "no better than chance"
 
 
 def compact(row: Row) -> Row:
@@ -178,29 +318,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unlearning", description=__doc__)
     parser.add_argument("--sounds", type=Path, help="folder of labelled, captioned audio with a metadata.csv")
     parser.add_argument("--model", type=Path, help="folder that benchmarks.train_ast made of these sounds")
-    parser.add_argument("--draws", type=int, default=5, help="random draws beside every choice")
+    parser.add_argument("--classes", type=int, default=12, help="how many classes are unlearned, drawn by the seed")
+    parser.add_argument("--draws", type=int, default=20, help="random draws beside ocp with 5 %% of the units")
+    parser.add_argument("--few", type=int, default=3, help="random draws beside all other choices")
+    parser.add_argument("--others", type=int, default=10**6, help="clips measured of each class that was not drawn")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates of the intervals")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, help="folder for what is measured; the same command goes on from there")
+    parser.add_argument("--no-embedded", action="store_true", help="leave the embedded AST out")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
     if (options.model is None) != (options.sounds is None):
         parser.error("--model and --sounds belong together")
-    with TemporaryDirectory() as folder:
-        subjects = [embedded_subject(Path(folder) / "embedded")]
+    names = ("classes", "draws", "few", "others", "bootstrap", "seed")
+    settings = Settings(**{name: getattr(options, name) for name in names})
+    with TemporaryDirectory() as temporary:
+        folder = options.work or Path(temporary)
+        subjects = [] if options.no_embedded else [embedded_subject(folder / "embedded")]
         if options.model is not None:
-            subjects.append(trained_subject(options.model, options.sounds, Path(folder) / "trained"))
+            subjects.append(trained_subject(options.model, options.sounds, folder / "trained"))
         results = []
         for subject in subjects:
-            result, measured = run(subject, options.draws, options.bootstrap, options.seed)
+            result, tables = run(subject, settings)
             results.append(result)
-            console = Console(width=140)
+            console = Console(width=150)
             console.print(f"{subject.name}: accuracy {result['accuracy']:.1%} on {result['measured_by_clips']} clips")
-            console.print(method_table(measured))
-            console.print(class_table(measured, 0))
-            for row in result["methods"]:
-                console.print(f"{row['method']}: {row['verdict']} ({row['classes']} classes)")
+            for table in tables:
+                console.print(f"{table.title} ({table.measured.draws} draws)")
+                console.print(method_table(table.measured))
+                if table.measured.draws == settings.draws:
+                    console.print(choice_table(table.measured))
+                    console.print(class_table(table.measured, 0))
+            console.print(f"aim: {result['aim']}\ncalibration: {result['calibration']}")
     if not options.no_write:
-        targets = {"excess_of_ocp_at_equal_size": "above 0"}
+        targets = {"selectivity_of_ocp": "at least 1.5", "classes_told_from_chance": "at least 11 of 12"}
         print(write_report("unlearning", torch.device("cpu"), {"subjects": results}, targets))
 
 

@@ -30,6 +30,7 @@ examples = settings(max_examples=int(HUNT or 100), derandomize=HUNT is None, dea
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 EXACT_VALUES = ("ties", "negative", "spread", "hostile")
 VALUES = (*EXACT_VALUES, "fine")
+RANKS = {"values": torch.float32, "clips": torch.int64, "frames": torch.int32, "ties": torch.int64}
 MASKS = ("all", "padding", "special tokens", "gaps", "one", "none", "mixed")
 
 
@@ -82,9 +83,10 @@ class Oracle:
         self.frames.setdefault(site, []).extend(frames)
 
     def ranked(self, site: str, units: int, k: int, *, largest: bool) -> dict[str, np.ndarray]:
-        """The K best (value, clip, frame) of each unit, in the total order."""
+        """The K best (value, clip, frame) of each unit, in the total order; and how many more have the K-th's value."""
         values = np.full((k, units), -np.inf if largest else np.inf, np.float32)
         clips, frames = np.full((k, units), -1, np.int64), np.full((k, units), -1, np.int32)
+        ties = np.zeros(units, np.int64)
         rows = list(zip(self.clips[site], self.values[site], self.frames[site], strict=True))
         for unit in range(units):
             cells = [(in_float32(row[unit]), clip, place[unit]) for clip, row, place in rows]
@@ -92,7 +94,8 @@ class Oracle:
             cells.sort(key=lambda cell: (-cell[0] if largest else cell[0], cell[1]))
             for rank, (value, clip, frame) in enumerate(cells[:k]):
                 values[rank, unit], clips[rank, unit], frames[rank, unit] = value, clip, frame
-        return {"values": values, "clips": clips, "frames": frames}
+            ties[unit] = sum(value == cells[k - 1][0] for value, _, _ in cells[k:])
+        return {"values": values, "clips": clips, "frames": frames, "ties": ties}
 
     def moments(self, site: str, units: int) -> dict[str, np.ndarray]:
         """Finite count, mean, population variance and how many are above zero, by unit; and the largest size."""
@@ -125,7 +128,7 @@ class Oracle:
         for site, units in kept.slices.items():
             found, width = kept.site_tensors(site), units.stop - units.start
             for side in ("top", "bottom"):
-                ranks = {name: found[f"{side}_{name}"] for name in ("values", "clips", "frames")}
+                ranks = {name: found[f"{side}_{name}"] for name in RANKS}
                 check_ranks(ranks, self.ranked(site, width, kept.k, largest=side == "top"))
             expected = self.moments(site, width)
             assert found["count"] == len(self.clips[site])
@@ -141,8 +144,8 @@ class Oracle:
 
 
 def check_ranks(found: dict[str, torch.Tensor], expected: dict[str, np.ndarray]) -> None:
-    """Values, clips and frames are equal, and kept in the promised dtypes."""
-    for name, dtype in {"values": torch.float32, "clips": torch.int64, "frames": torch.int32}.items():
+    """Values, clips, frames and ties are equal, and kept in the promised dtypes."""
+    for name, dtype in RANKS.items():
         assert found[name].dtype == dtype
         np.testing.assert_array_equal(found[name].numpy(), expected[name], err_msg=name)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from and_nnsight import audio
-from and_nnsight.audio import AudioError, Waveform, decode, load, resample, to_waveform
+from and_nnsight.audio import AudioError, Waveform, content_hash, decode, is_silent, load, resample, to_waveform
 from tests.damaged import encode, sound
 
 RATE = 16000
@@ -489,3 +489,43 @@ def test_an_audio_error_is_a_value_error_that_travels_between_processes():
     assert isinstance(copy, ValueError)
     assert (str(copy), copy.reason, copy.name) == ("a.wav: holds no samples", "holds no samples", "a.wav")
     assert str(AudioError("too short")) == "too short"
+
+
+# -- what a clip is by its samples ---------------------------------------------------------------------------------------
+
+
+def test_two_clips_have_one_hash_only_if_every_sample_is_the_same():
+    samples = TONE.copy()
+    assert content_hash(samples) == content_hash(TONE)
+    assert len(content_hash(samples)) == 16 and int(content_hash(samples), 16) >= 0
+    changed = samples.copy()
+    changed[len(changed) // 2] = np.nextafter(changed[len(changed) // 2], np.float32(1))
+    others = [changed, samples[:-1], samples[1:], np.append(samples, np.float32(0)), samples[::-1].copy(), samples * 2]
+    assert len({content_hash(other) for other in (samples, *others)}) == 1 + len(others)
+
+
+def test_the_hash_is_of_the_samples_and_not_of_how_they_lie_in_memory():
+    wide = np.zeros((len(TONE), 2), np.float32)
+    wide[:, 0] = TONE
+    assert content_hash(wide[:, 0]) == content_hash(TONE)
+
+
+def test_the_hash_is_the_same_in_every_process_and_version():
+    """It is written to folders, which later runs are compared with."""
+    assert content_hash(np.array([0.0, 0.5, -1.0], np.float32)) == "0f00a6ff7f25f590"
+
+
+@pytest.mark.parametrize(
+    ("samples", "silent"),
+    [
+        (np.zeros(800), True),
+        (np.full(800, 0.25), True),  # a recorder's offset is no sound
+        (0.25 + 1e-4 * np.sin(np.arange(800)), True),
+        (1.7e-4 * np.sin(np.arange(800)), True),
+        (1.9e-4 * np.sin(np.arange(800)), False),  # −75 dB below full scale is 1.78e-4
+        (np.eye(1, 800, 400)[0] * 0.01, False),  # one click
+        (np.random.default_rng(0).integers(-2, 3, 800) / 32768, True),  # dither
+    ],
+)
+def test_silence_is_where_no_sample_can_be_heard(samples: np.ndarray, silent: bool):
+    assert is_silent(samples.astype(np.float32)) is silent

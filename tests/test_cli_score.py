@@ -35,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return found.folder, held_out.folder
 
 
-def test_it_prints_how_many_beat_their_null_by_site_in_eighty_columns(run, folders: tuple[Path, Path]) -> None:
+def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(run, folders: tuple[Path, Path]) -> None:
     found, held_out = folders
     code, out, _ = run("score", found, "--held-out", held_out, "--quiet")
     assert code == 0
@@ -43,7 +43,8 @@ def test_it_prints_how_many_beat_their_null_by_site_in_eighty_columns(run, folde
     assert SITE in out
     assert OTHER in out
     assert all(len(line) <= 80 for line in out.splitlines() if str(found) not in line)
-    assert "of 14 beat their null" in out
+    assert "of 14 predict their clips (false-discovery rate 0.05)" in out
+    assert "of them more than loudness, duration, silence and brightness do: these hold" in out
     assert "not judged: the unit is the same on all held-out clips" in out
     assert f"and-nnsight show {found} {SITE}" in out
 
@@ -53,15 +54,15 @@ def test_labels_search_and_cards_are_marked(run, folders: tuple[Path, Path]) -> 
     run("label", found, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet")
     assert run("score", found, "--held-out", held_out, "--quiet", "--share", 0.1)[0] == 0
     _, out, _ = run("search", found, "dog barking", "--sites", SITE, columns=120)
-    assert "does not beat its null" in out
+    assert "does not predict its clips (q " in out
     _, out, _ = run("show", found, SITE, UNITS.index("loud"))
-    assert "Held out: Does not beat its null." in out
+    assert "Held out: Does not predict its clips (q " in out
     assert "loudness alone 1.00" in " ".join(out.split())
     _, out, _ = run("show", found, SITE, 0)
-    assert "Held out: AUPRC" in out
+    assert "Held out: Predicts its clips (q 0.0" in out
     _, out, _ = run("label", found, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet", columns=120)
-    assert "labels that were scored on held-out clips beat their null" in out
-    assert "* does not beat its null on held-out clips" in out
+    assert "labels that were scored hold on held-out clips" in out
+    assert "* does not hold on held-out clips" in out
     starred = {line.split()[1] for line in out.splitlines() if "*" in line and SITE in line}
     assert str(UNITS.index("loud")) in starred
     assert "0" not in starred

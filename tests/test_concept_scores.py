@@ -51,6 +51,16 @@ def test_whatever_changes_the_fingerprint_changes(change: dict[str, Any]):
     assert made().fingerprint == made().fingerprint
 
 
+def test_scores_that_are_equal_have_one_fingerprint_and_minus_zero_equals_zero(tmp_path: Path):
+    values = made().values
+    signed = torch.where(values == 0, -0.0, values)
+    assert torch.equal(signed, values)
+    assert signed.numpy().tobytes() != values.numpy().tobytes()
+    assert made(values=signed).fingerprint == made().fingerprint
+    made(values=signed).save(tmp_path / "scores.safetensors")
+    assert ConceptScores.load(tmp_path / "scores.safetensors").fingerprint == made().fingerprint
+
+
 def test_rows_come_in_the_order_asked_for():
     scores = made()
     assert torch.equal(scores.rows([4, 1, 4]), scores.values[[1, 0, 1]])

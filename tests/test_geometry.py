@@ -111,6 +111,20 @@ def test_a_resampled_clip_keeps_every_frame_it_has_alone(rate: int, samples: int
     assert geometry.valid(np.array([samples / rate]), frames + 3).sum() == max(frames, 1)
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+def test_no_length_in_seconds_gains_a_sample_by_floating_point(rate: int) -> None:
+    """Of lengths one sample short of another frame, some come out of seconds · rate a hair above a whole number."""
+    geometry = Convolved(0, 0.02, 0.025, sampling_rate=rate, kernels=(10, 8), strides=(5, 4))
+    step = 5 * 4
+    frame_samples = 10 + 5 * (8 - 1)
+    short = np.arange(frame_samples - 1, frame_samples - 1 + 1_200 * step, step)
+    seconds = short / rate
+    assert (np.ceil(seconds * rate) > short).any(), "there are such lengths"
+    frames = int(geometry.length(short[-1:] + 1)[0])
+    np.testing.assert_array_equal(geometry.valid(seconds, frames).sum(1), np.maximum(geometry.length(short), 1))
+    np.testing.assert_array_equal(geometry.valid((short + 1) / rate, frames).sum(1), geometry.length(short) + 1)
+
+
 def test_a_folded_grid_unfolds_time_chunk_by_chunk() -> None:
     grid = FoldedGrid(rows=8, columns=4, chunks=4, hop=0.1)
     times = grid.times(np.arange(32))[:, 0].reshape(8, 4)

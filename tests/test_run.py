@@ -12,7 +12,8 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from and_nnsight import AudioModel, Dissection, DissectionError, SiteError, dissect
+from and_nnsight import AudioModel, Dissection, DissectionError, SiteError, dissect, run
+from and_nnsight.run_folder import RunFolder
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
 from tests.damaged import write_damaged_folder
 from tests.families import FAMILIES, ast_extractor
@@ -75,7 +76,7 @@ def test_the_folder_is_as_the_contract_says(tmp_path: Path) -> None:
             "state"} <= set(manifest)  # fmt: skip
     assert manifest["state"] == "complete"
     table = parquet.read_table(found.folder / "clips.parquet")
-    assert table.column_names == ["clip", "path", "label", "caption", "seconds", "sampling_rate"]
+    assert table.column_names == ["clip", "path", "label", "caption", "seconds", "sampling_rate", "content", "silent"]
     assert table["label"].to_pylist() == [f"label {i % 3}" for i in range(5)]
     from safetensors.torch import load_file
 
@@ -273,6 +274,37 @@ def test_an_interrupted_run_resumes_to_equal_files(
     assert files(out) == files(whole.folder)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "last"),
+    [(run, "run_trace", 4), (RunFolder, "saw", 2)],
+    ids=["between the traces of the second batch", "at the end of the second batch"],
+)
+def test_a_run_that_is_interrupted_within_a_batch_counts_none_of_its_clips(
+    owner: Any, name: str, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips of one length run together: some of a batch are in the statistics when the rest is not."""
+    model = made("wav2vec2-post")
+    data = [noise(seconds, seed=index) for index, seconds in enumerate([0.5, 0.5, 0.7] * 3)]
+    whole = quick(model, data, tmp_path / "whole", batch_size=3)
+    original, calls = getattr(owner, name), 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quick(model, data, tmp_path / "run", batch_size=3)
+    assert calls == last
+    resumed = quick(model, data, tmp_path / "run", batch_size=3)
+    assert resumed[resumed.sites[0]].count == len(resumed.clips) == 9
+    assert files(resumed.folder) == files(whole.folder)
+
+
 @pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = made(), ragged(9)
@@ -442,6 +474,20 @@ def test_a_folder_that_lacks_files_is_damaged(tmp_path: Path) -> None:
         quick(made(), ragged(3), tmp_path / "run")
 
 
+@pytest.mark.parametrize("version", [1, 3, "2", None])
+def test_a_folder_of_another_format_is_refused_untouched(version: Any, tmp_path: Path) -> None:
+    found = quick(made(), ragged(2), tmp_path / "run")
+    path = found.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": version}))
+    before = files(found.folder)
+    said = f"has format version {version}; this package reads version 2"
+    with pytest.raises(DissectionError, match=said):
+        Dissection.load(found.folder)
+    with pytest.raises(DissectionError, match=said):
+        quick(made(), ragged(2), tmp_path / "run")
+    assert files(found.folder) == before
+
+
 def test_out_may_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(DissectionError, match="notes is a file: choose a folder"):
@@ -454,8 +500,9 @@ def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
         layer = model.wrapped.audio_spectrogram_transformer.layers[0].mlp.fc1
         layer.weight[5], layer.bias[5] = 0, -100
     found = quick(model, ragged(4), tmp_path / "run")
-    assert found.unit("blocks.0.mlp.hook_post", 5).tied
-    assert not found.unit("blocks.0.mlp.hook_post", 6).tied
+    assert not any(exemplar.telling for exemplar in found.unit("blocks.0.mlp.hook_post", 5).top)
+    assert found.unit("blocks.0.mlp.hook_post", 5).top_shortfall == "4 clips share the value 0"
+    assert found.unit("blocks.0.mlp.hook_post", 6).top[0].telling
 
 
 def test_out_may_hold_a_colon_or_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

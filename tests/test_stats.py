@@ -117,7 +117,7 @@ def test_nothing_but_nothing_comes_of_no_clips():
     assert found["bottom_values"].isposinf().all()
     for name in ("top_clips", "top_frames", "bottom_clips", "bottom_frames"):
         assert (found[name] == -1).all()
-    for name in ("count", "finite", "nonfinite"):
+    for name in ("top_ties", "bottom_ties", "count", "finite", "nonfinite"):
         assert not found[name].any()
     for name in ("mean", "variance", "active"):
         assert found[name].isnan().all()
@@ -133,9 +133,11 @@ def test_a_sites_tensors_are_contiguous_and_typed_for_a_file():
         "top_values": ((2, 3), torch.float32),
         "top_clips": ((2, 3), torch.int64),
         "top_frames": ((2, 3), torch.int32),
+        "top_ties": ((3,), torch.int64),
         "bottom_values": ((2, 3), torch.float32),
         "bottom_clips": ((2, 3), torch.int64),
         "bottom_frames": ((2, 3), torch.int32),
+        "bottom_ties": ((3,), torch.int64),
         "count": ((), torch.int64),
         "finite": ((3,), torch.int64),
         "mean": ((3,), torch.float32),
@@ -287,8 +289,8 @@ def test_unlike_statistics_do_not_merge(other: UnitStatistics, message: str):
     ("other", "message"),
     [
         (UnitStatistics({"a": 7}, k=2), "state is for 1 sites, not 2"),
-        (UnitStatistics({"a": 4, "b": 2}, k=2), r"state is for \(2, 6\) \(k, units\), not \(2, 7\)"),
-        (UnitStatistics({"a": 4, "b": 3}, k=3), r"state is for \(3, 7\) \(k, units\), not \(2, 7\)"),
+        (UnitStatistics({"a": 4, "b": 2}, k=2), r"the state's values have shape \(2, 6\), not \(2, 7\)"),
+        (UnitStatistics({"a": 4, "b": 3}, k=3), r"the state's values have shape \(3, 7\), not \(2, 7\)"),
     ],
 )
 def test_a_state_of_another_shape_is_not_loaded(other: UnitStatistics, message: str):
@@ -296,3 +298,14 @@ def test_a_state_of_another_shape_is_not_loaded(other: UnitStatistics, message: 
     with pytest.raises(ValueError, match=message):
         kept.load_state_dict(other.state_dict())
     assert same(kept, before)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_all_that_is_kept_lies_on_the_device_that_is_asked_for(device: str):
+    """`meta` stands for a GPU: tensors that lie nowhere."""
+    kept, other = UnitStatistics({"a": 4, "b": 3}, k=2, device=device), UnitStatistics({"a": 4, "b": 3}, k=2)
+    changes = (kept.reset, lambda: kept.load_state_dict(other.state_dict()), lambda: kept.merge(other))
+    for change in (lambda: None, *changes):
+        change()
+        tensors = [*kept.top.state, *kept.bottom.state, *kept.moments.state, kept.nonfinite]
+        assert {tensor.device.type for tensor in tensors} == {device}

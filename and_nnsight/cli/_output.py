@@ -33,10 +33,10 @@ def resumable() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def print_verdicts(beat: int, judged: int, what: str) -> None:
-    """How many of the labels or explanations that were just made have been put to the test before, and how many passed.
+def print_verdicts(hold: int, judged: int, what: str) -> None:
+    """How many of the labels or explanations that were just made have been put to the test before, and how many hold.
 
     Nothing where none has, as before `score`.
     """
     if judged:
-        print(f"{beat:,} of {judged:,} {what} that were scored on held-out clips beat their null")
+        print(f"{hold:,} of {judged:,} {what} that were scored hold on held-out clips")

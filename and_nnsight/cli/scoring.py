@@ -50,7 +50,10 @@ def score(
         typer.Option(help="explanation, concepts or label. Repeatable. Default: explanation and label."),
     ] = None,
     share: Annotated[float, typer.Option(help="Share of the held-out clips on which a unit counts as firing.")] = 0.05,
-    shuffles: Annotated[int, typer.Option(help="Claims about other units that each is compared with.", min=1)] = 20,
+    shuffles: Annotated[int, typer.Option(help="Random orders of the clips, which give p.", min=1)] = 999,
+    level: Annotated[
+        float, typer.Option(help="False-discovery rate, over all claims of a source, at which a claim holds.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the shuffles.", min=0)] = 0,
     sites: Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")] = None,
     units: Annotated[str | None, typer.Option(help="Indices: 5, 0:100, or 3,7,20:30. Default: all.")] = None,
@@ -87,8 +90,8 @@ def score(
         rows = run(
             found, Dissection.load(held_out), text_encoder=text_encoder, chat=chat, listener=listener,
             options=replace(DEFAULT_OPTIONS, max_tokens=max_tokens), sources=source, share=share, shuffles=shuffles,
-            seed=seed, sites=sites, units=unit_indices(units), data=data, held_out_data=held_out_data, device=device,
-            progress=not quiet,
+            level=level, seed=seed, sites=sites, units=unit_indices(units), data=data, held_out_data=held_out_data,
+            device=device, progress=not quiet,
         )  # fmt: skip
     if not rows:
         print("nothing is said of these units that could be scored")
@@ -108,14 +111,22 @@ def score(
 
 
 def _report(found: Dissection, rows: list[Row]) -> None:
+    from ..explain.verdicts import ACOUSTICS, verdict
+
     folder = found.folder
     by_source: dict[str, list[Row]] = {}
     for row in rows:
         by_source.setdefault(row["source"], []).append(row)
     for said_by in sorted(by_source):
         Console().print(_summary(found, said_by, by_source[said_by]))
-    best = [row for row in rows if row["beats_null"]]
-    print(f"{len(best):,} of {len(rows):,} beat their null ({folder / 'explanations' / 'scores.parquet'})")
+    predict = [row for row in rows if row["predicts"]]
+    best = [row for row in predict if row["beyond_acoustics"]]
+    print(
+        f"{len(predict):,} of {len(rows):,} predict their clips (false-discovery rate {rows[0]['level']:g}), "
+        f"{len(best):,} of them more than {ACOUSTICS} do: these hold ({folder / 'explanations' / 'scores.parquet'})"
+    )
+    distinctive = sum(verdict(row).distinctive for row in best)
+    print(f"{distinctive:,} of these do so better than 19 in 20 claims about other units")
     for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
         print(f"  {count:,} not judged: {plain(reason)}")
     for reason, count in Counter(row["detection_failure"] for row in rows if row["detection_failure"]).most_common(2):
@@ -152,9 +163,20 @@ def _report_effects(found: Dissection, rows: list[Row]) -> None:
 
 
 def _summary(found: Dissection, source: str, rows: list[Row]) -> Table:
-    """A line a site, in forward order: how many claims of a source beat their null, and the medians."""
+    """A line a site, in forward order: how many claims of a source predict their clips, how many hold; the medians."""
     asked = any(row["detection"] is not None for row in rows)
-    columns = ["site", "scored", "beat", "AUPRC", "null", "chance", "Pearson", "null", *(["asked"] if asked else [])]
+    columns = [
+        "site",
+        "scored",
+        "predict",
+        "hold",
+        "AUPRC",
+        "null",
+        "chance",
+        "Pearson",
+        "null",
+        *(["asked"] if asked else []),
+    ]
     table = Table(
         *columns, title=f"By {clean(_kind(source))}, held out (medians)", title_justify="left", box=box.SIMPLE,
         padding=0,
@@ -167,8 +189,10 @@ def _summary(found: Dissection, source: str, rows: list[Row]) -> Table:
         groups.setdefault(row["site"], []).append(row)
     for site in sorted(groups, key=found.sites.index):
         group = groups[site]
-        beat = sum(1 for row in group if row["beats_null"]) / len(group)
-        cells = [clean(site), f"{len(group):,}", f"{beat:.0%}"]
+        predict, hold = (
+            f"{sum(1 for row in group if row[answer]) / len(group):.0%}" for answer in ("predicts", "beyond_acoustics")
+        )
+        cells = [clean(site), f"{len(group):,}", predict, hold]
         cells += [_median(group, name) for name in ("auprc", "null_auprc", "base_rate", "pearson", "null_pearson")]
         table.add_row(*cells, *([_median(group, "detection")] if asked else []))
     return table

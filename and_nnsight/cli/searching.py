@@ -68,14 +68,10 @@ def _table(matches: list[Match]) -> Table:
 
 
 def _mark(match: Match) -> str:
-    """A word of warning about what has been put to the test, and failed."""
-    if match.verdict is None or match.verdict.beats_null:
+    """A word of warning about what has been put to the test, and does not hold."""
+    if match.verdict is None or match.verdict.holds:
         return ""
-    return (
-        "\n[yellow]does not beat its null[/yellow]"
-        if match.verdict.failure is None
-        else "\n[yellow]not judged[/yellow]"
-    )
+    return f"\n[yellow]{clean(match.verdict.answer)}[/yellow]"
 
 
 def _clip(exemplar: Exemplar) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..dissection import Dissection
     from ..exemplars import Exemplar, Unit
     from ..explain import Card
+    from ..explain.unit_card import Label
 
 _SHOWN_WORDS = 8
 _SHOWN_LABELS = 3
@@ -66,16 +67,17 @@ def _print_side(
     captions: Mapping[Exemplar, str],
     most: int,
 ) -> None:
-    """The exemplars that are evidence, and why others are not."""
-    telling = [exemplar for exemplar in exemplars if exemplar.telling]
-    if telling:
-        console.print(_table(title, telling[:most], captions))
-        if shortfall is not None:
-            console.print(f"  {len(telling)} of {len(exemplars)} stored clips tell something: {shortfall}.")
-    elif exemplars:
+    """The exemplars whose places were won by value, and why not all are evidence. Others would be the first of many."""
+    decided = [exemplar for exemplar in exemplars if exemplar.decided or exemplar.copy]
+    if not exemplars:
+        console.print(f"[bold]{title}[/bold]\n  no clip had a finite activation.")
+    elif not decided:
         console.print(f"[bold]{title}[/bold]\n  no clip is decided: {shortfall}.")
     else:
-        console.print(f"[bold]{title}[/bold]\n  no clip had a finite activation.")
+        console.print(_table(title, decided[:most], captions))
+        if shortfall is not None:
+            telling = sum(exemplar.telling for exemplar in exemplars)
+            console.print(f"  {telling} of {len(exemplars)} stored clips are evidence: {shortfall}.")
 
 
 def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
@@ -117,7 +119,7 @@ def _print_said(console: Console, card: Card) -> None:
     for (method, similarity, _, encoder), labels in kinds:
         by = f"{method} with {encoder}" if encoder else method
         ranked = list(labels)
-        said = ", ".join(f"{label.concept} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
+        said = ", ".join(f"{_concept(label)} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
         _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", said)
         _print_verdict(console, card, ranked[0].source)
     for effect in card.effects:
@@ -134,10 +136,17 @@ def _print_said(console: Console, card: Card) -> None:
         _paragraph(console, f"Not said, {step}", reason)
 
 
+def _concept(label: Label) -> str:
+    """A concept as the list has it; a union in words."""
+    from ..explain.concept_scoring import concept_text
+
+    return concept_text(label.concept) if label.members else label.concept
+
+
 def _print_verdict(console: Console, card: Card, source: str) -> None:
     """How what was just said did on clips that had no part in it, if it has been scored."""
     if (known := card.verdicts.get(source)) is not None:
-        style = "dim" if known.beats_null else "yellow"
+        style = "dim" if known.holds else "yellow"
         console.print(Padding(f"[{style}]{clean(f'Held out: {known}')}[/{style}]", (0, 0, 0, 2)))
     if (result := card.listening.get(source)) is not None:
         console.print(Padding(f"[dim]{clean(f'By ear ({result.listener}): {result}')}[/dim]", (0, 0, 0, 2)))
@@ -150,22 +159,32 @@ def _paragraph(console: Console, title: str, text: str) -> None:
 
 def _table(title: str, exemplars: Sequence[Exemplar], captions: Mapping[Exemplar, str]) -> Table:
     table = Table(
-        "activation", "seconds", "clip", "label", "caption", title=title, title_justify="left", box=box.SIMPLE
+        "activation",
+        "of the first",
+        "seconds",
+        "clip",
+        "label",
+        "caption",
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE,
     )
-    table.columns[0].justify = "right"
+    table.columns[0].justify = table.columns[1].justify = "right"
     for exemplar in exemplars:
         table.add_row(
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
+            f"{exemplar.strength:.0%}",
             seconds(exemplar),
             clean(clip_name(exemplar)),
             clean(exemplar.label or ""),
-            clean(_cut(_silence(exemplar) + (captions.get(exemplar) or exemplar.caption or ""))),
+            clean(_cut(_marks(exemplar) + (captions.get(exemplar) or exemplar.caption or ""))),
         )
     return table
 
 
-def _silence(exemplar: Exemplar) -> str:
-    return "(silent) " if exemplar.silent else ""
+def _marks(exemplar: Exemplar) -> str:
+    marks = [name for name, marked in (("copy", exemplar.copy), ("silent", exemplar.silent)) if marked]
+    return f"({', '.join(marks)}) " if marks else ""
 
 
 def _cut(text: str) -> str:

@@ -33,20 +33,26 @@ def unlearn(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="ocp: words of the explanations (default); db, tab, labels, icl: labels; correlation; random: as many "
-            "units of every site as the first method's. Repeatable."
+            help="ocp: captions of a unit's highest clips (default); db, tab, labels, icl: labels; db_top5, "
+            "labels_top5: by the same five clips as ocp; correlation; frequency, entropy, deviation, contrast: "
+            "activations of all clips (--keep-activations); random: as many units of every site as the first's."
         ),
     ] = None,
     units: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Units of your own (a saved UnitChoice), instead of a method.")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Exactly so many units: each method's best.", min=1)] = None,
-    share: Annotated[float | None, typer.Option(help="This share of all units: each method's best.")] = None,
+    share: Annotated[
+        float | None, typer.Option(help="This share of all units, for example 0.05: each method's best.")
+    ] = None,
     sites: Annotated[
-        list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all but the class logits.")
+        list[str] | None,
+        typer.Option(help="A site's name or glob. Repeatable. Default: all but class logits, sums, and neurons twice."),
     ] = None,
     top: Annotated[int, typer.Option(help="db, tab, labels, icl: the concept is among so many labels.", min=1)] = 3,
-    words: Annotated[str | None, typer.Option(help="ocp: words with commas. Default: those of the concept.")] = None,
+    words: Annotated[
+        str | None, typer.Option(help="ocp: what captions call it, with commas. Default: its name.")
+    ] = None,
     similarity: Annotated[
         str | None, typer.Option(help="Which labels, where there are several kinds; correlation: pearson, auprc …")
     ] = None,
@@ -54,10 +60,16 @@ def unlearn(
     target: Annotated[
         str | None, typer.Option("--class", help="The model's class that the concept is. Default: of its name.")
     ] = None,
-    draws: Annotated[int, typer.Option(help="Random draws of as many units of every site beside each.", min=0)] = 5,
-    how: Annotated[str, typer.Option(help="zero; mean (DIR was dissected with --pool mean); resample.")] = "zero",
+    draws: Annotated[int, typer.Option(help="Random draws of as many units of every site beside each.", min=0)] = 20,
+    how: Annotated[
+        str, typer.Option(help="zero; mean (DIR was dissected with --pool mean); resample; amplify (by --gain).")
+    ] = "zero",
+    gain: Annotated[
+        float | None, typer.Option(help="amplify: what the units' activations are multiplied by, for example 2.")
+    ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Save a checkpoint without the units of the first method.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Save a checkpoint without the units of the first method (or amplified)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for what is measured; the same command goes on from there.")
@@ -80,13 +92,17 @@ def unlearn(
     dtype: Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Ablate the units of a concept and measure what is unlearned, beside random units of the same layers."""
+    """Ablate or amplify the units of a concept and measure what that does, beside random units of the same layers."""
     from ..dissection import Dissection
     from ..unlearn import UnitChoice, choose, measure
     from ..unlearn import export as save
+    from ..unlearn.interventions import Intervention
     from ..unlearn.outcomes import as_classifier
     from .dissecting import quiet_transformers
 
+    Intervention(how, gain, seed)  # which says what is wrong with them
+    if export is not None and how not in ("zero", "amplify"):
+        raise ValueError(f"--export holds units at zero or amplified, not --how {how}: leave it out, or --export")
     if data is None and export is None:
         raise ValueError("name --data to measure by, or --export to save the model without the units")
     if units is not None and (method or count is not None or share is not None):
@@ -116,30 +132,32 @@ def unlearn(
     for choice in choices:
         console.print(_sentence(choice, found), soft_wrap=True)
     classifier = as_classifier(model, device, dtype)
+    if data is not None:  # first: nothing is written where the data is refused
+        with resumable():
+            measured = measure(
+                classifier, data, choices, found=found, draws=draws, how=how, gain=gain,
+                targets=None if target is None else {concept[0]: target}, overlap=overlap, bootstrap=bootstrap,
+                seed=seed, out=out, split=split, audio_column=audio_column, label_column=label_column, limit=limit,
+                batch_size=batch_size, rows=rows, num_workers=num_workers, progress=not quiet,
+            )  # fmt: skip
+        _print(console, measured, several=len(concept) > 1)
+        if out is not None:
+            console.print(f"every clip's numbers: {clean(out)}", soft_wrap=True)
     if export is not None:
-        zeroed = save(classifier, choices[0], export)
-        console.print(f"{clean(export)}: without those of {choices[0].method} ({len(zeroed)} parameters), for "
+        scaled = save(classifier, choices[0], export, gain=0.0 if gain is None else gain)
+        what = "without those" if gain is None else f"with those amplified by {gain:g}"
+        console.print(f"{clean(export)}: {what} of {choices[0].method} ({len(scaled)} parameters), for "
                       "from_pretrained", soft_wrap=True)  # fmt: skip
-    if data is None:
-        return
-    with resumable():
-        measured = measure(
-            classifier, data, choices, found=found, draws=draws, how=how,
-            targets=None if target is None else {concept[0]: target}, overlap=overlap, bootstrap=bootstrap, seed=seed,
-            out=out, split=split, audio_column=audio_column, label_column=label_column, limit=limit,
-            batch_size=batch_size, rows=rows, num_workers=num_workers, progress=not quiet,
-        )  # fmt: skip
-    _print(console, measured, several=len(concept) > 1)
-    if out is not None:
-        console.print(f"every clip's numbers: {clean(out)}", soft_wrap=True)
 
 
 def _sentence(choice: UnitChoice, found: Dissection) -> str:
-    words = choice.settings.get("words")
-    by = f" ({clean('words: ' + ', '.join(words))})" if words else ""
-    every = sum(found.widths().values())
     name, method = clean(choice.concept), clean(choice.method)
-    return f"{name} by {method}{by}: {choice.count:,} of {every:,} units, at {len(choice.units)} sites"
+    every = choice.settings.get("of") or sum(found.widths().values())
+    said = f"{name} by {method}: {choice.count:,} of {every:,} units, at {len(choice.units)} sites"
+    if unsaid := choice.settings.get("in_no_caption"):
+        phrases = " or ".join(choice.settings["phrases"])
+        said += f" (no caption says {clean(', '.join(unsaid))}: captions with {clean(phrases)} count)"
+    return said
 
 
 def _print(console: Console, measured: Measured, several: bool) -> None:
@@ -162,14 +180,17 @@ def _print(console: Console, measured: Measured, several: bool) -> None:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    """Whether chance is beaten: by the interval of the selectivity beyond the controls', and against every draw."""
+    """Whether chance is beaten: by the prediction interval of the selectivity beyond that of the controls."""
     excess, draws = row["logit"]["excess"], len(row["logit"]["draws"])
     what = f"{clean(row['concept'])} by {clean(row['method'])}"
-    if excess["low"] > 0 and row["logit"]["beaten"] == draws:
+    if excess["low"] is None:
+        return f"{what}: two random draws at least tell whether this is chance (--draws)."
+    if excess["low"] > 0:
+        p = f"p = {row['logit']['p']:.2g}, with so many at least {1 / (1 + draws):.2g}"
         return (
-            f"{what}: harms the concept more than random units of the same layers do, in each of {draws} draws "
-            f"(p = {row['logit']['p']:.2g}; no less is possible with so many)."
+            f"{what}: lowers the concept against the others more than random units of the same layers do; "
+            f"{row['logit']['beaten']} of {draws} draws do less ({p})."
         )
     if excess["high"] < 0:
-        return f"{what}: harms the concept [bold]less[/bold] than random units of the same layers do."
+        return f"{what}: [bold]raises[/bold] the concept against the others, beside random units of the same layers."
     return f"{what}: [bold]no better than chance[/bold]: random units of the same layers do as much."

@@ -19,8 +19,11 @@ from ..stream import open_source
 from ._progress import step_progress
 from .acoustics.measuring import Acoustics, measure_acoustics
 from .acoustics.sentences import describe
+from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
+from .contrast import contrast_clips, contrast_spans
+from .evidence import chosen_places
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
 from .text.repeated import clean_repeated
@@ -37,6 +40,7 @@ SCHEMA = arrow.schema(
         ("caption", arrow.string()),
         ("raw", arrow.string()),
         ("failure", arrow.string()),
+        ("background", arrow.bool_()),
     ]
 )
 KEY = ("clip", "start", "end")
@@ -52,47 +56,63 @@ def caption(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
+    contrast: bool = False,
     every_clip: bool = False,
+    background: int = SAMPLE,
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> list[Row]:
     """Caption the clips that units need, those only that have no caption yet, and return all rows of the table.
 
+    A fixed random sample of all clips is captioned as well: what the words of a unit's captions are held against must
+    not depend on which units were asked for. It is left out where the dataset's own captions are used, which are there
+    of all clips.
+
     captioner   a captioner, or the name of one: "column:caption" (the default where the dataset has captions),
                 "acoustic" (the default elsewhere), "transformers:REPO", …
     data        what was dissected; needed where the clips lie in no file
     sites, units, k   whose highest and lowest k clips are captioned
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
+    background  clips of that sample: all of them where there are no more, or `every_clip` is given
     batch_size  clips that the captioner is handed at a time
 
     What cannot be captioned is recorded with the reason, and tried again by the next call. Rows are: clip, start, end
     (seconds; None: the whole clip), caption (without loops, at most `LONGEST` characters; None if it failed), raw (what
-    the captioner answered), failure.
+    the captioner answered), failure, background (whether it is one of the sample).
 
     Raises PluginError for a captioner that does not exist or a column that the data lacks; DissectionError for sites or
     units that do not exist and for audio that is in no file when `data` is not given.
     """
-    for name, value in (("k", k), ("batch_size", batch_size)):
+    for name, value in (("k", k), ("batch_size", batch_size), ("background", background)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, it is {value}")
     if excerpt is not None and not excerpt > 0:
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    spans = needed_spans(found, sites, units, k, excerpt)
-    if every_clip:
-        spans = _ordered({*spans, *map(Span, found.clips)})
+    spans = needed_spans(found, sites, units, k, excerpt, contrast, spread)
+    every = map(Span, found.clips if every_clip else ())
+    sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
+    spans = _ordered({*spans, *sample, *every})
     with Table(found, "captions", SCHEMA, KEY, _settings(plugin, name)) as table:
+        table.add({**row, "background": not row["background"]} for row in table.rows() if _is_stale(row, sample))
         missing = [span for span in spans if _lacks(table, span)]
+
+        def add(rows: Iterable[Row]) -> None:
+            table.add({**row, "background": _span(row) in sample} for row in rows)
+
         if isinstance(plugin, Acoustic):
             measured = measure_acoustics(found, data=data, spans=missing, progress=progress)
-            table.add(_row(span, _described(measured[span])) for span in missing)
+            add(_row(span, _described(measured[span])) for span in missing)
         elif missing:
             column = getattr(plugin, "column", None)
             clips = dissection_clips(found, missing, sampling_rate=plugin.sampling_rate, data=data, column=column)
-            _write(clips, plugin, batch_size, table.add, len(missing), progress)
+            _write(clips, plugin, batch_size, add, len(missing), progress)
     return read_table(found, "captions")
 
 
@@ -143,6 +163,20 @@ def captions_of(found: Dissection) -> dict[Span, str]:
     return {_span(row): row["caption"] for row in rows if row["caption"] is not None}
 
 
+def background_of(found: Dissection) -> Background:
+    """The captions that chance is drawn from, whichever units were asked for: see `background`.
+
+    All of the dissection's captions where it keeps them, else those that were made of the sample; empty where a table
+    of captions has none of the sample. Raises DissectionError if there are no captions yet.
+    """
+    if (column := _column(str(table_settings(found, "captions").get("captioner", "")))) is not None:
+        pairs = [(row[column], clip) for clip, row in sorted(found.clips.items()) if row[column]]
+    else:
+        rows = [row for row in read_table(found, "captions") if row["background"] and row["caption"] is not None]
+        pairs = [(row["caption"], row["clip"]) for row in rows]
+    return Background(tuple(caption for caption, _ in pairs), tuple(clip for _, clip in pairs))
+
+
 def captions_of_unit(found: Dissection, unit: Unit) -> dict[Exemplar, str]:
     """The captions that a unit's exemplars were summarized by: of their excerpts or of whole clips; others are absent.
 
@@ -167,8 +201,13 @@ def needed_spans(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    contrast: bool = False,
+    spread: bool = False,
 ) -> list[Span]:
-    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start."""
+    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start.
+
+    contrast  and for the clips that units are contrasted with (see `contrast`)
+    """
     widths = found.widths()
     chosen: dict[str, list[int]] = {}
     for site, unit in chosen_units(found, sites, units):
@@ -177,14 +216,16 @@ def needed_spans(
     for site, indices in chosen.items():
         pick = slice(None) if len(indices) == widths[site] else torch.tensor(indices)
         for side in ("top", "bottom"):
-            evidence = found.evidence(site, side, k)
-            telling = evidence.telling[:, pick]
+            evidence, places = chosen_places(found, site, side, k, spread=spread)
+            telling = places[:, pick]
             clips = evidence.ranked.clips[:, pick][telling].numpy()
             if excerpt is None:
                 spans.update(map(Span, np.unique(clips).tolist()))
                 continue
             pairs = np.unique(np.stack([clips, evidence.ranked.frames[:, pick][telling].numpy()]), axis=1)
             spans.update(_excerpts(found, site, pairs, excerpt))
+        if contrast:
+            spans.update(contrast_spans(found, site, contrast_clips(found, site, indices, k), excerpt).values())
     return _ordered(spans)
 
 
@@ -216,6 +257,21 @@ def _settings(plugin: Any, name: str) -> dict[str, Any]:
     return {"captioner": name, **dict(getattr(plugin, "settings", {}))}
 
 
+def _column(captioner: str) -> str | None:
+    """The column that a captioner reads, if it is one that dissections keep of all clips."""
+    column = captioner.removeprefix("column:")
+    return column if captioner != column and column in ("caption", "label") else None
+
+
+def _sample(found: Dissection, captioner: str, size: int, excerpt: float | None) -> frozenset[Span]:
+    """What is captioned to be the background; nothing where the dissection has the captions of all clips."""
+    return frozenset(() if _column(captioner) else background_spans(found, size, excerpt))
+
+
+def _is_stale(row: Row, sample: Set[Span]) -> bool:
+    return bool(row["background"]) != (_span(row) in sample)
+
+
 def _span(row: Mapping[str, Any]) -> Span:
     return Span(row["clip"], row["start"], row["end"])
 
@@ -231,7 +287,7 @@ def _described(measured: Acoustics | Failure) -> str | Failure:
 
 def _row(span: Span, answer: Any) -> Row:
     """The row of an answer: text that says nothing, and anything but text, is a failure."""
-    row: Row = {**span._asdict(), "caption": None, "raw": None, "failure": None}
+    row: Row = {**span._asdict(), "caption": None, "raw": None, "failure": None, "background": False}
     if isinstance(answer, Failure):
         return {**row, "failure": answer.reason}
     if not isinstance(answer, str):

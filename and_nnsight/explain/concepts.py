@@ -1,8 +1,9 @@
 """Open concepts: the words of a unit's calibrated summary that say something (module C of the paper).
 
-Adjectives that are denied, or that could be said of any clip, are left out; the others are put to a test, whether they
-describe sound at all: by a chat model, asked once a distinct word over all the units, or by a list
-(`acoustic_adjectives`) where there is no chat model. Nouns, verbs and prepositions are kept too, less stop words.
+Adjectives that are denied, or that could be said of any clip, are left out; those that belong to the name of a source
+("acoustic grand piano": `text.names`) are not acoustic. The others are put to a test, whether they describe sound at
+all: by a chat model, asked once a distinct word over all the units, or by a list (`acoustic_adjectives`) where there is
+no chat model. Nouns, verbs and prepositions are kept too, less stop words.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from ..dissection import Dissection
 from ._progress import step_progress
 from .acoustic_words import VERSION as TEST_VERSION
 from .acoustic_words import judge_words
+from .captions import captions_of
 from .roles import ChatModel, ChatOptions
-from .tables import Key, Row, Table, read_table, table_settings
+from .tables import Key, Row, Table, has_table, read_table, table_settings
+from .text.names import VERSION as NAMES_VERSION
+from .text.names import Names, class_names
 from .text.negation import denied
 from .text.sentences import idea
 from .text.stop_words import ADJECTIVES, NOUNS, VERBS
@@ -42,10 +46,11 @@ DEFAULT_OPTIONS = ChatOptions(max_tokens=16)
 _STOP_WORDS = {"adjective": ADJECTIVES, "noun": NOUNS, "verb": VERBS, "preposition": frozenset[str]()}
 _SHORTEST = {"adjective": 3, "noun": 2, "verb": 2, "preposition": 2}
 _KEY = ("site", "unit", "word", "part")
+_MODIFIER = "modifier"
 _ROWS_AT_ONCE = 50_000
 
 Concepts = Counter[tuple[str, str]]
-"""How often each (word, part of speech) occurs."""
+"""How often each (word, part of speech) occurs. The adjectives that belong to names are of the part "modifier"."""
 
 
 def find_concepts(
@@ -67,8 +72,9 @@ def find_concepts(
         progress: show progress bars.
 
     A row of `concepts` is a word of one unit: its base form in small letters, its part (adjective, noun, verb or
-    preposition), how often the summary has it, and whether it is acoustic (adjectives only). An adjective whose test
-    failed (`words` says why) is in no row; the next call asks again. A unit without a summary has no rows.
+    preposition), how often the summary has it, and whether it is acoustic (adjectives only; never one that this summary
+    has in names only, which is not put to the test). An adjective whose test failed (`words` says why) is in no row;
+    the next call asks again. A unit without a summary has no rows.
 
     Raises DissectionError if nothing is calibrated yet, PluginError for a chat model that cannot be used.
     """
@@ -77,14 +83,14 @@ def find_concepts(
     if chat is not None:
         model, name = plugins.resolve("chat model", chat, device=device)
         name = str(getattr(model, "name", None) or name)
-    said = _said_in(summaries, progress)
+    said = _said_in(summaries, names_in(found), progress)
     adjectives = sorted({word for concepts in said.values() for word, part in concepts if part == "adjective"})
     acoustic = judge_words(found, adjectives, model, options, progress)
     settings = {
         "calibrated": table_settings(found, "calibrated"),
         "chat": name,
         "options": None if model is None else vars(options),
-        "version": [TAGGING_VERSION, TEST_VERSION],
+        "version": [TAGGING_VERSION, TEST_VERSION, NAMES_VERSION],
     }
     rows = _rows(summaries, said, acoustic)
     with Table(found, "concepts", SCHEMA, _KEY, settings) as table:
@@ -95,26 +101,35 @@ def find_concepts(
     return list(rows.values())
 
 
-def concepts_in(sentence: Iterable[Tagged]) -> Concepts:
+def names_in(found: Dissection) -> Names:
+    """The names of sources in a dissection: its clips' labels, its concepts, and what its captions say of them."""
+    labels = {row.get("label") for row in found.clips.values()}
+    concepts = found.concepts.names if found.concepts is not None else ()
+    captions = dict.fromkeys(captions_of(found).values()) if has_table(found, "captions") else ()
+    return Names(class_names(labels, concepts), captions)
+
+
+def concepts_in(sentence: Iterable[Tagged], names: Names) -> Concepts:
     """The words of one tagged sentence that can be concepts, before any test of adjectives."""
     words = list(sentence)
+    modifiers = names.modifiers(words)
     found: Concepts = Counter()
     for place, (_, lemma, part) in enumerate(words):
         if part == "other" or lemma in _STOP_WORDS[part] or len(lemma) < _SHORTEST[part]:
             continue
         if part == "adjective" and denied(words, place):
             continue
-        found[lemma, part] += 1
+        found[lemma, _MODIFIER if place in modifiers else part] += 1
     return found
 
 
-def _said_in(summaries: Iterable[Row], progress: bool) -> dict[str, Concepts]:
+def _said_in(summaries: Iterable[Row], names: Names, progress: bool) -> dict[str, Concepts]:
     """The concepts of every distinct sentence: units share most of them."""
     sentences = list(dict.fromkeys(sentence for row in summaries for sentence in row["kept"]))
     said: dict[str, Concepts] = {}
     with step_progress("tagging sentences", len(sentences), progress) as done:
         for sentence in sentences:
-            said[sentence] = concepts_in(tag(idea(sentence)))
+            said[sentence] = concepts_in(tag(idea(sentence)), names)
             done(1)
     return said
 
@@ -123,14 +138,20 @@ def _rows(summaries: Iterable[Row], said: dict[str, Concepts], acoustic: dict[st
     """Every row by its key, in the table's order."""
     rows: dict[Key, Row] = {}
     for summary in sorted(summaries, key=itemgetter("site", "unit")):
-        concepts: Concepts = Counter()
+        counts: Concepts = Counter()
+        free: set[str] = set()
         for sentence in summary["kept"]:
-            concepts.update(said[sentence])
-        for (word, part), count in sorted(concepts.items()):
-            if part != "adjective" or word in acoustic:
-                key = (summary["site"], summary["unit"], word, part)
-                judged = acoustic[word] if part == "adjective" else None
-                rows[key] = {**dict(zip(_KEY, key, strict=True)), "count": count, "acoustic": judged}
+            for (word, part), count in said[sentence].items():
+                counts[word, "adjective" if part == _MODIFIER else part] += count
+                free.update([word] if part == "adjective" else ())
+        for (word, part), count in sorted(counts.items()):
+            judged = None
+            if part == "adjective":
+                judged = acoustic.get(word) if word in free else False
+                if judged is None:
+                    continue
+            key = (summary["site"], summary["unit"], word, part)
+            rows[key] = {**dict(zip(_KEY, key, strict=True)), "count": count, "acoustic": judged}
     return rows
 
 

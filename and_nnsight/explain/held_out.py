@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..dissection import Dissection, DissectionError
-from ..stream import UNKNOWN
-from .nulls import Measured, fingerprint
+from ..same_clips import KnownClips, Origin, first_of_each
+from .nulls import Measured
 from .tables import has_table, read_table, table_settings
 
 _MODEL = {"class": "class", "config": "config", "weights": "weights", "features": "feature extractor", "edits": "edits"}
@@ -22,11 +22,16 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class HeldOutClips:
-    """The clips that judge, by id, and their captions; `known`: how many were left out as clips of the explained."""
+    """The clips that judge, by id, and their captions.
+
+    known   how many were left out as clips of the dissection that was explained
+    copies  how many were left out because an earlier one has the same samples: it would count twice
+    """
 
     clips: tuple[int, ...]
     captions: tuple[str, ...]
     known: int
+    copies: int
 
 
 def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[str]) -> None:
@@ -57,44 +62,35 @@ def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[st
         )
 
 
-def clips_held_out(
-    found: Dissection, held_out: Dissection, most: int | None, seed: int
-) -> tuple[list[int], dict[int, str], int]:
-    """The clips of `held_out` with a caption that are, by place and path, no clips of `found`; their captions.
+def clips_held_out(found: Dissection, held_out: Dissection, most: int | None, seed: int) -> HeldOutClips:
+    """The clips of `held_out` that have a caption and are no clips of `found` (see `same_clips`), nor copies.
 
-    With more than `most`, so many drawn with the seed. The third is how many were left out as clips of `found`.
+    With more than `most`, so many drawn with the seed.
     """
     captions = _captions(held_out)
-    same_data = _same_data(found, held_out)
-    paths = {_path(found, row["path"]) for row in found.clips.values()} - {None}
-    known = {
-        clip
-        for clip, row in held_out.clips.items()
-        if (same_data and clip in found.clips) or _path(held_out, row["path"]) in paths
-    }
-    clips = [clip for clip in held_out.clips if clip not in known and captions.get(clip)]
+    explained, origin = KnownClips(found), Origin.of(held_out.manifest["dataset"])
+    rows = held_out.clips
+    known = {clip for clip, row in rows.items() if explained.has(clip, row["path"], row.get("content"), origin)}
+    fresh = [clip for clip in rows if clip not in known and captions.get(clip)]
+    clips = [fresh[place] for place in first_of_each(rows[clip].get("content") for clip in fresh)]
+    copies = len(fresh) - len(clips)
     if most is not None and len(clips) > most:
         drawn = np.random.default_rng(seed).choice(len(clips), most, replace=False)
         clips = [clips[place] for place in sorted(drawn.tolist())]
-    return clips, captions, len(known)
+    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(known), copies)
 
 
-def without_known_sounds(
-    found: Measured, held_out: Measured, clips: Sequence[int], captions: dict[int, str], known: int, where: Path
-) -> HeldOutClips:
-    """Leave out the clips that measure exactly as one of `found` does, under whatever name, and those not measured.
-
-    Raises DissectionError if fewer than `FEWEST` are left.
-    """
-    prints = {fingerprint(measured) for measured in found.values()} - {None}
-    same = [clip for clip in clips if clip in held_out and fingerprint(held_out[clip]) in prints]
-    left = [clip for clip in clips if clip in held_out and clip not in set(same)]
+def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> HeldOutClips:
+    """The clips whose acoustics could be measured. Raises DissectionError if fewer than `FEWEST` are left."""
+    left = [(clip, caption) for clip, caption in zip(judges.clips, judges.captions, strict=True) if clip in measured]
     if len(left) < FEWEST:
         raise DissectionError(
-            f"only {len(left)} clips of {where} can judge, at least {FEWEST} are needed: {known + len(same)} are clips "
-            "of the dissection that was explained, others have no caption or cannot be read"
+            f"only {len(left)} clips of {where} can judge, at least {FEWEST} are needed: {judges.known} are clips of "
+            f"the dissection that was explained, {judges.copies} copies of others, the rest have no caption or cannot "
+            "be read"
         )
-    return HeldOutClips(tuple(left), tuple(captions[clip] for clip in left), known + len(same))
+    clips, captions = zip(*left, strict=True)
+    return HeldOutClips(clips, captions, judges.known, judges.copies)
 
 
 def _captions(held_out: Dissection) -> dict[int, str]:
@@ -133,18 +129,3 @@ def warn_of_other_captions(found: Dissection, held_out: Dissection) -> None:
             f"alike (and-nnsight explain {held_out.folder} --step captions --all --captioner {ours})",
             stacklevel=3,
         )
-
-
-def _same_data(found: Dissection, held_out: Dissection) -> bool:
-    ours, theirs = found.manifest["dataset"], held_out.manifest["dataset"]
-    known = ours["fingerprint"] != UNKNOWN
-    return known and (ours["fingerprint"], ours["split"]) == (theirs["fingerprint"], theirs["split"])
-
-
-def _path(found: Dissection, path: str | None) -> tuple[str, ...] | None:
-    """Where a clip is, to be compared: a file of this machine, or a name within its dataset."""
-    if path is None:
-        return None
-    if found.manifest["dataset"]["kind"] in ("folder", "file") or Path(path).is_absolute():
-        return (str(Path(path).resolve()),)
-    return (str(found.manifest["dataset"]["name"]), str(found.manifest["dataset"]["split"]), path)

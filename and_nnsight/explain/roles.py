@@ -73,7 +73,8 @@ class Heard:
 class Evidence:
     """A unit's highly and lowly clips, the most extreme first: those that are evidence (see `and_nnsight.exemplars`).
 
-    contrast  clips that other units of the site respond to and this one does not; empty where none were looked for
+    contrast  clips that the unit's neighbours respond to and this one does not (see `contrast`): `activation` is this
+              unit's, NaN where it is not known, `strength` 0. Empty for summarizers that do not want any
     """
 
     site: str
@@ -98,7 +99,12 @@ class Summary:
 
 @runtime_checkable
 class Summarizer(Protocol):
-    """Says what a unit's highly clips have in common, and its lowly ones."""
+    """Says what a unit's highly clips have in common, and its lowly ones.
+
+    What it may say of itself as well: `settings`, all that a summary depends on beside its evidence; `deterministic`,
+    True where the same evidence and corpus give the same summary; `wants_contrast`, True where `Evidence.contrast` is
+    wanted, which may mean captions of more clips.
+    """
 
     def summarize(self, evidence: Sequence[Evidence]) -> Iterable[Summary | Failure]:
         """One summary a unit."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
@@ -14,14 +14,17 @@ from typing import Any
 import pyarrow as arrow
 
 from .. import plugins
-from ..dissection import Dissection
+from ..dissection import Dissection, DissectionError
 from ._progress import step_progress
 from .aligned import aligned
-from .captions import captions_of
+from .background import layer_weights
+from .captions import background_of, captions_of
 from .evidence import Gathered, gather
 from .requests import remembered
 from .roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
+from .summarizers.keywords import Keywords
 from .tables import Row, Table, table_settings
+from .traits import measured_traits
 from .units import chosen_units
 
 SCHEMA = arrow.schema(
@@ -33,6 +36,7 @@ SCHEMA = arrow.schema(
         ("failure", arrow.string()),
         ("highly_clips", arrow.list_(arrow.int64())),
         ("lowly_clips", arrow.list_(arrow.int64())),
+        ("contrast_clips", arrow.list_(arrow.int64())),
         ("requests", arrow.list_(arrow.string())),
         ("corpus", arrow.string()),  # hash of the corpus, where the summarizer is deterministic
     ]
@@ -53,26 +57,33 @@ def summarize(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
+    data: Any = None,
     device: Any = None,
     progress: bool = True,
 ) -> list[Row]:
     """Say in words what the highest and what the lowest clips of units have in common; all rows of the table.
 
     summarizer  plugin; None: `llm` if a chat model is given, else `keywords`. It is offered `chat`, `options`,
-                `corpus` (every caption; of captions that are made, those made so far), `device` and `seed` by name, and
-                takes what it wants of them
+                `corpus` (the captions of the background: see `background`), `layers` (of each site, how many of its
+                units have the clip of each of these captions as an exemplar), `device` and `seed` by name, and takes
+                what it wants of them
     chat        plugin; every request to it is recorded in the table `requests`, and identical ones are sent once
     options     how the chat model is to answer; None: the defaults of `ChatOptions`
     sites, units  which units (names and globs; indices); None: all
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    data        what was dissected. `keywords` also tells how clips sound (loud, low-pitched, starting abruptly …) where
+                captions are the dataset's own, the audio can be read (from files, or from this), and the dissection
+                is of no more than `traits.MOST_CLIPS` clips
 
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
     failures are left as well, and everything is made anew where there are other captions in the corpus. Rows are: site,
-    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips and lowly_clips
-    (ids of the clips whose captions were read), requests (ids in the table `requests`), corpus (its hash, where the
-    summarizer is deterministic).
+    unit, highly and lowly (text; None where there is none), failure (which side, and why), highly_clips, lowly_clips,
+    contrast_clips (ids of the clips whose captions were read; the last for summarizers that say `wants_contrast`),
+    requests (ids in the table `requests`), corpus (its hash, where the summarizer is deterministic).
 
     Raises PluginError for a plugin that cannot be used, DissectionError for sites or units that do not exist and where
     there are no captions yet.
@@ -83,10 +94,16 @@ def summarize(
     chosen = chosen_units(found, sites, units)
     captions = captions_of(found)
     wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "captions": table_settings(found, "captions")}
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread}
+    settings["captions"] = table_settings(found, "captions")
     with ExitStack() as stack:
-        corpus = _corpus(found, settings["captions"]) or list(captions.values())
+        background = background_of(found)
+        corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
+        offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
+        if wanted == "keywords":
+            captions_made = not str(settings["captions"].get("captioner", "")).startswith("column:")
+            offered["traits"] = None if captions_made else measured_traits(found, chosen, data, progress)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
             recorded = stack.enter_context(remembered(found, model))
@@ -96,21 +113,16 @@ def summarize(
         settings |= {"summarizer": name, **dict(getattr(plugin, "settings", {}))}
         with Table(found, "summaries", SCHEMA, KEY, settings) as table:
             hashed = _hash(corpus) if getattr(plugin, "deterministic", False) else None
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt)
+            if isinstance(plugin, Keywords) and not corpus:
+                raise DissectionError(
+                    f"{found.folder} has no captions of a sample of its clips to hold words against: run `and-nnsight "
+                    f"explain {found.folder} --step captions` first"
+                )
+            wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
+            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast, spread=spread)
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()
-
-
-def _corpus(found: Dissection, settings: Mapping[str, Any]) -> list[str]:
-    """Every caption of the dissection, where it keeps them: which units were asked for first must make no difference.
-
-    Captions that have to be made are there of some clips only (of all with `every_clip`): none here.
-    """
-    column = str(settings.get("captioner", "")).removeprefix("column:")
-    if column not in ("caption", "label"):
-        return []
-    return [row[column] for row in found.clips.values() if row[column]]
 
 
 def _hash(corpus: Iterable[str]) -> str:
@@ -123,8 +135,8 @@ def _lacks(table: Table, gathered: Gathered, corpus: str | None) -> bool:
     row = table.get((evidence.site, evidence.unit))
     if row is None or row.get("corpus") != corpus or (row["failure"] is not None and corpus is None):
         return True
-    sides = ((row["highly_clips"], evidence.highly), (row["lowly_clips"], evidence.lowly))
-    return any(list(clips) != [heard.clip for heard in side] for clips, side in sides)
+    sides = {"highly": evidence.highly, "lowly": evidence.lowly, "contrast": evidence.contrast}
+    return any(list(row[f"{name}_clips"]) != [heard.clip for heard in side] for name, side in sides.items())
 
 
 def _write(table: Table, plugin: Any, lacking: Iterator[Gathered], corpus: str | None, total: int, show: bool) -> None:
@@ -173,6 +185,7 @@ def _row(gathered: Gathered, answer: Any) -> Row:
         "failure": "; ".join(reasons) or None,
         "highly_clips": [heard.clip for heard in evidence.highly],
         "lowly_clips": [heard.clip for heard in evidence.lowly],
+        "contrast_clips": [heard.clip for heard in evidence.contrast],
         "requests": requests,
     }
 

@@ -1,9 +1,8 @@
-"""The scores of one site's units: what its claims, the nulls and shuffled claims predict, against what the units do."""
+"""The scores of one site's units: how well its claims tell what the units do, and the nulls, and other claims."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,14 +17,14 @@ from .agreement import average_precisions, clips_of, correlations, places, posit
 from .claims import Claim
 from .detecting import CLIPS, Detected, detected
 from .embeddings import Embeddings
-from .held_out import HeldOutClips
+from .held_out import FEWEST, HeldOutClips
 from .nulls import NULLS, Measured, features, filled
+from .permutation import PermutationResult, partial_test, prediction_test
 from .requests import Remembered
 from .roles import ChatOptions
 from .tables import Row
+from .top_down import savage_scores
 
-REACHING = 0.05
-"""Share of the shuffled claims that may do as well as a unit's own (1 of 20)."""
 SCHEMA = arrow.schema(
     [
         ("site", arrow.string()),
@@ -33,6 +32,17 @@ SCHEMA = arrow.schema(
         ("source", arrow.string()),
         ("text", arrow.string()),
         ("clips", arrow.int64()),
+        ("top_down", arrow.float64()),
+        ("p", arrow.float64()),
+        ("q", arrow.float64()),
+        ("predicts", arrow.bool_()),
+        ("top_down_beyond", arrow.float64()),
+        ("p_beyond", arrow.float64()),
+        ("q_beyond", arrow.float64()),
+        ("beyond_acoustics", arrow.bool_()),
+        ("level", arrow.float64()),
+        ("others", arrow.int64()),
+        ("others_as_good", arrow.float64()),
         ("positives", arrow.int64()),
         ("base_rate", arrow.float64()),
         ("pearson", arrow.float64()),
@@ -42,11 +52,6 @@ SCHEMA = arrow.schema(
         ("null_pearson", arrow.float64()),
         ("null_auprc", arrow.float64()),
         *((f"{null}_{name}", arrow.float64()) for null in NULLS for name in ("pearson", "auprc")),
-        ("shuffles", arrow.int64()),
-        ("shuffled_pearson", arrow.float64()),
-        ("shuffled_auprc", arrow.float64()),
-        ("p", arrow.float64()),
-        ("beats_null", arrow.bool_()),
         ("detection", arrow.float64()),
         ("detection_null", arrow.float64()),
         ("detection_shuffled", arrow.float64()),
@@ -54,12 +59,10 @@ SCHEMA = arrow.schema(
         ("requests", arrow.list_(arrow.string())),
         ("detection_failure", arrow.string()),
         ("failure", arrow.string()),
-        ("pool", arrow.string()),  # hash of what the shuffled claims were drawn from
+        ("pool", arrow.string()),  # hash of what is claimed of the site's units
     ]
 )
-
-
-_CHANCE_Z = 1.645  # 19 of 20 random orders of the clips give a Pearson of fewer standard deviations above 0
+_DECIMALS = 6  # sums over more units differ in the last bits
 
 
 class Judge:
@@ -90,27 +93,24 @@ class Judge:
 
 @dataclass(frozen=True)
 class _Measures:
-    """Of some units: own claim [unit], nulls [unit, null], shuffled claims [unit, shuffle]."""
+    """Of some units: own claim [unit], nulls [unit, null], and all texts that are claimed of the site [unit, text]."""
 
     chosen: Tensor  # [unit, clip] bool
+    tested: PermutationResult
+    beyond: PermutationResult
     pearson: Tensor
     auprc: Tensor
     null_pearson: Tensor
     null_auprc: Tensor
-    shuffled_pearson: Tensor
-    shuffled_auprc: Tensor
+    top_down: np.ndarray  # [unit, text]
 
 
 class SiteScores:
     """Scores the claims that one source makes of a site's units."""
 
     def __init__(self, judge: Judge, pool: Sequence[Claim], embeddings: Embeddings, shuffles: int, seed: int) -> None:
-        self.judge, self._pool, self._shuffles, self._seed = (
-            judge,
-            sorted(pool, key=lambda one: one.unit),
-            shuffles,
-            seed,
-        )
+        self.judge, self._shuffles, self._seed = judge, shuffles, seed
+        self._pool = sorted(pool, key=lambda one: one.unit)
         gists = list(dict.fromkeys(one.gist for one in self._pool))
         self._gist_of = {gist: place for place, gist in enumerate(gists)}
         self._gist_of_pool = np.array([self._gist_of[one.gist] for one in self._pool])
@@ -122,22 +122,20 @@ class SiteScores:
         by_text = {one.text: one for one in self._pool}
         self.predictions = _predictions([by_text[text] for text in texts], judge.judges.captions, embeddings)
         self.predictions = self.predictions.to(judge.device)
-        self._others: dict[int, np.ndarray] = {}
+        self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
 
-    def drawn(self, claim: Claim) -> np.ndarray:
-        """The texts of the shuffled claims: with no statement in common, else with another one at least.
-
-        None where nothing else is claimed of any unit.
-        """
+    def _apart_from(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
+        """The texts of the claims about other units that have no statement in common with it (else: another one)."""
         gist = self._gist_of[claim.gist]
         if gist not in self._others:
             apart = self._apart[gist][self._gist_of_pool]
             self._others[gist] = self._text_of_pool[apart if apart.any() else self._gist_of_pool != gist]
-        others = self._others[gist]
-        if not len(others):
-            return np.zeros(0, np.int64)
-        random = self._random(claim, "shuffled")
-        return others[random.integers(len(others), size=self._shuffles)]
+        return self._others[gist]
+
+    def another(self, claim: Claim) -> str | None:
+        """What is claimed of another unit, drawn; None where nothing else is claimed of any."""
+        others = self._apart_from(claim)
+        return self.texts[int(self._random(claim, "another").choice(others))] if len(others) else None
 
     def balanced(self, claim: Claim) -> tuple[Int64[np.ndarray, " clip"], Bool[np.ndarray, " clip"]]:
         """A few clips, by place, half of them of those on which the unit fires, in random order; which those are."""
@@ -170,86 +168,78 @@ class SiteScores:
         return [rows[place] for place in range(len(due))]
 
     def _rows(self, due: Sequence[Claim], clips: Tensor) -> Iterator[Row]:
-        drawn = [self.drawn(claim) for claim in due]
-        if len(clips) < 2:
-            yield from (self._row(claim, None, 0, len(clips), some) for claim, some in zip(due, drawn, strict=True))
-            return
-        table = np.stack([one if len(one) else np.zeros(self._shuffles, np.int64) for one in drawn])
-        measures = self._measured(due, torch.from_numpy(table).to(self.judge.device), clips)
+        measures = self._measured(due, clips) if len(clips) >= FEWEST else None
         for place, claim in enumerate(due):
-            row = self._row(claim, measures, place, len(clips), table[place])
-            yield row if len(drawn[place]) else {**row, **_UNSHUFFLED, "failure": row["failure"] or _ALONE}
+            yield self._row(claim, measures, place, len(clips))
 
-    def _measured(self, due: Sequence[Claim], shuffled: Tensor, clips: Tensor) -> _Measures:
+    def _measured(self, due: Sequence[Claim], clips: Tensor) -> _Measures:
         judge = self.judge
         units = torch.tensor([claim.unit for claim in due], device=judge.device)
         own = torch.tensor([self._text_of[claim.text] for claim in due], device=judge.device)
         values = judge.activations[units][:, clips]
-        predicted, nulls = self.predictions[:, clips], judge.nulls[:, clips]
+        predicted, nulls, signs = self.predictions[:, clips], judge.nulls[:, clips], judge.signs[units]
+        rounded = predicted.double().round(decimals=_DECIMALS)  # what is equal but for the last bits is a tie
         chosen = positives(values, judge.share)
-        detected_clips = clips_of(chosen)
-        unit_rows = standardised(values)
-        every = correlations(standardised(predicted), unit_rows)
-        ranked = places(predicted)
+        firing, unit_rows = clips_of(chosen), standardised(values)
         ranked_nulls = places(torch.cat([nulls, -nulls]))
-        signs = judge.signs[units]
         of_nulls = [
-            average_precisions(ranked_nulls, null + len(NULLS) * (signs[:, null] < 0), detected_clips)
+            average_precisions(ranked_nulls, null + len(NULLS) * (signs[:, null] < 0), firing)
             for null in range(len(NULLS))
         ]
-        of_shuffled = [average_precisions(ranked, column, detected_clips) for column in shuffled.T.contiguous()]
+        scores = (standardised(savage_scores(rows)) for rows in (rounded, values))
         return _Measures(
             chosen=chosen,
-            pearson=every.gather(1, own[:, None])[:, 0],
-            auprc=average_precisions(ranked, own, detected_clips),
+            tested=prediction_test(values, chosen, rounded, own, self._shuffles, self._seed),
+            beyond=partial_test(values, chosen, rounded, own, nulls, signs, self._shuffles, self._seed),
+            pearson=correlations(standardised(predicted), unit_rows).gather(1, own[:, None])[:, 0],
+            auprc=average_precisions(places(predicted), own, firing),
             null_pearson=correlations(standardised(nulls), unit_rows) * signs,
             null_auprc=torch.stack(of_nulls, 1),
-            shuffled_pearson=every.gather(1, shuffled),
-            shuffled_auprc=torch.stack(of_shuffled, 1),
+            top_down=correlations(*scores).cpu().numpy(),
         )
 
-    def _row(
-        self, claim: Claim, measures: _Measures | None, place: int, clips: int, drawn: Int64[np.ndarray, " shuffle"]
-    ) -> Row:
+    def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> Row:
         judge, unit = self.judge, claim.unit
         best = int(judge.best[unit])
         row: Row = dict.fromkeys(SCHEMA.names) | {
             "site": claim.site, "unit": unit, "source": claim.source, "text": claim.text, "clips": clips,
-            "null": NULLS[best], "null_sign": int(judge.signs[unit, best]), "beats_null": False, "requests": [],
+            "null": NULLS[best], "null_sign": int(judge.signs[unit, best]), "predicts": False,
+            "beyond_acoustics": False, "requests": [], "positives": 0,
         }  # fmt: skip
-        count = 0 if measures is None else int(measures.chosen[place].sum())
-        if measures is None or not count:
-            reason = "is not finite" if measures is None else "is the same"
-            return row | {"positives": 0, "failure": f"the unit {reason} on all held-out clips"}
-        pearson, auprc = float(measures.pearson[place]), float(measures.auprc[place])
+        if measures is None:
+            return row | {"failure": _few_finite(clips)}
+        if not (count := int(measures.chosen[place].sum())):
+            return row | {"failure": "the unit is the same on all held-out clips"}
         null_pearson, null_auprc = measures.null_pearson[place].tolist(), measures.null_auprc[place].tolist()
-        shuffled = {
-            "pearson": measures.shuffled_pearson[place].double().cpu().numpy(),
-            "auprc": measures.shuffled_auprc[place].cpu().numpy(),
-        }
-        reached = {"pearson": shuffled["pearson"] >= pearson, "auprc": shuffled["auprc"] >= auprc}
-        reaching = max(int(one.sum()) for one in reached.values())
-        distinct = np.unique(drawn, return_index=True)[1]
-        above = auprc > null_auprc[best] and pearson > max(null_pearson[best], _CHANCE_Z / math.sqrt(clips - 1))
+        p = float(measures.tested.p[place])
         row |= {
             "positives": count,
             "base_rate": count / clips,
-            "pearson": pearson,
-            "auprc": auprc,
+            "top_down": round(float(measures.tested.correlation[place]), _DECIMALS),
+            "p": p,
+            "top_down_beyond": round(float(measures.beyond.correlation[place]), _DECIMALS),
+            "p_beyond": max(p, float(measures.beyond.p[place])),
+            "pearson": float(measures.pearson[place]),
+            "auprc": float(measures.auprc[place]),
             "null_pearson": null_pearson[best],
             "null_auprc": null_auprc[best],
-            "shuffles": self._shuffles,
-            **{f"shuffled_{name}": _percentile(values) for name, values in shuffled.items()},
-            "p": (1 + max(int(one[distinct].sum()) for one in reached.values())) / (1 + len(distinct)),
-            "beats_null": above and reaching <= REACHING * self._shuffles,
+            **self._among_others(claim, measures.top_down[place]),
         }
         for place_of_null, null in enumerate(NULLS):
             row |= {f"{null}_pearson": null_pearson[place_of_null], f"{null}_auprc": null_auprc[place_of_null]}
         return row
 
+    def _among_others(self, claim: Claim, top_down: np.ndarray) -> Row:
+        """How many claims there are about other units, and the share of them that tells this one as well as its own."""
+        others = len(self._pool) - 1
+        as_good = int((top_down[self._text_of_pool] >= top_down[self._text_of[claim.text]]).sum()) - 1  # itself
+        return {"others": others, "others_as_good": as_good / others if others else None}
 
-_ALONE = "no other claim was made to compare with"
-_UNSHUFFLED = {"shuffles": 0, "shuffled_pearson": None, "shuffled_auprc": None, "p": None, "beats_null": False}
+
+def _few_finite(clips: int) -> str:
+    if not clips:
+        return "the unit is not finite on all held-out clips"
+    return f"the unit is finite on {clips} held-out clips, fewer than {FEWEST}"
 
 
 def _apart(gists: Sequence[frozenset[str]]) -> Bool[np.ndarray, "gist gist"]:
@@ -259,11 +249,6 @@ def _apart(gists: Sequence[frozenset[str]]) -> Bool[np.ndarray, "gist gist"]:
     for row, gist in zip(has, gists, strict=True):
         row[[statements[text] for text in gist]] = 1.0
     return (has @ has.T == 0).numpy()
-
-
-def _percentile(values: np.ndarray) -> float:
-    """The 95th percentile of shuffled claims: of 20 the 19th."""
-    return float(np.sort(values)[max(0, math.ceil((1 - REACHING) * len(values) - 1e-9) - 1)])
 
 
 def _predictions(
@@ -285,35 +270,38 @@ def _predictions(
 
 
 def add_detection(rows: Sequence[Row], scorer: SiteScores, chat: Remembered, options: ChatOptions) -> None:
-    """Fill in what a chat model detects with each claim, and with a shuffled one, on a balanced sample of clips."""
+    """Fill in what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
     asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []
-    which: list[tuple[Row, np.ndarray, np.ndarray]] = []
+    which: list[tuple[Row, np.ndarray, np.ndarray, bool]] = []
     captions = scorer.judge.judges.captions
     for row in rows:
         if row["failure"] is not None:
             continue
         claim = Claim(row["site"], row["unit"], row["source"], row["text"])
         sample, fires = scorer.balanced(claim)
-        said = [captions[place] for place in sample]
-        asked += [(text, said, fires.tolist()) for text in (claim.text, scorer.texts[int(scorer.drawn(claim)[0])])]
-        which.append((row, sample, fires))
+        another = scorer.another(claim)
+        shown = [captions[place] for place in sample]
+        texts = [claim.text] if another is None else [claim.text, another]
+        asked += [(text, shown, fires.tolist()) for text in texts]
+        which.append((row, sample, fires, another is not None))
     answers = iter(list(detected(chat, asked, options)))
-    for row, sample, fires in which:
-        own, shuffled = next(answers), next(answers)
-        row |= _detection(scorer, row, sample, fires, own, shuffled)
+    for row, sample, fires, has_another in which:
+        own = next(answers)
+        row |= _detection(scorer, row, sample, fires, own, next(answers) if has_another else None)
 
 
 def _detection(
-    scorer: SiteScores, row: Row, sample: np.ndarray, fires: np.ndarray, own: Detected, shuffled: Detected
+    scorer: SiteScores, row: Row, sample: np.ndarray, fires: np.ndarray, own: Detected, another: Detected | None
 ) -> Row:
     null = row["null_sign"] * scorer.judge.nulls[NULLS.index(row["null"])].cpu().numpy()[sample]
     chosen = np.zeros(len(sample), bool)
     chosen[np.argsort(-null, kind="stable")[: int(fires.sum())]] = True
+    answers = [own] if another is None else [own, another]
     return {
         "detection": own.accuracy,
-        "detection_shuffled": shuffled.accuracy,
+        "detection_shuffled": None if another is None else another.accuracy,
         "detection_null": float((chosen == fires).mean()),
         "detection_clips": len(sample),
-        "requests": [own.request, shuffled.request],
-        "detection_failure": own.failure or shuffled.failure,
+        "requests": [answer.request for answer in answers],
+        "detection_failure": next((answer.failure for answer in answers if answer.failure), None),
     }

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .interpretability import uninterpretable_units as uninterpretable_units
     from .layers import AdjectivesPerLayer as AdjectivesPerLayer
     from .layers import adjectives_per_layer as adjectives_per_layer
-    from .word_types import AccuracyByWordType as AccuracyByWordType
+    from .pruned_accuracy import AccuracyByWordType as AccuracyByWordType
     from .word_types import accuracy_by_word_type as accuracy_by_word_type
 
 _HOMES = {
-    "AccuracyByWordType": ".word_types",
+    "AccuracyByWordType": ".pruned_accuracy",
     "AdjectivesPerLayer": ".layers",
     "Finding": ".finding",
     "UninterpretableUnits": ".interpretability",

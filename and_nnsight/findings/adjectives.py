@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dissection import Dissection
-from ..explain.concepts import concepts_in
-from ..explain.tables import has_table, read_table
+from ..explain.captions import captions_of
+from ..explain.concepts import concepts_in, names_in
+from ..explain.tables import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
 from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
+from .exemplar_captions import every_caption
 from .finding import Finding, Row
 from .statistics import wilson
 from .units import counted, explained
@@ -30,7 +32,7 @@ class UnitsPerAdjective(Finding):
     word         base form, in small letters
     units        units whose explanation has it, however often
     share, share_low, share_high  of the units with a summary, with Wilson's 95 % interval
-    scored, beat_null             of those units, how many were scored, and whose explanation beats its null model
+    scored, hold                  of those units, how many were scored, and whose explanation holds
     captions, caption_share       how many of the captions have it, and of all: what it is to be common anyway
     """
 
@@ -61,9 +63,9 @@ class UnitsPerAdjective(Finding):
                 error_kw={"lw": 0.8, "capsize": 1.5},
             )  # fmt: skip
             if self.facts["scored"]:
-                told = [100 * row["beat_null"] / self.facts["with_summary"] for row in shown]
+                told = [100 * row["hold"] / self.facts["with_summary"] for row in shown]
                 axes.barh(
-                    places, told, 0.68, color=BLUE, label="of these, units whose explanation beats its null model"
+                    places, told, 0.68, color=BLUE, label="of these, units whose explanation holds on other clips"
                 )
                 figure.legend(loc="outside lower center", frameon=False)
             for place, row in enumerate(shown):
@@ -106,7 +108,7 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
     in_captions, captions = _in_captions(found)
     rows: list[Row] = []
     for word, places in sorted(having.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        units, beats_null = len(places), said.beats_null[places]
+        units, holds = len(places), said.holds[places]
         low, high = wilson(units, facts["with_summary"])
         rows.append(
             {
@@ -115,8 +117,8 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
                 "share": units / facts["with_summary"],
                 "share_low": low,
                 "share_high": high,
-                "scored": int((beats_null >= 0).sum()),
-                "beat_null": int((beats_null == 1).sum()),
+                "scored": int((holds >= 0).sum()),
+                "hold": int((holds == 1).sum()),
                 "captions": in_captions[word],
                 "caption_share": in_captions[word] / captions if captions else None,
             }
@@ -128,14 +130,16 @@ def _in_captions(found: Dissection) -> tuple[Counter[str], int]:
     """How many captions have each adjective, and how many captions there are."""
     if not has_table(found, "captions"):
         return Counter(), 0
-    texts = Counter(row["caption"] for row in read_table(found, "captions") if row["caption"])
+    texts = Counter(every_caption(found, captions_of(found)))
+    names = names_in(found)
     in_sentence: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
     for text, times in texts.items():
         words: set[str] = set()
         for sentence in map(idea, sentences(text)):
             if sentence not in in_sentence:
-                in_sentence[sentence] = {word for word, part in concepts_in(tag(sentence)) if part == "adjective"}
+                concepts = concepts_in(tag(sentence), names)
+                in_sentence[sentence] = {word for word, part in concepts if part == "adjective"}
             words |= in_sentence[sentence]
         counts.update(dict.fromkeys(words, times))
     return counts, sum(texts.values())

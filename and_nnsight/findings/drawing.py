@@ -6,7 +6,7 @@ Nothing here touches pyplot, whose figures are global state.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,19 +88,34 @@ def headed(figure: Figure, title: str, *lines: str) -> None:
     engine.set(rect=(0, 0, 1, 1 - taken))
 
 
-def layer_ticks(axes: Axes, layers: Sequence[int], counts: Sequence[int]) -> None:
-    """A tick a layer, with how many units its value is of where there is room, else in the label."""
+def layer_ticks(
+    axes: Axes, layers: Sequence[int], counts: Sequence[int], others: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """A tick a layer, with how many units its value is of where there is room, else in the label.
+
+    others  what else is counted, by its name, a number a layer; what is nowhere is not said
+    """
     step = -(-len(layers) // _MOST_TICKS)
     shown = list(layers)[::step]
     label = "Layer (index of the transformer block, from 0)"
-    if len(set(counts)) > 1 and len(layers) <= _MOST_COUNTED:
-        axes.set_xticks(shown, [f"{layer}\nn = {count:,}" for layer, count in zip(layers, counts, strict=True)])
+    said = {name: numbers for name, numbers in (others or {}).items() if any(numbers)}
+    if (said or len(set(counts)) > 1) and len(layers) <= _MOST_COUNTED:
+        rows = zip(layers, counts, *said.values(), strict=True)
+        more = "".join(f"\n{name} {{:,}}" for name in said)
+        axes.set_xticks(shown, [f"{layer}\nn = {count:,}" + more.format(*rest) for layer, count, *rest in rows])
     else:
         axes.set_xticks(shown, [str(layer) for layer in shown])
-        least, most = min(counts), max(counts)
-        label += f"; n = {least:,} units each" if least == most else f"; n = {least:,} to {most:,} units each"
+        label += "".join(
+            f"; {name} {_between(numbers)} units each" for name, numbers in {"n =": counts, **said}.items()
+        )
     axes.set_xlabel(label)
     axes.set_xlim(layers[0] - 0.5, layers[-1] + 0.5)
+
+
+def _between(numbers: Sequence[int]) -> str:
+    """The one number that all are, or the least and the most."""
+    least, most = min(numbers), max(numbers)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def empty(axes: Axes, why: str) -> None:

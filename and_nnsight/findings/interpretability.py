@@ -1,12 +1,17 @@
 """How many units respond to clips that have nothing in common, by layer (the paper's Fig. 6).
 
 The sentences of all captions are put in clusters. A unit is uninterpretable at K′ if there is no cluster that K′ of its
-highest clips share, each having a sentence in it.
+k highest clips share, each having a sentence in it.
+
+Judged are units whose k highest clips are all evidence (see `and_nnsight.exemplars`). One of fewer is undecided, and in
+no share, also where it has K′ or more: fewer clips agree less often, by chance as well, so that shares would tell how
+many units of a layer fire on few clips. If K′ of what it has share a cluster, it is interpretable whatever clips came
+after: so many are counted (`agree`), which gives the least and the most that the share of all units can be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +22,11 @@ from .. import plugins
 from ..dissection import Dissection, DissectionError
 from ..explain.captions import captions_of
 from ..explain.embeddings import Embeddings
-from ..explain.evidence import gather
-from ..explain.roles import Span, TextEncoder
+from ..explain.roles import TextEncoder
 from ..explain.tables import table_settings
 from .caption_clusters import cluster_captions
 from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_figure
+from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
 from .finding import Finding, Row
 from .statistics import wilson
 from .units import Chosen, chosen_sites
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
 
 ALL = "all sites"
 PAPERS_CLUSTERS = 11
-_DRAWS = 10_000
 _LONGEST_NAME = 50
 
 
@@ -42,11 +46,14 @@ class UninterpretableUnits(Finding):
 
     shared            K′: how many of the highest clips must share a cluster
     site, layer       `mlp.hook_pre`, or "all sites"; index of the block
-    units, not_judged units whose k clips are all evidence and captioned; and the others, which no share is of
+    units             units that are judged: whose k clips are all evidence and captioned
+    undecided, uncaptioned   units that are not, which no share is of: fewer clips are evidence, or one has no caption
+    agree             undecided units of whose clips K′ share a cluster already: the mean over clusterings
     share             uninterpretable units of all that are judged, the mean over several clusterings
     low, high         its 95 % interval over units (Wilson)
     least, most       over the clusterings, which differ in their seed only
     by_chance         what the share would be for clips drawn at random: the mean over clusterings
+    of_all_least, of_all_most   between what the share of the judged and undecided units together must lie
 
     clusters   a row a cluster of the first clustering: how many sentences and captions, and those nearest its middle
     """
@@ -67,16 +74,22 @@ class UninterpretableUnits(Finding):
         for shared in self.facts["shared"]:
             rows = [row for row in self.rows(shared) if row["share"] is not None]
             if rows:
-                shares = ", ".join(f"{100 * row['share']:.1f}" for row in rows)
+                shares, least, most = (
+                    ", ".join(f"{100 * row[name]:.1f}" for row in rows)
+                    for name in ("share", "of_all_least", "of_all_most")
+                )
                 chance = f"{100 * rows[0]['by_chance']:.1f} % by chance"
-                said.append(f"{shared} of {self.facts['k']}: {shares} % of units by layer; {chance}")
+                text = f"{shared} of {self.facts['k']}: {shares} % of units by layer; {chance}"
+                if any(row["undecided"] for row in rows):
+                    text += f"; with the undecided ones at least {least} and at most {most} %"
+                said.append(text)
         return said
 
     def _counted(self) -> str:
         counts = self.facts
         said = f"{counts['judged']:,} of {counts['units']:,} units are judged"
         reasons = {
-            "undecided": "fewer than k clips that are evidence (ties, weak ones, copies)",
+            "undecided": f"undecided, fewer than {counts['k']} clips that are evidence",
             "uncaptioned": "clips without captions",
             "outside_layers": "outside the blocks, in no layer",
         }
@@ -110,7 +123,8 @@ class UninterpretableUnits(Finding):
                 drawn = True
                 self._draw(axes, rows, place, shared)
                 if place == 0:
-                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows])
+                    undecided = {"undecided": [row["undecided"] for row in rows]}
+                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows], undecided)
             if not drawn:
                 empty(axes, "no unit of any layer can be judged")
                 return figure
@@ -126,7 +140,9 @@ class UninterpretableUnits(Finding):
         shares = np.array([100 * row["share"] for row in rows])
         ends = np.array([[100 * row[end] for row in rows] for end in ("low", "high")])
         least, most = ([100 * row[end] for row in rows] for end in ("least", "most"))
-        axes.fill_between(layers, least, most, color=colour, alpha=0.16, lw=0)
+        axes.fill_between(layers, least, most, color=colour, alpha=0.08, lw=0)
+        for edge in (least, most):
+            axes.plot(layers, edge, color=colour, alpha=0.6, lw=0.6, linestyle=style)
         axes.errorbar(
             layers, shares, np.abs(ends - shares), color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.3,
             linestyle=style, elinewidth=0.9, capsize=2, label=f"K′ = {shared} of {self.facts['k']}",
@@ -177,8 +193,8 @@ def uninterpretable_units(
     clusterings   how many clusterings, from seeds `seed`, `seed` + 1 …: shares are means over them
     sites         names or globs; None: all, but each neuron once (see `units.chosen_sites`)
 
-    Captions are those that the summaries were made from: of whole clips, or of excerpts. A unit is judged if all its k
-    clips are evidence (see `and_nnsight.exemplars`) and have one.
+    A unit's captions are those that its summary was made from: of whole clips, or of excerpts. Clustered, and drawn at
+    random, are those of every clip where they are the dataset's own, else those that were made.
 
     Raises DissectionError, which names the command to run, if there are no captions or fewer than k exemplars a unit;
     ValueError for impossible numbers and where there are more clusters than sentences; PluginError if the encoder
@@ -189,15 +205,15 @@ def uninterpretable_units(
         raise DissectionError(f"the dissection in {found.folder} keeps {kept} clips a unit: k = {k} is too many")
     chosen, captions = chosen_sites(found, sites), captions_of(found)
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
-    clustered = cluster_captions(captions.values(), Embeddings(encoder, name), clusters, clusterings, seed)
-    heard, undecided = _heard(found, chosen, captions, clustered.places, k)
-    drawn = _drawn(clustered.times, k, seed)
-    judged = heard[:, 0] >= 0
+    every = every_caption(found, captions)
+    clustered = cluster_captions(every, Embeddings(encoder, name), clusters, clusterings, seed)
+    exemplars = exemplar_captions(found, chosen, captions, clustered.places, k)
+    at_random = random_captions(clustered.times, k, seed)
     facts = {
         **chosen.facts(),
-        "judged": int(judged.sum()),
-        "undecided": int((undecided & ~judged).sum()),
-        "uncaptioned": int((~undecided & ~judged).sum()),
+        "judged": int(exemplars.judged.sum()),
+        "undecided": int(exemplars.undecided.sum()),
+        "uncaptioned": int((~exemplars.undecided & ~exemplars.judged).sum()),
         "outside_layers": int((chosen.layer_of_unit < 0).sum()),
         "k": k,
         "shared": list(shared),
@@ -208,12 +224,12 @@ def uninterpretable_units(
         "sentences": len(clustered.sentences),
         "captions": int(clustered.times.sum()),
         "captions_made_with": table_settings(found, "captions"),
-        "chance_draws": len(drawn),
+        "chance_draws": len(at_random),
         "method": "k-means++ (10 starts a clustering) on sentences' vectors of length 1, each as often as it occurs",
     }
-    agreeing = [_agreeing(one, heard) for one in clustered.within]
-    by_chance = [_agreeing(one, drawn) for one in clustered.within]
-    return UninterpretableUnits(_rows(chosen, judged, agreeing, by_chance, shared), facts, clustered.described())
+    agreeing = [clips_in_one_cluster(one, exemplars.captions) for one in clustered.within]
+    by_chance = [clips_in_one_cluster(one, at_random) for one in clustered.within]
+    return UninterpretableUnits(_rows(chosen, exemplars, agreeing, by_chance, shared), facts, clustered.described())
 
 
 def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> None:
@@ -224,41 +240,9 @@ def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> No
         raise ValueError(f"shared holds numbers from 1 to k = {k}, not {list(shared)}")
 
 
-def _heard(
-    found: Dissection, chosen: Chosen, captions: Mapping[Span, str], places: Mapping[str, int], k: int
-) -> tuple[Int64[np.ndarray, "unit clip"], Bool[np.ndarray, " unit"]]:
-    """The captions of each unit's k highest clips, −1 throughout where one has none; units with fewer that tell."""
-    excerpt = table_settings(found, "summaries").get("excerpt")
-    heard = np.full((chosen.units, k), -1, np.int64)
-    units = ((site, unit) for site, width in zip(chosen.sites, chosen.widths, strict=True) for unit in range(width))
-    for place, one in enumerate(gather(found, units, captions, k=k, excerpt=excerpt)):
-        if len(one.evidence.highly) == k:
-            heard[place] = [places[clip.caption] for clip in one.evidence.highly]
-    return heard, np.concatenate([(found.evidence(site, "top", k).counts() < k).numpy() for site in chosen.sites])
-
-
-def _drawn(times: Int64[np.ndarray, " caption"], k: int, seed: int) -> Int64[np.ndarray, "draw clip"]:
-    """Captions of k different clips drawn at random, many times; none where there are fewer clips."""
-    clips = np.repeat(np.arange(len(times)), times)
-    if len(clips) < k:
-        return np.zeros((0, k), np.int64)
-    generator = np.random.default_rng(seed)
-    return clips[np.array([generator.choice(len(clips), k, replace=False) for _ in range(_DRAWS)])]
-
-
-def _agreeing(
-    within: Bool[np.ndarray, "caption cluster"], heard: Int64[np.ndarray, "unit clip"]
-) -> Int64[np.ndarray, " unit"]:
-    """How many of each unit's clips are in the cluster that most of them are in."""
-    counts = np.zeros((len(heard), within.shape[1]), np.int64)
-    for clips in heard.T:
-        counts += within[clips]
-    return counts.max(1)
-
-
 def _rows(
     chosen: Chosen,
-    judged: Bool[np.ndarray, " unit"],
+    exemplars: ExemplarCaptions,
     agreeing: Sequence[Int64[np.ndarray, " unit"]],
     by_chance: Sequence[Int64[np.ndarray, " draw"]],
     shared: Sequence[int],
@@ -271,24 +255,35 @@ def _rows(
         for kind, group in groups.items():
             for layer in np.unique(layers[group]).tolist():
                 here = group & (layers == layer)
-                units = here & judged
-                count = int(units.sum())
-                shares = [float((one[units] < number).mean()) for one in agreeing] if count else []
-                mean = float(np.mean(shares)) if count else None
-                low, high = wilson(mean * count, count) if mean is not None else (None, None)
-                rows.append(
-                    {
-                        "shared": number,
-                        "site": kind,
-                        "layer": layer,
-                        "units": count,
-                        "not_judged": int(here.sum()) - count,
-                        "share": mean,
-                        "low": low,
-                        "high": high,
-                        "least": min(shares, default=None),
-                        "most": max(shares, default=None),
-                        "by_chance": chance,
-                    }
-                )
+                row = {"shared": number, "site": kind, "layer": layer, **_judged(exemplars, here, agreeing, number)}
+                rows.append({**row, "by_chance": chance})
     return rows
+
+
+def _judged(
+    exemplars: ExemplarCaptions,
+    here: Bool[np.ndarray, " unit"],
+    agreeing: Sequence[Int64[np.ndarray, " unit"]],
+    number: int,
+) -> Row:
+    """What is found of some units at a K′."""
+    units, undecided = here & exemplars.judged, here & exemplars.undecided
+    count, open_units = int(units.sum()), int(undecided.sum())
+    shares = [float((one[units] < number).mean()) for one in agreeing] if count else []
+    mean = float(np.mean(shares)) if count else None
+    agree = float(np.mean([(one[undecided] >= number).sum() for one in agreeing]))
+    low, high = wilson(mean * count, count) if mean is not None else (None, None)
+    surely, every = (mean or 0.0) * count, count + open_units
+    return {
+        "units": count,
+        "undecided": open_units,
+        "uncaptioned": int(here.sum()) - every,
+        "agree": agree,
+        "share": mean,
+        "low": low,
+        "high": high,
+        "least": min(shares, default=None),
+        "most": max(shares, default=None),
+        "of_all_least": surely / every if every else None,
+        "of_all_most": (surely + open_units - agree) / every if every else None,
+    }

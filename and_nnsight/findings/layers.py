@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALL = "all sites"
-SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation beats its null"
+SUMMARISED, EVERY, TRUE = "units with a summary", "every unit", "units whose explanation holds"
+FULL = "units with a summary of all k clips"
 _SIDESTEP, _WIDEST_STEP = 0.015, 0.14  # of all layers, of one: intervals of several sites do not hide each other
 
 
@@ -29,14 +30,15 @@ class AdjectivesPerLayer(Finding):
     """Mean number of distinct acoustic adjectives a unit, by layer. A row is a layer of one kind of site, or of all:
 
     site, layer       `mlp.hook_pre`, or "all sites"; index of the block
-    units, with_summary, nothing_left, no_summary, never_explained   how many
+    units, with_summary, of_fewer_clips, nothing_left, no_summary, never_explained   how many
     mean, low, high   over the units with a summary (with 95 % interval by Student's t)
     mean_of_every_unit   units without a summary counted as having no adjective
-    beat_null, mean_of_those   units whose explanation beats its null model (where they were scored), and their mean
+    hold, mean_of_those   units whose explanation holds on held-out clips (where they were scored), and their mean
 
-    lines   a row a line by ordinary least squares over units (`statistics.Line`), for every kind of site and for all,
-            over the units with a summary, over every unit that was asked about, and over those whose explanation beats
-            its null model, where they were scored (`over`)
+    lines   a row a line by ordinary least squares over units (`statistics.Line`), for every kind of site and for all
+            (`over`): over the units with a summary; over those that have it of all k clips, where others have it of
+            fewer, because fewer are evidence; over every unit that was asked about; and over those whose explanation
+            holds, where they were scored
     """
 
     name = "adjectives_per_layer"
@@ -52,13 +54,15 @@ class AdjectivesPerLayer(Finding):
     def summary(self) -> list[str]:
         """How many units have a summary, and the line over those and over every unit."""
         said = [counted(self.facts), *filter(None, [self.facts["left_out"]])]
-        for over in (SUMMARISED, EVERY, *((TRUE,) if self.facts["scored"] else ())):
+        more = ((FULL,) if self.facts["of_fewer_clips"] else ()) + ((TRUE,) if self.facts["scored"] else ())
+        for over in (SUMMARISED, EVERY, *more):
             line = self.line(over=over)
-            said.append(f"{over}: {line_text(line)}" if line else f"{over}: too few layers or units for a line")
+            text = "; ".join(line_texts(line)) if line else "too few layers or units for a line"
+            said.append(f"{over}: {text}")
         return said
 
     def figure(self) -> Figure:
-        """Means with their intervals by layer, of every kind of site and of all; the line through all units."""
+        """Means with their intervals by layer, of every kind of site and of all; the line through all those units."""
         shown = [row for row in self.table if row["site"] == ALL and row["mean"] is not None]
         line, outside = self.line(), self.facts["outside_layers"]
         with new_figure(4.0) as (figure, axes):
@@ -68,7 +72,7 @@ class AdjectivesPerLayer(Finding):
                 counted(self.facts),
                 self.facts["left_out"] or "",
                 f"units outside the blocks, not shown: {outside:,}" if outside else "",
-                *(line_text(line).split("; ") if line else []),
+                *(line_texts(line) if line else ()),
             )
             if not shown:
                 empty(axes, "no unit of any layer has a summary")
@@ -108,14 +112,14 @@ def _points(axes: Axes, rows: list[Row], aside: float, label: str, **look: Any) 
     axes.errorbar([row["layer"] + aside for row in rows], means, errors, capsize=2, label=label, **look)
 
 
-def line_text(line: Row) -> str:
-    """Slope, interval and both p of a line, in words."""
+def line_texts(line: Row) -> tuple[str, str]:
+    """A line in words: its slope with p by permutation, which is of layers; and what the t test over units says."""
     orders = f"all {line['arrangements']:,}" if line["exact"] else f"{line['arrangements']:,} random"
     return (
-        f"slope {signed(line['slope'])} adjectives a layer, 95 % interval {signed(line['low'])} to "
-        f"{signed(line['high'])}, "
-        f"{p_text(line['p_units'])} (t test, units taken as independent); "
-        f"{p_text(line['p_layers'])} when whole layers change places ({orders} orders of {line['layers']} layers)"
+        f"slope {signed(line['slope'])} adjectives a layer; {p_text(line['p_layers'])} by permutation of the "
+        f"{line['layers']} layers ({orders} orders; it cannot be below {line['least_p_layers']:.2g})",
+        f"t test, as if units of a layer were independent: {p_text(line['p_units'])}, 95 % interval of the slope "
+        f"{signed(line['low'])} to {signed(line['high'])}",
     )
 
 
@@ -144,7 +148,10 @@ def adjectives_per_layer(
     asked = said.status > 0
     lines: list[Row] = []
     for kind, among in groups.items():
-        for over, counted_in in ((SUMMARISED, said.summarised), (EVERY, asked), (TRUE, said.beats_null == 1)):
+        over_units = {SUMMARISED: said.summarised, EVERY: asked, TRUE: said.holds == 1}
+        if (said.fewer & said.summarised).any():
+            over_units[FULL] = said.summarised & ~said.fewer
+        for over, counted_in in over_units.items():
             units = among & counted_in
             line = line_through(layers[units], said.words["adjective"][units], seed)
             if line is not None:
@@ -156,7 +163,7 @@ def adjectives_per_layer(
 def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
     adjectives = said.words["adjective"]
     mean = mean_of(adjectives[among & said.summarised])
-    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.beats_null == 1)]
+    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.holds == 1)]
     return {
         "site": kind,
         "layer": layer,
@@ -165,6 +172,6 @@ def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"
         "low": mean.low,
         "high": mean.high,
         "mean_of_every_unit": float(asked.mean()) if len(asked) else None,
-        "beat_null": len(true),
+        "hold": len(true),
         "mean_of_those": float(true.mean()) if len(true) else None,
     }

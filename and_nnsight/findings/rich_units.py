@@ -1,4 +1,4 @@
-"""Choices of the units whose explanations have most words of a type, and random ones matched to each."""
+"""Choices of the units whose explanations have most words of a type, or of all, and random ones matched to each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ..dissection import Dissection
-from .units import PARTS, Explained
+from .units import KINDS, Explained
 
 if TYPE_CHECKING:
     from ..unlearn import UnitChoice
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RichUnits:
-    """The units richest in one type of word, by the share of all that was asked for.
+    """The units richest in one of `units.KINDS` of words, by the share of all that was asked for.
 
     units, rich, words   how many were asked for, how many have such a word at all, and how many words the chosen have
     pairs   a choice a draw, with its control; none where fewer units have such a word than were asked for
@@ -45,7 +45,7 @@ def rich_units(
     at = [
         (site, unit) for site, width in zip(said.chosen.sites, said.chosen.widths, strict=True) for unit in range(width)
     ]
-    orders = [_order(counts, np.random.default_rng([seed, draw, PARTS.index(part)])) for draw in range(draws)]
+    orders = [_order(counts, np.random.default_rng([seed, draw, KINDS.index(part)])) for draw in range(draws)]
     rich = int((counts > 0).sum())
     found_out: list[RichUnits] = []
     for share in shares:
@@ -55,7 +55,7 @@ def rich_units(
             continue
         pairs = []
         for draw, order in enumerate(orders):
-            choice = UnitChoice.of((at[place] for place in order[:units]), method=f"rich in {part}s")
+            choice = UnitChoice.of((at[place] for place in order[:units]), method=f"rich by {part}")
             pairs.append((choice, matched(choice, found, seed + draw)))
         words = float(counts[orders[0][:units]].mean())
         found_out.append(RichUnits(part, share, units, rich, words, tuple(pairs)))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-LEVEL = 0.95
-"""Of every interval."""
+from ..student_t import student_p, student_quantile
 
 _NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 _MOST_ARRANGEMENTS = 40_320  # of 8 layers: up to here every order is tried
@@ -50,16 +48,28 @@ def mean_of(values: Float[np.ndarray, " value"] | Int64[np.ndarray, " value"]) -
     return Mean(count, mean, mean - half, mean + half)
 
 
+def prediction_half_width(values: Float64[np.ndarray, " value"]) -> float | None:
+    """How far from the mean of values one more of their kind lies at most, 95 times in 100, by Student's t.
+
+    None for fewer than two values.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    return student_quantile(count - 1) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
+
+
 @dataclass(frozen=True)
 class Line:
     """A straight line through units by ordinary least squares, value = intercept + slope · layer.
 
-    slope, low, high  with its 95 % interval, over units
-    p_units       two-sided, by the t test over units with `df` degrees of freedom. It takes units as independent; but
-                  units of one layer are alike, so that it is too small for a claim about layers
     p_layers      two-sided, by permutation: the share of the orders of the layers, each kept whole, that give a slope
-                  as steep. With 4 layers it cannot be below 2/24
+                  as steep. This is the p of a claim about layers
+    least_p_layers  what it can be at least: with 4 layers in a row 2/24, since an order and its reverse are as steep
     arrangements  how many orders were tried; all of them where `exact`, else drawn, seeded
+    slope, low, high, p_units  the slope with its 95 % interval and p, two-sided, by the t test over units with `df`
+                  degrees of freedom. They take units as independent; but units of one layer are alike, so that p is too
+                  small, and the interval too narrow, for a claim about layers
     """
 
     units: int
@@ -71,6 +81,7 @@ class Line:
     p_units: float
     df: int
     p_layers: float
+    least_p_layers: float
     arrangements: int
     exact: bool
 
@@ -96,9 +107,10 @@ def line_through(
     sizes = np.bincount(places).astype(np.float64)
     means = np.bincount(places, y) / sizes
     p_layers, arrangements, exact = _permuted(indices.astype(np.float64), sizes, means, seed)
+    mirrored = exact and (indices - indices[0] == (indices[-1] - indices)[::-1]).all()
     return Line(
         count, len(indices), slope, intercept, slope - half, slope + half, p_units, count - 2,
-        p_layers, arrangements, exact,
+        p_layers, (2 if mirrored else 1) / arrangements, arrangements, exact,
     )  # fmt: skip
 
 
@@ -121,52 +133,6 @@ def _permuted(
     steep = np.abs(slopes[0])
     as_steep = slopes >= steep - _SAME * max(float(steep), float(np.abs(means).max()))
     return float(as_steep.mean()), len(orders), exact
-
-
-def student_p(t: float, df: int) -> float:
-    """Two-sided p of Student's t."""
-    return _incomplete_beta(df / 2, 0.5, df / (df + t * t))
-
-
-@lru_cache(maxsize=1024)
-def student_quantile(df: int, level: float = LEVEL) -> float:
-    """The t that |t| exceeds with probability 1 − level."""
-    low, high = 0.0, 1.0
-    while student_p(high, df) > 1 - level:
-        low, high = high, 2 * high
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_p(middle, df) > 1 - level else (low, middle)
-    return (low + high) / 2
-
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function, by its continued fraction on the side where that converges fast."""
-    if x <= 0 or x >= 1:
-        return float(x > 0)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    # Lentz's method
-    ratio, before = 1.0, 1 / _away(1 - (a + b) * x / (a + 1))
-    value = before
-    for step in range(1, 10_000):
-        twice = a + 2 * step
-        for term in (
-            step * (b - step) * x / ((twice - 1) * twice),
-            -(a + step) * (a + b + step) * x / (twice * (twice + 1)),
-        ):
-            before = 1 / _away(1 + term * before)
-            ratio = _away(1 + term / ratio)
-            value *= before * ratio
-        if abs(before * ratio - 1) < 1e-15:
-            break
-    return math.exp(front) * value / a
-
-
-def _away(value: float) -> float:
-    """Not zero, for what is divided by it."""
-    return value if abs(value) > _TINY else _TINY
 
 
 def p_text(p: float) -> str:

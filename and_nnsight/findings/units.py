@@ -11,10 +11,17 @@ from jaxtyping import Bool, Int64
 
 from ..dissection import Dissection, DissectionError
 from ..explain.tables import Row, has_table, read_table, table_settings
+from ..explain.text.acoustic_adjectives import is_basic
+from ..explain.text.english import compounds
+from ..explain.text.sentences import idea
 from ..explain.units import chosen_units
 from ..explain.verdicts import Verdicts
 
 PARTS = ("adjective", "noun", "verb", "preposition")
+BASIC, HIGH_LEVEL, LENGTH = "basic adjective", "high-level adjective", "length"
+KINDS = (*PARTS, BASIC, HIGH_LEVEL, LENGTH)
+"""What an explanation can be rich in: words of a part of speech; of acoustic adjectives, those of basic features of
+sound and the others (see `explain.text.acoustic_adjectives`); or words of whatever kind, each as often as it comes."""
 
 ASKED_NOT = 0
 """No explanation was ever asked for."""
@@ -114,9 +121,11 @@ class Explained:
     """What has been said of the units of chosen sites; arrays go over all units, site by site.
 
     status      ASKED_NOT, NOT_SAID, NOTHING_LEFT or SAID
-    words       how many distinct words of each part of speech (adjectives: acoustic ones only) its explanation has
-    beats_null  whether its explanation predicts it better than loudness and the like do (the table `scores`): 1 yes,
-                0 no, −1 not scored, or scored when it said something else
+    words       how many distinct words of each of `KINDS` (adjectives: acoustic ones only) its explanation has
+    most        how many exemplars a summary is made of, where all are evidence; None: not known
+    fewer       whether fewer of the unit's exemplars are evidence
+    holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`):
+                1 yes, 0 no, −1 not scored or judged, or scored when it said something else
     uncalibrated  units whose lowly clips have no summary, so that nothing could be dropped
     untested    adjectives without a verdict whether they are acoustic: they are nobody's
     rows        the rows of the table `concepts` that are of these units
@@ -125,7 +134,9 @@ class Explained:
     chosen: Chosen
     status: Int64[np.ndarray, " unit"]
     words: dict[str, Int64[np.ndarray, " unit"]]
-    beats_null: Int64[np.ndarray, " unit"]
+    most: int | None
+    fewer: Bool[np.ndarray, " unit"]
+    holds: Int64[np.ndarray, " unit"]
     uncalibrated: int
     untested: int
     rows: list[Row]
@@ -138,10 +149,12 @@ class Explained:
 
     def counts(self, among: Bool[np.ndarray, " unit"] | None = None) -> dict[str, int]:
         """How many units there are, and how many of them have what."""
-        status = self.status if among is None else self.status[among]
+        among = np.ones(len(self.status), bool) if among is None else among
+        status = self.status[among]
         return {
             "units": len(status),
             "with_summary": int((status >= NOTHING_LEFT).sum()),
+            "of_fewer_clips": int((self.fewer & self.summarised & among).sum()),
             "nothing_left": int((status == NOTHING_LEFT).sum()),
             "no_summary": int((status == NOT_SAID).sum()),
             "never_explained": int((status == ASKED_NOT).sum()),
@@ -153,8 +166,9 @@ class Explained:
         return {
             **self.chosen.facts(),
             **counts,
-            "scored": int((self.beats_null >= 0).sum()),
-            "beat_null": int((self.beats_null == 1).sum()),
+            "clips_of_a_summary": self.most,
+            "scored": int((self.holds >= 0).sum()),
+            "hold": int((self.holds == 1).sum()),
             "uncalibrated": self.uncalibrated,
             "untested_adjectives": self.untested,
             "concepts": self.made_with,
@@ -164,14 +178,18 @@ class Explained:
 def counted(counts: Mapping[str, Any]) -> str:
     """How many units have a summary and how many have none, in words."""
     said = f"{counts['with_summary']:,} of {counts['units']:,} units have a summary"
-    if counts["nothing_left"]:
-        said += f" ({counts['nothing_left']:,} of them nothing after calibration)"
+    among = {
+        f"from fewer than {counts.get('clips_of_a_summary')} clips": counts["of_fewer_clips"],
+        "nothing after calibration": counts["nothing_left"],
+    }
+    if several := [f"{count:,} {what}" for what, count in among.items() if count]:
+        said += f" (of them {', '.join(several)})"
     if counts["no_summary"]:
         said += f"; without one: {counts['no_summary']:,}"
     if counts["never_explained"]:
         said += f"; never explained: {counts['never_explained']:,}"
     if counts.get("scored"):
-        said += f"; {counts['beat_null']:,} of the {counts['scored']:,} that were scored beat their null"
+        said += f"; {counts['hold']:,} of the {counts['scored']:,} that were scored hold"
     return said
 
 
@@ -191,23 +209,36 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
         )
     first = chosen.first
     status = np.full(chosen.units, ASKED_NOT, np.int64)
+    words = {kind: np.zeros(chosen.units, np.int64) for kind in KINDS}
     uncalibrated = 0
     for row in calibrated:
         if row["site"] in first:
             place = first[row["site"]] + row["unit"]
             status[place] = NOT_SAID if row["calibrated"] is None else SAID if row["kept"] else NOTHING_LEFT
             uncalibrated += bool(row["kept"] and row.get("failure"))
-    beats_null = np.full(chosen.units, -1, np.int64)
+            words[LENGTH][place] = sum(len(compounds(idea(sentence))) for sentence in row["kept"] or ())
+    holds = np.full(chosen.units, -1, np.int64)
     scores = read_table(found, "scores") if has_table(found, "scores") else []
-    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["beats_null"] is not None)
+    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["failure"] is None)
     for row in calibrated if len(verdicts) else ():
         known = verdicts(row["site"], row["unit"], "explanation", row["calibrated"])
         if row["site"] in first and known is not None:
-            beats_null[first[row["site"]] + row["unit"]] = known.beats_null
-    words = {part: np.zeros(chosen.units, np.int64) for part in PARTS}
+            holds[first[row["site"]] + row["unit"]] = known.holds
     rows = [row for row in concepts if row["site"] in first]
     for row in rows:
-        if row["part"] in words and (row["part"] != "adjective" or row["acoustic"]):
-            words[row["part"]][first[row["site"]] + row["unit"]] += 1
+        for kind in _kinds(row):
+            words[kind][first[row["site"]] + row["unit"]] += 1
     untested = sum(1 for row in read_table(found, "words") if row["failure"]) if has_table(found, "words") else 0
-    return Explained(chosen, status, words, beats_null, uncalibrated, untested, rows, made_with)
+    most = table_settings(found, "summaries").get("k")
+    fewer = np.zeros(chosen.units, bool)
+    if most is not None:
+        counts = [found.evidence(site, "top", most).counts().numpy() for site in chosen.sites]
+        fewer = np.concatenate(counts) < most
+    return Explained(chosen, status, words, most, fewer, holds, uncalibrated, untested, rows, made_with)
+
+
+def _kinds(row: Row) -> Sequence[str]:
+    """The kinds of words, but for length, that a row of `concepts` counts in."""
+    if row["part"] != "adjective":
+        return (row["part"],)
+    return ("adjective", BASIC if is_basic(row["word"]) else HIGH_LEVEL) if row["acoustic"] else ()

@@ -20,8 +20,8 @@ def decided_places(
     there   places that count: filled, and no copies of earlier ones
     ties    clips that have the last place's value and are not in the list
 
-    Where nothing is known beyond them, because the list holds every clip, the lowest value is decided only if one place
-    alone has it: what several share is what all the rest have.
+    Where no place that counts lies beyond them, the list may hold every clip there is: the last value is then decided
+    only if one place alone has it, since what several share is what all the rest have.
     """
     nth = there.cumsum(0)
     chosen = there & (nth <= most)
@@ -39,7 +39,7 @@ def strengths(values: Float32[Tensor, "k unit"], means: Float32[Tensor, " unit"]
     0 where the first is no further than the mean itself; empty places have no meaning.
     """
     far = values - means
-    return torch.where(far[0] != 0, far / torch.where(far[0] != 0, far[0], 1.0), 0.0)
+    return torch.where(far[0] != 0, far / far[0], 0.0)
 
 
 def repeats(codes: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:

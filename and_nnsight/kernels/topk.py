@@ -117,6 +117,6 @@ def border_ties(
     kept_clips: Int64[Tensor, "kept unit"],
 ) -> Int64[Tensor, " unit"]:
     """How many of each unit's candidates have the value of the last place that was kept, and are not kept."""
-    border = kept_values[-1]
+    border = kept_values[-1:]  # a row, or none where there are no candidates
     candidates = ((values == border) & (clips >= 0)).sum(0)
     return candidates - ((kept_values == border) & (kept_clips >= 0)).sum(0)

@@ -18,7 +18,7 @@ from ..model import AudioModel
 from ..preparation import evaluating, known_sites, moved
 from ..sites import Site, SiteError, find_sites, select_sites
 from .choice import ChoiceError, UnitChoice
-from .interventions import WAYS, SiteAblation, site_ablations
+from .interventions import Intervention, SiteAblation, site_ablations
 
 Means = Mapping[str, Float[Tensor, " unit"]]
 
@@ -30,6 +30,7 @@ def ablate(
     *,
     found: Dissection | None = None,
     means: Means | None = None,
+    gain: float | None = None,
     seed: int = 0,
 ) -> AudioModel:
     """A model whose units are ablated in every trace (an nnsight edit); the given one stays as it was.
@@ -38,16 +39,19 @@ def ablate(
     like any AudioModel.
 
     how    zero; mean: the unit's mean over all frames of a dataset, from `means` (float [unit] a site) or from `found`,
-           a dissection with pool="mean"; resample: the activations of another clip of the batch, which `seed` draws
+           a dissection with pool="mean"; resample: the activations of another clip of the batch, which `seed` draws;
+           amplify: the units' own activations times `gain` (2 doubles them, −1 turns them over)
 
     A trace that is stopped before a site is reached leaves that site's units out of account. Raises ChoiceError for a
     site or unit that the model does not have; SiteError for a site that does not fire, or fires more than once a
-    forward; ValueError for an unknown way, and where there are no means.
+    forward; ValueError for an unknown way, a gain that does not fit it,
+    and where there are no means.
     """
+    intervention = Intervention(how, gain, seed)
     sites = _in_firing_order(model, model_sites(model, [choice]))
     plan = [
         (ablation.site.path, ablation.site.side == "output", ablation)
-        for ablation in site_ablations(sites, [choice], how, fills_of(sites, how, found, means), seed)
+        for ablation in site_ablations(sites, [choice], intervention, fills_of(sites, how, found, means))
     ]
     return _edited(model, plan)
 
@@ -105,6 +109,7 @@ def ablating(
     *,
     found: Dissection | None = None,
     means: Means | None = None,
+    gain: float | None = None,
     seed: int = 0,
 ) -> Iterator[None]:
     """While open, units are ablated in every forward of the module, by plain torch hooks.
@@ -112,12 +117,13 @@ def ablating(
     model   an AudioModel or the transformers module itself
     choice  units; or several choices, side by side: then the rows of every batch are all clips once a choice, one
             choice after another (`features.repeat(len(choices), 1, …)`), each ablated by its own
-    how, found, means, seed   as for `ablate`, and so are the errors
+    how, found, means, gain, seed   as for `ablate`, and so are the errors
     """
+    intervention = Intervention(how, gain, seed)
     choices = [choice] if isinstance(choice, UnitChoice) else list(choice)
     sites = model_sites(model, choices)
     module = model.wrapped if isinstance(model, AudioModel) else model
-    with hooked(module, site_ablations(sites, choices, how, fills_of(sites, how, found, means), seed)):
+    with hooked(module, site_ablations(sites, choices, intervention, fills_of(sites, how, found, means))):
         yield
 
 
@@ -180,10 +186,8 @@ def model_sites(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) ->
 def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, means: Means | None) -> dict[str, Tensor]:
     """What takes the place of the sites' units, float32 [unit]; nothing but for means.
 
-    Raises ValueError for an unknown way and where there are no means.
+    Raises ValueError where there are no means.
     """
-    if how not in WAYS:
-        raise ValueError(f"unknown way to ablate {how!r}: one of {', '.join(WAYS)}")
     if how != "mean":
         return {}
     if means is None:

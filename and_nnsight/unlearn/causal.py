@@ -12,8 +12,9 @@ from ..dissection import Dissection
 from ..stream import Clip, open_source
 from .ablation import Means, fills_of
 from .choice import UnitChoice, matched
-from .choosing import plain_name
-from .deltas import changes, clip_weights, estimate
+from .deltas import changes, clip_weights, estimate, prediction
+from .interventions import Intervention
+from .names import plain_name
 from .outcomes import Outcomes, Pass, as_classifier
 from .overlap import unseen
 
@@ -30,6 +31,7 @@ def causal_effects(
     controls: int = 20,
     how: str = "zero",
     means: Means | None = None,
+    gain: float | None = None,
     belongs: Belongs | None = None,
     outcome: str = "logit",
     overlap: str = "refuse",
@@ -57,7 +59,8 @@ def causal_effects(
 
     Rows: site and unit (None for sets of several), units, concept, clips, other_clips; own, others and selectivity
     (others minus own) as estimates with intervals over clips; control_selectivity (the mean over controls), excess,
-    which is the selectivity beyond it, paired; controls, their number; and p, the share of controls and the unit itself
+    which is the selectivity beyond it, with a prediction interval over controls and clips (`deltas.prediction`);
+    controls, their number; and p, the share of controls and the unit itself
     whose selectivity is at least the unit's. A concept of which there is no clip, or no other clip, has a `failure`
     and no numbers. Intervals need a `bootstrap` of some hundreds.
     """
@@ -69,7 +72,7 @@ def causal_effects(
     if not choices:
         return []
     source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
-    run = Pass(as_classifier(model, device, dtype), choices, how, fills={}, seed=seed, rows=rows)
+    run = Pass(as_classifier(model, device, dtype), choices, Intervention(how, gain, seed), rows)
     run.fills = fills_of(run.sites, how, found, means)
     widths = {name: site.width for name, site in run.sites.items()}
     pools = _pools(choices, widths, controls, seed)
@@ -164,12 +167,12 @@ def _row(choice: UnitChoice, delta: np.ndarray, own: np.ndarray, weights: np.nda
         "others": changed.others[:, 0],
         "selectivity": selectivity[:, 0],
         "control_selectivity": control,
-        "excess": selectivity[:, 0] - control,
     }
     at_least = int((selectivity[0, 1:] >= selectivity[0, 0]).sum())
     return {
         **row,
         **{name: estimate(values)._asdict() for name, values in estimates.items()},
+        "excess": prediction(selectivity[:, None])._asdict(),
         "p": (1 + at_least) / len(delta),
         "failure": None,
     }

@@ -1,43 +1,60 @@
-"""Which units go with a concept: by the words that explain them, by their labels, by correlation, or by chance.
+"""Which units go with a concept: the door to the selectors.
 
 Every method ranks the units that it finds, so that a count or a share of all units makes methods comparable at equal
 size:
 
-ocp          how many of the concept's words the unit's explanation has, then the share they make up of its nouns
-db, tab, labels   the score of the label
-icl          the place of the label among the unit's labels, then its score
-correlation  the correlation itself, which orders all units: without a count or a share there is no choice
+ocp           captions of the unit's highest exemplars that carry the concept (`selectors.ocp`)
+db, tab, labels, icl   the unit's labels, which may go by all clips (`selectors.labels`)
+db_top5, labels_top5   labels by the same five clips that ocp sees (`selectors.exemplars`)
+correlation   with the concept's scores over all clips (`selectors.correlation`)
+frequency, entropy, deviation, contrast   activations and labels of all clips (`selectors.activations`)
+random        by chance
 
 Units that tie are put in an order drawn by the seed, not in the model's: early layers must not come first by default.
+
+Sites. By default all that were dissected but the class logits: with the preset "paper" the outputs of the three linear
+layers of every block, as the paper prunes them, where a unit of hook_attn_out or hook_mlp_out is a direction in which a
+block writes to the residual stream, and a unit of mlp.hook_pre a neuron. A site whose units are those of another as
+well (mlp.hook_post beside mlp.hook_pre) or a sum that holds everything before it (hook_resid_post) is left out, so that
+no unit is pruned twice. Every method and its random controls draw from the same sites.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as arrow
 
 from ..dissection import Dissection, DissectionError
-from ..explain.tables import has_table, read_table, undamaged
-from ..storage import read_parquet
 from .choice import RANDOM, ChoiceError, UnitChoice, matched
-from .words import concept_words, has_word
+from .selectors.activations import SELECTORS, by_activations
+from .selectors.correlation import by_correlation
+from .selectors.exemplars import by_top_captions, by_top_labels
+from .selectors.keys import Ranked, Wanted
+from .selectors.labels import by_labels
+from .selectors.ocp import by_captions
 
 LABELS = ("db", "tab", "labels", "icl")
 HEAD = "unembed.hook_out"
-METHODS = ("ocp", *LABELS, "correlation", RANDOM)
-_STATISTICS = ("pearson", "cos", "cos_cubed", "auprc")
+METHODS = ("ocp", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, RANDOM)
+ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
+"""Methods that rank all units, so that a choice needs a count or a share."""
+
+_MORE = {"ocp": ", or dissect with more exemplars (-k) or with --keep-activations, where all units can be ranked"}
 
 
 class Ranking(NamedTuple):
-    """The units that a method finds, best first, and what it went by."""
+    """The units that a method ranks, best first, and what it went by.
+
+    found  how many of them the method takes where no number is asked for
+    """
 
     units: list[tuple[str, int]]
     settings: dict[str, Any]
+    found: int
 
 
 def choose(
@@ -57,49 +74,48 @@ def choose(
 ) -> UnitChoice:
     """The units that go with a concept.
 
-    method  ocp: a noun of the unit's calibrated summary is, as a whole word in its base form, one of the concept's.
-            db, tab, labels, icl: the concept is among the unit's `top` labels by that method. correlation: those whose
-            activation goes most with the concept's scores over all clips. random: by chance, as many of every site as
-            `like` has
+    method  ocp: captions of the unit's highest exemplars carry the concept. db, tab, labels, icl: the concept is among
+            the unit's `top` labels by that method, alone or in a union. db_top5, labels_top5: the same by the five
+            highest clips alone. correlation: units whose activation goes most with the concept's scores over all
+            clips. frequency, entropy, deviation, contrast: see `selectors.activations`. random: by chance, as many of
+            every site as `like` has
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
-    sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned
+    sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned,
+            and but those whose units other sites have as well (see the module)
     seed    orders units that tie, and draws those of random
-    words   ocp: the words to look for in place of those of the concept's name
+    words   ocp: ways in which captions say the concept, in place of its name
     similarity  labels: by which similarity they were made, where there are several; correlation: pearson (default),
             cos, cos_cubed or auprc
-    encoder labels: by which encoder they were made, where there are several
+    encoder labels: by which encoder they were made, where there are several; db_top5: which encodes (default: words)
 
     Raises ValueError for a method that does not exist and for settings that go against each other; DissectionError
     where a step has yet to be run, naming the command; ChoiceError where no unit goes with the concept, or fewer than
     were asked for.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: one of {', '.join(METHODS)}")
-    if count is not None and share is not None:
-        raise ValueError("give a count or a share, not both")
-    if count is not None and count < 1:
-        raise ValueError(f"count must be at least 1, it is {count}")
-    if share is not None and not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, it is {share}")
+    asked = _Asked(method, count, share, like, seed)
+    asked.check()
     widths = site_widths(found, sites)
-    wanted = count if share is None else max(1, round(share * sum(widths.values())))
+    wanted = asked.units_of(widths)
     if method == RANDOM:
-        return _at_random(found, concept, widths, like, wanted, seed)
-    if like is not None:
-        raise ValueError(f"like= is for random, not for {method}")
-    if method == "correlation" and wanted is None:
-        raise ValueError("correlation orders all units: give a count or a share of them")
+        return _at_random(found, concept, widths, asked, wanted)
     ranking = ranked(
         found, concept, method=method, sites=sites, top=top, seed=seed, words=words, similarity=similarity,
         encoder=encoder,
     )  # fmt: skip
     if wanted is not None and wanted > len(ranking.units):
         raise ChoiceError(
-            f"{method} finds {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
+            f"{method} ranks {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
+            f"{_MORE.get(method, '')}"
         )
-    chosen = UnitChoice.of(ranking.units[:wanted], method, concept)
-    settings = {**ranking.settings, "found": len(ranking.units), "of": sum(widths.values()), **_origin(found)}
+    if wanted is None and not ranking.found:
+        raise ChoiceError(
+            f"{method} finds no unit for {concept!r} by itself, and ranks {len(ranking.units)}: say how many, with a "
+            "count or a share (--count, --share)"
+        )
+    chosen = UnitChoice.of(ranking.units[: ranking.found if wanted is None else wanted], method, concept)
+    settings = {**ranking.settings, "found": ranking.found, "ranked": len(ranking.units), "of": sum(widths.values())}
+    settings |= _origin(found)
     return UnitChoice(chosen.units, method, concept, settings)
 
 
@@ -115,23 +131,68 @@ def ranked(
     similarity: str | None = None,
     encoder: str | None = None,
 ) -> Ranking:
-    """All units that a method finds for a concept, best first. Arguments and errors as for `choose`."""
+    """All units that a method ranks for a concept, best first. Arguments and errors as for `choose`."""
     widths = site_widths(found, sites)
-    if method == "ocp":
-        keys, settings = _by_words(found, concept, widths, words)
-    elif method in LABELS:
-        keys, settings = _by_labels(found, concept, widths, method, top, similarity, encoder)
-    elif method == "correlation":
-        keys, settings = _by_correlation(found, concept, widths, similarity or "pearson")
-    else:
-        raise ValueError(f"{method!r} ranks no units: one of {', '.join(METHODS[:-1])} does")
+    ways = None if words is None else tuple(words)
+    keys, settings, own = _ranked(found, Wanted(concept, widths, top, ways, similarity, encoder), method)
     order = _drawn_order(widths, seed)
     units = sorted(keys, key=lambda unit: (tuple(-part for part in keys[unit]), order[unit[0]][unit[1]]))
-    return Ranking(units, {**settings, "sites": list(widths), "seed": seed})
+    every = {**settings, "sites": list(widths), "seed": seed}
+    return Ranking(units, every, len(units if own is None else own))
+
+
+def _ranked(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
+    if method == "ocp":
+        return by_captions(dissection, wanted)
+    if method == "db_top5":
+        return by_top_captions(dissection, wanted)
+    if method == "labels_top5":
+        return by_top_labels(dissection, wanted)
+    if method in LABELS:
+        return by_labels(dissection, wanted, method)
+    if method == "correlation":
+        return by_correlation(dissection, wanted)
+    if method in SELECTORS:
+        return by_activations(dissection, wanted, method)
+    raise ValueError(f"{method!r} ranks no units: one of {', '.join(METHODS[:-1])} does")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How many units, by which method."""
+
+    method: str
+    count: int | None
+    share: float | None
+    like: UnitChoice | None
+    seed: int
+
+    def check(self) -> None:
+        """Raise ValueError for settings that go against each other."""
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method {self.method!r}: one of {', '.join(METHODS)}")
+        if self.count is not None and self.share is not None:
+            raise ValueError("give a count or a share, not both")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count must be at least 1, it is {self.count}")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, it is {self.share}")
+        no_number = self.count is None and self.share is None
+        if self.method == RANDOM:
+            if (self.like is None) == no_number:
+                raise ValueError("random units: give like= (a choice to match at every site), or a count or a share")
+        elif self.like is not None:
+            raise ValueError(f"like= is for random, not for {self.method}")
+        elif self.method in ALL_UNITS and no_number:
+            raise ValueError(f"{self.method} orders all units: give a count or a share of them")
+
+    def units_of(self, widths: Mapping[str, int]) -> int | None:
+        """How many units; None: all that the method finds."""
+        return self.count if self.share is None else max(1, round(self.share * sum(widths.values())))
 
 
 def site_widths(found: Dissection, sites: str | Iterable[str] | None = None) -> dict[str, int]:
-    """The units of the sites that match; None: of all but the class logits.
+    """The units of the sites that match; None: those of the default sites (see the module).
 
     Raises DissectionError for a pattern that matches none, and where nothing is left.
     """
@@ -139,7 +200,7 @@ def site_widths(found: Dissection, sites: str | Iterable[str] | None = None) -> 
         inside = {site: width for site, width in found.widths().items() if site != HEAD}
         if not inside:
             raise DissectionError(f"{found.folder} is of the class logits alone: dissect sites within the model")
-        return inside
+        return {site: width for site, width in inside.items() if not _elsewhere(site, inside)} or inside
     patterns = [sites] if isinstance(sites, str) else list(sites)
     for pattern in patterns:
         if not any(fnmatchcase(site, pattern) for site in found.sites):
@@ -150,127 +211,26 @@ def site_widths(found: Dissection, sites: str | Iterable[str] | None = None) -> 
     return chosen
 
 
-Keys = dict[tuple[str, int], tuple[float, ...]]
-"""What each unit that a method finds is ranked by, highest first."""
-
-
-def _by_words(
-    found: Dissection, concept: str, widths: Mapping[str, int], words: Iterable[str] | None
-) -> tuple[Keys, dict[str, Any]]:
-    if not has_table(found, "concepts"):
-        read_table(found, "concepts")  # which says what to run
-    wanted = concept_words(concept if words is None else words)
-    if not wanted:
-        raise ChoiceError(f"no word of {concept!r} could be a concept: say words= (--words)")
-    rows = _columns(found, "concepts", ("site", "unit", "word", "count"), [("part", "=", "noun")])
-    distinct: dict[str, frozenset[str]] = {}
-    mentions: dict[tuple[str, int], list[int]] = {}
-    hit: dict[tuple[str, int], set[str]] = {}
-    for site, unit, word, count in zip(*rows, strict=True):
-        if word not in distinct:
-            distinct[word] = has_word(word, wanted)
-        if site in widths:
-            both = mentions.setdefault((site, unit), [0, 0])
-            both[0] += count
-            if distinct[word]:
-                both[1] += count
-                hit.setdefault((site, unit), set()).update(distinct[word])
-    if not hit:
-        near = [name for word in sorted(wanted) for name in get_close_matches(word, distinct, n=3)]
-        hint = f"; near ones are: {', '.join(dict.fromkeys(near))}" if near else ""
-        raise ChoiceError(
-            f"no unit's explanation has a noun among {', '.join(sorted(wanted))}, the words of {concept!r}{hint}"
-        )
-    keys: Keys = {unit: (float(len(said)), mentions[unit][1] / mentions[unit][0]) for unit, said in hit.items()}
-    return keys, {"words": sorted(wanted), "rank": "words of the concept, then their share of the nouns"}
-
-
-def _by_labels(
-    found: Dissection,
-    concept: str,
-    widths: Mapping[str, int],
-    method: str,
-    top: int,
-    similarity: str | None,
-    encoder: str | None,
-) -> tuple[Keys, dict[str, Any]]:
-    if top < 1:
-        raise ValueError(f"top must be at least 1, it is {top}")
-    command = f"and-nnsight label {found.folder} --method {method} --concepts FILE"
-    if not has_table(found, "labels"):
-        raise DissectionError(f"{found.folder} has no labels yet: run `{command}` first")
-    names = ("site", "unit", "concept", "rank", "score", "similarity", "concepts", "encoder")
-    rows = list(zip(*_columns(found, "labels", names, [("method", "=", method)]), strict=True))
-    rows = [row for row in rows if similarity in (None, row[5]) and encoder in (None, row[7]) and row[2] is not None]
-    if not rows:
-        asked = ", ".join(part for part in (similarity, encoder) if part)
-        raise DissectionError(
-            f"{found.folder} has no labels by {method}{f' with {asked}' if asked else ''} yet: run `{command}` first"
-        )
-    known = {row[2] for row in rows}
-    name = _named(concept, known)
-    if name is None:
-        raise ChoiceError(
-            f"{concept!r} is none of the concepts that units were labelled with by {method}{_near(concept, known)}"
-        )
-    kinds = sorted({row[5:] for row in rows if row[2] == name}, key=str)
-    if len(kinds) > 1:
-        said = "; ".join(" ".join(f"{part}" for part in kind if part) for kind in kinds)
-        raise ChoiceError(
-            f"there are labels by {method} of several kinds ({said}: similarity, list of concepts, encoder): say "
-            "similarity= or encoder= (--similarity, --encoder)"
-        )
-    keys: Keys = {}
-    for site, unit, said, rank, score, *kind in rows:
-        if said == name and rank < top and site in widths and tuple(kind) == kinds[0]:
-            keys[site, unit] = (-rank, score) if method == "icl" else (score,)
-    if not keys:
-        raise ChoiceError(f"{name!r} is among the top {top} labels by {method} of no unit of these sites")
-    rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
-    return keys, dict(zip(("similarity", "concepts", "encoder"), kinds[0], strict=True)) | {"top": top, "rank": rank}
-
-
-def _by_correlation(
-    found: Dissection, concept: str, widths: Mapping[str, int], statistic: str
-) -> tuple[Keys, dict[str, Any]]:
-    if statistic not in _STATISTICS:
-        raise ValueError(f"unknown similarity {statistic!r} for correlation: one of {', '.join(_STATISTICS)}")
-    scores = found.concepts
-    if scores is None:
-        found.concept_statistics(next(iter(widths)))  # which says what to run
-    assert scores is not None
-    name = _named(concept, scores.names)
-    if name is None:
-        raise ChoiceError(f"{concept!r} is none of the concepts of this run{_near(concept, scores.names)}")
-    column = scores.names.index(name)
-    keys: Keys = {}
-    for site in widths:
-        values = getattr(found.concept_statistics(site), statistic)[:, column].tolist()
-        keys |= {(site, unit): (value,) for unit, value in enumerate(values) if value == value}
-    if not keys:
-        raise ChoiceError(f"no unit has a {statistic} with {name!r}: its scores do not allow one")
-    return keys, {"similarity": statistic, "scores": scores.method, "rank": statistic}
+def _elsewhere(site: str, sites: Mapping[str, int]) -> bool:
+    """Whether a site's units are those of another one as well, or sums of all that other sites write."""
+    block, _, kind = site.partition(".mlp.")
+    if kind == "hook_post":
+        return f"{block}.mlp.hook_pre" in sites
+    return site.endswith(".hook_resid_post") and any(not name.endswith(".hook_resid_post") for name in sites)
 
 
 def _at_random(
-    found: Dissection,
-    concept: str,
-    widths: Mapping[str, int],
-    like: UnitChoice | None,
-    wanted: int | None,
-    seed: int,
+    found: Dissection, concept: str, widths: Mapping[str, int], asked: _Asked, wanted: int | None
 ) -> UnitChoice:
-    if (like is None) == (wanted is None):
-        raise ValueError("random units: give like= (a choice to match at every site), or a count or a share")
-    if like is not None:
-        return matched(like, widths, seed)
+    if asked.like is not None:
+        return matched(asked.like, widths, asked.seed)
     assert wanted is not None
     every = [(site, unit) for site, width in widths.items() for unit in range(width)]
     if wanted > len(every):
         raise ChoiceError(f"there are {len(every)} units, and {wanted} were asked for")
-    drawn = np.random.default_rng(seed).choice(len(every), wanted, replace=False)
+    drawn = np.random.default_rng(asked.seed).choice(len(every), wanted, replace=False)
     chosen = UnitChoice.of((every[int(place)] for place in drawn), RANDOM, concept)
-    return UnitChoice(chosen.units, RANDOM, concept, {"seed": seed, "sites": list(widths), **_origin(found)})
+    return UnitChoice(chosen.units, RANDOM, concept, {"seed": asked.seed, "sites": list(widths), **_origin(found)})
 
 
 def _drawn_order(widths: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
@@ -278,34 +238,6 @@ def _drawn_order(widths: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     drawn = np.random.default_rng(seed).permutation(sum(widths.values()))
     ends = np.cumsum(list(widths.values()))
     return dict(zip(widths, np.split(drawn, ends[:-1]), strict=True))
-
-
-def _columns(
-    found: Dissection, name: str, columns: tuple[str, ...], filters: list[tuple[str, str, Any]]
-) -> list[list[Any]]:
-    """Columns of an explanation table, of the rows that the filters leave."""
-    path = found.folder / "explanations" / f"{name}.parquet"
-    with undamaged(path):
-        table: arrow.Table = read_parquet(path, filters=filters, columns=list(columns))
-        return [table[column].to_pylist() for column in columns]
-
-
-def _named(concept: str, names: Collection[str]) -> str | None:
-    """The name in a list that is meant: the same, or the same but for capitals and underscores."""
-    if concept in names:
-        return concept
-    alike = [name for name in names if plain_name(name) == plain_name(concept)]
-    return alike[0] if len(alike) == 1 else None
-
-
-def plain_name(name: str) -> str:
-    """A concept's or class's name without what differs between ways to write it."""
-    return " ".join(name.replace("_", " ").split()).casefold()
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, list(names), n=5, cutoff=0.4)
-    return f"; near names: {', '.join(near)}" if near else ""
 
 
 def _origin(found: Dissection) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ..student_t import student_quantile
+
 INTERVAL = (2.5, 97.5)
 """Percentiles of the replicates that bound an interval."""
 
@@ -50,15 +52,6 @@ def clip_weights(labels: Int64[np.ndarray, " clip"], replicates: int, seed: int)
     return weights
 
 
-def draw_weights(choices: int, draws: int, replicates: int, seed: int) -> Int64[np.ndarray, "replicate choice draw"]:
-    """How often each control draw counts: once in the first row, then drawn anew for every replicate and choice."""
-    rng = np.random.default_rng([seed, 1])
-    weights = np.ones((1 + replicates, choices, draws), dtype=np.int64)
-    if draws:
-        weights[1:] = rng.multinomial(draws, np.full(draws, 1 / draws), size=(replicates, choices))
-    return weights
-
-
 def changes(
     delta: Float64[np.ndarray, "variant clip"],
     labels: Int64[np.ndarray, " clip"],
@@ -79,6 +72,46 @@ def changes(
     everything = counted.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return Changes(own_sum / own_weight, (total - own_sum) / (everything - own_weight))
+
+
+def prediction(values: Float64[np.ndarray, "replicate choice set"]) -> Estimate:
+    """The mean excess of choices over their random draws, with a 95 % prediction interval over draws and clips.
+
+    values: selectivities, in every replicate those of each choice, then of its draws. The first replicate is the data.
+
+    Were a choice one more random draw, its excess over the mean of n draws would have the variance s² (1 + 1/n), s² the
+    variance between the draws. So the interval, of Student's t with n - 1 degrees of freedom, excludes zero for 5 % of
+    random choices, whatever the clips: s² holds what the clips add to a draw, as it holds what they add to a random
+    choice. A choice that is no random one may hang more on which clips there are than a draw does: by how much more its
+    excess varies over replicates than that of a draw over the others, the interval is wider. Over several choices
+    variances add up, and the degrees of freedom are Welch's and Satterthwaite's.
+
+    Without bounds where there are fewer than two draws, or no replicates.
+    """
+    choices, draws = values.shape[1], values.shape[2] - 1
+    excess = values[:, :, 0] - values[:, :, 1:].mean(2)
+    value = float(excess[0].mean())
+    if draws < 2 or len(values) < 2:
+        return Estimate(value, None, None)
+    parts = values[0, :, 1:].var(1, ddof=1) * (1 + 1 / draws) / choices**2
+    between = float(parts.sum())
+    freedom = draws - 1
+    if between > 0:
+        freedom = int(between**2 / float((parts**2).sum()) * freedom + 1e-9)
+    spread = float(np.sqrt(between + _more_of_clips(values, excess)))
+    half = student_quantile(freedom) * spread
+    return Estimate(value, value - half, value + half)
+
+
+def _more_of_clips(
+    values: Float64[np.ndarray, "replicate choice set"], excess: Float64[np.ndarray, "replicate choice"]
+) -> float:
+    """By how much the mean excess of the choices varies more over replicates than that of a draw over all others."""
+    draws = values.shape[2] - 1
+    drawn = values[1:, :, 1:]
+    others = (drawn.sum(2, keepdims=True) - drawn) / (draws - 1)
+    of_draws = (drawn - others).mean(1).var(0).mean() * (1 + 1 / draws) / (1 + 1 / (draws - 1))
+    return max(0.0, float(excess[1:].mean(1).var() - of_draws))
 
 
 def chance(values: Float64[np.ndarray, "choice draw"], seed: int, shuffles: int = 20_000) -> float:

@@ -1,4 +1,4 @@
-"""Export a model without some units: a checkpoint that plain transformers loads, whose weights for them are zero."""
+"""Export a model without some units, or with them amplified: a checkpoint that plain transformers loads."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..sites import MODULE_PREFIX, Site
 from ..storage import write_json
 from .ablation import ablating, model_sites
 from .choice import UnitChoice
+from .interventions import Intervention
 
 RECORD = "unlearned.json"
 TOLERANCE = 1e-5
@@ -26,18 +27,20 @@ class ExportError(ValueError):
     """Units that no checkpoint can be without, exactly; the message says why."""
 
 
-class Zeroed(NamedTuple):
-    """Rows (or columns) of a parameter that are zero in the checkpoint."""
+class Scaled(NamedTuple):
+    """Rows (or columns) of a parameter that are multiplied by the gain in the checkpoint; by zero, to be without."""
 
     parameter: str
     axis: int
     units: tuple[int, ...]
 
 
-def export(model: AudioModel, choice: UnitChoice, folder: str | Path) -> list[Zeroed]:
+def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: float = 0.0) -> list[Scaled]:
     """Save a checkpoint in which the units are always zero, with the model's feature extractor; returns what is zeroed.
 
-    `from_pretrained` of the model's own class loads it, and no code of ours is needed. What is zeroed, by site:
+    `from_pretrained` of the model's own class loads it, and no code of ours is needed. With another `gain` the units
+    are not zero but so many times what they were, as with `ablate(..., "amplify", gain=gain)`. What is zeroed (or
+    multiplied), by site:
 
     blocks.i.mlp.hook_pre, hook_mlp_out, hook_attn_out, unembed.hook_out, module:PATH of a linear layer
         the units' rows of the weight of the linear layer whose output the site is, and their biases
@@ -46,8 +49,8 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path) -> list[Ze
         the activation function makes of their own input. That layer's bias belongs to others, and stays
 
     Sites that no one linear layer produces (blocks.i.hook_resid_post, other modules) are refused, and so are weights
-    that several layers share. Before the checkpoint is in its place, it is loaded and compared with the zero-ablation
-    of the model on a second of noise: outputs must agree to 1e-5 of the largest.
+    that several layers share. Before the checkpoint is in its place, it is loaded and compared with the ablated
+    model on a second of noise: outputs must agree to 1e-5 of the largest.
 
     Raises ExportError where it cannot be done, saying why; FileExistsError for a folder that holds something; and what
     `ablate` raises for units that the model does not have.
@@ -57,31 +60,32 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path) -> list[Ze
         raise FileExistsError(f"{folder} holds something already: name a new folder")
     if model._edits:
         raise ExportError("the model has edits, which no checkpoint can hold: export the original with all the units")
+    intervention = Intervention("zero") if gain == 0 else Intervention("amplify", gain)
     if not choice.count:
         raise ExportError("no unit is chosen: the checkpoint would be the model itself")
     sites = model_sites(model, [choice])
     module = model.wrapped
     if not hasattr(module, "save_pretrained"):
         raise ExportError(f"{type(module).__name__} is no transformers model: it has no save_pretrained")
-    zeroed = [part for name, site in sites.items() for part in _zeroed(module, site, tuple(choice.units[name]))]
+    scaled = [part for name, site in sites.items() for part in _scaled(module, site, tuple(choice.units[name]))]
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        module.save_pretrained(temporary, state_dict=_without(module, zeroed))
+        module.save_pretrained(temporary, state_dict=_with_gain(module, scaled, gain))
         model.featuriser.extractor.save_pretrained(temporary)
-        write_json(temporary / RECORD, _record(model, choice, zeroed))
-        _compare(model, choice, temporary)
+        write_json(temporary / RECORD, _record(model, choice, scaled, gain))
+        _compare(model, choice, intervention, temporary)
         if folder.exists():
             folder.rmdir()
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return zeroed
+    return scaled
 
 
-def _zeroed(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Zeroed]:
-    """What of the module's parameters makes a site's units zero. Raises ExportError if nothing does, exactly."""
+def _scaled(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Scaled]:
+    """What of the module's parameters a site's units are proportional to. Raises ExportError if nothing is, exactly."""
     if site.name.endswith("hook_resid_post"):
         raise ExportError(
             f"{site.name}: a sum of the residual stream and what a block adds to it, which no weights make zero; "
@@ -90,8 +94,8 @@ def _zeroed(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Zeroe
     reads = site.side == "input"
     path, linear = _linear(module, site)
     _refuse_shared(module, path, linear, site)
-    weight = Zeroed(f"{path}.weight", 1 if reads else 0, units)
-    return [weight] if reads or linear.bias is None else [weight, Zeroed(f"{path}.bias", 0, units)]
+    weight = Scaled(f"{path}.weight", 1 if reads else 0, units)
+    return [weight] if reads or linear.bias is None else [weight, Scaled(f"{path}.bias", 0, units)]
 
 
 def _linear(module: nn.Module, site: Site) -> tuple[str, nn.Linear]:
@@ -131,23 +135,27 @@ def _refuse_shared(module: nn.Module, path: str, linear: nn.Linear, site: Site) 
             raise ExportError(f"{site.name}: {path} shares its weight with {name}, which would lose the units too")
 
 
-def _without(module: nn.Module, zeroed: list[Zeroed]) -> dict[str, Tensor]:
-    """The module's weights with the units' zero; only the parameters that change are copied."""
+def _with_gain(module: nn.Module, scaled: list[Scaled], gain: float) -> dict[str, Tensor]:
+    """The module's weights with the units' multiplied; only the parameters that change are copied."""
     state: dict[str, Tensor] = dict(module.state_dict())
-    for name, axis, units in zeroed:
-        state[name] = state[name].clone().index_fill_(axis, torch.tensor(units, device=state[name].device), 0)
+    for name, axis, units in scaled:
+        places = torch.tensor(units, device=state[name].device)
+        if gain == 0:
+            state[name] = state[name].clone().index_fill_(axis, places, 0)  # also what is not finite
+        else:
+            state[name] = state[name].clone().index_copy_(axis, places, state[name].index_select(axis, places) * gain)
     return state
 
 
-def _compare(model: AudioModel, choice: UnitChoice, folder: Path) -> None:
-    """Raise ExportError unless the checkpoint gives what the model gives with the units at zero."""
+def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, folder: Path) -> None:
+    """Raise ExportError unless the checkpoint gives what the model gives with the units ablated."""
     module = model.wrapped
     parameter = next(module.parameters())
     exported: Any = type(module).from_pretrained(folder, dtype=parameter.dtype).to(parameter.device).eval()
     noise = 0.1 * torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
     features = model._complete(moved(model.featuriser([noise.numpy()]), parameter.device))
     with torch.inference_mode(), evaluating(module):
-        with ablating(model, choice):
+        with ablating(model, choice, intervention.how, gain=intervention.gain):
             expected = _first_tensor(model._call(**features))
         found = _first_tensor(_call_like(model, exported)(**features))
     size = max(1.0, float(expected.float().abs().max()))
@@ -155,8 +163,9 @@ def _compare(model: AudioModel, choice: UnitChoice, folder: Path) -> None:
     difference = float((found.float() - expected.float()).abs().max())
     if not difference <= epsilon * size:
         raise ExportError(
-            f"the checkpoint without {choice.count} units differs from the ablated model by {difference:.3g} (outputs "
-            f"go up to {size:.3g}): {', '.join(choice.units)} cannot be exported exactly; ablate() does it in a trace"
+            f"the checkpoint with {choice.count} units ablated differs from the ablated model by {difference:.3g} "
+            f"(outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be exported exactly; ablate() does it in "
+            "a trace"
         )
 
 
@@ -171,10 +180,11 @@ def _first_tensor(output: Any) -> Tensor:
     return next(_first_tensor(value) for value in values if value is not None)
 
 
-def _record(model: AudioModel, choice: UnitChoice, zeroed: list[Zeroed]) -> dict[str, Any]:
+def _record(model: AudioModel, choice: UnitChoice, scaled: list[Scaled], gain: float) -> dict[str, Any]:
     return {
         "model": model.repo_id or type(model.wrapped).__name__,
         "revision": model.revision,
         "choice": choice.to_json(),
-        "zeroed": [{"parameter": name, "axis": axis, "units": list(units)} for name, axis, units in zeroed],
+        "gain": gain,
+        "scaled": [{"parameter": name, "axis": axis, "units": list(units)} for name, axis, units in scaled],
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,8 +15,33 @@ from torch import Tensor
 from ..sites import Site, SiteError
 from .choice import ChoiceError, UnitChoice
 
-WAYS = ("zero", "mean", "resample")
+WAYS = ("zero", "mean", "resample", "amplify")
 Change = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What becomes of units: see `ablate`. Raises ValueError for an unknown way, and for a gain that does not fit it.
+
+    gain  amplify: what activations are multiplied by; None for the others
+    seed  resample: draws the other clip
+    """
+
+    how: str = "zero"
+    gain: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.how not in WAYS:
+            raise ValueError(f"unknown way to ablate {self.how!r}: one of {', '.join(WAYS)}")
+        if (self.how == "amplify") != (self.gain is not None):
+            raise ValueError(
+                "amplify needs a gain, by which activations are multiplied: gain=2 (--gain 2)"
+                if self.gain is None
+                else f"gain= (--gain) is for amplify, not for {self.how}"
+            )
+        if self.gain is not None and not math.isfinite(self.gain):
+            raise ValueError(f"gain must be a finite number, it is {self.gain}")
 
 
 def replace_units(
@@ -46,13 +73,17 @@ class SiteAblation:
     """The change to one site: of every row's units those that the row's mask names.
 
     masks  bool [variant, unit]; with several variants a batch holds all clips once a variant, one variant after another
-    fill   what takes their place, float [unit]; None with resample
+    fill   what takes their place, float [unit]; None with resample and amplify
     """
 
     def __init__(
-        self, site: Site, masks: Bool[Tensor, "variant unit"], how: str, fill: Float[Tensor, " unit"] | None, seed: int
+        self,
+        site: Site,
+        masks: Bool[Tensor, "variant unit"],
+        intervention: Intervention,
+        fill: Float[Tensor, " unit"] | None,
     ) -> None:
-        self.site, self.masks, self.how, self.fill, self.seed = site, masks, how, fill, seed
+        self.site, self.masks, self.intervention, self.fill = site, masks, intervention, fill
 
     def to(self, device: torch.device) -> None:
         """Keep masks and fill on a device, that of the activations."""
@@ -74,12 +105,17 @@ class SiteAblation:
         masks = self.masks.to(activation.device)
         if variants > 1:
             masks = masks.repeat_interleave(rows // variants, 0)
-        if self.how == "resample":
-            fill = other_clips(activation, rows // variants, self.seed)
-        else:
-            assert self.fill is not None
-            fill = self.fill.to(activation.device)
-        return replace_units(activation, masks, fill)
+        return replace_units(activation, masks, self._instead(activation, rows // variants))
+
+    def _instead(
+        self, activation: Float[Tensor, "row *frame unit"], clips: int
+    ) -> Float[Tensor, " unit"] | Float[Tensor, "row *frame unit"]:
+        if self.intervention.how == "resample":
+            return other_clips(activation, clips, self.intervention.seed)
+        if self.intervention.gain is not None:
+            return activation * self.intervention.gain
+        assert self.fill is not None
+        return self.fill.to(activation.device)
 
 
 def exchanged(site: Site, value: Any, change: Change) -> Any:
@@ -107,9 +143,8 @@ def exchanged(site: Site, value: Any, change: Change) -> Any:
 def site_ablations(
     sites: Mapping[str, Site],
     choices: Sequence[UnitChoice],
-    how: str,
+    intervention: Intervention,
     fills: Mapping[str, Float[Tensor, " unit"]],
-    seed: int,
 ) -> list[SiteAblation]:
     """The changes that make all the choices' ablations side by side, in forward order: those of `sites`."""
     masks = [choice.masks({name: site.width for name, site in sites.items()}) for choice in choices]
@@ -119,6 +154,6 @@ def site_ablations(
             continue
         none = torch.zeros(site.width, dtype=torch.bool)
         rows = torch.stack([mask.get(name, none) for mask in masks])
-        fill = None if how == "resample" else fills[name] if how == "mean" else torch.zeros(site.width)
-        found.append(SiteAblation(site, rows, how, fill, seed))
+        fill = torch.zeros(site.width) if intervention.how == "zero" else fills.get(name)
+        found.append(SiteAblation(site, rows, intervention, fill))
     return found

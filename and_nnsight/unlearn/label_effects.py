@@ -14,7 +14,8 @@ from ..fingerprint import describe_model
 from ..stream import open_source
 from .causal import Row, causal_effects
 from .choice import ChoiceError
-from .choosing import plain_name, site_widths
+from .choosing import site_widths
+from .names import plain_name
 from .outcomes import as_classifier, class_names, class_numbers
 
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
@@ -55,7 +56,7 @@ def label_effects(
     classes = class_numbers(class_names(classifier))
     wanted = set(chosen_units(found, list(site_widths(found, sites)), units))
     labels = [
-        row
+        row | {"concept": row["members"][0]} if row["members"] else row  # of a union the concept that is closest
         for row in read_table(found, "labels")
         if row["method"] == method and row["rank"] == 0 and row["concept"] is not None
         and similarity in (None, row["similarity"]) and encoder in (None, row["encoder"])
@@ -82,7 +83,7 @@ def label_effects(
     }
     source = open_source(data, **columns)
     settings = {"model": describe_model(classifier), "data": source.fingerprint, "method": method}
-    settings |= {name: options.get(name) for name in ("controls", "how", "overlap", "outcome", "seed", "limit")}
+    settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(found, "causal", SCHEMA, ("site", "unit", "concept"), settings) as table:
         table.add(effects)
     return effects

@@ -18,13 +18,14 @@ from ..dissection import DissectionError
 from ..storage import read_parquet, write_json, written_whole
 from ..stream import Clip
 from .choice import UnitChoice
-from .deltas import Changes, chance, changes, clip_weights, draw_weights, estimate
+from .deltas import Changes, chance, changes, clip_weights, estimate, prediction
 from .outcomes import Outcome, Outcomes
 
 OUTCOMES = ("logit", "probability", "accuracy")
 RECORD = "measured.json"
 _KIND = "and-nnsight unlearning 1"
 Row = dict[str, Any]
+_NO_DRAWS: Row = {"draws": [], "beaten": 0, "p": None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,28 +113,31 @@ class Measured:
 
         own, others, selectivity  of the choices: change on own clips, on all others, and others minus own
         control_…                 the same of their controls, the mean over draws
-        excess                    selectivity beyond that of the controls, paired: replicates draw clips and draws anew
+        excess                    selectivity beyond that of the controls, paired, with a prediction interval over draws
+                                  and clips (`deltas.prediction`): that of random units excludes zero in 5 of 100 cases
         draws                     the selectivity of each draw
         beaten                    how many of the draws have a lower selectivity
-        p                         how often random units would be as selective, by exchanging choices with their draws:
-                                  the intervals take the units as given, and this does not. None without draws
+        p                         how often random units would be as selective, by exchanging choices with their draws.
+                                  None without draws
         """
         changed, drawn = self._changes[outcome], self._controls(outcome)
         found = {"own": changed.own[:, places].mean(1), "others": changed.others[:, places].mean(1)}
         found["selectivity"] = found["others"] - found["own"]
-        if self.draws:
-            weights = draw_weights(len(self.targets), self.draws, self.bootstrap, self.seed)[:, places] / self.draws
-            for name, part in drawn.items():
-                found[f"control_{name}"] = (part[:, places] * weights).sum(2).mean(1)
-            found["control_selectivity"] = found["control_others"] - found["control_own"]
-            found["excess"] = found["selectivity"] - found["control_selectivity"]
-        summary: Row = {name: estimate(values)._asdict() for name, values in found.items()}
-        draws = (drawn["others"] - drawn["own"])[0, places].mean(0)
-        beaten = int((draws < found["selectivity"][0]).sum())
-        every = drawn["others"][0, places] - drawn["own"][0, places]
-        own = (changed.others - changed.own)[0, places]
-        p = chance(np.concatenate([own[:, None], every], 1), self.seed) if self.draws else None
-        return {**summary, "draws": draws.tolist(), "beaten": beaten, "p": p}
+        if not self.draws:
+            return {**{name: estimate(part)._asdict() for name, part in found.items()}, **_NO_DRAWS}
+        for name, part in drawn.items():
+            found[f"control_{name}"] = part[:, places].mean((1, 2))
+        found["control_selectivity"] = found["control_others"] - found["control_own"]
+        own = (changed.others - changed.own)[:, places]
+        both = np.concatenate([own[:, :, None], (drawn["others"] - drawn["own"])[:, places]], 2)
+        draws = both[0, :, 1:].mean(0)
+        return {
+            **{name: estimate(part)._asdict() for name, part in found.items()},
+            "excess": prediction(both)._asdict(),
+            "draws": draws.tolist(),
+            "beaten": int((draws < found["selectivity"][0]).sum()),
+            "p": chance(both[0], self.seed),
+        }
 
     def by_class(self, place: int, outcome: str = "logit") -> list[Row]:
         """What one choice does to every class's own clips (the paper's Fig. 10), most harmed first.

@@ -20,10 +20,11 @@ from ..storage import locked, read_tensors, write_tensors
 from ..stream import UNKNOWN, Source, open_source
 from .ablation import Means, fills_of
 from .choice import ChoiceError, UnitChoice, matched
-from .choosing import plain_name
+from .interventions import Intervention
 from .measured import RECORD, Measured
+from .names import plain_name
 from .outcomes import Pass, as_classifier, class_numbers
-from .overlap import unseen, warn_of_another_model
+from .overlap import OverlapError, unseen, warn_of_another_model
 
 CHECKPOINT_SECONDS = 20.0
 _PARTIAL = ".partial.safetensors"
@@ -35,9 +36,10 @@ def measure(
     choices: UnitChoice | Sequence[UnitChoice],
     *,
     found: Dissection | None = None,
-    draws: int = 5,
+    draws: int = 20,
     how: str = "zero",
     means: Means | None = None,
+    gain: float | None = None,
     targets: Mapping[str, str] | None = None,
     overlap: str = "refuse",
     bootstrap: int = 1000,
@@ -66,11 +68,13 @@ def measure(
     found     the dissection that the units were chosen in: its clips are not measured by. Without it, what the choices
               say of their data is gone by
     draws     random draws beside every choice, each as many units of every site (`matched`; every one has a seed of its
-              own, from `seed` on)
-    how       zero, mean (with `means`, or a `found` with pool="mean") or resample: see `ablate`
+              own, from `seed` on). With few the interval of the excess is wide (5: half as wide again as 20), and p
+              is at least 1 / (1 + draws)
+    how       zero, mean (with `means`, or a `found` with pool="mean"), resample, or amplify (with `gain`): see `ablate`
     overlap   clips that the units were found by: refuse (raise), exclude (leave out) or allow (warn)
     bootstrap replicates of the intervals over clips
-    out       folder to write to. The same call goes on where it was stopped, and returns what is complete
+    out       folder to write to. The same call goes on where it was stopped, and returns what is complete. Nothing of
+              a measurement is left there in which `overlap` refuses a clip
     Everything else is as for `ablated_outcomes`.
 
     Raises OverlapError for clips that the units were found by; ChoiceError for a concept that is no class, and for
@@ -86,7 +90,7 @@ def measure(
     columns = {"audio_column": audio_column, "label_column": label_column}
     source = open_source(data, split=split, limit=limit, **columns)
     classifier = as_classifier(model, device, dtype)
-    run = Pass(classifier, choices, how, fills={}, seed=seed, rows=rows)
+    run = Pass(classifier, choices, Intervention(how, gain, seed), rows)
     run.fills = fills_of(run.sites, how, found, means)
     aims = np.array([_target(choice, run.classes, targets or {}) for choice in choices], dtype=np.int64)
     widths = {name: site.width for name, site in run.sites.items()}
@@ -104,6 +108,7 @@ def measure(
         | {"limit": limit, **columns},
         "dissection": None if found is None else _origin(found),
         "how": how,
+        "gain": gain,
         "overlap": overlap,
     }
     warn_of_another_model(found, about["model"], next(classifier.wrapped.parameters()).dtype)
@@ -112,7 +117,12 @@ def measure(
         folder = None if out is None else _Folder(Path(out).expanduser(), key, source, stack)
         if folder is not None and (done := folder.complete(draws, bootstrap, seed)) is not None:
             return done
-        _run(run, source, folder, batch_size, num_workers, keep, progress)
+        try:
+            _run(run, source, folder, batch_size, num_workers, keep, progress)
+        except OverlapError:  # told by what a clip holds, which shows only when it is decoded
+            if folder is not None:
+                stack.callback(folder.discard)
+            raise
         measured = Measured(run.outcomes(), aims, draws, bootstrap, seed, {**about, "key": key})
         _check(measured)
         if folder is not None:
@@ -166,7 +176,14 @@ def _origin(found: Dissection) -> dict[str, Any]:
 def _key(about: Mapping[str, Any], run: Pass, aims: np.ndarray, batch_size: int, means: Means | None) -> str:
     """What a measurement is of: it goes on only as the same."""
     filled = {name: fill.tolist() for name, fill in run.fills.items()} if means is not None else None
-    said = [dict(about), [choice.to_json() for choice in run.choices], aims.tolist(), run.seed, batch_size, filled]
+    said = [
+        dict(about),
+        [choice.to_json() for choice in run.choices],
+        aims.tolist(),
+        run.intervention.seed,
+        batch_size,
+        filled,
+    ]
     return hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
@@ -182,6 +199,7 @@ class _Folder:
             said = Measured.load(path).about.get("key")
             if said != key or not self._known:
                 raise DissectionError(f"{path} holds another measurement: name a new folder")
+        self._new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         try:
             lock = stack.enter_context(locked(path / ".lock"))
@@ -218,6 +236,13 @@ class _Folder:
             tensors, state = run.state()
             rest = json.dumps({"key": self.key, "position": position, "state": state})
             write_tensors(self.path / _PARTIAL, tensors, {"rest": rest})
+
+    def discard(self) -> None:
+        """Leave nothing behind of a measurement that must not be."""
+        (self.path / _PARTIAL).unlink(missing_ok=True)
+        (self.path / ".lock").unlink(missing_ok=True)
+        if self._new:
+            self.path.rmdir()
 
     def finish(self, measured: Measured) -> None:
         """Write the whole."""

@@ -22,8 +22,8 @@ from ..sites import Site
 from ..stream import Batch, Clip, Source, batches, open_source
 from .ablation import Means, fills_of, hooked, model_sites
 from .choice import UnitChoice
-from .choosing import plain_name
-from .interventions import SiteAblation, site_ablations
+from .interventions import Intervention, SiteAblation, site_ablations
+from .names import plain_name
 from .progress import pass_progress
 
 Keep = Callable[[Clip], bool]
@@ -76,6 +76,7 @@ def ablated_outcomes(
     *,
     how: str = "zero",
     means: Means | None = None,
+    gain: float | None = None,
     seed: int = 0,
     split: str | None = None,
     audio_column: str = "audio",
@@ -98,7 +99,7 @@ def ablated_outcomes(
     data     anything that `dissect` takes, whose labels are names of the model's classes (capitals and underscores do
              not count); clips with another label, or none, are left out
     choices  the choices; with none, only the baseline is run
-    how, means, seed   as for `ablate`
+    how, means, gain, seed   as for `ablate`
     keep     which clips to measure; None: all
     rows     how many rows a forward has at most: as many choices run side by side as fit. None: 32 on a CPU, where more
              are no faster, else 512
@@ -109,7 +110,7 @@ def ablated_outcomes(
     """
     source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
     classifier = as_classifier(model, device, dtype)
-    run = Pass(classifier, choices, how, fills={}, seed=seed, rows=rows)
+    run = Pass(classifier, choices, Intervention(how, gain, seed), rows)
     run.fills = fills_of(run.sites, how, None, means)
     for _ in run.over(source, batch_size, num_workers, keep, progress):
         pass
@@ -123,14 +124,13 @@ class Pass:
         self,
         model: AudioModel,
         choices: Sequence[UnitChoice],
-        how: str,
-        fills: Mapping[str, Tensor],
-        seed: int,
+        intervention: Intervention,
         rows: int | None,
     ) -> None:
         if rows is not None and rows < 1:
             raise ValueError(f"rows must be at least 1, it is {rows}")
-        self.model, self.choices, self.how, self.fills, self.seed = model, choices, how, fills, seed
+        self.model, self.choices, self.intervention = model, choices, intervention
+        self.fills: Mapping[str, Tensor] = {}
         self.device = next(model.wrapped.parameters()).device
         self.rows = rows or (_ROWS_ON_CPU if self.device.type == "cpu" else _ROWS)
         self.sites: dict[str, Site] = model_sites(model, choices)
@@ -214,7 +214,7 @@ class Pass:
             self._together = together
         if first not in self._kept:
             some = self.choices[first : first + together]
-            self._kept[first] = site_ablations(self.sites, some, self.how, self.fills, self.seed)
+            self._kept[first] = site_ablations(self.sites, some, self.intervention, self.fills)
             for ablation in self._kept[first]:
                 ablation.to(self.device)
         return self._kept[first]

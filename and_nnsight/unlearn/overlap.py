@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..dissection import Dissection
 from ..run_folder import AT_SERVER
+from ..same_clips import KnownClips, Origin
 from ..stream import UNKNOWN, Clip, Source
 from .choice import UnitChoice
 
 WAYS = ("refuse", "exclude", "allow")
+_LISTED = ("folder", "file", "sequence")  # sources whose clips can be listed again, and without decoding them
 
 
 class OverlapError(ValueError):
@@ -26,42 +25,56 @@ def unseen(
 ) -> Callable[[Clip], bool]:
     """Says of each clip of a source whether it may be measured: whether the units were not found by it.
 
-    A clip was dissected if it has the same place in the same data, or the same path, or if its file holds the bytes of
-    a dissected one. Without the dissection, what the choices say of their data is gone by. refuse: raise OverlapError
-    at such a clip; exclude: leave it out; allow: warn.
-    Raises ValueError for another way.
+    Which clips those are, `same_clips` says: by samples, place or path. Hashes of samples are comparable because the
+    data is decoded at the rate of the model that is measured, which is the one that was dissected. Without the
+    dissection, what the choices say of their data is gone by: places alone. refuse: raise OverlapError at such a clip,
+    and at once where it can be told before anything is decoded (the same data, or files of the same paths); exclude:
+    leave it out; allow: warn. Raises ValueError for another way.
     """
     if overlap not in WAYS:
         raise ValueError(f"unknown way to treat an overlap {overlap!r}: one of {', '.join(WAYS)}")
-    origins = [choice.settings.get("dataset") for choice in choices] if found is None else [found.manifest["dataset"]]
-    same = [origin for origin in origins if origin and _same_data(origin, source)]
-    limit = max((_limit(origin) for origin in same), default=0.0)
-    places = set() if found is None or not same else set(found.clips)
-    paths = set() if found is None else {_path(row["path"]) for row in found.clips.values()} - {None}
-    copies = _Copies(path for path in paths if path is not None)
+    origin = Origin.of(source)
+    known = None if found is None else KnownClips(found)
+    limit = 0.0 if found is not None else _limit_of_the_choices(choices, origin)
+    if overlap == "refuse" and known is not None and source.kind in _LISTED and source.fingerprint != UNKNOWN:
+        known_before = known.first(((item.id, item.path) for item in source.items()), origin)
+        if known_before is not None:
+            raise _refusal(*known_before, source)
     warned: list[Clip] = []
 
     def may_be_measured(clip: Clip) -> bool:
-        path = _path(clip.path)
-        seen = clip.id in places or (found is None and clip.id < limit) or path in paths
-        seen = seen or (path is not None and copies.has(path))
+        seen = clip.id < limit if known is None else known.has(clip.id, clip.path, clip.content, origin)
         if not seen or overlap == "exclude":
             return not seen
-        said = (
-            f"clip {clip.id} ({clip.path or 'no path'}) of {source.name} is one that the units were found by, so what "
-            "ablating them does to it says little"
-        )
         if overlap == "refuse":
-            raise OverlapError(
-                f"{said}: measure by other data or another split, or leave such clips out with overlap='exclude' "
-                "(--overlap exclude)"
-            )
+            raise _refusal(clip.id, clip.path, source)
         if not warned:
-            warnings.warn(said, stacklevel=2)
+            warnings.warn(_said(clip.id, clip.path, source), stacklevel=2)
         warned.append(clip)
         return True
 
     return may_be_measured
+
+
+def _said(clip: int, path: str | None, source: Source) -> str:
+    return (
+        f"clip {clip} ({path or 'no path'}) of {source.name} is one that the units were found by, so what ablating "
+        "them does to it says little"
+    )
+
+
+def _refusal(clip: int, path: str | None, source: Source) -> OverlapError:
+    return OverlapError(
+        f"{_said(clip, path, source)}: measure by other data or another split, or leave such clips out with "
+        "overlap='exclude' (--overlap exclude)"
+    )
+
+
+def _limit_of_the_choices(choices: Sequence[UnitChoice], origin: Origin) -> float:
+    """Up to which place the choices were found by this data; 0 where they were found by other data."""
+    recorded = [data for choice in choices if (data := choice.settings.get("dataset"))]
+    same = [data for data in recorded if Origin.of(data).is_same_data(origin)]
+    return max((float("inf") if data.get("limit") is None else float(data["limit"]) for data in same), default=0.0)
 
 
 def warn_of_another_model(found: Dissection | None, model: Mapping[str, Any], dtype: Any) -> None:
@@ -81,54 +94,3 @@ def warn_of_another_model(found: Dissection | None, model: Mapping[str, Any], dt
             f"({model.get('id')}; other {', '.join(differing)}): its units need not be those of this one",
             stacklevel=3,
         )
-
-
-class _Copies:
-    """Tells files that hold what one of the known files holds. Only files of equal size are read."""
-
-    def __init__(self, known: Iterable[str]) -> None:
-        self._known = known
-        self._by_size: dict[int, list[str]] | None = None
-        self._hashes: dict[int, set[bytes]] = {}
-
-    def has(self, path: str) -> bool:
-        """Whether a known file holds the same bytes; False for what is no file of this machine."""
-        if self._by_size is None:
-            self._by_size = defaultdict(list)
-            for name in self._known:
-                if (length := _size(name)) is not None:
-                    self._by_size[length].append(name)
-        length = _size(path)
-        if length is None or length not in self._by_size:
-            return False
-        if length not in self._hashes:
-            self._hashes[length] = {_hash(name) for name in self._by_size[length]}
-        return _hash(path) in self._hashes[length]
-
-
-def _size(path: str) -> int | None:
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return None
-
-
-def _hash(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()
-
-
-def _same_data(origin: Any, source: Source) -> bool:
-    known = UNKNOWN not in (origin.get("fingerprint"), source.fingerprint)
-    return known and (origin.get("fingerprint"), origin.get("split")) == (source.fingerprint, source.split)
-
-
-def _limit(origin: Any) -> float:
-    return float("inf") if origin.get("limit") is None else float(origin["limit"])
-
-
-def _path(path: str | None) -> str | None:
-    """A path as it is compared: a file's own, wherever it is named from; others (of a hub's files) do not count."""
-    if path is None or not Path(path).is_absolute():
-        return None
-    return str(Path(path).resolve())

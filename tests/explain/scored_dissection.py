@@ -5,6 +5,7 @@ Clips are of five kinds, which their captions name; how loud, long and bright th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def written(
             np.save(activation_file(folder, site), pooled)
     rows = [
         {"clip": clip, "path": None, "label": KINDS[kind], "seconds": 2.0, "sampling_rate": 16_000,
+         "content": hashlib.blake2b(f"{seed} {clip}".encode(), digest_size=8).hexdigest(),
          "caption": f"A recording of {KINDS[kind]} in the {rng.choice(['street', 'house', 'field'])}."}
         for clip, kind in enumerate(kinds)
     ]  # fmt: skip
@@ -106,5 +108,11 @@ def _statistics(values: np.ndarray) -> dict[str, torch.Tensor]:
 
 def _measured(level: float, bright: float) -> Acoustics:
     fields = dict.fromkeys(Acoustics.__dataclass_fields__, 0.0)
-    fields |= {"seconds": 2.0, "level_dbfs": level, "brightness_hz": bright, "sound_seconds": 1.5}
+    fields |= {
+        "seconds": 2.0,
+        "level_dbfs": level,
+        "peak_dbfs": level + 6.0,
+        "brightness_hz": bright,
+        "sound_seconds": 1.5,
+    }
     return Acoustics(**{**fields, "silence_share": 0.2, "onsets": 1})

@@ -41,7 +41,7 @@ def small_dissection(folder: Path) -> Dissection:
             "nonfinite": torch.tensor(0),
             "finite": torch.full((width,), CLIPS),
         }
-        tensors |= {stat: torch.ones(width) for stat in ("mean", "variance", "active")}
+        tensors |= {stat: torch.ones(width) for stat in ("variance", "active")} | {"mean": torch.zeros(width)}
         for side, value in (("top", 2.0), ("bottom", -2.0)):
             tensors[f"{side}_values"] = torch.tensor([[value], [value / 2]]).repeat(1, width)
             tensors[f"{side}_clips"] = torch.tensor([[0], [1]] if side == "top" else [[4], [5]]).repeat(1, width)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as arrow
+import pyarrow.parquet as parquet
 import pytest
 
 from and_nnsight.dissection import Dissection, DissectionError
@@ -14,7 +15,14 @@ from and_nnsight.explain.acoustic_words import AGAIN, QUESTION, verdict
 from and_nnsight.explain.concepts import concepts_in, find_concepts
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.explain.tables import Table, read_table, table_settings
-from and_nnsight.explain.text.acoustic_adjectives import ACOUSTIC_ADJECTIVES, is_acoustic
+from and_nnsight.explain.text.acoustic_adjectives import (
+    ACOUSTIC_ADJECTIVES,
+    BASIC_ADJECTIVES,
+    is_acoustic,
+    is_basic,
+    says_degree,
+)
+from and_nnsight.explain.text.names import Names
 from and_nnsight.explain.text.stop_words import ADJECTIVES
 from and_nnsight.explain.text.tagging import tag
 from and_nnsight.plugins import PluginError
@@ -33,8 +41,15 @@ RUMBLE = "A loud, low-pitched rumble of an engine."
 BELL = "Bright bells ring in a wooden church."
 
 
-def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6) -> Dissection:
-    """A dissection whose units, from 0 on, have these sentences left."""
+CLIPS = arrow.schema(
+    [("clip", arrow.int64()), ("path", arrow.string()), ("label", arrow.string()), ("caption", arrow.string())]
+)
+
+
+def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6, labels: Sequence[str] = ()) -> Dissection:
+    """A dissection whose units, from 0 on, have these sentences left; of clips with these labels."""
+    clips = [{"clip": clip, "path": None, "label": label, "caption": None} for clip, label in enumerate(labels)]
+    parquet.write_table(arrow.Table.from_pylist(clips, CLIPS), folder / "clips.parquet")
     found = Dissection(folder, {})
     with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": threshold}) as table:
         table.add(
@@ -131,7 +146,7 @@ def test_without_calibrated_summaries_it_says_what_to_run(tmp_path: Path) -> Non
     ],
 )
 def test_denied_and_empty_adjectives_are_no_concepts(sentence: str, adjectives: set[str]) -> None:
-    assert {word for word, part in concepts_in(tag(sentence)) if part == "adjective"} == adjectives
+    assert {word for word, part in concepts_in(tag(sentence), Names()) if part == "adjective"} == adjectives
 
 
 def test_the_chat_model_is_asked_once_a_word_over_all_units(tmp_path: Path) -> None:
@@ -351,3 +366,53 @@ def test_adjectives_that_say_nothing_about_sound(word: str) -> None:
 def test_no_acoustic_adjective_is_a_stop_word() -> None:
     assert not ACOUSTIC_ADJECTIVES & ADJECTIVES
     assert len(ACOUSTIC_ADJECTIVES) > 400
+
+
+@pytest.mark.parametrize(
+    "word", "loud low-pitched mid-range bright metallic staccato distant hiss-like ultra-bright".split()
+)
+def test_what_could_be_measured_is_basic(word: str) -> None:
+    assert is_basic(word)
+
+
+@pytest.mark.parametrize(
+    "word", "sad musical emotional dreamlike lullaby-like realistic cinematic choral human".split()
+)
+def test_what_a_listener_makes_of_it_is_not(word: str) -> None:
+    assert not is_basic(word)
+
+
+def test_every_basic_adjective_is_acoustic() -> None:
+    assert BASIC_ADJECTIVES < ACOUSTIC_ADJECTIVES
+    assert all(is_acoustic(word) and is_basic(word) for word in BASIC_ADJECTIVES)
+
+
+def test_degrees_are_of_loudness_height_length_and_speed() -> None:
+    assert all(map(says_degree, ("loud", "faint", "high", "low-pitched", "mid-range", "short", "fast-paced")))
+    assert not any(map(says_degree, ("acoustic", "overdriven", "bright", "grand", "bell-like", "electric-sounding")))
+
+
+def test_an_adjective_of_a_class_is_not_acoustic_and_nobody_is_asked_about_it(tmp_path: Path) -> None:
+    judge = Judge(lambda _: "yes")
+    kept = ["A loud note on a mellow kazoo.", "A mellow voice."]
+    found = calibrated(tmp_path, kept[:1], kept, labels=["mellow_kazoo", "voice"])
+    rows = find_concepts(found, chat=judge, progress=False)
+    assert words_of(rows, "adjective", 0) == {"loud": (1, True), "mellow": (1, False)}
+    assert words_of(rows, "adjective", 1) == {"loud": (1, True), "mellow": (2, True)}, "the voice is mellow"
+    judge.asked.clear()
+    rows = find_concepts(calibrated(_folder(tmp_path / "one"), kept[:1], labels=["mellow_kazoo"]), chat=judge)
+    assert judge.asked == ["loud"] and words_of(rows, "adjective", 0)["mellow"] == (1, False)
+
+
+def test_a_lone_adjective_that_captions_have_in_names_only_is_a_piece_of_one(tmp_path: Path) -> None:
+    found = calibrated(tmp_path, ["Wooden (4 of 5)."], ["Loud (3 of 5)."], labels=["wooden_kazoo"])
+    schema = arrow.schema([("clip", arrow.int64()), ("start", arrow.float64()), ("end", arrow.float64()),
+                           ("caption", arrow.string())])  # fmt: skip
+    with Table(found, "captions", schema, ("clip", "start", "end"), {}) as table:
+        table.add([{"clip": 0, "start": None, "end": None, "caption": "A loud note on a wooden kazoo."}])
+    assert words_of(find_concepts(found, progress=False), "adjective") == {"wooden": (1, False)}
+    with Table(found, "captions", schema, ("clip", "start", "end"), {}) as table:
+        table.add([{"clip": 1, "start": None, "end": None, "caption": "A wooden voice."}])
+    rows = find_concepts(found, progress=False)
+    assert words_of(rows, "adjective") == {"wooden": (1, True)}
+    assert words_of(rows, "adjective", 1) == {"loud": (1, True)}

@@ -16,7 +16,7 @@ from and_nnsight.explain.summaries import summarize
 from and_nnsight.explain.tables import Table, has_table, read_table, table_settings
 from and_nnsight.explain.units import chosen_units
 from and_nnsight.plugins import PluginError
-from and_nnsight.storage import read_tensors, write_tensors
+from and_nnsight.storage import read_tensors, write_json, write_tensors
 from tests.explain.small_dissection import CLIPS, SITES, small_dissection
 
 ALL = [(site, unit) for site, width in SITES.items() for unit in range(width)]
@@ -28,7 +28,7 @@ def with_captions(found: Dissection, captions: dict[Span, str | None] | None = N
 
     with Table(found, "captions", SCHEMA, KEY, {"captioner": "test"}) as table:
         table.add(
-            {**span._asdict(), "caption": text, "raw": text, "failure": None if text else "broken"}
+            {**span._asdict(), "caption": text, "raw": text, "failure": None if text else "broken", "background": True}
             for span, text in (CAPTIONS if captions is None else captions).items()
         )
     return found
@@ -97,10 +97,35 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
         unit = found.unit(gathered.evidence.site, gathered.evidence.unit)
         for heard, exemplars in ((gathered.evidence.highly, unit.top), (gathered.evidence.lowly, unit.bottom)):
             assert heard == tuple(
-                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end) for e in exemplars
+                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
             )
         assert gathered.highly is None
         assert gathered.lowly is None
+
+
+@pytest.mark.parametrize("frame", [-1, 0, 1, 2, 7, 60])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"kind": "regular", "special_tokens": 2, "hop": 0.02, "span": 0.05},
+        {"kind": "regular", "special_tokens": 0, "hop": 0.02, "span": 0.05},
+        {"kind": "clip", "special_tokens": 0},
+        {"kind": "unknown", "special_tokens": 1},
+    ],
+    ids=["special tokens", "none", "a whole clip", "nothing is known"],
+)
+def test_the_moment_of_evidence_is_the_exemplars_wherever_the_frame_lies(
+    found: Dissection, lie: dict[str, Any], frame: int
+) -> None:
+    """On no one frame, on a special token, within the clip, and beyond its end."""
+    sites = [{**site, "frames": lie} for site in found.manifest["sites"]]
+    write_json(found.folder / "manifest.json", {**found.manifest, "sites": sites})
+    changed = change(found, "first", top_frames=torch.full((2, SITES["first"]), frame, dtype=torch.int32))
+    exemplars = changed.unit("first", 1).top
+    (gathered,) = gather(changed, [("first", 1)], CAPTIONS, k=2)
+    moments = [(heard.start, heard.end) for heard in gathered.evidence.highly]
+    assert moments == [(exemplar.start, exemplar.end) for exemplar in exemplars]
+    assert len(moments) == 2
 
 
 def test_evidence_comes_in_the_order_of_the_units_asked_for(found: Dissection) -> None:
@@ -125,6 +150,7 @@ def test_every_unit_has_its_own_row(found: Dissection) -> None:
         "failure": None,
         "highly_clips": [2, 3],
         "lowly_clips": [5, 4],
+        "contrast_clips": [],
         "requests": ["first-2"],
         "corpus": None,
     }
@@ -161,10 +187,10 @@ def test_a_unit_whose_top_clips_are_tied_is_not_summarized(found: Dissection) ->
     rows = run(found, reader, sites="first")
     assert [rows["first", unit]["highly"] is None for unit in range(4)] == [False, True, True, True]
     assert [rows["first", unit]["lowly"] is None for unit in range(4)] == [True, True, True, True]
-    assert "highly: all clips have the value 3" in rows["first", 2]["failure"]
-    assert "highly: all clips have the value 0:" in rows["first", 3]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 3" in rows["first", 2]["failure"]
+    assert "highly: no clip is decided: 2 clips share the value 0" in rows["first", 3]["failure"]
     assert reader.asked == [("first", 0)]
-    assert all(found.unit("first", unit).tied == (unit > 0) for unit in range(4))
+    assert [any(one.telling for one in found.unit("first", unit).top) for unit in range(4)] == [True] + 3 * [False]
 
 
 def test_a_tie_among_the_k_that_are_read_is_none_if_others_differ(found: Dissection) -> None:
@@ -258,7 +284,7 @@ def test_an_interruption_loses_nothing_that_was_summarized(found: Dissection) ->
 
 def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> None:
     chat = Echo()
-    rows = run(found, chat=chat, k=2)
+    rows = run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 4 + 1 + 1  # four tops of the first site, which holds the second's; two bottoms
     assert rows["first", 0]["requests"][0] == rows["second", 2]["requests"][0]
     requests = {row["id"]: row for row in read_table(found, "requests")}
@@ -266,9 +292,9 @@ def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> 
     assert "caption 3" in requests[rows["first", 2]["requests"][0]]["messages"]
     assert requests[rows["first", 2]["requests"][0]]["answer"] == rows["first", 2]["highly"]
     settings = table_settings(found, "summaries")
-    assert (settings["summarizer"], settings["chat"], settings["options"]["max_tokens"]) == ("llm", "echo", 256)
-    run(found, chat=chat, k=1)
-    run(found, chat=chat, k=2)
+    assert (settings["summarizer"], settings["chat"], settings["options"]["max_tokens"]) == ("llm:plain", "echo", 256)
+    run(found, "llm:plain", chat=chat, k=1)
+    run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 6 + 4 + 2
 
 

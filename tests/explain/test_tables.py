@@ -44,6 +44,28 @@ def test_a_row_that_comes_again_replaces_the_earlier(tmp_path: Path) -> None:
     assert read_table(Dissection(tmp_path, {}), "words") == [row(1, "new")]
 
 
+def die(open_table: Table, cut: str = "") -> None:
+    """What a process leaves that is killed with a table open, in the middle of writing a line."""
+    assert open_table._journal is not None and open_table._lock is not None
+    open_table._journal.write(cut)
+    open_table._journal.close()
+    open_table._lock.close()  # which the system does when a process dies
+
+
+@pytest.mark.parametrize("cut", ['{"site": "a", "unit": 9, "te', "{", '{"site": "a", "unit": 9, "text": "x"}'])
+def test_rows_survive_two_crashes_in_a_row(tmp_path: Path, cut: str) -> None:
+    """The first row after a crash must not be glued to the line that the crash cut."""
+    for unit in (1, 2, 3):
+        open_table = table(tmp_path)
+        open_table.__enter__()
+        open_table.add([row(unit)])
+        die(open_table, cut)
+    with table(tmp_path) as again:
+        whole = {9} if cut.endswith("}") else set()
+        assert {r["unit"] for r in again.rows()} == {1, 2, 3} | whole
+    assert {r["unit"] for r in read_table(Dissection(tmp_path, {}), "words")} == {1, 2, 3} | whole
+
+
 def test_rows_survive_a_process_that_is_killed(tmp_path: Path) -> None:
     killed = table(tmp_path)
     killed.__enter__()

@@ -20,7 +20,7 @@ from and_nnsight.storage import write_json, write_tensors
 
 Site = tuple[str, int | None, int]
 """Name, layer, width."""
-ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy".split())
+ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy musical".split())
 TIED = "tied"
 
 
@@ -30,8 +30,12 @@ def dissection(
     captions: Sequence[str],
     top: Mapping[tuple[str, int], Any] | None = None,
     k: int = 5,
+    values: Mapping[tuple[str, int], Sequence[float]] | None = None,
 ) -> Dissection:
-    """A dissection whose units have given highest clips (else clips 0 to k − 1); TIED: those, all of one value."""
+    """A dissection whose units have given highest clips (else clips 0 to k − 1); TIED: those, all of one value.
+
+    values  a unit's activations at those clips, highest first (else 10, 9, 8 …, which all are evidence); its mean is 1
+    """
     (folder / "sites").mkdir(parents=True)
     (folder / "quarantine.jsonl").touch()
     frames = {"kind": "regular", "special_tokens": 0, "hop": 0.02, "span": 0.02}
@@ -53,6 +57,9 @@ def dissection(
         tensors |= {stat: torch.ones(width) for stat in ("mean", "variance", "active")}
         for side, sign in (("top", 1), ("bottom", -1)):
             tensors[f"{side}_values"] = torch.tensor(sign * (10 - steps), dtype=torch.float32).contiguous()
+            for (site, unit), own in (values or {}).items():
+                if site == name and side == "top":
+                    tensors["top_values"][:, unit] = torch.tensor(own)
             tensors[f"{side}_clips"] = torch.tensor(clips, dtype=torch.int64).contiguous()
             tensors[f"{side}_frames"] = torch.zeros(k, width, dtype=torch.int32)
             tensors[f"{side}_ties"] = torch.zeros(width, dtype=torch.int64)

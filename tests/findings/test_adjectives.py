@@ -51,7 +51,7 @@ def test_no_unit_is_dropped_silently(found: Dissection) -> None:
         name: finding.facts[name] for name in ("units", "with_summary", "nothing_left", "no_summary", "never_explained")
     }
     assert counts == {"units": 6, "with_summary": 4, "nothing_left": 1, "no_summary": 1, "never_explained": 1}
-    said = "4 of 6 units have a summary (1 of them nothing after calibration); without one: 1; never explained: 1"
+    said = "4 of 6 units have a summary (of them 1 nothing after calibration); without one: 1; never explained: 1"
     assert finding.summary()[0] == said
     assert said in texts(finding.figure())
 
@@ -78,16 +78,16 @@ def test_sites_are_chosen_by_name_or_glob(found: Dissection) -> None:
         units_per_adjective(found, sites="blocks.9.*")
 
 
-def test_words_of_units_that_do_not_beat_their_null_are_told_apart(found: Dissection) -> None:
+def test_words_of_units_whose_explanation_does_not_hold_are_told_apart(found: Dissection) -> None:
     with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
         blank = dict.fromkeys(SCORES.names)
-        for unit, beats in ((0, True), (1, False), (3, None)):
-            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": "Something.", "beats_null": beats}
-            table.add([{**blank, **row}])
-        table.add([{**blank, "site": HEAD, "unit": 0, "source": "label", "beats_null": True}])
+        for unit, holds, failure in ((0, True, None), (1, False, None), (3, False, "the unit is the same")):
+            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": "Something.", "failure": failure}
+            table.add([{**blank, **row, "predicts": True, "beyond_acoustics": holds}])
+        table.add([{**blank, "site": HEAD, "unit": 0, "source": "label", "predicts": True, "beyond_acoustics": True}])
     finding = units_per_adjective(found)
-    assert [(row["word"], row["scored"], row["beat_null"]) for row in finding.table] == [("loud", 2, 1), ("soft", 1, 0)]
-    assert finding.summary()[0].endswith("1 of the 2 that were scored beat their null")
+    assert [(row["word"], row["scored"], row["hold"]) for row in finding.table] == [("loud", 2, 1), ("soft", 1, 0)]
+    assert finding.summary()[0].endswith("1 of the 2 that were scored hold")
     axes = finding.figure().axes[0]
     assert [bar.get_width() for bar in axes.containers[-1]] == [25, 0], "the dark part of the bars"
 
@@ -95,10 +95,10 @@ def test_words_of_units_that_do_not_beat_their_null_are_told_apart(found: Dissec
 def test_a_verdict_on_what_a_unit_was_once_said_to_hear_does_not_count(found: Dissection) -> None:
     with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
         for unit, text in ((0, "Something."), (1, "Something else.")):
-            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": text, "beats_null": True}
-            table.add([{**dict.fromkeys(SCORES.names), **row}])
+            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": text}
+            table.add([{**dict.fromkeys(SCORES.names), **row, "predicts": True, "beyond_acoustics": True}])
     finding = units_per_adjective(found)
-    assert (finding.facts["scored"], finding.facts["beat_null"]) == (1, 1)
+    assert (finding.facts["scored"], finding.facts["hold"]) == (1, 1)
 
 
 def test_the_figure_shows_the_table(found: Dissection) -> None:

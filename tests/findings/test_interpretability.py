@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from and_nnsight.dissection import Dissection, DissectionError
-from and_nnsight.explain.captions import captions_of
+from and_nnsight.explain.captions import SCHEMA, captions_of
+from and_nnsight.explain.tables import Table
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.findings import uninterpretable_units
 from and_nnsight.findings.interpretability import ALL
@@ -84,11 +85,72 @@ def test_chance_is_what_random_clips_would_give(found: Dissection) -> None:
 def test_units_that_cannot_be_judged_are_counted(found: Dissection) -> None:
     finding = uninterpretable_units(found, clusters=3, text_encoder=Topics())
     facts = finding.facts
-    assert (facts["units"], facts["judged"], facts["tied"], facts["uncaptioned"]) == (8, 7, 1, 0)
-    said = "7 of 8 units are judged; tied clips: 1; outside the blocks, in no layer: 1"
+    assert (facts["units"], facts["judged"], facts["undecided"], facts["uncaptioned"]) == (8, 7, 1, 0)
+    said = "7 of 8 units are judged; undecided, fewer than 5 clips that are evidence: 1; outside the blocks, in no layer: 1"
     assert finding.summary()[0] == said
     assert said in " ".join(texts(finding.figure()))
-    assert [row["not_judged"] for row in finding.rows(3)] == [0, 1]
+    assert [(row["undecided"], row["uncaptioned"]) for row in finding.rows(3)] == [(0, 0), (1, 0)]
+
+
+FEWER = {  # units of which only so many of the highest clips are evidence
+    "a tie to the border": ([9, 8, 7, 0, 0], 3),
+    "a tie above the border": ([9, 9, 9, 8, 7], 5),
+    "a tie of all but one": ([9, 0, 0, 0, 0], 1),
+    "one is weak": ([9, 8, 7, 6, 1.5], 4),
+    "two are weak, and as far below the mean as the first is above": ([9, 8, 7, -3, -9], 3),
+}
+
+
+@pytest.mark.parametrize("values", FEWER.values(), ids=list(FEWER))
+def test_a_unit_of_fewer_than_k_clips_that_are_evidence_is_undecided_and_in_no_share(
+    tmp_path: Path, values: tuple[list[float], int]
+) -> None:
+    at, (activations, evidence) = ("blocks.0.a", 0), values
+    made = dissection(tmp_path / "run", SITES, CAPTIONS, TOP, values={at: activations})
+    assert int(made.evidence(*at[:1], "top", 5).counts()[0]) == evidence
+    finding = uninterpretable_units(made, clusters=3, text_encoder=Topics())
+    for row in (row for row in finding.table if (row["site"], row["layer"]) == ("a", 0)):
+        judged = [unit for unit in range(3) if evidence == 5 or unit != at[1]]
+        hits = sum(agreeing(TOP["blocks.0.a", unit]) < row["shared"] for unit in judged)
+        assert (row["units"], row["undecided"]) == (len(judged), 3 - len(judged))
+        assert row["share"] == hits / len(judged)
+        agree = evidence < 5 and evidence >= row["shared"] and agreeing(TOP[at][:evidence]) >= row["shared"]
+        assert row["agree"] == agree
+        assert row["of_all_least"] == hits / 3
+        assert row["of_all_most"] == (hits + 3 - len(judged) - agree) / 3
+    assert "with the undecided ones at least" in " ".join(finding.summary())
+
+
+def test_what_the_undecided_would_have_been_lies_between_the_least_and_the_most(tmp_path: Path) -> None:
+    """Units whose clips are known, some of which are made weak: their share with those clips is within the bounds."""
+    generator = np.random.default_rng(0)
+    sites = [("blocks.0.a", 0, 30)]
+    top = {("blocks.0.a", unit): generator.permutation(len(CAPTIONS))[:5].tolist() for unit in range(30)}
+    cut = {at: [9.0 - place if place < generator.integers(1, 6) else 1.0 for place in range(5)] for at in top}
+    cut = {at: sorted(values, reverse=True) for at, values in cut.items()}
+    whole, partly = (
+        uninterpretable_units(dissection(tmp_path / name, sites, CAPTIONS, top, values=values), clusters=3,
+                              text_encoder=Topics(), sites="blocks.*")
+        for name, values in (("whole", {}), ("partly", cut))
+    )  # fmt: skip
+    assert 5 < partly.facts["undecided"] < 30 and whole.facts["undecided"] == 0
+    for all_known, some in zip(whole.table, partly.table, strict=True):
+        assert some["of_all_least"] <= all_known["share"] <= some["of_all_most"]
+        assert all_known["of_all_least"] == all_known["share"] == all_known["of_all_most"]
+
+
+def test_the_clusters_and_chance_are_of_every_clip_where_captions_are_the_datasets_own(tmp_path: Path) -> None:
+    """Not of those alone that some unit happens to have among its highest."""
+    sites, top = [("blocks.0.a", 0, 1)], {("blocks.0.a", 0): [0, 1, 2, 3, 10]}
+    for captioner, clips in (("column:caption", len(CAPTIONS)), ("acoustic", 5)):
+        found = dissection(tmp_path / captioner, sites, CAPTIONS, top)
+        (found.folder / "explanations" / "captions.parquet").unlink()
+        with Table(found, "captions", SCHEMA, ("clip", "start", "end"), {"captioner": captioner}) as table:
+            table.add({"clip": clip, "start": None, "end": None, "caption": CAPTIONS[clip], "raw": CAPTIONS[clip],
+                       "failure": None} for clip in top["blocks.0.a", 0])  # fmt: skip
+        finding = uninterpretable_units(found, clusters=2, text_encoder=Topics())
+        assert finding.facts["captions"] == clips
+        assert finding.facts["judged"] == 1
 
 
 def test_a_unit_with_a_clip_without_a_caption_is_not_judged(tmp_path: Path) -> None:
@@ -98,7 +160,7 @@ def test_a_unit_with_a_clip_without_a_caption_is_not_judged(tmp_path: Path) -> N
     )
     having = [at for at, top in TOP.items() if top != TIED and 0 in top]
     assert finding.facts["uncaptioned"] == len(having)
-    assert finding.facts["tied"] == 1
+    assert finding.facts["undecided"] == 1
     assert finding.facts["captions"] == len(CAPTIONS) - 1
 
 

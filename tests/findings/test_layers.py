@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from and_nnsight.dissection import Dissection, DissectionError
+from and_nnsight.explain.summaries import SCHEMA as SUMMARIES
 from and_nnsight.explain.tables import Table
 from and_nnsight.explain.unit_scores import SCHEMA as SCORES
 from and_nnsight.findings import adjectives_per_layer
-from and_nnsight.findings.layers import ALL, EVERY, SUMMARISED, TRUE
+from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
 from tests.findings.hand_made import adjectives, dissection, shuffled, with_words
 from tests.findings.test_adjectives import texts
 
@@ -125,7 +126,7 @@ def test_units_that_beat_their_null_have_a_line_of_their_own(found: Dissection) 
     with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
         table.add(
             {**blank, "site": f"blocks.{layer}.mlp.hook_pre", "unit": unit, "source": "explanation",
-             "text": "Something.", "beats_null": unit < 2}
+             "text": "Something.", "predicts": True, "beyond_acoustics": unit < 2}
             for layer in range(3) for unit in range(3)
         )  # fmt: skip
     finding = adjectives_per_layer(found)
@@ -133,6 +134,26 @@ def test_units_that_beat_their_null_have_a_line_of_their_own(found: Dissection) 
     assert line is not None and line["units"] == 6
     assert line["slope"] == pytest.approx(np.polyfit([0, 0, 1, 1, 2, 2], [2, 3, 0, 2, 0, 0], 1)[0])
     assert [row["mean_of_those"] for row in finding.table if row["site"] == ALL] == [2.5, 1.0, 0.0]
+
+
+def test_units_of_fewer_clips_are_counted_and_the_others_have_a_line_of_their_own(tmp_path: Path) -> None:
+    """Of a unit that fires on two clips, the summary is of two: its adjectives may be others for that alone."""
+    counts = {(f"blocks.{layer}.x", unit): 3 - layer for layer in range(3) for unit in range(3)}
+    sites = [(f"blocks.{layer}.x", layer, 3) for layer in range(3)]
+    few = {("blocks.2.x", 0): [9, 8, 0, 0, 0], ("blocks.1.x", 1): [9.0, 8, 7, 6, 0.5]}
+    for values, fewer in (({}, 0), (few, 2)):
+        run = dissection(tmp_path / str(fewer), sites, ["A bell."] * 6, values=values)
+        found = with_words(run, {at: adjectives(*WORDS[:count]) for at, count in counts.items()})
+        with Table(found, "summaries", SUMMARIES, ("site", "unit"), {"k": 5}) as table:
+            table.add([])
+        finding = adjectives_per_layer(found)
+        assert [row["of_fewer_clips"] for row in finding.table if row["site"] == ALL] == (
+            [0, 1, 1] if fewer else [0] * 3
+        )
+        line = finding.line(over=FULL)
+        assert (line is None) == (fewer == 0) and (line is None or line["units"] == 7)
+        assert ("(of them 2 from fewer than 5 clips)" in finding.summary()[0]) == bool(fewer)
+        assert any(said.startswith(FULL) for said in finding.summary()) == bool(fewer)
 
 
 def test_one_layer_has_a_mean_but_no_line(tmp_path: Path) -> None:
@@ -175,7 +196,10 @@ def test_the_figure_shows_the_means_of_each_site_and_the_line(found: Dissection)
         "n = 5 units each" in axes.get_xlabel()
     )
     said = " ".join(texts(figure))
-    assert "t test, units taken as independent" in said and "all 6 orders of 3 layers" in said
+    assert "by permutation of the 3 layers (all 6 orders; it cannot be below 0.33)" in said
+    assert said.index("by permutation") < said.index("t test, as if units of a layer were independent")
+    assert finding.summary()[1].startswith("units with a summary: slope")
+    assert finding.summary()[1].index("by permutation") < finding.summary()[1].index("t test")
 
 
 def test_many_layers_are_drawn_with_fewer_ticks(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.findings.statistics import line_through, mean_of, p_text, student_p, student_quantile, wilson
+from and_nnsight.findings.statistics import line_through, mean_of, p_text, wilson
+from and_nnsight.student_t import student_p, student_quantile
 
 
 @pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])
@@ -73,6 +74,27 @@ def test_p_over_layers_is_the_share_of_orders_of_whole_layers_with_as_steep_a_li
         moved = np.array([dict(zip([0, 1, 2, 4], order, strict=True))[layer] for layer in layers.tolist()])
         steep += abs(np.polyfit(moved, values, 1)[0]) >= abs(found.slope) - 1e-12
     assert found.p_layers == steep / 24
+
+
+@pytest.mark.parametrize("layers", [[0, 1], [0, 1, 2], [3, 4, 5, 6], [0, 2, 4, 6], [0, 1, 2, 4], [0, 1, 5]])
+def test_the_least_p_over_layers_is_that_of_a_straight_line(layers: list[int]) -> None:
+    at = np.repeat(layers, 3).astype(np.int64)
+    straight = line_through(at, np.array(at, np.float64))
+    assert straight is not None and straight.p_layers == pytest.approx(straight.least_p_layers)
+    for sizes in permutations(range(2, 2 + len(layers))):  # nor is it less where layers are of several sizes
+        at = np.repeat(layers, sizes).astype(np.int64)
+        other = line_through(at, np.array(at, np.float64))
+        assert other is not None and other.p_layers >= other.least_p_layers - 1e-12
+
+
+def test_on_noise_p_over_layers_is_below_a_tenth_once_in_ten_times_and_p_over_units_far_more_often() -> None:
+    """Units of a layer have something of their own in common: it is what makes the t test over units too sure."""
+    generator = np.random.default_rng(11)
+    at = np.repeat(np.arange(6), 50).astype(np.int64)
+    lines = [line_through(at, generator.normal(generator.normal(size=6)[at], 1.0)) for _ in range(300)]
+    p_layers, p_units = (np.array([getattr(line, name) for line in lines]) for name in ("p_layers", "p_units"))
+    assert 0.05 < (p_layers <= 0.1).mean() < 0.15
+    assert (p_units <= 0.1).mean() > 0.5
 
 
 def test_with_many_layers_orders_are_drawn_and_seeded() -> None:

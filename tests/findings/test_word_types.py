@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from and_nnsight.dissection import Dissection, DissectionError
+from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
 from and_nnsight.findings.bootstrap import Bootstrap
 from and_nnsight.findings.rich_units import rich_units
-from and_nnsight.findings.units import explained
+from and_nnsight.findings.statistics import prediction_half_width
+from and_nnsight.findings.units import KINDS, explained
 from and_nnsight.stream import Clip
 from and_nnsight.unlearn import UnitChoice
 from tests.findings.hand_made import dissection, shuffled, with_words
@@ -113,7 +117,7 @@ def test_every_choice_has_a_control_with_as_many_units_at_every_site(found: Diss
 def test_where_too_few_units_have_such_a_word_nothing_is_measured(found: Dissection, measurer: Measurer) -> None:
     finding = measured(found)
     rows = {(row["part"], row["asked_share"]): row for row in finding.table}
-    assert len(rows) == 4 * 3
+    assert len(rows) == len(KINDS) * 3
     assert rows["noun", 0.5]["accuracy"] is None and rows["noun", 0.5]["rich_units"] == 6
     assert rows["adjective", 0.1]["accuracy"] is None and rows["adjective", 0.1]["rich_units"] == 1, "1 unit of 2"
     assert [row["asked_share"] for row in finding.rows("noun")] == [0.1, 0.2]
@@ -131,7 +135,9 @@ def test_accuracies_are_means_over_the_draws_beside_their_controls(found: Dissec
         accuracy, control = ([by_units[tuple(_pairs(pair[side]))] for pair in one.pairs] for side in (0, 1))
         assert (row["accuracy"], row["control"]) == (pytest.approx(np.mean(accuracy)), pytest.approx(np.mean(control)))
         assert row["difference"] == pytest.approx(np.mean(accuracy) - np.mean(control))
-        assert (row["control_least"], row["control_most"]) == (min(control), max(control))
+        half = stats.t.ppf(0.975, 3) * np.std(control, ddof=1) * np.sqrt(1 + 1 / 4)
+        for name, middle in (("random", np.mean(control)), ("difference", np.mean(accuracy) - np.mean(control))):
+            assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((middle - half, middle + half))
         assert (row["units"], row["share"]) == (one.units, one.units / 20)
         for name in ("accuracy", "control", "difference"):
             assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
@@ -155,6 +161,69 @@ def test_nothing_is_measured_twice(found: Dissection, measurer: Measurer) -> Non
     measured(found, shares=(0.1,), parts=("noun", "noun"))
     assert len(measurer.choices) == len({(one.method, *_pairs(one)) for one in measurer.choices})
     assert sum(one.method != "random" for one in measurer.choices) == 1, "every draw chooses the same two units"
+
+
+def test_one_draw_has_no_interval_over_draws(found: Dissection, measurer: Measurer, tmp_path: Path) -> None:
+    finding = measured(found, draws=1, shares=(0.1,))
+    (row,) = finding.rows("noun")
+    assert row["random_low"] is row["difference_high"] is None and row["accuracy_low"] is not None
+    assert "points (of one draw: no interval)" in " ".join(finding.summary())
+    finding.write_figure(tmp_path / "out")
+
+
+def test_of_random_choices_the_difference_excludes_nothing_once_in_twenty_times() -> None:
+    """Of units chosen by chance, as the controls are: accuracies of choices differ as they would."""
+    generator = np.random.default_rng(4)
+    excluded = []
+    for _ in range(2_000):
+        chosen, *controls = generator.binomial(400, 0.7, 6) / 400
+        half = prediction_half_width(np.array(controls))
+        assert half is not None
+        excluded.append(abs(chosen - np.mean(controls)) > half)
+    assert 0.04 < np.mean(excluded) < 0.062
+
+
+def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_words(tmp_path: Path) -> None:
+    words: dict[tuple[str, int], Any] = {
+        (FIRST, 0): {"adjective": ["loud", "noisy", "musical"], "noun": ["bell"]},
+        (FIRST, 1): {"adjective": ["musical", "wooden"]},
+        (FIRST, 2): {"noun": ["bell", "drum"]},
+        (FIRST, 3): None,
+    }
+    run = with_words(dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
+    texts_of = {0: ["Loud, noisy, musical bell (4 of 5).", "High-pitched."], 1: ["Wooden."], 2: [], 3: None}
+    with Table(run, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": 0.6}) as table:
+        table.add({"site": FIRST, "unit": unit, "calibrated": None if kept is None else " ".join(kept), "kept": kept,
+                   "dropped": [], "failure": None, "summary_hash": ""} for unit, kept in texts_of.items())  # fmt: skip
+    counts = {kind: said[:4].tolist() for kind, said in explained(run).words.items()}
+    assert counts["adjective"] == [3, 1, 0, 0], "wooden is not acoustic here"
+    assert counts["basic adjective"] == [2, 0, 0, 0]
+    assert counts["high-level adjective"] == [1, 1, 0, 0]
+    assert counts["length"] == [5, 1, 0, 0], "(4 of 5) says how often and not what"
+
+
+def test_the_axis_holds_whatever_is_drawn(found: Dissection, measurer: Measurer) -> None:
+    finding = measured(found)
+    low, high = finding.figure().axes[0].get_ylim()
+    lows = [
+        100 * row[name] for row in finding.table for name in ("accuracy_low", "random_low") if row[name] is not None
+    ]
+    assert low <= max(min(lows), -2) and high > 100 and min(lows) - low < 12
+    guess = 100 * finding.facts["commonest_class"]
+    assert ("always the commonest class" in texts(finding.figure())) == (guess > low)
+    assert f"{guess:.1f} % if always the commonest class were said" in finding.summary()[0]
+
+
+def test_the_units_with_the_longest_explanations_are_in_every_panel(found: Dissection, measurer: Measurer) -> None:
+    finding = measured(found, shares=(0.1,))
+    (row,) = finding.rows("length")
+    for axes in finding.figure().axes:
+        line = next(line for line in axes.lines if line.get_label() == "units with the longest explanations")
+        np.testing.assert_allclose(line.get_ydata(orig=False), [90, 100 * row["accuracy"]])
+    (alone,) = measured(found, shares=(0.1,), parts=("length",)).figure().axes
+    assert alone.get_title(loc="left").startswith("Words of any kind (length)")
+    without = measured(found, shares=(0.1,), parts=("noun",)).figure()
+    assert "units with the longest explanations" not in texts(without)
 
 
 def test_clips_that_the_units_were_found_with_are_not_measured(found: Dissection, measurer: Measurer) -> None:
@@ -207,7 +276,7 @@ def test_the_order_of_rows_makes_no_difference_and_the_seed_settles_the_rest(
         ({"shares": (0.0, 0.1)}, "shares are of all units, between 0 and 1"),
         ({"shares": (1.0,)}, "shares are of all units"),
         ({"shares": ()}, "shares are of all units"),
-        ({"parts": ("noun", "adverb")}, "types of words are adjective, noun, verb, preposition, not noun, adverb"),
+        ({"parts": ("noun", "adverb")}, "types of words are adjective, noun, verb, .*, length, not noun, adverb"),
         ({"parts": ()}, "not none"),
         ({"draws": 0}, "draws must be at least 1"),
     ],
@@ -230,17 +299,18 @@ def test_the_figure_has_a_panel_for_each_type_of_word(found: Dissection, measure
     finding = measured(found)
     figure = finding.figure()
     assert [axes.get_title(loc="left").split(" (")[0] for axes in figure.axes] == [
-        "Acoustic adjectives", "Nouns", "Verbs", "Prepositions",
+        "Acoustic adjectives", "Nouns", "Verbs", "Prepositions", "Basic acoustic adjectives",
+        "High-level acoustic adjectives",
     ]  # fmt: skip
     axes = figure.axes[1]
-    assert "6 units, 30 %, have one" in axes.get_title(loc="left")
+    assert "(6 units, 30 %)" in axes.get_title(loc="left")
     rows = finding.rows("noun")
     rich, random = axes.containers[0].lines[0], axes.lines[0]
     np.testing.assert_allclose(rich.get_xdata(orig=False), [0, 10, 20])
     np.testing.assert_allclose(rich.get_ydata(orig=False), [90, *(100 * row["accuracy"] for row in rows)])
     np.testing.assert_allclose(random.get_ydata(orig=False), [90, *(100 * row["control"] for row in rows)])
     assert (rich.get_linestyle(), random.get_linestyle()) == ("-", "--")
-    assert figure.axes[2].get_xlabel() == "Units pruned (% of all)" and figure.axes[0].get_ylabel() == "Accuracy (%)"
+    assert figure.axes[4].get_xlabel() == "Units pruned (% of all)" and figure.axes[0].get_ylabel() == "Accuracy (%)"
     assert "40 held-out clips, 90.0 % right with nothing pruned" in " ".join(texts(figure))
     finding.write(tmp_path / "out")
     finding.write_figure(tmp_path / "out")

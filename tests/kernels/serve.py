@@ -26,6 +26,7 @@ def reduce(kernels, activations, mask, clips, pooling):
         candidates = kernels["as_candidates"](values, clips, frames, side == "top")
         best = kernels["best_clips"](*candidates, 4, side == "top", False)
         found |= zip((f"{side}_values", f"{side}_clips", f"{side}_frames"), best, strict=True)
+        found[f"{side}_ties"] = kernels["border_ties"](candidates[0], candidates[1], best[0], best[1])
     found |= zip(("count", "mean", "squares", "active"), kernels["batch_moments"](values), strict=True)
     return found
 

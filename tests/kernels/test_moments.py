@@ -93,7 +93,13 @@ def test_merging_with_nothing_changes_nothing():
 
 def test_sums_are_float64_and_counts_int64_whatever_comes():
     state = moments_update(empty_moments(1), torch.ones(2, 1, dtype=torch.bfloat16))
-    assert [tensor.dtype for tensor in state] == [torch.int64, torch.float64, torch.float64, torch.int64]
+    dtypes = [torch.int64, torch.float64, torch.float64, torch.int64]
+    assert [tensor.dtype for tensor in state] == [tensor.dtype for tensor in empty_moments(1)] == dtypes
+
+
+def test_an_empty_state_lies_on_the_device_that_is_asked_for():
+    assert {tensor.device.type for tensor in empty_moments(2, device="meta")} == {"meta"}
+    assert {tensor.device.type for tensor in empty_moments(2)} == {"cpu"}
 
 
 def test_reset_forgets():

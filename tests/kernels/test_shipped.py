@@ -53,7 +53,8 @@ def reduced(stream: Stream, pooling: str) -> dict[str, torch.Tensor]:
     for side in ("top", "bottom"):
         state = empty_topk(4, pooled.values.shape[1], largest=side == "top")
         state = topk_update(state, pooled.values, stream.clips, pooled.frames, largest=side == "top")
-        found |= {f"{side}_{name}": tensor[: len(stream)] for name, tensor in state._asdict().items()}
+        best = state._replace(**{name: getattr(state, name)[: len(stream)] for name in ("values", "clips", "frames")})
+        found |= {f"{side}_{name}": tensor for name, tensor in best._asdict().items()}
     return found | dict(zip(("count", "mean", "squares", "active"), batch_moments(pooled.values), strict=True))
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.kernels import TopKState, as_candidates, best_clips, empty_topk, topk_merge, topk_update
+from and_nnsight.kernels import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
 from and_nnsight.stats import TopK
 from tests.oracle import Oracle, Stream, batches_of, check_ranks, examples, merge_at_random, streams
 
@@ -21,14 +21,14 @@ def pooled(stream: Stream) -> tuple[torch.Tensor, torch.Tensor]:
     return values, frames
 
 
-Best = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def chained(kept: Best | None, new: Best, k: int, *, largest: bool, in_order: bool = False) -> Best:
-    """The best of those kept and of a batch (values, clips and frames), as a server finds them: no classes."""
-    new = as_candidates(*new, largest)
-    joined = new if kept is None else [torch.cat(pair) for pair in zip(kept, new, strict=True)]
-    return best_clips(*joined, k, largest, in_order)
+def reduced(batch: Batch, k: int, *, largest: bool, in_order: bool = False) -> TopKState:
+    """The best of a batch (values, clips and frames) and its ties, as a server finds them: no classes."""
+    candidates = as_candidates(*batch, largest)
+    best = best_clips(*candidates, k, largest, in_order)
+    return TopKState(*best, border_ties(candidates[0], candidates[1], best[0], best[1]))
 
 
 def same(state: TopKState, other: TopKState) -> bool:
@@ -42,16 +42,23 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
     oracle = Oracle()
     oracle.feed_pooled("site", values, stream.clips, frames)
     gated = TopK(k, values.shape[1], largest=largest)
-    plain, cores = empty_topk(k, values.shape[1], largest=largest), None
+    plain = empty_topk(k, values.shape[1], largest=largest)
     for batch in batches_of(data, len(stream)):
         new = values[batch], stream.clips[batch], frames[batch]
         gated.update(*new)
         plain = topk_update(plain, *new, largest=largest)
-        cores = chained(cores, new, k, largest=largest)
     oracle.check_topk("site", gated)
     check_ranks(plain._asdict(), oracle.ranked("site", values.shape[1], k, largest=largest))
-    found = TopKState(*cores)._asdict()
-    check_ranks(found, oracle.ranked("site", values.shape[1], min(k, len(stream)), largest=largest))
+
+
+@given(stream=streams(), k=st.integers(1, 6), largest=st.booleans())
+@examples
+def test_what_a_server_reduces_at_once_ranks_as_the_oracle(stream: Stream, k: int, largest: bool):
+    values, frames = pooled(stream)
+    oracle = Oracle()
+    oracle.feed_pooled("site", values, stream.clips, frames)
+    found = reduced((values, stream.clips, frames), k, largest=largest)
+    check_ranks(found._asdict(), oracle.ranked("site", values.shape[1], min(k, len(stream)), largest=largest))
 
 
 @given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
@@ -77,8 +84,8 @@ def test_the_best_of_each_batch_merge_in_any_order(data: st.DataObject, stream: 
     batches = data.draw(st.permutations(list(batches_of(data, len(stream)))))
     state = empty_topk(k, values.shape[1], largest=largest)
     for batch in batches:
-        best = chained(None, (values[batch], stream.clips[batch], frames[batch]), k, largest=largest)
-        state = topk_merge(state, TopKState(*best), largest=largest)
+        part = reduced((values[batch], stream.clips[batch], frames[batch]), k, largest=largest)
+        state = topk_merge(state, part, largest=largest)
     check_ranks(state._asdict(), oracle.ranked("site", values.shape[1], k, largest=largest))
 
 
@@ -175,16 +182,16 @@ def test_unlike_accumulators_do_not_merge(other: TopK):
 
 def test_a_state_of_another_shape_is_not_loaded():
     kept = TopK(2, 4)
-    with pytest.raises(ValueError, match=r"state is for \(3, 5\) \(k, units\), not \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"the state's values have shape \(3, 5\), not \(2, 4\)"):
         kept.load_state_dict(TopK(3, 5).state_dict())
     assert kept.state.values.shape == (2, 4)
 
 
-@pytest.mark.parametrize("name", ["clips", "frames"])
+@pytest.mark.parametrize("name", ["clips", "frames", "ties"])
 def test_a_state_whose_parts_do_not_fit_is_not_loaded(name: str):
     state = TopK(2, 4).state_dict()
-    with pytest.raises(ValueError, match=r"state is for \(2, 3\) \(k, units\), not \(2, 4\)"):
-        TopK(2, 4).load_state_dict({**state, name: state[name][:, :3]})
+    with pytest.raises(ValueError, match=rf"the state's {name} have shape \((2, )?3,?\), not \((2, )?4,?\)"):
+        TopK(2, 4).load_state_dict({**state, name: state[name][..., :3]})
 
 
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 5), largest=st.booleans())
@@ -192,7 +199,6 @@ def test_a_state_whose_parts_do_not_fit_is_not_loaded(name: str):
 def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool):
     generator = torch.Generator().manual_seed(seed)
     states = [empty_topk(k, 6, largest=largest), empty_topk(k, 6, largest=largest)]
-    cores: list[Best | None] = [None, None]
     for start in range(0, 30, 5):
         values = torch.randint(-3, 4, (4, 6), generator=generator).float()
         values[values == 3] = torch.nan
@@ -201,9 +207,35 @@ def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool)
             topk_update(state, values, clips, frames, largest=largest, in_order=in_order)
             for state, in_order in zip(states, (False, True), strict=True)
         ]
-        cores = [
-            chained(kept, (values, clips, frames), k, largest=largest, in_order=in_order)
-            for kept, in_order in zip(cores, (False, True), strict=True)
-        ]
-    for same_parts in zip(*states, *cores, strict=True):
-        assert all(torch.equal(same_parts[0], part) for part in same_parts[1:])
+        assert same(*(reduced((values, clips, frames), k, largest=largest, in_order=how) for how in (False, True)))
+    assert same(*states)
+
+
+@SIDES
+def test_clips_that_tie_with_the_last_place_and_are_left_out_are_counted(largest: bool):
+    """−0 equals 0; what is not finite, and what the last place has left behind, is no tie."""
+    values = torch.tensor([[0.0], [-0.0], [torch.nan], [0.0], [-0.0]])
+    kept = TopK(2, 1, largest=largest)
+    for clip, value in enumerate(values):
+        kept.update(value[None], torch.tensor([clip]), torch.zeros(1, 1, dtype=torch.int32))
+    assert kept.state.ties.tolist() == [2]
+    better = torch.tensor([[3.0 if largest else -3.0]])
+    kept.update(better, torch.tensor([9]), torch.zeros(1, 1, dtype=torch.int32))
+    assert kept.state.ties.tolist() == [3]
+    kept.update(better, torch.tensor([8]), torch.zeros(1, 1, dtype=torch.int32))
+    assert kept.state.clips[:, 0].tolist() == [8, 9]
+    assert kept.state.ties.tolist() == [0]
+
+
+def test_an_empty_state_lies_on_the_device_that_is_asked_for():
+    assert {tensor.device.type for tensor in empty_topk(2, 3, device="meta")} == {"meta"}
+    assert {tensor.device.type for tensor in empty_topk(2, 3)} == {"cpu"}
+
+
+def test_empty_places_tie_with_nothing():
+    kept = TopK(3, 1)
+    for _ in range(2):
+        other = TopK(3, 1)
+        other.update(torch.tensor([[torch.nan], [torch.inf]]), torch.tensor([0, 1]), torch.zeros(2, 1).int())
+        kept.merge(other)
+    assert kept.state.ties.tolist() == [0]

@@ -19,7 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from and_nnsight.audio import AudioError, to_waveform
+from and_nnsight.audio import AudioError, content_hash, load, to_waveform
 from and_nnsight.stream import Batch, Clip, Quarantined, WorkerDied, _workers, batches, open_source
 from tests.damaged import encode, sound, write_damaged_folder
 
@@ -133,7 +133,8 @@ def test_a_batch_holds_its_clips_and_their_inputs(tmp_path: Path):
     path = tmp_path / "dog" / "a.wav"
     path.write_bytes(encode(sound(0.5, 8000), 8000))
     [batch] = run(tmp_path)
-    assert batch == Batch(0, 1, (Clip(0, str(path), "dog", None, 0.5, 8000),), [8000], ())
+    content = content_hash(load(path, 8000).samples)
+    assert batch == Batch(0, 1, (Clip(0, str(path), "dog", None, 0.5, 8000, content, False),), [8000], ())
 
 
 def test_featurise_gets_float32_waveforms_at_the_wanted_rate():

@@ -3,6 +3,9 @@
 `is_acoustic` knows some 860 words of timbre, loudness, pitch, time, texture, space, recording and mood, and makes out
 compounds of them: "high-frequency", "low-pitched", "bell-like", "harsh-sounding", "ultra-bright". It errs on the side
 of no. Kinds of source (canine, orchestral) and plain sizes (big, small) are left out: they say nothing about the sound.
+
+`is_basic` tells basic acoustic features (how loud, how high, of what timbre, when, where, how well recorded: what could
+be measured) from what a listener makes of them (mood, style, texture of music).
 """
 
 from __future__ import annotations
@@ -98,9 +101,9 @@ OF_SOUND = """
     tumultuous unmelodic unmusical unvoiced voiced voiceless yelled yelling
 """
 
-ACOUSTIC_ADJECTIVES = frozenset(
-    " ".join((TIMBRE, LOUDNESS, PITCH, TIME, TEXTURE, SPACE, RECORDING, MOOD, OF_SOUND)).split()
-)
+BASIC_ADJECTIVES = frozenset(" ".join((TIMBRE, LOUDNESS, PITCH, TIME, SPACE, RECORDING)).split())
+"""Of basic acoustic features."""
+ACOUSTIC_ADJECTIVES = BASIC_ADJECTIVES | frozenset(" ".join((TEXTURE, MOOD, OF_SOUND)).split())
 
 _TAILS = frozenset(
     """
@@ -118,19 +121,38 @@ _ABOUT_SOUND = frozenset(
 )
 
 
+_DEGREES = frozenset(LOUDNESS.split()) | _HEADS
+
+
 def is_acoustic(adjective: str) -> bool:
     """Whether an adjective (lower-case base form) says how something sounds, by the list and rules of this module."""
-    if adjective in ACOUSTIC_ADJECTIVES:
+    return _among(adjective, ACOUSTIC_ADJECTIVES)
+
+
+def is_basic(adjective: str) -> bool:
+    """Whether an acoustic adjective is of a basic feature of sound. All others are taken to be of a higher level."""
+    return adjective not in ACOUSTIC_ADJECTIVES - BASIC_ADJECTIVES and _among(adjective, BASIC_ADJECTIVES)
+
+
+def says_degree(adjective: str) -> bool:
+    """Whether an adjective says how much of something there is: how loud, high, long, fast ("loud", "low-pitched")."""
+    head, hyphen, tail = adjective.rpartition("-")
+    return adjective in _DEGREES or (bool(hyphen) and head in _DEGREES and tail in _TAILS)
+
+
+def _among(adjective: str, known: frozenset[str]) -> bool:
+    """Whether an adjective is one of those that are known, or a compound that says the like."""
+    if adjective in known:
         return True
     for prefix in _PREFIXES:
         if adjective.startswith(prefix):
-            return is_acoustic(adjective.removeprefix(prefix))
+            return _among(adjective.removeprefix(prefix), known)
     head, hyphen, tail = adjective.rpartition("-")
     if not hyphen:
         bare = next((adjective.removesuffix(end) for end in ("like", "ish") if adjective.endswith(end)), None)
-        return bare is not None and (bare in ACOUSTIC_ADJECTIVES or bare in _ABOUT_SOUND)
+        return bare is not None and (bare in known or bare in _ABOUT_SOUND)
     if tail in ("sounding", "like"):  # in a description of sound, something is bird-like by its sound
         return True
     if tail in _TAILS:
-        return head in _HEADS or head in ACOUSTIC_ADJECTIVES
-    return head in ACOUSTIC_ADJECTIVES and tail in ACOUSTIC_ADJECTIVES
+        return head in _HEADS or head in known
+    return head in known and tail in known

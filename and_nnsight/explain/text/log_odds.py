@@ -3,43 +3,61 @@
 The score is that of Monroe, Colaresi and Quinn, "Fightin' Words" (Political Analysis, 2008), over captions: the
 log-odds that a caption has a phrase, less those in a reference, over their standard deviation, with a Dirichlet prior
 that is the corpus at the weight of one caption. The reference is one half the corpus, one half the captions at the
-unit's other end.
+unit's other end. What passes is ranked by how far it tells the unit from the others of its layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
-from .phrases import Phrases, counted, parts
+from .phrases import Phrases, counted
+from .quoted import description
 
 CHANCE = 0.05
 """Share of units with random clips that are given any phrase at all."""
 _DRAWS = 2000
 _FEWEST = 2  # captions that share a phrase
+_SINGLE_Z = 1.645
 _CONDITIONAL_Z = 1.96
-_PEER = 0.5  # of the highest z-score in a phrase: what its first and last word must reach
 
 Keys = Int64[np.ndarray, " phrase"]
 Numbers = Float64[np.ndarray, " phrase"]
 
 
 class Shared(NamedTuple):
-    """A phrase's key, which of the captions have it (by place), and the z-score of its over-representation."""
+    """A phrase that some captions share.
+
+    key     of the phrase
+    having  which of the captions have it, by place
+    z       of its over-representation against the corpus and the unit's other end
+    beyond  whether random captions are given a phrase so over-represented in 1 of 20 cases at most
+    gain    nats by which these captions are likelier at their own rate of the phrase than at the rate of the layer's
+            exemplars or of the corpus, whichever is nearer; negative where they have it more rarely
+    common  that rate
+    """
 
     key: int
     having: frozenset[int]
     z: float
+    beyond: bool
+    gain: float
+    common: float
 
 
 class Corpus:
-    """Which captions of a corpus have which phrase, counted once; then quick for any few captions."""
+    """Which captions of a corpus have which phrase, counted once; then quick for any few captions.
 
-    def __init__(self, phrases: Phrases, captions: Sequence[str]) -> None:
-        self._phrases, self._captions = phrases, list(captions)
+    layers  of a site, a weight for every caption of the corpus: how many of its units have the clip as an exemplar
+    """
+
+    def __init__(
+        self, phrases: Phrases, captions: Sequence[str], layers: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
+        self.phrases, self._captions = phrases, list(captions)
         of_each = [phrases(caption) for caption in self._captions]
         keys = np.concatenate([np.zeros(0, np.int64), *of_each])
         order = np.argsort(keys, kind="stable")
@@ -48,41 +66,67 @@ class Corpus:
         self._counts = np.diff(self._first, append=len(keys))
         self._bars: dict[tuple[int, int], Numbers] = {}
         self._rates: dict[tuple[int, int], float] = {}
+        self._layers = {site: self._layer_rates(np.asarray(weights)) for site, weights in (layers or {}).items()}
 
-    def shared(self, captions: Sequence[str], others: Sequence[str]) -> list[Shared]:
-        """What is to be said of captions: the phrases they share beyond chance, the most shared first.
+    def _layer_rates(self, weights: Float64[np.ndarray, " caption"]) -> Numbers:
+        """The share of a site's exemplars that have each phrase."""
+        if len(weights) != len(self._captions):
+            raise ValueError(f"{len(weights)} weights for {len(self._captions)} captions")
+        if not len(self._keys):
+            return np.zeros(0)
+        return np.add.reduceat(weights[self._captions_having], self._first) / max(float(weights.sum()), 1.0)
 
-        A phrase stands for its parts where as many captions have it. One that only some of the captions with another
-        have must be over-represented among all captions with that other, and be in half of these: where all five are
-        speech, that three are Spanish is not told if a fourth of all speech is.
+    def shared(
+        self,
+        captions: Sequence[str],
+        others: Sequence[str],
+        *,
+        site: str | None = None,
+        strengths: Sequence[float] | None = None,
+    ) -> list[Shared]:
+        """The phrases that several captions share and that are over-represented, each by itself (one-sided, 5 %).
+
+        None if there is not one among them that is beyond what random captions give.
+
+        site       whose exemplars are what a phrase's gain is against; None: the corpus alone
+        strengths  weights of the captions in the gain; None: all alike
         """
         if not self._captions or len(captions) < _FEWEST:
             return []
         keys, counts, z = self._excess(captions, others)
         beyond = z > self._bar(len(captions), len(others))[counts]
-        present = [set(self._phrases(caption).tolist()) for caption in captions]
-        found = [
-            Shared(key, frozenset(place for place, keys_there in enumerate(present) if key in keys_there), score)
-            for key, score in zip(keys[beyond].tolist(), z[beyond].tolist(), strict=True)
-        ]
-        words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
-        chosen: list[Shared] = []
-        for one in sorted((one for one in found if _is_whole(one, words)), key=lambda one: _order(one, words)):
-            repeats = any(set(parts(one.key)) & set(parts(said.key)) for said in chosen)
-            if not repeats and all(self._adds(one, said) for said in chosen):
-                chosen.append(one)
-        return chosen
+        if not beyond.any():
+            return []
+        likely = beyond | (z > _SINGLE_Z)
+        keys, z, beyond = keys[likely], z[likely], beyond[likely]
+        present = [set(self.phrases(caption).tolist()) for caption in captions]
+        weights = np.ones(len(captions)) if strengths is None else np.asarray(strengths, np.float64)
+        having = [frozenset(place for place, there in enumerate(present) if key in there) for key in keys.tolist()]
+        shares = np.array([weights[list(places)].sum() for places in having]) / weights.sum()
+        common = self._background(keys, site)
+        gains = _gains(shares, common, len(captions))
+        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
+        return [Shared(*row) for row in zip(*columns, strict=True)]
 
-    def _adds(self, one: Shared, said: Shared) -> bool:
-        """Whether a phrase is over-represented among captions that have another one; True if it is not one of those."""
+    def adds(self, one: Shared, said: Shared) -> bool:
+        """Whether a phrase is over-represented among captions that have another one: Spanish, where all are speech.
+
+        True where it is not one of some of those only.
+        """
         if not one.having < said.having:
             return True
-        if 2 * len(one.having) < len(said.having):
-            return False
         size = self._having(said.key).size
         rate = np.array([self._rate(one.key, said.key)])
         counts = np.array([len(one.having)])
         return bool(_z_scores(counts, len(said.having), rate, rate, size)[0] > _CONDITIONAL_Z)
+
+    def _background(self, keys: Keys, site: str | None) -> Numbers:
+        """The rate of each phrase in the corpus, or among the site's exemplars where that is higher; off 0 and 1."""
+        size = len(self._captions)
+        rates = _looked_up(keys, self._keys, self._counts) / size
+        if site in self._layers:
+            rates = np.maximum(rates, _looked_up(keys, self._keys, self._layers[site]))
+        return rates.clip(0.5 / (size + 1), 1 - 0.5 / (size + 1))
 
     def _rate(self, key: int, among: int) -> float:
         """The share of the corpus's captions with one phrase that have another, kept off 0 and 1."""
@@ -119,15 +163,33 @@ class Corpus:
 
     def _excess(self, captions: Sequence[str], others: Sequence[str]) -> tuple[Keys, Keys, Numbers]:
         """The phrases that several captions have, how many do, and the z-scores."""
-        keys, counts = counted(self._phrases(caption) for caption in captions)
+        keys, counts = counted(self.phrases(caption) for caption in captions)
         keys, counts = keys[counts >= _FEWEST], counts[counts >= _FEWEST]
+        told = np.array([self._is_told(key, captions) for key in keys.tolist()], bool)
+        keys, counts = keys[told], counts[told]
         everywhere = np.maximum(_looked_up(keys, self._keys, self._counts), 0.5)  # a caption may be new to the corpus
         prior = everywhere / (len(self._captions) + 1)
         reference = prior
         if others:
-            there = _looked_up(keys, *counted(self._phrases(caption) for caption in others))
+            there = _looked_up(keys, *counted(self.phrases(caption) for caption in others))
             reference = (prior + (there + prior) / (len(others) + 1)) / 2
         return keys, counts, _z_scores(counts, len(captions), prior, reference, len(self._captions) + len(others))
+
+    def _is_told(self, key: int, captions: Sequence[str]) -> bool:
+        """Whether a phrase tells of sounds: spoken words do only if clips that are described otherwise share them.
+
+        The same words under the same description are one speaker, or one recording, as far as anyone can tell.
+        """
+        if not self.phrases.is_spoken(key):
+            return True
+        return len({description(caption) for caption in captions if key in self.phrases(caption)}) > 1
+
+
+def _gains(shares: Numbers, rates: Numbers, size: int) -> Numbers:
+    """The log-likelihood ratio of so many captions at a share of their own and at a given rate; signed."""
+    own = shares.clip(0.5 / (size + 1), 1 - 0.5 / (size + 1))
+    gains = size * (own * np.log(own / rates) + (1 - own) * np.log((1 - own) / (1 - rates)))
+    return np.where(own > rates, gains, -gains)
 
 
 def _z_scores(counts: Keys, of: int, prior: Numbers, reference: Numbers, size: int) -> Numbers:
@@ -138,25 +200,9 @@ def _z_scores(counts: Keys, of: int, prior: Numbers, reference: Numbers, size: i
     return delta / np.sqrt(variance)
 
 
-def _looked_up(keys: Keys, known: Int64[np.ndarray, " known"], counts: Int64[np.ndarray, " known"]) -> Numbers:
+def _looked_up(keys: Keys, known: Int64[np.ndarray, " known"], counts: Shaped[np.ndarray, " known"]) -> Numbers:
     """The count of every key; 0 for one that is not known."""
     if not len(known):
         return np.zeros(len(keys))
     places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[places] == keys, counts[places], 0).astype(np.float64)
-
-
-def _is_whole(one: Shared, words: Mapping[int, float]) -> bool:
-    """Whether nothing trails along in a phrase: it begins and ends with words that are over-represented themselves.
-
-    Or none of its words is, only all of them together.
-    """
-    telling = [words[word] for word in parts(one.key) if word in words]
-    edges: Collection[int] = parts(one.key)[:: max(1, len(parts(one.key)) - 1)]
-    return not telling or all(words.get(edge, 0.0) >= _PEER * max(telling) for edge in edges)
-
-
-def _order(one: Shared, words: Mapping[int, float]) -> tuple[float, ...]:
-    """The most shared first, of those the most over-represented, of those the longest."""
-    best = max((words[word] for word in parts(one.key) if word in words), default=one.z)
-    return (-len(one.having), -best, -len(parts(one.key)), -one.z, one.key)

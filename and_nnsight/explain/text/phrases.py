@@ -1,7 +1,8 @@
 """The words and phrases of captions, as numbers that can be counted by the million.
 
 A phrase is one to three content words that follow each other with nothing but function words between and no comma,
-stop or number. Words count by their stems; one after a negation is another word (no reverberation).
+stop or number. Words count by their stems; one after a negation is another word (no reverberation), and so is one that
+is spoken in the clip (“train” is not a train).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from .english import COMPOUND, FUNCTION_WORDS, GENERIC_WORDS, compounds, stem
+from .quoted import quoted_spans
 
 LONGEST = 3
 _BITS = 21  # of a word's number; three of them are a phrase's
@@ -22,7 +24,7 @@ _NEGATIONS = frozenset({"cannot", "never", "no", "non", "not", "without"})
 _FEWEST_LETTERS = 3
 _KEPT_SPANS = 5_000
 _SILENT = FUNCTION_WORDS | GENERIC_WORDS
-
+_SPOKEN = "“"  # before the stem of a spoken word
 
 Span = tuple[int, int]
 
@@ -32,6 +34,7 @@ class Phrases:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._words: list[str] = []
         self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
         self._spans: dict[str, dict[int, Span]] = {}
 
@@ -64,7 +67,18 @@ class Phrases:
     def _number(self, word: str) -> int:
         if len(self._numbers) >= (1 << _BITS) - 1:
             raise ValueError(f"the captions have more than {(1 << _BITS) - 1:,} different words")
-        return self._numbers.setdefault(word, len(self._numbers) + 1)
+        number = self._numbers.setdefault(word, len(self._numbers) + 1)
+        if number > len(self._words):
+            self._words.append(word)
+        return number
+
+    def words(self, key: int) -> tuple[str, ...]:
+        """The stems of a phrase's words; a denied one begins with "no ", a spoken one with “."""
+        return tuple(self._words[number - 1] for number in parts(key))
+
+    def is_spoken(self, key: int) -> bool:
+        """Whether a phrase is of words that are spoken in the clips."""
+        return self.words(key)[0].startswith(_SPOKEN)
 
 
 def parts(key: int) -> list[int]:
@@ -83,25 +97,34 @@ def counted(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndar
 
 def _runs(caption: str) -> Iterable[list[tuple[str, int, int]]]:
     """Content words that follow each other: stem, and where the word begins and ends."""
+    first = 0
+    for start, end in quoted_spans(caption):
+        yield from _runs_within(caption, first, start, "")
+        yield from _runs_within(caption, start, end, _SPOKEN)
+        first = end
+    yield from _runs_within(caption, first, len(caption), "")
+
+
+def _runs_within(caption: str, first: int, last: int, mark: str) -> Iterable[list[tuple[str, int, int]]]:
     run: list[tuple[str, int, int]] = []
     negation: int | None = None
-    for token in _TOKEN.finditer(caption):
+    for token in _TOKEN.finditer(caption, first, last):
         if token["word"] is None:
             yield run
             run, negation = [], None
             continue
-        root = _root(token["word"])
-        if root is None:
+        found = root(token["word"])
+        if found is None:
             negation = token.start() if negation is None else negation
-        elif root:
+        elif found:
             start = token.start() if negation is None else negation
-            run.append((root if negation is None else f"no {root}", start, token.end()))
+            run.append((f"{mark}{found}" if negation is None else f"{mark}no {found}", start, token.end()))
             negation = None
     yield run
 
 
 @lru_cache(maxsize=1 << 16)
-def _root(word: str) -> str | None:
+def root(word: str) -> str | None:
     """The stem of a content word, high-pitch of a compound; "" for another word, None for a negation."""
     folded = " ".join(compounds(word))
     if folded in _NEGATIONS or folded.endswith("n't"):

@@ -1,0 +1,1 @@
+"""What ranks units for a concept, one way a file. `choosing` is the door."""

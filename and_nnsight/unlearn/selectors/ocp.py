@@ -1,0 +1,106 @@
+"""`ocp`, open-concept pruning (the paper's Table 4): units whose exemplars' captions carry the concept.
+
+The paper goes by the nouns of a unit's calibrated summary. A summary says in one sentence what five captions say, and
+loses how many of them say it; so units are ranked by the captions themselves, and the summary decides between equals:
+
+1. units of which at least three of the five highest clips have a caption that carries the concept (the paper's "K' of
+   5"): these are what the method finds, where no number of units is asked for
+2. share of all stored exemplars whose caption carries it, then the share of the five
+3. whether the calibrated summary carries it, where there are summaries
+4. the share of all stored exemplars, each counting by its strength
+5. where no high exemplar carries it, the share of the lowest ones; then, where activations were kept, how far the mean
+   of the clips whose captions carry it lies above that of all. These units follow all others, in case more are asked
+   for
+
+Only exemplars that are evidence count: decided, strong, and no copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+import torch
+
+from ...dissection import Dissection
+from ...explain.tables import has_table, read_table
+from ..choice import ChoiceError
+from ..names import same_name
+from ..phrases import Phrase, Stems, content_stems, name_stems, phrase_of
+from .captions import ExemplarCaptions
+from .exemplar_shares import MOST, shares
+from .keys import Keys, Ranked, Wanted, known_classes, site_keys
+
+
+def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
+    """Rank every unit of which at least one stored exemplar has a caption that carries the concept; all, where kept.
+
+    Raises DissectionError where there are no captions; ChoiceError where none carries the concept, and where no unit
+    has such an exemplar.
+    """
+    captions = ExemplarCaptions(dissection)
+    phrase, missing = concept_phrase(wanted, known_classes(dissection), captions.texts())
+    carries = lru_cache(maxsize=None)(phrase.in_caption)
+    summaries = _carrying_summaries(dissection, phrase)
+    keys: Keys = {}
+    for site, width in wanted.widths.items():
+        high, low = (shares(dissection, site, captions.flags(site, side, carries), side) for side in ("top", "bottom"))
+        summary = torch.tensor([float((site, unit) in summaries) for unit in range(width)])
+        most = (high.few >= MOST).float()
+        above = captions.mean_above(site, carries)
+        rows = site_keys(site, (most, high.all, high.few, summary, high.strong, low.all, above))
+        keys |= {unit: key for unit, key in rows.items() if captions.kept or key[1] > 0 or key[5] > 0}
+    if not keys:
+        raise ChoiceError(f"no unit of these sites has an exemplar whose caption carries {wanted.concept!r}")
+    settings = {
+        "phrases": [" ".join(way) for way in phrase.wanted],
+        "in_no_caption": sorted(missing),
+        "captions": captions.captioner,
+        "rank": "three of the top 5, share of all stored exemplars, of the top 5, calibrated summary, strength, lowest",
+        "with_an_exemplar": sum(key[1] > 0 for key in keys.values()),
+    }
+    return Ranked(keys, settings, frozenset(unit for unit, key in keys.items() if key[0]))
+
+
+def concept_phrase(wanted: Wanted, classes: Iterable[str], captions: Iterable[str]) -> tuple[Phrase, set[str]]:
+    """What captions must carry, and the words of the name that are left out because no caption has them.
+
+    Where a word of a name of several occurs in no caption at all ("speech" of speech_english, whose captions say "a
+    voice speaks English"), the other words stand for the name. Raises ChoiceError where no caption carries it.
+    """
+    captions = list(captions)
+    others = _other_classes(wanted.concept, list(classes))
+    ways = [name_stems(wanted.concept if way is None else way) for way in wanted.words or (None,)]
+    if not any(ways):
+        raise ChoiceError(f"no word of {wanted.concept!r} could be a concept: say words= (--words)")
+    phrase = phrase_of(ways, others)
+    if any(phrase.in_caption(caption) for caption in captions):
+        return phrase, set()
+    known = {word for caption in captions for word in content_stems(caption)}
+    missing = {word for way in ways for word in way if word not in known}
+    rest = [tuple(word for word in way if word in known) for way in ways]
+    phrase = phrase_of(rest, others)
+    if not missing or not any(phrase.in_caption(caption) for caption in captions):
+        raise ChoiceError(_nothing_said(wanted.concept, ways, known))
+    return phrase, missing
+
+
+def _other_classes(concept: str, classes: Collection[str]) -> list[str]:
+    """The classes whose names a concept must be told from; none if it is no class itself: guitar is all guitars."""
+    own = same_name(concept, classes)
+    return [] if own is None else [name for name in classes if name != own]
+
+
+def _nothing_said(concept: str, ways: list[Stems], known: set[str]) -> str:
+    said = " or ".join(repr(" ".join(way)) for way in ways if way)
+    there = sorted({word for way in ways for word in way if word in known})
+    single = f" ({', '.join(there)} {'occurs' if len(there) == 1 else 'occur'}, not together)" if there else ""
+    return f"no caption carries {said}, for {concept!r}{single}: say how captions put it with words= (--words)"
+
+
+def _carrying_summaries(dissection: Dissection, phrase: Phrase) -> set[tuple[str, int]]:
+    if not has_table(dissection, "calibrated"):
+        return set()
+    carries = lru_cache(maxsize=None)(phrase.in_caption)
+    rows = read_table(dissection, "calibrated")
+    return {(row["site"], row["unit"]) for row in rows if row["calibrated"] and carries(row["calibrated"])}
