@@ -18,7 +18,6 @@ from and_nnsight.explain.listening.measures import (
     interval,
     intruder_credit,
     judged_rightly,
-    q_values,
 )
 
 FITS = st.lists(st.integers(0, 4), min_size=2, max_size=8)
@@ -156,11 +155,3 @@ def test_the_chance_of_a_sum_is_that_of_all_signs() -> None:
     chances = np.array([chance_of_sum(random.normal(0, 1, 16)) for _ in range(200)])
     assert 0.3 < (chances <= 0.5).mean() < 0.7
     assert (chances <= 0.05).mean() < 0.12
-
-
-def test_q_is_that_of_benjamini_and_hochberg() -> None:
-    chances = np.array([0.01, 0.2, 0.03, 0.8, 0.03])
-    expected = [min(p * len(chances) / (chances <= p).sum() for p in chances[chances >= own]) for own in chances]
-    assert q_values(chances) == pytest.approx(expected)
-    assert q_values(np.zeros(0)).shape == (0,)
-    assert (q_values(np.array([1.0, 1.0])) == 1.0).all()

@@ -14,6 +14,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from ...student_t import student_quantile
+
 _FEWEST_GROUPS = 5
 _Z = 1.959964  # of a normal distribution, 19 of 20 lie within
 _FLIPS = 10_000
@@ -127,19 +129,10 @@ def interval(right: Float[np.ndarray, " group"], counts: Float[np.ndarray, " gro
         worth = float(groups)
     elif variance > 0:
         worth = min(total, spread / variance)
-    worth *= (_Z / _t(groups - 1)) ** 2
+    worth *= (_Z / student_quantile(groups - 1)) ** 2
     middle = (share + _Z**2 / (2 * worth)) / (1 + _Z**2 / worth)
     half = _Z / (1 + _Z**2 / worth) * math.sqrt(spread / worth + _Z**2 / (4 * worth**2))
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _t(freedom: int) -> float:
-    """Student's t that 19 of 20 lie within: the expansion of Cornish and Fisher, off by less than 0.5 % from 4 on."""
-    z, n = _Z, freedom
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / n + second / n**2 + third / n**3
 
 
 def chance_of_sum(sums: Float[np.ndarray, " group"], seed: int = 0) -> float:
@@ -156,12 +149,3 @@ def chance_of_sum(sums: Float[np.ndarray, " group"], seed: int = 0) -> float:
         signs = 1 - 2.0 * random.integers(2, size=(500, groups))
         above += int((signs @ sums >= reached).sum())
     return above / (1 + _FLIPS)
-
-
-def q_values(chances: Float[np.ndarray, " claim"]) -> Float[np.ndarray, " claim"]:
-    """The false-discovery rate at which each claim would be the last to pass (Benjamini & Hochberg 1995)."""
-    order = np.argsort(-chances, kind="stable")
-    places = np.arange(len(chances), 0, -1)
-    q = np.empty_like(chances)
-    q[order] = np.minimum.accumulate(np.minimum(1.0, chances[order] * len(chances) / places))
-    return q
