@@ -43,7 +43,10 @@ def dissection(
         {"name": name, "path": name, "side": "output", "width": width, "layer": layer, "frames": frames}
         for name, layer, width in sites
     ]
-    manifest = {"format_version": 2, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
+    manifest = {
+        "format_version": 2, "state": "complete", "sites": entries, "k": k, "clips": len(captions),
+        "dataset": {"name": "hand made", "split": None, "fingerprint": "unknown"},
+    }  # fmt: skip
     write_json(folder / "manifest.json", manifest)
     for name, _, width in sites:
         chosen = [(top or {}).get((name, unit), range(k)) for unit in range(width)]
