@@ -202,11 +202,19 @@ def test_a_loaded_state_is_not_written_to():
 
 def test_all_that_is_kept_lies_on_the_device_that_is_asked_for():
     """`meta` stands for a GPU: tensors that lie nowhere. The first scores stay on the CPU, where what fits is found."""
-    table = long_table("spread", "mixed", 20)
-    kept, other = empty(table, "meta"), take(empty(table), table)
+    table = long_table("spread", "mixed", 300)
+    kept = empty(table, "meta")
+    few, many = take(empty(table), table, slice(0, 20)), take(empty(table), table)
     batch = torch.zeros(5, 6, device="meta"), torch.tensor(table[1][:5])
-    changes = (lambda: kept.update(*batch), lambda: kept.load_state_dict(other.state_dict()), lambda: kept.merge(other))
-    for change in (lambda: None, *changes):
+    for change in (
+        lambda: None,
+        lambda: kept.update(*batch),
+        lambda: kept.load_state_dict(few.state_dict()),
+        lambda: kept.merge(few),
+        lambda: kept.load_state_dict(many.state_dict()),
+        kept.reset,
+        lambda: kept.merge(many),
+    ):
         change()
         tensors = [*kept.sums, kept.first, kept.edges, kept.positives, kept.everything]
         assert {tensor.device.type for tensor in tensors} == {"meta"}

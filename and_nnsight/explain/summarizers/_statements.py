@@ -14,6 +14,7 @@ TELLING = 1.92
 """Gain in nats from where on a phrase tells a unit from its layer: a likelihood-ratio test at 5 %."""
 _LEAST_OF_FIRST = 0.3  # of the first statement's gain: what a further one must have
 _ALIKE = 0.5  # of the statement's gain: what a word that is said along with it must have
+_COMMON = 0.5  # share of the layer's exemplars from where on a word is not said along with a rarer one
 _PEER = 0.5  # of the highest z-score in a phrase: what its first and last word must reach
 
 
@@ -64,7 +65,8 @@ def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
 
 def _statement(lead: Shared, whole: Sequence[Shared], common: float | None = None) -> Statement:
     least = lead.gain - (1 - _ALIKE) * abs(lead.gain)
-    keys = tuple(one.key for one in whole if one.having >= lead.having and one.gain >= least)
+    alike = (one for one in whole if one.having >= lead.having and one.gain >= least)
+    keys = tuple(one.key for one in alike if one.common <= max(_COMMON, lead.common))
     return Statement(lead, keys, lead.having, common)
 
 
