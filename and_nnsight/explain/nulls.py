@@ -20,9 +20,9 @@ from .agreement import correlations, standardised
 from .roles import Failure, Span
 
 NULLS = ("loudness", "peak", "duration", "silence", "brightness")
-"""level_dbfs, peak_dbfs, sound_seconds, silence_share, and the logarithm of brightness_hz, of the whole clip.
+"""level_dbfs, loudest_dbfs, sound_seconds, silence_share, and the logarithm of brightness_hz, of the whole clip.
 
-The peak is loudness too: a unit whose loudest moment is pooled follows it, not the mean level.
+The peak is loudness too: a unit that pools by max follows the loudest 50 ms, not the mean level.
 """
 
 Measured = Mapping[int, Acoustics]
@@ -51,7 +51,7 @@ def _numbers(measured: Acoustics) -> list[float]:
     heard = not measured.silent
     return [
         measured.level_dbfs if heard else SILENCE_DBFS,
-        measured.peak_dbfs if heard else SILENCE_DBFS,
+        measured.loudest_dbfs if heard else SILENCE_DBFS,
         measured.sound_seconds,
         measured.silence_share,
         math.log2(max(measured.brightness_hz, 1.0)) if heard else math.nan,

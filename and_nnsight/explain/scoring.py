@@ -95,9 +95,9 @@ def score(
     `predicts`          the claim's top-down correlation with the unit (`top_down`) is one that random orders of the
                         clips seldom reach: `p`, and `q` ≤ level
     `beyond_acoustics`  so is what is left of it (`top_down_beyond`) when everything is taken from the unit that rises
-                        or falls with how loud a clip is (its level, its peak), how long it sounds, how silent and how
-                        bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of that
-                        p and `p`, so that what does not predict is never beyond
+                        or falls with how loud a clip is (level and loudest 50 ms), how long it sounds, how silent and
+                        how bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of
+                        that p and `p`, so that what does not predict is never beyond
     A claim holds if both are true. q is Benjamini & Hochberg's over one family: all standing claims of one source (the
     explanations; the labels of one kind; …), of all sites and units scored with these settings, and is computed anew
     whenever any of them changes. Sources are families of their own, because people read the explanations that hold, or

@@ -111,7 +111,7 @@ def _measured(level: float, bright: float) -> Acoustics:
     fields |= {
         "seconds": 2.0,
         "level_dbfs": level,
-        "peak_dbfs": level + 6.0,
+        "loudest_dbfs": level + 6.0,
         "brightness_hz": bright,
         "sound_seconds": 1.5,
     }

@@ -151,6 +151,7 @@ def test_a_constant_offset_is_not_heard():
 def test_clipping_does_not_move_the_pitch():
     found = measure(np.clip(5 * sine(330), -1, 1), SAMPLING_RATE)
     assert found.peak_dbfs == pytest.approx(0.0, abs=0.01)
+    assert found.loudest_dbfs == pytest.approx(found.level_dbfs, abs=0.2), "it is as loud throughout"
     assert found.pitch_hz == pytest.approx(330, rel=0.01)
     assert found.noisiness < 0.1
 

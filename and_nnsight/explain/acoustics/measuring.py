@@ -32,7 +32,8 @@ SAMPLING_RATE = 16_000
 _FRAME_SECONDS = 0.01
 _RANGE_DB = 30.0
 _PITCH_RANGE_DB = 20.0  # the pitch of what is fainter, such as a note's last breath, is not looked at
-_VERSION = 1  # of what is measured, and how: another number measures again
+_LOUDEST_FRAMES = 5
+_VERSION = 2  # of what is measured, and how: another number measures again
 _LEAST_SWING = 0.5 / 12  # octaves: half a semitone; less is no vibrato
 _FASTEST_VIBRATO_HZ = 12.0
 _LARGEST_STEP = 0.4  # octaves from one frame to the next; more is another sound
@@ -53,6 +54,8 @@ class Acoustics:
     """RMS over the sounding frames, dB re an RMS of 1 (a full-scale sine has -3.0); -inf: digital silence"""
     peak_dbfs: float
     """largest absolute sample, dB re 1"""
+    loudest_dbfs: float
+    """RMS of the loudest 50 ms, dB re an RMS of 1"""
     silence_share: float
     """share of the clip's frames that are not sounding, 0 to 1"""
     sound_start_seconds: float
@@ -132,6 +135,7 @@ def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoust
         seconds=seconds,
         level_dbfs=level,
         peak_dbfs=_decibels(peak**2),
+        loudest_dbfs=_decibels(float(_averaged(power).max())),
         silence_share=1 - float(sounding.mean()),
         sound_start_seconds=first,
         sound_seconds=last - first,
@@ -254,6 +258,12 @@ def _movement(octaves: Float[np.ndarray, " frame"], held: Bool[np.ndarray, " fra
     low, high = np.percentile(longest, [5, 95])
     swing = regular_rate(longest, HOP_SECONDS, _FASTEST_VIBRATO_HZ) if high - low >= _LEAST_SWING else math.nan
     return slope, swing
+
+
+def _averaged(power: np.ndarray) -> np.ndarray:
+    """Over every five frames that follow each other (50 ms), or all where there are fewer."""
+    count = min(_LOUDEST_FRAMES, len(power))
+    return np.convolve(power, np.full(count, 1 / count), mode="valid")
 
 
 def _decibels(power: float) -> float:
