@@ -98,6 +98,33 @@ def test_unlearn_exports_a_checkpoint_that_transformers_loads(
     assert UnitChoice.from_json(json.loads((saved / "unlearned.json").read_text())["choice"]).count == 5
 
 
+def test_unlearn_amplifies_measures_and_exports_the_louder_units(
+    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "louder"
+    code, out, _ = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--count", 8, "--how", "amplify", "--gain",
+        2, "--data", held_out, "--out", tmp_path / "measured", "--export", saved, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    assert "bell by ocp: 8 of 512 units" in out
+    assert "with those amplified by 2 of ocp" in out
+    assert Measured.load(tmp_path / "measured").about["gain"] == 2
+    assert json.loads((saved / "unlearned.json").read_text())["gain"] == 2
+    assert tf.AutoModelForAudioClassification.from_pretrained(saved).config.num_labels == 32
+
+
+def test_nothing_is_written_where_an_overlap_is_refused(
+    folder: Path, seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, error = run(
+        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 4,
+        "--data", seen, "--out", tmp_path / "measured", "--export", tmp_path / "without", *QUICK,
+    )  # fmt: skip
+    assert (code, "--overlap exclude" in error) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_units_of_ones_own_and_several_concepts(
     folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +151,11 @@ def test_errors_of_use_are_one_sentence(
     said = {
         ("--concept", "bell"): "name --data to measure by, or --export",
         ("--concept", "bell", "--data", seen, "--method", "correlation", "--count", 4): "--overlap exclude",
-        ("--concept", "xylophone", "--data", held_out): "no unit's explanation has a noun among xylophone",
+        ("--concept", "xylophone", "--data", held_out): "no caption carries 'xylophon', for 'xylophone'",
+        ("--concept", "bell", "--data", held_out, "--method", "entropy", "--count", 4): "--keep-activations",
+        ("--concept", "bell", "--data", held_out, "--how", "amplify"): "amplify needs a gain",
+        ("--concept", "bell", "--data", held_out, "--gain", 2): "is for amplify, not for zero",
+        ("--concept", "bell", "--how", "resample", "--export", "x"): "--export holds units at zero or amplified",
         ("--concept", "bell", "--data", held_out, "--method", "tab"): "run `and-nnsight label",
         ("--concept", "a", "--concept", "b", "--data", held_out, "--words", "c"): "are for one --concept",
         ("--concept", "a", "--units", "f.json", "--count", 3, "--data", held_out): "--units are your own",

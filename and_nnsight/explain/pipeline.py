@@ -57,8 +57,8 @@ def explain(
     excerpt      seconds around the moment at which a unit fires; None: whole clips
     spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
-    background   clips that are captioned as well, where captions have to be made: a fixed random sample, which words of
-                 a unit's captions are held against, whichever units were asked for
+    background   clips that are captioned as well, where captions have to be made: a fixed random sample, which the
+                 words of a unit's captions are held against, whichever units were asked for
     steps        which steps to run, of captions, summaries, calibrated, concepts; others are left as they are
 
     Returns the rows of each step's table. What is done already is not done again; interrupt it at any moment.

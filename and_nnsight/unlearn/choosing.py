@@ -43,6 +43,8 @@ METHODS = ("ocp", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, 
 ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 """Methods that rank all units, so that a choice needs a count or a share."""
 
+_MORE = {"ocp": ", or dissect with more exemplars (-k) or with --keep-activations, where all units can be ranked"}
+
 
 class Ranking(NamedTuple):
     """The units that a method ranks, best first, and what it went by.
@@ -73,9 +75,10 @@ def choose(
     """The units that go with a concept.
 
     method  ocp: captions of the unit's highest exemplars carry the concept. db, tab, labels, icl: the concept is among
-            the unit's `top` labels by that method. db_top5, labels_top5: the same by the five highest clips alone.
-            correlation: units whose activation goes most with the concept's scores over all clips. frequency, entropy,
-            deviation, contrast: see `selectors.activations`. random: by chance, as many of every site as `like` has
+            the unit's `top` labels by that method, alone or in a union. db_top5, labels_top5: the same by the five
+            highest clips alone. correlation: units whose activation goes most with the concept's scores over all
+            clips. frequency, entropy, deviation, contrast: see `selectors.activations`. random: by chance, as many of
+            every site as `like` has
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
     sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned,
@@ -103,6 +106,7 @@ def choose(
     if wanted is not None and wanted > len(ranking.units):
         raise ChoiceError(
             f"{method} ranks {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
+            f"{_MORE.get(method, '')}"
         )
     if wanted is None and not ranking.found:
         raise ChoiceError(

@@ -1,4 +1,4 @@
-"""A dissection folder with concepts and labels written by hand."""
+"""A dissection folder with calibrated summaries and labels written by hand."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from and_nnsight.dissection import Dissection
-from and_nnsight.explain.concepts import SCHEMA
+from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
 from and_nnsight.explain.labels import SCHEMA as LABEL_SCHEMA
 from and_nnsight.explain.tables import Table
 
 
-def with_nouns(found: Dissection, nouns: Mapping[tuple[str, int], Mapping[str, int]]) -> Dissection:
-    """Write the table `concepts`: how often each unit's summary has which noun; the same words as verbs too."""
-    with Table(found, "concepts", SCHEMA, ("site", "unit", "word", "part"), {}) as table:
-        for (site, unit), words in nouns.items():
-            for word, count in words.items():
-                row = {"site": site, "unit": unit, "word": word, "part": "noun", "count": count, "acoustic": None}
-                table.add([row])
+def with_calibrated(found: Dissection, texts: Mapping[tuple[str, int], str | None]) -> Dissection:
+    """Write the table `calibrated`: what is left of each unit's summary."""
+    with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {}) as table:
+        for (site, unit), text in texts.items():
+            table.add([{**dict.fromkeys(CALIBRATED.names), "site": site, "unit": unit, "calibrated": text}])
     return found
 
 

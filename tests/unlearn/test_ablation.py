@@ -65,6 +65,42 @@ def test_a_trace_and_hooks_ablate_the_same_in_every_family(name: str) -> None:
     assert torch.equal(traced(model), before)
 
 
+@of_torch
+@pytest.mark.parametrize("name", TRACED)
+def test_a_trace_and_hooks_amplify_the_same_in_every_family(name: str) -> None:
+    model = loaded(name)
+    choice = UnitChoice({f"blocks.1.{kind}": UNITS for kind in KINDS})
+    amplified = traced(ablate(model, choice, "amplify", gain=2.0))
+    assert not torch.equal(traced(model), amplified)
+    torch.testing.assert_close(under_hooks(model, choice, how="amplify", gain=2.0), amplified, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("gain", [2.0, -1.0, 0.5])
+def test_amplified_units_are_the_gain_times_themselves(gain: float) -> None:
+    model = loaded("ast")
+    site = "blocks.1.mlp.hook_post"
+    before = traced(model, site)
+    after = traced(ablate(model, UnitChoice({site: UNITS}), "amplify", gain=gain), site)
+    assert torch.equal(after[..., list(UNITS)], gain * before[..., list(UNITS)])
+    assert torch.equal(after[..., 8:], before[..., 8:])
+    none = ablate(model, UnitChoice({site: UNITS}), "amplify", gain=0.0)
+    assert torch.equal(traced(none), traced(ablate(model, UnitChoice({site: UNITS}))))
+
+
+@pytest.mark.parametrize(
+    ("how", "gain", "said"),
+    [
+        ("amplify", None, "amplify needs a gain"),
+        ("zero", 2.0, "gain= .* is for amplify, not for zero"),
+        ("amplify", float("nan"), "finite"),
+        ("amplify", float("inf"), "finite"),
+    ],
+)
+def test_a_gain_that_does_not_fit_is_refused(how: str, gain: float | None, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ablate(loaded("ast"), UnitChoice({"blocks.0.mlp.hook_post": [0]}), how, gain=gain)
+
+
 @pytest.mark.parametrize("kind", [*(f"blocks.1.{kind}" for kind in KINDS), "unembed.hook_out"])
 @pytest.mark.parametrize("name", ["ast", "wavlm-post"])
 def test_the_units_are_zero_and_all_others_as_they_were(name: str, kind: str) -> None:
@@ -148,11 +184,11 @@ def test_several_choices_run_side_by_side() -> None:
     ]
     features = model.features([noise(1.0, seed=seed) for seed in range(4)])
     stacked = {name: value.repeat(3, 1, 1) for name, value in features.items()}
-    for how in ("zero", "resample"):
-        with torch.inference_mode(), ablating(model, choices, how, seed=1):
+    for how, gain in (("zero", None), ("resample", None), ("amplify", 3.0)):
+        with torch.inference_mode(), ablating(model, choices, how, gain=gain, seed=1):
             together = model.wrapped(**stacked).logits
         for place, choice in enumerate(choices):
-            with torch.inference_mode(), ablating(model, choice, how, seed=1):
+            with torch.inference_mode(), ablating(model, choice, how, gain=gain, seed=1):
                 alone = model.wrapped(**features).logits
             torch.testing.assert_close(together[4 * place : 4 * place + 4], alone, rtol=1e-5, atol=1e-6)
 
@@ -205,5 +241,5 @@ def test_what_is_not_there_is_refused() -> None:
         ablate(model, UnitChoice({"blocks.0.mlp.hook_post": [64]}))
     with pytest.raises(SiteError, match="no site matches"):
         ablate(model, UnitChoice({"blocks.9.mlp.hook_post": [0]}))
-    with pytest.raises(ValueError, match="unknown way to ablate 'noise': one of zero, mean, resample"):
+    with pytest.raises(ValueError, match="unknown way to ablate 'noise': one of zero, mean, resample, amplify"):
         ablate(model, UnitChoice({"blocks.0.mlp.hook_post": [0]}), "noise")

@@ -10,11 +10,11 @@ import torch
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, DissectionError, dissect
 from and_nnsight.unlearn import ChoiceError, UnitChoice, choose, ranked
-from and_nnsight.unlearn.words import concept_words
+from and_nnsight.unlearn.choosing import site_widths
 from tests.explain.small_dissection import SITES, small_dissection
 from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged
-from tests.unlearn.explained import with_labels, with_nouns
+from tests.unlearn.explained import with_labels
 
 
 @pytest.fixture
@@ -22,55 +22,13 @@ def found(tmp_path: Path) -> Dissection:
     return small_dissection(tmp_path / "run")
 
 
-def test_a_word_is_found_whole_and_never_within_another(found: Dissection) -> None:
-    with_nouns(found, {("first", 0): {"train": 3}, ("first", 1): {"rain": 1}, ("first", 2): {"raindrop": 2}})
-    assert choose(found, "rain").units == {"first": (1,)}
-    with pytest.raises(ChoiceError, match="no unit's explanation has a noun among hen, the words of 'hen'"):
-        choose(with_nouns(found, {("first", 0): {"kitchen": 1}}), "hen")
-
-
-def test_a_word_is_found_in_its_base_form_and_as_part_of_a_hyphenated_one(found: Dissection) -> None:
-    with_nouns(found, {("first", 0): {"wave": 1}, ("second", 2): {"sea-gull": 1}, ("second", 1): {"seat": 1}})
-    assert choose(found, "sea_waves").units == {"first": (0,), "second": (2,)}
-    assert choose(found, "Sea waves").units == {"first": (0,), "second": (2,)}
-
-
-def test_concepts_words_are_its_content_words() -> None:
-    assert concept_words("the sound of water_drops") >= {"water", "drop"}
-    assert not concept_words("the sound of water_drops") & {"sound", "of", "the", "dro"}
-    assert concept_words(["Dogs"]) >= {"dog"}
-
-
-def test_words_of_ones_own_take_the_place_of_the_names(found: Dissection) -> None:
-    with_nouns(found, {("first", 0): {"hound": 1}, ("first", 1): {"dog": 1}})
-    assert choose(found, "dog", words=["hounds"]).units == {"first": (0,)}
-    with pytest.raises(ChoiceError, match="no word of 'of the' could be a concept"):
-        choose(found, "of the")
-
-
-def test_ocp_ranks_by_words_of_the_concept_then_by_their_share_of_the_nouns(found: Dissection) -> None:
-    with_nouns(
-        found,
-        {
-            ("first", 0): {"water": 5, "glass": 5},
-            ("first", 1): {"water": 1, "drop": 1, "glass": 9},
-            ("second", 0): {"drop": 1},
-        },
-    )
-    ranking = ranked(found, "water_drops")
-    assert ranking.units == [("first", 1), ("second", 0), ("first", 0)]
-    assert choose(found, "water_drops", count=2).units == {"first": (1,), "second": (0,)}
-    assert choose(found, "water_drops", share=1 / 7).units == {"first": (1,)}
-    assert choose(found, "water_drops", sites="second").units == {"second": (0,)}
-
-
 def test_units_that_tie_are_in_an_order_that_the_seed_draws_not_in_the_models(found: Dissection) -> None:
-    every = {(site, unit): {"dog": 1} for site, width in SITES.items() for unit in range(width)}
-    with_nouns(found, every)
-    firsts = [ranked(found, "dog", seed=seed).units[0] for seed in range(60)]
+    every = [(site, unit, 0, "dog", 0.5) for site, width in SITES.items() for unit in range(width)]
+    with_labels(found, every)
+    firsts = [ranked(found, "dog", method="db", seed=seed).units[0] for seed in range(60)]
     assert len(set(firsts)) == len(every)
-    assert ranked(found, "dog", seed=3) == ranked(found, "dog", seed=3)
-    assert choose(found, "dog", count=2, seed=1) == choose(found, "dog", count=2, seed=1)
+    assert ranked(found, "dog", method="db", seed=3) == ranked(found, "dog", method="db", seed=3)
+    assert choose(found, "dog", method="db", count=2, seed=1) == choose(found, "dog", method="db", count=2, seed=1)
 
 
 def test_labels_count_where_the_concept_is_among_the_top_three(found: Dissection) -> None:
@@ -101,8 +59,6 @@ def test_icl_ranks_by_place_then_score(found: Dissection) -> None:
 
 
 def test_what_is_missing_is_named_with_the_command(found: Dissection) -> None:
-    with pytest.raises(DissectionError, match="no concepts yet: run `and-nnsight explain"):
-        choose(found, "dog")
     with pytest.raises(DissectionError, match="no labels yet: run `and-nnsight label .* --method tab --concepts FILE`"):
         choose(found, "dog", method="tab")
     with_labels(found, [("first", 0, 0, "dog", 0.5)])
@@ -125,6 +81,7 @@ def test_what_is_missing_is_named_with_the_command(found: Dissection) -> None:
         ({"share": 1.5}, "at most 1"),
         ({"method": "random"}, "give like="),
         ({"method": "correlation"}, "give a count or a share"),
+        ({"method": "entropy"}, "give a count or a share"),
         ({"method": "db", "top": 0}, "top must be"),
         ({"like": UnitChoice({"first": [0]})}, "like= is for random"),
     ],
@@ -135,9 +92,9 @@ def test_settings_that_make_no_sense_are_refused(found: Dissection, settings: di
 
 
 def test_more_than_there_are_is_refused_not_filled_up(found: Dissection) -> None:
-    with_nouns(found, {("first", 0): {"dog": 1}})
-    with pytest.raises(ChoiceError, match="finds 1 units for 'dog', and 3 were asked for"):
-        choose(found, "dog", count=3)
+    with_labels(found, [("first", 0, 0, "dog", 0.5)])
+    with pytest.raises(ChoiceError, match="ranks 1 units for 'dog', and 3 were asked for"):
+        choose(found, "dog", method="db", count=3)
 
 
 def test_class_logits_are_chosen_only_where_they_are_asked_for(tmp_path: Path) -> None:
@@ -163,9 +120,21 @@ def test_random_units_are_like_another_choice_or_anywhere(found: Dissection) -> 
 
 
 def test_a_choice_says_what_it_was_chosen_with(found: Dissection) -> None:
-    with_nouns(found, {("first", 0): {"dog": 1}, ("first", 1): {"dog": 1}})
-    settings = choose(found, "dog", count=1).settings
-    assert (settings["found"], settings["of"], settings["words"]) == (2, 7, ["dog"])
+    with_labels(found, [("first", 0, 0, "dog", 0.5), ("first", 1, 0, "dog", 0.5)])
+    settings = choose(found, "dog", method="db", count=1).settings
+    assert (settings["found"], settings["ranked"], settings["of"], settings["similarity"]) == (2, 2, 7, "cos_cubed")
+
+
+def test_no_unit_is_chosen_twice_by_default(tmp_path: Path) -> None:
+    family = FAMILIES["ast"]
+    model = AudioModel(family.build(), feature_extractor=family.extractor())
+    sites = [f"blocks.0.{kind}" for kind in ("mlp.hook_pre", "mlp.hook_post", "hook_mlp_out", "hook_resid_post")]
+    every = dissect(model, ragged(3), sites, 2, out=tmp_path / "every", progress=False)
+    assert list(site_widths(every)) == ["blocks.0.mlp.hook_pre", "blocks.0.hook_mlp_out"]
+    assert list(site_widths(every, "*hook_post")) == ["blocks.0.mlp.hook_post"]
+    for alone in (["blocks.0.mlp.hook_post"], ["blocks.0.hook_resid_post"]):
+        found = dissect(model, ragged(3), alone, 2, out=tmp_path / alone[0], progress=False)
+        assert list(site_widths(found)) == alone
 
 
 def test_correlation_is_that_of_all_clips(tmp_path: Path) -> None:

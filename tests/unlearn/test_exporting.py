@@ -1,4 +1,4 @@
-"""A model without some units as a checkpoint that plain transformers loads."""
+"""A model without some units, or with them amplified, as a checkpoint that plain transformers loads."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def test_the_checkpoint_gives_what_the_trace_gives_in_every_family(name: str, tm
     assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("gain", [2.0, -0.5])
+@pytest.mark.parametrize("name", ["ast", "wavlm-post", "whisper"])
+@of_torch
+def test_the_checkpoint_of_amplified_units_gives_what_the_trace_gives(name: str, gain: float, tmp_path: Path) -> None:
+    model = loaded(name)
+    choice = choice_of(model)
+    expected = traced(ablate(model, choice, "amplify", gain=gain))
+    export(model, choice, tmp_path / "louder", gain=gain)
+    plain: Any = type(model.wrapped).from_pretrained(tmp_path / "louder").eval()
+    features = model._complete(model.features([noise(1.0, seed=1), noise(1.0, seed=2)]))
+    with torch.inference_mode():
+        found = first_tensor(plain(**features))
+    assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
+    assert not torch.allclose(expected, traced(model))
+    assert json.loads((tmp_path / "louder" / RECORD).read_text())["gain"] == gain
+
+
 def test_clap_is_exported_whole(tmp_path: Path) -> None:
     model = loaded("clap")
     choice = choice_of(model)
@@ -72,9 +89,9 @@ def test_plain_transformers_loads_it_with_its_extractor(tmp_path: Path) -> None:
 def test_what_is_zeroed_is_said_and_nothing_else_is(tmp_path: Path) -> None:
     model = loaded("ast")
     sites = {"blocks.0.mlp.hook_pre": [1], "blocks.0.mlp.hook_post": [2], "blocks.1.hook_attn_out": [3]}
-    zeroed = export(model, UnitChoice(sites), tmp_path / "without")
+    scaled = export(model, UnitChoice(sites), tmp_path / "without")
     layer = "audio_spectrogram_transformer.layers"
-    assert [tuple(part) for part in zeroed] == [
+    assert [tuple(part) for part in scaled] == [
         (f"{layer}.0.mlp.fc1.weight", 0, (1,)),
         (f"{layer}.0.mlp.fc1.bias", 0, (1,)),
         (f"{layer}.0.mlp.fc2.weight", 1, (2,)),
@@ -85,13 +102,13 @@ def test_what_is_zeroed_is_said_and_nothing_else_is(tmp_path: Path) -> None:
     after = tf.ASTForAudioClassification.from_pretrained(tmp_path / "without").state_dict()
     for name, tensor in before.items():
         expected = tensor.clone()
-        for part in zeroed:
+        for part in scaled:
             if part.parameter == name:
                 expected.index_fill_(part.axis, torch.tensor(part.units), 0)
         assert torch.equal(after[name], expected)
     record = json.loads((tmp_path / "without" / RECORD).read_text())
     assert UnitChoice.from_json(record["choice"]) == UnitChoice(sites)
-    assert [part["parameter"] for part in record["zeroed"]] == [part.parameter for part in zeroed]
+    assert [part["parameter"] for part in record["scaled"]] == [part.parameter for part in scaled]
 
 
 def test_the_model_itself_keeps_its_weights(tmp_path: Path) -> None:

@@ -95,27 +95,21 @@ def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured
     ]
 
 
-def test_intervals_are_those_of_clips_drawn_anew_paired(measured: Measured) -> None:
-    from and_nnsight.unlearn.deltas import clip_weights, draw_weights
+def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measured) -> None:
+    from and_nnsight.unlearn.deltas import clip_weights, prediction
 
     clips = clip_weights(measured.outcomes.labels, 40, 7)
-    draws = draw_weights(3, DRAWS, 40, 7)
     place, target = 1, 3
     delta = measured.delta("logit")
-    excess = []
+    selectivity = np.zeros((41, 1, 1 + DRAWS))
     for replicate in range(41):
         chosen = np.repeat(np.arange(12), clips[replicate])
         own = [clip for clip in chosen if measured.outcomes.labels[clip] == target]
         others = [clip for clip in chosen if measured.outcomes.labels[clip] != target]
-        selectivity = [
-            np.mean(delta[variant, others]) - np.mean(delta[variant, own])
-            for variant in (place, *range(3 + place * DRAWS, 3 + (place + 1) * DRAWS))
-        ]
-        counted = np.repeat(selectivity[1:], draws[replicate, place])
-        excess.append(selectivity[0] - np.mean(counted))
+        variants = (place, *range(3 + place * DRAWS, 3 + (place + 1) * DRAWS))
+        selectivity[replicate, 0] = [np.mean(delta[one, others]) - np.mean(delta[one, own]) for one in variants]
     found = measured.rows()[place]["logit"]["excess"]
-    assert found["value"] == pytest.approx(excess[0])
-    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(excess[1:], [2.5, 97.5])))
+    assert (found["value"], found["low"], found["high"]) == pytest.approx(tuple(prediction(selectivity)))
 
 
 def test_what_one_choice_does_to_every_class(measured: Measured) -> None:
@@ -264,6 +258,38 @@ def test_clips_that_units_were_found_by_are_refused_or_left_out(
         measure(model, [paths[7], *paths[3:]], CHOICES, found=found, out=tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists(), "nor where other data has some of the same files"
     assert measure(model, paths[5:], CHOICES, found=found, **settings)
+
+
+def test_nothing_is_written_where_an_overlap_is_refused(
+    model: AudioModel, files: Path, found: Dissection, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False, "found": found, "batch_size": 2}
+    with pytest.raises(OverlapError):
+        measure(model, files, CHOICES, out=tmp_path / "new" / "out", **settings)
+    assert not (tmp_path / "new" / "out").exists()
+    late = [{"audio": str(files / f"{place:02}.wav"), "label": CLIPS[place]["label"]} for place in (9, 10, 11, 2)]
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").touch()
+    with pytest.raises(OverlapError):
+        measure(model, late, [choice for choice in CHOICES if choice.concept == "label_1"], out=mine, **settings)
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+
+
+def test_amplification_is_measured_like_ablation(model: AudioModel) -> None:
+    settings: dict[str, Any] = {"draws": 1, "bootstrap": 0, "progress": False, "rows": 4}
+    doubled = measure(model, CLIPS, CHOICES[:1], how="amplify", gain=2.0, **settings)
+    assert doubled.about["gain"] == 2.0
+    features = model.features([clip["audio"] for clip in CLIPS])
+    with torch.inference_mode(), ablating(model, CHOICES[0], "amplify", gain=2.0):
+        logits = model.wrapped(**features).logits.double().numpy()
+    expected = logits[np.arange(12), doubled.outcomes.labels]
+    np.testing.assert_allclose(doubled.outcomes.ablated.logit[0], expected, atol=1e-5)
+    assert np.abs(doubled.delta("logit")[0]).max() > 1e-3
+    same = measure(model, CLIPS, CHOICES[:1], how="amplify", gain=1.0, **settings)
+    np.testing.assert_allclose(same.delta("logit"), 0, atol=1e-6)
+    with pytest.raises(ValueError, match="amplify needs a gain"):
+        measure(model, CLIPS, CHOICES[:1], how="amplify", **settings)
 
 
 def test_copies_of_clips_that_units_were_found_by_are_known_by_what_they_hold(

@@ -1,4 +1,4 @@
-"""`keywords`: what a unit's captions say more often than chance and its layer, in sentences. No language model."""
+"""`keywords`: what a unit's captions say more often than chance and its layer do, in sentences. No language model."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Keywords:
     the unit's other end and all captions (see `log_odds`), the first sentence by more than is seen in 19 of 20 draws of
     random clips. What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit
     from its layer, the sentence says so: `… in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are
-    spoken in the clips are told last, and only if clips share them that are described otherwise. A side of which
-    nothing can be said is a Failure that says so.
+    spoken in the clips are told last, and only if clips share them that are described otherwise. How the clips sound
+    is a sentence of its own, where that was measured (see `traits`). A side of which nothing can be said is a Failure
+    that says so.
     """
 
     deterministic: ClassVar[bool] = True  # what failed fails again: it is not tried anew

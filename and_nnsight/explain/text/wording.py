@@ -29,8 +29,10 @@ _PLAIN_ADJECTIVES = frozenset("hi lo".split())
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a caption: its stem ("" of what says nothing of a sound); whether it is to be told, or shared; whether
-    a comma follows."""
+    """A word of a caption: its stem ("" of what says nothing of a sound); whether it is to be told, or shared.
+
+    comma  whether one follows
+    """
 
     text: str
     lemma: str
