@@ -142,7 +142,7 @@ class Comparing:
 
 @pytest.mark.parametrize(
     ("summarizer", "wanted"),
-    [(Comparing(False), False), (Comparing(True), True), ("llm:plain", False), ("llm", True), ("keywords", False)],
+    [(Comparing(False), False), (Comparing(True), True), ("llm", False), ("llm:contrast", True), ("keywords", False)],
 )
 def test_contrast_clips_are_captioned_and_told_to_a_summarizer_that_wants_them_and_to_no_other(
     found: Dissection, summarizer: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
