@@ -85,8 +85,8 @@ class AccuracyByWordType(Finding):
         facts = self.facts
         return (
             f"{facts['clips']:,} {_SAID_OF_CLIPS[facts['held_out']]}, "
-            f"{100 * facts['baseline']:.1f} % right with nothing pruned ({100 * facts['commonest_class']:.1f} % if always "
-            f"the commonest class were said); {facts['units']:,} units; means of {facts['draws']} draws"
+            f"{100 * facts['baseline']:.1f} % right with nothing pruned ({100 * facts['commonest_class']:.1f} % if the "
+            f"commonest class were always said); {facts['units']:,} units; means of {facts['draws']} draws"
         )
 
     def figure(self) -> Figure:

@@ -91,7 +91,7 @@ def test_random_clips_are_given_words_no_more_often_than_is_said() -> None:
 def test_what_follows_from_what_was_said_is_not_told() -> None:
     tongues = ["Spanish", "French", "Italian", "English"]
     speech = [f"A voice speaks {tongue}, saying {tongue}{n}." for tongue in tongues for n in range(10)]
-    highly = [*speech[:3], speech[10], speech[30]]
+    highly = [*speech[:2], speech[10], speech[20], speech[30]]
     assert said(highly, OTHERS, [*CORPUS, *speech]) == "A voice speaks in 5 of 5 clips."
     all_spanish = said(speech[:5], OTHERS, [*CORPUS, *speech])
     assert all_spanish == "A voice speaks Spanish in 5 of 5 clips."
@@ -209,3 +209,59 @@ def test_it_is_the_plugin_keywords_and_takes_the_corpus_it_is_offered() -> None:
     assert name == "keywords"
     with pytest.raises(plugins.PluginError, match="takes nothing after its name"):
         plugins.make("summarizer", "keywords:x")
+
+
+SPEECH = [
+    f"A voice speaks {tongue}, saying: word{n}." for tongue in ("Spanish", "French", "Italian") for n in range(30)
+]
+WITH_SPEECH = [*CORPUS, *SPEECH]
+
+
+def with_layer(weights: Sequence[float], highly: Sequence[str]) -> str | Failure:
+    summarizer = Keywords(corpus=WITH_SPEECH, layers={"site": weights})
+    return next(iter(summarizer.summarize([unit(highly, OTHERS)]))).highly
+
+
+@pytest.mark.parametrize(("common", "rare"), [("cello", "tuba"), ("tuba", "cello")])
+def test_what_tells_a_unit_from_its_layer_comes_first(common: str, rare: str) -> None:
+    layer = [1.0 if common in caption else 0.01 for caption in WITH_SPEECH]
+    text = with_layer(layer, of(*["cello"] * 3, *["tuba"] * 3))
+    assert isinstance(text, str)
+    assert text.startswith(f"A {rare} in 3 of 6 clips.")
+
+
+def test_where_nothing_tells_a_unit_from_its_layer_that_is_said() -> None:
+    layer = [0.25 / len(CORPUS)] * len(CORPUS) + [0.75 / len(SPEECH)] * len(SPEECH)
+    highly = [SPEECH[place] for place in (0, 31, 62, 3, 34)]
+    text = with_layer([1_000 * weight for weight in layer], highly)
+    assert text == "A voice speaks in 5 of 5 clips, as in 75 % of the layer's exemplars."
+
+
+def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
+    random = np.random.default_rng(2)
+    weights = random.integers(0, 5, len(CORPUS)).tolist()
+    keywords = Keywords(corpus=CORPUS, layers={"site": weights})
+    drawn = [[CORPUS[i] for i in random.choice(len(CORPUS), 10, replace=False)] for _ in range(600)]
+    summaries = keywords.summarize([unit(texts[:5], texts[5:]) for texts in drawn])
+    assert sum(isinstance(summary.highly, str) for summary in summaries) / 600 < 1.5 * CHANCE
+
+
+def test_spoken_words_count_only_across_clips_that_are_described_otherwise() -> None:
+    alike = [f"A voice speaks Spanish, saying: conferencia {n}." for n in "abcde"]
+    tongues = ("Spanish", "French", "Italian", "English", "German")
+    across = [f"A voice speaks {tongue}, saying: radio {tongue}." for tongue in tongues]
+    one, many = (said(texts, OTHERS, [*WITH_SPEECH, *texts]) for texts in (alike, across))
+    assert isinstance(one, str)
+    assert "conferencia" not in one
+    assert isinstance(many, str)
+    assert many.endswith("The word “radio” is spoken in 5 of 5 clips.")
+    assert many.startswith("A voice speaks")
+
+
+def test_a_unit_with_fewer_exemplars_is_explained_by_those_it_has() -> None:
+    assert said(of(*["cello"] * 3), OTHERS) == "A cello in 3 of 3 clips."
+
+
+def test_weights_must_be_those_of_the_corpus() -> None:
+    with pytest.raises(ValueError, match="2 weights for 3 captions"):
+        Corpus(Phrases(), ["a dog", "a cat", "a cow"], {"site": [1.0, 2.0]})

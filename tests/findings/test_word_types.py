@@ -211,7 +211,7 @@ def test_the_axis_holds_whatever_is_drawn(found: Dissection, measurer: Measurer)
     assert low <= max(min(lows), -2) and high > 100 and min(lows) - low < 12
     guess = 100 * finding.facts["commonest_class"]
     assert ("always the commonest class" in texts(finding.figure())) == (guess > low)
-    assert f"{guess:.1f} % if always the commonest class were said" in finding.summary()[0]
+    assert f"{guess:.1f} % if the commonest class were always said" in finding.summary()[0]
 
 
 def test_the_units_with_the_longest_explanations_are_in_every_panel(found: Dissection, measurer: Measurer) -> None:
