@@ -57,13 +57,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Subject:
-    """A classifier, its units explained by some clips, and others to measure by."""
+    """A classifier, its units explained by some clips, and others to measure by.
+
+    work  folder of its measurements, which go on from there
+    """
 
     name: str
     model: AudioModel
     found: Dissection
     held_out: Sequence[Any]
     about: Row
+    work: Path
 
 
 def embedded_subject(out: Path, per_class: int = 12, measured: int = 8) -> Subject:
@@ -71,7 +75,7 @@ def embedded_subject(out: Path, per_class: int = 12, measured: int = 8) -> Subje
     finding = [_clip(sound) for sound in make_sounds(per_class, HELD_OUT_SEED_OFFSET + 1)]
     held_out = [_clip(sound) for sound in make_sounds(measured, HELD_OUT_SEED_OFFSET + 2)]
     model = AudioModel(str(tiny_ast_path()), dispatch=True)
-    return Subject("embedded AST, synthetic sounds", model, _explained(model, finding, out), held_out, {})
+    return Subject("embedded AST, synthetic sounds", model, _explained(model, finding, out / "run"), held_out, {}, out)
 
 
 def trained_subject(folder: Path, sounds: Path, out: Path) -> Subject:
@@ -88,7 +92,9 @@ def trained_subject(folder: Path, sounds: Path, out: Path) -> Subject:
     if len(held_out) != len(apart):
         raise ValueError(f"{folder} was not trained on these sounds: {len(apart)} held out, {len(held_out)} here")
     model = AudioModel(str(folder), dispatch=True)
-    return Subject("trained AST, recorded sounds", model, _explained(model, finding, out), held_out, record)
+    return Subject(
+        "trained AST, recorded sounds", model, _explained(model, finding, out / "run"), held_out, record, out
+    )
 
 
 def _clip(sound: Any) -> Row:
@@ -142,6 +148,13 @@ def choices_of(found: Dissection, classes: Sequence[str], share: float, seed: in
     return choices, lacking
 
 
+def drawn_classes(subject: Subject, settings: Settings) -> tuple[list[str], list[Any]]:
+    """The classes that are unlearned, and the clips that are measured."""
+    labels = sorted({clip["label"] for clip in subject.held_out})
+    drawn = sorted(random.Random(settings.seed).sample(labels, min(settings.classes, len(labels))))
+    return drawn, measured_clips(subject, drawn, settings.others)
+
+
 def measured_clips(subject: Subject, classes: Sequence[str], others: int) -> list[Any]:
     """The held-out clips of the classes, and so many of every other class."""
     seen: Counter[str] = Counter()
@@ -162,24 +175,45 @@ class Measurement:
     lacking: Row
 
 
-def run(subject: Subject, settings: Settings) -> tuple[Row, list[Measurement]]:
-    """Everything about one subject; the measurement of ocp at the largest share is the one with the most draws."""
-    began = time.perf_counter()
-    labels = sorted({clip["label"] for clip in subject.held_out})
-    drawn = sorted(random.Random(settings.seed).sample(labels, min(settings.classes, len(labels))))
-    clips = measured_clips(subject, drawn, settings.others)
-    options: Row = {"found": subject.found, "bootstrap": settings.bootstrap, "seed": settings.seed, "device": "cpu"}
-    chosen = {share: choices_of(subject.found, drawn, share, settings.seed) for share in SHARES}
+@dataclass(frozen=True)
+class Part:
+    """One measurement: of some choices, each beside so many draws."""
+
+    name: str
+    title: str
+    choices: list[UnitChoice]
+    draws: int
+    lacking: Row
+    gain: float | None = None
+
+    def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> Measurement:
+        """Measure it, or go on with it, or read it where it is done."""
+        measured = measure(
+            subject.model, clips, self.choices, found=subject.found, draws=self.draws,
+            how="zero" if self.gain is None else "amplify", gain=self.gain, bootstrap=settings.bootstrap,
+            seed=settings.seed, device="cpu", out=subject.work / self.name,
+        )  # fmt: skip
+        return Measurement(measured, self.title, self.lacking)
+
+
+def parts_of(subject: Subject, classes: Sequence[str], settings: Settings) -> list[Part]:
+    """What is measured; first ocp and random units at the largest share, beside the most draws."""
+    chosen = {share: choices_of(subject.found, classes, share, settings.seed) for share in SHARES}
     closely = [choice for choice in chosen[LARGEST][0] if choice.method in ("ocp", "random")]
-    largest = measure(subject.model, clips, closely, draws=settings.draws, **options)
-    tables = [Measurement(largest, _title(LARGEST), chosen[LARGEST][1])]
+    amplified = [choice for choice in closely if choice.method == "ocp"]
+    parts = [Part("zero-ocp", _title(LARGEST), closely, settings.draws, {})]
     for share, (choices, lacking) in chosen.items():
         others = [choice for choice in choices if share != LARGEST or choice not in closely]
-        measured = measure(subject.model, clips, others, draws=settings.few, **options)
-        tables.append(Measurement(measured, _title(share), lacking))
-    amplified = [choice for choice in closely if choice.method == "ocp"]
-    measured = measure(subject.model, clips, amplified, draws=settings.few, how="amplify", gain=GAIN, **options)
-    tables.append(Measurement(measured, f"{LARGEST:.0%} of the units times {GAIN:g}", {}))
+        parts.append(Part(f"zero-{share:.0%}", _title(share), others, settings.few, lacking))
+    return [*parts, Part("gain", f"{LARGEST:.0%} of the units times {GAIN:g}", amplified, settings.few, {}, GAIN)]
+
+
+def run(subject: Subject, settings: Settings) -> tuple[Row, list[Measurement]]:
+    """Everything about one subject; the first measurement is that of ocp at the largest share."""
+    began = time.perf_counter()
+    drawn, clips = drawn_classes(subject, settings)
+    tables = [part.measure(subject, clips, settings) for part in parts_of(subject, drawn, settings)]
+    largest = tables[0].measured
     return {
         "subject": subject.name,
         "training": subject.about,
@@ -290,6 +324,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=10**6, help="clips measured of each class that was not drawn")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates of the intervals")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, help="folder for what is measured; the same command goes on from there")
     parser.add_argument("--no-embedded", action="store_true", help="leave the embedded AST out")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
@@ -297,10 +332,11 @@ def main() -> None:
         parser.error("--model and --sounds belong together")
     names = ("classes", "draws", "few", "others", "bootstrap", "seed")
     settings = Settings(**{name: getattr(options, name) for name in names})
-    with TemporaryDirectory() as folder:
-        subjects = [] if options.no_embedded else [embedded_subject(Path(folder) / "embedded")]
+    with TemporaryDirectory() as temporary:
+        folder = options.work or Path(temporary)
+        subjects = [] if options.no_embedded else [embedded_subject(folder / "embedded")]
         if options.model is not None:
-            subjects.append(trained_subject(options.model, options.sounds, Path(folder) / "trained"))
+            subjects.append(trained_subject(options.model, options.sounds, folder / "trained"))
         results = []
         for subject in subjects:
             result, tables = run(subject, settings)

@@ -110,6 +110,21 @@ def test_a_text_is_right_if_it_has_a_word_of_the_unit_and_no_wrong_one() -> None
     assert not planted.says_rightly(low, None)
 
 
+def test_strictly_right_is_all_of_a_meaning_and_nothing_that_is_said_of_another() -> None:
+    low, either, noise = (
+        next(unit for unit in MEANINGS if unit.name == name) for name in ("low tone", "noise or high tone", "noise")
+    )
+    units = {("a", 0): low, ("a", 1): either, ("a", 2): noise}
+
+    def strict(*texts: str | None) -> set[int]:
+        return {unit for _, unit in planted.says_strictly(units, dict(zip(units, texts, strict=True)))}
+
+    assert strict("A low-pitched tone in 5 of 5 clips.", "A noise in 3 of 5 clips. A high-pitched tone in 2 of 5 clips.",
+                  "A broadband noise in 5 of 5 clips.") == {0, 1, 2}  # fmt: skip
+    assert strict("A low-pitched tone in 5 of 5 clips.", "A noise in 4 of 5 clips.", "A noise in 3 of 5 clips.") == {0}
+    assert strict("A high-pitched tone.", "A high-pitched tone in 5 of 5 clips.", None) == set()
+
+
 def test_seeds_are_put_together(run: dict[str, Any]) -> None:
     rows = planted.summary([run, run])
     first = rows[0]

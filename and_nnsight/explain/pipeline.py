@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import plugins
 from ..dissection import Dissection
+from .background import SAMPLE
 from .calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
 from .captions import caption
 from .concepts import DEFAULT_OPTIONS as WORD_OPTIONS
@@ -35,6 +36,7 @@ def explain(
     excerpt: float | None = None,
     spread: bool = False,
     every_clip: bool = False,
+    background: int = SAMPLE,
     steps: Sequence[str] = STEPS,
     batch_size: int = 8,
     device: str | None = None,
@@ -55,6 +57,8 @@ def explain(
     excerpt      seconds around the moment at which a unit fires; None: whole clips
     spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
+    background   clips that are captioned as well, where captions have to be made: a fixed random sample, which the
+                 words of a unit's captions are held against, whichever units were asked for
     steps        which steps to run, of captions, summaries, calibrated, concepts; others are left as they are
 
     Returns the rows of each step's table. What is done already is not done again; interrupt it at any moment.
@@ -87,6 +91,7 @@ def explain(
             data=data,
             contrast=contrast,
             every_clip=every_clip,
+            background=background,
             batch_size=batch_size,
             **part,
             **common,

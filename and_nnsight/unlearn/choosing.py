@@ -43,6 +43,8 @@ METHODS = ("ocp", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, 
 ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 """Methods that rank all units, so that a choice needs a count or a share."""
 
+_MORE = {"ocp": ", or dissect with more exemplars (-k) or with --keep-activations, where all units can be ranked"}
+
 
 class Ranking(NamedTuple):
     """The units that a method ranks, best first, and what it went by.
@@ -104,6 +106,7 @@ def choose(
     if wanted is not None and wanted > len(ranking.units):
         raise ChoiceError(
             f"{method} ranks {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
+            f"{_MORE.get(method, '')}"
         )
     if wanted is None and not ranking.found:
         raise ChoiceError(

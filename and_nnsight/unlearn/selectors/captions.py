@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...dissection import Dissection, DissectionError
@@ -13,6 +14,7 @@ from ...explain.captions import captions_of
 from ...explain.evidence import gather
 from ...explain.roles import Span
 from ...explain.tables import has_table, table_settings
+from .activations import class_statistics, deviation
 from .exemplar_shares import clip_flags
 
 OWN = "column:caption"
@@ -39,6 +41,24 @@ class ExemplarCaptions:
                 f"{dissection.folder} has no captions yet: run `and-nnsight caption {dissection.folder}` first"
             )
         self.by_span = own
+
+    @property
+    def kept(self) -> bool:
+        """Whether the activations of all clips are there."""
+        return bool(self._dissection.manifest.get("keep_activations"))
+
+    def mean_above(self, site: str, carries: Callable[[str], bool]) -> Float[Tensor, " unit"]:
+        """By how many standard deviations the mean of the clips with such a caption lies above that of all clips.
+
+        0 for a constant unit, and for all where activations were not kept.
+        """
+        activations = self._dissection.activations(site)
+        if activations is None:
+            return torch.zeros(self._dissection.widths()[site])
+        carrying = {span.clip for span, text in self.by_span.items() if carries(text)}
+        labels = np.array([0 if clip in carrying else -1 for clip in self._dissection.clips], dtype=np.int64)
+        (above,) = deviation(class_statistics(np.asarray(activations, np.float64), labels, 1), 0)
+        return torch.from_numpy(np.nan_to_num(above))
 
     def texts(self) -> set[str]:
         """Every caption, once."""

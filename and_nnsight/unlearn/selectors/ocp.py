@@ -8,8 +8,9 @@ loses how many of them say it; so units are ranked by the captions themselves, a
 2. share of all stored exemplars whose caption carries it, then the share of the five
 3. whether the calibrated summary carries it, where there are summaries
 4. the share of all stored exemplars, each counting by its strength
-5. where no high exemplar carries it, the share of the lowest ones: these units follow all others, in case more units
-   are asked for
+5. where no high exemplar carries it, the share of the lowest ones; then, where activations were kept, how far the mean
+   of the clips whose captions carry it lies above that of all. These units follow all others, in case more are asked
+   for
 
 Only exemplars that are evidence count: decided, strong, and no copies.
 """
@@ -32,7 +33,7 @@ from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 
 
 def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
-    """Rank every unit of which at least one stored exemplar has a caption that carries the concept.
+    """Rank every unit of which at least one stored exemplar has a caption that carries the concept; all, where kept.
 
     Raises DissectionError where there are no captions; ChoiceError where none carries the concept, and where no unit
     has such an exemplar.
@@ -46,8 +47,9 @@ def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
         high, low = (shares(dissection, site, captions.flags(site, side, carries), side) for side in ("top", "bottom"))
         summary = torch.tensor([float((site, unit) in summaries) for unit in range(width)])
         most = (high.few >= MOST).float()
-        rows = site_keys(site, (most, high.all, high.few, summary, high.strong, low.all))
-        keys |= {unit: key for unit, key in rows.items() if high.all[unit[1]] > 0 or low.all[unit[1]] > 0}
+        above = captions.mean_above(site, carries)
+        rows = site_keys(site, (most, high.all, high.few, summary, high.strong, low.all, above))
+        keys |= {unit: key for unit, key in rows.items() if captions.kept or key[1] > 0 or key[5] > 0}
     if not keys:
         raise ChoiceError(f"no unit of these sites has an exemplar whose caption carries {wanted.concept!r}")
     settings = {
@@ -55,6 +57,7 @@ def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
         "in_no_caption": sorted(missing),
         "captions": captions.captioner,
         "rank": "three of the top 5, share of all stored exemplars, of the top 5, calibrated summary, strength, lowest",
+        "with_an_exemplar": sum(key[1] > 0 for key in keys.values()),
     }
     return Ranked(keys, settings, frozenset(unit for unit, key in keys.items() if key[0]))
 

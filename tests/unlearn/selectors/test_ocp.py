@@ -171,3 +171,21 @@ def test_without_any_captions_the_command_is_named(tmp_path: Path) -> None:
     found = dissection(tmp_path, firing([0]), captions=[""] * CLIPS)
     with pytest.raises(DissectionError, match="no captions yet: run `and-nnsight caption"):
         choose(found, "dog", count=1)
+
+
+def test_where_activations_are_kept_all_units_are_ranked_the_rest_by_their_mean_on_such_clips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rest = rng.normal(size=(CLIPS, 6)) * 0.1
+    rest[12:17] += 5.0  # the five highest are flutes
+    rest[20:25] -= 5.0  # and the lowest are no dogs
+    rest[:12] += np.linspace(-1, 1, 6)[[3, 0, 5, 1, 4, 2]]
+    values = np.concatenate([rest, firing([0, 1, 2, 3, 4])[:, None], np.full((CLIPS, 1), 2.0)], 1)
+    options = {"k": 5, "labels": LABELS, "captions": CAPTIONS}
+    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)  # type: ignore[arg-type]
+    assert order(kept, "dog")[:4] == [6, 2, 4, 0]
+    assert len(order(kept, "dog")) == 8
+    assert choose(kept, "dog").units == {SITE: (6,)}
+    bare = activations_dissection(tmp_path / "bare", values, **options)  # type: ignore[arg-type]
+    assert order(bare, "dog") == [6]
+    with pytest.raises(ChoiceError, match=r"ranks 1 units for 'dog', and 2 .*-k.*--keep-activations"):
+        choose(bare, "dog", count=2)
