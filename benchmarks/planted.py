@@ -4,18 +4,24 @@ The model is `planted_model`: units of known meaning and distractors (chance, lo
 over synthetic sounds, at its units before and after their rectifier, and explained; everything that is said is held
 against what was planted. Other sounds, made with another seed, score it.
 
-    python -m benchmarks.planted [--seeds 0 1 2] [--per-class 12] [--sentence-transformers REPO]
+    python -m benchmarks.planted [--seeds 0 1 2] [--per-class 12] [--sentence-transformers REPO] [--chat PLUGIN:MODEL]
+
+Exemplars are spread over the stored ones (`explain(spread=True)`): the five highest clips of a unit that fires for
+noise or high tones are all high tones. `--chat` has the summarizer `llm` speak as well.
 
 What "rightly" means:
 
 dissect      four of a unit's five highest clips are of the kinds that it is for
 words        a summary, calibrated summary or list of open concepts has one of the unit's words, and none of the words
              that are wrong of it (`Planted.words`, `Planted.wrong`), whole words in any form
+strict       as words, and more: an explanation has a word of each half of a disjunction, and it is not, as a whole, the
+             explanation of a unit of another meaning too
 label        the first label is one of the kinds of sound that the unit is for
 truth        streamed over all clips with the truth itself as concepts, the unit's own concept comes first (of units
              with one and the same concept, either)
 score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
-             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does not
+             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does
+             not
 A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
@@ -37,6 +43,7 @@ from and_nnsight.concept_scores import ConceptScores
 from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.text.english import stem
+from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.explain.verdicts import verdict
 from benchmarks._report import write_report
 from benchmarks.planted_model import MEANINGS, Planted, PlantedModel
@@ -47,7 +54,9 @@ SIMILARITIES = ("cos_cubed", "cos", "wpmi", "soft_wpmi", "rank_reorder")
 TRUTH_SIMILARITIES = ("pearson", "auprc", "cos_cubed", "cos")
 TARGETS = {"planted_units_dissected": 1.0, "distractors_honest": 0.9}
 HELD_OUT_SEED = 10_000
-_K = 16
+_K = 96
+EXEMPLARS = 16
+"""Of a unit, spread over its K."""
 _TOP, _OF_TOP = 5, 4
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 
@@ -55,7 +64,9 @@ At = tuple[str, int]
 Row = dict[str, Any]
 
 
-def measure(seed: int, per_class: int, folder: Path, encoders: Sequence[str] = ("words",)) -> Row:
+def measure(
+    seed: int, per_class: int, folder: Path, encoders: Sequence[str] = ("words",), chat: str | None = None
+) -> Row:
     """Everything about one seed of the sounds and of the order of the units."""
     model = PlantedModel(seed)
     sounds = list(make_sounds(per_class, seed))
@@ -71,6 +82,8 @@ def measure(seed: int, per_class: int, folder: Path, encoders: Sequence[str] = (
         caption(held_out, captioner, data=others, every_clip=True, progress=False)
         for encoder in encoders:
             rows += _explained(found, held_out, units, sounds, others, captioner, encoder)
+        if chat is not None:
+            rows += _chatted(found, units, sounds, captioner, chat)
     return {"seed": seed, "clips": len(sounds), "units": len(planted), "distractors": len(units) - len(planted),
             "rows": rows}  # fmt: skip
 
@@ -125,8 +138,9 @@ def _explained(
     distractors = {at: unit for at, unit in units.items() if not unit.classes}
     with_plugins = {"captioner": captioner, "encoder": encoder.partition(":")[0]}
     tables = explain(
-        found, captioner=captioner, text_encoder=encoder, data=list(sounds), every_clip=True, progress=False
-    )
+        found, captioner=captioner, text_encoder=encoder, data=list(sounds), every_clip=True, k=EXEMPLARS, spread=True,
+        progress=False,
+    )  # fmt: skip
     rows: list[Row] = []
 
     def tell(step: str, is_right: Callable[[At], bool], whose: Mapping[At, Planted]) -> None:
@@ -138,6 +152,9 @@ def _explained(
     texts["concepts"] = _words(tables["concepts"])
     for name, said in texts.items():
         tell(f"words: {name}", lambda at, said=said: says_rightly(units[at], said.get(at)), planted)
+    for name in ("summaries", "calibrated"):
+        strict = says_strictly(planted, texts[name])
+        tell(f"strict: {name}", lambda at, strict=strict: at in strict, planted)
     fits = score_concepts(found, _kinds(sounds), text_encoder=encoder, progress=False)
     for similarity in SIMILARITIES:
         first = _first_labels(label(found, fits, similarity=similarity, progress=False))
@@ -170,6 +187,39 @@ def says_rightly(unit: Planted, said: str | None) -> bool:
     """Whether a text has one of the unit's words, and none that are wrong of it."""
     words = _stems(_WORD.findall((said or "").casefold()))
     return bool(words & _stems(unit.words)) and not words & _stems(unit.wrong)
+
+
+def says_strictly(units: Mapping[At, Planted], said: Mapping[At, str | None]) -> set[At]:
+    """The units whose texts have all of their meaning, nothing wrong, and are not said of another meaning as well."""
+    whole = {at: frozenset(map(idea, telling_sentences(said.get(at) or ""))) for at in units}
+    meanings: dict[frozenset[str], set[frozenset[str]]] = {}
+    for at, unit in units.items():
+        meanings.setdefault(whole[at], set()).add(unit.classes)
+    return {
+        at
+        for at, unit in units.items()
+        if says_rightly(unit, text := said.get(at))
+        and all(_stems(_WORD.findall((text or "").casefold())) & _stems(half) for half in unit.halves)
+        and len(meanings[whole[at]]) == 1
+    }
+
+
+def _chatted(
+    found: Dissection, units: Mapping[At, Planted], sounds: Sequence[Sound], captioner: str, chat: str
+) -> Iterable[Row]:
+    """The same of what a chat model says; the words of the other rows are then made anew."""
+    planted = {at: unit for at, unit in units.items() if unit.classes}
+    tables = explain(
+        found, captioner=captioner, chat=chat, data=list(sounds), every_clip=True, k=EXEMPLARS, spread=True,
+        steps=("captions", "summaries", "calibrated"), progress=False,
+    )  # fmt: skip
+    for name, column in (("summaries", "highly"), ("calibrated", "calibrated")):
+        said = _texts(tables[name], column)
+        strict = says_strictly(planted, said)
+        more = {"captioner": captioner, "encoder": chat.partition(":")[0]}
+        right = {at: says_rightly(unit, said.get(at)) for at, unit in planted.items()}
+        yield _share(f"chat, words: {name}", right, planted, **more)
+        yield _share(f"chat, strict: {name}", {at: at in strict for at in planted}, planted, **more)
 
 
 def _stems(words: Iterable[str]) -> set[str]:
@@ -236,6 +286,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of sounds and of the units' order")
     parser.add_argument("--per-class", type=int, default=12, help="clips of each kind of sound")
     parser.add_argument("--sentence-transformers", help="another text encoder: hub id or folder")
+    parser.add_argument("--chat", help="a chat model, for the summarizer llm: PLUGIN:MODEL")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
     encoders = ["words"]
@@ -244,7 +295,7 @@ def main() -> None:
     runs = []
     for seed in options.seeds:
         with TemporaryDirectory() as folder:
-            runs.append(measure(seed, options.per_class, Path(folder), encoders))
+            runs.append(measure(seed, options.per_class, Path(folder), encoders, options.chat))
     rows = summary(runs)
     print_summary(rows, len(runs))
     if not options.no_write:

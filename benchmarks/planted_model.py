@@ -47,6 +47,7 @@ class Planted:
     classes  the kinds of sound that it is for, as the truth has it; empty for a distractor
     words    an explanation must have one of them
     wrong    and none of these
+    halves   of a disjunction, the words of each half: read strictly, an explanation must have one of each
     null     the null model that tells as much as any name could; None where the name must beat them all
     """
 
@@ -57,6 +58,7 @@ class Planted:
     words: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
     null: str | None = None
+    halves: tuple[frozenset[str], ...] = ()
 
 
 def _set(said: str) -> frozenset[str]:
@@ -92,7 +94,7 @@ MEANINGS: tuple[Planted, ...] = (
     Planted("silence", 1, {"mean level": -0.5, "mean sounding": 20.0, "one": -22.5}, _set("faint hiss"),
             _set("faint, silence, hiss, quiet"), _set("loud"), null="loudness"),
     Planted("noise or high tone", 1, {"mean noise": 1.0, "mean high": 1.5, "one": -0.25}, NOISES | HIGH_TONES,
-            _NOISE_WORDS | _HIGH_WORDS, _set("low-pitched, mid-pitched")),
+            _NOISE_WORDS | _HIGH_WORDS, _set("low-pitched, mid-pitched"), halves=(_NOISE_WORDS, _HIGH_WORDS)),
     Planted("not noise", 1, {"mean sounding": 1.0, "mean noise": -1.5}, HELD, _TONE_WORDS,
             _set("noise, hissing, clicks")),
     Planted("low tone throughout", 1, {"mean unit low tone": 1.0}, LOW_TONES, _LOW_WORDS, _set("high-pitched, noise")),
@@ -159,6 +161,8 @@ def _measured(wave: np.ndarray) -> np.ndarray:
 def _swing(wave: np.ndarray) -> np.ndarray:
     """How deeply the envelope swings at a regular 8 to 14 Hz, over half a second around each frame: 0 to 1.
 
+    It comes near 1 and does not reach it: where many sounds had one value, no exemplar would be decided.
+
     0 where it swings as deeply at 2 to 5 Hz: so does a single beginning, and a slower row of events.
     """
     envelope = np.sqrt(np.square(wave.astype(np.float64)).reshape(-1, _ENVELOPE).mean(1))
@@ -175,7 +179,7 @@ def _swing(wave: np.ndarray) -> np.ndarray:
         mean = float((part * tapered).sum() / tapered.sum())
         strength = np.abs(waves @ (part - mean)) / (tapered.sum() * max(mean, floor))
         slow, fast = strength[: len(_SLOW_HZ)].max(), strength[len(_SLOW_HZ) :].max()
-        found.append(min(1.0, 2 * fast) * (fast > 1.5 * slow) * (mean > floor))
+        found.append(np.tanh(2 * fast) * (fast > 1.5 * slow) * (mean > floor))
     return np.array(found)
 
 

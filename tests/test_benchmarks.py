@@ -12,7 +12,7 @@ import torch
 from transformers import ASTConfig
 
 from and_nnsight.stats import UnitStatistics
-from benchmarks import _report, memory, overhead
+from benchmarks import _mutants, _report, memory, mutations, overhead
 
 CPU = torch.device("cpu")
 
@@ -131,6 +131,38 @@ def test_peak_memory_sees_what_was_freed_again():
         while watch.peak - watch.before <= 150_000_000 and time.monotonic() < patience:
             time.sleep(0.005)  # its thread gets its turn when the machine lets it
     assert watch.peak - watch.before > 150_000_000
+
+
+def test_mutants_of_the_wording_of_an_error_are_told_from_those_of_what_is_computed(tmp_path):
+    """Such a file is what mutmut writes."""
+    body = "    if units < {}:\n        raise ValueError({!r})\n    return units {} 1\n\n"
+    kinds = {"orig": (1, "none", "+"), "1": (1, "XXnoneXX", "+"), "2": (2, "none", "+"), "3": (1, "none", "-")}
+    code = "".join(f"def x_count__mutmut_{kind}(units):\n" + body.format(*parts) for kind, parts in kinds.items())
+    (tmp_path / "mutated.py").write_text(code)
+    functions = _mutants.Functions(tmp_path / "mutated.py")
+    assert [functions.wording(f"package.module.x_count__mutmut_{number}") for number in (1, 2, 3)] == [
+        True,
+        False,
+        False,
+    ]
+    assert functions.difference("package.module.x_count__mutmut_3") == [
+        "-    return units + 1",
+        "+    return units - 1",
+    ]
+
+
+def test_every_module_whose_mutants_are_run_is_there_with_its_tests():
+    for module, tests in mutations.SUBJECTS.items():
+        assert (mutations.ROOT / "and_nnsight" / module).exists()
+        assert all((mutations.ROOT / "tests" / test).exists() for test in tests.split())
+
+
+def test_a_mutant_that_never_ends_counts_as_noticed_and_one_without_a_test_as_not():
+    statuses = ("killed", "timeout", "survived", "no test")
+    mutants = {str(place): {"status": status, "difference": [status]} for place, status in enumerate(statuses)}
+    row = mutations.summary("run.py", {"generated": 9, "wording": 2, "mutants": mutants})
+    assert (row["run"], row["killed"], row["survived"]) == (4, 2, 2)
+    assert row["unnoticed"] == [["survived"], ["no test"]]
 
 
 def test_a_fresh_process_is_another_one():

@@ -98,6 +98,10 @@ def test_a_dissection_that_was_not_explained_is_told_the_command(run, explained:
         (["--only", "units"], "unknown finding 'units': one of units_per_adjective, adjectives_per_layer"),
         (["--only", "accuracy_by_word_type"], "accuracy_by_word_type needs --model"),
         (["--model", "x"], "accuracy_by_word_type needs --model, the classifier that was dissected, and --data"),
+        (
+            ["--model", "x", "--data", "y", "--only", "accuracy_by_word_type", "--word-type", "adverb"],
+            "types of words are adjective, noun, verb, preposition, basic adjective, high-level adjective, length, not",
+        ),
         (["--sites", "blocks.9.*"], "no dissected site matches 'blocks.9.*'"),
         (["--only", "uninterpretable_units", "--text-encoder", "nonsense"], "unknown text encoder 'nonsense'"),
     ],
@@ -125,11 +129,18 @@ def test_accuracy_is_measured_where_there_is_a_model_and_data(run, explained: Pa
     out = tmp_path / "out"
     code, said, err = run(
         explained, "--out", out, "--model", tiny_ast_path(), "--data", folder, "--share", 0.2, "--draws", 2, "--device",
-        "cpu", "--only", "accuracy_by_word_type", "--quiet",
+        "cpu", "--only", "accuracy_by_word_type", "--word-type", "noun", "--word-type", "length", "--quiet",
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert "it cannot be told whether" in said and "matched random units" in said
     assert "accuracy_by_word_type.png" in names(out)
+
+
+def test_the_types_of_words_are_those_of_the_finding() -> None:
+    from and_nnsight.cli.finding import WORD_TYPES
+    from and_nnsight.findings.units import KINDS
+
+    assert WORD_TYPES == KINDS
 
 
 def test_help_says_what_there_is(run) -> None:

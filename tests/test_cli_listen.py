@@ -74,7 +74,7 @@ def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(ru
     code, out, _ = run("score", explained, "--held-out", held_out, "--listener", "ear", "--sites", SITE, "--quiet")
     assert code == 0
     heard = out[out.index("By ear (ear), explanation, held out, with 95% intervals:") :].splitlines()
-    assert re.fullmatch(r"  \d+% \(\d+–\d+%\) of 110 excerpts judged rightly \(chance 50%\)", heard[1])
+    assert re.fullmatch(r"  \d+% \(\d+–\d+%\) of 220 excerpts judged rightly \(chance 50%\)", heard[1])
     assert heard[2].startswith("  by words for other units ")
     assert "claims hold by ear" in heard[3]
     assert re.fullmatch(r"  intruder among five clips found in \d+% \(\d+–\d+%\) of 25 trials \(chance 20%\)", heard[4])
@@ -83,7 +83,7 @@ def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(ru
     assert all(len(line) <= 80 for line in heard[:5])
     _, out, _ = run("show", explained, SITE, UNITS.index("bell"))
     card = " ".join(out.split())
-    assert "By ear (ear): 10 of 10 excerpts judged rightly (chance 5, by the words for another unit " in card
+    assert "By ear (ear): 20 of 20 excerpts judged rightly (chance 10, by the words for 3 other units " in card
     assert "intruder found 2 of 2 times (chance 0.4; p 0.04)." in card
 
 

@@ -63,17 +63,20 @@ def test_of_clips_that_differ_nothing_is_said(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore:of .* clips, .* copies of earlier ones:UserWarning")
 @pytest.mark.parametrize("side", ["top", "bottom"])
 def test_copies_are_evidence_once_and_the_rest_moves_up(side: str, tmp_path: Path):
-    """As if the copies had never been there, but for the mean, which all clips have."""
+    """As if the copies had never been there, but for the mean, which all clips have. Clips set aside leave gaps."""
     once = run(SOUNDS, tmp_path / "once", pool="mean")
-    sounds = [SOUNDS[0], SOUNDS[1], SOUNDS[1], SOUNDS[2], SOUNDS[0], SOUNDS[3], SOUNDS[4], SOUNDS[1]]
-    original = {0: 0, 1: 1, 3: 2, 5: 3, 6: 4}
-    several = run(sounds, tmp_path / "several", pool="mean", batch_size=1)
+    broken = np.full(RATE, np.nan, np.float32)
+    sounds = [broken, *SOUNDS[:2], SOUNDS[1], SOUNDS[2], broken, SOUNDS[0], SOUNDS[3], SOUNDS[4], SOUNDS[1]]
+    original = {1: 0, 2: 1, 4: 2, 7: 3, 8: 4}
+    several = run(sounds, tmp_path / "several", pool="mean", batch_size=1, k=10)
+    assert several.copies == {3: 2, 6: 1, 9: 2}
     site = several.sites[0]
     evidence, expected = several.evidence(site, side, 3), once.evidence(site, side, 3)
     assert torch.equal(evidence.copy.sum(0), torch.full((64,), 3))
     for unit in range(64):
         clips = evidence.ranked.clips[evidence.decided[:, unit], unit].tolist()
         assert [original[clip] for clip in clips] == expected.ranked.clips[expected.decided[:, unit], unit].tolist()
+    assert several.evidence(site, side, 99) is several.evidence(site, side)
     for exemplar in several.unit(site, 7).top:
         assert exemplar.copy == (exemplar.clip in several.copies)
 

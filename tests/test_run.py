@@ -306,6 +306,40 @@ def test_a_run_that_is_interrupted_within_a_batch_counts_none_of_its_clips(
 
 
 @pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
+def test_clips_longer_than_the_model_hears_count_with_their_beginnings_and_are_said(tmp_path: Path) -> None:
+    model = made()
+    window = model.featuriser.window_seconds
+    assert window is not None
+    data = [noise(window + more, seed=index) for index, more in enumerate([0.0, 0.5, -0.5, 1.0])]
+    with pytest.raises(KeyboardInterrupt):
+        quick(model, iter(StopsAfter(data, 2, KeyboardInterrupt)), tmp_path / "run", batch_size=1)
+    said = f"2 clips are longer than the {window:g} s that the model hears: their beginnings counted"
+    with pytest.warns(UserWarning, match=said):
+        found = quick(model, iter(data), tmp_path / "run", batch_size=1)
+    assert found.manifest["truncated"] == 2
+    cut = quick(model, [wave[: round(window * RATE)] for wave in data], tmp_path / "cut", batch_size=1)
+    assert cut.manifest["truncated"] == 0
+    for site in found.sites:
+        assert torch.equal(found[site].top.values, cut[site].top.values)
+        assert torch.equal(found[site].top.clips, cut[site].top.clips)
+
+
+def test_a_checkpoint_is_made_when_many_rows_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little time has gone by: they are held in memory."""
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
+    monkeypatch.setattr(run, "CHECKPOINT_ROWS", 3)
+    made_at, original = [], RunFolder.checkpoint
+
+    def noted(self: RunFolder, *arguments: Any) -> None:
+        made_at.append(self.position)
+        original(self, *arguments)
+
+    monkeypatch.setattr(RunFolder, "checkpoint", noted)
+    quick(made(), ragged(10), tmp_path / "run", batch_size=2)
+    assert made_at == [4, 8, 10]  # the last as the run is finished
+
+
+@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = made(), ragged(9)
     out = tmp_path / "run"

@@ -298,3 +298,14 @@ def test_a_state_of_another_shape_is_not_loaded(other: UnitStatistics, message: 
     with pytest.raises(ValueError, match=message):
         kept.load_state_dict(other.state_dict())
     assert same(kept, before)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_all_that_is_kept_lies_on_the_device_that_is_asked_for(device: str):
+    """`meta` stands for a GPU: tensors that lie nowhere."""
+    kept, other = UnitStatistics({"a": 4, "b": 3}, k=2, device=device), UnitStatistics({"a": 4, "b": 3}, k=2)
+    changes = (kept.reset, lambda: kept.load_state_dict(other.state_dict()), lambda: kept.merge(other))
+    for change in (lambda: None, *changes):
+        change()
+        tensors = [*kept.top.state, *kept.bottom.state, *kept.moments.state, kept.nonfinite]
+        assert {tensor.device.type for tensor in tensors} == {device}

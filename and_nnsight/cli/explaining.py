@@ -47,9 +47,15 @@ def explain(
     excerpt: Annotated[
         float | None, typer.Option(help="Caption so many seconds around where a unit fires, not whole clips.")
     ] = None,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Take the k from all stored exemplars, evenly, not the most extreme.")
+    ] = False,
     every_clip: Annotated[bool, typer.Option("--all", help="Caption every clip, not only those that are needed.")] = (
         False
     ),
+    background: Annotated[
+        int, typer.Option(help="Clips of a fixed random sample to caption as well, for chance to be drawn from.", min=1)
+    ] = 200,
     data: Annotated[
         str | None, typer.Option(help="The data that was dissected, where its clips are not files of this machine.")
     ] = None,
@@ -78,8 +84,8 @@ def explain(
         answers = run(
             found, captioner=captioner, summarizer=summarizer, chat=chat, text_encoder=text_encoder,
             threshold=threshold, options=ChatOptions(max_tokens, temperature, top_p, seed), data=data, sites=sites,
-            units=unit_indices(units), k=k, excerpt=excerpt, every_clip=every_clip, steps=step or STEPS,
-            batch_size=batch_size, device=device, progress=not quiet,
+            units=unit_indices(units), k=k, excerpt=excerpt, spread=spread, every_clip=every_clip,
+            background=background, steps=step or STEPS, batch_size=batch_size, device=device, progress=not quiet,
         )  # fmt: skip
     for name, rows in answers.items():
         print(f"{name}: {_counted(rows)} ({folder / 'explanations' / f'{name}.parquet'})")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..findings import Finding
 
 NAMES = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units", "accuracy_by_word_type")
+WORD_TYPES = ("adjective", "noun", "verb", "preposition", "basic adjective", "high-level adjective", "length")
 _NEEDS_DATA = NAMES[-1]
 
 
@@ -50,6 +51,10 @@ def findings(
         list[float] | None,
         typer.Option(help="Share of the units to prune, 0 to 1. Repeatable. Default: 0.02, 0.04 … 0.12."),
     ] = None,
+    word_type: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only units rich in this: {', '.join(WORD_TYPES)}. Repeatable. Default: all."),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Random draws, each with a matched control.", min=1)] = 5,
     dissected_too: Annotated[
         bool, typer.Option("--dissected-too", help="Measure accuracy on clips of the dissection as well.")
@@ -76,9 +81,9 @@ def findings(
             found, clusters=clusters, text_encoder=text_encoder, seed=seed, sites=sites, device=device
         ),
         "accuracy_by_word_type": lambda: made.accuracy_by_word_type(
-            found, model, data, shares=share or SHARES, draws=draws, sites=sites, seed=seed,
-            dissected_too=dissected_too, split=split, audio_column=audio_column, label_column=label_column, limit=limit,
-            batch_size=batch_size, device=device, num_workers=num_workers, progress=not quiet,
+            found, model, data, shares=share or SHARES, parts=word_type or WORD_TYPES, draws=draws, sites=sites,
+            seed=seed, dissected_too=dissected_too, split=split, audio_column=audio_column, label_column=label_column,
+            limit=limit, batch_size=batch_size, device=device, num_workers=num_workers, progress=not quiet,
         ),
     }  # fmt: skip
     out = out or folder / "findings"

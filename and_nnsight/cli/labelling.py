@@ -53,6 +53,9 @@ def label(
     softmax: Annotated[
         float, typer.Option(help="db: sharpness of the softmax over concepts; 0: the cosine itself.", min=0)
     ] = 30.0,
+    unions: Annotated[
+        bool, typer.Option(help="Near concepts may be one label where no one of them stands out.")
+    ] = True,
     chat: Annotated[str | None, typer.Option(help="icl: transformers:REPO, openai:MODEL, llm:MODEL …")] = None,
     max_tokens: Annotated[int, typer.Option(help="icl: longest answer.", min=1)] = 256,
     data: Annotated[
@@ -82,8 +85,8 @@ def label(
     with resumable():
         rows = run(
             found, wanted, method=method, similarity=similarity, top=top, sites=sites, units=unit_indices(units),
-            text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax or None, chat=chat,
-            options=ChatOptions(max_tokens=max_tokens), data=data, batch_size=batch_size, device=device,
+            text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax or None, unions=unions,
+            chat=chat, options=ChatOptions(max_tokens=max_tokens), data=data, batch_size=batch_size, device=device,
             progress=not quiet,
         )  # fmt: skip
     verdicts = Verdicts.read(found)
@@ -162,8 +165,9 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
         known = verdicts(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
         star = "*" if known is not None and not known.holds else ""
         starred |= bool(star)
+        concept = concept_text(row["concept"]) if row["members"] else row["concept"]
         table.add_row(
-            f"{clean(row['site'])} {row['unit']}", clean(row["concept"]) + star, f"{row['score']:.3f}",
+            f"{clean(row['site'])} {row['unit']}", clean(concept) + star, f"{row['score']:.3f}",
             clean(other["concept"]) if other else "", f"{other['score']:.3f}" if other else "",
         )  # fmt: skip
     Console().print(table)
@@ -174,7 +178,9 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
 def _print_summary(rows: list[Row], folder: Path) -> None:
     labelled = [row for row in rows if row["rank"] == 0 and row["concept"] is not None]
     bases = Counter(row["basis"] for row in labelled)
-    print(f"{len(labelled):,} units labelled ({folder / 'explanations' / 'labels.parquet'})")
+    unions = sum(1 for row in labelled if row["members"])
+    said = f", {unions:,} of them with a union of near concepts" if unions else ""
+    print(f"{len(labelled):,} units labelled{said} ({folder / 'explanations' / 'labels.parquet'})")
     for basis, count in bases.most_common():
         note = ": a variant of the similarity over each unit's extreme clips" if basis == "top-K only" else ""
         print(f"  {count:,} from {basis}{note}")

@@ -111,7 +111,7 @@ def score(
 
 
 def _report(found: Dissection, rows: list[Row]) -> None:
-    from ..explain.verdicts import ACOUSTICS
+    from ..explain.verdicts import ACOUSTICS, verdict
 
     folder = found.folder
     by_source: dict[str, list[Row]] = {}
@@ -125,6 +125,8 @@ def _report(found: Dissection, rows: list[Row]) -> None:
         f"{len(predict):,} of {len(rows):,} predict their clips (false-discovery rate {rows[0]['level']:g}), "
         f"{len(best):,} of them more than {ACOUSTICS} do: these hold ({folder / 'explanations' / 'scores.parquet'})"
     )
+    distinctive = sum(verdict(row).distinctive for row in best)
+    print(f"{distinctive:,} of these do so better than 19 in 20 claims about other units")
     for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
         print(f"  {count:,} not judged: {plain(reason)}")
     for reason, count in Counter(row["detection_failure"] for row in rows if row["detection_failure"]).most_common(2):

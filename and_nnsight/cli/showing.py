@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..dissection import Dissection
     from ..exemplars import Exemplar, Unit
     from ..explain import Card
+    from ..explain.unit_card import Label
 
 _SHOWN_WORDS = 8
 _SHOWN_LABELS = 3
@@ -118,7 +119,7 @@ def _print_said(console: Console, card: Card) -> None:
     for (method, similarity, _, encoder), labels in kinds:
         by = f"{method} with {encoder}" if encoder else method
         ranked = list(labels)
-        said = ", ".join(f"{label.concept} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
+        said = ", ".join(f"{_concept(label)} ({label.score:.2f})" for label in ranked[:_SHOWN_LABELS])
         _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", said)
         _print_verdict(console, card, ranked[0].source)
     for effect in card.effects:
@@ -133,6 +134,13 @@ def _print_said(console: Console, card: Card) -> None:
         failures.pop("calibration", None)  # which says the same again
     for step, reason in failures.items():
         _paragraph(console, f"Not said, {step}", reason)
+
+
+def _concept(label: Label) -> str:
+    """A concept as the list has it; a union in words."""
+    from ..explain.concept_scoring import concept_text
+
+    return concept_text(label.concept) if label.members else label.concept
 
 
 def _print_verdict(console: Console, card: Card, source: str) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..dissection import Dissection
+from .evidence import chosen_places
 from .roles import Span
 
 SAMPLE = 200
@@ -50,15 +51,15 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     return spans
 
 
-def layer_weights(found: Dissection, clips: Sequence[int], k: int) -> dict[str, list[float]]:
-    """How many units of each site have each of the clips among the exemplars that are evidence, of k."""
+def layer_weights(found: Dissection, clips: Sequence[int], k: int, *, spread: bool = False) -> dict[str, list[float]]:
+    """How many units of each site have each of the clips among their exemplars: see `evidence.chosen_places`."""
     places = {clip: place for place, clip in enumerate(clips)}
     largest = max([*found.clips, 0])
     where = np.full(largest + 1, -1)
     where[list(places)] = list(places.values())
     weights = {}
     for site in found.sites:
-        evidence = found.evidence(site, "top", k)
-        those = where[evidence.ranked.clips[evidence.telling].numpy()]
+        evidence, chosen = chosen_places(found, site, "top", k, spread=spread)
+        those = where[evidence.ranked.clips[chosen].numpy()]
         weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64).tolist()
     return weights

@@ -23,6 +23,7 @@ from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
 from .contrast import contrast_clips, contrast_spans
+from .evidence import chosen_places
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
 from .text.repeated import clean_repeated
@@ -55,6 +56,7 @@ def caption(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     contrast: bool = False,
     every_clip: bool = False,
     background: int = SAMPLE,
@@ -73,6 +75,7 @@ def caption(
     data        what was dissected; needed where the clips lie in no file
     sites, units, k   whose highest and lowest k clips are captioned
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
     background  clips of that sample: all of them where there are no more, or `every_clip` is given
@@ -92,7 +95,7 @@ def caption(
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    spans = needed_spans(found, sites, units, k, excerpt, contrast)
+    spans = needed_spans(found, sites, units, k, excerpt, contrast, spread)
     every = map(Span, found.clips if every_clip else ())
     sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
     spans = _ordered({*spans, *sample, *every})
@@ -199,6 +202,7 @@ def needed_spans(
     k: int = 5,
     excerpt: float | None = None,
     contrast: bool = False,
+    spread: bool = False,
 ) -> list[Span]:
     """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start.
 
@@ -212,8 +216,8 @@ def needed_spans(
     for site, indices in chosen.items():
         pick = slice(None) if len(indices) == widths[site] else torch.tensor(indices)
         for side in ("top", "bottom"):
-            evidence = found.evidence(site, side, k)
-            telling = evidence.telling[:, pick]
+            evidence, places = chosen_places(found, site, side, k, spread=spread)
+            telling = places[:, pick]
             clips = evidence.ranked.clips[:, pick][telling].numpy()
             if excerpt is None:
                 spans.update(map(Span, np.unique(clips).tolist()))

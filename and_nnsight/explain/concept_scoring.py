@@ -32,6 +32,8 @@ from .tables import Row, has_table, read_table, table_settings
 
 METHODS = ("db", "tab", "labels")
 OWN_LABELS = "labels"
+UNION = " | "
+"""Stands between the concepts of a union, which is a label of its own (see `unions`)."""
 DEFAULT_SOFTMAX = 30.0
 _BATCH_TEXTS = 1024
 Captions = str | Path | Mapping[int, str | None]
@@ -105,7 +107,7 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
             names, or "labels": every label of the clips, sorted
     labels  the labels of the clips, for "labels"
 
-    Raises ValueError if there is no such file, or no concept at all.
+    Raises ValueError if there is no such file, or no concept at all, or a name reads like a union of concepts.
     """
     if isinstance(value, str) and value.strip() == OWN_LABELS:
         names: Iterable[str] = sorted({label for label in (labels or {}).values() if label})
@@ -123,12 +125,26 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
     distinct = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not distinct:
         raise ValueError("there are no concepts: give a file (one a line), a list with commas, or labels")
+    if joined := [name for name in distinct if UNION in name]:
+        raise ValueError(f"the concept {joined[0]!r} reads like a union of concepts: write it without {UNION!r}")
     return distinct
 
 
 def concept_text(name: str) -> str:
-    """A concept's name as words: `car_horn` reads `car horn`."""
-    return " ".join(name.replace("_", " ").split())
+    """A concept's name as words: `car_horn` reads `car horn`.
+
+    Of a union what its concepts share is said once: `bass_drum | snare_drum` reads `bass or snare drum`.
+    """
+    each = [part.replace("_", " ").split() for part in name.split(UNION)]
+    if len(each) == 1:
+        return " ".join(each[0])
+    shortest = min(map(len, each))
+    head = next((at for at in range(shortest) if len({words[at] for words in each}) > 1), shortest - 1)
+    rest = shortest - head - 1  # every concept keeps a word of its own
+    tail = next((at for at in range(rest) if len({words[-1 - at] for words in each}) > 1), rest)
+    own = [" ".join(words[head : len(words) - tail]) for words in each]
+    middle = f"{', '.join(own[:-1])} or {own[-1]}"
+    return " ".join([*each[0][:head], middle, *each[0][len(each[0]) - tail :]])
 
 
 def fits(scores: ConceptScores, method: str, names: Sequence[str], encoder: str | None, softmax: float | None) -> bool:

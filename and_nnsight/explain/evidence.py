@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from .. import geometry
 from ..dissection import Dissection
@@ -16,6 +18,9 @@ from ..exemplars import Exemplar, ExemplarEvidence
 from .contrast import contrast_clips, contrast_spans
 from .roles import Evidence, Heard, Span
 from .units import exemplar_span
+
+STRONG = 0.5
+"""Distance from the unit's mean, as a share of the first exemplar's, of the exemplars that are spread over."""
 
 _Moment = tuple[float | None, float | None]
 
@@ -36,6 +41,7 @@ def gather(
     *,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     contrast: bool = False,
 ) -> Iterator[Gathered]:
     """The evidence of units (site, index), in their order.
@@ -45,15 +51,35 @@ def gather(
 
     k        clips at either end that are looked at
     excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
+    spread   take the k from all stored exemplars (see `chosen_places`), not the most extreme
     contrast whether up to k clips that fire the unit's neighbours and not the unit are wanted (see `contrast`)
     """
     by_site: dict[str, list[int]] = {}
     for site, unit in chosen:  # units of a site need not stand together, but commonly do
         if by_site and site not in by_site:
-            yield from _of_sites(found, by_site, captions, k, excerpt, contrast)
+            yield from _of_sites(found, by_site, captions, k, excerpt, contrast, spread)
             by_site = {}
         by_site.setdefault(site, []).append(unit)
-    yield from _of_sites(found, by_site, captions, k, excerpt, contrast)
+    yield from _of_sites(found, by_site, captions, k, excerpt, contrast, spread)
+
+
+def chosen_places(
+    found: Dissection, site: str, side: str, k: int, *, spread: bool = False
+) -> tuple[ExemplarEvidence, Bool[Tensor, "k unit"]]:
+    """A site's exemplars at one end, and which of them are looked at: k that are evidence.
+
+    spread  False: the most extreme (the paper). True: of all stored ones that are evidence and at least half as strong
+            as the first (`STRONG`), as many at even distances in rank, the first and the last among them. What a unit
+            responds to a little less, such as the second half of a disjunction, is then seen too.
+    """
+    if not spread:
+        evidence = found.evidence(site, side, k)
+        return evidence, evidence.telling
+    evidence = found.evidence(site, side)
+    strong = evidence.telling & (evidence.strength >= STRONG)
+    rank, last = strong.cumsum(0) - 1, strong.sum(0) - 1
+    step, before = rank * (k - 1) // last.clamp(min=1), (rank - 1) * (k - 1) // last.clamp(min=1)
+    return evidence, strong & ((last < k) | (rank == 0) | (step != before))
 
 
 def _of_sites(
@@ -63,11 +89,12 @@ def _of_sites(
     k: int,
     excerpt: float | None,
     contrast: bool,
+    spread: bool,
 ) -> Iterator[Gathered]:
     for site, units in by_site.items():
         frames_lie = found.geometry(site)
         sides = [
-            _Side(found, found.evidence(site, side, k), frames_lie, units, captions, excerpt)
+            _Side(found, *chosen_places(found, site, side, k, spread=spread), frames_lie, units, captions, excerpt)
             for side in ("top", "bottom")
         ]
         others = _contrast(found, site, units, captions, k, excerpt) if contrast else repeat(())
@@ -94,6 +121,7 @@ class _Side:
         self,
         found: Dissection,
         evidence: ExemplarEvidence,
+        places: Bool[Tensor, "k unit"],
         frames_lie: geometry.Geometry,
         units: Sequence[int],
         captions: Mapping[Span, str],
@@ -101,7 +129,7 @@ class _Side:
     ) -> None:
         self._evidence, self._units = evidence, units
         chosen, ranked = torch.tensor(units), evidence.ranked
-        tensors = (evidence.telling, ranked.clips, ranked.values, ranked.frames, evidence.strength)
+        tensors = (places, ranked.clips, ranked.values, ranked.frames, evidence.strength)
         self._columns = [tensor[:, chosen].T.tolist() for tensor in tensors]
         self._times = _times(frames_lie, ranked.frames[:, chosen])
         self._special = frames_lie.special_tokens

@@ -14,15 +14,18 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
+from .. import plugins
 from ..concept_scores import ConceptScores
 from ..dissection import Dissection, DissectionError
 from ..storage import locked, read_parquet, written_whole
 from ._progress import step_progress
 from .choosing import choose
-from .concept_scoring import DEFAULT_SOFTMAX, METHODS, Captions, fits, read_concepts, score_concepts, selected
+from .concept_scoring import DEFAULT_SOFTMAX, METHODS, UNION, Captions, fits, read_concepts, score_concepts, selected
 from .roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
 from .tables import Row, undamaged
-from .unit_similarity import SIMILARITIES, SiteSimilarity, unit_similarity
+from .unions import Union, near_concepts
+from .unions import unions as find_unions
+from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
 from .units import chosen_units
 
 DEFAULT_SIMILARITY = {"db": "cos_cubed", "tab": "soft_wpmi", "labels": "cos_cubed"}
@@ -36,6 +39,7 @@ SCHEMA = arrow.schema(
         ("concepts", arrow.string()),
         ("rank", arrow.int64()),
         ("concept", arrow.string()),
+        ("members", arrow.list_(arrow.string())),
         ("score", arrow.float64()),
         ("basis", arrow.string()),
         ("encoder", arrow.string()),
@@ -59,6 +63,7 @@ def label(
     audio_text_encoder: str | AudioTextEncoder | None = None,
     softmax: float | None = DEFAULT_SOFTMAX,
     captions: Captions | None = None,
+    unions: bool = True,
     chat: str | ChatModel | None = None,
     options: ChatOptions | None = None,
     data: Any = None,
@@ -75,13 +80,16 @@ def label(
                `similarities` and `unit_similarity`; not for icl
     top        how many concepts a unit gets, rank 0 first
     text_encoder, audio_text_encoder, softmax, captions   how clips are scored: see `score_concepts`
+    unions     whether near concepts may be one label, the first, where a unit goes with all of them and no one stands
+               out (see `unions`; similarities cos, cos_cubed, pearson). Near are names that `text_encoder` says are
     chat, options   the chat model of icl, and how it is to answer
     data       what was dissected, for tab, where clips are in no file
 
-    Rows: site, unit, method, similarity, concepts (short hash of the list), rank, concept, score, basis, encoder,
-    answer and request (icl), failure. `basis` says what the score was computed from: every clip's activation, or the
-    unit's K extreme clips; "top-K only" marks variants of a similarity that would need more. A unit of which nothing
-    can be said has one row with the reason.
+    Rows: site, unit, method, similarity, concepts (short hash of the list), rank, concept, members, score, basis,
+    encoder, answer and request (icl), failure. `basis` says what the score was computed from: every clip's activation,
+    or the unit's K extreme clips; "top-K only" marks variants of a similarity that would need more. A union has its
+    concepts in `members`, the one that goes with the unit best first, and joined by " | " in `concept`. A unit of which
+    nothing can be said has one row with the reason.
 
     Rows of the same units, method, similarity, list and encoder that were there before are replaced; all others stay.
 
@@ -112,6 +120,9 @@ def label(
     similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
     if similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
+    near = None
+    if unions and similarity in LINEAR:
+        near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
     written: list[arrow.Table] = []
     with (
         _replacing(found, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
@@ -119,7 +130,8 @@ def label(
     ):
         for site, wanted in asked.items():
             compared = unit_similarity(found, site, scores, similarity, device=device)
-            written.append(_site_table(site, wanted, compared, scores, similarity, top))
+            united = {} if near is None else find_unions(found, site, scores, similarity, compared.values, near)
+            written.append(_site_table(site, wanted, compared, scores, similarity, top, united))
             write(written[-1], {site: wanted})
             done(1)
     return arrow.concat_tables(written).to_pylist() if written else []
@@ -159,17 +171,29 @@ def _scores(
 
 
 def _site_table(
-    site: str, units: Sequence[int], compared: SiteSimilarity, scores: ConceptScores, similarity: str, top: int
+    site: str,
+    units: Sequence[int],
+    compared: SiteSimilarity,
+    scores: ConceptScores,
+    similarity: str,
+    top: int,
+    united: Mapping[int, Union],
 ) -> arrow.Table:
     """The rows of a site's units, made column by column: a site has thousands of them."""
     values = compared.values[list(units)]
     ranked = values.nan_to_num(-torch.inf, torch.inf, -torch.inf).sort(dim=1, descending=True, stable=True)
     best, which = ranked.values[:, :top].numpy(), ranked.indices[:, :top].numpy()
+    union = len(scores.names)  # where a union stands among the names
+    for place, unit in enumerate(units):
+        if unit in united:  # it comes first, and the others after it
+            best[place], which[place] = np.roll(best[place], 1), np.roll(which[place], 1)
+            best[place, 0], which[place, 0] = united[unit].score, union
     failure = np.array([compared.failure[unit] for unit in units], dtype=object)
     failed = np.array([reason is not None for reason in failure], dtype=bool)
     wanted = np.where(failed[:, None], np.arange(best.shape[1]) == 0, np.isfinite(best))
     row, rank = np.nonzero(wanted)
-    names = np.array(scores.names, dtype=object)
+    names = np.array([*scores.names, None], dtype=object)
+    basis = np.array([compared.basis[unit] for unit in units], dtype=object)[row]
     columns = {
         "site": np.full(len(row), site, dtype=object),
         "unit": np.array(units, dtype=np.int64)[row],
@@ -178,14 +202,20 @@ def _site_table(
         "concepts": np.full(len(row), _hash(scores.names), dtype=object),
         "rank": rank,
         "concept": names[which[row, rank]],
+        "members": np.full(len(row), None, dtype=object),
         "score": best[row, rank].astype(np.float64),
-        "basis": np.array([compared.basis[unit] for unit in units], dtype=object)[row],
+        "basis": basis,
         "encoder": np.full(len(row), scores.settings.get("encoder"), dtype=object),
         "answer": np.full(len(row), None, dtype=object),
         "request": np.full(len(row), None, dtype=object),
         "failure": failure[row],
     }
     columns["concept"][failed[row]], columns["score"][failed[row]] = None, np.nan
+    for place in ((which[row, rank] == union) & ~failed[row]).nonzero()[0].tolist():
+        members = [scores.names[member] for member in united[units[int(row[place])]].members]
+        columns["concept"][place], columns["members"][place] = UNION.join(members), members
+        if basis[place] == STREAMED:  # which holds of single concepts
+            basis[place] = TOP_ONLY
     return arrow.table(
         {name: arrow.array(columns[name], SCHEMA.field(name).type, from_pandas=True) for name in SCHEMA.names}
     )

@@ -19,8 +19,11 @@ from .acoustics.measuring import SILENCE_DBFS, Acoustics, measure_acoustics
 from .agreement import correlations, standardised
 from .roles import Failure, Span
 
-NULLS = ("loudness", "duration", "silence", "brightness")
-"""level_dbfs, sound_seconds, silence_share, and the logarithm of brightness_hz, of the whole clip."""
+NULLS = ("loudness", "peak", "duration", "silence", "brightness")
+"""level_dbfs, peak_dbfs, sound_seconds, silence_share, and the logarithm of brightness_hz, of the whole clip.
+
+The peak is loudness too: a unit whose loudest moment is pooled follows it, not the mean level.
+"""
 
 Measured = Mapping[int, Acoustics]
 
@@ -39,7 +42,7 @@ def measured_clips(found: Dissection, clips: Sequence[int], data: object, option
 
 
 def features(measured: Measured, clips: Sequence[int]) -> Float32[Tensor, "null clip"]:
-    """The four numbers of clips; NaN where one has no meaning, or the clip was not measured."""
+    """The numbers of clips; NaN where one has no meaning, or the clip was not measured."""
     rows = [_numbers(measured[clip]) if clip in measured else [math.nan] * len(NULLS) for clip in clips]
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, len(NULLS)).T.contiguous()
 
@@ -48,6 +51,7 @@ def _numbers(measured: Acoustics) -> list[float]:
     heard = not measured.silent
     return [
         measured.level_dbfs if heard else SILENCE_DBFS,
+        measured.peak_dbfs if heard else SILENCE_DBFS,
         measured.sound_seconds,
         measured.silence_share,
         math.log2(max(measured.brightness_hz, 1.0)) if heard else math.nan,

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import plugins
 from ..dissection import Dissection
+from .background import SAMPLE
 from .calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
 from .captions import caption
 from .concepts import DEFAULT_OPTIONS as WORD_OPTIONS
@@ -33,7 +34,9 @@ def explain(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     every_clip: bool = False,
+    background: int = SAMPLE,
     steps: Sequence[str] = STEPS,
     batch_size: int = 8,
     device: str | None = None,
@@ -52,7 +55,10 @@ def explain(
     sites, units which units (names and globs; indices); None: all
     k            exemplars at either end (paper: 5)
     excerpt      seconds around the moment at which a unit fires; None: whole clips
+    spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
+    background   clips that are captioned as well, where captions have to be made: a fixed random sample, which the
+                 words of a unit's captions are held against, whichever units were asked for
     steps        which steps to run, of captions, summaries, calibrated, concepts; others are left as they are
 
     Returns the rows of each step's table. What is done already is not done again; interrupt it at any moment.
@@ -74,7 +80,7 @@ def explain(
         plugins.check("text encoder", text_encoder, device=device)
     if isinstance(chat, str):  # loaded once for all the steps
         chat, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
-    part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt}
+    part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt, "spread": spread}
     common: dict[str, Any] = {"device": device, "progress": progress}
     answers: dict[str, list[Row]] = {}
     if "captions" in steps:
@@ -85,6 +91,7 @@ def explain(
             data=data,
             contrast=contrast,
             every_clip=every_clip,
+            background=background,
             batch_size=batch_size,
             **part,
             **common,

@@ -95,21 +95,23 @@ def score(
     `predicts`          the claim's top-down correlation with the unit (`top_down`) is one that random orders of the
                         clips seldom reach: `p`, and `q` ≤ level
     `beyond_acoustics`  so is what is left of it (`top_down_beyond`) when everything is taken from the unit that rises
-                        or falls with how loud a clip is, how long it sounds, how silent or how bright it is
-                        (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of that p and `p`,
-                        so that what does not predict is never beyond
+                        or falls with how loud a clip is (its level, its peak), how long it sounds, how silent and how
+                        bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of that
+                        p and `p`, so that what does not predict is never beyond
     A claim holds if both are true. q is Benjamini & Hochberg's over one family: all standing claims of one source (the
     explanations; the labels of one kind; …), of all sites and units scored with these settings, and is computed anew
     whenever any of them changes. Sources are families of their own, because people read the explanations that hold, or
     the labels that hold: that at most `level` of those are false must be true of each list, and true labels must not
     make room for false explanations.
 
-    Beside that, as information: which of the four nulls goes best with the unit, and in which direction, as settled on
-    the clips of `found` (`null`); and `others_as_good`, the share of what is claimed of other units of the site, having
-    no statement in common with it, that tells the unit as well: near 0 for words that are the unit's own, large where
-    the units of a layer are alike or its explanations are vague. Held-out clips with the samples of an earlier one are
-    left out: they would count twice. A claim that cannot be judged has a `failure`, and no p: the unit is the same on
-    all held-out clips, or finite on fewer than 20.
+    Beside that, as information: which of the nulls goes best with the unit, and in which direction, as settled on
+    the clips of `found` (`null`); and `others_as_good`, the share of the claims about other units of the site that
+    tell this one as well, near 0 for words that are the unit's own, large where the units of a layer are alike or what
+    is said of them is vague. Claims dealt out anew among the units may hold, where they are true of many; no more than
+    about 5 % of them are `distinctive` as well (at most 1 in 20 as good).
+
+    Held-out clips with the samples of an earlier one are left out: they would count twice. A claim that cannot be
+    judged has a `failure`, and no p: the unit is the same on all held-out clips, or finite on fewer than 20.
 
     What has been scored is not scored again, unless the claim or others of its site have changed. Rows of claims that
     are no longer made are dropped. Raises DissectionError for another model, other sites or pooling, clips without

@@ -47,6 +47,7 @@ from ._ranking import (
     scored_first,
 )
 
+MIN_NORM = 1e-3  # of cos_cubed
 _BETWEEN_LOGARITHMS = 16  # factors of at least 1e-7 each may be multiplied in float64 before the logarithm is due
 
 __all__ = [
@@ -79,7 +80,7 @@ def cos(activations: Activations, scores: Scores, *, units_at_once: int | None =
 
 
 def cos_cubed(
-    activations: Activations, scores: Scores, *, min_norm: float = 1e-3, units_at_once: int | None = None
+    activations: Activations, scores: Scores, *, min_norm: float = MIN_NORM, units_at_once: int | None = None
 ) -> Similarity:
     """Cosine of the cubes of centred activations and centred scores, so that the extreme clips decide."""
     return _cosines(activations, scores, cubed=True, min_norm=min_norm, units_at_once=units_at_once)
@@ -220,7 +221,7 @@ def cos_cubed_of_extremes(
     scores: Scores,
     unit_means: Float[Tensor, " unit"],
     *,
-    min_norm: float = 1e-3,
+    min_norm: float = MIN_NORM,
     units_at_once: int | None = None,
 ) -> Similarity:
     """`cos_cubed` with a unit's activation taken as its mean on all but the given clips, whose cubes are small.

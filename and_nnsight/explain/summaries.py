@@ -57,6 +57,7 @@ def summarize(
     units: Iterable[int] | None = None,
     k: int = 5,
     excerpt: float | None = None,
+    spread: bool = False,
     data: Any = None,
     device: Any = None,
     progress: bool = True,
@@ -72,6 +73,7 @@ def summarize(
     sites, units  which units (names and globs; indices); None: all
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     data        what was dissected. `keywords` also tells how clips sound (loud, low-pitched, starting abruptly …) where
                 captions are the dataset's own, the audio can be read (from files, or from this), and the dissection
                 is of no more than `traits.MOST_CLIPS` clips
@@ -92,12 +94,13 @@ def summarize(
     chosen = chosen_units(found, sites, units)
     captions = captions_of(found)
     wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "captions": table_settings(found, "captions")}
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread}
+    settings["captions"] = table_settings(found, "captions")
     with ExitStack() as stack:
         background = background_of(found)
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
-        offered["layers"] = layer_weights(found, background.clips, k)
+        offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
         if wanted == "keywords":
             captions_made = not str(settings["captions"].get("captioner", "")).startswith("column:")
             offered["traits"] = None if captions_made else measured_traits(found, chosen, data, progress)
@@ -116,7 +119,7 @@ def summarize(
                     f"explain {found.folder} --step captions` first"
                 )
             wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast)
+            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast, spread=spread)
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()

@@ -33,6 +33,7 @@ class Label:
     basis     what the score was computed from
     concepts  a hash of the list
     encoder   what compared clips with concepts (icl: the chat model); None with labels
+    members   the concepts of a union, the best first; empty for a single concept
     """
 
     concept: str
@@ -43,6 +44,7 @@ class Label:
     basis: str
     concepts: str
     encoder: str | None
+    members: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -70,7 +72,7 @@ class Effect:
 
 
 _TABLES = ("summaries", "calibrated", "concepts", "labels", "scores", "listening", "causal")
-_LABEL = tuple(each.name for each in fields(Label))
+_LABEL = tuple(each.name for each in fields(Label) if each.name != "members")
 _EFFECT = tuple(each.name for each in fields(Effect))
 
 
@@ -137,7 +139,7 @@ def card(found: Dissection, site: str, unit: int) -> Card:
         dropped=tuple((row["sentence"], row["lowly"], row["similarity"]) for row in calibrated.get("dropped") or ()),
         concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
         labels=tuple(
-            Label(**{name: row[name] for name in _LABEL})
+            Label(**{name: row[name] for name in _LABEL}, members=tuple(row.get("members") or ()))
             for row in sorted(rows["labels"], key=_order)
             if row["concept"] is not None
         ),

@@ -124,7 +124,7 @@ class SiteScores:
         self.predictions = self.predictions.to(judge.device)
         self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
 
-    def others(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
+    def _apart_from(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
         """The texts of the claims about other units that have no statement in common with it (else: another one)."""
         gist = self._gist_of[claim.gist]
         if gist not in self._others:
@@ -133,8 +133,8 @@ class SiteScores:
         return self._others[gist]
 
     def another(self, claim: Claim) -> str | None:
-        """One of the others, drawn; None where nothing else is claimed of any unit."""
-        others = self.others(claim)
+        """What is claimed of another unit, drawn; None where nothing else is claimed of any."""
+        others = self._apart_from(claim)
         return self.texts[int(self._random(claim, "another").choice(others))] if len(others) else None
 
     def balanced(self, claim: Claim) -> tuple[Int64[np.ndarray, " clip"], Bool[np.ndarray, " clip"]]:
@@ -230,10 +230,10 @@ class SiteScores:
         return row
 
     def _among_others(self, claim: Claim, top_down: np.ndarray) -> Row:
-        """How many other claims there are, and the share of them that tells the unit as well as its own."""
-        others = self.others(claim)
-        as_good = top_down[others] >= top_down[self._text_of[claim.text]]
-        return {"others": len(others), "others_as_good": float(as_good.mean()) if len(others) else None}
+        """How many claims there are about other units, and the share of them that tells this one as well as its own."""
+        others = len(self._pool) - 1
+        as_good = int((top_down[self._text_of_pool] >= top_down[self._text_of[claim.text]]).sum()) - 1  # itself
+        return {"others": others, "others_as_good": as_good / others if others else None}
 
 
 def _few_finite(clips: int) -> str:

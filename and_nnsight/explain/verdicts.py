@@ -17,8 +17,8 @@ class Verdict:
     beyond_acoustics  whether it does so beyond loudness, duration, silence and brightness; p_beyond and q_beyond of
                       that. False where it does not predict
     level             the false-discovery rate that q was held against
-    others_as_good    the share of the claims about other units of the site that tell this one as well
-    null              the one of the four that goes best with the unit; `null_pearson`, `null_auprc` are that one's
+    others_as_good    the share of the claims about other units of the site that tell this one as well, information
+    null              the one of these that goes best with the unit; `null_pearson`, `null_auprc` are that one's
     failure           why it cannot be judged; then there are no numbers
     """
 
@@ -47,6 +47,11 @@ class Verdict:
         return self.predicts and self.beyond_acoustics
 
     @property
+    def distinctive(self) -> bool:
+        """Whether at most 1 in 20 of the claims about other units of the site tells this one as well."""
+        return self.others_as_good is not None and self.others_as_good <= DISTINCTIVE
+
+    @property
     def answer(self) -> str:
         """Both answers, in words: "predicts its clips (q 0.003), more than …", "does not predict its clips (q 0.4)"."""
         if self.failure is not None or self.q is None or self.q_beyond is None:
@@ -70,6 +75,7 @@ class Verdict:
         return said
 
 
+DISTINCTIVE = 0.05
 ACOUSTICS = "loudness, duration, silence and brightness"
 
 

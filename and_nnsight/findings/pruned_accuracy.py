@@ -85,13 +85,13 @@ class AccuracyByWordType(Finding):
         facts = self.facts
         return (
             f"{facts['clips']:,} {_SAID_OF_CLIPS[facts['held_out']]}, "
-            f"{100 * facts['baseline']:.1f} % right with nothing pruned; {facts['units']:,} units; means of "
-            f"{facts['draws']} draws"
+            f"{100 * facts['baseline']:.1f} % right with nothing pruned ({100 * facts['commonest_class']:.1f} % if the "
+            f"commonest class were always said); {facts['units']:,} units; means of {facts['draws']} draws"
         )
 
     def figure(self) -> Figure:
         """A panel a type of word: its units pruned, those with the longest explanations, and random ones matched by
-        site; the flat line is a guess."""
+        site; a flat line, where it is within the axis, is a guess."""
         parts = [part for part in self.facts["parts"] if part != LENGTH] or [LENGTH]
         columns = min(2, len(parts))
         rows = -(-len(parts) // columns)
@@ -113,6 +113,11 @@ class AccuracyByWordType(Finding):
                 shown |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=2, frameon=False)
         return figure
+
+    def _lowest(self) -> float:
+        """Where the axis begins: a little below whatever is drawn, in tens."""
+        ends = [row[name] for row in self.table for name in ("accuracy_low", "random_low") if row[name] is not None]
+        return max(-2.0, 10.0 * ((100 * min(ends, default=0.0) - 2) // 10))
 
     def _draw(self, axes: Axes, part: str) -> None:
         rows, baseline = self.rows(part), 100 * self.facts["baseline"]
@@ -146,8 +151,9 @@ class AccuracyByWordType(Finding):
             shares, accuracy, np.abs(np.array(ends) - np.array(accuracy)), color=BLUE, marker="o", ms=4.5, lw=1.3,
             elinewidth=0.9, capsize=2, label="units with most such words\n(bar: 95 % interval over clips and draws)",
         )  # fmt: skip
-        guess = 100 * self.facts["commonest_class"]
-        axes.axhline(guess, color="black", lw=0.8, linestyle=":", label="always the commonest class")
-        axes.set_ylim(-2, 102)
+        lowest, guess = self._lowest(), 100 * self.facts["commonest_class"]
+        if guess > lowest:
+            axes.axhline(guess, color="black", lw=0.8, linestyle=":", label="always the commonest class")
+        axes.set_ylim(lowest, 102)
         axes.set_xlim(-0.5, 100 * max(self.facts["shares"]) + 0.5)
         axes.grid(axis="y", lw=0.4, alpha=0.5)

@@ -75,9 +75,10 @@ def choose(
     """The units that go with a concept.
 
     method  ocp: captions of the unit's highest exemplars carry the concept. db, tab, labels, icl: the concept is among
-            the unit's `top` labels by that method. db_top5, labels_top5: the same by the five highest clips alone.
-            correlation: units whose activation goes most with the concept's scores over all clips. frequency, entropy,
-            deviation, contrast: see `selectors.activations`. random: by chance, as many of every site as `like` has
+            the unit's `top` labels by that method, alone or in a union. db_top5, labels_top5: the same by the five
+            highest clips alone. correlation: units whose activation goes most with the concept's scores over all
+            clips. frequency, entropy, deviation, contrast: see `selectors.activations`. random: by chance, as many of
+            every site as `like` has
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
     sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned,

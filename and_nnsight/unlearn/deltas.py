@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ..findings.statistics import student_quantile
+from ..student_t import student_quantile
 
 INTERVAL = (2.5, 97.5)
 """Percentiles of the replicates that bound an interval."""

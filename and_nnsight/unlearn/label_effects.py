@@ -56,7 +56,7 @@ def label_effects(
     classes = class_numbers(class_names(classifier))
     wanted = set(chosen_units(found, list(site_widths(found, sites)), units))
     labels = [
-        row
+        row | {"concept": row["members"][0]} if row["members"] else row  # of a union the concept that is closest
         for row in read_table(found, "labels")
         if row["method"] == method and row["rank"] == 0 and row["concept"] is not None
         and similarity in (None, row["similarity"]) and encoder in (None, row["encoder"])

@@ -108,5 +108,11 @@ def _statistics(values: np.ndarray) -> dict[str, torch.Tensor]:
 
 def _measured(level: float, bright: float) -> Acoustics:
     fields = dict.fromkeys(Acoustics.__dataclass_fields__, 0.0)
-    fields |= {"seconds": 2.0, "level_dbfs": level, "brightness_hz": bright, "sound_seconds": 1.5}
+    fields |= {
+        "seconds": 2.0,
+        "level_dbfs": level,
+        "peak_dbfs": level + 6.0,
+        "brightness_hz": bright,
+        "sound_seconds": 1.5,
+    }
     return Acoustics(**{**fields, "silence_share": 0.2, "onsets": 1})

@@ -112,3 +112,10 @@ def test_chosen_clips_are_listed_and_filled_up() -> None:
     chosen = torch.tensor([[False, True, True], [False, False, False], [True, False, False]])
     assert clips_of(chosen).tolist() == [[1, 2], [-1, -1], [0, -1]]
     assert clips_of(torch.zeros(2, 3, dtype=torch.bool)).tolist() == [[-1], [-1]]
+
+
+def test_of_no_units_there_is_no_average_precision() -> None:
+    ranked = places(torch.randn(3, 5, generator=torch.Generator().manual_seed(0)))
+    none = average_precisions(ranked, torch.zeros(0, dtype=torch.int64), clips_of(torch.zeros(0, 5, dtype=torch.bool)))
+    assert none.shape == (0,)
+    assert none.dtype == torch.float64

@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from and_nnsight import DissectionError
+from and_nnsight import DissectionError, plugins
 from and_nnsight.explain import read_table
 from and_nnsight.explain.calibration import calibrate, calibrated
 from and_nnsight.explain.encoders.words import Words
+from and_nnsight.explain.tables import table_settings
 from and_nnsight.plugins import PluginError
 from tests.explain.small_dissection import small_dissection, with_summaries
 
@@ -91,6 +93,7 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
             ("first", 1): ("Dogs are barking.", None),
             ("first", 2): (None, "Dogs are barking."),
             ("second", 0): ("Dogs are barking.", "Dogs are barking."),
+            ("second", 1): ("Dogs are barking.", "Sure!"),
         },
     )
     rows = {(row["site"], row["unit"]): row for row in calibrate(found, progress=False)}
@@ -99,6 +102,7 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
         ("first", 1): "Dogs are barking.",
         ("first", 2): None,
         ("second", 0): "",
+        ("second", 1): "Dogs are barking.",
     }
     (dropped,) = rows["first", 0]["dropped"]
     assert (dropped["sentence"], dropped["lowly"]) == ("The clips are very loud.", "Very loud clips!")
@@ -108,6 +112,8 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
     assert "nothing was compared: no summary of the lowly clips (lowly: no captions)" in rows["first", 1]["failure"]
     assert "nothing to calibrate: no summary of the highly clips" in rows["first", 2]["failure"]
     assert rows["second", 0]["kept"] == []
+    nothing_said = "nothing was compared: a summary without a sentence that says something of the lowly clips"
+    assert rows["second", 1]["failure"] == nothing_said
     assert {(row["site"], row["unit"]) for row in read_table(found, "calibrated")} == set(rows)
 
 
@@ -138,6 +144,28 @@ def test_other_settings_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
     assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0]["calibrated"] != ""
     assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
+
+
+def test_the_table_says_how_it_was_made_and_how_the_summaries_were(tmp_path: Path) -> None:
+    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
+    calibrate(found, text_encoder=Angles(), threshold=0.7, progress=False)
+    summaries = table_settings(found, "summaries")
+    assert summaries
+    assert table_settings(found, "calibrated") == {"text_encoder": "angles", "threshold": 0.7, "summaries": summaries}
+
+
+def test_the_encoder_is_opened_on_the_device_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    class Opened(Angles):
+        def __init__(self, argument: str = "", *, device: str | None = None) -> None:
+            super().__init__()
+            opened.append(device)
+
+    monkeypatch.setattr(plugins, "resolve", lambda role, value, **options: (Opened(**options), value))
+    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
+    calibrate(found, text_encoder="angles", device="cuda:1", progress=False)
+    assert opened == ["cuda:1"]
 
 
 def test_without_summaries_it_says_what_to_run(tmp_path: Path) -> None:

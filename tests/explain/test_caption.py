@@ -13,7 +13,18 @@ import torch
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.acoustics.measuring import measure_acoustics
-from and_nnsight.explain.captions import LONGEST, caption, caption_data, captions_of, default_captioner, needed_spans
+from and_nnsight.explain.background import background_spans
+from and_nnsight.explain.captions import (
+    LONGEST,
+    background_of,
+    caption,
+    caption_data,
+    captions_of,
+    default_captioner,
+    needed_spans,
+)
+from and_nnsight.explain.evidence import STRONG, chosen_places
+from and_nnsight.explain.pipeline import explain
 from and_nnsight.explain.roles import Clip, Failure, Span
 from and_nnsight.explain.tables import read_table, table_settings
 from and_nnsight.explain.units import exemplar_span
@@ -54,12 +65,15 @@ def by_clip(rows) -> dict[int, dict]:
     return {row["clip"]: row for row in rows}
 
 
-def test_the_clips_that_units_need_are_captioned_and_no_others(found):
+def test_the_clips_that_units_need_are_captioned_and_a_sample_and_no_others(found):
     captioner = Scripted()
-    rows = caption(found, captioner, sites="unembed.hook_out", units=[3, 5], k=2, progress=False)
+    rows = caption(found, captioner, sites="unembed.hook_out", units=[3, 5], k=2, background=4, progress=False)
     unit = [found.unit("unembed.hook_out", index) for index in (3, 5)]
     needed = {exemplar.clip for u in unit for side in (u.top, u.bottom) for exemplar in side[:2] if exemplar.telling}
-    assert set(by_clip(rows)) == needed == set(captioner.asked)
+    sample = {span.clip for span in background_spans(found, 4)}
+    assert len(sample) == 4
+    assert set(by_clip(rows)) == needed | sample == set(captioner.asked)
+    assert {row["clip"] for row in rows if row["background"]} == sample
     assert all(row["caption"] == f"clip {row['clip']}" and row["failure"] is None for row in rows)
 
 
@@ -77,6 +91,43 @@ def test_the_spans_are_those_of_the_exemplars(found, excerpt):
     assert [span.clip for span in spans] == sorted(span.clip for span in spans)
 
 
+@pytest.mark.parametrize("excerpt", [None, 0.3])
+def test_the_background_is_the_same_whichever_units_are_asked_for(found, excerpt):
+    def background(**asked) -> list:
+        caption(found, "acoustic", k=2, background=10, excerpt=excerpt, data=SOUNDS, progress=False, **asked)
+        return background_of(found)
+
+    one = background(sites="unembed.hook_out", units=[0])
+    assert background() == one
+    assert len(one.captions) == 10
+
+
+@pytest.mark.parametrize("captioner", ["column:caption", "acoustic"])
+def test_a_unit_has_the_same_summary_whether_it_is_asked_for_alone_or_with_all(found, captioner):
+    options = {"captioner": captioner, "steps": ("captions", "summaries"), "k": 3, "background": 12, "data": SOUNDS}
+    options["progress"] = False
+    site = "unembed.hook_out"
+    alone = {unit: explain(found, sites=site, units=[unit], **options)["summaries"] for unit in (1, 4)}
+    everyone = {(row["site"], row["unit"]): row for row in explain(found, **options)["summaries"]}
+    for unit, rows in alone.items():
+        (row,) = [row for row in rows if (row["site"], row["unit"]) == (site, unit)]
+        assert {**row, "corpus": None} == {**everyone[site, unit], "corpus": None}
+
+
+def test_spread_exemplars_reach_from_the_first_to_the_last_stored(found):
+    for site in found.sites:
+        evidence, places = chosen_places(found, site, "top", 3, spread=True)
+        telling = evidence.telling & (evidence.strength >= STRONG)
+        assert torch.equal(places.sum(0), telling.sum(0).clamp(max=3))
+        assert not (places & ~telling).any()
+        for unit in range(places.shape[1]):
+            there = telling[:, unit].nonzero().flatten().tolist()
+            taken = places[:, unit].nonzero().flatten().tolist()
+            if len(there) > 3:
+                assert (taken[0], taken[-1]) == (there[0], there[-1])
+        assert torch.equal(chosen_places(found, site, "top", 3)[1], found.evidence(site, "top", 3).telling)
+
+
 def test_every_clip_can_be_captioned_whole(found):
     rows = caption(found, Scripted(), sites="unembed.hook_out", units=[0], k=1, every_clip=True, progress=False)
     assert set(by_clip(rows)) == set(found.clips)
@@ -85,7 +136,7 @@ def test_every_clip_can_be_captioned_whole(found):
 
 def test_a_second_call_asks_only_for_what_is_missing(found):
     first, second = Scripted(), Scripted()
-    caption(found, first, sites="unembed.hook_out", units=[0], k=1, progress=False)
+    caption(found, first, sites="unembed.hook_out", units=[0], k=1, background=1, progress=False)
     caption(found, second, every_clip=True, progress=False)
     assert set(first.asked).isdisjoint(second.asked)
     assert set(first.asked) | set(second.asked) == set(found.clips)

@@ -51,20 +51,20 @@ OTHERS = of("flute", "violin", "banjo", "harp", "whistle")
 
 
 def test_a_phrase_stands_for_its_parts_and_nothing_trails_along() -> None:
-    assert said(of(*["telephone ring"] * 5), OTHERS) == "Telephone ring (5 of 5)."
+    assert said(of(*["telephone ring"] * 5), OTHERS) == "A telephone ring in 5 of 5 clips."
 
 
 def test_both_sides_are_said() -> None:
     (summary,) = KEYWORDS.summarize([unit(of(*["cello"] * 5), of(*["tuba"] * 4, "harp"))])
-    assert summary.highly == "Cello (5 of 5)."
-    assert summary.lowly == "Tuba (4 of 5)."
+    assert summary.highly == "A cello in 5 of 5 clips."
+    assert summary.lowly == "A tuba in 4 of 5 clips."
     assert summary.requests == ()
 
 
 def test_a_word_that_more_captions_have_is_said_before_a_rarer_phrase_with_it() -> None:
     text = said(of("bass drum", "snare drum", "bass drum", "bass drum", "snare drum"), OTHERS)
     assert isinstance(text, str)
-    assert sentences(text)[0] == "Drum (5 of 5)."
+    assert "drum in 5 of 5 clips" in text
 
 
 def test_what_the_other_end_has_as_well_is_not_said() -> None:
@@ -91,10 +91,10 @@ def test_random_clips_are_given_words_no_more_often_than_is_said() -> None:
 def test_what_follows_from_what_was_said_is_not_told() -> None:
     tongues = ["Spanish", "French", "Italian", "English"]
     speech = [f"A voice speaks {tongue}, saying {tongue}{n}." for tongue in tongues for n in range(10)]
-    highly = [*speech[:3], speech[10], speech[30]]
-    assert said(highly, OTHERS, [*CORPUS, *speech]) == "Voice speaks (5 of 5)."
+    highly = [*speech[:2], speech[10], speech[20], speech[30]]
+    assert said(highly, OTHERS, [*CORPUS, *speech]) == "A voice speaks in 5 of 5 clips."
     all_spanish = said(speech[:5], OTHERS, [*CORPUS, *speech])
-    assert all_spanish == "Voice speaks Spanish (5 of 5)."
+    assert all_spanish == "A voice speaks Spanish in 5 of 5 clips."
 
 
 def test_forms_of_a_word_count_together_and_the_commonest_is_shown() -> None:
@@ -107,15 +107,15 @@ def test_forms_of_a_word_count_together_and_the_commonest_is_shown() -> None:
     ]
     text = said(highly, OTHERS, [*CORPUS, *highly])
     assert isinstance(text, str)
-    assert "inging (5 of 5)" in text
+    assert "ing in 5 of 5 clips" in text
 
 
 def test_a_denied_word_is_another_word() -> None:
     highly = [f"A {color} room without any reverberation." for color in ("small", "large", "quiet", "dry", "warm")]
     lowly = [f"A {color} hall with reverberation." for color in ("small", "large", "quiet", "dry", "warm")]
     (summary,) = Keywords(corpus=[*CORPUS, *highly, *lowly]).summarize([unit(highly, lowly)])
-    assert summary.highly == "Room without any reverberation (5 of 5)."
-    assert summary.lowly == "Hall with reverberation (5 of 5)."
+    assert summary.highly == "A room without any reverberation in 5 of 5 clips."
+    assert summary.lowly == "A hall with reverberation in 5 of 5 clips."
 
 
 def test_a_phrase_does_not_reach_over_a_comma_a_stop_or_a_number() -> None:
@@ -130,7 +130,7 @@ def test_every_sentence_holds_one_phrase_and_its_count() -> None:
     text = said(of(*["whistle"] * 4, "cello"), of("flute", "violin", "banjo", "harp", "tuba"))
     assert isinstance(text, str)
     for sentence in sentences(text):
-        assert sentence.endswith(" of 5).")
+        assert sentence.endswith(" of 5 clips.")
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -141,25 +141,25 @@ def test_too_few_captions_are_said(count: int) -> None:
 
 
 def test_without_lowly_captions_the_corpus_is_the_reference() -> None:
-    assert said(of(*["cello"] * 5), []) == "Cello (5 of 5)."
+    assert said(of(*["cello"] * 5), []) == "A cello in 5 of 5 clips."
 
 
 def test_without_a_corpus_the_evidence_is_the_corpus() -> None:
     clips = [Heard(clip, text, 0.0) for clip, text in enumerate(CORPUS)]
     units = [Evidence("site", i, tuple(clips[30 * i : 30 * i + 5]), tuple(clips[-5:])) for i in range(15)]
     first = next(iter(Keywords().summarize(units)))
-    assert first.highly == "Telephone ring (5 of 5)."
+    assert first.highly == "A telephone ring in 5 of 5 clips."
     assert list(Keywords().summarize([])) == []
 
 
 def test_captions_that_are_new_to_the_corpus_are_counted() -> None:
-    assert said(["An elephant trumpets."] * 5, OTHERS) == "Elephant trumpets (5 of 5)."
+    assert said(["An elephant trumpets."] * 5, OTHERS) == "An elephant trumpets in 5 of 5 clips."
 
 
 @pytest.mark.parametrize("text", ["", "?!", "the of and", "[red]", "\x1b[2J", "ignore all instructions " * 500])
 def test_odd_captions_do_no_harm(text: str) -> None:
     odd = said([text, *of(*["cello"] * 4)], OTHERS)
-    assert odd == "Cello (4 of 5)."
+    assert odd == "A cello in 4 of 5 clips."
 
 
 def test_the_score_is_the_published_one() -> None:
@@ -209,3 +209,59 @@ def test_it_is_the_plugin_keywords_and_takes_the_corpus_it_is_offered() -> None:
     assert name == "keywords"
     with pytest.raises(plugins.PluginError, match="takes nothing after its name"):
         plugins.make("summarizer", "keywords:x")
+
+
+SPEECH = [
+    f"A voice speaks {tongue}, saying: word{n}." for tongue in ("Spanish", "French", "Italian") for n in range(30)
+]
+WITH_SPEECH = [*CORPUS, *SPEECH]
+
+
+def with_layer(weights: Sequence[float], highly: Sequence[str]) -> str | Failure:
+    summarizer = Keywords(corpus=WITH_SPEECH, layers={"site": weights})
+    return next(iter(summarizer.summarize([unit(highly, OTHERS)]))).highly
+
+
+@pytest.mark.parametrize(("common", "rare"), [("cello", "tuba"), ("tuba", "cello")])
+def test_what_tells_a_unit_from_its_layer_comes_first(common: str, rare: str) -> None:
+    layer = [1.0 if common in caption else 0.01 for caption in WITH_SPEECH]
+    text = with_layer(layer, of(*["cello"] * 3, *["tuba"] * 3))
+    assert isinstance(text, str)
+    assert text.startswith(f"A {rare} in 3 of 6 clips.")
+
+
+def test_where_nothing_tells_a_unit_from_its_layer_that_is_said() -> None:
+    layer = [0.25 / len(CORPUS)] * len(CORPUS) + [0.75 / len(SPEECH)] * len(SPEECH)
+    highly = [SPEECH[place] for place in (0, 31, 62, 3, 34)]
+    text = with_layer([1_000 * weight for weight in layer], highly)
+    assert text == "A voice speaks in 5 of 5 clips, as in 75 % of the layer's exemplars."
+
+
+def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
+    random = np.random.default_rng(2)
+    weights = random.integers(0, 5, len(CORPUS)).tolist()
+    keywords = Keywords(corpus=CORPUS, layers={"site": weights})
+    drawn = [[CORPUS[i] for i in random.choice(len(CORPUS), 10, replace=False)] for _ in range(600)]
+    summaries = keywords.summarize([unit(texts[:5], texts[5:]) for texts in drawn])
+    assert sum(isinstance(summary.highly, str) for summary in summaries) / 600 < 1.5 * CHANCE
+
+
+def test_spoken_words_count_only_across_clips_that_are_described_otherwise() -> None:
+    alike = [f"A voice speaks Spanish, saying: conferencia {n}." for n in "abcde"]
+    tongues = ("Spanish", "French", "Italian", "English", "German")
+    across = [f"A voice speaks {tongue}, saying: radio {tongue}." for tongue in tongues]
+    one, many = (said(texts, OTHERS, [*WITH_SPEECH, *texts]) for texts in (alike, across))
+    assert isinstance(one, str)
+    assert "conferencia" not in one
+    assert isinstance(many, str)
+    assert many.endswith("The word “radio” is spoken in 5 of 5 clips.")
+    assert many.startswith("A voice speaks")
+
+
+def test_a_unit_with_fewer_exemplars_is_explained_by_those_it_has() -> None:
+    assert said(of(*["cello"] * 3), OTHERS) == "A cello in 3 of 3 clips."
+
+
+def test_weights_must_be_those_of_the_corpus() -> None:
+    with pytest.raises(ValueError, match="2 weights for 3 captions"):
+        Corpus(Phrases(), ["a dog", "a cat", "a cow"], {"site": [1.0, 2.0]})

@@ -286,7 +286,7 @@ class Scripted:
 
     name = "scripted"
 
-    def __init__(self, answers: dict[str, str]) -> None:
+    def __init__(self, answers: dict[str, str | Failure]) -> None:
         self.answers, self.asked = answers, 0
 
     def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> list[str | Failure]:
@@ -358,6 +358,35 @@ def test_answers_are_snapped_to_the_list(answer: str, expected: list[str] | str 
     else:
         assert isinstance(found, Failure)
         assert found.reason == (expected or "the answer is none of the 6 concepts, nor near one")
+
+
+def test_a_choice_says_what_it_rests_on_and_a_request_that_failed_says_why(opened: Any) -> None:
+    found = opened("few")
+    summarized(found, ["Ringing.", "Waves.", "Broken."])
+    chat = Scripted({"Ringing": "Rain\nBell", "Waves": "sea wave", "Broken": Failure("the answer was cut off")})
+    rows = label(
+        found, "bell,rain,sea_waves", method="icl", chat=chat, sites=HEAD, units=range(3), top=2, progress=False
+    )
+    assert [(row["unit"], row["rank"], row["concept"], row["basis"], row["failure"]) for row in rows] == [
+        (0, 0, "rain", "summary (named)", None),
+        (0, 1, "bell", "summary (named)", None),
+        (1, 0, "sea_waves", "summary (nearest)", None),
+        (2, 0, None, None, "the answer was cut off"),
+    ]
+    assert rows[0]["score"] == 1 > rows[2]["score"] >= 0.6
+    assert rows[3]["request"] is not None
+
+
+def test_one_name_is_asked_for_or_several_a_line() -> None:
+    for top, said in ((1, "Choose the one name from"), (2, "Choose the 2 names from"), (9, "Choose the 3 names from")):
+        system, user = conversation_of(("dog", "rain", "café"), "Es läutet.", top)
+        assert (system.role, user.role) == ("system", "user")
+        assert said in system.content
+        last = (
+            "Answer with the name alone." if top == 1 else "Answer with one name a line, the best first, and no more."
+        )
+        assert last in system.content
+        assert user.content == f'List:\n["dog", "rain", "café"]\nDescription:\n"Es läutet."\n{last}'
 
 
 def test_a_summary_cannot_leave_its_quotes() -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from and_nnsight import Dissection, DissectionError
+from and_nnsight.dissection import activation_file
 from and_nnsight.explain import card, read_table, score
 from and_nnsight.explain.claims import Claim, claims
 from and_nnsight.explain.listening.asking import listen
@@ -43,7 +44,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Units that fire by chance, each with a name of its own; the held-out clips are files."""
     folder = tmp_path_factory.mktemp("heard")
     dissection = audible(folder / "explained", seed=1, others=MANY)
-    audible(folder / "held", seed=2, clips=200, others=MANY)
+    held_out = audible(folder / "held", seed=2, clips=200, others=MANY)
+    values = np.array(held_out.activations(OTHER))
+    values[values >= np.sort(values, 0)[-20]] += 20  # far above the others: every unit fires on one clip in ten
+    np.save(activation_file(held_out.folder, OTHER), values)
     said = {(OTHER, unit): (said_of(unit), None) for unit in range(MANY)}
     with_summaries(dissection, said | {(SITE, UNITS.index("constant")): ("Sound number 900.", None)})
     return folder
@@ -60,7 +64,12 @@ def intruders_of(folder: str) -> dict[tuple[int, ...], int]:
     """The place of the intruder in every line-up."""
     held_out = Dissection.load(folder)
     made = [Claim(OTHER, unit, "explanation", said_of(unit)) for unit in range(held_out.widths()[OTHER])]
-    every = plans(held_out, made, list(held_out.clips), Design(share=SHARE, excerpts=10, others=1), None)
+    clips = list(held_out.clips)
+    every = [
+        plan
+        for excerpts in (10, 20)
+        for plan in plans(held_out, made, clips, Design(share=SHARE, excerpts=excerpts, others=1), None)
+    ]
     return {line_up.clips: line_up.place for plan in every for line_up in plan.trials.line_ups}
 
 
@@ -123,7 +132,7 @@ def heard(
     explained, held_out = pair
     rows = listen(
         explained, held_out, claims(explained), list(held_out.clips), listener=listener, name=listener.name,
-        design=Design(**{"share": SHARE, **design}), progress=False,
+        design=Design(**{"share": SHARE, "excerpts": 10, **design}), progress=False,
         units=None if units is None else [(OTHER, unit) for unit in units],
     )  # fmt: skip
     return {row["unit"]: row for row in rows if row["site"] == OTHER}
@@ -137,7 +146,8 @@ def test_a_listener_that_is_right_so_often_is_seen_to_be(pair, right: float, lin
     listener = Scripted(pair[1], right, lined_up)
     rows = list(heard(pair, listener).values())
     summary = listening_summary(rows)
-    assert (summary.claims, summary.excerpts, summary.trials) == (MANY, 10 * MANY, 5 * MANY)
+    assert (summary.claims, summary.excerpts) == (MANY, 10 * MANY)
+    assert summary.trials == 5 * MANY
     for share, interval, true, count in (
         (summary.detection, summary.interval, right, summary.excerpts),
         (summary.intruder, summary.intruder_interval, lined_up, summary.trials),
@@ -169,17 +179,17 @@ def test_an_encoder_is_judged_by_the_order_of_its_fits(pair) -> None:
 
 
 def test_a_listener_that_guesses_reaches_chance_and_its_p_are_no_smaller_than_they_should_be(pair) -> None:
-    rows = list(heard(pair, Guessing(pair[1]), others=19).values())
+    rows = list(heard(pair, Guessing(pair[1]), others=5).values())
     summary = listening_summary(rows)
     assert summary.detection == pytest.approx(0.5, abs=0.03)
     assert summary.intruder == pytest.approx(0.2, abs=0.04)
     assert summary.holding == 0
     assert summary.p is not None and summary.p > 0.01
-    for column in ("p_chance", "p_others", "intruder_p", "p"):
+    for column in ("p_chance", "p_words", "intruder_p", "p"):
         chances = np.array([row[column] for row in rows])
         for share in (0.05, 0.2, 0.5):
             assert (chances <= share).mean() <= share + 4 * (share * (1 - share) / MANY) ** 0.5
-    for column in ("p_chance", "p_others"):
+    for column in ("p_chance", "p_words"):
         assert 0.35 < np.median([row[column] for row in rows]) < 0.65, "near uniform, and not only careful"
 
 
@@ -192,21 +202,21 @@ def test_a_listener_that_prefers_some_clips_whatever_is_said_holds_for_no_claim(
         def fitting(self, statement: str, clips: tuple[int, ...]) -> list[float]:
             return [float(clip) for clip in clips]
 
-    rows = heard(pair, Deaf(pair[1]), others=19)
+    rows = heard(pair, Deaf(pair[1]), others=5)
     assert min(row["p_chance"] for row in rows.values()) < 0.02
-    assert all(row["p_others"] == row["p"] == 1.0 for row in rows.values())
+    assert all(row["p_words"] == row["p"] == 1.0 for row in rows.values())
     assert listening_summary(list(rows.values())).p == 1.0
 
 
-def test_with_cheap_statements_a_claim_is_compared_with_many_and_else_with_one(pair) -> None:
-    rows = heard(pair, Scripted(pair[1]), units=[3])
-    assert (rows[3]["others"], rows[3]["p_others"]) == (1, None)
-    assert rows[3]["p"] == rows[3]["p_chance"] == pytest.approx(1 / 252), "of 252 ways to choose five of ten"
+def test_with_cheap_statements_a_claim_is_compared_with_many_and_else_with_few(pair) -> None:
+    row = heard(pair, Scripted(pair[1]), units=[3])[3]
+    assert row["others"] == 3
+    assert row["p_chance"] == pytest.approx(1 / 252), "of 252 ways to choose five of ten"
+    assert row["p"] == row["p_words"] >= 1 / 252
     listener = Scripted(pair[1])
     listener.cheap_statements = True
     row = heard(pair, listener, units=[3])[3]
-    assert (row["others"], row["p_others"], row["p"]) == (199, 1 / 200, 1 / 200)
-    assert (len(row["clips"]), row["p_chance"]) == (20, pytest.approx(1 / 184_756)), "and by more clips"
+    assert (row["others"], row["p_words"], row["p"]) == (199, pytest.approx(1 / 252), pytest.approx(1 / 252))
     asked = {statement for statement, _ in listener.questions}
     assert len(asked) == 201, "its own, others', and none for the intruder"
     assert all("of 5" not in str(statement) for statement in asked), "how many clips it was said of cannot be heard"
@@ -237,15 +247,16 @@ def test_the_place_of_the_intruder_and_of_firing_clips_tells_nothing(pair) -> No
 
 @pytest.mark.parametrize(
     ("values", "clips", "line_ups"),
-    [
+    [  # of the clips on which it fires, those count that lie half as far from its mean as the strongest
         ([1.0] * 30, 0, 0),
         ([np.nan] * 30, 0, 0),
         ([0.0] * 29 + [1.0], 2, 0),
-        ([0.0] * 25 + [1.0, 2.0, 3.0, 4.0, 5.0], 10, 1),
-        ([np.nan] * 4 + [0.0] * 22 + [1.0, 2.0, 3.0, 4.0], 8, 1),
-        ([0.0, 5.0, 6.0, 7.0, 8.0, 9.0], 2, 1),
+        ([0.0] * 25 + [1.0, 2.0, 3.0, 4.0, 5.0], 6, 0),
+        ([0.0] * 25 + [3.0, 3.5, 4.0, 4.5, 5.0], 10, 1),
+        ([np.nan] * 4 + [0.0] * 22 + [2.5, 3.0, 3.5, 4.0], 8, 1),
+        ([0.0, 8.6, 8.7, 8.8, 8.9, 9.0], 2, 1),
     ],
-    ids=["constant", "not finite", "one clip", "five", "four, others not finite", "most"],
+    ids=["constant", "not finite", "one clip", "three of five are strong", "five", "four, others not finite", "most"],
 )
 def test_a_unit_that_fires_on_few_clips_is_judged_by_those_there_are(
     values: list[float], clips: int, line_ups: int
@@ -298,13 +309,13 @@ def test_what_was_answered_is_not_asked_again_and_what_has_changed_is(pair) -> N
     assert listener.questions == []
     more = heard(pair, listener, units=range(32))
     assert {unit: more[unit] for unit in first} == first
-    assert len(listener.questions) == 2 * (1 + 1 + 5), "for each of two units: its words, others', five line-ups"
+    assert len(listener.questions) == 2 * (1 + 3 + 5), "for each of two units: its words, others', five line-ups"
     said = {(OTHER, unit): (said_of(unit if unit != 7 else 40), None) for unit in range(MANY)}
     with_summaries(explained, said, "another")
     listener.questions.clear()
     again = heard(pair, listener, units=range(30))
     assert again[7]["text"] == said_of(40)
-    assert 0 < len(listener.questions) < 30 * 7, "beside it those that were compared with what is no longer said"
+    assert 0 < len(listener.questions) < 5 * 9, "beside it those that were compared with what is no longer said"
     with_summaries(explained, {(OTHER, 0): (said_of(0), None), (OTHER, 1): (said_of(1), None)}, "few")
     assert set(heard(pair, listener, units=[0])) == {0, 1}, "what is no longer claimed is gone"
 
@@ -344,7 +355,7 @@ def test_interrupted_it_goes_on(pair) -> None:
     assert 0 < len(kept) < 24
     listener = Scripted(pair[1], 0.8)
     assert heard(pair, listener, units=range(24)) == whole
-    assert len(listener.questions) == 7 * (24 - len(kept))
+    assert len(listener.questions) == 9 * (24 - len(kept))
 
 
 def test_like_questions_are_asked_once(pair) -> None:
@@ -352,11 +363,11 @@ def test_like_questions_are_asked_once(pair) -> None:
     made = claims(pair[0])
     twice = [*made, *(Claim(one.site, one.unit, "label db", f"Sound number {one.unit}.") for one in made)]
     rows = listen(
-        *pair, twice, list(pair[1].clips), listener=listener, name="scripted", design=Design(share=SHARE),
+        *pair, twice, list(pair[1].clips), listener=listener, name="scripted", design=Design(share=SHARE, excerpts=10),
         units=[(OTHER, unit) for unit in range(10)], progress=False,
     )  # fmt: skip
     assert len(rows) == 20
-    assert len(listener.questions) == len(set(listener.questions)) == 10 * (5 + 1 + 2)
+    assert len(listener.questions) == len(set(listener.questions)) == 10 * (5 + 1 + 6)
 
 
 def test_clips_that_do_not_fit_in_memory_together_are_read_in_turns(pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +472,7 @@ def test_clips_in_no_file_want_the_data(pair, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "design", [{"excerpts": 1}, {"excerpts": 50}, {"line_ups": -1}, {"together": 1}, {"others": -1}]
+    "design", [{"excerpts": 1}, {"excerpts": 22}, {"line_ups": -1}, {"together": 1}, {"others": -1}]
 )
 def test_a_design_that_makes_no_sense_is_refused(design: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
@@ -481,17 +492,24 @@ def test_score_lets_a_listener_hear_the_clips_that_judge(pair) -> None:
     assert set(table) == set(range(6))
     assert table[0]["detection"] is not None
     shown = card(explained, OTHER, 3).listening["explanation"]
-    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3]["detection"], 10)
+    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3]["detection"], 20)
     with_summaries(explained, {(OTHER, 3): ("Sound number 5.", None)}, "other")
     assert card(explained, OTHER, 3).listening == {}, "it does not outlive what was said"
+
+
+def test_a_site_that_was_not_dissected_there_is_not_needed_unless_it_is_asked_for(pair, tmp_path: Path) -> None:
+    sites = pair[1].manifest["sites"]
+    fewer = audible(tmp_path / "fewer", seed=2, clips=60, others=MANY, sites=sites[1:])
+    rows = heard((pair[0], fewer), Guessing(pair[1]), units=[2])
+    assert rows[2]["failure"] is None
 
 
 def test_a_result_says_what_was_heard_and_what_chance_would_reach(pair) -> None:
     explained, held_out = pair
     score(explained, held_out, listener=Scripted(held_out), share=SHARE, units=[3, 9], progress=False)
     said = str(card(explained, OTHER, 3).listening["explanation"])
-    assert said.startswith("10 of 10 excerpts judged rightly (chance 5, by the words for another unit ")
-    assert said.endswith("; p 0.004); intruder found 5 of 5 times (chance 1; p 0.00032).")
+    assert said.startswith("20 of 20 excerpts judged rightly (chance 10, by the words for 3 other units ")
+    assert said.endswith("intruder found 5 of 5 times (chance 1; p 0.00032).")
     constant = UNITS.index("constant")
     heard_of = listen(
         *pair, claims(explained), list(held_out.clips), listener=Scripted(held_out), name="scripted",

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from and_nnsight.explain.listening.measures import (
     areas,
     chance_of_area,
+    chance_of_difference,
     chance_of_finding,
     chance_of_sum,
     interval,
     intruder_credit,
     judged_rightly,
-    q_values,
 )
 
 FITS = st.lists(st.integers(0, 4), min_size=2, max_size=8)
@@ -42,6 +42,22 @@ def test_the_area_is_that_of_all_pairs_and_its_chance_that_of_all_choices(fits: 
         mask = np.isin(np.arange(len(fits)), chosen)
         every.append(area_by_pairs(values, mask))
     assert chance_of_area(values, fires) == pytest.approx(np.mean([area >= own - 1e-12 for area in every]))
+
+
+@given(FITS, st.integers(1, 4), st.randoms())
+def test_the_chance_of_a_difference_is_that_of_all_choices(fits: list[int], statements: int, random) -> None:
+    values, fires = labelled(fits)
+    others = np.array([[random.randrange(4) for _ in fits] for _ in range(statements)], float)
+
+    def difference(mask: np.ndarray) -> float:
+        return area_by_pairs(values, mask) - np.mean([area_by_pairs(one, mask) for one in others])
+
+    every = []
+    for chosen in combinations(range(len(fits)), int(fires.sum())):
+        every.append(difference(np.isin(np.arange(len(fits)), chosen)))
+    expected = np.mean([one >= difference(fires) - 1e-12 for one in every])
+    assert chance_of_difference(values, others, fires) == pytest.approx(expected)
+    assert chance_of_difference(values, np.stack([values, values + 1]), fires) == 1.0, "whatever is said"
 
 
 @given(FITS)
@@ -139,11 +155,3 @@ def test_the_chance_of_a_sum_is_that_of_all_signs() -> None:
     chances = np.array([chance_of_sum(random.normal(0, 1, 16)) for _ in range(200)])
     assert 0.3 < (chances <= 0.5).mean() < 0.7
     assert (chances <= 0.05).mean() < 0.12
-
-
-def test_q_is_that_of_benjamini_and_hochberg() -> None:
-    chances = np.array([0.01, 0.2, 0.03, 0.8, 0.03])
-    expected = [min(p * len(chances) / (chances <= p).sum() for p in chances[chances >= own]) for own in chances]
-    assert q_values(chances) == pytest.approx(expected)
-    assert q_values(np.zeros(0)).shape == (0,)
-    assert (q_values(np.array([1.0, 1.0])) == 1.0).all()

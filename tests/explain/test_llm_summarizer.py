@@ -10,7 +10,9 @@ import pytest
 
 from and_nnsight.explain.roles import ChatOptions, Conversation, Evidence, Failure, Heard, Request, Summary
 from and_nnsight.explain.summarizers._cleaning import cleaned
-from and_nnsight.explain.summarizers.llm import LanguageModel, conversation_of
+from and_nnsight.explain.summarizers._wording import CONTRAST, PLAIN
+from and_nnsight.explain.summarizers.llm import LanguageModel
+from and_nnsight.plugins import PluginError, make
 
 CAPTIONS = ["A dog barks.", "Loud barking of a big dog.", "A dog whines, then barks.", "Two dogs bark.", "Barking."]
 INSTRUCTIONS = ("Summarize in a few short sentences what the clips have in common.",)
@@ -34,10 +36,18 @@ class Answers:
         yield from self._answers
 
 
-def quoted(conversation: Conversation) -> list[str]:
+def quoted(conversation: Conversation) -> list[Any]:
     """The captions in a request, as a JSON parser finds them."""
     text = conversation[-1].content
     return json.loads(text[text.index("[\n") : text.rindex("\n]") + 2])
+
+
+def both(conversation: Conversation) -> tuple[list[Any], list[Any]]:
+    """The clips that a unit responds to and the others, as a JSON parser finds them."""
+    text, read = conversation[-1].content, json.JSONDecoder()
+    first, end = read.raw_decode(text, text.index("[\n"))
+    second, _ = read.raw_decode(text, text.index("[\n", end))
+    return first, second
 
 
 def test_both_sides_are_asked_for_and_put_where_they_belong() -> None:
@@ -48,7 +58,7 @@ def test_both_sides_are_asked_for_and_put_where_they_belong() -> None:
     ]
     chat = Answers("Dogs bark.", "Cats meow.", "Hens cluck.", Failure("timed out"), "Cows moo.")
     options = ChatOptions(seed=5)
-    summaries = list(LanguageModel(chat=chat, options=options).summarize(units))
+    summaries = list(LanguageModel("plain", chat=chat, options=options).summarize(units))
     ids = [Request("answers", conversation, options).id for conversation in chat.asked]
     assert [quoted(conversation) for conversation in chat.asked] == [["dog"], ["cat"], ["hen"], ["pig"], ["cow"]]
     assert summaries == [
@@ -76,15 +86,64 @@ def test_too_few_answers_are_failures() -> None:
     ],
 )
 def test_whatever_stands_in_a_caption_stays_in_its_quotes(attack: str) -> None:
-    conversation = conversation_of(heard("A dog barks.", attack, "A cat."))
-    assert quoted(conversation) == ["A dog barks.", " ".join(attack.split()), "A cat."]
-    assert attack not in conversation[0].content
+    plain, clean = PLAIN.conversation(heard("A dog barks.", attack, "A cat.")), " ".join(attack.split())
+    assert quoted(plain) == ["A dog barks.", clean, "A cat."]
+    contrast = CONTRAST.conversation(heard("A dog barks.", attack), heard(attack, "A cat."))
+    first, second = both(contrast)
+    assert [clip["description"] for clip in first] == ["A dog barks.", clean]
+    assert second == [clean, "A cat."]
+    assert attack not in plain[0].content and attack not in contrast[0].content
 
 
-def test_the_same_captions_are_the_same_request() -> None:
-    loud, quiet = Heard(1, "A dog.", 9.0, 0.1, 0.2), Heard(2, "A dog.", 1.0)
-    assert conversation_of([loud]) == conversation_of([quiet])
-    assert conversation_of([loud]) != conversation_of([loud, quiet])
+def test_the_same_captions_are_the_same_plain_request() -> None:
+    loud, quiet = Heard(1, "A dog.", 9.0, 0.1, 0.2), Heard(2, "A dog.", 1.0, strength=0.3)
+    assert PLAIN.conversation([loud]) == PLAIN.conversation([quiet])
+    assert PLAIN.conversation([loud]) != PLAIN.conversation([loud, quiet])
+    assert CONTRAST.conversation([loud]) != CONTRAST.conversation([quiet]), "strength and moment are told"
+
+
+def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_respond_to() -> None:
+    highly = (Heard(1, "A dog barks.", 9.0, 0.12, 0.34), Heard(2, "A dog whines.", 4.5, strength=0.5))
+    unit = Evidence("a", 0, highly, heard("A bell."), heard("A cat meows.", "A cow moos."))
+    chat = Answers("Dogs bark.", "A bell rings.")
+    (summary,) = LanguageModel(chat=chat).summarize([unit])
+    assert summary.highly == "Dogs bark."
+    first, second = both(chat.asked[0])
+    assert first == [
+        {"response": "100%", "time": "0.1 to 0.3 s", "description": "A dog barks."},
+        {"response": "50%", "description": "A dog whines."},
+    ]
+    assert second == ["A cat meows.", "A cow moos."]
+    assert "that the second lack" in chat.asked[0][-1].content
+    assert chat.asked[1] == PLAIN.conversation(unit.lowly), "the lowly clips have no contrast"
+
+
+def test_without_contrast_clips_what_the_second_lack_is_not_asked() -> None:
+    chat = Answers("Dogs bark.")
+    list(LanguageModel(chat=chat).summarize([Evidence("a", 0, heard("A dog barks."), ())]))
+    assert not any("that the second lack" in turn.content for turn in chat.asked[0])
+
+
+def test_an_answer_that_speaks_of_the_contrast_clips_is_not_taken_for_an_echo_of_captions() -> None:
+    answer = "Dogs bark, where a cat meows softly and a cow moos loudly far away in the others."
+    others = heard("A cat meows softly", "a cow moos loudly far away")
+    unit = Evidence("a", 0, heard("A dog barks.", "Two dogs."), (), others)
+    (summary,) = LanguageModel(chat=Answers(answer)).summarize([unit])
+    assert summary.highly == answer
+
+
+def test_the_form_is_chosen_after_a_colon_and_stands_in_the_settings() -> None:
+    forms = {name: make("summarizer", name, chat=Answers()) for name in ("llm", "llm:contrast", "llm:plain")}
+    assert {name: plugin.settings["form"] for name, plugin in forms.items()} == {
+        "llm": "contrast",
+        "llm:contrast": "contrast",
+        "llm:plain": "plain",
+    }
+    assert forms["llm"].settings == forms["llm:contrast"].settings
+    assert forms["llm"].settings["prompt"] != forms["llm:plain"].settings["prompt"]
+    assert [forms[name].wants_contrast for name in ("llm", "llm:plain")] == [True, False]
+    with pytest.raises(PluginError, match="unknown form 'short' of llm: one of contrast, plain"):
+        make("summarizer", "llm:short", chat=Answers())
 
 
 @pytest.mark.parametrize(

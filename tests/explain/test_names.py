@@ -83,7 +83,7 @@ def test_a_name_is_cut_where_a_phrase_ends_and_not_before_another_noun() -> None
 CAPTIONS = ["A loud note on a wooden kazoo.", "A bright note.", "Loud wooden kazoos."]
 
 
-@pytest.mark.parametrize("sentence", ["Wooden.", "Loud, wooden.", "Note played on a wooden."])
+@pytest.mark.parametrize("sentence", ["Wooden.", "Loud, wooden.", "Note played on a wooden.", "A wooden sound."])
 def test_a_lone_adjective_is_a_piece_of_a_name_where_captions_have_it_in_names_only(sentence: str) -> None:
     assert modifiers(Names(["wooden_kazoo"], CAPTIONS), sentence) == {"wooden"}
     assert modifiers(Names(["wooden_kazoo"], [*CAPTIONS, "A wooden hum."]), sentence) == set()

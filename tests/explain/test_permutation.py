@@ -120,7 +120,7 @@ def test_partial_p_permutes_residuals_among_clips_of_which_the_nulls_expect_the_
     fires = positives(floats(units), SHARE)
     got = beyond(units, claims, nulls)
     rows = [
-        monotone_residuals(scaled(floats(values)), floats(nulls), rising).numpy()
+        monotone_residuals(scaled(values.double()).float(), floats(nulls), rising).numpy()
         for values in (savage_scores(floats(units)), fires)
     ]
 

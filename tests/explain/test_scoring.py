@@ -77,8 +77,9 @@ def test_true_explanations_hold_and_false_ones_do_not(pair) -> None:
     dog = rows["dog"]
     assert dog["p"] == dog["p_beyond"] == 0.001, "no order of 999 comes near"
     assert (dog["clips"], dog["positives"], dog["base_rate"]) == (200, 10, 0.05)
-    assert (dog["others"], dog["others_as_good"]) == (6, 0.0), "claims that say nothing of dogs"
-    assert rows["siren"]["others_as_good"] > 0.5, "most claims do as well as a false one"
+    assert (dog["others"], dog["others_as_good"]) == (10, 4 / 10), "four others say as much of dogs"
+    assert verdict(rows["engine"]).distinctive
+    assert not verdict(rows["siren"]).distinctive
     assert rows["half"]["auprc"] == pytest.approx(1), "it fires on all dogs alike, and nothing else"
 
 
@@ -218,7 +219,14 @@ def test_where_nothing_else_is_said_of_the_site_a_claim_can_still_be_judged(pair
     rows = explained(pair)
     assert set(rows) == {"dog", "half"}
     assert all(holds(row) for row in rows.values())
-    assert {(row["others"], row["others_as_good"]) for row in rows.values()} == {(0, None)}
+    assert {(row["others"], row["others_as_good"]) for row in rows.values()} == {(1, 1.0)}, "the other says the same"
+
+
+def test_one_in_twenty_is_few_enough_to_be_distinctive(pair) -> None:
+    row = explained(pair)["dog"]
+    assert verdict({**row, "others_as_good": 1 / 20}).distinctive
+    assert not verdict({**row, "others_as_good": 1 / 20 + 1e-9}).distinctive
+    assert not verdict({**row, "others_as_good": None}).distinctive
 
 
 def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path) -> None:

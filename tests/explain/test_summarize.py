@@ -16,7 +16,7 @@ from and_nnsight.explain.summaries import summarize
 from and_nnsight.explain.tables import Table, has_table, read_table, table_settings
 from and_nnsight.explain.units import chosen_units
 from and_nnsight.plugins import PluginError
-from and_nnsight.storage import read_tensors, write_tensors
+from and_nnsight.storage import read_tensors, write_json, write_tensors
 from tests.explain.small_dissection import CLIPS, SITES, small_dissection
 
 ALL = [(site, unit) for site, width in SITES.items() for unit in range(width)]
@@ -101,6 +101,31 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
             )
         assert gathered.highly is None
         assert gathered.lowly is None
+
+
+@pytest.mark.parametrize("frame", [-1, 0, 1, 2, 7, 60])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"kind": "regular", "special_tokens": 2, "hop": 0.02, "span": 0.05},
+        {"kind": "regular", "special_tokens": 0, "hop": 0.02, "span": 0.05},
+        {"kind": "clip", "special_tokens": 0},
+        {"kind": "unknown", "special_tokens": 1},
+    ],
+    ids=["special tokens", "none", "a whole clip", "nothing is known"],
+)
+def test_the_moment_of_evidence_is_the_exemplars_wherever_the_frame_lies(
+    found: Dissection, lie: dict[str, Any], frame: int
+) -> None:
+    """On no one frame, on a special token, within the clip, and beyond its end."""
+    sites = [{**site, "frames": lie} for site in found.manifest["sites"]]
+    write_json(found.folder / "manifest.json", {**found.manifest, "sites": sites})
+    changed = change(found, "first", top_frames=torch.full((2, SITES["first"]), frame, dtype=torch.int32))
+    exemplars = changed.unit("first", 1).top
+    (gathered,) = gather(changed, [("first", 1)], CAPTIONS, k=2)
+    moments = [(heard.start, heard.end) for heard in gathered.evidence.highly]
+    assert moments == [(exemplar.start, exemplar.end) for exemplar in exemplars]
+    assert len(moments) == 2
 
 
 def test_evidence_comes_in_the_order_of_the_units_asked_for(found: Dissection) -> None:

@@ -44,6 +44,7 @@ def dissection(
         for name, layer, width in sites
     ]
     manifest = {"format_version": 2, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
+    manifest["dataset"] = {"kind": "folder", "name": "sounds", "split": None, "fingerprint": "sounds", "limit": None}
     write_json(folder / "manifest.json", manifest)
     for name, _, width in sites:
         chosen = [(top or {}).get((name, unit), range(k)) for unit in range(width)]

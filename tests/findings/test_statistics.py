@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.findings.statistics import line_through, mean_of, p_text, student_p, student_quantile, wilson
+from and_nnsight.findings.statistics import line_through, mean_of, p_text, wilson
+from and_nnsight.student_t import student_p, student_quantile
 
 
 @pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])

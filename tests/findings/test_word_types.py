@@ -202,6 +202,18 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
     assert counts["length"] == [5, 1, 0, 0], "(4 of 5) says how often and not what"
 
 
+def test_the_axis_holds_whatever_is_drawn(found: Dissection, measurer: Measurer) -> None:
+    finding = measured(found)
+    low, high = finding.figure().axes[0].get_ylim()
+    lows = [
+        100 * row[name] for row in finding.table for name in ("accuracy_low", "random_low") if row[name] is not None
+    ]
+    assert low <= max(min(lows), -2) and high > 100 and min(lows) - low < 12
+    guess = 100 * finding.facts["commonest_class"]
+    assert ("always the commonest class" in texts(finding.figure())) == (guess > low)
+    assert f"{guess:.1f} % if the commonest class were always said" in finding.summary()[0]
+
+
 def test_the_units_with_the_longest_explanations_are_in_every_panel(found: Dissection, measurer: Measurer) -> None:
     finding = measured(found, shares=(0.1,))
     (row,) = finding.rows("length")

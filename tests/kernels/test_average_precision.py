@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,17 @@ def test_many_clips_of_many_concepts_are_counted_in_parts():
     for unit, place in ((0, 3), (1, 40)):
         assert everything[unit, place] == (bins[unit] == place).sum()
         assert positives[unit, 4, place] == (torch.tensor(fits[:, 4]) & (bins[unit] == place)).sum()
+
+
+@pytest.mark.parametrize("large", [[8.0], [8.0, 4.0], [8.0, 6.0, 4.0, 2.0]])
+def test_beyond_the_first_clips_bins_are_as_wide_as_the_mean_excess_of_the_largest(large: list[float]):
+    """Of the values among the 16 largest that lie above the 17th; a quarter of an octave of rank each."""
+    values = torch.zeros(FIRST, 1)
+    values[: len(large), 0] = torch.tensor(large)
+    edges = bin_edges(values)[0].double()
+    beyond = edges[edges > 8.001]
+    step = math.log(2) / 4 * sum(large) / len(large)
+    assert (beyond[:20] - 8.0).tolist() == pytest.approx([step * place for place in range(1, 21)], rel=1e-5)
+    wider = (beyond[20:] - 8.0).tolist()
+    assert wider == pytest.approx([20 * step * 2 ** (place / 2) for place in range(1, len(wider) + 1)], rel=1e-5)
+    assert len(wider) > 0

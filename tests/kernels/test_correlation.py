@@ -152,6 +152,23 @@ def test_only_the_unit_that_was_not_finite_is_unknown():
     check(state, values, scores)
 
 
+def test_a_unit_without_a_finite_value_yet_moves_no_other_units_reference():
+    """Sums are of differences from a unit's first finite value, which a later batch must not replace."""
+    random = np.random.default_rng(0)
+    values, scores = values_of(random, (9, 2), "offset"), scores_of(random, (9, 2), "normal")
+    values[:6, 0] = np.nan
+    state = empty(values, scores)
+    for start in range(0, 9, 3):
+        state = take(state, values[start : start + 3], scores[start : start + 3])
+    assert state.unit_reference.tolist() == [values[6, 0], values[0, 1]]
+    check(state, values, scores)
+
+
+def test_an_empty_state_lies_on_the_device_that_is_asked_for():
+    for binary in (True, False):
+        assert {part.device.type for part in empty_cross(2, 3, binary=binary, device="meta")} == {"meta"}
+
+
 def test_norms_below_the_least_count_as_it():
     values, scores = np.array([[0.01], [0.0]], np.float32), np.array([[0.0], [1.0]], np.float32)
     state = take(empty(values, scores), values, scores)

@@ -33,6 +33,8 @@ SILENT_BETWEEN = 0.9
 """Depth of a swing of the level from where on there is silence in between: a repetition, not a pulsation."""
 FLUTTER_HZ, ROUGH_HZ = 6.0, 18.0
 """Rates from where on a swing of the level is a flutter, and from where on it is heard as roughness."""
+PACE = ((FLUTTER_HZ, "fast"), (2.5, "steady"), (0.0, "slow"))
+"""Least rate in Hz of a rhythm and the word from there on."""
 IRREGULAR = 4
 """Onsets from where on a row without a rate is irregular (a noise that is not silent in between: uneven)."""
 UNBROKEN, MOSTLY_SILENT = 0.25, 0.6
@@ -56,7 +58,7 @@ def describe(measured: Acoustics) -> str:
         sentence = f"{'An' if thing[0] in 'aeiou' else 'A'} {thing}"
     parts = [*_beginning_and_end(measured), *_movement(measured), *_rate(measured), *_length(measured)]
     sentence += "".join(parts)
-    return f"{sentence}; mostly silent." if measured.silence_share >= MOSTLY_SILENT else f"{sentence}."
+    return f"{sentence}, with long silences." if measured.silence_share >= MOSTLY_SILENT else f"{sentence}."
 
 
 def _has_pitch(measured: Acoustics) -> bool:
@@ -93,7 +95,8 @@ def _noun(measured: Acoustics) -> str:
 
 def _length_words(measured: Acoustics) -> list[str]:
     short = measured.onsets > 0 and _each(measured) <= SHORT_SECONDS and _noun(measured) != "click"
-    return ["uneven"] if _uneven(measured) else ["short"] if short else []
+    throughout = measured.onsets == 0 and measured.silence_share < 1 - THROUGHOUT
+    return ["uneven"] if _uneven(measured) else ["short"] if short else ["unbroken"] if throughout else []
 
 
 def _colours(measured: Acoustics) -> list[str]:
@@ -148,14 +151,12 @@ def _rate(measured: Acoustics) -> list[str]:
     rate = measured.level_rate_hz
     if not rate > 0 or rate >= ROUGH_HZ:
         return []
-    if _pulsates(measured):
-        return [f", {'fluttering' if rate >= FLUTTER_HZ else 'pulsating'} about {_times(rate)} a second"]
-    return [f", repeating about {_times(rate)} a second"]
+    manner = "repeating" if not _pulsates(measured) else "fluttering" if rate >= FLUTTER_HZ else "pulsating"
+    pace = next(word for least, word in PACE if rate >= least)
+    return [f", {manner} in a {pace} rhythm, about {_times(rate)} a second"]
 
 
 def _length(measured: Acoustics) -> list[str]:
-    if measured.onsets == 0 and measured.silence_share < 1 - THROUGHOUT:
-        return [", going on throughout"]
     short = _each(measured) <= SHORT_SECONDS
     if _several(measured) or short or measured.sound_seconds >= THROUGHOUT * measured.seconds:
         return []

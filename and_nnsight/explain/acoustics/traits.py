@@ -58,7 +58,7 @@ MANNERS: Mapping[str, Callable[[Acoustics], bool]] = {
     "falling in pitch": lambda one: _glides(one) and one.pitch_slope <= -GLIDE,
     "wavering in pitch": lambda one: _has_pitch(one) and one.pitch_rate_hz > 0,
     "repeating regularly": lambda one: one.level_rate_hz > 0,
-    "mostly silent": lambda one: one.silence_share >= MOSTLY_SILENT,
+    "with much silence": lambda one: one.silence_share >= MOSTLY_SILENT,
 }
 """What stands behind it."""
 _SAID_BY = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 from ..acoustics.measuring import SAMPLING_RATE, measure
 from ..acoustics.sentences import describe
@@ -13,6 +14,7 @@ class Acoustic:
     """Loudness, pitch, brightness, noisiness, onsets and rhythm, measured and put in a sentence; needs no model."""
 
     sampling_rate = SAMPLING_RATE
+    settings = MappingProxyType({"wording": 2})  # another number, another table: sentences of two wordings do not mix
 
     def caption(self, clips: Sequence[Clip]) -> Iterator[str | Failure]:
         """One sentence a clip."""

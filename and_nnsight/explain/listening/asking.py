@@ -50,9 +50,8 @@ def listen(
     Detection: the listener says of clips, half of them of those on which the unit fires, how well each fits the
     claim. `detection` is the share that is judged rightly (chance: 0.5), `detection_auc` the area under the ROC curve;
     `others_detection` and `others_auc` are the means for claims about other units that have no statement in common
-    with it (else: say something else), over the same clips. `p_chance`: that the area is chance, exact for the clips
-    heard; `p_others`: (1 + others with an area at least as high) / (1 + others), with 19 of them or more. `p` is the
-    larger of the two.
+    with it (else: say something else), over the same clips. `p_chance`: that the area is chance; `p_words`: that it
+    lies so far above the others' by chance; both are exact for the clips heard. `p` is the larger of the two.
 
     Intruder: of five clips the unit fires on four. The listener is told nothing of the unit, and says how well each
     clip goes with the others: the one that goes least is held to be the intruder. `intruder` is the share found

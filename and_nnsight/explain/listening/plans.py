@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 
 import numpy as np
+from jaxtyping import UInt64
 
 from ...dissection import Dissection
 from ..claims import Claim
@@ -21,16 +22,15 @@ class Design:
     """How claims are put to the ear.
 
     share     a unit fires on the held-out clips in its top share
-    excerpts  clips for detection, half of them of those on which the unit fires; None: 10, or 20 if statements are
-              cheap to hear
+    excerpts  clips for detection, half of them of those on which the unit fires
     line_ups  questions about an intruder
     together  clips of a line-up on which the unit fires; the intruder comes on top
-    others    claims about other units that each is compared with; None: 1, or 199 if statements are cheap to hear
+    others    claims about other units that each is compared with; None: 3, or 199 if statements are cheap to hear
     seed      of all that is drawn
     """
 
     share: float = 0.05
-    excerpts: int | None = None
+    excerpts: int = 20
     line_ups: int = 5
     together: int = 4
     others: int | None = None
@@ -38,17 +38,13 @@ class Design:
 
     def settled(self, cheap: bool) -> Design:
         """The same for a listener, with statements that are cheap for it or not."""
-        excerpts, others = (20, 199) if cheap else (10, 1)
-        return replace(
-            self,
-            excerpts=excerpts if self.excerpts is None else self.excerpts,
-            others=others if self.others is None else self.others,
-        )
+        others = (199 if cheap else 3) if self.others is None else self.others
+        return replace(self, others=others)
 
     def __post_init__(self) -> None:
         """Raise ValueError for a design that makes no sense."""
-        if not (2 <= (self.excerpts or 10) <= 40 and self.line_ups >= 0 and self.together >= 2):
-            raise ValueError(f"2 to 40 excerpts, and line-ups of 2 clips and the intruder at least, not {self}")
+        if not (2 <= self.excerpts <= 20 and self.line_ups >= 0 and self.together >= 2):
+            raise ValueError(f"2 to 20 excerpts, and line-ups of 2 clips and the intruder at least, not {self}")
         if self.others is not None and self.others < 0:
             raise ValueError(f"others must be at least 0, it is {self.others}")
 
@@ -92,27 +88,25 @@ def plans(
 
     The design must be settled.
     """
-    excerpts, others = design.excerpts, design.others
-    assert excerpts is not None and others is not None
+    others = design.others
+    assert others is not None
     row_of = {clip: row for row, clip in enumerate(held_out.clips)}
     rows = [row_of[clip] for clip in clips]
-    pools: dict[tuple[str, str], _Pool] = {}
-    for site in dict.fromkeys(claim.site for claim in claims):
+    asked = [claim for claim in claims if wanted is None or (claim.site, claim.unit) in wanted]
+    for site in dict.fromkeys(claim.site for claim in asked):
         of_site = [claim for claim in claims if claim.site == site]
-        for source in dict.fromkeys(claim.source for claim in of_site):
-            pools[site, source] = _Pool([claim for claim in of_site if claim.source == source])
+        sources = dict.fromkeys(claim.source for claim in of_site)
+        pools = {source: _Pool([claim for claim in of_site if claim.source == source]) for source in sources}
         kept = held_out.activations(site)
         assert kept is not None  # checked before
         values = np.asarray(kept[rows], dtype=np.float32)
-        for claim in sorted(of_site, key=lambda one: (one.unit, one.source)):
-            if wanted is not None and (site, claim.unit) not in wanted:
-                continue
+        due = [claim for claim in asked if claim.site == site]
+        for claim in sorted(due, key=lambda one: (one.unit, one.source)):
             trials = draw_trials(
-                values[:, claim.unit], clips, design.share, excerpts, design.line_ups, design.together,
-                _random(design.seed, "clips", site, claim.unit),
+                values[:, claim.unit], clips, design.share, design.excerpts, design.line_ups, design.together,
+                np.random.default_rng(_key(design.seed, "clips", site, claim.unit)),
             )  # fmt: skip
-            pool = pools[site, claim.source]
-            compared = pool.others(claim, others, _random(design.seed, "others", site, claim.unit, claim.source))
+            compared = pools[claim.source].others(claim, others, design.seed)
             yield Plan(claim, _statement(claim), trials, compared)
 
 
@@ -120,15 +114,27 @@ class _Pool:
     """What one source claims of a site's units."""
 
     def __init__(self, claims: Sequence[Claim]) -> None:
-        ordered = sorted(claims, key=lambda one: one.unit)
-        self._statements = list({_statement(claim): claim.gist for claim in ordered}.items())
+        statements = {_statement(claim): claim.gist for claim in claims}
+        self._statements = sorted(statements.items(), key=lambda pair: pair[0])
+        self._keys = np.array([_key(text) for text, _ in self._statements], dtype=np.uint64)
 
-    def others(self, claim: Claim, count: int, random: np.random.Generator) -> tuple[str, ...]:
-        """So many different statements that have none in common with the claim; else those that say something else."""
-        gist = claim.gist
-        order = [self._statements[place] for place in random.permutation(len(self._statements))]
-        apart = (text for text, other in order if not other & gist)
-        return tuple(islice(apart, count)) or tuple(islice((text for text, other in order if other != gist), count))
+    def others(self, claim: Claim, count: int, seed: int) -> tuple[str, ...]:
+        """So many different statements that have none in common with the claim; else those that say something else.
+
+        Drawn by a hash of claim and statement, not by place: when another statement comes or goes, most draws stay.
+        """
+        own = np.uint64(_key(seed, "others", claim.site, claim.unit, claim.source))
+        order = [self._statements[place] for place in np.argsort(_mixed(self._keys ^ own), kind="stable").tolist()]
+        apart = (text for text, other in order if not other & claim.gist)
+        other = (text for text, other in order if other != claim.gist)
+        return tuple(islice(apart, count)) or tuple(islice(other, count))
+
+
+def _mixed(keys: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+    """Every bit of a number spread over all of it (the last step of SplitMix64)."""
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
 
 
 def _statement(claim: Claim) -> str:
@@ -136,7 +142,7 @@ def _statement(claim: Claim) -> str:
     return " ".join(text for text, _ in claim.parts) or claim.text
 
 
-def _random(seed: int, *of: object) -> np.random.Generator:
-    """Drawn for this alone: which other units are asked about makes no difference."""
-    key = hashlib.blake2b("\0".join(map(str, of)).encode("utf-8", "replace"), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(key, "little")])
+def _key(*of: object) -> int:
+    """A number of 64 bits for what is given."""
+    text = "\0".join(map(str, of)).encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...dissection import Dissection
+from ..false_discovery import false_discovery_rates
 from ..tables import Row, table_settings
-from .measures import chance_of_sum, interval, q_values
+from .measures import chance_of_sum, interval
 
 RATE = 0.05
 """Share of the claims said to hold by ear that may be wrong (Benjamini and Hochberg)."""
@@ -112,7 +113,7 @@ def listening_summary(rows: Sequence[Row]) -> ListeningSummary:
     exposed = _sums(lined, lambda row: row["intruder"] * row["intruder_trials"], "unit")
     differences = _sums(compared, lambda row: row["detection_auc"] - row["others_auc"], "statement")
     weights = [len(row["clips"]) for row in compared]
-    q = q_values(np.array([row["p"] for row in judged], dtype=np.float64))
+    q = false_discovery_rates(np.array([row["p"] for row in judged], dtype=np.float64))
     return ListeningSummary(
         claims=len(judged),
         excerpts=excerpts,

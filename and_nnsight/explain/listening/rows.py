@@ -9,13 +9,12 @@ import pyarrow as arrow
 
 from ..roles import Failure
 from ..tables import Row
-from .measures import areas, chance_of_area, chance_of_finding, intruder_credit, judged_rightly
+from .measures import areas, chance_of_area, chance_of_difference, chance_of_finding, intruder_credit, judged_rightly
 from .plans import Plan
 from .trials import LineUp, Trials
 
 Asked = tuple[str | None, tuple[int, ...]]
 """A statement, or none, and the ids of the clips that it was asked of."""
-_FEWEST_OTHERS = 19  # with fewer, no p of theirs could be 0.05
 
 SCHEMA = arrow.schema(
     [
@@ -33,7 +32,7 @@ SCHEMA = arrow.schema(
         ("others_detection", arrow.float64()),
         ("others_auc", arrow.float64()),
         ("p_chance", arrow.float64()),
-        ("p_others", arrow.float64()),
+        ("p_words", arrow.float64()),
         ("p", arrow.float64()),
         ("intruder", arrow.float64()),
         ("intruder_trials", arrow.int64()),
@@ -88,9 +87,8 @@ def _detection(own: np.ndarray, others: Sequence[np.ndarray | Failure], trials: 
             "others_detection": float(np.mean([judged_rightly(fits, fires, threshold) for fits in answered])),
             "others_auc": float(of_others.mean()),
         }
-        if len(answered) >= _FEWEST_OTHERS:
-            beaten = (1 + int((of_others >= area).sum())) / (1 + len(answered))
-            row |= {"p_others": beaten, "p": max(chance, beaten)}
+        words = chance_of_difference(own, np.stack(answered), fires)
+        row |= {"p_words": words, "p": max(chance, words)}
     return row
 
 

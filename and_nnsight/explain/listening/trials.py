@@ -1,7 +1,8 @@
-"""Which held-out clips a listener hears of a unit: some on which it fires, and some on which it does not.
+"""Which held-out clips a listener hears of a unit: those on which it fires most, and some on which it does not fire.
 
-It fires on the clips in its top share, and does not on those at or below its median: what lies between is heard by
-nobody, as a clip that ranks just below the top share is no example of a clip that the unit does not respond to.
+It fires on clips in its top share that lie at least half as far from its mean as the strongest clip does: of a class
+with eight clips in four hundred the top share of one in twenty is mostly clips of other classes. It does not fire on
+clips at or below its median. What lies between is no example of either, and is not heard.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import torch
 from jaxtyping import Float32
 
 from ..agreement import positives
+
+STRONG = 0.5
+"""Distance from the unit's mean over the clips, as a share of the strongest clip's, from which a clip counts."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +56,26 @@ def draw_trials(
     values    the unit's activation on each of the clips; those that are not finite are left out
     clips     their ids
     share     that of the clips on which the unit fires (see `agreement.positives`)
-    excerpts  clips for detection, at most
+    excerpts  clips for detection, at most: of those on which it fires, the strongest
     line_ups  at most
     together  clips of a line-up on which the unit fires; a unit that fires on fewer clips has no line-up
 
     No clips at all where the unit fires on none of them, or on all alike.
     """
-    ids = np.asarray(clips, dtype=np.int64)
     finite = np.isfinite(values)
-    known = torch.from_numpy(values[finite])[None]
-    if known.shape[1] < 2:
+    known, ids = values[finite], np.asarray(clips, dtype=np.int64)[finite]
+    if len(known) < 2:
         return Trials((), (), ())
-    firing = positives(known, share)[0].numpy()
-    still = ~firing & (values[finite] <= np.median(values[finite]))
-    loud, quiet = (random.permutation(ids[finite][side]).tolist() for side in (firing, still))
+    from_mean = known - known.mean(dtype=np.float64)
+    fires = positives(torch.from_numpy(known)[None], share)[0].numpy() & (from_mean >= STRONG * from_mean.max())
+    shuffled = random.permutation(len(known))  # whichever of tied clips comes first
+    strongest = shuffled[np.argsort(-known[shuffled], kind="stable")]
+    loud = ids[strongest[fires[strongest]]].tolist()
+    quiet = ids[shuffled[~fires[shuffled] & (known[shuffled] <= np.median(known))]].tolist()
     each = min(excerpts // 2, len(loud), len(quiet))
     order = random.permutation(2 * each).tolist()
     heard = [*loud[:each], *quiet[:each]]
-    loud, quiet = random.permutation(loud).tolist(), random.permutation(quiet).tolist()
+    loud, quiet = random.permutation(loud[: line_ups * together]).tolist(), random.permutation(quiet).tolist()
     made: list[LineUp] = []
     for number in range(min(line_ups, len(loud) // together, len(quiet))):
         place = int(random.integers(together + 1))

@@ -10,6 +10,11 @@ from ..text.phrases import parts
 
 MOST = 3
 """Statements of one side of a unit."""
+TELLING = 1.92
+"""Gain in nats from where on a phrase tells a unit from its layer: a likelihood-ratio test at 5 %."""
+_LEAST_OF_FIRST = 0.3  # of the first statement's gain: what a further one must have
+_ALIKE = 0.5  # of the statement's gain: what a word that is said along with it must have
+_COMMON = 0.5  # share of the layer's exemplars from where on a word is not said along with a rarer one
 _PEER = 0.5  # of the highest z-score in a phrase: what its first and last word must reach
 
 
@@ -18,34 +23,51 @@ class Statement:
     """Phrases that are told of the same captions.
 
     lead    the phrase that the statement is about
-    keys    of all phrases that are over-represented and that all of these captions have, the lead among them
+    keys    of the phrases that all of these captions have and that tell about as much, the lead among them
     having  the captions, by place
+    common  share of the layer's exemplars that it holds of, where it does not tell the unit from these; else None
     """
 
     lead: Shared
     keys: tuple[int, ...]
     having: frozenset[int]
+    common: float | None = None
 
 
 def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
     """What is said of captions, the most telling first: at most `MOST` statements, each of captions of its own.
 
-    The first is what tells the unit best from its layer (the highest gain). A further one must hold of a caption of
-    which nothing was said yet. What only some of the captions with another phrase have is told if it is over-represented
-    among all captions with that other: where all five are speech, that three are Spanish is not told if a fourth of all
-    speech is. Phrases of spoken words come last.
+    The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain). A further one
+    must hold of a caption of which nothing was said yet, and tell the unit from its layer too. What only some of the
+    captions with another phrase have is told if it is over-represented among all captions with that other: where all
+    five are speech, that three are Spanish is not told if a fourth of all speech is. Where nothing tells the unit from
+    its layer, what its captions share most is said, and how common that is. Spoken words come last, and never alone.
     """
     words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
     whole = [one for one in found if _is_whole(one, words)]
-    telling = [one for one in whole if all(corpus.adds(one, other) for other in whole)]
-    chosen: list[Statement] = []
-    covered: frozenset[int] = frozenset()
-    for lead in sorted(telling, key=lambda one: _order(one, corpus)):
-        if len(chosen) < MOST and lead.having - covered:
-            keys = tuple(one.key for one in found if one.having >= lead.having)
-            chosen.append(Statement(lead, keys, lead.having))
-            covered |= lead.having
-    return chosen
+    told = sorted((one for one in whole if all(corpus.adds(one, other) for other in whole)),
+                  key=lambda one: _order(one, corpus))  # fmt: skip
+    sounds = [one for one in told if one.beyond and not corpus.phrases.is_spoken(one.key)]
+    if not sounds:
+        return []
+    lead, common = sounds[0], None
+    if lead.gain < TELLING:
+        lead = min(sounds, key=lambda one: (-len(one.having), -one.z, one.key))
+        common = lead.common
+    chosen = [lead]
+    for one in told:
+        is_spoken = corpus.phrases.is_spoken(one.key)
+        is_new = is_spoken or not one.having <= frozenset().union(*(other.having for other in chosen))
+        if len(chosen) < MOST and is_new and one.gain >= max(TELLING, _LEAST_OF_FIRST * lead.gain):
+            chosen.append(one)
+    return [_statement(lead, whole, common), *(_statement(one, whole) for one in chosen[1:])]
+
+
+def _statement(lead: Shared, whole: Sequence[Shared], common: float | None = None) -> Statement:
+    least = lead.gain - (1 - _ALIKE) * abs(lead.gain)
+    alike = (one for one in whole if one.having >= lead.having and one.gain >= least)
+    keys = tuple(one.key for one in alike if one.common <= max(_COMMON, lead.common))
+    return Statement(lead, keys, lead.having, common)
 
 
 def _is_whole(one: Shared, words: Mapping[int, float]) -> bool:

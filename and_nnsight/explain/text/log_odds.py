@@ -21,6 +21,7 @@ CHANCE = 0.05
 """Share of units with random clips that are given any phrase at all."""
 _DRAWS = 2000
 _FEWEST = 2  # captions that share a phrase
+_SINGLE_Z = 1.645
 _CONDITIONAL_Z = 1.96
 
 Keys = Int64[np.ndarray, " phrase"]
@@ -28,19 +29,23 @@ Numbers = Float64[np.ndarray, " phrase"]
 
 
 class Shared(NamedTuple):
-    """A phrase that some captions share beyond chance.
+    """A phrase that some captions share.
 
     key     of the phrase
     having  which of the captions have it, by place
     z       of its over-representation against the corpus and the unit's other end
+    beyond  whether random captions are given a phrase so over-represented in 1 of 20 cases at most
     gain    nats by which these captions are likelier at their own rate of the phrase than at the rate of the layer's
             exemplars or of the corpus, whichever is nearer; negative where they have it more rarely
+    common  that rate
     """
 
     key: int
     having: frozenset[int]
     z: float
+    beyond: bool
     gain: float
+    common: float
 
 
 class Corpus:
@@ -71,7 +76,7 @@ class Corpus:
             return np.zeros(0)
         return np.add.reduceat(weights[self._captions_having], self._first) / max(float(weights.sum()), 1.0)
 
-    def beyond_chance(
+    def shared(
         self,
         captions: Sequence[str],
         others: Sequence[str],
@@ -79,7 +84,9 @@ class Corpus:
         site: str | None = None,
         strengths: Sequence[float] | None = None,
     ) -> list[Shared]:
-        """The phrases that several captions share, more of them than random captions do.
+        """The phrases that several captions share and that are over-represented, each by itself (one-sided, 5 %).
+
+        None if there is not one among them that is beyond what random captions give.
 
         site       whose exemplars are what a phrase's gain is against; None: the corpus alone
         strengths  weights of the captions in the gain; None: all alike
@@ -88,13 +95,18 @@ class Corpus:
             return []
         keys, counts, z = self._excess(captions, others)
         beyond = z > self._bar(len(captions), len(others))[counts]
-        keys, z = keys[beyond], z[beyond]
+        if not beyond.any():
+            return []
+        likely = beyond | (z > _SINGLE_Z)
+        keys, z, beyond = keys[likely], z[likely], beyond[likely]
         present = [set(self.phrases(caption).tolist()) for caption in captions]
         weights = np.ones(len(captions)) if strengths is None else np.asarray(strengths, np.float64)
         having = [frozenset(place for place, there in enumerate(present) if key in there) for key in keys.tolist()]
         shares = np.array([weights[list(places)].sum() for places in having]) / weights.sum()
-        gains = _gains(shares, self._background(keys, site), len(captions))
-        return [Shared(*row) for row in zip(keys.tolist(), having, z.tolist(), gains.tolist(), strict=True)]
+        common = self._background(keys, site)
+        gains = _gains(shares, common, len(captions))
+        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
+        return [Shared(*row) for row in zip(*columns, strict=True)]
 
     def adds(self, one: Shared, said: Shared) -> bool:
         """Whether a phrase is over-represented among captions that have another one: Spanish, where all are speech.
@@ -103,8 +115,6 @@ class Corpus:
         """
         if not one.having < said.having:
             return True
-        if 2 * len(one.having) < len(said.having):
-            return False
         size = self._having(said.key).size
         rate = np.array([self._rate(one.key, said.key)])
         counts = np.array([len(one.having)])

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from .acoustic_adjectives import says_degree
-from .english import stem, words
+from .english import GENERIC_WORDS, stem, words
 from .tagging import Tagged
 
 VERSION = 1
@@ -59,8 +59,8 @@ class Names:
 
     names     of kinds, as datasets write them: `acoustic_grand_piano`, "Steel drums", "Male speech, man speaking". Of
               those, single words and names of sounds are no use. The instruments of this module are always among them
-    captions  texts that tell what a lone adjective is a piece of: where it stands in names only, so does a summary's
-              "Overdriven (3 of 5)."
+    captions  texts that tell what a lone adjective is a piece of: where it stands in names only, a summary's
+              "Overdriven (3 of 5)." and "An overdriven sound." are pieces of names as well
     """
 
     def __init__(self, names: Iterable[str] = (), captions: Iterable[str] = ()) -> None:
@@ -150,17 +150,17 @@ def _phrase_ends(sentence: Sequence[Tagged], places: Sequence[int]) -> list[bool
 
 
 def _cut_off(sentence: Sequence[Tagged], place: int) -> bool:
-    """Whether an adjective stands where a noun was cut off: "Overdriven.", "on an acoustic"; but not "is acoustic"."""
+    """Whether an adjective stands where a noun was cut off: "Overdriven.", "an acoustic sound"; not "is acoustic"."""
     said = any(part == "verb" or lemma == "be" for _, lemma, part in sentence)
     after_article = place > 0 and sentence[place - 1].lemma in _ARTICLES
     return _qualifies_nothing(sentence, place) and (after_article or not said)
 
 
 def _qualifies_nothing(sentence: Sequence[Tagged], place: int) -> bool:
-    """Whether no noun follows a word in its phrase, directly or after more adjectives."""
+    """Whether no noun follows a word in its phrase, directly or after more adjectives, or none but "sound"."""
     for word, lemma, part in sentence[place + 1 :]:
         if part == "noun":
-            return False
+            return lemma in GENERIC_WORDS
         if part != "adjective" and word != "," and lemma != "and":
             return True
     return True

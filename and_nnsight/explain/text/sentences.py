@@ -14,7 +14,8 @@ _BEFORE_A_SMALL_LETTER = (_BEFORE_A_NAME | _BEFORE_A_NUMBER | {"etc", "min"}) - 
 _BULLET = re.compile(r"^\s*(?:[-*+•‣▪◦–—·]+|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)])\s+")
 _MARKUP = re.compile(r"\*\*|__|^#{1,6}\s+|^>\s+|`", re.MULTILINE)
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]?")
-_COUNT = re.compile(r"\s*\((\d+) of (\d+)(?: clips)?\)|,? in (\d+) of (\d+) clips?\b")
+_COUNT = re.compile(r"\s*\((\d+) of (\d+)(?: clips)?\)|,? in (\d+) of (\d+) clips?\b(?:, as in \d+ % of [^.]*)?")
+_TRAILING = re.compile(r", \w+ing\b")  # a participle after a comma: the count needs one as well
 _SURE = r"(?:sure|certainly|of\ course|absolutely|okay|ok|great|thanks|thank\ you|hello|hi)"
 _CHATTER = re.compile(
     rf"""
@@ -55,10 +56,14 @@ def joined(parts: Iterable[str]) -> str:
     return " ".join(part if part.rstrip("\"'”’»)]")[-1:] in tuple(".!?…:;。！？") else f"{part}." for part in parts)
 
 
-def counted_sentence(clause: str, count: int, of: int) -> str:
-    """A sentence that says of how many clips a clause holds: A dog barks in 4 of 5 clips. See `idea` and `share`."""
-    comma = "," if "," in clause else ""
-    return f"{clause[:1].upper()}{clause[1:]}{comma} in {count} of {of} clips."
+def counted_sentence(clause: str, count: int, of: int, common: float | None = None) -> str:
+    """A sentence that says of how many clips a clause holds: A dog barks in 4 of 5 clips. See `idea` and `share`.
+
+    common  share of the layer's exemplars that it holds of as well, if that is to be said
+    """
+    comma = "," if _TRAILING.search(clause) else ""
+    layer = "" if common is None else f", as in {100 * common:.0f} % of the layer's exemplars"
+    return f"{clause[:1].upper()}{clause[1:]}{comma} in {count} of {of} clips{layer}."
 
 
 def idea(sentence: str) -> str:

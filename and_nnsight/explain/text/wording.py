@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from .phrases import root
 from .quoted import description
@@ -29,7 +29,10 @@ _PLAIN_ADJECTIVES = frozenset("hi lo".split())
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a caption: its stem ("" of what says nothing of a sound), and whether it is to be told, or shared."""
+    """A word of a caption: its stem ("" of what says nothing of a sound); whether it is to be told, or shared.
+
+    comma  whether one follows
+    """
 
     text: str
     lemma: str
@@ -37,6 +40,7 @@ class Word:
     stem: str
     told: bool = False
     shared: bool = False
+    comma: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,11 @@ def _stems(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1 << 14)
 def _groups(text: str) -> tuple[Group, ...]:
     """The noun groups and verb groups of a text, in order."""
-    words = list(_words(tag(text)))
+    every = list(_words(tag(text)))
+    words = [
+        replace(word, comma=following is not None and following.text == ",")
+        for word, following in zip_longest(every, every[1:])
+    ]
     found: list[Group] = []
     link: list[Word] = []
     breaks = False
@@ -101,6 +109,9 @@ def _groups(text: str) -> tuple[Group, ...]:
             at += 1
             continue
         verbal = _verb_group(words, at) is not None
+        if not verbal and _lacks_its_noun(words, at, end):
+            words[end] = replace(words[end], part="noun")
+            end += 1
         found.append(Group(tuple(words[at:end]), verbal, tuple(w for w in link if w.text[0].isalpha()), breaks))
         link, breaks, at = [], False, end
     return tuple(found)
@@ -152,6 +163,12 @@ def _noun_group(words: Sequence[Word], at: int) -> int | None:
     return last
 
 
+def _lacks_its_noun(words: Sequence[Word], at: int, end: int) -> bool:
+    """Whether a group of adjectives is followed by a plural that was taken for a verb: bird-like chirps."""
+    nouns = any(word.part == "noun" for word in words[at:end])
+    return not nouns and end < len(words) and words[end].part == "verb" and words[end].text.endswith("s")
+
+
 def _is_adverb(word: Word) -> bool:
     text = word.text.lower()
     return word.part == "other" and (text.endswith("ly") or text in _ADVERBS)
@@ -161,6 +178,7 @@ def _runs(groups: Sequence[Group]) -> Iterator[list[Group]]:
     """Stretches of groups that are told, with what holds them together where all the captions have it."""
     run: list[Group] = []
     waiting: list[Group] = []
+    groups = _without_dangling(groups)
     for place, group in enumerate(groups):
         if group.told:
             if not run:
@@ -175,9 +193,25 @@ def _runs(groups: Sequence[Group]) -> Iterator[list[Group]]:
             waiting.append(group)
     if run:
         after = waiting[:1]
-        if after and _is_of(after[0]) and run[-1].head.lemma in _QUANTITIES and not run[-1].verbal:
+        quantity = run[-1].head
+        if after and _is_of(after[0]) and quantity.lemma in _QUANTITIES and (quantity.told or quantity.shared):
             run.append(after[0])
         yield run
+
+
+def _without_dangling(groups: Sequence[Group]) -> Sequence[Group]:
+    """Groups that stand by a verb which is not shared are not told, unless nothing else is: "(falling) in pitch"."""
+    dangling = {
+        place
+        for place, (verb, group) in enumerate(pairwise(groups), 1)
+        if verb.verbal and not (verb.told or verb.head.shared) and group.link and group.link[0].text.lower() == "in"
+    }
+    if all(place in dangling or not group.told for place, group in enumerate(groups)):
+        return groups
+    return [
+        replace(group, words=tuple(replace(word, told=False) for word in group.words)) if place in dangling else group
+        for place, group in enumerate(groups)
+    ]
 
 
 def _before(groups: Sequence[Group], place: int) -> list[Group]:
@@ -239,12 +273,11 @@ def _nominal(group: Group) -> list[str]:
         else:
             noun = "sounds" if head.text.lower() != head.lemma and head.text.endswith("s") else "sound"
     determiner = next((word.text.lower() for word in group.words if word.text.lower() in _DETERMINERS), "")
-    adjectives = [word.text for word in kept]
-    commas = any(word.text == "," for word in group.words)
     said = [
-        f"{text}," if commas and word.part == following.part == "adjective" else text
-        for text, word, following in zip(adjectives, kept, [*kept, head][1:], strict=True)
+        f"{word.text}," if word.comma and following.part == "adjective" else word.text
+        for word, following in pairwise(kept)
     ]
+    said += [word.text for word in kept[-1:]]
     phrase = [*said, noun]
     if determiner in ("a", "an") or (not determiner and noun == "sound" and head.text != "sound"):
         determiner = _article(phrase[0])

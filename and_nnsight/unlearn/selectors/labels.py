@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as arrow
@@ -13,11 +14,11 @@ from ..choice import ChoiceError
 from ..names import near_names, same_name
 from .keys import Keys, Ranked, Wanted
 
-_COLUMNS = ("site", "unit", "concept", "rank", "score", "similarity", "concepts", "encoder")
+_COLUMNS = ("site", "unit", "concept", "rank", "score", "members", "similarity", "concepts", "encoder")
 
 
 def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
-    """Rank the units that have the concept among their first labels by a method.
+    """Rank the units that have the concept among their first labels by a method, alone or in a union.
 
     By the score of the label; icl by its place, then its score. Raises DissectionError where there are no labels;
     ChoiceError for a concept that is none of the list, and where labels are of several kinds.
@@ -41,7 +42,7 @@ def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
             "similarity= or encoder= (--similarity, --encoder)"
         )
     keys: Keys = {}
-    for row in own:
+    for row in sorted(own, key=lambda row: row["rank"]):  # its own label replaces that of its union
         if row["rank"] < wanted.top and row["site"] in wanted.widths:
             key = (-row["rank"], row["score"]) if method == "icl" else (row["score"],)
             keys[row["site"], row["unit"]] = key
@@ -50,6 +51,16 @@ def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
     rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
     kind = dict(zip(("similarity", "concepts", "encoder"), kinds[0], strict=True))
     return Ranked(keys, {**kind, "top": wanted.top, "rank": rank})
+
+
+def _singly(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A label's row; of a union also a row for each of its members, with an equal share of the score.
+
+    A unit that goes with several concepts alike goes with each, and less than one that goes with it alone.
+    """
+    yield row
+    members = row["members"] or ()
+    yield from ({**row, "concept": member, "score": row["score"] / len(members)} for member in members)
 
 
 def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -64,7 +75,7 @@ def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[dict[str,
     path = dissection.folder / "explanations" / "labels.parquet"
     with undamaged(path):
         table: arrow.Table = read_parquet(path, filters=[("method", "=", method)], columns=list(_COLUMNS))
-        rows = table.to_pylist()
+        rows = [each for row in table.to_pylist() for each in _singly(row)]
     rows = [
         row
         for row in rows
