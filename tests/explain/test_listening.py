@@ -471,9 +471,7 @@ def test_clips_in_no_file_want_the_data(pair, tmp_path: Path) -> None:
         heard((pair[0], bare), Scripted(pair[1]), units=[1])
 
 
-@pytest.mark.parametrize(
-    "design", [{"excerpts": 1}, {"excerpts": 22}, {"line_ups": -1}, {"together": 1}, {"others": -1}]
-)
+@pytest.mark.parametrize("design", [{"excerpts": 1}, {"excerpts": 22}, {"line_ups": -1}, {"others": -1}])
 def test_a_design_that_makes_no_sense_is_refused(design: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
         Design(**design)

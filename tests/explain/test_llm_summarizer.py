@@ -106,7 +106,7 @@ def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_re
     highly = (Heard(1, "A dog barks.", 9.0, 0.12, 0.34), Heard(2, "A dog whines.", 4.5, strength=0.5))
     unit = Evidence("a", 0, highly, heard("A bell."), heard("A cat meows.", "A cow moos."))
     chat = Answers("Dogs bark.", "A bell rings.")
-    (summary,) = LanguageModel(chat=chat).summarize([unit])
+    (summary,) = LanguageModel("contrast", chat=chat).summarize([unit])
     assert summary.highly == "Dogs bark."
     first, second = both(chat.asked[0])
     assert first == [
@@ -120,7 +120,7 @@ def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_re
 
 def test_without_contrast_clips_what_the_second_lack_is_not_asked() -> None:
     chat = Answers("Dogs bark.")
-    list(LanguageModel(chat=chat).summarize([Evidence("a", 0, heard("A dog barks."), ())]))
+    list(LanguageModel("contrast", chat=chat).summarize([Evidence("a", 0, heard("A dog barks."), ())]))
     assert not any("that the second lack" in turn.content for turn in chat.asked[0])
 
 
@@ -128,20 +128,20 @@ def test_an_answer_that_speaks_of_the_contrast_clips_is_not_taken_for_an_echo_of
     answer = "Dogs bark, where a cat meows softly and a cow moos loudly far away in the others."
     others = heard("A cat meows softly", "a cow moos loudly far away")
     unit = Evidence("a", 0, heard("A dog barks.", "Two dogs."), (), others)
-    (summary,) = LanguageModel(chat=Answers(answer)).summarize([unit])
+    (summary,) = LanguageModel("contrast", chat=Answers(answer)).summarize([unit])
     assert summary.highly == answer
 
 
 def test_the_form_is_chosen_after_a_colon_and_stands_in_the_settings() -> None:
     forms = {name: make("summarizer", name, chat=Answers()) for name in ("llm", "llm:contrast", "llm:plain")}
     assert {name: plugin.settings["form"] for name, plugin in forms.items()} == {
-        "llm": "contrast",
+        "llm": "plain",
         "llm:contrast": "contrast",
         "llm:plain": "plain",
     }
-    assert forms["llm"].settings == forms["llm:contrast"].settings
-    assert forms["llm"].settings["prompt"] != forms["llm:plain"].settings["prompt"]
-    assert [forms[name].wants_contrast for name in ("llm", "llm:plain")] == [True, False]
+    assert forms["llm"].settings == forms["llm:plain"].settings
+    assert forms["llm"].settings["prompt"] != forms["llm:contrast"].settings["prompt"]
+    assert [forms[name].wants_contrast for name in ("llm", "llm:contrast")] == [False, True]
     with pytest.raises(PluginError, match="unknown form 'short' of llm: one of contrast, plain"):
         make("summarizer", "llm:short", chat=Answers())
 

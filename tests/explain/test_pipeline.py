@@ -21,6 +21,7 @@ from and_nnsight.explain import (
     label,
     read_table,
 )
+from and_nnsight.explain.captions import caption
 from and_nnsight.explain.tables import table_settings
 
 SITE = "blocks.3.mlp.hook_post"
@@ -90,6 +91,15 @@ def test_a_step_alone_needs_the_one_before_it(found: Dissection) -> None:
         explain(found, steps=["captoins"], progress=False)
 
 
+class Parrot:
+    """A chat model of one sentence."""
+
+    name = "parrot"
+
+    def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> list[str]:
+        return ["They sound alike."] * len(conversations)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -97,6 +107,7 @@ def test_a_step_alone_needs_the_one_before_it(found: Dissection) -> None:
         ({"text_encoder": "wrods"}, "unknown text encoder 'wrods'"),
         ({"text_encoder": "sentence-transformers"}, "needs more: sentence-transformers:"),
         ({"summarizer": "llm"}, "summarizer 'llm' needs a chat"),
+        ({"summarizer": "llm:short", "chat": Parrot()}, "unknown form 'short' of llm: one of contrast, plain"),
         ({"captioner": "colum:caption"}, "unknown captioner 'colum:caption'"),
     ],
 )
@@ -113,6 +124,45 @@ def test_steps_after_one_that_was_made_anew_are_made_anew(found: Dissection) -> 
     strict = read_table(found, "calibrated")
     assert sum(len(row["kept"] or ()) for row in strict) <= sum(len(row["kept"] or ()) for row in loose)
     assert table_settings(found, "calibrated")["threshold"] == 0.0
+
+
+class Comparing:
+    """Remembers what it was given to compare; `contrast`: whether it wants something to compare with."""
+
+    name = "comparing"
+
+    def __init__(self, contrast: bool) -> None:
+        self.wants_contrast = contrast
+        self.given: list[Evidence] = []
+
+    def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary]:
+        self.given += evidence
+        yield from (Summary("A sound.", "Another.") for _ in evidence)
+
+
+@pytest.mark.parametrize(
+    ("summarizer", "wanted"),
+    [(Comparing(False), False), (Comparing(True), True), ("llm", False), ("llm:contrast", True), ("keywords", False)],
+)
+def test_contrast_clips_are_captioned_and_told_to_a_summarizer_that_wants_them_and_to_no_other(
+    found: Dissection, summarizer: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from and_nnsight.explain import pipeline
+
+    told: list[bool] = []
+
+    def captioned(*things: Any, contrast: bool, **options: Any) -> Any:
+        told.append(contrast)
+        return caption(*things, contrast=contrast, **options)
+
+    monkeypatch.setattr(pipeline, "caption", captioned)
+    steps = ["captions", "summaries"]
+    rows = explain(found, summarizer=summarizer, chat=Parrot(), sites=SITE, units=range(6), steps=steps, progress=False)
+    assert told == [wanted]
+    assert any(row["contrast_clips"] for row in rows["summaries"]) == wanted
+    if isinstance(summarizer, Comparing):
+        compared = {unit.unit: [heard.clip for heard in unit.contrast] for unit in summarizer.given}
+        assert {row["unit"]: row["contrast_clips"] for row in rows["summaries"]} == compared
 
 
 class Thinker:

@@ -16,6 +16,8 @@ from ...dissection import Dissection
 from ..claims import Claim
 from .trials import Trials, draw_trials
 
+_TOGETHER = 4  # clips of a line-up beside the intruder
+
 
 @dataclass(frozen=True)
 class Design:
@@ -23,8 +25,7 @@ class Design:
 
     share     a unit fires on the held-out clips in its top share
     excerpts  clips for detection, half of them of those on which the unit fires
-    line_ups  questions about an intruder
-    together  clips of a line-up on which the unit fires; the intruder comes on top
+    line_ups  questions about an intruder among five clips
     others    claims about other units that each is compared with; None: 3, or 199 if statements are cheap to hear
     seed      of all that is drawn
     """
@@ -32,7 +33,6 @@ class Design:
     share: float = 0.05
     excerpts: int = 20
     line_ups: int = 5
-    together: int = 4
     others: int | None = None
     seed: int = 0
 
@@ -43,8 +43,8 @@ class Design:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a design that makes no sense."""
-        if not (2 <= self.excerpts <= 20 and self.line_ups >= 0 and self.together >= 2):
-            raise ValueError(f"2 to 20 excerpts, and line-ups of 2 clips and the intruder at least, not {self}")
+        if not (2 <= self.excerpts <= 20 and self.line_ups >= 0):
+            raise ValueError(f"2 to 20 excerpts and at least 0 line-ups, not {self}")
         if self.others is not None and self.others < 0:
             raise ValueError(f"others must be at least 0, it is {self.others}")
 
@@ -103,7 +103,7 @@ def plans(
         due = [claim for claim in asked if claim.site == site]
         for claim in sorted(due, key=lambda one: (one.unit, one.source)):
             trials = draw_trials(
-                values[:, claim.unit], clips, design.share, design.excerpts, design.line_ups, design.together,
+                values[:, claim.unit], clips, design.share, design.excerpts, design.line_ups, _TOGETHER,
                 np.random.default_rng(_key(design.seed, "clips", site, claim.unit)),
             )  # fmt: skip
             compared = pools[claim.source].others(claim, others, design.seed)

@@ -82,8 +82,10 @@ class Keywords:
             return Failure(f"{len(captions)} of its clips have a caption: at least {_FEWEST_CAPTIONS} are needed")
         strengths = [heard.strength for heard in side]
         found = corpus.shared(captions, others, site=site, strengths=strengths)
-        said = [self._sentence(one, captions) for one in statements(found, corpus)]
-        if shared is not None and (names := unsaid(shared.names, " ".join(said))):
+        told = statements(found, corpus)
+        said = [self._sentence(one, captions) for one in told]
+        is_told_apart = bool(told) and told[0].common is None  # then a trait would only hide what the sound is
+        if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):
             said.append(counted_sentence(qualified(names), shared.count, shared.of))
         if not said:
             return Failure(f"no word or phrase is in more of its {len(captions)} captions than chance has it")

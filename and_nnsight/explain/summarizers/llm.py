@@ -14,17 +14,21 @@ FORMS: Mapping[str, Wording] = {"contrast": CONTRAST, "plain": PLAIN}
 
 
 class LanguageModel:
-    """A chat model says what a unit's highly captions share, and its lowly ones; `llm:plain` is the paper's request.
+    """A chat model says what a unit's highly captions share, and its lowly ones; `llm:contrast` compares with others.
 
     Two conversations a unit. In the form `contrast` the model is told, beside each highly caption, how strongly the
     unit responds to the clip and when in it, and captions of clips that fire the unit's neighbours and not the unit
-    (`Evidence.contrast`), and is asked what the first have that the second lack. In the form `plain`, the paper's, it
-    is given the captions alone. Lowly captions are summarized in the plain form by both.
+    (`Evidence.contrast`), and is asked what the first have that the second lack. In the form `plain`, the paper's and
+    the default, it is given the captions alone. Lowly captions are summarized in the plain form by both.
+
+    Contrast is for models that can hold two lists apart. SmolLM2-135M cannot: of 16 units of Whisper tiny.en its plain
+    summaries led an independent matcher back to 3 of 16 (chance 1), those with contrast to none, and 6 only repeated
+    the worked example.
     """
 
     wants_contrast: bool = True
 
-    def __init__(self, form: str = "contrast", *, chat: ChatModel, options: ChatOptions | None = None) -> None:
+    def __init__(self, form: str = "plain", *, chat: ChatModel, options: ChatOptions | None = None) -> None:
         """Args: form, contrast or plain; chat, the model; options, how it is to answer (default: greedy, 256 tokens).
 
         Raises ValueError for another form.
