@@ -22,7 +22,7 @@ from .captions import background_of, captions_of
 from .evidence import Gathered, gather
 from .requests import remembered
 from .roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
-from .summarizers.keywords import Keywords
+from .summarizers.keywords import TRAITS_TOO, Keywords
 from .tables import Row, Table, table_settings
 from .traits import measured_traits
 from .units import chosen_units
@@ -74,9 +74,8 @@ def summarize(
     k           exemplars at either end (paper: 5)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
     spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
-    data        what was dissected. `keywords` also tells how clips sound (loud, low-pitched, starting abruptly …) where
-                captions are the dataset's own, the audio can be read (from files, or from this), and the dissection
-                is of no more than `traits.MOST_CLIPS` clips
+    data        what was dissected, for `keywords:traits`, which also tells how clips sound (loud, starting abruptly …),
+                where the clips are in no file
 
     Units that have a row made from the same clips are left as they are, but for failures, which are tried again. Of a
     summarizer that says of itself that it is `deterministic` (the same evidence and corpus give the same summary)
@@ -101,9 +100,8 @@ def summarize(
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
         offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
-        if wanted == "keywords":
-            captions_made = not str(settings["captions"].get("captioner", "")).startswith("column:")
-            offered["traits"] = None if captions_made else measured_traits(found, chosen, data, progress)
+        if wanted == f"keywords:{TRAITS_TOO}":
+            offered["traits"] = measured_traits(found, chosen, data, progress)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
             recorded = stack.enter_context(remembered(found, model))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..dissection import Dissection, DissectionError
+from ..dissection import Dissection
 from .acoustics.measuring import measure_acoustics
 from .acoustics.traits import TRAITS, traits_of
 from .background import layer_weights
@@ -25,8 +25,6 @@ from .roles import Failure
 CHANCE = 0.05
 """Share of units with random clips that are given any trait."""
 _FEWEST = 2
-MOST_CLIPS = 5_000
-"""Clips of a dissection up to which all are measured unasked: each takes some hundredths of a second."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +104,13 @@ def binomial_tail(count: int, of: int, rate: float) -> float:
     return sum(math.comb(of, hits) * rate**hits * (1 - rate) ** (of - hits) for hits in range(count, of + 1))
 
 
-def measured_traits(
-    dissection: Dissection, units: Iterable[tuple[str, int]], data: object, progress: bool
-) -> Traits | None:
-    """The traits of units' exemplars, and of the clips of the dissection, which are the background.
+def measured_traits(dissection: Dissection, units: Iterable[tuple[str, int]], data: object, progress: bool) -> Traits:
+    """The traits of units' exemplars, and of all clips of the dissection, which are the background.
 
-    None where the clips are in no file and `data` is not given, and where they are too many (`MOST_CLIPS`).
+    Raises DissectionError where the clips are in no file and `data` is not given.
     """
     background = sorted(dissection.clips)
-    if not background or len(background) > MOST_CLIPS:
-        return None
-    try:
-        measured = measure_acoustics(dissection, data=data, progress=progress)
-    except DissectionError:  # there is no audio to measure: captions alone must do
-        return None
+    measured = measure_acoustics(dissection, data=data, progress=progress)
     known = {span.clip: traits_of(one) for span, one in measured.items() if not isinstance(one, Failure)}
     layers = layer_weights(dissection, background, dissection.manifest["k"])
     return Traits(known, background, layers, dict(_exemplars(dissection, units)))

@@ -16,6 +16,7 @@ from ..traits import SharedTraits, Traits
 from ._statements import Statement, statements
 
 _FEWEST_CAPTIONS = 2
+TRAITS_TOO = "traits"
 
 
 class Keywords:
@@ -26,15 +27,16 @@ class Keywords:
     the unit's other end and all captions (see `log_odds`), the first sentence by more than is seen in 19 of 20 draws of
     random clips. What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit
     from its layer, the sentence says so: `… in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are
-    spoken in the clips are told last, and only if clips share them that are described otherwise. How the clips sound
-    is a sentence of its own, where that was measured (see `traits`). A side of which nothing can be said is a Failure
-    that says so.
+    spoken in the clips are told last, and only if clips share them that are described otherwise. `keywords:traits`
+    tells as well how the clips sound, measured (see `traits`), where their captions do not tell the unit from its
+    layer. A side of which nothing can be said is a Failure that says so.
     """
 
     deterministic: ClassVar[bool] = True  # what failed fails again: it is not tried anew
 
     def __init__(
         self,
+        form: str = "",
         *,
         corpus: Sequence[str] | None = None,
         layers: Mapping[str, Sequence[float]] | None = None,
@@ -42,10 +44,15 @@ class Keywords:
     ) -> None:
         """Count the words of a corpus.
 
+        form    "traits", or nothing
         corpus  the captions that chance draws from; None: those of the evidence that is summarized
         layers  of a site, a weight for every caption of the corpus: the share it has in the exemplars of all units
         traits  how clips sound, beside what their captions say; None: the captions alone are gone by
+
+        Raises ValueError for another form.
         """
+        if form not in ("", TRAITS_TOO):
+            raise ValueError(f"unknown form {form!r} of keywords: {TRAITS_TOO}, or none")
         self._phrases = Phrases()
         self._corpus = None if corpus is None else Corpus(self._phrases, corpus, layers)
         self._traits = traits
