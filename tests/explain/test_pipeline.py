@@ -23,6 +23,7 @@ from and_nnsight.explain import (
 )
 from and_nnsight.explain.captions import caption
 from and_nnsight.explain.tables import table_settings
+from and_nnsight.plugins import PluginError
 
 SITE = "blocks.3.mlp.hook_post"
 
@@ -54,6 +55,28 @@ def test_every_step_leaves_its_table_and_a_second_call_changes_nothing(found: Di
     assert len(answers["summaries"]) == 2 * 12
     explain(found, units=range(12), progress=False)
     assert tables(found) == before
+
+
+def test_how_clips_sound_is_told_where_it_is_asked_for(found: Dissection) -> None:
+    sounds = list(make_sounds(3))
+    captions = ("captions", "summaries")
+    plain = explain(found, steps=captions, progress=False)["summaries"]
+    told = explain(found, summarizer="keywords:traits", data=sounds, steps=captions, progress=False)["summaries"]
+    assert table_settings(found, "summaries")["traits"] is not None
+    assert sum(" sounds" in (row["highly"] or "") for row in told) > sum(
+        " sounds" in (row["highly"] or "") for row in plain
+    )
+    other = explain(
+        found, summarizer="keywords:traits", data=sounds, units=[5], sites=SITE, steps=captions, progress=False
+    )
+    assert next(row for row in other["summaries"] if (row["site"], row["unit"]) == (SITE, 5)) in told
+    with pytest.raises(PluginError, match="unknown form 'loud'"):
+        explain(found, summarizer="keywords:loud", steps=captions, progress=False)
+
+
+def test_without_the_audio_nobody_can_tell_how_clips_sound(found: Dissection) -> None:
+    with pytest.raises(DissectionError, match="pass data="):
+        explain(found, summarizer="keywords:traits", progress=False)
 
 
 def test_more_units_can_be_added_later_and_end_in_the_same_tables(found: Dissection, dissected: Path) -> None:
