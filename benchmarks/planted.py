@@ -190,11 +190,14 @@ def says_rightly(unit: Planted, said: str | None) -> bool:
 
 
 def says_strictly(units: Mapping[At, Planted], said: Mapping[At, str | None]) -> set[At]:
-    """The units whose texts have all of their meaning, nothing wrong, and are not said of another meaning as well."""
+    """The units whose texts have all of their meaning, nothing wrong, and are not said of another meaning as well.
+
+    A unit for noise at some moment and one for noise throughout have one meaning.
+    """
     whole = {at: frozenset(map(idea, telling_sentences(said.get(at) or ""))) for at in units}
-    meanings: dict[frozenset[str], set[frozenset[str]]] = {}
+    meanings: dict[frozenset[str], set[str]] = {}
     for at, unit in units.items():
-        meanings.setdefault(whole[at], set()).add(unit.classes)
+        meanings.setdefault(whole[at], set()).add(unit.name.removesuffix(" throughout"))
     return {
         at
         for at, unit in units.items()
