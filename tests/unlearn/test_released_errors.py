@@ -7,17 +7,14 @@ the explanations.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from and_nnsight.unlearn import UnitChoice, ablated_outcomes, ablating, choose, matched, measure
-from tests.explain.small_dissection import small_dissection
+from and_nnsight.unlearn import UnitChoice, ablated_outcomes, ablating, matched, measure
 from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.explained import with_nouns
 from tests.unlearn.test_ablation import loaded
 from tests.unlearn.test_measuring import CLIPS, WIDTHS
 
@@ -65,18 +62,6 @@ def test_4_confidence_is_read_off_the_models_output_after_its_own_pooling() -> N
     (logit,) = ablated_outcomes(model, CLIPS[:1], [], progress=False).baseline.logit
     with torch.inference_mode():
         assert logit == float(model.wrapped(**model.features(CLIPS[0]["audio"])).logits[0, 0])
-
-
-def test_8_a_word_within_another_is_not_the_word(tmp_path: Path) -> None:
-    words = {("first", 0): {"train": 1}, ("first", 1): {"kitchen": 1}, ("first", 2): {"carpet": 1}}
-    found = with_nouns(
-        small_dissection(tmp_path / "run"), {**words, ("second", 0): {"rain": 1, "hen": 1, "car": 1, "art": 1}}
-    )
-    for concept in ("rain", "hen", "car"):
-        assert choose(found, concept).units == {"second": (0,)}
-    # The released code looked for the noun within the class's name, so that "art" chose units for "cart".
-    with_nouns(found, {("first", 3): {"cart": 1}})
-    assert choose(found, "cart").units == {"first": (3,)}
 
 
 def test_8_every_class_is_beside_as_many_random_units_of_the_same_layers() -> None:
