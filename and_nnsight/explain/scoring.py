@@ -107,8 +107,8 @@ def score(
     Beside that, as information: which of the nulls goes best with the unit, and in which direction, as settled on
     the clips of `found` (`null`); and `others_as_good`, the share of the claims about other units of the site that
     tell this one as well, near 0 for words that are the unit's own, large where the units of a layer are alike or what
-    is said of them is vague. Claims dealt out anew among the units may hold, where they are true of many; no more than
-    about 5 % of them are `distinctive` as well (at most 1 in 20 as good).
+    is said of them is vague. Claims dealt out anew among the units may hold, where they are true of many; fewer of them
+    are `distinctive` as well (at most 1 in 20 as good).
 
     Held-out clips with the samples of an earlier one are left out: they would count twice. A claim that cannot be
     judged has a `failure`, and no p: the unit is the same on all held-out clips, or finite on fewer than 20.
