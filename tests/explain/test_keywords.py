@@ -207,7 +207,7 @@ def test_it_is_the_plugin_keywords_and_takes_the_corpus_it_is_offered() -> None:
     summarizer, name = plugins.resolve("summarizer", "keywords", corpus=CORPUS, chat=None, seed=0)
     assert isinstance(summarizer, Keywords)
     assert name == "keywords"
-    with pytest.raises(plugins.PluginError, match="takes nothing after its name"):
+    with pytest.raises(plugins.PluginError, match="unknown form 'x' of keywords"):
         plugins.make("summarizer", "keywords:x")
 
 

@@ -133,7 +133,7 @@ def test_a_batch_holds_its_clips_and_their_inputs(tmp_path: Path):
     path = tmp_path / "dog" / "a.wav"
     path.write_bytes(encode(sound(0.5, 8000), 8000))
     [batch] = run(tmp_path)
-    content = content_hash(load(path, 8000).samples)
+    content = content_hash(load(path, 16_000).samples)
     assert batch == Batch(0, 1, (Clip(0, str(path), "dog", None, 0.5, 8000, content, False),), [8000], ())
 
 

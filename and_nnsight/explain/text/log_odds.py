@@ -66,7 +66,9 @@ class Corpus:
         self._counts = np.diff(self._first, append=len(keys))
         self._bars: dict[tuple[int, int], Numbers] = {}
         self._rates: dict[tuple[int, int], float] = {}
-        self._layers = {site: self._layer_rates(np.asarray(weights)) for site, weights in (layers or {}).items()}
+        self._layers = {
+            site: self._layer_rates(np.asarray(weights, np.float64)) for site, weights in (layers or {}).items()
+        }
 
     def _layer_rates(self, weights: Float64[np.ndarray, " caption"]) -> Numbers:
         """The share of a site's exemplars that have each phrase."""
