@@ -83,9 +83,8 @@ def partial_test(
     1995), but only among clips on which the nulls let one expect much the same of it (`BLOCKS`): a unit scatters more
     where it is loud, and so do claims of loudness, which makes free permutation reject too often (12 %, not 5).
 
-    0 and p 1 where the nulls leave too little to be told (6 % of the variance of the Savage scores, 16 % of firing): how
-    loud a clip is at its loudest is measured in another way than a unit that follows it does, and what is left of the
-    unit is that difference.
+    0 and p 1 where the nulls leave too little to be told (6 % of the variance of the Savage scores, 16 % of firing):
+    a unit that follows loudness measures it in another way than we do, and what is left of it is that difference.
     """
     basis = linear_basis(nulls)
     wholes = [standardised(rows) for rows in (savage_scores(activations), fires.double())]
