@@ -3,7 +3,8 @@
 Every method ranks the units that it finds, so that a count or a share of all units makes methods comparable at equal
 size:
 
-ocp           captions of the unit's highest exemplars that carry the concept (`selectors.ocp`)
+ocp           captions of the unit's highest exemplars that carry the concept, and of all clips where activations were
+              kept (`selectors.ocp`); ocp_exemplars: of exemplars alone
 db, tab, labels, icl   the unit's labels, which may go by all clips (`selectors.labels`)
 db_top5, labels_top5   labels by the same five clips that ocp sees (`selectors.exemplars`)
 correlation   with the concept's scores over all clips (`selectors.correlation`)
@@ -39,11 +40,14 @@ from .selectors.ocp import by_captions
 
 LABELS = ("db", "tab", "labels", "icl")
 HEAD = "unembed.hook_out"
-METHODS = ("ocp", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, RANDOM)
+METHODS = ("ocp", "ocp_exemplars", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, RANDOM)
 ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 """Methods that rank all units, so that a choice needs a count or a share."""
 
-_MORE = {"ocp": ", or dissect with more exemplars (-k) or with --keep-activations, where all units can be ranked"}
+_MORE = {
+    "ocp": ", or dissect with more exemplars (-k) or with --keep-activations, where all units can be ranked",
+    "ocp_exemplars": ", or dissect with more exemplars (-k)",
+}
 
 
 class Ranking(NamedTuple):
@@ -74,9 +78,10 @@ def choose(
 ) -> UnitChoice:
     """The units that go with a concept.
 
-    method  ocp: captions of the unit's highest exemplars carry the concept. db, tab, labels, icl: the concept is among
-            the unit's `top` labels by that method, alone or in a union. db_top5, labels_top5: the same by the five
-            highest clips alone. correlation: units whose activation goes most with the concept's scores over all
+    method  ocp: captions of the unit's highest exemplars carry the concept; where activations were kept, ranked by the
+            captions of all clips (ocp_exemplars: by exemplars alone). db, tab, labels, icl: the concept is among the
+            unit's `top` labels by that method, alone or in a union. db_top5, labels_top5: the same by the five highest
+            clips alone. correlation: units whose activation goes most with the concept's scores over all
             clips. frequency, entropy, deviation, contrast: see `selectors.activations`. random: by chance, as many of
             every site as `like` has
     count   exactly so many units, the best of the method's ranking; or
@@ -142,8 +147,8 @@ def ranked(
 
 
 def _ranked(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
-    if method == "ocp":
-        return by_captions(dissection, wanted)
+    if method in ("ocp", "ocp_exemplars"):
+        return by_captions(dissection, wanted, every_clip=method == "ocp")
     if method == "db_top5":
         return by_top_captions(dissection, wanted)
     if method == "labels_top5":

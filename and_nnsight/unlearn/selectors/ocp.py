@@ -5,12 +5,14 @@ loses how many of them say it; so units are ranked by the captions themselves, a
 
 1. units of which at least three of the five highest clips have a caption that carries the concept (the paper's "K' of
    5"): these are what the method finds, where no number of units is asked for
-2. share of all stored exemplars whose caption carries it, then the share of the five
-3. whether the calibrated summary carries it, where there are summaries
-4. the share of all stored exemplars, each counting by its strength
-5. where no high exemplar carries it, the share of the lowest ones; then, where activations were kept, how far the mean
-   of the clips whose captions carry it lies above that of all. These units follow all others, in case more are asked
-   for
+2. where activations were kept, how far the mean of the clips whose captions carry it lies above that of all clips: five
+   captions tell the units that are found apart, and all captions tell how much of the concept a unit carries
+3. share of all stored exemplars whose caption carries it, each counting by its strength, then the share of the five
+4. whether the calibrated summary carries it, where there are summaries
+5. where no high exemplar carries it, the share of the lowest ones: these units follow all others, in case more are
+   asked for
+
+`ocp_exemplars` leaves out 2: the same by the stored exemplars alone, as where no activations were kept.
 
 Only exemplars that are evidence count: decided, strong, and no copies.
 """
@@ -31,9 +33,13 @@ from .captions import ExemplarCaptions
 from .exemplar_shares import MOST, shares
 from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 
+_EXEMPLARS = ("share of all stored exemplars by strength", "of the top 5", "calibrated summary", "lowest")
 
-def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
+
+def by_captions(dissection: Dissection, wanted: Wanted, every_clip: bool = True) -> Ranked:
     """Rank every unit of which at least one stored exemplar has a caption that carries the concept; all, where kept.
+
+    every_clip  whether the captions of clips that are no exemplars count, where activations were kept
 
     Raises DissectionError where there are no captions; ChoiceError where none carries the concept, and where no unit
     has such an exemplar.
@@ -42,22 +48,28 @@ def by_captions(dissection: Dissection, wanted: Wanted) -> Ranked:
     phrase, missing = concept_phrase(wanted, known_classes(dissection), captions.texts())
     carries = lru_cache(maxsize=None)(phrase.in_caption)
     summaries = _carrying_summaries(dissection, phrase)
+    by_mean = every_clip and captions.kept
     keys: Keys = {}
+    exemplified = 0
     for site, width in wanted.widths.items():
         high, low = (shares(dissection, site, captions.flags(site, side, carries), side) for side in ("top", "bottom"))
         summary = torch.tensor([float((site, unit) in summaries) for unit in range(width)])
         most = (high.few >= MOST).float()
-        above = captions.mean_above(site, carries)
-        rows = site_keys(site, (most, high.all, high.few, summary, high.strong, low.all, above))
-        keys |= {unit: key for unit, key in rows.items() if captions.kept or key[1] > 0 or key[5] > 0}
+        parts = [most, high.strong, high.few, summary, low.strong]
+        if by_mean:
+            parts.insert(1, captions.mean_above(site, carries))
+        shown = ((high.all > 0) | (low.all > 0)).tolist()
+        keys |= {unit: key for unit, key in site_keys(site, parts).items() if by_mean or shown[unit[1]]}
+        exemplified += int((high.all > 0).sum())
     if not keys:
         raise ChoiceError(f"no unit of these sites has an exemplar whose caption carries {wanted.concept!r}")
+    rank = ["three of the top 5", *["mean over clips with such a caption"] * by_mean, *_EXEMPLARS]
     settings = {
         "phrases": [" ".join(way) for way in phrase.wanted],
         "in_no_caption": sorted(missing),
         "captions": captions.captioner,
-        "rank": "three of the top 5, share of all stored exemplars, of the top 5, calibrated summary, strength, lowest",
-        "with_an_exemplar": sum(key[1] > 0 for key in keys.values()),
+        "rank": ", ".join(rank),
+        "with_an_exemplar": exemplified,
     }
     return Ranked(keys, settings, frozenset(unit for unit, key in keys.items() if key[0]))
 

@@ -42,7 +42,7 @@ def order(found: Dissection, concept: str, **options: object) -> list[int]:
     return [unit for _, unit in ranked(found, concept, **options).units]  # type: ignore[arg-type]
 
 
-def test_units_with_three_of_five_come_first_then_the_share_of_all_then_of_five(tmp_path: Path) -> None:
+def test_units_with_three_of_five_come_first_then_the_share_of_all_by_strength(tmp_path: Path) -> None:
     three_of_five = firing([0, 1, 2, 12, 13, 14, 15, 16])
     all_late = firing([12, 13, 14, 0, 1, 2, 3, 4, 5, 6])  # two of five, seven of all
     five = firing([0, 1, 2, 3, 4, 12, 13])
@@ -184,8 +184,21 @@ def test_where_activations_are_kept_all_units_are_ranked_the_rest_by_their_mean_
     kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)  # type: ignore[arg-type]
     assert order(kept, "dog")[:4] == [6, 2, 4, 0]
     assert len(order(kept, "dog")) == 8
+    assert order(kept, "dog", method="ocp_exemplars") == [6]
     assert choose(kept, "dog").units == {SITE: (6,)}
     bare = activations_dissection(tmp_path / "bare", values, **options)  # type: ignore[arg-type]
     assert order(bare, "dog") == [6]
     with pytest.raises(ChoiceError, match=r"ranks 1 units for 'dog', and 2 .*-k.*--keep-activations"):
         choose(bare, "dog", count=2)
+
+
+def test_where_activations_are_kept_the_units_that_are_found_are_ranked_by_all_captions(tmp_path: Path) -> None:
+    more_exemplars = firing([0, 1, 2, 3, 4])
+    all_dogs = firing([0, 1, 2, 12, 13])
+    all_dogs[:12] = np.maximum(all_dogs[:12], 1.0)
+    values, options = np.stack([more_exemplars, all_dogs], 1), {"k": 5, "labels": LABELS, "captions": CAPTIONS}
+    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)  # type: ignore[arg-type]
+    assert order(kept, "dog") == [1, 0]
+    assert order(kept, "dog", method="ocp_exemplars") == [0, 1]
+    assert "mean over clips" in ranked(kept, "dog").settings["rank"]
+    assert "mean over clips" not in ranked(kept, "dog", method="ocp_exemplars").settings["rank"]
