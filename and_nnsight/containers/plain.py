@@ -97,7 +97,7 @@ def _of_caf(encoded: Encoded, start: int, description: bytes, first: int, length
         return Contents((Part(((start, encoded.size),)),))
     rate, frame = round(struct.unpack(">d", description[:8])[0]), int.from_bytes(description[16:20], "big")
     channels, bits = struct.unpack(">II", description[24:32])
-    if frame != channels * -(-bits // 8):
+    if not frame or frame != channels * -(-bits // 8):
         raise AudioError(f"is damaged: its header says {frame} bytes a frame, and {channels} channels of {bits} bits")
     frames = length // frame
     heard = limit.heard(frames, rate)

@@ -102,6 +102,8 @@ def _format(form: bytes, order: str) -> tuple[bytes, int | None, int]:
     if kind not in (_PCM, _FLOAT, _ALAW, _MULAW):
         return form, None, rate
     each = 1 if kind in (_ALAW, _MULAW) else -(-bits // 8)
+    if not each:
+        raise AudioError("is damaged: its header says samples of 0 bits")
     if align == 0:
         align = channels * each
     elif align != channels * each:

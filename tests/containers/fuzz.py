@@ -45,6 +45,7 @@ def fuzz(count: int, seed: int) -> dict[str, object]:
                 except AudioError as error:
                     results.append(error.reason)
                 except Exception as error:
+                    results.append(type(error).__name__)
                     others.append(f"{number}: {what}: {type(error).__name__}: {error}")
                 slowest = max(slowest, (time.process_time() - began, f"{number}: {what}"))
                 growth = max(growth, (peak() - had, f"{number}: {what}"))

@@ -55,6 +55,8 @@ def test_an_aiff_that_was_never_finished_is_read_to_its_end() -> None:
         (changed("caf", b"data", 4, struct.pack(">Q", 12_000)), "are no proper end"),
         (changed("caf", b"desc", 12, struct.pack(">d", float("nan"))), "nan Hz is no rate of sound"),
         (changed("caf", b"desc", 12 + 16, struct.pack(">I", 3)), "says 3 bytes a frame, and 1 channels of 16 bits"),
+        (changed("caf", b"desc", 12 + 16, bytes(16)), "0 channels are not those of a clip"),
+        (changed("caf", b"desc", 12 + 16, struct.pack(">IIII", 0, 1, 1, 0)), "says 0 bytes a frame, and 1 channels"),
         (changed("nist", b"sample_count -i ", 16, b"90000"), "promises 90000 samples, 16000 are there"),
         (changed("nist", b"sample_count -i ", 16, b"09000"), "says 9000 samples, and 16000 are there"),
         (changed("nist", b"NIST_1A\n", 8, b"  xxxx\n"), "does not say how long it is"),

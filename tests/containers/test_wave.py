@@ -71,6 +71,7 @@ def test_what_a_careful_player_would_play(content: bytes) -> None:
         (riff(chunk(b"fmt ", form(channels=4000, align=8000)), DATA), "4000 channels are not those of a clip"),
         (riff(chunk(b"fmt ", form(rate=1)), DATA), "1 Hz is no rate of sound"),
         (riff(chunk(b"fmt ", form(rate=2**32 // 2 - 1)), DATA), "Hz is no rate of sound"),
+        (riff(chunk(b"fmt ", form(align=0, bits=0)), DATA), "samples of 0 bits"),
         (riff(chunk(b"fmt ", form(0x2000)), DATA), "is not audio that can be read"),
         (riff(DATA, FORM), "no format stands before its samples"),
         (riff(FORM), "no chunk of samples"),
