@@ -7,42 +7,25 @@ long the clip was. What cannot be used raises `AudioError`, which names the clip
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from io import BytesIO
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-import soundfile
 import torch
-import torchaudio.functional
 from jaxtyping import Float32
 
-from .containers import Memory, Stream, Truncated, check_container, with_contents, with_open_end
+from .audio_error import AudioError as AudioError
+from .audio_limits import Limit, checked_rate
+from .decoding import decode_file, decode_stream
+from .resampling import resample as resample
+from .waveforms import as_mono
 
 SILENCE_DBFS = -75.0
 """Below it there is nothing to be heard: dither, the noise of a recorder that is switched off."""
-_BLOCK = 2**20  # frames decoded at a time: a header that promises far too many costs no memory
-_LONGEST = 2**30  # samples at the wanted rate: a damaged header may claim a rate of 1 Hz
-_MOST_CHANNELS = 32  # a wider array is a batch or a spectrogram, not a clip
-_LARGEST_KERNEL = 2**23  # entries of torchaudio's resampling table: rates without a common divisor need a huge one
-
-
-class AudioError(ValueError):
-    """Audio that cannot be used: empty, not finite, unreadable, cut short or of a wrong shape.
-
-    `name` is the clip, `reason` what is wrong with it; the message holds both.
-    """
-
-    def __init__(self, reason: str, name: str | None = None) -> None:
-        super().__init__(f"{name}: {reason}" if name else reason)
-        self.reason = reason
-        self.name = name
-
-    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str | None]]:
-        return type(self), (self.reason, self.name)  # else a worker process would send the message back as the reason
+_PIECE = 2**20  # samples looked at together
 
 
 @dataclass(frozen=True)
@@ -50,10 +33,11 @@ class Waveform:
     """A clip ready for a model.
 
     Attributes:
-        samples: float32 [time], mono, at `sampling_rate`.
+        samples: float32 [time], mono, at `sampling_rate`; of a clip that is longer than what is heard, its beginning.
         sampling_rate: samples a second, the wanted rate.
         source_rate: samples a second of the source; None where neither the value nor the caller stated it.
-        seconds: duration of the source, before resampling.
+        seconds: duration of the source, before resampling. Where only its beginning was read, what its header says, or
+            its size lets one expect.
     """
 
     samples: Float32[np.ndarray, " time"]
@@ -62,7 +46,29 @@ class Waveform:
     seconds: float
 
 
-def load(audio: Any, sampling_rate: int, *, source_rate: int | None = None, name: str | None = None) -> Waveform:
+class Samples(NamedTuple):
+    """Mono samples at their own rate, before resampling.
+
+    values  float32 [time]; of a clip that is longer than what is heard, its beginning
+    rate    None where the value carries none
+    frames  how many the source has
+    name    of the clip
+    """
+
+    values: Float32[np.ndarray, " time"]
+    rate: int | None
+    frames: int
+    name: str
+
+
+def load(
+    audio: Any,
+    sampling_rate: int,
+    *,
+    source_rate: int | None = None,
+    name: str | None = None,
+    window: int | None = None,
+) -> Waveform:
     """Any audio value as a mono `Waveform` at `sampling_rate`.
 
     Args:
@@ -73,36 +79,50 @@ def load(audio: Any, sampling_rate: int, *, source_rate: int | None = None, name
         sampling_rate: the wanted rate in samples a second.
         source_rate: the rate of a waveform that does not carry its own. None: it is at `sampling_rate`.
         name: what errors call the clip. None: its path, or the kind of value.
+        window: samples at the wanted rate that are heard, from the clip's start: no more are decoded. None: all of
+            them, of a clip of at most `audio_limits.MOST_SAMPLES`.
 
     Raises:
-        AudioError: the audio is empty, not finite, unreadable, cut short, or not of a shape or type that is audio.
+        AudioError: the audio is empty, not finite, unreadable, cut short, too long to be heard whole, or not of a
+            rate, shape or type that is audio.
     """
     wanted = _rate(sampling_rate, "sampling_rate", name)
-    samples, native, name = read_samples(audio, name)
+    stated = None if source_rate is None else _rate(source_rate, "source_rate", name)
+    limit = Limit(wanted, window)
+    samples, native, frames, name = read_samples(audio, name, limit, stated)
     if native is None and source_rate is not None:
-        native = _rate(source_rate, "source_rate", name)
+        native = stated
     if samples.size == 0:
         raise AudioError("holds no samples", name)
-    bad = np.flatnonzero(~np.isfinite(samples))
-    if bad.size:
-        raise AudioError(f"{bad.size} of {samples.size} samples are not finite, the first at sample {bad[0]}", name)
+    if bad := _not_finite(samples):
+        raise AudioError(f"{bad[0]} of {samples.size} samples are not finite, the first at sample {bad[1]}", name)
     rate = wanted if native is None else native
-    if len(samples) * wanted / rate > _LONGEST:
-        raise AudioError(f"{len(samples)} samples at {rate} Hz are too long a clip ({len(samples) / rate:.0f} s)", name)
-    resampled = np.require(resample(samples, rate, wanted), np.float32, ["C", "W"])
-    if not np.isfinite(resampled).all():
+    try:
+        limit.heard(frames, rate)
+        resampled = resample(samples, rate, wanted)
+        resampled = np.require(resampled if window is None else resampled[:window], np.float32, ["C", "W"])
+    except AudioError as error:
+        raise AudioError(error.reason, name) from error
+    except (MemoryError, RuntimeError) as error:  # torch says RuntimeError where memory runs out
+        raise AudioError(f"cannot be resampled from {rate} to {wanted} Hz: {_first_line(error)}", name) from error
+    if _not_finite(resampled):
         raise AudioError("samples this loud cannot be resampled in float32", name)
-    return Waveform(resampled, wanted, native, len(samples) / rate)
+    return Waveform(resampled, wanted, native, frames / rate)
 
 
 def to_waveform(
-    audio: Any, sampling_rate: int, *, source_rate: int | None = None, name: str | None = None
+    audio: Any,
+    sampling_rate: int,
+    *,
+    source_rate: int | None = None,
+    name: str | None = None,
+    window: int | None = None,
 ) -> Float32[np.ndarray, " time"]:
     """Any audio value as float32 [time] at `sampling_rate`. Arguments and errors are those of `load`.
 
     A writable, contiguous float32 waveform that is already at that rate is returned as it is, not copied.
     """
-    return load(audio, sampling_rate, source_rate=source_rate, name=name).samples
+    return load(audio, sampling_rate, source_rate=source_rate, name=name, window=window).samples
 
 
 def content_hash(samples: Float32[np.ndarray, " time"]) -> str:
@@ -112,120 +132,119 @@ def content_hash(samples: Float32[np.ndarray, " time"]) -> str:
 
 def is_silent(samples: Float32[np.ndarray, " time"]) -> bool:
     """Whether no sample lies further from their mean than `SILENCE_DBFS` below full scale."""
-    return float(np.abs(samples - samples.mean()).max()) < 10 ** (SILENCE_DBFS / 20)
-
-
-def resample(
-    samples: Float32[np.ndarray, " time"], source_rate: int, sampling_rate: int
-) -> Float32[np.ndarray, " new"]:
-    """Band-limited interpolation from one rate to another: ceil(time · sampling_rate / source_rate) samples."""
-    if source_rate == sampling_rate:
-        return samples
-    divisor = math.gcd(source_rate, sampling_rate)
-    old, new = source_rate // divisor, sampling_rate // divisor
-    if new * (old + 2 * _filter_width(old, new)) > _LARGEST_KERNEL:
-        return _resample_without_table(samples, old, new)
-    waveform = torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
-    return torchaudio.functional.resample(waveform, old, new).numpy()
+    mean, bound = samples.mean(), 10 ** (SILENCE_DBFS / 20)
+    pieces = (samples[start : start + _PIECE] for start in range(0, len(samples), _PIECE))
+    return all(float(np.abs(piece - mean).max()) < bound for piece in pieces)
 
 
 def decode(
-    source: bytes | bytearray | memoryview | str | os.PathLike[str], name: str | None = None
+    source: bytes | bytearray | memoryview | str | os.PathLike[str],
+    name: str | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Float32[np.ndarray, " time"], int]:
     """Decode an audio file (wav, flac, ogg, opus, mp3, aiff …) or its bytes: mono float32 [time], and its own rate.
 
     Raises:
-        AudioError: there is no such file, it is no audio, or it ends before the audio that its header promises.
+        AudioError: there is no such file, it is no audio, it ends before the audio that its header promises, or it is
+            too long.
     """
-    name = name or _kind(source)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(Memory(source), None, name)
-    path = Path(source)
-    try:
-        if not path.is_file():
-            raise AudioError("is not a file" if path.exists() else "no such file", name)
-        with path.open("rb") as stream:
-            return _decode(stream, path, name)
-    except OSError as error:
-        raise AudioError(f"cannot be opened: {error.strerror}", name) from error
+    samples, rate, _, _ = _decode(source, name or _kind(source), limit or Limit())
+    return samples, cast("int", rate)
 
 
-def read_samples(audio: Any, name: str | None = None) -> tuple[Float32[np.ndarray, " time"], int | None, str]:
-    """Mono samples at their own rate, that rate if the value carries it, and the clip's name: `load`'s first half."""
+def read_samples(
+    audio: Any, name: str | None = None, limit: Limit | None = None, source_rate: int | None = None
+) -> Samples:
+    """Mono samples of any audio value at their own rate: `load`'s first half.
+
+    source_rate  of a waveform that carries none, as far as the caller knows: it decides how much is heard
+    """
+    limit = limit or Limit()
+    if isinstance(audio, Samples):
+        return audio._replace(name=name or audio.name)
     if isinstance(audio, Mapping):
-        return _read_mapping(cast("Mapping[Any, Any]", audio), name)
+        return _read_mapping(cast("Mapping[Any, Any]", audio), name, limit, source_rate)
     name = name or _kind(audio)
     if isinstance(audio, str | os.PathLike | bytes | bytearray | memoryview):
-        return *decode(audio, name), name
+        return _decode(audio, name, limit)
     if hasattr(audio, "get_all_samples"):  # torchcodec's decoder, without importing it
-        try:
-            decoded = audio.get_all_samples()
-        except (RuntimeError, ValueError, OSError) as error:
-            raise AudioError(f"cannot be decoded: {error}", name) from error
-        return _mono(decoded.data, name), _rate(decoded.sample_rate, "sampling_rate", name), name
+        return _read_decoder(audio, name, limit)
     if hasattr(audio, "read_bytes"):
         try:
             encoded = audio.read_bytes()
         except FileNotFoundError as error:  # other failures (the network) are not the clip's
             raise AudioError("no such file", name) from error
-        return *decode(encoded, name), name
-    return _mono(audio, name), None, name
+        return _decode(encoded, name, limit)
+    return _of_array(audio, source_rate, None, name, limit)
 
 
-def _read_mapping(audio: Mapping[Any, Any], name: str | None) -> tuple[Float32[np.ndarray, " time"], int | None, str]:
+def _decode(source: Any, name: str, limit: Limit) -> Samples:
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            decoded = decode_stream(BytesIO(source), limit)
+        else:
+            decoded = decode_file(source, limit)
+    except AudioError as error:
+        raise type(error)(error.reason, name) from error
+    return Samples(decoded.samples, decoded.rate, decoded.frames, name)
+
+
+def _read_mapping(audio: Mapping[Any, Any], name: str | None, limit: Limit, source_rate: int | None) -> Samples:
     for key in ("array", "raw"):
         if audio.get(key) is not None:
             name = name or _kind(audio.get("path") or audio[key])
             rate = audio.get("sampling_rate")
-            return _mono(audio[key], name), None if rate is None else _rate(rate, "sampling_rate", name), name
+            rate = None if rate is None else _rate(rate, "sampling_rate", name)
+            return _of_array(audio[key], source_rate if rate is None else rate, rate, name, limit)
     for key in ("bytes", "path"):
         if audio.get(key) is not None:
-            return read_samples(audio[key], name or _kind(audio.get("path") or audio[key]))
+            return read_samples(audio[key], name or _kind(audio.get("path") or audio[key]), limit)
     keys = ", ".join(map(repr, audio)) or "nothing"
     raise AudioError(f"a dict of audio holds 'array', 'raw', 'bytes' or 'path', this one {keys}", name or "a dict")
 
 
-def _mono(values: Any, name: str) -> Float32[np.ndarray, " time"]:
-    """A numpy, torch or plain waveform as float32 [time], PCM scaled to [-1, 1) and channels mixed by their mean."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    elif not isinstance(values, np.ndarray):
-        if not isinstance(values, list | tuple):
-            raise AudioError(f"a {type(values).__name__} is not audio", name)
-        try:
-            values = np.asarray(values)
-        except (ValueError, TypeError) as error:
-            raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}", name) from error
-    if values.ndim not in (1, 2):
-        raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}", name)
-    if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
-        raise AudioError(
-            f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name",
-            name,
-        )
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
-        samples = _to_float(values, name)
-        if samples.ndim == 2:
-            samples = _mix(samples, axis=0 if samples.shape[0] <= samples.shape[1] else 1)
-    return samples
+def _of_array(values: Any, rate: int | None, carried: int | None, name: str, limit: Limit) -> Samples:
+    try:
+        samples, frames = as_mono(values, rate, limit)
+    except AudioError as error:
+        raise AudioError(error.reason, name) from error
+    except MemoryError as error:
+        raise AudioError("there is not the memory to convert it", name) from error
+    return Samples(samples, carried, frames, name)
 
 
-def _to_float(values: np.ndarray, name: str) -> np.ndarray:
-    kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
-    if kind == "f":
-        return values.astype(np.float32, copy=False)
-    if kind == "i" and bits <= 32:
-        return values.astype(np.float32) * np.float32(2.0 ** (1 - bits))
-    if kind == "u" and bits == 8:
-        return (values.astype(np.float32) - 128) / 128
-    raise AudioError(f"{values.dtype} is not audio: floats, or PCM of type int8, int16, int32 or uint8, are", name)
+def _read_decoder(decoder: Any, name: str, limit: Limit) -> Samples:
+    """Of torchcodec's decoder, as much as is heard where it says how long it is."""
+    try:
+        known = getattr(decoder, "metadata", None)
+        seconds = getattr(known, "duration_seconds_from_header", None) or getattr(known, "duration_seconds", None)
+        rate = getattr(known, "sample_rate", None)
+        heard = total = None
+        if seconds and rate and hasattr(decoder, "get_samples_played_in_range"):
+            total = round(seconds * rate)
+            heard = limit.heard(total, _rate(rate, "sampling_rate", name))
+        if heard is None or total is None or rate is None or heard == total:
+            decoded, total = decoder.get_all_samples(), None
+        else:
+            decoded = decoder.get_samples_played_in_range(0.0, (heard + 1) / rate)
+    except AudioError as error:
+        raise AudioError(error.reason, name) from error
+    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        raise AudioError(f"cannot be decoded: {error}", name) from error
+    rate = _rate(decoded.sample_rate, "sampling_rate", name)
+    samples = _of_array(decoded.data, rate, rate, name, limit)
+    return samples if total is None else samples._replace(frames=total)
 
 
-def _mix(samples: np.ndarray, axis: int) -> Float32[np.ndarray, " time"]:
-    if samples.shape[axis] == 1 or samples.size == 0:
-        return samples.reshape(-1)
-    return samples.mean(axis=axis, dtype=np.float64).astype(np.float32)
+def _not_finite(samples: Float32[np.ndarray, " time"]) -> tuple[int, int] | None:
+    """How many samples are not finite, and the first of them."""
+    count, first = 0, 0
+    for start in range(0, len(samples), _PIECE):
+        bad = np.flatnonzero(~np.isfinite(samples[start : start + _PIECE]))
+        if bad.size:
+            first = first if count else start + int(bad[0])
+            count += bad.size
+    return (count, first) if count else None
 
 
 def _rate(value: Any, what: str, name: str | None) -> int:
@@ -236,7 +255,10 @@ def _rate(value: Any, what: str, name: str | None) -> int:
         rate, whole = 0, False
     if not whole or rate <= 0:
         raise AudioError(f"{what} must be a whole number of samples a second above 0, not {value!r}", name)
-    return rate
+    try:
+        return checked_rate(rate)
+    except AudioError as error:
+        raise AudioError(error.reason, name) from error
 
 
 def _kind(value: Any) -> str:
@@ -249,79 +271,5 @@ def _kind(value: Any) -> str:
     return str(value) if hasattr(value, "read_bytes") else f"a {type(value).__name__}"
 
 
-def _filter_width(old: int, new: int) -> int:
-    """Samples on either side that torchaudio's default filter (6 zero crossings, roll-off 0.99) reaches."""
-    return math.ceil(6 * old / (min(old, new) * 0.99))
-
-
-def _resample_without_table(samples: Float32[np.ndarray, " time"], old: int, new: int) -> Float32[np.ndarray, " new"]:
-    """torchaudio's filter (Hann-windowed sinc), evaluated at each output sample.
-
-    Its table grows as old · new (44,101 → 16,000 Hz: gigabytes); this needs a few megabytes at any ratio.
-    """
-    width, cutoff = _filter_width(old, new), min(old, new) * 0.99
-    taps = np.arange(-width, width + 2)
-    padded = np.pad(samples.astype(np.float64), (width, width + 2))
-    resampled = np.empty(-(-len(samples) * new // old), np.float32)
-    step = max(1, 2**18 // len(taps))
-    for start in range(0, len(resampled), step):
-        positions = np.arange(start, min(start + step, len(resampled)))
-        nearest, remainder = np.divmod(positions * old, new)
-        distance = np.clip((taps - (remainder / new)[:, None]) * (cutoff / old), -6, 6)
-        kernel = np.sinc(distance) * np.cos(distance * np.pi / 12) ** 2 * (cutoff / old)
-        near = padded[nearest[:, None] + taps + width]
-        with np.errstate(over="ignore"):
-            resampled[start : start + len(positions)] = np.einsum("nt,nt->n", near, kernel)
-    return resampled
-
-
-class _Sequential(soundfile.SoundFile):
-    """Reads forwards only: libsndfile cannot seek in a flac of unknown length."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _decode(stream: Stream, path: Path | None, name: str) -> tuple[Float32[np.ndarray, " time"], int]:
-    size = stream.seek(0, os.SEEK_END)
-    if size == 0:
-        raise AudioError("holds no bytes", name)
-    try:
-        start = check_container(stream, size)
-    except Truncated as error:
-        raise AudioError(f"is truncated: {error}", name) from error
-    stream.seek(0)
-    place = os.fsencode(path) if path is not None and os.name == "posix" else path  # names need not be UTF-8
-    source: Any = (place or stream) if start is None else with_open_end(stream, start)
-    try:
-        with _Sequential(source) as sound:
-            if sound.format != "MP3":
-                return _read_frames(sound, name), sound.samplerate
-        stream.seek(0)
-        content = stream.read()
-        completed = with_contents(content)
-        with _Sequential(Memory(completed or content)) as sound:
-            return _read_frames(sound, name, open_end=completed is not None), sound.samplerate
-    except (RuntimeError, TypeError) as error:  # LibsndfileError's own message holds a memory address
-        reason = str(getattr(error, "error_string", error)).strip()
-        reason = "Format not recognised." if "not a regular file" in reason else reason  # said of text named .mp3
-        raise AudioError(f"is not audio that can be read: {reason}", name) from error
-
-
-def _read_frames(sound: soundfile.SoundFile, name: str, *, open_end: bool = False) -> Float32[np.ndarray, " time"]:
-    promised = None if open_end or sound.frames > 2**62 else sound.frames  # 2⁶³ - 1: a flac of unknown length
-    blocks, done = list[np.ndarray](), 0
-    while promised is None or done < promised:
-        wanted = _BLOCK if promised is None else min(_BLOCK, promised - done)
-        try:
-            block = sound.read(wanted, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"is damaged or truncated: {error.error_string.strip()}", name) from error
-        with np.errstate(over="ignore", invalid="ignore"):
-            blocks.append(_mix(block, axis=1))
-        done += len(block)
-        if len(block) < wanted:
-            break
-    if promised is not None and promised - done > (max(2304, promised // 20) if sound.format == "MP3" else 0):
-        raise AudioError(f"is truncated: its header promises {promised} samples, {done} are there", name)
-    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

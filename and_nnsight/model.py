@@ -184,9 +184,9 @@ class AudioModel(TransformersModel):
         clips = list(data) if _is_batch(data) else [data]
         if not clips:
             raise audio.AudioError("an empty list holds no audio")
-        rate = self.sampling_rate
+        options = {"source_rate": sampling_rate, "window": self.featuriser.window_samples}
         return [
-            audio.to_waveform(clip, rate, source_rate=sampling_rate, name=_clip_name(index, clip, len(clips)))
+            audio.to_waveform(clip, self.sampling_rate, name=_clip_name(index, clip, len(clips)), **options)
             for index, clip in enumerate(clips)
         ]
 

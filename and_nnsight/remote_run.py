@@ -146,6 +146,7 @@ def stream_remote(
         num_workers=num_workers,
         start=start,
         minimum_samples=heard.minimum_samples,
+        window_samples=heard.window_samples,
     )
     frames = FrameCounts(model, target.sites)
     jobs = parcels(prepared, target.sites, frames, most_clips=settings.clips_per_job, most_bytes=settings.bytes_per_job)

@@ -274,6 +274,7 @@ def _stream(
         num_workers=num_workers,
         start=start,
         minimum_samples=featuriser.minimum_samples,
+        window_samples=featuriser.window_samples,
     )
     last_checkpoint, pause = time.monotonic(), CHECKPOINT_SECONDS
     whole = True  # whether all that is kept ends at the same batch: only then may it be written

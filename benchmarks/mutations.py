@@ -36,7 +36,7 @@ SUBJECTS = {
     "explain/calibration.py": "explain/test_calibration.py",
     "explain/choosing.py": "explain/test_labels.py",
     "explain/agreement.py": "explain/test_agreement.py",
-    "explain/text/log_odds.py": "explain/test_keywords.py",
+    "explain/text/log_odds.py": "explain/test_keywords.py explain/test_log_odds.py",
 }
 """Modules of the package, and the test files that are near them."""
 _GENERATE = """

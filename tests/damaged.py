@@ -62,7 +62,7 @@ def write_damaged_folder(root: Path) -> dict[str, str | None]:
         "nested/truncated.flac": (whole["FLAC"][: len(whole["FLAC"]) // 2], "truncated"),
         "nested/truncated.ogg": (whole["OGG"][: len(whole["OGG"]) * 2 // 3], "truncated"),
         "truncated.mp3": (whole["MP3"][: len(whole["MP3"]) // 2], "truncated"),
-        "header-only.wav": (whole["WAV"][:20], "read"),
+        "header-only.wav": (whole["WAV"][:20], "truncated"),
         "text.wav": (b"This is no sound at all, only text by another name.\n" * 40, "read"),
         "nested/page.mp3": (b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n", "read"),
         "nan.wav": (encode(broken, 16000, "WAV", "FLOAT"), "not finite"),

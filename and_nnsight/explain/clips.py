@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..audio import AudioError, load
+from ..audio_limits import MOST_SAMPLES
 from ..dissection import Dissection, DissectionError
 from ..stream import UNKNOWN, Item, Source, open_source
 from .roles import Clip, Failure, Span
@@ -226,8 +227,10 @@ def _read(item: Item, rate: int, row: Mapping[str, Any]) -> np.ndarray | Failure
 
 def _decoded(audio: Any, rate: int, row: Mapping[str, Any], name: str | None = None) -> np.ndarray | Failure:
     """The samples, unless the audio cannot be read or is not as long as the clip that was dissected."""
-    try:  # a bare waveform is at the rate at which it was dissected, not at the one wanted now
-        waveform = load(audio, rate, source_rate=row["sampling_rate"], name=name)
+    # A bare waveform is at the rate at which it was dissected, not at the one wanted now. A clip of which a model heard
+    # the beginning may be too long to be read whole.
+    try:
+        waveform = load(audio, rate, source_rate=row["sampling_rate"], name=name, window=MOST_SAMPLES)
     except AudioError as error:
         return Failure(error.reason)
     seconds = row["seconds"]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from and_nnsight.audio import AudioError, Waveform, content_hash, is_silent, load, read_samples
+from and_nnsight.audio_limits import Limit
 from and_nnsight.stream._items import Item, RemoteFile, Source
 from and_nnsight.stream._workers import map_in_order
 
@@ -24,7 +25,8 @@ class Clip:
     """What is kept of a clip that was seen: everything but its waveform.
 
     `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
-    `content` a hash of the samples at the rate that the model wants, `silent` whether there is nothing to be heard.
+    `content` a hash of the samples that are heard, at the rate that the model wants, `silent` whether there is nothing
+    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window.
     """
 
     id: int
@@ -69,6 +71,7 @@ def batches(
     num_workers: int = 0,
     start: int = 0,
     minimum_samples: int = 1,
+    window_samples: int | None = None,
     prefetch: int = 2,
 ) -> Generator[Batch[T], None, None]:
     """The source from position `start` on, `batch_size` positions at a time, in order.
@@ -85,6 +88,8 @@ def batches(
         num_workers: processes that decode and featurise. 0: in this one.
         start: first position; a multiple of `batch_size` gives the same batches as starting at 0.
         minimum_samples: clips with fewer samples, after resampling, are set aside.
+        window_samples: samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
+            heard whole, and those too long for it (see `audio.load`) are set aside.
         prefetch: batches in flight for each worker; this bounds the memory.
 
     Raises:
@@ -101,26 +106,26 @@ def batches(
     ):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, it is {value}")
-    prepare = _Prepare(featurise, sampling_rate, minimum_samples)
-    chunks = _chunks(source.items(start), batch_size, portable=num_workers > 0)
+    limit = Limit(sampling_rate, window_samples)
+    prepare = _Prepare(featurise, limit, minimum_samples)
+    chunks = _chunks(source.items(start), batch_size, limit if num_workers > 0 else None)
     if num_workers == 0:
         return (prepare(chunk) for chunk in chunks)
     return map_in_order(prepare, chunks, num_workers=num_workers, prefetch=prefetch)
 
 
-def _chunks(items: Iterator[Item], size: int, *, portable: bool) -> Iterator[list[Item]]:
+def _chunks(items: Iterator[Item], size: int, portable: Limit | None) -> Iterator[list[Item]]:
     while chunk := list(islice(items, size)):
-        yield [_portable(item) for item in chunk] if portable else chunk
+        yield chunk if portable is None else [_portable(item, portable) for item in chunk]
 
 
 class _Prepare(Generic[T]):
     """Items to a batch. Runs where the batch is made: here, or in a worker."""
 
-    def __init__(
-        self, featurise: Callable[[Sequence[np.ndarray]], T], sampling_rate: int, minimum_samples: int
-    ) -> None:
+    def __init__(self, featurise: Callable[[Sequence[np.ndarray]], T], limit: Limit, minimum_samples: int) -> None:
         self.featurise = featurise
-        self.sampling_rate = sampling_rate
+        self.sampling_rate = limit.sampling_rate or 0
+        self.window = limit.window
         self.minimum_samples = minimum_samples
 
     def __call__(self, items: list[Item]) -> Batch[T]:
@@ -163,14 +168,18 @@ class _Prepare(Generic[T]):
     def _load(self, item: Item) -> Waveform:
         if isinstance(item.audio, AudioError):
             raise item.audio
-        waveform = load(item.audio, self.sampling_rate, source_rate=item.sampling_rate, name=item.path)
+        rate, window = self.sampling_rate, self.window
+        waveform = load(item.audio, rate, source_rate=item.sampling_rate, name=item.path, window=window)
         if len(waveform.samples) < self.minimum_samples:
-            least, rate = self.minimum_samples, self.sampling_rate
+            least = self.minimum_samples
             raise AudioError(f"too short: {len(waveform.samples)} samples at {rate} Hz, the model needs {least}")
         return waveform
 
     def _featurise(self, healthy: list[tuple[Item, Waveform]]) -> T:
-        return self.featurise([waveform.samples for _, waveform in healthy])
+        try:
+            return self.featurise([waveform.samples for _, waveform in healthy])
+        except MemoryError as error:
+            raise AudioError("there is not the memory to make features of it") from error
 
     def _culprits(self, healthy: list[tuple[Item, Waveform]]) -> dict[int, str]:
         reasons: dict[int, str] = {}
@@ -197,16 +206,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _portable(item: Item) -> Item:
+def _portable(item: Item, limit: Limit) -> Item:
     """The item as it can be sent to a worker: other than files, bytes and arrays, audio is read here."""
     audio = item.audio
     if _travels(audio) or (isinstance(audio, dict) and all(map(_travels, audio.values()))):
         return item
     try:
-        samples, rate, _ = read_samples(audio, item.path)
+        return replace(item, audio=read_samples(audio, item.path, limit, item.sampling_rate))
     except AudioError as error:
         return replace(item, audio=error)
-    return replace(item, audio={"array": samples, "sampling_rate": rate})
 
 
 def _travels(value: Any) -> bool:

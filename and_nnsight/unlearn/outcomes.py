@@ -156,6 +156,7 @@ class Pass:
             num_workers=num_workers,
             start=start,
             minimum_samples=featuriser.minimum_samples,
+            window_samples=featuriser.window_samples,
         )
         with closing(prepared), evaluating(self.model.wrapped), pass_progress(source.length, start, progress) as done:
             for batch in prepared:

@@ -1,0 +1,76 @@
+"""The corpus behind `keywords`: what its scores are made of, to the last constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from and_nnsight.explain.text.log_odds import _DRAWS, CHANCE, Corpus, Shared, _z_scores
+from and_nnsight.explain.text.phrases import Phrases
+
+ANIMALS = ["dog", "cat", "cow", "hen", "fox", "owl", "bee", "ant"]
+CAPTIONS = [f"A {animal} nearby." for animal in ANIMALS for _ in range(5)]
+
+
+def key(phrases: Phrases, word: str) -> int:
+    (only,) = phrases(word).tolist()
+    return only
+
+
+def shared(phrases: Phrases, word: str, *having: int) -> Shared:
+    return Shared(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1)
+
+
+def test_a_corpus_may_be_smaller_than_what_is_drawn_of_it() -> None:
+    corpus = Corpus(Phrases(), CAPTIONS[:7])
+    assert corpus._bar(5, 5).shape == (6,)
+    assert corpus.shared(CAPTIONS[:5], CAPTIONS[5:10]) == corpus.shared(CAPTIONS[:5], CAPTIONS[5:10])
+
+
+def test_no_caption_of_the_corpus_has_a_phrase_that_is_new_to_it() -> None:
+    phrases = Phrases()
+    corpus = Corpus(phrases, CAPTIONS)
+    assert corpus._having(key(phrases, "whale")).tolist() == []
+    assert corpus._having(key(phrases, "cat")).tolist() == [5, 6, 7, 8, 9]
+    assert corpus._rate(key(phrases, "cat"), key(phrases, "whale")) == 0.5
+    assert corpus._rate(key(phrases, "whale"), key(phrases, "cat")) == 0.5 / 6
+
+
+def test_every_number_of_captions_has_an_equal_part_of_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With z-scores that rise evenly from 0 to 1 over the draws, a bar is the share of draws below it."""
+    drawn = 0
+
+    def even(self: Corpus, captions: Sequence[str], others: Sequence[str]) -> tuple[Any, Any, Any]:
+        nonlocal drawn
+        drawn += 1
+        return np.arange(4), np.arange(2, 6), np.full(4, drawn / _DRAWS)
+
+    monkeypatch.setattr(Corpus, "_excess", even)
+    bar = Corpus(Phrases(), CAPTIONS)._bar(5, 5)
+    assert drawn == _DRAWS
+    assert bar[2:] == pytest.approx(1 - CHANCE / 4, abs=1.1 / _DRAWS), "2, 3, 4 or 5 captions may share a phrase"
+
+
+def test_a_score_is_against_the_corpus_and_the_other_end_together() -> None:
+    phrases = Phrases()
+    corpus = Corpus(phrases, CAPTIONS)
+    captions, others = CAPTIONS[:3] + CAPTIONS[5:7], CAPTIONS[1:2] + CAPTIONS[10:14]  # three dogs; one among five
+    keys, counts, z = corpus._excess(captions, others)
+    place = keys.tolist().index(key(phrases, "dog"))
+    assert counts[place] == 3
+    prior = np.array([5 / 41])
+    reference = (prior + (1 + prior) / 6) / 2
+    assert z[place] == pytest.approx(_z_scores(np.array([3]), 5, prior, reference, 40 + 5)[0])
+
+
+def test_what_is_rare_among_what_was_said_adds_to_it() -> None:
+    phrases = Phrases()
+    speech = [f"Speech {tongue}." for tongue in ("Spanish", "French", "Italian", "German") for _ in range(25)]
+    corpus = Corpus(phrases, [*CAPTIONS, *speech])
+    said = shared(phrases, "speech", 0, 1, 2, 3, 4)
+    assert corpus.adds(shared(phrases, "spanish", 0, 1, 2, 3), said), "four of five, a quarter of the corpus's speech"
+    assert not corpus.adds(shared(phrases, "spanish", 0), said)
+    assert corpus.adds(shared(phrases, "spanish", 0, 1, 5), said), "it is not one of some of those only"
