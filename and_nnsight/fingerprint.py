@@ -102,7 +102,7 @@ def _code(code: CodeType) -> str:
 
 def changes(model: nn.Module) -> int:
     """How many hooks and forwards somebody put into a model's modules, other than the libraries that made it."""
-    return sum(_hooks(module) + _is_replaced(module) for module in model.modules())
+    return sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
 
 
 def _hooks(module: nn.Module) -> int:
@@ -121,6 +121,12 @@ def _is_replaced(module: nn.Module) -> bool:
     forward = getattr(getattr(forward, "state", None), "original", forward)
     forward = getattr(forward, "__func__", forward)
     return not any(forward is method for base in kind.__mro__ for method in vars(base).values())
+
+
+def _shadowed(module: nn.Module) -> int:
+    """How many other methods of its class a module has one of its own for."""
+    names = set(vars(module)) - {"forward"}
+    return sum(inspect.isfunction(inspect.getattr_static(type(module), name, None)) for name in names)
 
 
 def _root(function: Callable[..., Any]) -> str:

@@ -29,7 +29,7 @@ class Item:
     path: str | None = None
     label: str | None = None
     caption: str | None = None
-    sampling_rate: Any = None
+    sampling_rate: int | None = None
 
 
 @dataclass(frozen=True)

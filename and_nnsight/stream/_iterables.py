@@ -127,6 +127,8 @@ def _add(digest: Any, value: Any) -> bool:
             return all(_add(digest, part) for part in value)
     elif is_missing(value) or isinstance(value, int | float | np.generic):
         digest.update(repr(value).encode())
+    elif isinstance(value, set | frozenset):
+        return _add(digest, sorted(value, key=str))
     elif hasattr(value, "waveform"):
         names = ("waveform", *RATES, "label", "caption", "path")
         return all(_add(digest, getattr(value, name, None)) for name in names)

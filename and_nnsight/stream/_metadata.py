@@ -112,12 +112,13 @@ def _csv_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, Any
             return
         if not fields:  # an empty line
             continue
+        if fields[-1].endswith(_END):
+            raise ValueError("a quotation mark is opened here and never closed")
         if header is None:
             header = fields
             continue
         number += 1
         yield number, partial(_csv_row, header, fields)
-    raise ValueError("a quotation mark is opened here and never closed")
 
 
 def _csv_row(header: list[str], fields: list[str]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,8 +48,19 @@ def make_row_item(position: int, row: Mapping[str, Any], audio: Any, label: str 
             raise ValueError(str(error)) from None
         return Item(position, Unusable(str(error)), None, label, caption)
     path = audio_path(audio) or _path(row.get("path"))
-    audio, rate = split_rate(audio)
-    return Item(position, audio, path, label, caption, rate if rate is not None else stated_rate(row))
+    audio, own = split_rate(audio)
+    return _with_rate(Item(position, audio, path, label, caption), own if own is not None else stated_rate(row))
+
+
+def _with_rate(item: Item, rate: Any) -> Item:
+    """The clip with its rate as a whole number; without audio if that is no rate."""
+    try:
+        whole = None if rate is None else int(rate)
+        if whole is not None and whole != float(rate):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        return replace(item, audio=Unusable(f"sampling_rate must be a whole number of samples a second, not {rate!r}"))
+    return replace(item, sampling_rate=whole)
 
 
 def audio_path(audio: Any) -> str | None:
@@ -71,10 +84,9 @@ def split_rate(audio: Any) -> tuple[Any, Any]:
     """An audio value that `load` takes, and the rate that came with it where `load` would not see it."""
     decoded: Any = audio
     if isinstance(audio, Mapping):
-        known = audio.get("sampling_rate") is not None or not any(
-            audio.get(key) is not None for key in ("array", "raw")
-        )
-        return audio, None if known else stated_rate(audio)
+        bare = next((audio[key] for key in ("array", "raw") if audio.get(key) is not None), None)
+        seen = bare is None or isinstance(audio.get("sampling_rate"), int)
+        return (audio, None) if seen else (bare, stated_rate(audio))
     if isinstance(audio, list | tuple) and len(audio) == 2 and (pair := _pair(*audio)) is not None:
         return pair
     if hasattr(decoded, "sample_rate") and isinstance(getattr(decoded, "data", None), torch.Tensor):
@@ -129,9 +141,12 @@ def _item(position: int, value: Any, audio_column: str, label_column: str | None
     else:
         audio, label = _of_tuple(position, value)
         rate = caption = None
-    audio, own = split_rate(audio)
     path = path or audio_path(audio)
-    return Item(position, audio, path, text(label), text(caption), own if own is not None else rate)
+    audio, own = split_rate(audio)
+    if position == 0 and isinstance(audio, np.ndarray | torch.Tensor) and audio.ndim == 2 and min(audio.shape) > 2:
+        said = f"clip 0 has {min(audio.shape)} channels, which are mixed into one: if they are clips, give them singly"
+        warnings.warn(said, stacklevel=2)
+    return _with_rate(Item(position, audio, path, text(label), text(caption)), own if own is not None else rate)
 
 
 def _audio_of(position: int, row: Mapping[Any, Any], column: str) -> Any:
@@ -209,8 +224,8 @@ def _refuse_batch(position: int, audio: Any, beside: Sequence[Any]) -> None:
         return
     several = isinstance(audio, list | tuple) and not isinstance(audio[0], int | float | list | tuple)
     columns = [value for value in beside if _length(value) == clips]
-    if clips == 2 and not several:  # two channels with two labels are no batch
-        columns = [value for value in columns if not isinstance(value[0], str)]
+    if clips == 2 and not several and (position or len(columns) < sum(value is not None for value in beside)):
+        columns = [value for value in columns if not isinstance(value[0], str)]  # two channels that have two labels
     if columns or (several and (isinstance(audio[0], Mapping) or _is_encoded(audio[0]))):
         raise _NoClip(
             f"clip {position} is a batch of {clips} clips: give them one by one, for example the dataset that the "

@@ -143,8 +143,8 @@ def audio_files(root: Path) -> Iterator[str]:
     """The audio files below `root`. Raises ValueError, saying what there is instead, if there are none."""
     found = scan(root)
     if not found.sounds:
-        rest = [found.endings(), *(str(unused) for unused in found.unused() if unused.sound)]
-        holds = "; ".join(part for part in rest if part) or "nothing"
+        passed = [f"{reason}, {printable(path)}" for reason, path, _ in found.passed[:3]]
+        holds = "; ".join(part for part in (found.endings(), *passed) if part) or "nothing"
         raise ValueError(f"{root} holds no audio ({' '.join(sorted(EXTENSIONS))}); it holds {holds}")
     return iter(found.sounds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -36,7 +37,7 @@ def plain(value: Any) -> Any:
 
 def is_missing(value: Any) -> bool:
     """Whether a value stands for none: None, NaN, pandas' NA and NaT."""
-    return value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
+    return value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and math.isnan(value))
 
 
 def encodable(words: str) -> str:
