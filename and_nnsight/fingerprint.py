@@ -23,6 +23,7 @@ _LIBRARIES = frozenset(
     {
         "accelerate",
         "and_nnsight",
+        "and_nnsight_lens",
         "bitsandbytes",
         "nnsight",
         "peft",
