@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
-from safetensors import SafetensorError
 from torch import Tensor
 
-from .storage import read_tensors, write_tensors
+from .storage import DamagedFile, read_tensors, write_tensors
 
 _KIND = "and-nnsight concept scores 1"  # the one key of the file's metadata: several would come in any order
 
@@ -116,7 +115,7 @@ class ConceptScores:
             raise FileNotFoundError(f"no concept scores at {path}")
         try:
             tensors, metadata = read_tensors(path)
-        except (SafetensorError, OSError) as error:
+        except (DamagedFile, OSError) as error:
             raise ConceptError(f"{path} holds no concept scores: {error}") from error
         if _KIND not in metadata:
             raise ConceptError(f"{path} holds no concept scores that this version reads")

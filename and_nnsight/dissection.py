@@ -19,9 +19,12 @@ from . import geometry
 from .concept_scores import ConceptScores
 from .concept_statistics import ConceptStatistics
 from .exemplars import Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
-from .storage import read_parquet, read_tensors
+from .storage import DamagedFile, file_checksum, read_parquet, read_tensors
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+
+_AGAIN = "put a whole copy in its place, or dissect again into a new folder"
 
 
 class DissectionError(ValueError):
@@ -136,7 +139,7 @@ class Dissection:
         """A site's statistics. Raises DissectionError for a site that was not dissected."""
         if site not in self._statistics:
             self._site_entry(site)
-            tensors, _ = read_tensors(site_file(self.folder, site))
+            tensors = self._tensors(site_file(self.folder, site))
             self._statistics[site] = statistics_of(tensors)
         return self._statistics[site]
 
@@ -215,7 +218,7 @@ class Dissection:
                 f"the dissection in {self.folder} was made without concepts: call dissect with concepts= (a "
                 "ConceptScores or its file) and a new folder to compare every unit with them"
             )
-        tensors, _ = read_tensors(concept_file(self.folder, site))
+        tensors = self._tensors(concept_file(self.folder, site))
         return ConceptStatistics.from_tensors(self.concepts.names, tensors)
 
     def activations(self, site: str) -> np.memmap | None:
@@ -227,21 +230,47 @@ class Dissection:
         self._site_entry(site)
         if not self.manifest.get("keep_activations"):
             return None
-        kept = np.load(activation_file(self.folder, site), mmap_mode="r", allow_pickle=False)
+        path = activation_file(self.folder, site)
+        try:
+            kept = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise DissectionError(f"{path} is damaged: {error}; {_AGAIN}") from error
+        if kept.shape != (self.manifest["clips"], self.widths()[site]):
+            raise DissectionError(f"{path} is damaged: it holds {kept.shape[0]} clips' values; {_AGAIN}")
         assert isinstance(kept, np.memmap)
         return kept
 
     @cached_property
     def clips(self) -> dict[int, dict[str, Any]]:
         """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate, content (a hash), silent."""
+        self._check("clips.parquet")
         rows = read_parquet(self.folder / "clips.parquet").to_pylist()
         return {row["clip"]: row for row in rows}
 
     @property
     def quarantine(self) -> list[dict[str, Any]]:
         """The clips that were set aside: clip, path, reason."""
-        lines = (self.folder / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        self._check("quarantine.jsonl")
+        with (self.folder / "quarantine.jsonl").open(encoding="utf-8", newline="\n") as lines:  # not U+2028, say
+            return [json.loads(line) for line in lines]
+
+    @property
+    def unused(self) -> list[dict[str, Any]]:
+        """What the data held and no clip was made of: reason, count, an example, sound (whether it may be sound)."""
+        return list(self.manifest.get("dataset", {}).get("unused", ()))
+
+    def _tensors(self, path: Path) -> dict[str, Tensor]:
+        known = self.manifest.get("checksums", {}).get(path.relative_to(self.folder).as_posix())
+        try:
+            return read_tensors(path, known)[0]
+        except DamagedFile as error:
+            raise DissectionError(f"{error}; {_AGAIN}") from error
+
+    def _check(self, name: str) -> None:
+        """Raise DissectionError if a file is not the one that the run wrote."""
+        known = self.manifest.get("checksums", {}).get(name)
+        if known not in (None, file_checksum(self.folder / name)):
+            raise DissectionError(f"{self.folder / name} is damaged: it does not have its checksum; {_AGAIN}")
 
     def _site_entry(self, site: str) -> Mapping[str, Any]:
         for entry in self.manifest["sites"]:
@@ -283,7 +312,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         raise DissectionError(f"{path} is not a dissection's manifest") from error
     if version != FORMAT_VERSION:
-        raise DissectionError(f"{folder} has format version {version}; this package reads version {FORMAT_VERSION}")
+        older = isinstance(version, int) and version < FORMAT_VERSION
+        what = "dissect again into a new folder" if older else "read it with the version of and-nnsight that wrote it"
+        raise DissectionError(
+            f"{folder} has format version {version}; this package reads version {FORMAT_VERSION}: {what}"
+        )
     return manifest
 
 

@@ -1,15 +1,39 @@
-"""What a run was made with, as JSON: so that a folder can tell whether it is continued by the same run."""
+"""What a run was made with, as JSON: so that a folder can tell whether it is continued by the same run.
+
+Recognised of a model: its config, every weight and buffer, the kinds of its modules and what they were set up with
+(activation functions, scales, strides). Hooks and forwards that somebody put in are counted as edits: what they do
+cannot be told, so a run of such a model is only continued where the caller vouches for it. Not seen: functions that are
+replaced within other libraries.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from types import CodeType
 from typing import Any
 
 import torch
 from torch import nn
 
+_LIBRARIES = frozenset(
+    {
+        "accelerate",
+        "and_nnsight",
+        "and_nnsight_lens",
+        "bitsandbytes",
+        "nnsight",
+        "peft",
+        "torch",
+        "torchao",
+        "transformer_lens",
+        "transformers",
+    }
+)
+_STATE = ("training", "gradient_checkpointing", "name_or_path", "forward")  # says nothing of the values
 _LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
 
 
@@ -29,6 +53,88 @@ def weights_hash(model: nn.Module) -> str:
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def structure_hash(model: nn.Module) -> str:
+    """Short hash of what weights do not show: kinds of modules, their plain attributes, non-persistent buffers."""
+    digest = hashlib.blake2b(digest_size=8)
+    kept = set(model.state_dict())
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            kind = type(module)
+            digest.update(f"\0{name} {kind.__module__}.{kind.__qualname__}".encode())
+            for key, value in sorted(_attributes(module)):
+                digest.update(f"\0{key}={value}".encode("utf-8", "surrogatepass"))
+        for name, buffer in model.named_buffers():
+            if name not in kept and not buffer.is_meta:
+                digest.update(f"\0{name}{tuple(buffer.shape)}{buffer.dtype}".encode())
+                digest.update(buffer.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """What a module was set up with: numbers, names and functions, by name; not its state, nor what it remembers."""
+    for key, value in vars(module).items():
+        if key.startswith("_") or key in _STATE or "cache" in key:
+            continue
+        if (said := _said(value)) is not None:
+            yield key, said
+
+
+def _said(value: Any) -> str | None:
+    """A plain value or a function as text that is the same in every process; None for anything else."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        parts = [_said(part) for part in value]
+        return None if None in parts else repr(parts)
+    if callable(value) and hasattr(value, "__qualname__"):
+        name, code = f"{value.__module__}.{value.__qualname__}", getattr(value, "__code__", None)
+        nameless = "<l" in name or value.__module__ == "__main__"  # a lambda, a local function
+        return f"{name} {_code(code)}" if nameless and isinstance(code, CodeType) else name
+    return None
+
+
+def _code(code: CodeType) -> str:
+    """Short hash of a function's code: one without a name of its own is known by what it does."""
+    constants = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return _short(repr((code.co_code, constants, code.co_names)).encode())
+
+
+def changes(model: nn.Module) -> int:
+    """How many hooks and forwards somebody put into a model's modules, other than the libraries that made it."""
+    return sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
+
+
+def _hooks(module: nn.Module) -> int:
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    return sum(_root(hook) not in _LIBRARIES for hook in hooks)
+
+
+def _is_replaced(module: nn.Module) -> bool:
+    """Whether a module runs another forward than its class's."""
+    kind = type(module)
+    forward: Any = vars(module).get("forward")
+    if forward is None or "_hf_hook" in vars(module):  # accelerate's, which moves tensors between devices
+        known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"}
+        return inspect.isfunction(kind.forward) and _root(kind.forward) not in known | _LIBRARIES
+    # nnsight puts one of its own into the place of each, which keeps the one that it found.
+    forward = getattr(getattr(forward, "state", None), "original", forward)
+    forward = getattr(forward, "__func__", forward)
+    return not any(forward is method for base in kind.__mro__ for method in vars(base).values())
+
+
+def _shadowed(module: nn.Module) -> int:
+    """How many other methods of its class a module has one of its own for."""
+    names = set(vars(module)) - {"forward"}
+    return sum(inspect.isfunction(inspect.getattr_static(type(module), name, None)) for name in names)
+
+
+def _root(function: Callable[..., Any]) -> str:
+    """The package that a function, or the object that is called, comes from."""
+    function = getattr(function, "func", function)  # functools.partial
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return str(named.__module__).partition(".")[0]
 
 
 def extractor_hash(extractor: Any) -> str:
@@ -59,8 +165,9 @@ def describe_model(model: Any) -> dict[str, Any]:
         "id": model.repo_id or type(module).__name__,
         "revision": model.revision,
         "class": type(module).__name__,
-        "edits": len(model._edits),
+        "edits": len(model._edits) + changes(module),
         "config": config_hash(module),
         "weights": weights_hash(module),
+        "structure": structure_hash(module),
         "features": extractor_hash(model.featuriser.extractor),
     }

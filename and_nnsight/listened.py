@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .features import Features, Featuriser
-from .fingerprint import config_hash, extractor_hash, weights_hash
+from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ class ListenedModel(ABC):
             "id": self.name or type(self.wrapped).__name__,
             "revision": self.revision,
             "class": type(self.wrapped).__name__,
-            "edits": self.edits,
+            "edits": self.edits + changes(self.wrapped),
             "config": config_hash(self.wrapped),
             "weights": weights_hash(self.wrapped),
+            "structure": structure_hash(self.wrapped),
             "features": extractor_hash(self.featuriser.extractor),
         }
 

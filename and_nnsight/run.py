@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from .model import AudioModel
 from .preparation import as_model, evaluating, known_sites, moved
 from .progress import ClipProgress
 from .remote_run import meet, open_target, stream_remote
-from .run_folder import RunFolder
+from .run_folder import TRUST, RunFolder
 from .sites import Site
 from .stats import UnitStatistics
 from .stream import UNKNOWN, Batch, Clip, Source, batches, open_source
@@ -55,7 +56,7 @@ def dissect(
     num_workers: int = 0,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
-    resume: bool = True,
+    resume: bool | str = True,
     progress: bool = True,
     remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
@@ -75,7 +76,9 @@ def dissect(
     device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
-    resume        False: refuse a folder that holds a dissection
+    resume        False: refuse a folder that holds a dissection. "trust": continue (or return) it although the data
+                  (a generator, a stream) or the model (edits, hooks, replaced forwards) cannot be recognised, because
+                  you know that it is the very same; without it such a run is refused
     concepts      scores of clips for concepts, or the file they were saved to: every unit is compared with each
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
@@ -84,10 +87,11 @@ def dissect(
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
 
-    Clips that cannot be read are set aside with their reason. Memory does not grow with the dataset. The result does
-    not depend on where a run was interrupted; clips that would change each other's values by their lengths do not
-    share a batch. Models with a fixed window (AST, Whisper, CLAP) hear a longer clip's beginning only; the manifest
-    counts such clips.
+    Clips that cannot be read are set aside with their reason; what a folder holds and no clip is made of is counted by
+    reason in the manifest (`Dissection.unused`), and said where it may be sound. Memory does not grow with the dataset.
+    The result does not depend on where a run was interrupted; clips that would change each other's values by their
+    lengths do not share a batch. Models with a fixed window (AST, Whisper, CLAP) hear a longer clip's beginning only;
+    the manifest counts such clips.
 
     Raises DissectionError for a folder that holds something else, or if no clip could be used; SiteError for a
     pattern that names nothing or a site that does not fire; ConceptError for a clip without scores, or scores that were
@@ -96,6 +100,8 @@ def dissect(
     wants a key, or fails; what came home is kept.
     """
     _check(k, pool, batch_size, num_workers)
+    if not isinstance(resume, bool) and resume != TRUST:
+        raise ValueError(f"resume must be True, False or {TRUST!r}, not {resume!r}")
     settings = as_settings(remote) if remote else None
     if settings is not None:
         _check_remote(device, dtype, concepts, keep_activations)
@@ -106,10 +112,11 @@ def dissect(
     audio_model = as_model(model, device, dtype) if target is None else target.model
     chosen = known_sites(audio_model, sites, pool) if target is None else target.sites
     widths = {site.name: site.width for site in chosen}
+    described = _describe_model(audio_model) if target is None else target.describe()
     manifest = {
         "format_version": FORMAT_VERSION,
         "versions": package_versions(),
-        "model": _describe_model(audio_model) if target is None else target.describe(),
+        "model": described,
         "dataset": _describe_source(source) | {"limit": limit} | columns,
         "sites": [_describe_site(site) for site in chosen],
         "k": k,
@@ -119,14 +126,13 @@ def dissect(
         "keep_activations": bool(keep_activations),
     }
     out = Path(out).expanduser()
-    run = RunFolder(out, manifest, resume)
+    run = RunFolder(out, manifest, resume, _unrecognisable(source, described))
+    _say_unused(source, progress)
     where = torch.device("cpu") if target is not None else _statistics_device(audio_model)
     if not run.complete:
         _demand(run, scores, source.length, where, progress)
         target = None if target is None else meet(target)
     with run, evaluating(audio_model.wrapped):
-        if run.continues:
-            _warn_of_what_cannot_be_recognised(out, source, audio_model)
         if not run.complete:
             taken = _Taken(widths, k, pool, where, scores, keep_activations)
             if target is None:
@@ -172,14 +178,23 @@ def _describe_model(model: AudioModel | ListenedModel) -> dict[str, Any]:
     return model.describe() if isinstance(model, ListenedModel) else describe_model(model)
 
 
-def _warn_of_what_cannot_be_recognised(out: Path, source: Source, model: AudioModel | ListenedModel) -> None:
-    edited = bool(model.edits if isinstance(model, ListenedModel) else model._edits)
-    unknown = [
-        *(["data that cannot be recognised (a generator or a stream)"] if source.fingerprint == UNKNOWN else []),
-        *(["a model with edits, which cannot be recognised"] if edited else []),
+def _unrecognisable(source: Source, model: Mapping[str, Any]) -> list[str]:
+    """What of a run cannot be told from another when it comes again, in words."""
+    data = source.fingerprint == UNKNOWN
+    changed = bool(model.get("edits"))
+    return [
+        *([f"data that cannot be recognised ({source.name}: a generator, a stream or the like)"] if data else []),
+        *(["a model with edits, hooks or replaced forwards, which cannot be recognised"] if changed else []),
     ]
-    if unknown:
-        warnings.warn(f"{out} holds a dissection of {' and '.join(unknown)}: taking it to be this one", stacklevel=3)
+
+
+def _say_unused(source: Source, show: bool) -> None:
+    """What the data holds beside its clips: a warning where it may be sound, a line for the rest."""
+    for unused in source.unused:
+        if unused.sound:
+            warnings.warn(f"{source.name}: {unused}", stacklevel=3)
+        elif show:
+            print(f"{source.name}: {unused}", file=sys.stderr)
 
 
 def _concept_scores(concepts: ConceptScores | str | Path | None, source: Source) -> ConceptScores | None:
@@ -349,4 +364,5 @@ def _describe_scores(scores: ConceptScores) -> dict[str, Any]:
 
 
 def _describe_source(source: Source) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
+    described = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
+    return described | {"unused": [asdict(unused) for unused in source.unused]}

@@ -6,6 +6,7 @@ may be killed at any moment: the next one continues from the last checkpoint and
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +18,22 @@ import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 from jaxtyping import Float32
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .concept_statistics import ConceptAccumulator
 from .dissection import DissectionError, concept_file, read_manifest, scores_file, site_file
 from .kept_activations import KeptActivations
 from .stats import UnitStatistics
-from .storage import locked, read_tensors, write_json, write_tensors, written_whole
+from .storage import (
+    DamagedFile,
+    as_json,
+    file_checksum,
+    locked,
+    read_tensors,
+    write_json,
+    write_tensors,
+    written_whole,
+)
 from .stream import Clip, Quarantined
 
 CLIP_SCHEMA = arrow.schema(
@@ -42,15 +51,26 @@ CLIP_SCHEMA = arrow.schema(
 _ROWS_A_GROUP = 4_096
 _OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
 AT_SERVER = "the server's"  # what a manifest says of weights that this machine never saw
-_HASHED = {"config": "another", "weights": "other", "features": "other", "fingerprint": "another"}
+_HASHED = {
+    "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
+}  # fmt: skip
+TRUST = "trust"
+"""What `resume` is to be where a caller vouches that it is the same data and the same model."""
 
 
 class RunFolder:
-    """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile."""
+    """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile.
 
-    def __init__(self, folder: Path, manifest: Mapping[str, Any], resume: bool = True) -> None:
+    `unknown` names what of the run cannot be recognised when it comes again; it is not continued then, unless `resume`
+    is "trust".
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Mapping[str, Any], resume: bool | str = True, unknown: Sequence[str] = ()
+    ) -> None:
         """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
         self.folder, self.manifest = folder, dict(manifest)
+        self._unknown = () if resume == TRUST else tuple(unknown)
         self.progress = folder / "progress"
         self.position = 0
         self.truncated = 0
@@ -60,7 +80,7 @@ class RunFolder:
         self._lock: IO[bytes] | None = None
         widths = {site["name"]: int(site["width"]) for site in manifest["sites"]}
         self.activations = KeptActivations(folder, widths) if manifest.get("keep_activations") else None
-        self._inspect(resume)
+        self._inspect(bool(resume))
 
     def _inspect(self, resume: bool) -> None:
         """Find out whether the folder is new, this run's, or somebody else's."""
@@ -77,6 +97,11 @@ class RunFolder:
         elif differences := _differences(found, self.manifest):
             said = "; ".join(differences)
             raise DissectionError(f"{self.folder} holds a dissection with other settings ({said}): choose a new folder")
+        elif self._unknown:
+            raise DissectionError(
+                f"{self.folder} holds a dissection of {' and '.join(self._unknown)}: choose a new folder, or, if it is "
+                'the very same, pass resume="trust"'
+            )
         self.continues = found is not None
         if found is not None and self.manifest.get("dtype") is None:
             self.manifest["dtype"] = found.get("dtype")  # a server's, known since an earlier call
@@ -114,13 +139,21 @@ class RunFolder:
         write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
 
     def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
-        """Load the last checkpoint, if there is one, and return the stream position to continue at."""
+        """Load the last checkpoint, if there is one, and return the stream position to continue at.
+
+        Raises DissectionError if a file of it is not what was written.
+        """
         state_file = self.progress / "state.safetensors"
         if state_file.exists():
-            state, metadata = read_tensors(state_file)
+            try:
+                state, metadata = read_tensors(state_file)
+            except DamagedFile as error:
+                raise DissectionError(f"{error}: this run cannot go on, begin again in a new folder") from error
             statistics.load_state_dict(state)
             self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
             self.truncated = int(metadata["truncated"])
+            for index in range(self._segments):
+                self._read_segment(index)  # that it is whole is better known now than after hours
             if concepts is not None:
                 parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
                 concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
@@ -153,19 +186,17 @@ class RunFolder:
         if self.activations is not None:
             self.activations.flush()
         if self._rows or self._aside:
-            lines = [json.dumps(["clips", row], ensure_ascii=False) for row in self._rows]
-            lines += [json.dumps(["quarantined", row], ensure_ascii=False) for row in self._aside]
+            rows = [["clips", row] for row in self._rows] + [["quarantined", row] for row in self._aside]
+            content = b"".join(as_json(row) + b"\n" for row in rows)
             with written_whole(self._segment(self._segments)) as path:
-                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+                path.write_bytes(content + as_json(["end", _segment_checksum(self._segments, content)]) + b"\n")
             self._segments += 1
             self._rows, self._aside = [], []
         metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
         state = statistics.state_dict()
         if concepts is not None:
             state |= {_OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
-        with written_whole(self.progress / "state.safetensors") as path:
-            # Straight to the file: as bytes in memory the state of many concepts would take its size again.
-            save_file(state, path, {name: str(value) for name, value in metadata.items()})
+        write_tensors(self.progress / "state.safetensors", state, {name: str(metadata[name]) for name in metadata})
 
     def finish(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
         """Write the results and mark the dissection complete.
@@ -177,17 +208,22 @@ class RunFolder:
         if not statistics.clips:
             raise DissectionError(self._nothing_usable(quarantined))
         (self.folder / "sites").mkdir(exist_ok=True)
+        checksums: dict[str, str] = {}
         for site in statistics.slices:
-            write_tensors(site_file(self.folder, site), statistics.site_tensors(site))
+            path = site_file(self.folder, site)
+            checksums[self._name(path)] = write_tensors(path, statistics.site_tensors(site))
         if concepts is not None:
             (self.folder / "concepts").mkdir(exist_ok=True)
             concepts.scores.save(scores_file(self.folder))
             for site, units in statistics.slices.items():
-                write_tensors(concept_file(self.folder, site), concepts.site_tensors(units))
+                path = concept_file(self.folder, site)
+                checksums[self._name(path)] = write_tensors(path, concepts.site_tensors(units))
         silent, copies = self._write_clips()
+        for name in ("clips.parquet", "quarantine.jsonl"):
+            checksums[name] = file_checksum(self.folder / name)
         counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
         counts |= {"silent": silent, "copies": copies}
-        self.manifest |= counts
+        self.manifest |= counts | {"checksums": checksums}
         write_json(self.folder / "manifest.json", {**self.manifest, "state": "complete"})
         self.complete = True
         self._clear()
@@ -201,19 +237,30 @@ class RunFolder:
     def _segment(self, index: int) -> Path:
         return self.progress / f"clips-{index:06}.jsonl"
 
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _read_segment(self, index: int) -> list[list[Any]]:
+        """A segment's rows. Raises DissectionError if it is not what was written."""
+        path = self._segment(index)
+        try:
+            content, end = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+            whole = json.loads(end) == ["end", _segment_checksum(index, content + b"\n")]
+        except (OSError, ValueError):
+            whole, content = False, b""
+        if not whole:
+            raise DissectionError(f"{path} is cut off or changed: this run cannot go on, begin again in a new folder")
+        return [json.loads(line) for line in content.split(b"\n")]
+
     def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
         for index in range(self._segments):
-            with self._segment(index).open(encoding="utf-8", newline="\n") as file:
-                for line in file:
-                    kind, row = json.loads(line)
-                    if kind == part:
-                        yield row
+            yield from (row for kind, row in self._read_segment(index) if kind == part)
 
     def _write_quarantine(self) -> int:
         count = 0
-        with written_whole(self.folder / "quarantine.jsonl") as path, path.open("w", encoding="utf-8") as file:
+        with written_whole(self.folder / "quarantine.jsonl") as path, path.open("wb") as file:
             for row in self._read_segments("quarantined"):
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(as_json(row) + b"\n")
                 count += 1
         return count
 
@@ -250,6 +297,10 @@ class RunFolder:
         )
 
 
+def _segment_checksum(index: int, content: bytes) -> str:
+    return hashlib.blake2b(b"%d\n" % index + content, digest_size=8).hexdigest()
+
+
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """In words, what a run with the wanted settings would do differently from the one found."""
     differences = []
@@ -264,11 +315,11 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         if found.get(name) != wanted[name]:
             differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
     for part, names in {
-        "model": ("class", "config", "weights", "features", "edits"),
+        "model": ("class", "config", "weights", "structure", "features", "edits"),
         "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
     }.items():
         for name in names:
-            there, here = found.get(part, {}).get(name), wanted[part][name]
+            there, here = found.get(part, {}).get(name), wanted[part].get(name)
             if there == here:
                 continue
             if name in _HASHED:  # a hash says nothing to a person

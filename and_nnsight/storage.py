@@ -1,19 +1,33 @@
-"""Files that are whole or absent: every write goes to a temporary file, is synced, and is renamed into place."""
+"""Files that are whole or absent: every write goes to a temporary file, is synced, and is renamed into place.
+
+Files of tensors carry a checksum, which is held against what is read.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
-from safetensors import safe_open
-from safetensors.torch import save
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+
+_ABOUT = "and_nnsight"  # the one key of a file's metadata: several would come in any order
+
+
+class DamagedFile(ValueError):
+    """A file whose content is not what was written."""
 
 
 @contextmanager
@@ -33,19 +47,58 @@ def written_whole(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(as_json(value, indent=2) + b"\n")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all."""
+def as_json(value: Any, indent: int | None = None) -> bytes:
+    """JSON in UTF-8. Halves of a character, which paths may hold and UTF-8 may not, are escaped and come back."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+    """Write a safetensors file with its checksum, whole or not at all. Gives the checksum."""
+    about = {"checksum": _checksum(tensors, metadata or {}), "metadata": dict(metadata or {})}
     with written_whole(path) as temporary:
-        temporary.write_bytes(save(dict(tensors), metadata=dict(metadata) if metadata else None))
+        # Straight to the file: as bytes in memory the state of many concepts would take its size again.
+        save_file(dict(tensors), temporary, {_ABOUT: json.dumps(about, sort_keys=True)})
+    return str(about["checksum"])
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file, which has this checksum, if one is given.
+
+    Raises DamagedFile for one that is not what `write_tensors` wrote; OSError for none.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+        if _ABOUT not in metadata:  # another program's, or of an earlier version: without a checksum
+            return tensors, metadata
+        about = json.loads(metadata[_ABOUT])
+        written, metadata = about["checksum"], about["metadata"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if written != _checksum(tensors, metadata):
+        raise DamagedFile(f"{path} is damaged: its content does not have its checksum")
+    if checksum not in (None, written):
+        raise DamagedFile(f"{path} is not the file that was written there: it has another checksum")
+    return tensors, metadata
+
+
+def file_checksum(path: Path) -> str:
+    """A checksum of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=8)).hexdigest()
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.blake2b(json.dumps(dict(metadata), sort_keys=True).encode(), digest_size=8)
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode("utf-8", "surrogatepass"))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_parquet(path: Path, **options: Any) -> arrow.Table:
@@ -59,19 +112,38 @@ def read_parquet(path: Path, **options: Any) -> arrow.Table:
 def locked(path: Path) -> IO[bytes]:
     """Open a file under an exclusive lock, which the system drops when the process ends, however it ends.
 
-    Raises BlockingIOError if another process holds it.
+    What an earlier process left of the file says nothing: only the lock does. Raises BlockingIOError if another
+    process holds it.
     """
-    file = path.open("wb")
     try:
         import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:  # not a POSIX system: writers there are not guarded against each other
-        pass
-    except OSError as error:
-        file.close()
-        raise BlockingIOError(f"another process is writing to {path.parent}") from error
-    return file
+        return path.open("ab")
+    while True:
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
+            file.close()  # the process that held it has removed the file since it was opened here
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                warnings.warn(
+                    f"{path.parent} is on a file system without locks: let one process write to it", stacklevel=3
+                )
+                return file
+            file.close()
+            raise BlockingIOError(f"another process is writing to {path.parent}") from error
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 def _sync_folder(folder: Path) -> None:

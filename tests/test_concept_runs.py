@@ -113,7 +113,6 @@ def test_without_concepts_there_is_nothing_to_say_of_them(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("batch_size", [2, 3])
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_an_interrupted_run_with_concepts_resumes_to_equal_files(
     batch_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,22 +123,21 @@ def test_an_interrupted_run_with_concepts_resumes_to_equal_files(
     out = tmp_path / "run"
     for at in (5, 9):
         with pytest.raises(KeyboardInterrupt):
-            quick(model, iter(StopsAfter(data, at, KeyboardInterrupt)), out, **options)
+            quick(model, iter(StopsAfter(data, at, KeyboardInterrupt)), out, resume="trust", **options)
         # A process that was killed may have left rows that no checkpoint counts, and a header that counts them.
         with (out / "activations" / "blocks.0.mlp.hook_post.npy").open("ab") as file:
             file.write(b"\x07" * 64 * 4 * 3)
-    quick(model, iter(data), out, **options)
+    quick(model, iter(data), out, resume="trust", **options)
     assert files(out) == files(whole.folder)
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_kept_activations_that_were_lost_are_not_made_up(tmp_path: Path) -> None:
     model, data, out = made(), ragged(6), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         quick(model, iter(StopsAfter(data, 4, KeyboardInterrupt)), out, batch_size=2, keep_activations=True)
     (out / "activations" / "blocks.1.mlp.hook_post.npy").unlink()
     with pytest.raises(DissectionError, match="hook_post.npy holds fewer than the 4 clips that were done"):
-        quick(model, iter(data), out, batch_size=2, keep_activations=True)
+        quick(model, iter(data), out, resume="trust", batch_size=2, keep_activations=True)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,6 @@ def test_a_folder_of_other_concepts_is_refused_untouched(change: dict[str, Any],
     assert files(out) == before
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_folders_from_before_there_were_concepts_load_and_resume(tmp_path: Path) -> None:
     model, data, out = made(), ragged(5), tmp_path / "run"
 
@@ -172,8 +169,8 @@ def test_folders_from_before_there_were_concepts_load_and_resume(tmp_path: Path)
         quick(model, iter(StopsAfter(data, 4, KeyboardInterrupt)), out, batch_size=2)
     age()
     with pytest.raises(DissectionError, match="concept scores: none there, these here"):
-        quick(model, iter(data), out, batch_size=2, concepts=concepts_for(5))
-    assert len(quick(model, iter(data), out, batch_size=2).clips) == 5
+        quick(model, iter(data), out, resume="trust", batch_size=2, concepts=concepts_for(5))
+    assert len(quick(model, iter(data), out, resume="trust", batch_size=2).clips) == 5
     age()
     found = Dissection.load(out)
     assert found.concepts is None and found.activations(found.sites[0]) is None

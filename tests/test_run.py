@@ -248,7 +248,6 @@ class StopsAfter:
             yield item
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_run_resumes_to_equal_files(
     error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -269,7 +268,7 @@ def test_an_interrupted_run_resumes_to_equal_files(
         return original(self, features, **options)
 
     monkeypatch.setattr(AudioModel, "trace", counted)
-    quick(model, iter(data), out, batch_size=2)
+    quick(model, iter(data), out, resume="trust", batch_size=2)
     assert sum(heard) == 11 - 6, "what was done is not done again"
     assert files(out) == files(whole.folder)
 
@@ -305,7 +304,6 @@ def test_a_run_that_is_interrupted_within_a_batch_counts_none_of_its_clips(
     assert files(resumed.folder) == files(whole.folder)
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_clips_longer_than_the_model_hears_count_with_their_beginnings_and_are_said(tmp_path: Path) -> None:
     model = made()
     window = model.featuriser.window_seconds
@@ -315,7 +313,7 @@ def test_clips_longer_than_the_model_hears_count_with_their_beginnings_and_are_s
         quick(model, iter(StopsAfter(data, 2, KeyboardInterrupt)), tmp_path / "run", batch_size=1)
     said = f"2 clips are longer than the {window:g} s that the model hears: their beginnings counted"
     with pytest.warns(UserWarning, match=said):
-        found = quick(model, iter(data), tmp_path / "run", batch_size=1)
+        found = quick(model, iter(data), tmp_path / "run", batch_size=1, resume="trust")
     assert found.manifest["truncated"] == 2
     cut = quick(model, [wave[: round(window * RATE)] for wave in data], tmp_path / "cut", batch_size=1)
     assert cut.manifest["truncated"] == 0
@@ -339,33 +337,44 @@ def test_a_checkpoint_is_made_when_many_rows_wait(tmp_path: Path, monkeypatch: p
     assert made_at == [4, 8, 10]  # the last as the run is finished
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_a_run_may_resume_with_another_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = made(), ragged(9)
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         quick(model, iter(StopsAfter(data, 6, KeyboardInterrupt)), out, batch_size=3)
-    resumed = quick(model, iter(data), out, batch_size=4)
+    resumed = quick(model, iter(data), out, resume="trust", batch_size=4)
     whole = quick(model, iter(data), tmp_path / "whole", batch_size=3)
     assert resumed[whole.sites[0]].count == 9
     torch.testing.assert_close(resumed[whole.sites[0]].top.values, whole[whole.sites[0]].top.values)
 
 
-def test_data_that_cannot_be_recognised_is_taken_with_a_warning(tmp_path: Path) -> None:
-    model, data = made(), ragged(3)
-    quick(model, iter(data), tmp_path / "run")
-    with pytest.warns(UserWarning, match="holds a dissection of data that cannot be recognised"):
-        quick(model, iter(data), tmp_path / "run")
+def test_data_that_cannot_be_recognised_is_not_mixed_unless_the_caller_vouches_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data, out = made(), ragged(6), tmp_path / "run"
+    monkeypatch.setattr("and_nnsight.run.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        quick(model, iter(StopsAfter(data, 4, KeyboardInterrupt)), out, batch_size=2)
+    said = 'holds a dissection of data that cannot be recognised .*choose a new folder, or.*pass resume="trust"'
+    for _ in range(2):  # while it is not complete, and when it is
+        before = files(out)
+        with pytest.raises(DissectionError, match=said):
+            quick(model, iter(ragged(6)[::-1]), out, batch_size=2)
+        assert files(out) == before
+        quick(model, iter(data), out, batch_size=2, resume="trust")
+    with pytest.raises(DissectionError, match="already holds a dissection"):
+        quick(model, iter(data), out, resume=False)
+    with pytest.raises(ValueError, match="resume must be True, False or 'trust', not 'yes'"):
+        quick(model, iter(data), out, resume="yes")
 
 
-@pytest.mark.filterwarnings("ignore:.* holds a dissection of data that cannot be recognised.*:UserWarning")
 def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     model, out = made(), tmp_path / "run"
 
     def clips() -> Iterator[np.ndarray]:
         yield noise(1.0)
         with pytest.raises(DissectionError, match="another process is writing to"):
-            quick(model, iter([noise(1.0)]), out)
+            quick(model, iter([noise(1.0)]), out, resume="trust")
         yield noise(1.0, seed=1)
 
     assert quick(model, clips(), out)["blocks.0.mlp.hook_post"].count == 2
@@ -491,8 +500,9 @@ def test_an_edited_model_is_another_run(tmp_path: Path) -> None:
         quick(edited, ragged(3), out)
     ablated = quick(edited, ragged(3), tmp_path / "edited")
     assert not torch.equal(plain["blocks.1.mlp.hook_post"].mean, ablated["blocks.1.mlp.hook_post"].mean)
-    with pytest.warns(UserWarning, match="a model with edits, which cannot be recognised"):
+    with pytest.raises(DissectionError, match="a model with edits, hooks or replaced forwards, which cannot be"):
         quick(edited, ragged(3), tmp_path / "edited")
+    assert quick(edited, ragged(3), tmp_path / "edited", resume="trust").clips == ablated.clips
 
 
 def test_a_device_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
@@ -508,13 +518,13 @@ def test_a_folder_that_lacks_files_is_damaged(tmp_path: Path) -> None:
         quick(made(), ragged(3), tmp_path / "run")
 
 
-@pytest.mark.parametrize("version", [1, 3, "2", None])
+@pytest.mark.parametrize("version", [1, 2, 4, "3", None])
 def test_a_folder_of_another_format_is_refused_untouched(version: Any, tmp_path: Path) -> None:
     found = quick(made(), ragged(2), tmp_path / "run")
     path = found.folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": version}))
     before = files(found.folder)
-    said = f"has format version {version}; this package reads version 2"
+    said = f"has format version {version}; this package reads version 3"
     with pytest.raises(DissectionError, match=said):
         Dissection.load(found.folder)
     with pytest.raises(DissectionError, match=said):

@@ -114,7 +114,7 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
         if not names:
             raise ValueError("the clips have no labels that could be the concepts: name some, or a file of them")
     elif isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
-        lines = Path(value).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(value).expanduser().read_text(encoding="utf-8-sig").split("\n")  # not at U+2028, say
         names = (line for line in lines if not line.lstrip().startswith("#"))
     elif isinstance(value, str):
         if "," not in value and ("/" in value or value.endswith((".txt", ".csv"))):

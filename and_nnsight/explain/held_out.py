@@ -14,7 +14,10 @@ from ..same_clips import KnownClips, Origin, first_of_each
 from .nulls import Measured
 from .tables import has_table, read_table, table_settings
 
-_MODEL = {"class": "class", "config": "config", "weights": "weights", "features": "feature extractor", "edits": "edits"}
+_MODEL = {
+    "class": "class", "config": "config", "weights": "weights", "structure": "structure",
+    "features": "feature extractor", "edits": "edits",
+}  # fmt: skip
 _COLUMN = "column:"  # captions that came with the data, whatever the column is called there
 FEWEST = 20
 """Held-out clips that are needed."""

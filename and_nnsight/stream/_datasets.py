@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import datasets
 import numpy as np
 import soundfile
 
-from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile
-from and_nnsight.stream._iterables import audio_path, text
+from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile, Unused
+from and_nnsight.stream._rows import RATES, audio_path, make_row_item
+from and_nnsight.stream._text import plain, text
 
 _Dataset = datasets.Dataset | datasets.IterableDataset
 
@@ -34,7 +36,12 @@ class _Encoded(datasets.Audio):
 
 
 class DatasetSource:
-    """Rows of a `datasets` Dataset or IterableDataset. The audio stays encoded: no system codec is needed."""
+    """Rows of a `datasets` Dataset or IterableDataset. The audio stays encoded: no system codec is needed.
+
+    A transform of the user's (`set_transform`, `with_transform`) is kept: the clips are what the dataset then gives.
+    """
+
+    unused: tuple[Unused, ...] = ()
 
     def __init__(
         self,
@@ -52,18 +59,18 @@ class DatasetSource:
         self.split = None if dataset.split is None else str(dataset.split)
         self.fingerprint = fingerprint
         self._limit = limit
-        names = None if dataset.features is None else list(dataset.features)
-        self._audio = audio_column
-        self._label = _column(label_column, "label", names)
-        self._caption = _column(caption_column, "caption", names)
-        if names is not None:
-            _require(names, audio_column, label_column, caption_column)
-            wanted = dict.fromkeys(name for name in (audio_column, self._label, self._caption) if name is not None)
-            dataset = dataset.select_columns(list(wanted))  # other columns may hold video, say
-            if isinstance((dataset.features or {})[audio_column], datasets.Audio):
+        self._given = (label_column, caption_column)
+        self._audio, self._label, self._caption = audio_column, label_column or "label", caption_column or "caption"
+        features = dataset.features
+        self._label_feature = None if features is None else features.get(self._label)
+        self._columns_known = features is not None and not _is_transformed(dataset)
+        if features is not None and self._columns_known:
+            _require(list(features), audio_column, label_column, caption_column)
+            wanted = (audio_column, self._label, self._caption, "path", *RATES)
+            dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+            if isinstance(features[audio_column], datasets.Audio):
                 dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
-        self._label_feature = None if dataset.features is None else dataset.features.get(self._label)
-        self._dataset = dataset.with_format(None)
+        self._dataset = dataset if _is_transformed(dataset) else dataset.with_format(None)
 
     @property
     def length(self) -> int | None:
@@ -73,22 +80,40 @@ class DatasetSource:
         return len(self._dataset) if self._limit is None else min(self._limit, len(self._dataset))
 
     def items(self, start: int = 0) -> Iterator[Item]:
-        """The clips from position `start` on."""
+        """The clips from position `start` on.
+
+        Raises ValueError for rows that are found, only now, to lack a column, and for a transform that needs a codec.
+        """
+        try:
+            for position, row in enumerate(self._rows(start), start):
+                yield self._item(position, row)
+        except ImportError as error:
+            raise ValueError(
+                f"{self.name} decodes its audio before its transform, and that takes a package that is not here "
+                f"({error}): install it, or cast the column to Audio(decode=False) and decode in the transform"
+            ) from error
+
+    def _rows(self, start: int) -> Iterator[Any]:
         if isinstance(self._dataset, datasets.Dataset):
             length = self.length or 0
-            rows = iter(self._dataset.select(range(start, length)) if start < length else ())
-        else:
-            rows = islice(self._dataset.skip(start), None if self._limit is None else max(0, self._limit - start))
-        for position, row in enumerate(rows, start):
-            if self._dataset.features is None:  # a stream that says what it holds only now
-                given = (name for name in (self._label, self._caption) if name not in ("label", "caption"))
-                _require(list(row), self._audio, *given)
-            audio = row[self._audio]
-            path = audio_path(audio)
-            if path is not None and "://" in path and not (isinstance(audio, Mapping) and audio.get("bytes")):
-                audio = RemoteFile(path)
-            label, caption = _name(row.get(self._label), self._label_feature), text(row.get(self._caption))
-            yield Item(position, audio, path, label, caption)
+            return iter(self._dataset.select(range(start, length)) if start < length else ())
+        rows = self._dataset.skip(start)
+        return islice(rows, None if self._limit is None else max(0, self._limit - start))
+
+    def _item(self, position: int, row: Mapping[str, Any]) -> Item:
+        if not self._columns_known:  # a stream, or a transform, that says what it holds only now
+            _require(list(row), self._audio, *self._given)
+        audio = row[self._audio]
+        address = audio_path(audio)
+        if address is not None and "://" in address and not (isinstance(audio, Mapping) and audio.get("bytes")):
+            audio = RemoteFile(address)
+        label, caption = _name(row.get(self._label), self._label_feature), text(row.get(self._caption))
+        item = make_row_item(position, row, audio, label, caption)
+        return replace(item, path=address) if address is not None else item
+
+
+def _is_transformed(dataset: _Dataset) -> bool:
+    return isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom"
 
 
 def is_dataset(data: Any) -> bool:
@@ -146,10 +171,6 @@ def _choose(data: Any, split: str | None, name: str) -> _Dataset:
     return data[split]
 
 
-def _column(given: str | None, usual: str, names: list[str] | None) -> str | None:
-    return given or (usual if names is None or usual in names else None)
-
-
 def _require(names: list[str], *columns: str | None) -> None:
     for column in columns:
         if column is not None and column not in names:
@@ -158,11 +179,12 @@ def _require(names: list[str], *columns: str | None) -> None:
 
 def _name(value: Any, feature: Any) -> str | None:
     """A label as text: a ClassLabel's name for its number, several joined."""
+    value = plain(value)
     if isinstance(value, list):
         inner = getattr(feature, "feature", feature)
         return ", ".join(name for name in (_name(part, inner) for part in value) if name is not None)
-    if isinstance(feature, datasets.ClassLabel) and isinstance(value, int):
-        return None if value < 0 else str(feature.int2str(value))  # -1: the split is not labelled
+    if isinstance(feature, datasets.ClassLabel) and isinstance(value, int) and value < len(feature.names):
+        return None if value < 0 else text(feature.int2str(value))  # -1: the split is not labelled
     return text(value)
 
 

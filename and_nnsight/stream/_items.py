@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from and_nnsight.audio import AudioError
+
 UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
 
 
@@ -47,6 +49,38 @@ class RemoteFile:
         return self.address
 
 
+@dataclass(frozen=True)
+class Unusable:
+    """In the place of audio that a source could not make out: the clip is set aside for this reason."""
+
+    reason: str
+
+    def read_bytes(self) -> bytes:
+        """Raises AudioError, as a file that cannot be read does."""
+        raise AudioError(self.reason)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Files that a source holds and makes no clips of.
+
+    Attributes:
+        reason: why.
+        count: how many.
+        example: one of them, relative to the source.
+        sound: whether they may well be sound, so that clips are missing; False for text files and the like.
+    """
+
+    reason: str
+    count: int
+    example: str
+    sound: bool = True
+
+    def __str__(self) -> str:
+        what = "entry is" if self.count == 1 else "entries are"
+        return f"{self.count:,} {what} not among the clips: {self.reason}; for example {self.example}"
+
+
 @runtime_checkable
 class Source(Protocol):
     """A sequence of clips in a fixed order.
@@ -54,7 +88,7 @@ class Source(Protocol):
     `kind` says what it was made from, `name` which one, `split` which part of it. `length` is None where only reading
     tells. `fingerprint` is short hex that changes when what a run would see changes, or "unknown" where the clips
     cannot be looked at beforehand (generators, sequences that load their clips on access). The fingerprint is of the
-    whole source, whatever the limit.
+    whole source, whatever the limit. `unused` is what the source holds beside its clips, by reason.
     """
 
     @property
@@ -67,6 +101,8 @@ class Source(Protocol):
     def length(self) -> int | None: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def unused(self) -> tuple[Unused, ...]: ...
 
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on. A generator can be read only once; `start` then reads what it skips."""

@@ -12,19 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from and_nnsight.stream._items import UNKNOWN, Item
+from and_nnsight.stream._items import UNKNOWN, Item, Unused
+from and_nnsight.stream._rows import RATES, make_item, read_whole
+from and_nnsight.stream._text import is_missing
 
 
 class SequenceSource:
-    """Clips that can be reached by position: a list, a tuple, a 2-D array, a map-style torch dataset."""
+    """Clips that can be reached by position: a list, a 2-D array, a map-style torch dataset, a table's rows."""
 
     kind = "sequence"
     split = None
+    unused: tuple[Unused, ...] = ()
 
     def __init__(
-        self, data: Any, *, audio_column: str, label_column: str | None, caption_column: str | None, limit: int | None
+        self,
+        data: Any,
+        *,
+        audio_column: str,
+        label_column: str | None,
+        caption_column: str | None,
+        limit: int | None,
+        name: str | None = None,
     ) -> None:
-        self.name = type(data).__name__
+        self.name = name or type(data).__name__
         self.length = len(data) if limit is None else min(limit, len(data))
         self._data = data
         self._columns = (audio_column, label_column, caption_column)
@@ -55,6 +65,7 @@ class IterableSource:
     split = None
     fingerprint = UNKNOWN
     length = None
+    unused: tuple[Unused, ...] = ()
 
     def __init__(
         self,
@@ -83,44 +94,6 @@ class IterableSource:
                 yield make_item(position, value, *self._columns)
 
 
-def make_item(
-    position: int, value: Any, audio_column: str, label_column: str | None, caption_column: str | None
-) -> Item:
-    """One clip from a plain audio value, a dict with one (or that is one), or an object with `.waveform`."""
-    label_key, caption_key = label_column or "label", caption_column or "caption"
-    if isinstance(value, Mapping):
-        for column in (label_column, caption_column):
-            if position == 0 and column is not None and column not in value:  # later ones may lack it
-                raise ValueError(f"no key {column!r} in the first clip; its keys are {', '.join(map(str, value))}")
-        audio = value.get(audio_column, value)
-        rate, path, label, caption = (value.get(key) for key in ("sampling_rate", "path", label_key, caption_key))
-    elif hasattr(value, "waveform"):
-        audio = value.waveform
-        rate, path, label, caption = (
-            getattr(value, key, None) for key in ("sampling_rate", "path", label_key, caption_key)
-        )
-    else:
-        audio, rate, path, label, caption = value, None, None, None, None
-    path = path or audio_path(audio)
-    return Item(position, audio, None if path is None else os.fspath(path), text(label), text(caption), rate)
-
-
-def audio_path(audio: Any) -> str | None:
-    """The path that an audio value carries, if it does."""
-    if isinstance(audio, Mapping):
-        audio = audio.get("path")
-    return os.fspath(audio) if isinstance(audio, str | os.PathLike) else None
-
-
-def text(value: Any) -> str | None:
-    """A label or caption as text; several are joined."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value)
-    return str(value)
-
-
 def _add(digest: Any, value: Any) -> bool:
     """Hash a clip's content; False where the value does not show it."""
     if isinstance(value, torch.Tensor):
@@ -128,7 +101,9 @@ def _add(digest: Any, value: Any) -> bool:
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if isinstance(value, np.ndarray):
         digest.update(f"array {value.dtype.str} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).data if value.dtype != object else repr(value).encode())
+        if value.dtype == object:
+            return all(_add(digest, part) for part in value.ravel())
+        digest.update(np.ascontiguousarray(value).data)
     elif isinstance(value, os.PathLike):
         return _add(digest, os.fspath(value))
     elif isinstance(value, str):
@@ -150,11 +125,17 @@ def _add(digest: Any, value: Any) -> bool:
             digest.update(repr(value).encode())
         else:
             return all(_add(digest, part) for part in value)
-    elif value is None or isinstance(value, int | float | np.generic):
+    elif is_missing(value) or isinstance(value, int | float | np.generic):
         digest.update(repr(value).encode())
+    elif isinstance(value, set | frozenset):
+        return _add(digest, sorted(value, key=str))
     elif hasattr(value, "waveform"):
-        names = ("waveform", "sampling_rate", "label", "caption", "path")
+        names = ("waveform", *RATES, "label", "caption", "path")
         return all(_add(digest, getattr(value, name, None)) for name in names)
+    elif hasattr(value, "to_dict"):  # a row of pandas
+        return _add(digest, value.to_dict())
+    elif hasattr(value, "read") and hasattr(value, "seek"):
+        return _add(digest, read_whole(value))
     else:
         return False
     return True

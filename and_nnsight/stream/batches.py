@@ -14,7 +14,8 @@ import torch
 
 from and_nnsight.audio import AudioError, Waveform, content_hash, is_silent, load, read_samples
 from and_nnsight.audio_limits import Limit
-from and_nnsight.stream._items import Item, RemoteFile, Source
+from and_nnsight.stream._items import Item, RemoteFile, Source, Unusable
+from and_nnsight.stream._text import encodable
 from and_nnsight.stream._workers import map_in_order
 
 T = TypeVar("T")
@@ -162,7 +163,9 @@ class _Prepare(Generic[T]):
             )
             for item, waveform in healthy
         )  # fmt: skip
-        quarantined = tuple(Quarantined(item.id, item.path, reasons[item.id]) for item in items if item.id in reasons)
+        quarantined = tuple(
+            Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in items if item.id in reasons
+        )
         return Batch(items[0].id, len(items), clips, inputs, quarantined)
 
     def _load(self, item: Item) -> Waveform:
@@ -220,4 +223,4 @@ def _portable(item: Item, limit: Limit) -> Item:
 def _travels(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return not value.dtype.hasobject
-    return value is None or isinstance(value, str | int | float | bytes | PurePath | RemoteFile)
+    return value is None or isinstance(value, str | int | float | bytes | PurePath | RemoteFile | Unusable)

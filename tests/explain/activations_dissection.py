@@ -10,7 +10,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import Dissection, activation_file, site_file
+from and_nnsight.dissection import FORMAT_VERSION, Dissection, activation_file, site_file
 from and_nnsight.storage import write_json, write_tensors
 
 SITE = "blocks.0.mlp.hook_post"
@@ -48,7 +48,7 @@ def activations_dissection(
     frames = {"kind": "regular", "special_tokens": 0, "hop": 0.1, "span": 0.1}
     entry = {"name": site, "path": site, "side": "output", "width": units, "layer": 0, "frames": frames}
     manifest = {
-        "format_version": 2, "state": "complete", "sites": [entry], "k": k, "clips": clips, "keep_activations": kept,
+        "format_version": FORMAT_VERSION, "state": "complete", "sites": [entry], "k": k, "clips": clips, "keep_activations": kept,
         "dataset": {"name": "given", "fingerprint": "given"},
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

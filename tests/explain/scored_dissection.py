@@ -15,7 +15,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import Dissection, activation_file, site_file
+from and_nnsight.dissection import FORMAT_VERSION, Dissection, activation_file, site_file
 from and_nnsight.explain.acoustics import measuring
 from and_nnsight.explain.acoustics.measuring import Acoustics
 from and_nnsight.explain.tables import Table
@@ -58,7 +58,14 @@ def written(
     ]
     dataset = {"kind": "sequence", "name": "list", "split": None, "fingerprint": f"data {seed}", "limit": None}
     dataset |= {"audio_column": "audio", "label_column": None, "caption_column": None}
-    described = {"format_version": 2, "state": "complete", "sites": sites, "k": K, "pool": "max", "clips": clips}
+    described = {
+        "format_version": FORMAT_VERSION,
+        "state": "complete",
+        "sites": sites,
+        "k": K,
+        "pool": "max",
+        "clips": clips,
+    }
     described |= {"model": MODEL, "dataset": dataset, "keep_activations": kept}
     write_json(folder / "manifest.json", described | manifest)
     for site, pooled in tables.items():

@@ -9,7 +9,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import Dissection, site_file
+from and_nnsight.dissection import FORMAT_VERSION, Dissection, site_file
 from and_nnsight.explain.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
@@ -33,7 +33,8 @@ def small_dissection(folder: Path) -> Dissection:
         for name, width in SITES.items()
     ]
     write_json(
-        folder / "manifest.json", {"format_version": 2, "state": "complete", "sites": sites, "k": 2, "clips": CLIPS}
+        folder / "manifest.json",
+        {"format_version": FORMAT_VERSION, "state": "complete", "sites": sites, "k": 2, "clips": CLIPS},
     )
     for name, width in SITES.items():
         tensors: dict[str, torch.Tensor] = {

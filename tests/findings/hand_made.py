@@ -11,7 +11,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import Dissection, site_file
+from and_nnsight.dissection import FORMAT_VERSION, Dissection, site_file
 from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
 from and_nnsight.explain.captions import SCHEMA as CAPTIONS
 from and_nnsight.explain.concepts import SCHEMA as CONCEPTS
@@ -43,7 +43,7 @@ def dissection(
         {"name": name, "path": name, "side": "output", "width": width, "layer": layer, "frames": frames}
         for name, layer, width in sites
     ]
-    manifest = {"format_version": 2, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
+    manifest = {"format_version": FORMAT_VERSION, "state": "complete", "sites": entries, "k": k, "clips": len(captions)}
     manifest["dataset"] = {"kind": "folder", "name": "sounds", "split": None, "fingerprint": "sounds", "limit": None}
     write_json(folder / "manifest.json", manifest)
     for name, _, width in sites:

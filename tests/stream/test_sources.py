@@ -75,14 +75,9 @@ def test_a_folder_is_read_in_the_order_of_its_posix_paths(tmp_path: Path):
 def test_the_order_does_not_depend_on_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder(tmp_path, "a/1.wav", "a/2.wav", "b/1.wav", "c.wav")
     expected = paths(open_source(tmp_path), tmp_path)
-    walk = os.walk
+    scandir = os.scandir
 
-    def backwards(*arguments, **options):
-        for here, folders, names in walk(*arguments, **options):
-            folders.sort(reverse=True)
-            yield here, folders, names[::-1]
-
-    monkeypatch.setattr(os, "walk", backwards)
+    monkeypatch.setattr(os, "scandir", lambda folder: sorted(scandir(folder), key=lambda entry: entry.name)[::-1])
     assert paths(open_source(tmp_path), tmp_path) == expected
 
 
@@ -168,7 +163,6 @@ def test_a_missing_file_of_the_metadata_is_a_clip_that_fails_later(tmp_path: Pat
         ("metadata.csv", "", "has no rows"),
         ("metadata.jsonl", '{"file_name": "a.wav"}\n{"file_name": ', "row 2: cannot be read"),
         ("metadata.jsonl", "[1, 2]", "row 1: cannot be read: not a JSON object"),
-        ("metadata.csv", "file_name\n\xff.wav\n", "cannot be read"),
     ],
 )
 def test_metadata_that_is_wrong_is_refused_with_its_row(tmp_path: Path, name: str, content: str, message: str):

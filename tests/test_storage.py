@@ -1,0 +1,126 @@
+"""Whole files or none; checksums are held against what is read; only a lock that is held locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from and_nnsight.storage import DamagedFile, file_checksum, locked, read_tensors, write_json, write_tensors
+
+TENSORS = {
+    "values": torch.arange(6.0).reshape(2, 3),
+    "half": torch.ones(3).bfloat16(),
+    "none": torch.zeros(0),
+    "one": torch.tensor(3),
+}
+
+
+def test_tensors_and_their_metadata_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    checksum = write_tensors(path, TENSORS, {"b": "2", "a": "\u2028"})
+    tensors, metadata = read_tensors(path, checksum)
+    assert metadata == {"a": "\u2028", "b": "2"}
+    assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    before = path.read_bytes()
+    assert write_tensors(path, TENSORS, {"a": "\u2028", "b": "2"}) == checksum
+    assert path.read_bytes() == before, "equal bytes whatever the order of the metadata"
+    with pytest.raises(DamagedFile, match="a.safetensors is not the file that was written there"):
+        read_tensors(path, "0" * 16)
+    with pytest.raises(FileNotFoundError):
+        read_tensors(tmp_path / "gone")
+
+
+def test_every_changed_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, TENSORS, {"position": "12"})
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[place] ^= 0x21
+        path.write_bytes(changed)
+        try:
+            tensors, metadata = read_tensors(path)
+        except DamagedFile as error:
+            assert str(error).startswith(f"{path} is ")
+            continue
+        # What is left is a space of the header's padding, or a name in it that nobody asks for.
+        assert metadata in ({"position": "12"}, {}) or "position" not in metadata
+        assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedFile):
+            read_tensors(path)
+
+
+def test_json_holds_names_that_are_no_unicode(tmp_path: Path) -> None:
+    value = {"name": "\udcff\ud83d\u2028\x00", "words": "café"}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+    assert len(file_checksum(tmp_path / "a.json")) == 16
+
+
+@pytest.mark.parametrize("left", [b"", b"99999999\n", f"1 {socket.gethostname()}".encode(), b"4711 another-host\n"])
+def test_what_a_lock_file_holds_says_nothing(left: bytes, tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    path.write_bytes(left)
+    with locked(path), pytest.raises(BlockingIOError, match="another process is writing to"):
+        locked(path)
+    with locked(path):
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from and_nnsight.storage import locked\n"
+        "lock = locked(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(BlockingIOError):
+        locked(tmp_path / ".lock")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    process.stdin.close()
+    with locked(tmp_path / ".lock"):
+        pass
+
+
+def test_a_lock_file_that_was_removed_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its holder removes it when it ends: a lock on what was removed would keep nobody out."""
+    path, flock, calls = tmp_path / ".lock", fcntl.flock, []
+
+    def removed(file: object, operation: int) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(operation)
+        flock(file, operation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with locked(path) as lock:
+        assert os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        assert len(calls) == 2
+        with pytest.raises(BlockingIOError):
+            locked(path)
+
+
+def test_a_file_system_without_locks_is_said_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.warns(UserWarning, match="is on a file system without locks: let one process write to it"):
+        locked(tmp_path / ".lock").close()
