@@ -34,8 +34,9 @@ def unlearn(
         list[str] | None,
         typer.Option(
             help="ocp: captions of a unit's highest clips, and of all where activations were kept (default); "
-            "ocp_exemplars: of those clips alone; db, tab, labels, icl: labels; db_top5, labels_top5: by five clips; correlation; frequency, entropy, deviation, contrast: "
-            "activations of all clips (--keep-activations); random: as many units of every site as the first's."
+            "ocp_exemplars: of those clips alone; db, tab, labels, icl: labels; db_top5, labels_top5: by five clips; "
+            "correlation; frequency, entropy, deviation, contrast: activations of all clips (--keep-activations); "
+            "random: as many units of every site as the first's."
         ),
     ] = None,
     units: Annotated[

@@ -13,7 +13,7 @@ from .reading import Contents, Encoded, Part, Pieces, Stream
 from .riff import is_wave64, wave64_contents, wave_contents
 from .tags import after_tags
 
-__all__ = ["Contents", "Encoded", "Part", "Pieces", "Stream", "examine"]
+__all__ = ["ENDINGS", "Contents", "Encoded", "Part", "Pieces", "Stream", "examine"]
 
 _READERS = {
     b"RIFF": wave_contents,
@@ -29,6 +29,11 @@ _READERS = {
     b"OggS": ogg_contents,
 }
 """By the first four bytes behind any tags."""
+ENDINGS = frozenset(
+    {".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp1", ".mp2", ".mp3", ".aiff"}
+    | {".aif", ".aifc", ".au", ".snd", ".caf", ".nist", ".sph"}
+)
+"""Endings of files of sound that are read."""
 
 
 def examine(encoded: Encoded, limit: Limit) -> Contents:

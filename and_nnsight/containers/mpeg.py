@@ -89,7 +89,9 @@ def _first(encoded: Encoded, start: int) -> tuple[int, _Head] | None:
             continue
         following = start + position + head.length
         then = _read(encoded.at(following, 4))
-        if (then is not None and _alike(head, then)) or following >= encoded.size or only_tags(encoded, following):
+        # a frame that is cut short is one at the very beginning alone: elsewhere it is two bytes of something else
+        last = position == 0 if following > encoded.size else only_tags(encoded, following)
+        if last or (then is not None and _alike(head, then)):
             return start + position, head
     return None
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from and_nnsight.stream._items import Item, Unusable, Unused
 from and_nnsight.stream._metadata import Row, folder_name, metadata_file, read_metadata
-from and_nnsight.stream._scan import EXTENSIONS, audio_files, scan
+from and_nnsight.stream._scan import audio_files, scan
 from and_nnsight.stream._text import printable
 
-__all__ = ["EXTENSIONS", "FileSource", "FolderSource"]
+__all__ = ["FileSource", "FolderSource"]
 
 
 class FolderSource:

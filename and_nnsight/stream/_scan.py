@@ -9,49 +9,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from and_nnsight.containers import ENDINGS
 from and_nnsight.stream._items import Unused
 from and_nnsight.stream._text import printable
 
-EXTENSIONS = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".w64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp1",
-        ".mp2",
-        ".mp3",
-        ".aiff",
-        ".aif",
-    }
-    | {
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".voc",
-        ".sf",
-        ".ircam",
-        ".nist",
-        ".sph",
-        ".svx",
-        ".8svx",
-        ".iff",
-        ".avr",
-        ".htk",
-    }
-    | {".mat", ".paf", ".pvf", ".sd2", ".sds", ".mpc2k", ".wve", ".xi"}
-)
-"""Endings of what `and_nnsight.audio.decode` reads."""
 _UNREAD = frozenset(
     {".3gp", ".aac", ".ac3", ".adts", ".amr", ".ape", ".asf", ".avi", ".dff", ".dsf", ".dts", ".eac3", ".flv", ".gsm"}
     | {".m4a", ".m4b", ".mid", ".midi", ".mka", ".mkv", ".mov", ".mp4", ".mpc", ".mpeg", ".mpg", ".oma", ".pcm", ".ra"}
     | {".raw", ".rm", ".shn", ".spx", ".tak", ".tta", ".vox", ".webm", ".wma", ".wmv", ".wv"}
+    | {".8svx", ".avr", ".htk", ".iff", ".ircam", ".mpc2k", ".paf", ".pvf", ".sd2", ".sds", ".sf", ".svx", ".voc"}
+    | {".wve", ".xi"}
 )
 """Endings of sound that it does not read."""
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -128,9 +95,9 @@ def scan(root: Path) -> Scan:
                 else:
                     waiting.append((path, above | {identity}))
             elif entry.name.startswith("."):
-                if _ending(path) in EXTENSIONS:
+                if _ending(path) in ENDINGS:
                     found.passed.append(("a hidden file", path, False))
-            elif _ending(path) in EXTENSIONS:
+            elif _ending(path) in ENDINGS:
                 found.sounds.append(path)
             elif here or entry.name not in _METADATA:
                 found.others.append(path)
@@ -145,7 +112,7 @@ def audio_files(root: Path) -> Iterator[str]:
     if not found.sounds:
         passed = [f"{reason}, {printable(path)}" for reason, path, _ in found.passed[:3]]
         holds = "; ".join(part for part in (found.endings(), *passed) if part) or "nothing"
-        raise ValueError(f"{root} holds no audio ({' '.join(sorted(EXTENSIONS))}); it holds {holds}")
+        raise ValueError(f"{root} holds no audio ({' '.join(sorted(ENDINGS))}); it holds {holds}")
     return iter(found.sounds)
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import (
     default_convert,
 )
 
+from and_nnsight.containers import ENDINGS
 from and_nnsight.stream._items import Source
 from and_nnsight.stream._rows import split_rate
 
@@ -71,7 +72,7 @@ def open_source(
             _refuse_split(split, "an audio file")
             return _folder.FileSource(path, limit)
         hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
-        if hub is None or path.suffix.lower() in _folder.EXTENSIONS or hub["name"].startswith("."):
+        if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
             raise ValueError(f"no such file or folder: {data}")
         return _datasets.open_hub(hub["name"], hub["config"], split=split, limit=limit, **columns)
     if isinstance(data, DataLoader):

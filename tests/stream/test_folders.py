@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import inspect
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from and_nnsight.audio import AudioError, load
 from and_nnsight.stream import Batch, Unused, batches, open_source
 from tests.damaged import encode, sound
 
@@ -41,8 +43,8 @@ def read(root: Path) -> Batch[list[int]]:
 
 
 def test_every_format_that_is_decoded_is_taken_from_a_folder(tmp_path: Path) -> None:
-    endings = {"MAT4": "mat", "MAT5": "mat", "IRCAM": "sf", "SVX": "8svx", "WAVEX": "wave", "NIST": "sph"}
-    written = set()
+    endings = {"WAVEX": "wave", "NIST": "sph"}
+    decoded = set()
     for kind in soundfile.available_formats():
         path = tmp_path / kind / f"{kind}.{endings.get(kind, kind.lower())}"
         path.parent.mkdir()
@@ -51,10 +53,12 @@ def test_every_format_that_is_decoded_is_taken_from_a_folder(tmp_path: Path) -> 
                 soundfile.write(path, sound(0.5, RATE), RATE, format=kind, subtype=subtype)
             except (ValueError, RuntimeError, TypeError):
                 continue
-            written.add(kind)
+            with contextlib.suppress(AudioError):
+                load(path, RATE)
+                decoded.add(kind)
             break
-    assert {clip.label for clip in read(tmp_path).clips} == written - {"RAW"}, "RAW says no rate"
-    assert len(written) > 15
+    assert {clip.label for clip in read(tmp_path).clips} == decoded
+    assert decoded >= {"AIFF", "AU", "CAF", "FLAC", "MP3", "NIST", "OGG", "RF64", "W64", "WAV", "WAVEX"}
 
 
 def test_what_is_no_clip_is_counted_by_reason_with_an_example(tmp_path: Path) -> None:
