@@ -68,4 +68,4 @@ class Limit:
 
 def lasting(seconds: float) -> str:
     """A duration as people say it."""
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:,.1f} min"

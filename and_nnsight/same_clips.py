@@ -2,9 +2,10 @@
 
 A clip is one of a dissection's if it has
 
-the same samples  its `content`, a hash of what the decoder gives at the model's rate. Hashes are only comparable at one
-                  rate: both sides must have been decoded for one model, as the held-out clips of a score and the data
-                  that ablations are measured by have. Copies under other names and losslessly converted files show
+the same samples  its `content`, a hash of what the model hears: the samples at its rate, up to its window where it has
+                  one. Hashes are only comparable at one rate and window: both sides must have been decoded for one
+                  model, as the held-out clips of a score and the data that ablations are measured by have. Copies under
+                  other names and losslessly converted files show
 the same place    its id, in the same data: equal fingerprint and split
 the same path     a file, by whatever name or link; or the same name within a dataset of the same name and split
 """

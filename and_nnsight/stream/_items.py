@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from and_nnsight.audio import AudioError
+from and_nnsight.audio_error import AudioError
 
+_MOST_BYTES = 2**27  # of a remote clip, which has to be in memory to be decoded
 UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
 
 
@@ -39,11 +40,14 @@ class RemoteFile:
     address: str
 
     def read_bytes(self) -> bytes:
-        """Its content, through the dataset library's own client."""
+        """Its content, through the dataset library's own client. Raises AudioError for a file of more than 128 MB."""
         from datasets.utils.file_utils import xopen
 
         with xopen(self.address, "rb") as stream:
-            return stream.read()
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise AudioError(f"is larger than the {_MOST_BYTES >> 20} MB that are fetched of a clip", self.address)
+        return content
 
     def __str__(self) -> str:
         return self.address

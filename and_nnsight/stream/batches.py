@@ -19,6 +19,7 @@ from and_nnsight.stream._text import encodable
 from and_nnsight.stream._workers import map_in_order
 
 T = TypeVar("T")
+_MOST_SENT = 2**24  # bytes of an array: of a longer one, what is heard is cut out first
 
 
 @dataclass(frozen=True)
@@ -222,5 +223,5 @@ def _portable(item: Item, limit: Limit) -> Item:
 
 def _travels(value: Any) -> bool:
     if isinstance(value, np.ndarray):
-        return not value.dtype.hasobject
+        return not value.dtype.hasobject and value.nbytes <= _MOST_SENT
     return value is None or isinstance(value, str | int | float | bytes | PurePath | RemoteFile | Unusable)

@@ -100,7 +100,8 @@ def _overwrite_word(file: bytearray, random: np.random.Generator) -> bytearray:
 
 def _overwrite_wide(file: bytearray, random: np.random.Generator) -> bytearray:
     place = int(random.integers(min(len(file) - 8, 120)))
-    file[place : place + 8] = struct.pack("<q", int(random.choice([-1, 0, 1, 2**62, -(2**62), 2**40])))
+    values = (-1, 0, 1, 2**62, -(2**62), 2**40)
+    file[place : place + 8] = struct.pack("<q", values[int(random.integers(len(values)))])
     return file
 
 

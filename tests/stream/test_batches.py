@@ -209,6 +209,38 @@ def test_a_clip_that_is_too_short_is_set_aside():
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_window_decides_what_is_decoded_hashed_and_sent(tmp_path: Path, num_workers: int):
+    samples = sound(3.0, RATE)
+    path = tmp_path / "clip.flac"
+    path.write_bytes(encode(samples, RATE, "FLAC"))
+    long = np.zeros(5_000_000, np.float32)  # too large to be sent whole
+    data = [path, samples, SimpleNamespace(waveform=samples.tolist()), {"array": long, "sampling_rate": RATE}]
+    (batch,) = run(data, batch_size=4, window_samples=RATE, num_workers=num_workers)
+    assert batch.inputs == [RATE] * 4
+    assert [clip.seconds for clip in batch.clips] == [3.0, 3.0, 3.0, 312.5]
+    assert batch.clips[1].content == batch.clips[2].content == content_hash(samples[:RATE])
+    assert batch.clips[0].content == content_hash(load(path, RATE).samples[:RATE])
+
+
+class Greedy(Lengths):
+    """Has no memory for clips of some length."""
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> list[int]:
+        lengths = super().__call__(waveforms)
+        if max(lengths) > 9_000:
+            raise MemoryError
+        return lengths
+
+
+def test_a_clip_that_memory_runs_out_for_is_set_aside():
+    (batch,) = run(clips_of(8_000, 10_000, 7_000), Greedy(), batch_size=3)
+    assert batch.inputs == [8_000, 7_000]
+    assert [(aside.clip, aside.reason) for aside in batch.quarantined] == [
+        (1, "there is not the memory to make features of it")
+    ]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_clip_that_featurise_refuses_is_found_and_set_aside(num_workers: int):
     found = run(clips_of(1, 2, 3, 4, 5, 6, 7, 8), Picky(2, 3, 5, 6, 7, 8), num_workers=num_workers)
     assert [batch.inputs for batch in found] == [[1, 4], None]
