@@ -17,6 +17,7 @@ from and_nnsight.audio import load
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.clips import columns_of, data_clips, dissection_clips
 from and_nnsight.explain.roles import Clip, Failure, Span
+from and_nnsight.storage import file_checksum, write_json
 
 from ..sounds_for_tests import RATE, noise
 
@@ -105,6 +106,8 @@ def test_a_copy_of_the_folder_stands_for_the_one_that_is_gone(folder, found, tmp
     for row in rows:
         row["path"] = row["path"].replace(str(folder), str(tmp_path / "gone"))
     parquet.write_table(arrow.Table.from_pylist(rows), away.folder / "clips.parquet")
+    checksums = {**away.manifest["checksums"], "clips.parquet": file_checksum(away.folder / "clips.parquet")}
+    write_json(away.folder / "manifest.json", {**away.manifest, "checksums": checksums})
     away = Dissection.load(away.folder)
     with pytest.raises(DissectionError, match=r"pass data= \(--data\), what was dissected"):
         list(dissection_clips(away, [Span(1)], sampling_rate=RATE))
