@@ -25,10 +25,25 @@ def weights_hash(model: nn.Module) -> str:
     """Short hash of every byte of every parameter and buffer: a model with one unit ablated has another."""
     digest = hashlib.blake2b(digest_size=8)
     with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for name, value in model.state_dict().items():
+            for tensor in _tensors(value):
+                digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """The plain tensors in a state: quantised modules keep tuples there, and tensors with scales."""
+    if isinstance(value, (tuple, list)):
+        return [tensor for part in value for tensor in _tensors(part)]
+    if not isinstance(value, torch.Tensor):
+        return []
+    if not value.is_quantized:
+        return [value]
+    per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
+    scale = value.q_per_channel_scales() if per_channel else torch.tensor(value.q_scale())
+    zero = value.q_per_channel_zero_points() if per_channel else torch.tensor(value.q_zero_point())
+    return [value.int_repr(), scale, zero]
 
 
 def extractor_hash(extractor: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,35 +12,56 @@ from typing import Any
 import numpy as np
 import torch
 from nnsight.intervention.envoy import Envoy, traceable
+from nnsight.modeling import peft
 from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import Tensor, nn
 
 from . import audio
-from .checkpoints import ModelError, checkpoint_class, load_weights, task_class, task_of
-from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
-from .placement import audio_config
+from .as_found import evaluating
+from .bare import bare
+from .checkpoints import (
+    ModelError,
+    checkpoint_class,
+    load_weights,
+    reaching,
+    refuse_what_hears_nothing,
+    task_class,
+    task_of,
+)
+from .devices import known_device, known_dtype, require_weights
+from .features import Features, Featuriser, check_fit, default_extractor, load_extractor, make_featuriser
+from .hearing import inputs_of
+from .placement import audio_config, inner_model
 from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
 from .travel import SiteHandle, as_inputs
+from .wrappers import uncompiled
 
+_ARRAYS = (np.ndarray, Tensor)
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
 
 
 class AudioModel(TransformersModel):
     """An acoustic transformer whose internals can be read and edited in a trace.
 
-    model              hub id, local folder, or a loaded transformers module (which is put in eval mode)
+    model              hub id, local folder, or a loaded transformers module, which runs in eval mode and keeps its own.
+                       torch.compile, DataParallel and PEFT (merged or not) are seen through: the values are the same
     feature_extractor  transformers feature extractor, or the checkpoint to take it from; by default the model's own
     task               load the class that this transformers pipeline task loads, not the checkpoint's own class
     Further keywords go to `from_pretrained` (attn_implementation, device_map, revision, …) or to nnsight (rename,
-    envoys, dispatch). `device` and `dtype` also convert a loaded module, in place.
+    envoys, dispatch). `device` and `dtype` ("bfloat16" or torch's) also convert a loaded module, in place.
+    `peft` names a PEFT adapter to put into a checkpoint. A checkpoint's own code runs only with trust_remote_code=True.
 
     `with model.trace(audio):` takes a path, bytes, a 1-D numpy or torch waveform (float or integer PCM), an HF audio
-    dict, a decoded `datasets` audio value, a list of any of these, or ready features (a dict of tensors or the
-    feature tensor). `sampling_rate=` states the rate of a bare array. Raises AudioError for audio that is not.
+    dict, a decoded `datasets` audio value, a list of any of these, a [clip, time] torch tensor (a 2-D numpy array is
+    one clip of several channels), or ready features (a dict of arrays, or the feature array). `sampling_rate=` states
+    the rate of a bare array. Raises AudioError for audio that is not.
+
+    Raises ModelError for what is no model of sound or cannot be read, saying what to do; ValueError for an unknown
+    device or dtype.
     """
 
     def __init__(
@@ -49,6 +69,12 @@ class AudioModel(TransformersModel):
     ) -> None:
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
+        if isinstance(model, nn.Module):
+            model = bare(model)
+        else:
+            kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
+        if kwargs.get("dtype", "auto") not in (None, "auto"):
+            kwargs["dtype"] = known_dtype(kwargs["dtype"])
         # nnsight mounts submodules as attributes, and some models have one named feature_extractor: keep our own.
         self._extractor = feature_extractor
         self._extractor_missing = ""
@@ -56,7 +82,8 @@ class AudioModel(TransformersModel):
         self._available: tuple[Site, ...] = ()
         self._own_class = task is None
         self._checkpoint_config: Any = None
-        self._device_wanted = kwargs.pop("device", None)
+        device = kwargs.pop("device", None)
+        self._device_wanted = None if device is None else known_device(device)
         # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
         self._aliases_wanted: dict[Any, Any] = dict(kwargs.pop("rename", None) or {})
         with warnings.catch_warnings():
@@ -78,20 +105,30 @@ class AudioModel(TransformersModel):
 
     def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
-            self._source_extractor(repo_id)
-            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)))
+            self._source_extractor(repo_id, kwargs)
+            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)).eval())
         model_class, config = self._checkpoint_class(repo_id, kwargs)
         wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
         options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
-        build = getattr(model_class, "_from_config", None) or model_class.from_config  # a class, or AutoModel
-        return self._adopt(_weightless(partial(build, config, **options)), repo_id)
+        build = getattr(model_class, "_from_config", None)
+        if build is None:  # AutoModel
+            build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
+        module = _weightless(partial(build, config, **options)).eval()
+        return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
-            self._source_extractor(repo_id)
-            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs)))
+            self._source_extractor(repo_id, kwargs)
+            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs).eval()))
         model_class, _ = self._checkpoint_class(repo_id, kwargs)
-        return self._place(self._adopt(load_weights(model_class, repo_id, self.revision, kwargs), repo_id))
+        module = load_weights(model_class, repo_id, self.revision, kwargs).eval()
+        return self._place(self._adopt(self._with_adapter(module), repo_id, kwargs))
+
+    def _with_adapter(self, module: nn.Module, weights: bool = True) -> nn.Module:
+        """The module with the PEFT adapter that was asked for in it, as nnsight puts it there."""
+        if self.peft is not None:
+            peft.attach(module, self.peft, weights=weights)
+        return module
 
     def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
         model_class, config, self._checkpoint_config = checkpoint_class(repo_id, self.revision, kwargs)
@@ -112,13 +149,15 @@ class AudioModel(TransformersModel):
         kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
         return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
 
-    def _adopt(self, module: nn.Module, source: str | None = None) -> nn.Module:
-        """Take a module as this model's: eval mode, extractor, sites, and `blocks` as an alias of its blocks."""
-        module.eval()
+    def _adopt(
+        self, module: nn.Module, source: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> nn.Module:
+        """Take a module as this model's: extractor, sites, and `blocks` as an alias of its blocks."""
+        refuse_what_hears_nothing(type(module))
         if self.task is None:
             self.task = task_of(module)
         if self._extractor is None and source is not None:
-            self._source_extractor(source)
+            self._source_extractor(source, options or {})
         self._available = find_sites(module, self._extractor)
         blocks = find_blocks(module)
         parents = {block.path.rpartition(".")[0] for block in blocks}
@@ -128,11 +167,11 @@ class AudioModel(TransformersModel):
                 self._aliases_wanted[parent] = "blocks"
         return module
 
-    def _source_extractor(self, source: str) -> None:
+    def _source_extractor(self, source: str, options: Mapping[str, Any]) -> None:
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision)
+            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
@@ -168,8 +207,20 @@ class AudioModel(TransformersModel):
         """Name of the model input that holds the sound, for example `input_values`."""
         if hasattr(audio_config(self.wrapped), "spec_size"):
             return "input_features"  # CLAP names its text input
-        named = getattr(self.wrapped, "main_input_name", None)
-        return named or list(inspect.signature(type(self.wrapped).forward).parameters)[1]
+        taken = inputs_of(type(self.wrapped))
+        named = getattr(self.wrapped, "main_input_name", None) or self._inner_input
+        if named and (named in taken or not taken):  # a forward of **kwargs passes on what the model inside takes
+            return named
+        if not taken:
+            raise ModelError(
+                f"the forward of {type(self.wrapped).__name__} does not name what it takes: give it a main_input_name"
+            )
+        return taken[0]
+
+    @property
+    def _inner_input(self) -> str | None:
+        """What the transformers model calls the sound that this model is, or is around."""
+        return getattr(inner_model(self.wrapped), "main_input_name", None)
 
     def features(self, data: Any, sampling_rate: int | None = None) -> Features:
         """Model inputs of any audio value (or of a list of them), as a trace would make them."""
@@ -192,9 +243,9 @@ class AudioModel(TransformersModel):
 
     def _as_features(self, data: Any) -> Features | None:
         main = self.main_input
-        if isinstance(data, Tensor) and data.ndim >= (3 if hasattr(self.wrapped, "config") else 2):
-            return {main: data}
-        if isinstance(data, Mapping) and main in data:
+        if isinstance(data, _ARRAYS) and data.ndim >= (3 if hasattr(inner_model(self.wrapped), "config") else 2):
+            return {main: torch.as_tensor(data)}
+        if isinstance(data, Mapping) and (main in data or self._inner_input in data):
             return {str(name): torch.as_tensor(value) for name, value in data.items()}
         return None
 
@@ -207,9 +258,12 @@ class AudioModel(TransformersModel):
         features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
         """
         inputs, kwargs = self._normalise(inputs, kwargs)
+        if isinstance(self.args[0], nn.Module):
+            require_weights(self.wrapped)
         if kwargs.get("remote"):
             if inputs:
                 heard = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
+                check_fit(self.wrapped, heard.get(self.main_input))
                 inputs = (as_inputs(heard, None, self.further_inputs(remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
@@ -224,9 +278,9 @@ class AudioModel(TransformersModel):
 
     def _normalise(self, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
-        if not inputs and isinstance(kwargs.get(self.main_input), Tensor):
-            names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
-            return ({name: kwargs.pop(name) for name in names},), kwargs
+        if not inputs and isinstance(kwargs.get(self.main_input), _ARRAYS):
+            names = [name for name, value in kwargs.items() if isinstance(value, _ARRAYS)]
+            return ({name: torch.as_tensor(kwargs.pop(name)) for name in names},), kwargs
         rate = kwargs.pop("sampling_rate", None)
         if not inputs or inputs[0] is None:
             return inputs, kwargs
@@ -235,7 +289,7 @@ class AudioModel(TransformersModel):
     def _batch_size(self, *inputs: Any, **kwargs: Any) -> int:
         if not inputs or inputs[0] is None:
             given = kwargs.get(self.main_input)
-            return len(given) if isinstance(given, Tensor) else 0
+            return len(given) if isinstance(given, _ARRAYS) else 0
         ready = self._as_features(inputs[0])
         if ready is not None:
             return len(next(iter(ready.values())))
@@ -267,7 +321,14 @@ class AudioModel(TransformersModel):
         return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}
 
     def _complete(self, features: Features) -> dict[str, Any]:
-        """Features in the model's dtype, with the first decoder token where the model has a decoder."""
+        """Features in the model's dtype, with the first decoder token where the model has a decoder.
+
+        Raises ValueError for features of a size that the model does not hear.
+        """
+        if self._inner_input in features and self.main_input not in features:
+            # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
+            features = {self.main_input: features[str(self._inner_input)]}
+        check_fit(self.wrapped, features.get(self.main_input))
         return as_inputs(features, self.wrapped, self.further_inputs())
 
     def further_inputs(self, remote: bool = False) -> dict[str, int]:
@@ -278,15 +339,18 @@ class AudioModel(TransformersModel):
         return {"input_ids": 0} if remote and name == "ClapModel" else {}  # here, only its audio tower runs
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:
-        if type(self.wrapped).__name__ == "ClapModel":
-            return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
-        return self._module(*inputs, **kwargs)
+        with evaluating(self.wrapped), uncompiled():
+            if type(self.wrapped).__name__ == "ClapModel":
+                return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
+            return self._module(*inputs, **kwargs)
 
     @traceable
     def generate(self, *inputs: Any, **kwargs: Any) -> Any:
         """Generate through the model (Whisper), traced or not: token ids [clip, token]."""
         kwargs.pop("decoder_input_ids", None)
-        return self.generator(self.wrapped.generate(*inputs, **kwargs), hook=True)
+        with evaluating(self.wrapped), uncompiled():
+            tokens = self.wrapped.generate(*inputs, **kwargs)
+        return self.generator(tokens, hook=True)
 
     @traceable
     def pipe(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -400,5 +464,7 @@ def _clip_name(index: int, clip: Any, count: int) -> str | None:
 
 
 def _is_batch(data: Any) -> bool:
-    """Whether a value is a list of clips: a list or tuple whose items are not plain numbers."""
+    """Whether a value is a list of clips: a list whose items are not plain numbers, or a [clip, time] tensor."""
+    if isinstance(data, Tensor):
+        return data.ndim == 2
     return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
