@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -18,7 +17,6 @@ from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import Tensor, nn
 
-from . import audio
 from .as_found import evaluating
 from .bare import bare
 from .checkpoints import (
@@ -31,16 +29,14 @@ from .checkpoints import (
     task_of,
 )
 from .devices import known_device, known_dtype, require_weights
-from .features import Features, Featuriser, check_fit, default_extractor, load_extractor, make_featuriser
-from .hearing import inputs_of
-from .placement import audio_config, inner_model
+from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
+from .inputs import ARRAYS, fitting, is_batch, main_input, one_batch, ready_features, waveforms
 from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
 from .travel import SiteHandle, as_inputs
 from .wrappers import uncompiled
 
-_ARRAYS = (np.ndarray, Tensor)
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
 
 
@@ -58,10 +54,8 @@ class AudioModel(TransformersModel):
     `with model.trace(audio):` takes a path, bytes, a 1-D numpy or torch waveform (float or integer PCM), an HF audio
     dict, a decoded `datasets` audio value, a list of any of these, a [clip, time] torch tensor (a 2-D numpy array is
     one clip of several channels), or ready features (a dict of arrays, or the feature array). `sampling_rate=` states
-    the rate of a bare array. Raises AudioError for audio that is not.
-
-    Raises ModelError for what is no model of sound or cannot be read, saying what to do; ValueError for an unknown
-    device or dtype.
+    the rate of a bare array. Raises AudioError for audio that is not, ModelError (saying what to do) for what is no
+    model of sound or cannot be read, ValueError for an unknown device or dtype.
     """
 
     def __init__(
@@ -205,22 +199,7 @@ class AudioModel(TransformersModel):
     @property
     def main_input(self) -> str:
         """Name of the model input that holds the sound, for example `input_values`."""
-        if hasattr(audio_config(self.wrapped), "spec_size"):
-            return "input_features"  # CLAP names its text input
-        taken = inputs_of(type(self.wrapped))
-        named = getattr(self.wrapped, "main_input_name", None) or self._inner_input
-        if named and (named in taken or not taken):  # a forward of **kwargs passes on what the model inside takes
-            return named
-        if not taken:
-            raise ModelError(
-                f"the forward of {type(self.wrapped).__name__} does not name what it takes: give it a main_input_name"
-            )
-        return taken[0]
-
-    @property
-    def _inner_input(self) -> str | None:
-        """What the transformers model calls the sound that this model is, or is around."""
-        return getattr(inner_model(self.wrapped), "main_input_name", None)
+        return main_input(self.wrapped)
 
     def features(self, data: Any, sampling_rate: int | None = None) -> Features:
         """Model inputs of any audio value (or of a list of them), as a trace would make them."""
@@ -229,25 +208,8 @@ class AudioModel(TransformersModel):
 
     def _hear(self, data: Any, sampling_rate: int | None) -> Features | list[np.ndarray]:
         """Ready features as they are; any audio as waveforms at the model's rate."""
-        ready = self._as_features(data)
-        if ready is not None:
-            return ready
-        clips = list(data) if _is_batch(data) else [data]
-        if not clips:
-            raise audio.AudioError("an empty list holds no audio")
-        rate = self.sampling_rate
-        return [
-            audio.to_waveform(clip, rate, source_rate=sampling_rate, name=_clip_name(index, clip, len(clips)))
-            for index, clip in enumerate(clips)
-        ]
-
-    def _as_features(self, data: Any) -> Features | None:
-        main = self.main_input
-        if isinstance(data, _ARRAYS) and data.ndim >= (3 if hasattr(inner_model(self.wrapped), "config") else 2):
-            return {main: torch.as_tensor(data)}
-        if isinstance(data, Mapping) and (main in data or self._inner_input in data):
-            return {str(name): torch.as_tensor(value) for name, value in data.items()}
-        return None
+        ready = ready_features(self.wrapped, data)
+        return waveforms(data, self.sampling_rate, sampling_rate) if ready is None else ready
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------
 
@@ -263,7 +225,7 @@ class AudioModel(TransformersModel):
         if kwargs.get("remote"):
             if inputs:
                 heard = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
-                check_fit(self.wrapped, heard.get(self.main_input))
+                heard = fitting(self.wrapped, heard)
                 inputs = (as_inputs(heard, None, self.further_inputs(remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
@@ -278,8 +240,8 @@ class AudioModel(TransformersModel):
 
     def _normalise(self, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
-        if not inputs and isinstance(kwargs.get(self.main_input), _ARRAYS):
-            names = [name for name, value in kwargs.items() if isinstance(value, _ARRAYS)]
+        if not inputs and isinstance(kwargs.get(self.main_input), ARRAYS):
+            names = [name for name, value in kwargs.items() if isinstance(value, ARRAYS)]
             return ({name: torch.as_tensor(kwargs.pop(name)) for name in names},), kwargs
         rate = kwargs.pop("sampling_rate", None)
         if not inputs or inputs[0] is None:
@@ -289,11 +251,11 @@ class AudioModel(TransformersModel):
     def _batch_size(self, *inputs: Any, **kwargs: Any) -> int:
         if not inputs or inputs[0] is None:
             given = kwargs.get(self.main_input)
-            return len(given) if isinstance(given, _ARRAYS) else 0
-        ready = self._as_features(inputs[0])
+            return len(given) if isinstance(given, ARRAYS) else 0
+        ready = ready_features(self.wrapped, inputs[0])
         if ready is not None:
             return len(next(iter(ready.values())))
-        return len(inputs[0]) if _is_batch(inputs[0]) else 1
+        return len(inputs[0]) if is_batch(inputs[0]) else 1
 
     def _batch(self, invokes: list[Any], fn: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         forward: dict[str, Any] = {}
@@ -303,32 +265,14 @@ class AudioModel(TransformersModel):
             forward |= kwargs
             if inputs:
                 heard.append(inputs[0])
-        return (), {**self._complete(self._assemble(heard)), **forward}
-
-    def _assemble(self, heard: Sequence[Features | list[np.ndarray]]) -> Features:
-        """One batch of model inputs out of what the invokes gave."""
-        waveforms = [part for part in heard if isinstance(part, list)]
-        if heard and len(waveforms) == len(heard):
-            return self.featuriser([clip for part in waveforms for clip in part])
-        ready = [part if isinstance(part, dict) else self.featuriser(part) for part in heard]
-        if not ready:
-            return {}
-        shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
-        if any(shape != shapes[0] for shape in shapes):
-            raise ValueError(
-                "the invokes' features differ in their names or shapes: give waveforms, which are padded together"
-            )
-        return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}
+        return (), {**self._complete(one_batch(heard, self.featuriser) if heard else {}), **forward}
 
     def _complete(self, features: Features) -> dict[str, Any]:
         """Features in the model's dtype, with the first decoder token where the model has a decoder.
 
         Raises ValueError for features of a size that the model does not hear.
         """
-        if self._inner_input in features and self.main_input not in features:
-            # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
-            features = {self.main_input: features[str(self._inner_input)]}
-        check_fit(self.wrapped, features.get(self.main_input))
+        features = fitting(self.wrapped, features)
         return as_inputs(features, self.wrapped, self.further_inputs())
 
     def further_inputs(self, remote: bool = False) -> dict[str, int]:
@@ -454,17 +398,3 @@ def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
             module = build()
     # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
     return module.to("meta")
-
-
-def _clip_name(index: int, clip: Any, count: int) -> str | None:
-    """What an error calls a clip; None where its own kind or path says enough."""
-    if count == 1:
-        return None
-    return f"clip {index} ({clip})" if isinstance(clip, (str, Path)) else f"clip {index}"
-
-
-def _is_batch(data: Any) -> bool:
-    """Whether a value is a list of clips: a list whose items are not plain numbers, or a [clip, time] tensor."""
-    if isinstance(data, Tensor):
-        return data.ndim == 2
-    return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
