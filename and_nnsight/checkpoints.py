@@ -49,9 +49,9 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     if model_class is None or name.endswith("ForPreTraining"):
         known: Any = transformers.AutoModel._model_mapping
         for kind in [known[type(config)]] if type(config) in known else []:
-            refuse_what_hears_nothing(kind)
+            refuse_other_kinds(kind)
         return transformers.AutoModel, config, config
-    refuse_what_hears_nothing(model_class)
+    refuse_other_kinds(model_class)
     if isinstance(config, model_class.config_class):
         return model_class, config, config
     return model_class, model_class.config_class.from_pretrained(repo_id, revision=revision, **reach), config
@@ -83,7 +83,7 @@ def _unreachable(repo_id: str, error: Exception) -> str:
     )
 
 
-def refuse_what_hears_nothing(kind: type[nn.Module]) -> None:
+def refuse_other_kinds(kind: type[nn.Module]) -> None:
     """Raise ModelError for a class of models of text, images, or anything else that is no sound."""
     if instead := reads_instead(kind):
         raise ModelError(f"{kind.__name__} is not a model of sound: it reads {instead}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,11 +26,21 @@ def weights_hash(model: nn.Module) -> str:
     """Short hash of every byte of every parameter and buffer: a model with one unit ablated has another."""
     digest = hashlib.blake2b(digest_size=8)
     with torch.no_grad():
-        for name, value in model.state_dict().items():
+        for name, value in _state(model).items():
             for tensor in _tensors(value):
                 digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
                 digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _state(model: nn.Module) -> Mapping[str, Any]:
+    """The model's weights, also of those that accelerate keeps elsewhere until they are needed."""
+    state = model.state_dict()
+    if not any(isinstance(value, torch.Tensor) and value.is_meta for value in state.values()):
+        return state
+    from accelerate.utils.modeling import get_state_dict_offloaded_model
+
+    return get_state_dict_offloaded_model(model)
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -19,16 +19,8 @@ from torch import Tensor, nn
 
 from .as_found import evaluating
 from .bare import bare
-from .checkpoints import (
-    ModelError,
-    checkpoint_class,
-    load_weights,
-    reaching,
-    refuse_what_hears_nothing,
-    task_class,
-    task_of,
-)
-from .devices import known_device, known_dtype, require_weights
+from .checkpoints import ModelError, checkpoint_class, load_weights, reaching, refuse_other_kinds, task_class, task_of
+from .devices import device_of, known_device, known_dtype, require_weights
 from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
 from .inputs import ARRAYS, fitting, is_batch, main_input, one_batch, ready_features, waveforms
 from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
@@ -143,11 +135,9 @@ class AudioModel(TransformersModel):
         kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
         return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
 
-    def _adopt(
-        self, module: nn.Module, source: str | None = None, options: Mapping[str, Any] | None = None
-    ) -> nn.Module:
+    def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
         """Take a module as this model's: extractor, sites, and `blocks` as an alias of its blocks."""
-        refuse_what_hears_nothing(type(module))
+        refuse_other_kinds(type(module))
         if self.task is None:
             self.task = task_of(module)
         if self._extractor is None and source is not None:
@@ -171,6 +161,11 @@ class AudioModel(TransformersModel):
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module if self._device_wanted is None else module.to(self._device_wanted)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs belong; accelerate's word counts where it keeps weights elsewhere until they are needed."""
+        return device_of(self.wrapped)
 
     @property
     def wrapped(self) -> Any:

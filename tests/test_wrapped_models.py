@@ -267,3 +267,19 @@ def test_what_holds_a_model_says_where_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"Trainer is no model, but holds one: give its \.model"):
         dissect(Trainer(), CLIPS, out=tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("where", ["cpu", "disk"])
+def test_weights_that_accelerate_brings_when_they_are_needed(where: str, tmp_path: Path) -> None:
+    """As with `device_map` on a machine whose GPU is too small: between calls, weights are on the meta device."""
+    accelerate = pytest.importorskip("accelerate")
+    plain = dissected(FAMILIES["ast"].build(), tmp_path / "plain", "ast")
+    module = FAMILIES["ast"].build()
+    if where == "cpu":
+        module = accelerate.cpu_offload(module, torch.device("cpu"))
+    else:
+        accelerate.disk_offload(module, tmp_path / "weights", execution_device=torch.device("cpu"))
+    assert next(module.parameters()).is_meta
+    assert_same(dissected(module, tmp_path / "run", "ast"), plain)
+    with torch.no_grad():
+        module(torch.randn(1, 208, 64))

@@ -111,7 +111,8 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
 
     def _inner_width(self, model: nn.Module) -> int:
         """How many neurons the MLP of the last block has."""
-        blocks = self.component_mapping["blocks"]
+        mapping: Any = self.component_mapping
+        blocks = mapping["blocks"]
         mlp = blocks.submodules["mlp"]
         path = ".".join(filter(None, (mlp.name, mlp.submodules["in"].name)))
         last: Any = list(model.get_submodule(blocks.name).children())[-1]
