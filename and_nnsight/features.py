@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from .audio import AudioError
+from .checkpoints import reaching
 from .hearing import hearing_of
 from .placement import audio_config
 from .travel import featurise
@@ -110,12 +111,51 @@ def _receptive_field(kernels: Sequence[int], strides: Sequence[int], squeeze: in
     return field
 
 
-def load_extractor(source: str, revision: str | None = None) -> Any:
-    """The feature extractor of a checkpoint. Raises ValueError, with what to do, if it has none."""
+def expected_shape(model: nn.Module) -> dict[int, tuple[int, int, str]]:
+    """What a model's spectrogram must measure: the least and the most by axis, counted from the last, and what of.
+
+    Empty for models that hear waveforms, and for those whose config does not tell.
+    """
+    config = audio_config(model)
+
+    def just(size: Any, what: str) -> tuple[int, int, str]:
+        return int(size), int(size), what
+
+    if all(hasattr(config, name) for name in ("time_stride", "frequency_stride", "max_length", "num_mel_bins")):
+        return {-1: just(config.num_mel_bins, "mel bins"), -2: just(config.max_length, "frames")}
+    if hasattr(config, "spec_size"):
+        longest = int(config.spec_size) * (int(config.spec_size) // int(config.num_mel_bins))
+        return {-1: just(config.num_mel_bins, "mel bins"), -2: (1, longest, "frames")}
+    if hasattr(config, "feature_projection_input_dim"):
+        return {-1: just(config.feature_projection_input_dim, "values a frame")}
+    if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins"):
+        return {-2: just(config.num_mel_bins, "mel bins"), -1: just(2 * config.max_source_positions, "frames")}
+    return {}
+
+
+def check_fit(model: nn.Module, features: Tensor | None) -> None:
+    """Raise ValueError for features that are not of the size that the model hears: said before its first layer is."""
+    if features is None:
+        return
+    for axis, (least, most, what) in expected_shape(model).items():
+        there = features.shape[axis] if features.ndim > 1 else 0
+        if not least <= there <= most:
+            hears = f"{most}" if least == most else f"at most {most}"
+            raise ValueError(
+                f"the features have {there} {what}, and this {type(model).__name__} hears {hears}: give it features of "
+                "its own checkpoint's feature extractor (feature_extractor=)"
+            )
+
+
+def load_extractor(source: str, revision: str | None = None, **reach: Any) -> Any:
+    """The feature extractor of a checkpoint. Raises ValueError, with what to do, if it has none.
+
+    `reach` holds what `checkpoints.reaching` gives; no code of the checkpoint's own is run without it.
+    """
     from transformers import AutoFeatureExtractor
 
     try:
-        return AutoFeatureExtractor.from_pretrained(source, revision=revision)
+        return AutoFeatureExtractor.from_pretrained(source, revision=revision, **{**reaching({}), **reach})
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{source} has no feature extractor (preprocessor_config.json): pass feature_extractor=, a transformers "
@@ -151,7 +191,8 @@ def default_extractor(model: nn.Module) -> Any:
         options = {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions // 50}
     else:
         raise ValueError(
-            f"no feature extractor is known for {type(model).__name__}: pass feature_extractor=, or ready features"
+            f"no feature extractor is known for {type(model).__name__}, whose config does not say how it hears: if it "
+            "is a model of sound, pass feature_extractor=, or ready features"
         )
     warnings.warn(
         f"no feature extractor was found for this {type(model).__name__}: taking transformers' {kind.__name__} "

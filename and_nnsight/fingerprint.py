@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from types import CodeType
 from typing import Any
@@ -49,9 +49,10 @@ def weights_hash(model: nn.Module) -> str:
     """Short hash of every byte of every parameter and buffer: a model with one unit ablated has another."""
     digest = hashlib.blake2b(digest_size=8)
     with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for name, value in _state(model).items():
+            for tensor in _tensors(value):
+                digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -135,6 +136,30 @@ def _root(function: Callable[..., Any]) -> str:
     function = getattr(function, "func", function)  # functools.partial
     named = function if hasattr(function, "__qualname__") else type(function)
     return str(named.__module__).partition(".")[0]
+
+
+def _state(model: nn.Module) -> Mapping[str, Any]:
+    """The model's weights, also of those that accelerate keeps elsewhere until they are needed."""
+    state = model.state_dict()
+    if not any(isinstance(value, torch.Tensor) and value.is_meta for value in state.values()):
+        return state
+    from accelerate.utils.modeling import get_state_dict_offloaded_model
+
+    return get_state_dict_offloaded_model(model)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """The plain tensors in a state: quantised modules keep tuples there, and tensors with scales."""
+    if isinstance(value, (tuple, list)):
+        return [tensor for part in value for tensor in _tensors(part)]
+    if not isinstance(value, torch.Tensor):
+        return []
+    if not value.is_quantized:
+        return [value]
+    per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
+    scale = value.q_per_channel_scales() if per_channel else torch.tensor(value.q_scale())
+    zero = value.q_per_channel_zero_points() if per_channel else torch.tensor(value.q_zero_point())
+    return [value.int_repr(), scale, zero]
 
 
 def extractor_hash(extractor: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -44,3 +45,40 @@ def hearing_of(model: nn.Module) -> Hearing | None:
     """What the model says of itself; None if it says nothing."""
     # Asked of the class: a submodule of that name would answer for the instance.
     return cast(SaysHowItHears, model).hearing() if callable(getattr(type(model), "hearing", None)) else None
+
+
+_SOUNDS = ("input_values", "input_features", "audio", "wave", "speech", "spectrogram")
+_NO_SOUND = {
+    "input_ids": "text",
+    "token_ids": "text",
+    "tokens": "text",
+    "decoder_input_ids": "text",
+    "inputs_embeds": "text",
+    "pixel_values": "images",
+    "images": "images",
+    "pixel_values_videos": "videos",
+    "past_values": "time series",
+}
+
+
+def reads_instead(kind: type[nn.Module]) -> str | None:
+    """What a model of this class reads that is no sound, by what its forward takes: "text (input_ids)", for example.
+
+    None where it takes sound, or where its arguments do not tell.
+    """
+    taken = inputs_of(kind)
+    if callable(getattr(kind, "hearing", None)) or any(word in name for name in taken for word in _SOUNDS):
+        return None
+    named = getattr(kind, "main_input_name", None)
+    main = named if named in taken else next(iter(taken), None)
+    if main not in _NO_SOUND:
+        return None
+    others = [name for name in taken if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
+    return " and ".join(f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
+
+
+def inputs_of(kind: type[nn.Module]) -> tuple[str, ...]:
+    """The names of what a module's forward takes; what it takes as `*args` or `**kwargs` has none."""
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
+    return tuple(parameter.name for parameter in parameters if parameter.kind not in starred)

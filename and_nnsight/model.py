@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
 from nnsight.intervention.envoy import Envoy, traceable
+from nnsight.modeling import peft
 from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import Tensor, nn
 
-from . import audio
-from .checkpoints import ModelError, checkpoint_class, load_weights, task_class, task_of
+from .as_found import evaluating
+from .bare import bare
+from .checkpoints import ModelError, checkpoint_class, load_weights, reaching, refuse_other_kinds, task_class, task_of
+from .devices import device_of, known_device, known_dtype, require_weights
 from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
-from .placement import audio_config
+from .inputs import ARRAYS, fitting, is_batch, main_input, one_batch, ready_features, waveforms
 from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
 from .travel import SiteHandle, as_inputs
+from .wrappers import uncompiled
 
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
 
@@ -33,15 +35,19 @@ _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
 class AudioModel(TransformersModel):
     """An acoustic transformer whose internals can be read and edited in a trace.
 
-    model              hub id, local folder, or a loaded transformers module (which is put in eval mode)
+    model              hub id, local folder, or a loaded transformers module, which runs in eval mode and keeps its own.
+                       torch.compile, DataParallel and PEFT (merged or not) are seen through: the values are the same
     feature_extractor  transformers feature extractor, or the checkpoint to take it from; by default the model's own
     task               load the class that this transformers pipeline task loads, not the checkpoint's own class
     Further keywords go to `from_pretrained` (attn_implementation, device_map, revision, …) or to nnsight (rename,
-    envoys, dispatch). `device` and `dtype` also convert a loaded module, in place.
+    envoys, dispatch). `device` and `dtype` ("bfloat16" or torch's) also convert a loaded module, in place.
+    `peft` names a PEFT adapter to put into a checkpoint. A checkpoint's own code runs only with trust_remote_code=True.
 
     `with model.trace(audio):` takes a path, bytes, a 1-D numpy or torch waveform (float or integer PCM), an HF audio
-    dict, a decoded `datasets` audio value, a list of any of these, or ready features (a dict of tensors or the
-    feature tensor). `sampling_rate=` states the rate of a bare array. Raises AudioError for audio that is not.
+    dict, a decoded `datasets` audio value, a list of any of these, a [clip, time] torch tensor (a 2-D numpy array is
+    one clip of several channels), or ready features (a dict of arrays, or the feature array). `sampling_rate=` states
+    the rate of a bare array. Raises AudioError for audio that is not, ModelError (saying what to do) for what is no
+    model of sound or cannot be read, ValueError for an unknown device or dtype.
     """
 
     def __init__(
@@ -49,6 +55,12 @@ class AudioModel(TransformersModel):
     ) -> None:
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
+        if isinstance(model, nn.Module):
+            model = bare(model)
+        else:
+            kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
+        if kwargs.get("dtype", "auto") not in (None, "auto"):
+            kwargs["dtype"] = known_dtype(kwargs["dtype"])
         # nnsight mounts submodules as attributes, and some models have one named feature_extractor: keep our own.
         self._extractor = feature_extractor
         self._extractor_missing = ""
@@ -56,7 +68,8 @@ class AudioModel(TransformersModel):
         self._available: tuple[Site, ...] = ()
         self._own_class = task is None
         self._checkpoint_config: Any = None
-        self._device_wanted = kwargs.pop("device", None)
+        device = kwargs.pop("device", None)
+        self._device_wanted = None if device is None else known_device(device)
         # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
         self._aliases_wanted: dict[Any, Any] = dict(kwargs.pop("rename", None) or {})
         with warnings.catch_warnings():
@@ -78,20 +91,30 @@ class AudioModel(TransformersModel):
 
     def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
-            self._source_extractor(repo_id)
-            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)))
+            self._source_extractor(repo_id, kwargs)
+            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)).eval())
         model_class, config = self._checkpoint_class(repo_id, kwargs)
         wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
         options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
-        build = getattr(model_class, "_from_config", None) or model_class.from_config  # a class, or AutoModel
-        return self._adopt(_weightless(partial(build, config, **options)), repo_id)
+        build = getattr(model_class, "_from_config", None)
+        if build is None:  # AutoModel
+            build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
+        module = _weightless(partial(build, config, **options)).eval()
+        return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
-            self._source_extractor(repo_id)
-            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs)))
+            self._source_extractor(repo_id, kwargs)
+            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs).eval()))
         model_class, _ = self._checkpoint_class(repo_id, kwargs)
-        return self._place(self._adopt(load_weights(model_class, repo_id, self.revision, kwargs), repo_id))
+        module = load_weights(model_class, repo_id, self.revision, kwargs).eval()
+        return self._place(self._adopt(self._with_adapter(module), repo_id, kwargs))
+
+    def _with_adapter(self, module: nn.Module, weights: bool = True) -> nn.Module:
+        """The module with the PEFT adapter that was asked for in it, as nnsight puts it there."""
+        if self.peft is not None:
+            peft.attach(module, self.peft, weights=weights)
+        return module
 
     def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
         model_class, config, self._checkpoint_config = checkpoint_class(repo_id, self.revision, kwargs)
@@ -112,13 +135,13 @@ class AudioModel(TransformersModel):
         kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
         return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
 
-    def _adopt(self, module: nn.Module, source: str | None = None) -> nn.Module:
-        """Take a module as this model's: eval mode, extractor, sites, and `blocks` as an alias of its blocks."""
-        module.eval()
+    def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
+        """Take a module as this model's: extractor, sites, and `blocks` as an alias of its blocks."""
+        refuse_other_kinds(type(module))
         if self.task is None:
             self.task = task_of(module)
         if self._extractor is None and source is not None:
-            self._source_extractor(source)
+            self._source_extractor(source, options or {})
         self._available = find_sites(module, self._extractor)
         blocks = find_blocks(module)
         parents = {block.path.rpartition(".")[0] for block in blocks}
@@ -128,16 +151,21 @@ class AudioModel(TransformersModel):
                 self._aliases_wanted[parent] = "blocks"
         return module
 
-    def _source_extractor(self, source: str) -> None:
+    def _source_extractor(self, source: str, options: Mapping[str, Any]) -> None:
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision)
+            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module if self._device_wanted is None else module.to(self._device_wanted)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs belong; accelerate's word counts where it keeps weights elsewhere until they are needed."""
+        return device_of(self.wrapped)
 
     @property
     def wrapped(self) -> Any:
@@ -166,10 +194,7 @@ class AudioModel(TransformersModel):
     @property
     def main_input(self) -> str:
         """Name of the model input that holds the sound, for example `input_values`."""
-        if hasattr(audio_config(self.wrapped), "spec_size"):
-            return "input_features"  # CLAP names its text input
-        named = getattr(self.wrapped, "main_input_name", None)
-        return named or list(inspect.signature(type(self.wrapped).forward).parameters)[1]
+        return main_input(self.wrapped)
 
     def features(self, data: Any, sampling_rate: int | None = None) -> Features:
         """Model inputs of any audio value (or of a list of them), as a trace would make them."""
@@ -178,25 +203,10 @@ class AudioModel(TransformersModel):
 
     def _hear(self, data: Any, sampling_rate: int | None) -> Features | list[np.ndarray]:
         """Ready features as they are; any audio as waveforms at the model's rate."""
-        ready = self._as_features(data)
+        ready = ready_features(self.wrapped, data)
         if ready is not None:
             return ready
-        clips = list(data) if _is_batch(data) else [data]
-        if not clips:
-            raise audio.AudioError("an empty list holds no audio")
-        options = {"source_rate": sampling_rate, "window": self.featuriser.window_samples}
-        return [
-            audio.to_waveform(clip, self.sampling_rate, name=_clip_name(index, clip, len(clips)), **options)
-            for index, clip in enumerate(clips)
-        ]
-
-    def _as_features(self, data: Any) -> Features | None:
-        main = self.main_input
-        if isinstance(data, Tensor) and data.ndim >= (3 if hasattr(self.wrapped, "config") else 2):
-            return {main: data}
-        if isinstance(data, Mapping) and main in data:
-            return {str(name): torch.as_tensor(value) for name, value in data.items()}
-        return None
+        return waveforms(data, self.sampling_rate, sampling_rate, self.featuriser.window_samples)
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------
 
@@ -207,9 +217,12 @@ class AudioModel(TransformersModel):
         features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
         """
         inputs, kwargs = self._normalise(inputs, kwargs)
+        if isinstance(self.args[0], nn.Module):
+            require_weights(self.wrapped)
         if kwargs.get("remote"):
             if inputs:
                 heard = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
+                heard = fitting(self.wrapped, heard)
                 inputs = (as_inputs(heard, None, self.further_inputs(remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
@@ -224,9 +237,9 @@ class AudioModel(TransformersModel):
 
     def _normalise(self, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
-        if not inputs and isinstance(kwargs.get(self.main_input), Tensor):
-            names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
-            return ({name: kwargs.pop(name) for name in names},), kwargs
+        if not inputs and isinstance(kwargs.get(self.main_input), ARRAYS):
+            names = [name for name, value in kwargs.items() if isinstance(value, ARRAYS)]
+            return ({name: torch.as_tensor(kwargs.pop(name)) for name in names},), kwargs
         rate = kwargs.pop("sampling_rate", None)
         if not inputs or inputs[0] is None:
             return inputs, kwargs
@@ -235,11 +248,11 @@ class AudioModel(TransformersModel):
     def _batch_size(self, *inputs: Any, **kwargs: Any) -> int:
         if not inputs or inputs[0] is None:
             given = kwargs.get(self.main_input)
-            return len(given) if isinstance(given, Tensor) else 0
-        ready = self._as_features(inputs[0])
+            return len(given) if isinstance(given, ARRAYS) else 0
+        ready = ready_features(self.wrapped, inputs[0])
         if ready is not None:
             return len(next(iter(ready.values())))
-        return len(inputs[0]) if _is_batch(inputs[0]) else 1
+        return len(inputs[0]) if is_batch(inputs[0]) else 1
 
     def _batch(self, invokes: list[Any], fn: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         forward: dict[str, Any] = {}
@@ -249,25 +262,14 @@ class AudioModel(TransformersModel):
             forward |= kwargs
             if inputs:
                 heard.append(inputs[0])
-        return (), {**self._complete(self._assemble(heard)), **forward}
-
-    def _assemble(self, heard: Sequence[Features | list[np.ndarray]]) -> Features:
-        """One batch of model inputs out of what the invokes gave."""
-        waveforms = [part for part in heard if isinstance(part, list)]
-        if heard and len(waveforms) == len(heard):
-            return self.featuriser([clip for part in waveforms for clip in part])
-        ready = [part if isinstance(part, dict) else self.featuriser(part) for part in heard]
-        if not ready:
-            return {}
-        shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
-        if any(shape != shapes[0] for shape in shapes):
-            raise ValueError(
-                "the invokes' features differ in their names or shapes: give waveforms, which are padded together"
-            )
-        return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}
+        return (), {**self._complete(one_batch(heard, self.featuriser) if heard else {}), **forward}
 
     def _complete(self, features: Features) -> dict[str, Any]:
-        """Features in the model's dtype, with the first decoder token where the model has a decoder."""
+        """Features in the model's dtype, with the first decoder token where the model has a decoder.
+
+        Raises ValueError for features of a size that the model does not hear.
+        """
+        features = fitting(self.wrapped, features)
         return as_inputs(features, self.wrapped, self.further_inputs())
 
     def further_inputs(self, remote: bool = False) -> dict[str, int]:
@@ -278,15 +280,18 @@ class AudioModel(TransformersModel):
         return {"input_ids": 0} if remote and name == "ClapModel" else {}  # here, only its audio tower runs
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:
-        if type(self.wrapped).__name__ == "ClapModel":
-            return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
-        return self._module(*inputs, **kwargs)
+        with evaluating(self.wrapped), uncompiled():
+            if type(self.wrapped).__name__ == "ClapModel":
+                return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
+            return self._module(*inputs, **kwargs)
 
     @traceable
     def generate(self, *inputs: Any, **kwargs: Any) -> Any:
         """Generate through the model (Whisper), traced or not: token ids [clip, token]."""
         kwargs.pop("decoder_input_ids", None)
-        return self.generator(self.wrapped.generate(*inputs, **kwargs), hook=True)
+        with evaluating(self.wrapped), uncompiled():
+            tokens = self.wrapped.generate(*inputs, **kwargs)
+        return self.generator(tokens, hook=True)
 
     @traceable
     def pipe(self, *inputs: Any, **kwargs: Any) -> Any:
@@ -390,15 +395,3 @@ def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
             module = build()
     # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
     return module.to("meta")
-
-
-def _clip_name(index: int, clip: Any, count: int) -> str | None:
-    """What an error calls a clip; None where its own kind or path says enough."""
-    if count == 1:
-        return None
-    return f"clip {index} ({clip})" if isinstance(clip, (str, Path)) else f"clip {index}"
-
-
-def _is_batch(data: Any) -> bool:
-    """Whether a value is a list of clips: a list or tuple whose items are not plain numbers."""
-    return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))

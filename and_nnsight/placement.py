@@ -39,9 +39,17 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
 
 
 def audio_config(model: nn.Module) -> Any:
-    """The config of the part of the model that hears: the audio sub-config of a two-tower model, or the model's own."""
-    config = getattr(model, "config", None)
+    """The config of the part of the model that hears: the audio sub-config of a two-tower model, or the model's own.
+
+    A plain module around a transformers model (`nn.Sequential`) has that model's.
+    """
+    config = getattr(inner_model(model), "config", None)
     return getattr(config, "audio_config", config)
+
+
+def inner_model(model: nn.Module) -> nn.Module:
+    """The first module with a config: the model itself, if it has one, or the one that a plain module is around."""
+    return next((module for module in model.modules() if hasattr(module, "config")), model)
 
 
 def _convolved(config: Any, rate: int) -> Geometry:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from . import plugins
+from .as_found import evaluating
 from .collect.hooks import site_hooks
-from .features import Features
+from .devices import device_of, known_device, known_dtype, require_weights
+from .features import Features, check_fit
 from .geometry import FoldedGrid, Geometry
 from .listened import ListenedModel
 from .model import AudioModel
 from .sites import MODULE_PREFIX, Site, SiteError
-
-_DTYPES = {
-    "float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64,
-}  # fmt: skip
 
 
 def as_model(
@@ -34,17 +30,16 @@ def as_model(
     `model` is an AudioModel, a ListenedModel, a transformers module, a hub id or local folder, "name:argument" for the
     plugin of that name, or an object that a plugin takes in. Raises ValueError for anything else.
     """
-    if isinstance(dtype, str):
-        if dtype not in _DTYPES:
-            raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(_DTYPES)}")
-        dtype = _DTYPES[dtype]
+    if dtype is not None:
+        dtype = known_dtype(dtype)
     if device is not None:
-        device = _known_device(device)
+        device = known_device(device)
     if isinstance(model, (str, os.PathLike)):
         return _opened(model, device, dtype)
     made = model if isinstance(model, (AudioModel, ListenedModel)) else _adapted(model)
     if isinstance(made, AudioModel):
         made.dispatch()
+        require_weights(made.wrapped)
     if dtype is not None or device is not None:
         made.wrapped.to(device=device, dtype=dtype)
     return made
@@ -84,20 +79,13 @@ def _adapted(value: Any) -> AudioModel | ListenedModel:
             return made
     if isinstance(value, nn.Module):
         return AudioModel(value)
+    if isinstance(getattr(value, "model", None), nn.Module):  # a pipeline, a trainer
+        raise ValueError(f"{type(value).__name__} is no model, but holds one: give its .model")
     known = ", ".join(name for name, _ in offered) or "none"
     raise ValueError(
         f"{type(value).__name__} is no model: give an AudioModel, a transformers module, a hub id or local folder, or "
         f"something that a plugin for models knows (installed: {'; broken: '.join([known, *broken])})"
     )
-
-
-def _known_device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device
 
 
 Run = Callable[[Any, Sequence[Site], Features], Mapping[str, torch.Size]]
@@ -109,14 +97,19 @@ def known_sites(
     """The sites asked for, with what only a run can tell of sites named by module path.
 
     `run` gives the sites' shapes in the order in which they fire; by default the model is run on a second of noise.
+    Raises SiteError for sites that are not there, ValueError where the feature extractor is not this model's.
     """
     model.featuriser  # noqa: B018  # the frames' seconds hang on the feature extractor: have it first
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     chosen = model.sites(*patterns) if patterns else ()
     if not chosen:
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
+    noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
+    features = model.featuriser([noise.numpy()])
+    if isinstance(model, AudioModel):
+        check_fit(model.wrapped, features.get(model.main_input))
     if any(site.name.startswith(MODULE_PREFIX) for site in chosen):
-        chosen = _probed(model, chosen, run or _shapes)
+        chosen = _probed(model, chosen, features, run or _shapes)
     if pool == "cls" and (without := [site.name for site in chosen if not site.special_tokens]):
         raise SiteError(f"pool='cls' needs a special token at position 0, which {without[0]!r} does not have")
     windowed = [site.name for site in chosen if isinstance(site.geometry, FoldedGrid) and site.geometry.windows > 1]
@@ -125,14 +118,15 @@ def known_sites(
     return chosen
 
 
-def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...], run: Run) -> tuple[Site, ...]:
+def _probed(
+    model: AudioModel | ListenedModel, sites: tuple[Site, ...], features: Features, run: Run
+) -> tuple[Site, ...]:
     """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
 
-    One second of noise is run through the model. Raises SiteError for sites that do not fire.
+    Raises SiteError for sites that do not fire.
     """
-    noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
     blocks = [site for site in model.sites() if site.name.endswith(("hook_resid_post", "hook_attn_out"))]
-    shapes = run(model, [*blocks, *sites], model.featuriser([noise.numpy()]))
+    shapes = run(model, [*blocks, *sites], features)
     order = list(shapes)
     probed = []
     for site in sorted(sites, key=lambda site: order.index(site.name)):
@@ -147,31 +141,19 @@ def _probed(model: AudioModel | ListenedModel, sites: tuple[Site, ...], run: Run
 
 def _shapes(model: AudioModel | ListenedModel, sites: Sequence[Site], features: Features) -> Mapping[str, torch.Size]:
     """Shapes at sites in the order in which they fire: plain hooks need no order."""
-    features = moved(features, next(model.wrapped.parameters()).device)
+    features = moved(features, device_of(model.wrapped))
     shapes: dict[str, torch.Size] = {}
 
     def take(site: Site, value: Tensor) -> None:
         shapes.setdefault(site.name, value.shape)
 
-    with torch.inference_mode(), evaluating(model.wrapped):
+    with torch.no_grad(), evaluating(model.wrapped):
         if isinstance(model, AudioModel):
             with site_hooks(model.wrapped, sites, take):
                 model._call(**model._complete(features))
         else:
             model.listen(sites, features, take)
     return shapes
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
-    training = [child for child in module.modules() if child.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child in training:
-            child.training = True
 
 
 def moved(features: Features, device: torch.device) -> Features:

@@ -15,19 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .as_found import evaluating, leaves_the_model_as_found
 from .collect.batch import BatchCollector
 from .collect.remote import Remote, as_settings
 from .collect.trace import run_trace
 from .concept_scores import ConceptError, ConceptScores
 from .concept_statistics import ConceptAccumulator
 from .demands import disk_for_activations, memory_for_concepts
+from .devices import device_of, dtype_of, known_device, known_dtype
 from .dissection import FORMAT_VERSION, Dissection, activation_file
 from .features import Group
 from .fingerprint import describe_model, package_versions
 from .kernels import POOLINGS
 from .listened import ListenedModel
 from .model import AudioModel
-from .preparation import as_model, evaluating, known_sites, moved
+from .preparation import as_model, known_sites, moved
 from .progress import ClipProgress
 from .remote_run import meet, open_target, stream_remote
 from .run_folder import TRUST, RunFolder
@@ -39,6 +41,7 @@ CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
+@leaves_the_model_as_found
 def dissect(
     model: Any,
     data: Any,
@@ -65,7 +68,8 @@ def dissect(
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
     model         an AudioModel, a transformers module, or a hub id or local folder; with plugins also "name:argument",
-                  and objects of other libraries such as a TransformerBridge
+                  and objects of other libraries such as a TransformerBridge. A module is left as it was found:
+                  trainable, in its own mode, with its own hooks and buffers
     data          hub dataset id (streamed), `datasets` Dataset or IterableDataset, folder of audio, iterable of clips
     sites         names, globs, presets ("default", "paper", "all") or `module:PATH`
     k             clips kept at either end of each unit
@@ -102,6 +106,10 @@ def dissect(
     _check(k, pool, batch_size, num_workers)
     if not isinstance(resume, bool) and resume != TRUST:
         raise ValueError(f"resume must be True, False or {TRUST!r}, not {resume!r}")
+    if device is not None:
+        known_device(device)
+    if dtype is not None:
+        known_dtype(dtype)
     settings = as_settings(remote) if remote else None
     if settings is not None:
         _check_remote(device, dtype, concepts, keep_activations)
@@ -121,7 +129,7 @@ def dissect(
         "sites": [_describe_site(site) for site in chosen],
         "k": k,
         "pool": pool,
-        "dtype": None if target else str(next(audio_model.wrapped.parameters()).dtype).removeprefix("torch."),
+        "dtype": None if target else str(dtype_of(audio_model.wrapped)).removeprefix("torch."),
         "concepts": None if scores is None else _describe_scores(scores),
         "keep_activations": bool(keep_activations),
     }
@@ -328,7 +336,7 @@ def _run_group(
     group: Group,
 ) -> None:
     clips = [batch.clips[row] for row in group.rows]
-    device = next(model.wrapped.parameters()).device
+    device = device_of(model.wrapped)
     collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
     listen = model.listen if isinstance(model, ListenedModel) else partial(run_trace, model)
     listen(sites, moved(group.features, device), collector.take)
@@ -344,7 +352,7 @@ def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
 
 def _statistics_device(model: AudioModel | ListenedModel) -> torch.device:
     """The model's device; the CPU where it has no float64 (Apple's GPUs)."""
-    device = next(model.wrapped.parameters()).device
+    device = device_of(model.wrapped)
     return torch.device("cpu") if device.type == "mps" else device
 
 

@@ -14,6 +14,12 @@ from typing import Any
 
 from torch import nn
 
+from .wrappers import children, in_features, is_linear, out_features, through, unadapted, walk
+
+
+class SharedLayersError(ValueError):
+    """A model whose blocks are one module that runs several times."""
+
 
 @dataclass(frozen=True)
 class FeedForward:
@@ -49,11 +55,12 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     """The blocks of the model's acoustic transformer in forward order; empty if there is no repeated block.
 
     Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out.
-    Of several stacks the one as deep as the config says is meant, else the deepest, else the first.
+    Of several stacks the one as deep as the config says is meant, else the deepest, else the first. Raises
+    SharedLayersError where the blocks are one module.
     """
     candidates: list[tuple[str, nn.Module]] = []
     others: list[str] = []
-    for path, module in model.named_modules():
+    for _, path, module in walk(model):
         if isinstance(module, (nn.ModuleList, nn.Sequential)):
             for index, child in module.named_children():
                 child_path = f"{path}.{index}" if path else index
@@ -64,13 +71,27 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
                     others.append(child_path)
     groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
     for path, module in candidates:
-        groups[(path.partition(".")[0] if _has_towers(model, candidates) else "", type(module))].append((path, module))
+        tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
+        groups[(tower, type(through(module)[1]))].append((path, module))
     stacks = [stack for stack in groups.values() if not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
     # max keeps the first of equals: an encoder comes before its adapter.
     chosen = max(stacks, key=lambda stack: (len(stack) == _depth(model), len(stack)))
+    _refuse_shared(model, [path for path, _ in chosen])
     return tuple(_describe(path, module) for path, module in chosen)
+
+
+def _refuse_shared(model: nn.Module, paths: list[str]) -> None:
+    """Raise SharedLayersError where one block stands at several places of its list: a path then names all its runs."""
+    for parent in {path.rpartition(".")[0] for path in paths}:
+        held = list(model.get_submodule(parent)._modules.values())
+        if len({id(block) for block in held}) < len(held):
+            raise SharedLayersError(
+                f"{type(model).__name__} runs one block several times (one module stands at several places of its "
+                "layers), and a site could not say which run is meant: give every place its own, as in "
+                f"nn.ModuleList(copy.deepcopy(layer) for layer in {parent or 'layers'})"
+            )
 
 
 def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | None:
@@ -85,9 +106,9 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     for name, child in reversed(list(model.named_children())):
         if any(block.path == name or block.path.startswith(f"{name}.") for block in blocks):
             return None
-        linears = [module for module in child.modules() if isinstance(module, nn.Linear)]
-        if linears and linears[-1].out_features in sizes:
-            return name, linears[-1].out_features
+        widths = [out_features(module) for _, _, module in walk(child) if is_linear(module)]
+        if widths and widths[-1] in sizes:
+            return name, widths[-1]
     return None
 
 
@@ -103,19 +124,19 @@ def _generates(model: nn.Module) -> bool:
 
 def _attention_cores(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """Descendants that hold query, key and value projections of one width (or one fused projection) themselves."""
-    return [(path, child) for path, child in module.named_modules() if path and _is_attention_core(child)]
+    return [(name, child) for name, _, child in walk(module) if name and _is_attention_core(child)]
 
 
 def _is_attention_core(module: nn.Module) -> bool:
-    if isinstance(module, nn.MultiheadAttention):
+    if isinstance(unadapted(module), nn.MultiheadAttention):
         return True
-    linears = [child for child in module.children() if isinstance(child, nn.Linear)]
+    linears = [child for child in children(module) if is_linear(child)]
     if not linears:
         return False
-    width = linears[0].in_features
-    if any(child.in_features == width and child.out_features == 3 * width for child in linears):
+    width = in_features(linears[0])
+    if any(in_features(child) == width and out_features(child) == 3 * width for child in linears):
         return hasattr(module, "num_heads") or hasattr(module, "num_attention_heads")
-    return sum(child.in_features == width for child in linears) >= 3 and _looks_multi_headed(module)
+    return sum(in_features(child) == width for child in linears) >= 3 and _looks_multi_headed(module)
 
 
 def _looks_multi_headed(module: nn.Module) -> bool:
@@ -123,65 +144,65 @@ def _looks_multi_headed(module: nn.Module) -> bool:
 
 
 def _core_width(core: nn.Module) -> int:
-    if isinstance(core, nn.MultiheadAttention):
-        return core.embed_dim
-    return next(child.in_features for child in core.children() if isinstance(child, nn.Linear))
+    attention = unadapted(core)
+    if isinstance(attention, nn.MultiheadAttention):
+        return attention.embed_dim
+    return next(in_features(child) for child in children(core) if is_linear(child))
 
 
 def _attention_output(block: nn.Module) -> tuple[str, int]:
-    """Path (within the block) of the module whose first output is the attention's output, and its width.
+    """Name (within the block) of the module whose first output is the attention's output, and its width.
 
     Where the core ends in its own projection, or passes that projection's weights to a functional call (WavLM), the
     core's own output is meant. BERT's layout keeps the projection beside the core, followed by a norm (SEW-D, CLAP):
     then it is that projection.
     """
-    ((path, core),) = _attention_cores(block)
+    ((core_name, core),) = _attention_cores(block)
     width = _core_width(core)
-    parent_path = path.rpartition(".")[0]
-    if parent_path:
-        for name, module in block.get_submodule(parent_path).named_modules():
-            if isinstance(module, nn.Linear) and module.out_features == width and not _inside(name, path, parent_path):
-                return f"{parent_path}.{name}", width
-    return path, width
-
-
-def _inside(name: str, core: str, parent: str) -> bool:
-    return f"{parent}.{name}".startswith(f"{core}.")
+    parent = core_name.rpartition(".")[0]
+    for name, _, module in walk(block) if parent else ():
+        beside = name.startswith(f"{parent}.") and not name.startswith(f"{core_name}.")
+        if beside and is_linear(module) and out_features(module) == width:
+            return name, width
+    return core_name, width
 
 
 def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
+    """The pairs of linear layers outside the attention that lead to an inner width and back, by their names."""
     cores = _attention_cores(block)
     if len(cores) != 1:
         return ()
     attention, core = cores[0]
     width = _core_width(core)
     attention = attention.rpartition(".")[0] or attention
-    order = {path: index for index, (path, _) in enumerate(block.named_modules())}
+    order = {name: index for index, (name, _, _) in enumerate(walk(block))}
     linears = [
-        (path, module)
-        for path, module in block.named_modules()
-        if isinstance(module, nn.Linear) and not path.startswith(f"{attention}.")
+        (name, in_features(module), out_features(module))
+        for name, _, module in walk(block)
+        if is_linear(module) and not name.startswith(f"{attention}.")
     ]
     pairs = []
     taken = ""
-    for (up_path, up), (down_path, down) in pairwise(linears):
-        if up_path == taken:
+    for (up, up_in, up_out), (down, down_in, down_out) in pairwise(linears):
+        if up == taken:
             continue  # the last pair's down-projection, which leads into the next where all widths are equal
-        if up.in_features == width == down.out_features and up.out_features == down.in_features:
-            taken = down_path
-            before = order[up_path] < order[attention]
-            pairs.append(FeedForward(_owner(up_path), up_path, down_path, up.out_features, width, before))
+        if up_in == width == down_out and up_out == down_in:
+            taken = down
+            before = order[up] < order[attention]
+            pairs.append(FeedForward(_owner(up), up, down, up_out, width, before))
     return tuple(pairs)
 
 
-def _owner(path: str) -> str:
-    return path.partition(".")[0]
+def _owner(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _describe(path: str, block: nn.Module) -> Block:
+    """A block by the true paths of its modules."""
+    true = {name: f"{path}.{inside}" for name, inside, _ in walk(block)}
     attention, width = _attention_output(block)
-    pairs = tuple(replace(pair, up=f"{path}.{pair.up}", down=f"{path}.{pair.down}") for pair in _feed_forwards(block))
-    return Block(path, f"{path}.{attention}", width, pairs)
+    pairs = tuple(replace(pair, up=true[pair.up], down=true[pair.down]) for pair in _feed_forwards(block))
+    return Block(path, true[attention], width, pairs)
 
 
 def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from and_nnsight import AudioError, AudioModel
+from and_nnsight import AudioError, AudioModel, ModelError
 from and_nnsight.geometry import Regular
-from and_nnsight.hearing import Hearing, hearing_of
+from and_nnsight.hearing import Hearing, hearing_of, reads_instead
 from and_nnsight.sites import find_sites
 from tests.families import FAMILIES
 from tests.sounds_for_tests import RATE, noise
@@ -116,3 +117,50 @@ def test_models_that_say_nothing_are_left_alone() -> None:
     mounted = nn.ModuleDict({"hearing": nn.Linear(2, 2)})
     assert hearing_of(mounted) is None, "a submodule of that name is no statement"
     assert find_sites(transformers.ASTModel(transformers.ASTConfig(num_hidden_layers=1, hidden_size=12))) != ()
+
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+NO_SOUND = [
+    (lambda: transformers.BertModel(transformers.BertConfig(**SMALL)), r"text \(input_ids\)"),
+    (lambda: transformers.BertForSequenceClassification(transformers.BertConfig(**SMALL)), r"text \(input_ids\)"),
+    (lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2)), "text"),
+    (lambda: transformers.ViTModel(transformers.ViTConfig(**SMALL)), r"images \(pixel_values\)"),
+    (
+        lambda: transformers.CLIPModel(
+            transformers.CLIPConfig(text_config=SMALL, vision_config={**SMALL, "image_size": 32, "patch_size": 8})
+        ),
+        r"text \(input_ids\) and images \(pixel_values\)",
+    ),
+    (lambda: transformers.ClapTextModelWithProjection(transformers.ClapTextConfig(**SMALL)), "text"),
+    (lambda: transformers.PatchTSTModel(transformers.PatchTSTConfig(d_model=32, num_hidden_layers=2)), "time series"),
+]
+
+
+@pytest.mark.parametrize(("build", "what"), NO_SOUND)
+def test_a_model_of_something_else_is_refused(build: Any, what: str, tmp_path: Path) -> None:
+    module = build()
+    with pytest.raises(ModelError, match=f"{type(module).__name__} is not a model of sound: it reads {what}"):
+        AudioModel(module)
+    module.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="is not a model of sound"):
+        AudioModel(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_model_of_sound_is_taken_for_one_of_something_else(name: str) -> None:
+    assert reads_instead(type(FAMILIES[name].build())) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Qwen2AudioForConditionalGeneration", "Speech2TextModel", "SpeechT5ForSpeechToText", "EncodecModel", "DacModel",
+     "SeamlessM4TModel", "Gemma3nForConditionalGeneration", "MoonshineModel", "Pop2PianoForConditionalGeneration"],
+)  # fmt: skip
+def test_nor_is_one_that_reads_text_beside_sound(name: str) -> None:
+    assert reads_instead(getattr(transformers, name)) is None
+
+
+def test_a_model_that_nothing_is_known_of_says_what_to_pass() -> None:
+    layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2)
+    with pytest.raises(ValueError, match="if it is a model of sound, pass feature_extractor="):
+        AudioModel(layers).features(noise(1.0))

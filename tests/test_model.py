@@ -329,6 +329,74 @@ def test_bfloat16_models_take_float32_sound(checkpoint: Path) -> None:
     assert logits(model, noise(1.0)).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "bf16", "torch.bfloat16", torch.bfloat16])
+def test_a_dtype_by_any_name_converts_a_loaded_module(dtype: Any) -> None:
+    module = FAMILIES["ast"].build()
+    assert next(AudioModel(module, dtype=dtype).wrapped.parameters()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["bfloat", "int8", torch.int8, torch.complex64, 16])
+def test_an_unknown_dtype_is_refused_at_once(dtype: Any, checkpoint: Path) -> None:
+    for model in (FAMILIES["ast"].build(), str(checkpoint)):
+        with pytest.raises(ValueError, match="unknown dtype .*: one of float32, .*bfloat16"):
+            AudioModel(model, dtype=dtype)
+
+
+@pytest.mark.parametrize("device", ["gramophone", "cuda:99", "meta"])
+def test_an_unknown_device_is_refused_at_once(device: str, checkpoint: Path) -> None:
+    for model in (FAMILIES["ast"].build(), str(checkpoint)):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+            AudioModel(model, device=device)
+
+
+def test_a_module_keeps_its_mode_and_runs_in_eval_mode() -> None:
+    torch.manual_seed(0)
+    module = transformers.ASTForAudioClassification(ast_config(hidden_dropout_prob=0.9)).train()
+    model = AudioModel(module, feature_extractor=ast_extractor())
+    first = logits(model, noise(1.0))
+    assert torch.equal(first, logits(model, noise(1.0)))
+    assert all(child.training for child in module.modules())
+    with torch.no_grad():
+        expected = module.eval()(**model.features(noise(1.0))).logits
+    assert torch.equal(first, expected)
+
+
+def with_its_own_code(folder: Path, extractor: bool) -> Path:
+    """A checkpoint whose model, or feature extractor, is code that it brings along."""
+    import json
+
+    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
+    ast_extractor().save_pretrained(folder)
+    (folder / "own.py").write_text("raise AssertionError('it was run')\n")
+    name = "preprocessor_config.json" if extractor else "config.json"
+    values = json.loads((folder / name).read_text())
+    if extractor:
+        values |= {"feature_extractor_type": "Own", "auto_map": {"AutoFeatureExtractor": "own.Own"}}
+    else:
+        auto = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
+        values |= {"model_type": "own", "architectures": ["Model"], "auto_map": auto}
+    (folder / name).write_text(json.dumps(values))
+    return folder
+
+
+@pytest.mark.parametrize("task", [None, "audio-classification"])
+def test_a_checkpoints_own_code_is_neither_run_nor_asked_for(
+    task: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any) -> str:
+        raise AssertionError("a prompt on standard input")
+
+    monkeypatch.setattr("builtins.input", asked)
+    folder = with_its_own_code(tmp_path / "model", extractor=False)
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        AudioModel(str(folder), task=task)
+    folder = with_its_own_code(tmp_path / "extractor", extractor=True)
+    with pytest.raises(ValueError, match=r"trust_remote_code|no feature extractor"):
+        AudioModel(str(folder), task=task).features(noise(1.0))
+    with pytest.raises(ValueError, match="no feature extractor"):
+        AudioModel(FAMILIES["ast"].build(), feature_extractor=str(folder))
+
+
 def test_a_model_that_is_none_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="neither a folder with a transformers checkpoint nor a model"):
         AudioModel(str(tmp_path))

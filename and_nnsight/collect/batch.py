@@ -43,6 +43,8 @@ class BatchCollector:
     def take(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""
         activations = clip_frame_unit(value)
+        if activations.device != self.device:  # a model that lies on several devices
+            activations = activations.to(self.device)
         self.statistics.update(site.name, activations, self.clip_ids, self._mask(site, activations.shape[1]))
 
     def end(self) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..sites import Site, SiteError
+from ..wrappers import uncompiled
 
 
 @contextmanager
 def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Tensor], None]) -> Iterator[None]:
     """While open, each forward of the model hands each site's activation to `take`.
+
+    Code that torch.compile made passes hooks by: meanwhile the model runs as it was written.
 
     Raises SiteError on leaving, naming them, if sites never fired.
     """
@@ -32,7 +35,8 @@ def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Te
         register = module.register_forward_hook if site.side == "output" else module.register_forward_pre_hook
         handles.append(register(watch(site)))
     try:
-        yield
+        with uncompiled():
+            yield
         missing = [site.name for site in sites if site.name not in fired]
         if missing:
             raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")

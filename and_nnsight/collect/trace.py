@@ -22,7 +22,7 @@ def run_trace(
     """
     reached: list[str] = []
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a model remembers of a forward must still train
             _trace(model, sites, features, take, reached)
     except OutOfOrderError as error:
         site = sites[len(reached)]

@@ -47,9 +47,9 @@ class AudioChat:
         self.name = f"transformers:{repo}"
         self._repo, self._dtype = repo, dtype
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        try:
-            self._config = AutoConfig.from_pretrained(repo)
-            self.processor: Any = AutoProcessor.from_pretrained(repo)
+        try:  # never asked for at the keyboard: a checkpoint's own code is not run
+            self._config = AutoConfig.from_pretrained(repo, trust_remote_code=False)
+            self.processor: Any = AutoProcessor.from_pretrained(repo, trust_remote_code=False)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise PluginError(f"{repo!r} cannot be loaded as an audio language model: {first_line(error)}") from error
         extractor = next((part for part in _extractors(self.processor) if part is not None), None)
@@ -131,7 +131,7 @@ class AudioChat:
                 "generates text with"
             )
         try:
-            model = known[0].from_pretrained(self._repo, dtype=self._dtype or "auto")
+            model = known[0].from_pretrained(self._repo, dtype=self._dtype or "auto", trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise PluginError(f"the weights of {self._repo!r} cannot be loaded: {first_line(error)}") from error
         model = getattr(model, "thinker", model)  # an omni model's other half only speaks

@@ -12,11 +12,15 @@ from jaxtyping import Float
 from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor, nn
 
+from ..as_found import evaluating
+from ..bare import bare
 from ..collect.hooks import site_hooks
+from ..devices import device_of
 from ..dissection import Dissection
 from ..model import AudioModel
-from ..preparation import evaluating, known_sites, moved
+from ..preparation import known_sites, moved
 from ..sites import Site, SiteError, find_sites, select_sites
+from ..wrappers import uncompiled
 from .choice import ChoiceError, UnitChoice
 from .interventions import Intervention, SiteAblation, site_ablations
 
@@ -87,12 +91,12 @@ def _in_firing_order(model: AudioModel, sites: Mapping[str, Site]) -> dict[str, 
     """
     fired: Counter[str] = Counter()
     noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = moved(model.featuriser([noise.numpy()]), next(model.wrapped.parameters()).device)
+    features = moved(model.featuriser([noise.numpy()]), device_of(model.wrapped))
 
     def take(site: Site, value: Tensor) -> None:
         fired[site.name] += 1
 
-    with torch.inference_mode(), evaluating(model.wrapped), site_hooks(model.wrapped, list(sites.values()), take):
+    with torch.no_grad(), evaluating(model.wrapped), site_hooks(model.wrapped, list(sites.values()), take):
         model._call(**model._complete(features))
     if again := [name for name, times in fired.items() if times > 1]:
         raise SiteError(
@@ -121,6 +125,7 @@ def ablating(
     """
     intervention = Intervention(how, gain, seed)
     choices = [choice] if isinstance(choice, UnitChoice) else list(choice)
+    model = model if isinstance(model, AudioModel) else bare(model)
     sites = model_sites(model, choices)
     module = model.wrapped if isinstance(model, AudioModel) else model
     with hooked(module, site_ablations(sites, choices, intervention, fills_of(sites, how, found, means))):
@@ -129,7 +134,10 @@ def ablating(
 
 @contextmanager
 def hooked(module: nn.Module, ablations: Sequence[SiteAblation]) -> Iterator[None]:
-    """While open, the changes are made in every forward of the module."""
+    """While open, the changes are made in every forward of the module.
+
+    Code that torch.compile made passes hooks by: meanwhile the module runs as it was written.
+    """
     handles = []
     try:
         for ablation in ablations:
@@ -138,7 +146,8 @@ def hooked(module: nn.Module, ablations: Sequence[SiteAblation]) -> Iterator[Non
                 handles.append(target.register_forward_hook(_at_output(ablation)))
             else:
                 handles.append(target.register_forward_pre_hook(_at_input(ablation), with_kwargs=True))
-        yield
+        with uncompiled():
+            yield
     finally:
         for handle in handles:
             handle.remove()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from ..as_found import leaves_the_model_as_found
 from ..dissection import Dissection
 from ..stream import Clip, open_source
 from .ablation import Means, fills_of
@@ -22,6 +23,7 @@ Belongs = Callable[[str, Clip], bool]
 Row = dict[str, Any]
 
 
+@leaves_the_model_as_found
 def causal_effects(
     model: Any,
     data: Any,

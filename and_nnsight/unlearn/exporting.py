@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..as_found import evaluating
 from ..model import AudioModel
-from ..preparation import evaluating, moved
+from ..preparation import moved
 from ..sites import MODULE_PREFIX, Site
 from ..storage import write_json
+from ..wrappers import through, unadapted
 from .ablation import ablating, model_sites
 from .choice import UnitChoice
 from .interventions import Intervention
@@ -67,6 +69,13 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
     module = model.wrapped
     if not hasattr(module, "save_pretrained"):
         raise ExportError(f"{type(module).__name__} is no transformers model: it has no save_pretrained")
+    if wrapped := next((child for child in module.modules() if through(child)[1] is not child), None):
+        raise ExportError(
+            f"a {type(wrapped).__name__} stands in the model for another module, and no checkpoint holds it: export "
+            "the model as it was before"
+        )
+    if any(unadapted(child) is not child for child in module.modules()):
+        raise ExportError("the model has a PEFT adapter in it: export what merge_and_unload() makes of the PeftModel")
     scaled = [part for name, site in sites.items() for part in _scaled(module, site, tuple(choice.units[name]))]
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -154,7 +163,7 @@ def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, 
     exported: Any = type(module).from_pretrained(folder, dtype=parameter.dtype).to(parameter.device).eval()
     noise = 0.1 * torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
     features = model._complete(moved(model.featuriser([noise.numpy()]), parameter.device))
-    with torch.inference_mode(), evaluating(module):
+    with torch.no_grad(), evaluating(module):
         with ablating(model, choice, intervention.how, gain=intervention.gain):
             expected = _first_tensor(model._call(**features))
         found = _first_tensor(_call_like(model, exported)(**features))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as arrow
 
+from ..as_found import leaves_the_model_as_found
 from ..dissection import Dissection, DissectionError
 from ..explain.tables import Table, read_table
 from ..explain.units import chosen_units
@@ -27,6 +28,7 @@ SCHEMA = arrow.schema(
 )
 
 
+@leaves_the_model_as_found
 def label_effects(
     model: Any,
     data: Any,

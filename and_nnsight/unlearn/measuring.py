@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..as_found import leaves_the_model_as_found
+from ..devices import dtype_of
 from ..dissection import Dissection, DissectionError
 from ..fingerprint import describe_model, package_versions
 from ..storage import locked, read_tensors, write_tensors
@@ -30,6 +32,7 @@ CHECKPOINT_SECONDS = 20.0
 _PARTIAL = ".partial.safetensors"
 
 
+@leaves_the_model_as_found
 def measure(
     model: Any,
     data: Any,
@@ -111,7 +114,7 @@ def measure(
         "gain": gain,
         "overlap": overlap,
     }
-    warn_of_another_model(found, about["model"], next(classifier.wrapped.parameters()).dtype)
+    warn_of_another_model(found, about["model"], dtype_of(classifier.wrapped))
     key = _key(about, run, aims, batch_size, means)
     with ExitStack() as stack:
         folder = None if out is None else _Folder(Path(out).expanduser(), key, source, stack)

@@ -14,10 +14,12 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from ..as_found import evaluating, leaves_the_model_as_found
+from ..devices import device_of
 from ..features import Features, Group
 from ..listened import ListenedModel
 from ..model import AudioModel
-from ..preparation import as_model, evaluating, moved
+from ..preparation import as_model, moved
 from ..sites import Site
 from ..stream import Batch, Clip, Source, batches, open_source
 from .ablation import Means, fills_of, hooked, model_sites
@@ -69,6 +71,7 @@ class Outcomes:
         return self.ablated.correct.mean(1)
 
 
+@leaves_the_model_as_found
 def ablated_outcomes(
     model: Any,
     data: Any,
@@ -131,7 +134,7 @@ class Pass:
             raise ValueError(f"rows must be at least 1, it is {rows}")
         self.model, self.choices, self.intervention = model, choices, intervention
         self.fills: Mapping[str, Tensor] = {}
-        self.device = next(model.wrapped.parameters()).device
+        self.device = device_of(model.wrapped)
         self.rows = rows or (_ROWS_ON_CPU if self.device.type == "cpu" else _ROWS)
         self.sites: dict[str, Site] = model_sites(model, choices)
         self.classes = class_names(model)
@@ -198,7 +201,7 @@ class Pass:
         features = moved(features, self.device)
         clips = len(labels)
         together = max(1, self.rows // clips)
-        with torch.inference_mode():
+        with torch.no_grad():
             parts = [self._score(self._logits(features)[None], labels)]
             for first in range(0, len(self.choices), together):
                 some = self.choices[first : first + together]

@@ -150,8 +150,8 @@ def _load(chosen: str, dtype: Any) -> tuple[Any, Any]:
     elif Path(chosen).expanduser().is_dir():
         where = str(Path(chosen).expanduser())
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **options)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, trust_remote_code=False, **options)
     except Exception as error:  # of many kinds: no such repository, no network, no such architecture, damaged files
         reason = str(error).strip().split("\n", 1)[0]
         raise PluginError(f"the chat model {chosen} cannot be loaded: {type(error).__name__}: {reason}") from error

@@ -35,12 +35,12 @@ class Clap:
         self._batch_size = batch_size or _BATCH_SIZE
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
-            kind = AutoConfig.from_pretrained(model).model_type
+            kind = AutoConfig.from_pretrained(model, trust_remote_code=False).model_type
             if kind != "clap":
                 raise PluginError(f"{model!r} is a {kind} checkpoint: {self.name!r} needs a CLAP")
             self._model: Any = ClapModel.from_pretrained(model).to(self._device).eval()  # pyright: ignore[reportArgumentType]
-            self._extractor: Any = AutoFeatureExtractor.from_pretrained(model)
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
+            self._extractor: Any = AutoFeatureExtractor.from_pretrained(model, trust_remote_code=False)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, PluginError):
                 raise

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from and_nnsight.devices import dtype_of
 from and_nnsight.features import Features, Featuriser, default_extractor, make_featuriser
 from and_nnsight.listened import ListenedModel, Take
 from and_nnsight.sites import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
@@ -69,7 +70,7 @@ class BridgedModel(ListenedModel):
             if site.name.startswith(MODULE_PREFIX)
         ]
         try:
-            with torch.inference_mode():
+            with torch.no_grad():  # what the model remembers of a forward must still train
                 self._run(features, fwd_hooks, None if handles else _last_layer(named))
         finally:
             for handle in handles:
@@ -78,7 +79,7 @@ class BridgedModel(ListenedModel):
             raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
 
     def _run(self, features: Features, fwd_hooks: list[Any], last: int | None) -> None:
-        dtype = next(self.wrapped.parameters()).dtype
+        dtype = dtype_of(self.wrapped)
         inputs = {n: v.to(dtype) if v.is_floating_point() else v for n, v in features.items()}
         main = next(name for name in _MAIN if name in inputs)
         stop = None if last is None or last + 1 >= len(self.bridge.blocks) else last + 1

@@ -11,6 +11,7 @@ from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
     BlockBridge,
     LinearBridge,
+    MLPBridge,
     NormalizationBridge,
 )
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
@@ -61,6 +62,26 @@ class EncoderAttentionBridge(AttentionBridge):
     def _spells_out(self, attention: Any) -> bool:
         """Whether the wrapped attention takes its softmax itself, so that hooking it costs next to nothing."""
         return getattr(getattr(attention, "config", None), "_attn_implementation", "eager") == "eager"
+
+
+class BlockMLPBridge(MLPBridge):
+    """An MLP whose layers lie on the block itself.
+
+    TransformerLens binds the whole block to it, as a child: the block would stand twice in the module tree, and what
+    goes by the tree (transformers' `output_hidden_states`) would take each layer twice. Here the block is referred to.
+    """
+
+    def __init__(self, config: Any, up: str, down: str) -> None:
+        super().__init__(None, config, submodules=up_and_down(up, down))
+
+    def set_original_component(self, original_component: nn.Module) -> None:
+        """Remember the block without taking it for a part of this."""
+        self.__dict__["_block"] = original_component
+
+    @property
+    def original_component(self) -> nn.Module | None:
+        """The block."""
+        return self.__dict__.get("_block")
 
 
 class FeedForwardBridge(GeneralizedComponent):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import wraps
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 from transformer_lens.factories import architecture_adapter_factory as factory
+from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
 GROUP = "transformer_lens.architectures"
 _OURS = __name__.partition(".")[0]
 # Names that TransformerLens has an adapter for: ours are taken by `to_transformer_lens`, and elsewhere if asked for.
 NATIVE = {
-    "ASTForAudioClassification": "ast:ASTAdapter",
-    "HubertForCTC": "wav2vec2:Wav2Vec2Adapter",
-    "HubertModel": "wav2vec2:Wav2Vec2Adapter",
-    "Wav2Vec2ForCTC": "wav2vec2:Wav2Vec2Adapter",
-    "Wav2Vec2Model": "wav2vec2:Wav2Vec2Adapter",
+    "ASTForAudioClassification": "ast:ASTArchitectureAdapter",
+    "HubertForCTC": "wav2vec2:Wav2Vec2ArchitectureAdapter",
+    "HubertModel": "wav2vec2:Wav2Vec2ArchitectureAdapter",
+    "Wav2Vec2ForCTC": "wav2vec2:Wav2Vec2ArchitectureAdapter",
+    "Wav2Vec2Model": "wav2vec2:Wav2Vec2ArchitectureAdapter",
 }
 _PRIVATE = "and-nnsight-lens/"
+_NAMES = "_and_nnsight_lens_names_architectures"
 
 
 def adapters() -> dict[str, str]:
@@ -38,7 +42,8 @@ def register(*, replace_native: bool = False) -> tuple[str, ...]:
     """Make `TransformerBridge.boot_transformers(name, hf_model=model)` know the architectures; returns their names.
 
     TransformerLens finds the adapters of other packages by their entry points, but its `boot_transformers` asks a list
-    that neither entry points nor `register_adapter` write to: this writes to both. `replace_native` also puts ours in
+    that neither entry points nor `register_adapter` write to: this writes to both. A model built from a config, and
+    not loaded, does not name its architecture there: from now on its class does. `replace_native` also puts ours in
     the place of TransformerLens's own for AST, HuBERT and Wav2Vec2, whose hooks are partly on other tensors than their
     names say (see the README).
     """
@@ -48,7 +53,27 @@ def register(*, replace_native: bool = False) -> tuple[str, ...]:
         known: dict[str, Any] = factory.SUPPORTED_ARCHITECTURES
         known[name] = adapter_class(name)
         factory.ArchitectureAdapterFactory.register_adapter(name, adapter_class(name))
+    _name_architectures()
     return tuple(sorted(names))
+
+
+def _name_architectures() -> None:
+    """Let `boot_transformers` know the architecture of a model whose config does not name it, where it is ours."""
+    boot: Any = TransformerBridge.boot_transformers
+    if getattr(boot, _NAMES, False):
+        return
+    signature = inspect.signature(boot)
+
+    @wraps(boot)
+    def boot_transformers(*args: Any, **kwargs: Any) -> Any:
+        model: Any = signature.bind_partial(*args, **kwargs).arguments.get("hf_model")
+        config = getattr(model, "config", None)
+        if config is not None and not getattr(config, "architectures", None) and type(model).__name__ in adapters():
+            config.architectures = [type(model).__name__]
+        return boot(*args, **kwargs)
+
+    setattr(boot_transformers, _NAMES, True)
+    TransformerBridge.boot_transformers = staticmethod(boot_transformers)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def private_name(architecture: str) -> str:

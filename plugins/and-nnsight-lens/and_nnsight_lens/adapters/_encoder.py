@@ -10,13 +10,18 @@ from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import LinearBridge, UnembeddingBridge
 
+from ..residual import refuse_decompositions
+
 ComponentMapping = dict[str, Any]
+NO_LIMIT = 0
+"""`cfg.n_ctx` of encoders that take a sound of any length."""
 
 
-class EncoderAdapter(ArchitectureAdapter):
+class EncoderArchitectureAdapter(ArchitectureAdapter):
     """Base of the adapters: bidirectional attention, sound in, no tokens.
 
-    Subclasses map the encoder in `mapping`; head and prefix are found on the live model.
+    Subclasses map the bare encoder in `_build_component_mapping`, from what the config says; `prepare_model` maps once
+    more when it has seen the live model, which tells what is nested in what, and sets what the config does not tell.
     """
 
     supports_generation = False
@@ -24,6 +29,8 @@ class EncoderAdapter(ArchitectureAdapter):
     supports_compatibility_mode = False
     # Patterns come from hooks inside the attention: no need to keep every layer's matrix for the output.
     supports_hf_output_attentions = False
+    # Why attn_out and mlp_out of all blocks do not sum up to the residual stream; None where they do.
+    resid_is_no_sum: str | None = None
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
@@ -35,22 +42,32 @@ class EncoderAdapter(ArchitectureAdapter):
         self.cfg.gated_mlp = False
         self.cfg.attn_only = False
         self.cfg.final_rms = False
+        # TransformerLens's defaults and transformers' leftovers speak of tokens: there are none without a head.
+        self.cfg.d_vocab = self.cfg.d_vocab_out = -1
+        self.cfg.n_ctx = NO_LIMIT
         # TransformerLens types the attribute more narrowly than what its own method returns.
         self.weight_processing_conversions = self._qkvo_weight_conversions(include_biases=True)  # type: ignore[assignment]
+        self._read_config()
+        self.component_mapping = self._build_component_mapping("")
 
     def prepare_model(self, hf_model: Any) -> None:
         """Map the live model: only it tells what is nested in what, and which norm comes where."""
-        prefix = self.prefix(hf_model)
-        self.component_mapping = self.mapping(hf_model, prefix)
+        prefix = self._prefix(hf_model)
+        self._read_model(hf_model, prefix)
+        self.component_mapping = self._build_component_mapping(prefix)
         if prefix:
-            self.component_mapping |= self.head(hf_model)
+            self.component_mapping |= self._head(hf_model)
+        self.cfg.d_mlp = self._inner_width(hf_model)
 
     def setup_hook_compatibility(self, bridge: Any) -> None:
-        """Keep `boot_transformers` from asking the hub for the feature extractor of a model that is not from there.
+        """Refuse what is not true of the layout, and keep `boot_transformers` from asking the hub in vain.
 
-        Without a network it would ask for three quarters of a minute. It does so as soon as the bridge is built, if the
-        adapter's config says audio; what the bridge does depends on the bridge's.
+        Without a network it would ask for three quarters of a minute for the feature extractor of a model that is not
+        from there. It does so as soon as the bridge is built, if the adapter's config says audio; what the bridge does
+        depends on the bridge's.
         """
+        if self.resid_is_no_sum is not None:
+            refuse_decompositions(bridge)
         origin = str(getattr(bridge.original_model, "name_or_path", "") or "")
         if Path(str(self.cfg.model_name)).is_dir() or (origin and not Path(origin).exists()):
             return
@@ -65,16 +82,22 @@ class EncoderAdapter(ArchitectureAdapter):
         object.__setattr__(bridge, "hook_embed", point)
         bridge._hook_registry["hook_embed"] = point
 
-    def prefix(self, model: nn.Module) -> str:
+    def _read_config(self) -> None:
+        """Take from the config what the mapping of the bare encoder hangs on."""
+
+    def _read_model(self, model: Any, prefix: str) -> None:
+        """Take from the live model what the config does not tell."""
+
+    def _prefix(self, model: nn.Module) -> str:
         """Path of the encoder's model inside a model with a head, ending in a dot; empty for a bare one."""
         name = str(getattr(model, "base_model_prefix", ""))
         return f"{name}." if name and name in dict(model.named_children()) else ""
 
-    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
-        """Components of the encoder."""
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
+        """Components of the encoder, whose paths begin with the prefix."""
         raise NotImplementedError
 
-    def head(self, model: Any) -> ComponentMapping:
+    def _head(self, model: Any) -> ComponentMapping:
         """Components of the head: what projects and what classifies."""
         found: ComponentMapping = {}
         children = dict(model.named_children())
@@ -85,3 +108,12 @@ class EncoderAdapter(ArchitectureAdapter):
                 found["unembed"] = UnembeddingBridge(name=name)
                 self.cfg.d_vocab = self.cfg.d_vocab_out = children[name].out_features
         return found
+
+    def _inner_width(self, model: nn.Module) -> int:
+        """How many neurons the MLP of the last block has."""
+        mapping: Any = self.component_mapping
+        blocks = mapping["blocks"]
+        mlp = blocks.submodules["mlp"]
+        path = ".".join(filter(None, (mlp.name, mlp.submodules["in"].name)))
+        last: Any = list(model.get_submodule(blocks.name).children())[-1]
+        return int(last.get_submodule(path).out_features)

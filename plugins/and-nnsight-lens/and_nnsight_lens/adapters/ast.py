@@ -13,16 +13,18 @@ from transformer_lens.model_bridge.generalized_components import MLPBridge, Unem
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, projections, up_and_down
-from ._encoder import ComponentMapping, EncoderAdapter
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 
-class ASTAdapter(EncoderAdapter):
+class ASTArchitectureAdapter(EncoderArchitectureAdapter):
     """ASTModel and ASTForAudioClassification. Positions 0 and 1 are the class and the distillation token."""
 
-    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
+    def _read_model(self, model: Any, prefix: str) -> None:
+        """Positions are learnt, so that there are so many of them."""
+        self.cfg.n_ctx = model.get_submodule(prefix.removesuffix(".")).embeddings.position_embeddings.shape[1]
+
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Pre-norm blocks over patches."""
-        base: Any = model.get_submodule(prefix.removesuffix("."))
-        self.cfg.n_ctx = base.embeddings.position_embeddings.shape[1]
         attention = projections(["q_proj", "k_proj", "v_proj", "o_proj"])
         submodules = {
             "ln1": norm("layernorm_before", self.cfg),
@@ -36,7 +38,7 @@ class ASTAdapter(EncoderAdapter):
             "ln_final": norm(f"{prefix}layernorm", self.cfg),
         }
 
-    def head(self, model: Any) -> ComponentMapping:
+    def _head(self, model: Any) -> ComponentMapping:
         """The classifier's own layer norm and its linear layer, over the mean of the two special tokens."""
         classifier = model.classifier
         if not isinstance(classifier.dense, nn.Linear):  # a config without labels has no head

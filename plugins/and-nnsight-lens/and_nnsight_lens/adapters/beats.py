@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformer_lens.model_bridge.generalized_components import LinearBridge, MLPBridge, UnembeddingBridge
+from transformer_lens.model_bridge.generalized_components import LinearBridge, UnembeddingBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from .._attention_weights import AttentionWeightHooks
-from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, up_and_down
-from ._encoder import ComponentMapping, EncoderAdapter
+from ..components import BlockMLPBridge, EncoderAttentionBridge, EncoderBlockBridge, norm
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 # Post-norm with weighted sums: resid_pre · alpha + attn_out enters ln1, ln1's output · alpha + mlp_out enters ln2.
 _HOOKS: dict[str, str | None] = {"hook_resid_mid": "ln1.hook_in", "hook_mlp_out": "mlp.out.hook_out"}
@@ -60,15 +60,24 @@ class BEATsBlockBridge(EncoderBlockBridge):
         self._capture_hook_handles.append(up.register_forward_pre_hook(enter))
 
 
-class BEATsAdapter(EncoderAdapter):
+class BEATsArchitectureAdapter(EncoderArchitectureAdapter):
     """BEATs, bare or with a class head."""
 
-    def __init__(self, cfg: Any) -> None:
-        super().__init__(cfg)
+    resid_is_no_sum = "its post-norm blocks weight and normalise the stream that they pass on"
+
+    def _read_config(self) -> None:
+        """What the config of a BEATs does not say."""
         self.cfg.act_fn = "gelu"
         self.cfg.positional_embedding_type = "conv"
+        self._projects, self._classes = True, 0
 
-    def mapping(self, model: Any, prefix: str) -> ComponentMapping:
+    def _read_model(self, model: Any, prefix: str) -> None:
+        """Whether there is a projection, and a class head."""
+        self._projects = model.post_extract_proj is not None
+        if isinstance(model.predictor, nn.Linear):
+            self._classes = model.predictor.out_features
+
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Patches, a convolution for positions, and post-norm blocks."""
         attention: dict[str, GeneralizedComponent] = {
             part: TimeFirstLinearBridge(name=name)
@@ -77,7 +86,7 @@ class BEATsAdapter(EncoderAdapter):
         submodules: dict[str, GeneralizedComponent] = {
             "ln1": norm("self_attn_layer_norm", self.cfg),
             "attn": BEATsAttentionBridge("self_attn", self.cfg, attention),
-            "mlp": MLPBridge(None, self.cfg, up_and_down("fc1", "fc2")),
+            "mlp": BlockMLPBridge(self.cfg, "fc1", "fc2"),
             "ln2": norm("final_layer_norm", self.cfg),
         }
         found: ComponentMapping = {
@@ -87,9 +96,9 @@ class BEATsAdapter(EncoderAdapter):
             "embed_ln": norm("encoder.layer_norm", self.cfg),
             "blocks": BEATsBlockBridge("encoder.layers", submodules, _HOOKS, mlp_reads_resid_directly=True),
         }
-        if model.post_extract_proj is not None:
+        if self._projects:
             found["feat_proj"] = LinearBridge(name="post_extract_proj")
-        if isinstance(model.predictor, nn.Linear):
+        if self._classes:
             found["unembed"] = UnembeddingBridge(name="predictor")
-            self.cfg.d_vocab = self.cfg.d_vocab_out = model.predictor.out_features
+            self.cfg.d_vocab = self.cfg.d_vocab_out = self._classes
         return found

@@ -5,34 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from transformer_lens.model_bridge.generalized_components import LinearBridge, MLPBridge
+from transformer_lens.model_bridge.generalized_components import LinearBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from .._inputs import takes_features
-from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, projections, up_and_down
-from ._encoder import ComponentMapping, EncoderAdapter
+from ..components import BlockMLPBridge, EncoderAttentionBridge, EncoderBlockBridge, norm, projections
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _ALL_BLOCKS = "blocks"
 
 
-class ClapAudioAdapter(EncoderAdapter):
+class ClapAudioArchitectureAdapter(EncoderArchitectureAdapter):
     """Width and length change from stage to stage, and attention sees windows: [clip · window, token, unit].
 
     `cfg` has room for one width: it holds the last stage's.
     """
 
-    def prefix(self, model: nn.Module) -> str:
+    resid_is_no_sum = "its width and length change from stage to stage"
+
+    def _prefix(self, model: nn.Module) -> str:
         """The tower lies in `audio_model`, or is the model."""
         return "audio_model." if "audio_model" in dict(model.named_children()) else ""
 
-    def mapping(self, model: Any, prefix: str) -> ComponentMapping:
-        """Pre-norm blocks. The stages' blocks are gathered in a list, which is taken apart again once it is bridged."""
+    def _read_model(self, model: Any, prefix: str) -> None:
+        """The stages' blocks are gathered in a list, which is taken apart again once it is bridged."""
         takes_features(model)
-        tower = f"{prefix}audio_encoder."
-        stages = model.get_submodule(f"{tower}layers")
+        self._stages = f"{prefix}audio_encoder.layers"
+        stages = model.get_submodule(self._stages)
         model.add_module(_ALL_BLOCKS, nn.ModuleList([block for stage in stages for block in stage.blocks]))
-        self._stages = f"{tower}layers"
         self.cfg.n_layers = len(model.get_submodule(_ALL_BLOCKS))
+        rows, columns = model.get_submodule(f"{prefix}audio_encoder").patch_embed.grid_size
+        self.cfg.n_ctx = int(rows) * int(columns)
+
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
+        """Pre-norm blocks."""
+        tower = f"{prefix}audio_encoder."
         submodules: dict[str, GeneralizedComponent] = {
             "ln1": norm("layernorm_before", self.cfg),
             "attn": EncoderAttentionBridge(
@@ -41,7 +48,7 @@ class ClapAudioAdapter(EncoderAdapter):
                 projections(["self.query", "self.key", "self.value", "output.dense"]),
             ),
             "ln2": norm("layernorm_after", self.cfg),
-            "mlp": MLPBridge(None, self.cfg, up_and_down("intermediate.dense", "output.dense")),
+            "mlp": BlockMLPBridge(self.cfg, "intermediate.dense", "output.dense"),
         }
         return {
             "embed": GeneralizedComponent(name=f"{tower}patch_embed"),
@@ -49,7 +56,7 @@ class ClapAudioAdapter(EncoderAdapter):
             "ln_final": norm(f"{tower}norm", self.cfg),
         }
 
-    def head(self, model: Any) -> ComponentMapping:
+    def _head(self, model: Any) -> ComponentMapping:
         """The projection into the space that sound and text share."""
         projection = "audio_projection"
         return {

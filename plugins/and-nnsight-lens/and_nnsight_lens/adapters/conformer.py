@@ -9,7 +9,7 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 
 from .._inputs import takes_features
 from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, projections, up_and_down
-from ._encoder import ComponentMapping, EncoderAdapter
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _PROJECTIONS = ("linear_q", "linear_k", "linear_v", "linear_out")
 _FEED_FORWARD = ("intermediate_dense", "output_dense")
@@ -17,17 +17,27 @@ _FEED_FORWARD = ("intermediate_dense", "output_dense")
 _HOOKS: dict[str, str | None] = {"hook_resid_mid": None, "hook_mlp_out": "mlp.out.hook_out"}
 
 
-class ConformerAdapter(EncoderAdapter):
+class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
     """Blocks of five steps: ffn1, attn, conv, mlp (the second feed-forward), ln_out.
 
     resid_pre + ffn1 / 2 enters ln1; + attn_out enters conv; + conv enters ln2; + mlp_out / 2 enters ln_out, whose
     output is resid_post.
     """
 
-    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
-        """The front end, which hears a waveform or a spectrogram, and the blocks."""
+    resid_is_no_sum = "its blocks add half of two feed-forwards and a convolution, and normalise what they pass on"
+
+    def _read_config(self) -> None:
+        """Conformer hears a waveform, BERT a spectrogram, and only the former has a norm after the blocks."""
+        self._hears_waveform = self._ends_in_norm = bool(getattr(self.cfg, "conv_kernel", None))
+
+    def _read_model(self, model: nn.Module, prefix: str) -> None:
+        """The model has the last word; and let it take a spectrogram by TransformerLens's name."""
         takes_features(model)
-        children = dict(model.get_submodule(prefix.removesuffix(".")).named_children())
+        self._hears_waveform = "feature_extractor" in _children(model, prefix)
+        self._ends_in_norm = "layer_norm" in _children(model, f"{prefix}encoder")
+
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
+        """The front end, which hears a waveform or a spectrogram, and the blocks."""
         submodules: dict[str, GeneralizedComponent] = {
             "ffn1_ln": norm("ffn1_layer_norm", self.cfg),
             "ffn1": MLPBridge("ffn1", self.cfg, up_and_down(*_FEED_FORWARD)),
@@ -43,8 +53,12 @@ class ConformerAdapter(EncoderAdapter):
             "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
             "blocks": EncoderBlockBridge(f"{prefix}encoder.layers", submodules, _HOOKS),
         }
-        if "feature_extractor" in children:
+        if self._hears_waveform:
             found["audio_feature_extractor"] = AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor")
-        if "layer_norm" in dict(model.get_submodule(f"{prefix}encoder").named_children()):
+        if self._ends_in_norm:
             found["ln_final"] = norm(f"{prefix}encoder.layer_norm", self.cfg)
         return found
+
+
+def _children(model: nn.Module, path: str) -> dict[str, nn.Module]:
+    return dict(model.get_submodule(path.removesuffix(".")).named_children())

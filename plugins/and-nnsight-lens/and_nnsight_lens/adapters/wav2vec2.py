@@ -22,40 +22,54 @@ from ..components import (
     projections,
     up_and_down,
 )
-from ._encoder import ComponentMapping, EncoderAdapter
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 # Post-norm: ln1 follows the attention's sum and ln2 the MLP's, so the stream between the two sums enters ln1.
 _POST_NORM: dict[str, str | None] = {"hook_resid_mid": "ln1.hook_in", "hook_mlp_out": "mlp.out.hook_out"}
 _PRE_NORM: dict[str, str | None] = {"hook_mlp_out": "mlp.out.hook_out"}
+_NORMALISED = "each of its post-norm blocks normalises the stream that it passes on"
 
 
-class Wav2Vec2Adapter(EncoderAdapter):
+class Wav2Vec2ArchitectureAdapter(EncoderArchitectureAdapter):
     """Bare encoders, and encoders with a CTC or a classification head."""
 
     attention: type[EncoderAttentionBridge] = EncoderAttentionBridge
 
-    def __init__(self, cfg: Any) -> None:
-        super().__init__(cfg)
+    def _read_config(self) -> None:
+        """Which layout the blocks have; whether there is a projection and an adapter, only the model tells."""
         self.cfg.positional_embedding_type = "conv"
+        self._projects, self._adapts = True, False
+        self._take_layout(bool(getattr(self.cfg, "do_stable_layer_norm", False)))
 
-    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
+    def _read_model(self, model: nn.Module, prefix: str) -> None:
+        """The model has the last word: not all configs name the layout."""
+        encoder: Any = model.get_submodule(f"{prefix}encoder")
+        # SEW projects only where the widths differ.
+        self._projects = "feature_projection" in dict(model.get_submodule(prefix.removesuffix(".")).named_children())
+        self._adapts = getattr(encoder.layers[0], "adapter_layer", None) is not None
+        self._take_layout(type(encoder).__name__.endswith("StableLayerNorm"))
+
+    def _take_layout(self, pre_norm: bool) -> None:
+        self.pre_norm = self.supports_fold_ln = pre_norm
+        # Adapter layers add to the stream of pre-norm blocks too, each at a hook of its own: `adapter_layer.hook_out`.
+        self.resid_is_no_sum = None if pre_norm else _NORMALISED
+
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Convolutions over the waveform, then blocks. `embed_ln` is the encoder's norm, as TransformerLens calls it.
 
         Of pre-norm models it comes after the blocks; their stream starts at the encoder's dropout.
         """
-        self.pre_norm = type(model.get_submodule(f"{prefix}encoder")).__name__.endswith("StableLayerNorm")
-        self.supports_fold_ln = self.pre_norm
         found: ComponentMapping = {
             "audio_feature_extractor": AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor"),
             "feat_proj": GeneralizedComponent(name=f"{prefix}feature_projection"),
             "conv_pos_embed": ConvPosEmbedBridge(name=f"{prefix}encoder.pos_conv_embed"),
             "embed_ln": norm(f"{prefix}encoder.layer_norm", self.cfg),
             "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
-            "blocks": self._block(model, f"{prefix}encoder.layers"),
+            "blocks": self._block(f"{prefix}encoder.layers"),
         }
-        if "feature_projection" not in dict(model.get_submodule(prefix.removesuffix(".")).named_children()):
-            del found["feat_proj"]  # SEW projects only where the widths differ
+        if not self._projects:
+            del found["feat_proj"]
         return found
 
     def setup_hook_compatibility(self, bridge: Any) -> None:
@@ -63,14 +77,14 @@ class Wav2Vec2Adapter(EncoderAdapter):
         super().setup_hook_compatibility(bridge)
         self.embedding_is_at(bridge, "embed.hook_out")
 
-    def _block(self, model: nn.Module, path: str) -> EncoderBlockBridge:
+    def _block(self, path: str) -> EncoderBlockBridge:
         submodules: dict[str, GeneralizedComponent] = {
             "ln1": norm("layer_norm", self.cfg),
             "attn": self.attention("attention", self.cfg, projections(_PROJECTIONS)),
             "mlp": MLPBridge("feed_forward", self.cfg, up_and_down("intermediate_dense", "output_dense")),
             "ln2": norm("final_layer_norm", self.cfg),
         }
-        if getattr(model.get_submodule(f"{path}.0"), "adapter_layer", None) is not None:
+        if self._adapts:
             adapter = up_and_down("linear_1", "linear_2")
             submodules["adapter_layer"] = FeedForwardBridge("adapter_layer", self.cfg, adapter)
         hooks = _PRE_NORM if self.pre_norm else _POST_NORM

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .._wavlm_attention import WavLMAttentionBridge
-from .wav2vec2 import Wav2Vec2Adapter
+from .wav2vec2 import Wav2Vec2ArchitectureAdapter
 
 
-class WavLMAdapter(Wav2Vec2Adapter):
+class WavLMArchitectureAdapter(Wav2Vec2ArchitectureAdapter):
     """WavLMModel and its heads."""
 
     attention = WavLMAttentionBridge

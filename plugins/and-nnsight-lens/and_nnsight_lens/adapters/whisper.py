@@ -5,38 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from transformer_lens.model_bridge.generalized_components import MLPBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from .._inputs import takes_features
-from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, projections, up_and_down
-from ._encoder import ComponentMapping, EncoderAdapter
+from ..components import BlockMLPBridge, EncoderAttentionBridge, EncoderBlockBridge, norm, projections
+from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 
-class WhisperEncoderAdapter(EncoderAdapter):
+class WhisperEncoderArchitectureAdapter(EncoderArchitectureAdapter):
     """Two convolutions over the spectrogram, learnt or sinusoidal positions, pre-norm blocks."""
 
-    def __init__(self, cfg: Any) -> None:
-        super().__init__(cfg)
-        self.cfg.d_mlp = cfg.encoder_ffn_dim
-        self.cfg.n_layers = cfg.encoder_layers
+    def _read_config(self) -> None:
+        """The encoder's own sizes: the config's plain names may be the decoder's."""
+        self.cfg.n_layers = getattr(self.cfg, "encoder_layers", None) or self.cfg.n_layers
+        self.cfg.n_heads = getattr(self.cfg, "encoder_attention_heads", None) or self.cfg.n_heads
+        self.cfg.d_head = self.cfg.d_model // self.cfg.n_heads
 
-    def prefix(self, model: nn.Module) -> str:
+    def _read_model(self, model: Any, prefix: str) -> None:
+        """The positions that there are; and let the model take its spectrogram by TransformerLens's name."""
+        takes_features(model)
+        self.cfg.n_ctx = model.get_submodule(prefix.removesuffix(".")).max_source_positions
+
+    def _prefix(self, model: nn.Module) -> str:
         """The encoder lies in `model.encoder`, in `encoder`, or is the model."""
         children = dict(model.named_children())
         return "model.encoder." if "model" in children else "encoder." if "encoder" in children else ""
 
-    def mapping(self, model: nn.Module, prefix: str) -> ComponentMapping:
+    def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Pre-norm blocks; the feed-forward's layers lie on the block itself."""
-        takes_features(model)
-        encoder: Any = model.get_submodule(prefix.removesuffix("."))
-        self.cfg.n_ctx = encoder.max_source_positions
         attention = projections(["q_proj", "k_proj", "v_proj", "out_proj"])
         submodules = {
             "ln1": norm("self_attn_layer_norm", self.cfg),
             "attn": EncoderAttentionBridge("self_attn", self.cfg, attention),
             "ln2": norm("final_layer_norm", self.cfg),
-            "mlp": MLPBridge(None, self.cfg, up_and_down("fc1", "fc2")),
+            "mlp": BlockMLPBridge(self.cfg, "fc1", "fc2"),
         }
         return {
             "conv1": GeneralizedComponent(name=f"{prefix}conv1"),

@@ -1,0 +1,104 @@
+"""A module is run as it is, and left as it was found: its mode, its buffers, what it remembers of a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_NOT_HOOKS = ("_parameters", "_modules", "_buffers")
+_SMALL = 2**20  # numbers: larger buffers are weights by another name, and are not copied
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
+    training = [child for child in module.modules() if child.training]
+    if training:
+        module.eval()
+    try:
+        yield
+    finally:
+        for child in training:
+            child.training = True
+
+
+@contextmanager
+def left_as_found(module: nn.Module) -> Iterator[None]:
+    """Afterwards every attribute, hook and buffer of the module is what it was, after an error too.
+
+    Modules keep things of a forward (positions for the longest clip so far, counters), and nnsight puts a `forward`
+    of its own into each. Weights are not looked after, for nothing here changes them; a conversion to another dtype or
+    device, which was asked for, stays.
+    """
+    found = [_Found(child) for child in module.modules() if not isinstance(child, torch.jit.ScriptModule)]
+    try:
+        yield
+    finally:
+        for one in found:
+            one.restore()
+
+
+def leaves_the_model_as_found(run: Callable[P, R]) -> Callable[P, R]:
+    """A function whose first argument is a model, which it leaves as it was found (`left_as_found`)."""
+
+    @wraps(run)
+    def leaving(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: Any = args[0] if args else kwargs.get("model")
+        module = given if isinstance(given, nn.Module) else getattr(given, "wrapped", None)
+        if not isinstance(module, nn.Module):
+            return run(*args, **kwargs)
+        with left_as_found(module):
+            return run(*args, **kwargs)
+
+    return leaving
+
+
+class _Found:
+    """One module's attributes, hooks and buffers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.kind = module, type(module)
+        self.attributes = dict(vars(module))
+        self.registries = {
+            name: dict(value)
+            for name, value in self.attributes.items()
+            if isinstance(value, dict) and name not in _NOT_HOOKS
+        }
+        self.buffers = dict(module._buffers)
+        self.contents = [
+            (buffer, buffer._version, buffer.detach().clone())
+            for buffer in self.buffers.values()
+            if isinstance(buffer, Tensor) and buffer.numel() <= _SMALL and not buffer.is_inference()
+        ]
+
+    def restore(self) -> None:
+        if type(self.module) is not self.kind:  # a lazy layer has become the layer that it is now
+            return
+        attributes: dict[str, Any] = vars(self.module)
+        _put_back(attributes, self.attributes)
+        for name, value in self.registries.items():
+            _put_back(attributes[name], value)
+        for buffer, version, content in self.contents:
+            if buffer._version != version:
+                buffer.detach().copy_(content)
+        now = self.module._buffers
+        _put_back(now, {name: _converted(buffer, now.get(name)) for name, buffer in self.buffers.items()})
+
+
+def _converted(buffer: Tensor | None, now: Tensor | None) -> Tensor | None:
+    """A buffer as it was, on the device and in the dtype of what is in its place now."""
+    return buffer if buffer is None or now is None else buffer.to(device=now.device, dtype=now.dtype)
+
+
+def _put_back(now: dict[Any, Any], before: Mapping[Any, Any]) -> None:
+    """Make a dict what it was; the dict itself stays, for others hold it. Values are told apart by identity."""
+    if now.keys() != before.keys() or any(now[name] is not value for name, value in before.items()):
+        now.clear()
+        now.update(before)
