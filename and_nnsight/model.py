@@ -22,6 +22,7 @@ from . import audio
 from .checkpoints import ModelError, checkpoint_class, load_weights, task_class, task_of
 from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
 from .placement import audio_config
+from .said import counted
 from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
@@ -319,7 +320,7 @@ class AudioModel(TransformersModel):
         """
         found = self.sites(name)
         if len(found) != 1:
-            raise SiteError(f"{name!r} names {len(found)} sites; a trace reads one at a time")
+            raise SiteError(f"{name!r} names {counted(len(found), 'site')}; a trace reads one at a time")
         return self.read(found[0]) if self.interleaver.interleaving else self.handle(found[0])
 
     def handle(self, site: Site) -> SiteHandle:

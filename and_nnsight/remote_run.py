@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from .checkpoints import ModelError
 from .collect.remote import LOCAL, Remote, RemoteRunError
@@ -24,6 +23,7 @@ from .model import AudioModel
 from .preparation import known_sites
 from .progress import ClipProgress
 from .run_folder import AT_SERVER, RunFolder
+from .said import agree, counted
 from .served import untagged
 from .sites import HEAD, Site, SiteError
 from .stats import UnitStatistics
@@ -160,8 +160,12 @@ def stream_remote(
         "gather": settings.gather,
         "stop": target.trusted,
     }
-    address = urlsplit(settings.host)._replace(netloc=urlsplit(settings.host).netloc.rpartition("@")[2]).geturl()
-    described = {"url": address, "gather": settings.gather, "audio": settings.audio, "versions": dict(target.versions)}
+    described = {
+        "url": settings.shown,
+        "gather": settings.gather,
+        "audio": settings.audio,
+        "versions": dict(target.versions),
+    }
     with closing(prepared), ClipProgress(source.length, start, show) as bar:
         queue: JobQueue[Parcel] = JobQueue(
             lambda parcel: _launched(model, settings, content, parcel), settings, tell=bar.tell
@@ -183,7 +187,8 @@ def stream_remote(
                 bar.advance(parcel.positions, len(parcel.quarantined))
         except RemoteRunError as error:
             raise RemoteRunError(
-                f"{error}; {statistics.clips:,} clips are kept in {run.folder}, and the same call goes on from there"
+                f"{error}; {counted(statistics.clips, 'clip')} {agree(statistics.clips, 'is', 'are')} kept in "
+                f"{run.folder}, and the same call goes on from there"
             ) from error
 
 

@@ -23,8 +23,9 @@ from torch import Tensor
 from .concept_statistics import ConceptAccumulator
 from .dissection import DissectionError, concept_file, read_manifest, scores_file, site_file
 from .kept_activations import KeptActivations
+from .said import counted
 from .stats import UnitStatistics
-from .storage import locked, read_tensors, write_json, write_tensors, written_whole
+from .storage import locked, read_tensors, undamaged, write_json, write_tensors, written_whole
 from .stream import Clip, Quarantined
 
 CLIP_SCHEMA = arrow.schema(
@@ -117,13 +118,14 @@ class RunFolder:
         """Load the last checkpoint, if there is one, and return the stream position to continue at."""
         state_file = self.progress / "state.safetensors"
         if state_file.exists():
-            state, metadata = read_tensors(state_file)
-            statistics.load_state_dict(state)
-            self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
-            self.truncated = int(metadata["truncated"])
-            if concepts is not None:
-                parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
-                concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
+            with undamaged(state_file, f"remove {self.folder} to begin again", DissectionError):
+                state, metadata = read_tensors(state_file)
+                statistics.load_state_dict(state)
+                self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
+                self.truncated = int(metadata["truncated"])
+                if concepts is not None:
+                    parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
+                    concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
         if self.activations is not None:
             self.activations.restore(statistics.clips)
         return self.position
@@ -203,7 +205,11 @@ class RunFolder:
 
     def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
         for index in range(self._segments):
-            with self._segment(index).open(encoding="utf-8", newline="\n") as file:
+            path = self._segment(index)
+            with (
+                undamaged(path, f"remove {self.folder} to begin again", DissectionError),
+                path.open(encoding="utf-8", newline="\n") as file,
+            ):
                 for line in file:
                     kind, row = json.loads(line)
                     if kind == part:
@@ -245,7 +251,7 @@ class RunFolder:
         if first is None:
             return "the data holds no clip"
         return (
-            f"none of the {quarantined} clips can be used; the first, {first['path'] or first['clip']}: "
+            f"none of the {counted(quarantined, 'clip')} can be used; the first, {first['path'] or first['clip']}: "
             f"{first['reason']} (all of them: {self.folder / 'quarantine.jsonl'})"
         )
 
@@ -284,5 +290,5 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         differences.append(f"keep_activations is {kept[0]} there, {kept[1]} here")
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
-        differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")
+        differences.append(f"{counted(len(sites[0]), 'site')} there, {len(sites[1])} here, not the same")
     return differences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,23 +12,64 @@ from typing import IO, Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+_LONGEST_REASON = 300
+_FULL = ("No space left", "StorageFull", "Disk quota", "code: 28")
+
+
+@contextmanager
+def undamaged(path: Path, remedy: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Raise an error of `kind`, which names the file and says what to do, where reading it does not go well.
+
+    remedy: what to do about it, for example "remove it to make it again".
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise kind(f"{path} is missing: {remedy}") from error
+    except PermissionError as error:
+        raise kind(f"{path} may not be read: change its permissions") from error
+    except (SafetensorError, arrow.ArrowException, OSError, EOFError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, kind) and kind is not ValueError:
+            raise
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        raise kind(f"{path} is damaged ({reason}): {remedy}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise OSError that names the file, whatever library writes it and however it says that the disk is full."""
+    try:
+        yield
+    except (SafetensorError, arrow.ArrowException, OSError) as error:
+        if (
+            isinstance(error, OSError)
+            and error.filename is not None
+            and error.errno not in (errno.ENOSPC, errno.EDQUOT)
+        ):
+            raise
+        code = getattr(error, "errno", None)
+        if code is None:
+            code = errno.ENOSPC if any(said in str(error) for said in _FULL) else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to; on leaving without an error it is synced and renamed to `path`."""
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with writing(path):
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

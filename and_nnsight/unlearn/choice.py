@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..dissection import Dissection
+from ..said import counted
 from ..storage import write_json
 
 OWN, RANDOM = "own", "random"
@@ -123,7 +124,9 @@ class UnitChoice:
 
     def __repr__(self) -> str:
         named = "" if self.concept is None else f" for {self.concept!r}"
-        return f"UnitChoice({self.method!r}{named}: {self.count:,} units of {len(self.counts)} sites)"
+        return (
+            f"UnitChoice({self.method!r}{named}: {counted(self.count, 'unit')} of {counted(len(self.counts), 'site')})"
+        )
 
 
 def matched(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..model import AudioModel
 from ..preparation import evaluating, moved
+from ..said import counted
 from ..sites import MODULE_PREFIX, Site
 from ..storage import write_json
 from .ablation import ablating, model_sites
@@ -163,9 +164,9 @@ def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, 
     difference = float((found.float() - expected.float()).abs().max())
     if not difference <= epsilon * size:
         raise ExportError(
-            f"the checkpoint with {choice.count} units ablated differs from the ablated model by {difference:.3g} "
-            f"(outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be exported exactly; ablate() does it in "
-            "a trace"
+            f"the checkpoint with {counted(choice.count, 'unit')} ablated differs from the ablated model by "
+            f"{difference:.3g} (outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be "
+            "exported exactly; ablate() does it in a trace"
         )
 
 

@@ -18,6 +18,7 @@ from ..features import Features, Group
 from ..listened import ListenedModel
 from ..model import AudioModel
 from ..preparation import as_model, evaluating, moved
+from ..said import counted
 from ..sites import Site
 from ..stream import Batch, Clip, Source, batches, open_source
 from .ablation import Means, fills_of, hooked, model_sites
@@ -256,7 +257,9 @@ class Pass:
         """What was measured. Raises ValueError if it is nothing."""
         if not self.clips:
             near = [f"{label!r} ({', '.join(_near(label, self.classes))})" for label, _ in self.strange.most_common(3)]
-            reasons = "; ".join(f"{count} clips: {reason}" for reason, count in self.left_out.items() if count)
+            reasons = "; ".join(
+                f"{counted(count, 'clip')}: {reason}" for reason, count in self.left_out.items() if count
+            )
             hint = f"; labels such as {', '.join(near)}" if near else ""
             raise ValueError(f"there is no clip to measure by ({reasons or 'the data is empty'}{hint})")
         measured = torch.cat(self._measured, 2).numpy()

@@ -206,7 +206,7 @@ def installed(settings: Remote) -> dict[str, str]:
         packages = response.raise_for_status().json()["packages"]
         return {str(name).lower(): str(number) for name, number in packages.items()}
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        warnings.warn(f"{settings.host} does not tell its versions: whether they fit is not known", stacklevel=2)
+        warnings.warn(f"{settings.shown} does not tell its versions: whether they fit is not known", stacklevel=2)
         return {}
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from ...said import counted
 from ..acoustics.traits import qualified, unsaid
 from ..roles import Evidence, Failure, Heard, Summary
 from ..text.log_odds import Corpus
@@ -95,7 +96,9 @@ class Keywords:
         if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):
             said.append(counted_sentence(qualified(names), shared.count, shared.of))
         if not said:
-            return Failure(f"no word or phrase is in more of its {len(captions)} captions than chance has it")
+            return Failure(
+                f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance has it"
+            )
         return " ".join(dict.fromkeys(said))
 
     def _sentence(self, statement: Statement, captions: Sequence[str]) -> str:
