@@ -20,7 +20,7 @@ from .concept_scores import ConceptScores
 from .concept_statistics import ConceptStatistics
 from .exemplars import Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
 from .said import counted
-from .storage import read_parquet, read_tensors, undamaged
+from .storage import read_parquet, read_tensors, tensor_shape, undamaged
 
 FORMAT_VERSION = 2
 REMEDY = "restore it from a copy, or dissect again into a new folder"
@@ -123,7 +123,13 @@ class Dissection:
             wanted += [activation_file(folder, site) for site in sites]
         if missing := [str(path.relative_to(folder)) for path in wanted if not path.exists()]:
             raise DissectionError(f"the dissection in {folder} is damaged: it lacks {', '.join(missing[:3])}")
-        return cls(folder, manifest)
+        found = cls(folder, manifest)
+        for site, width in found.widths().items():
+            path = site_file(folder, site)
+            with undamaged(path, REMEDY, DissectionError):
+                if (shape := tensor_shape(path, "mean")) != (width,):
+                    raise ValueError(f"it is of {counted(shape[-1], 'unit')}, and the manifest says {width}")
+        return found
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -90,6 +90,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
+def tensor_shape(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a tensor of a safetensors file, of which only the header is read."""
+    with safe_open(path, framework="pt") as file:
+        return tuple(file.get_slice(name).get_shape())
+
+
 def read_parquet(path: Path, **options: Any) -> arrow.Table:
     """A Parquet file as a table; options go to `pyarrow.parquet.read_table`. Raises arrow.ArrowInvalid if damaged."""
     # Arrow's own file: a path with a colon would be taken for an address, and a Python file that Arrow's threads hold
