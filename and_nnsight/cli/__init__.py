@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,7 @@ def main() -> None:
     """Entry point of `and-nnsight`."""
     warnings.showwarning = _show_warning
     try:
+        Path.cwd()  # where the folder is gone, libraries end the process with words of their own
         app(with_value(sys.argv[1:]))
     except Exception as error:
         if wants_traceback():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 TRACEBACK = "AND_NNSIGHT_TRACEBACK"
 _DISK = {errno.ENOSPC, errno.EDQUOT}
@@ -24,17 +25,18 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Un
 
 def sentence(error: Exception) -> tuple[str, int]:
     """The sentence for an error, and the exit code: 2 for errors of use, 1 for a server's and for those of our own."""
-    from ..collect.remote import RemoteRunError
-    from ..stream import WorkerDied
-
     said = " ".join(str(error).split())
-    if isinstance(error, RemoteRunError):
+    if _is_a(error, "collect.remote", "RemoteRunError"):
         return said, 1
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in said for word in _NO_MEMORY)):
         return "there is not enough memory for this: take fewer sites, a smaller -k, or a smaller --batch-size", 2
     if isinstance(error, OSError) and error.errno is not None:
         return _of_a_file(error), 2
-    if isinstance(error, (ValueError, OSError, WorkerDied)) and said and not _is_raw(error):
+    if (
+        (isinstance(error, (ValueError, OSError)) or _is_a(error, "stream", "WorkerDied"))
+        and said
+        and not _is_raw(error)
+    ):
         return said, 2
     kind = type(error).__name__
     return (
@@ -42,6 +44,12 @@ def sentence(error: Exception) -> tuple[str, int]:
         f"{TRACEBACK}=1 shows before the same command",
         1,
     )
+
+
+def _is_a(error: Exception, module: str, name: str) -> bool:
+    """Whether an error is of one of our kinds. Nothing is imported: it may have come before anything could be."""
+    kind = getattr(sys.modules.get(f"and_nnsight.{module}"), name, None)
+    return kind is not None and isinstance(error, kind)
 
 
 def wants_traceback() -> bool:

@@ -95,7 +95,8 @@ class Table:
         """Write the Parquet file and drop the journal; a step that failed before its first row changes nothing."""
         try:
             if self._journal is not None:
-                self._journal.close()
+                with writing(self._journal_path):
+                    self._journal.close()
             if self._rows or kind is None:
                 self._settle()
             self._journal_path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from ..model import AudioModel
 from ..preparation import evaluating, moved
 from ..said import counted
 from ..sites import MODULE_PREFIX, Site
-from ..storage import write_json
+from ..storage import write_json, writing
 from .ablation import ablating, model_sites
 from .choice import UnitChoice
 from .interventions import Intervention
@@ -72,8 +72,9 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        module.save_pretrained(temporary, state_dict=_with_gain(module, scaled, gain))
-        model.featuriser.extractor.save_pretrained(temporary)
+        with writing(folder):
+            module.save_pretrained(temporary, state_dict=_with_gain(module, scaled, gain))
+            model.featuriser.extractor.save_pretrained(temporary)
         write_json(temporary / RECORD, _record(model, choice, scaled, gain))
         _compare(model, choice, intervention, temporary)
         if folder.exists():

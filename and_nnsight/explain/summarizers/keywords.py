@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from ...said import counted
+from ...said import agree, counted
 from ..acoustics.traits import qualified, unsaid
 from ..roles import Evidence, Failure, Heard, Summary
 from ..text.log_odds import Corpus
@@ -87,7 +87,8 @@ class Keywords:
     ) -> str | Failure:
         captions, others = [heard.caption for heard in side], [heard.caption for heard in other]
         if len(captions) < _FEWEST_CAPTIONS:
-            return Failure(f"{len(captions)} of its clips have a caption: at least {_FEWEST_CAPTIONS} are needed")
+            have = agree(len(captions), "has", "have")
+            return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
         strengths = [heard.strength for heard in side]
         found = corpus.shared(captions, others, site=site, strengths=strengths)
         told = statements(found, corpus)
