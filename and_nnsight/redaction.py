@@ -10,7 +10,7 @@ _PARAMETER = re.compile(
     r"(?P<name>[?&](?:[\w.-]*[-_.])?(?:(?:api|access|auth)?(?:key|token|secret)|password|passwd|pwd|signature|sig|credential|auth)=)[^&\s#'\"<>]+",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_HEADER = re.compile(r"(?P<name>\bauthorization\W{1,4}\w+\s+|\bBearer\s+(?=[\w.~+/-]*\d))[\w.~+/=-]{8,}", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor
 from .. import plugins
 from ..concept_scores import ConceptScores
 from ..dissection import Dissection
-from ..said import counted
+from ..said import agree, counted
 from ..storage import read_parquet, undamaged
 from ..stream import open_source
 from ._progress import step_progress

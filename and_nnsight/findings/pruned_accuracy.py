@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..said import counted
+from ..said import agree, counted
 from .drawing import BLUE, GREY, VERMILION, headed, new_figure
 from .finding import Finding, Row
 from .units import BASIC, HIGH_LEVEL, LENGTH
@@ -65,9 +65,9 @@ class AccuracyByWordType(Finding):
         for part in self.facts["parts"]:
             rows = self.rows(part)
             if not rows:
-                said.append(
-                    f"{_PLURAL[part]}: only {counted(self._rich(part), 'unit')} with one, less than the smallest share"
-                )
+                rich = self._rich(part)
+                have = f"only {counted(rich, 'unit')} {agree(rich, 'has', 'have')} one"
+                said.append(f"{_PLURAL[part]}: {have}, less than the smallest share")
                 continue
             last = rows[-1]
             between = (

@@ -187,5 +187,5 @@ def test_where_activations_are_kept_all_units_are_ranked_the_rest_by_their_mean_
     assert choose(kept, "dog").units == {SITE: (6,)}
     bare = activations_dissection(tmp_path / "bare", values, **options)  # type: ignore[arg-type]
     assert order(bare, "dog") == [6]
-    with pytest.raises(ChoiceError, match=r"ranks 1 units for 'dog', and 2 .*-k.*--keep-activations"):
+    with pytest.raises(ChoiceError, match=r"ranks 1 unit for 'dog', and 2 .*-k.*--keep-activations"):
         choose(bare, "dog", count=2)
