@@ -14,9 +14,10 @@ from .collect.remote import LOCAL, Remote, RemoteRunError
 from .collect.remote.answers import dtype_of, statistics_of
 from .collect.remote.jobs import JobQueue
 from .collect.remote.parcels import Packer, Parcel, needs_torchaudio, parcels
-from .collect.remote.server import Job, check_versions, installed, one_line, run_here, trusts
+from .collect.remote.server import Job, installed, one_line, run_here, trusts
 from .collect.remote.settings import at
 from .collect.remote.shapes import FrameCounts, site_shapes
+from .collect.remote.versions import check_model, check_versions
 from .fingerprint import config_hash, extractor_hash
 from .listened import ListenedModel
 from .model import AudioModel
@@ -81,8 +82,10 @@ def meet(target: RemoteTarget) -> RemoteTarget:
             "named by its URL"
         )
     there = installed(settings)
-    check_versions(settings.host, there)
+    check_versions(settings.shown, there)
     trusted = trusts(settings)
+    check_model(settings.shown, there, (getattr(model.wrapped.config, "architectures", None) or [None])[0], trusted)
+    trusted = bool(trusted)
     gather = settings.gather or ("trace" if trusted else "cache")
     audio = settings.audio
     if "torchaudio" not in there and needs_torchaudio(model.featuriser.extractor):

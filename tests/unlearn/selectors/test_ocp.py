@@ -169,7 +169,7 @@ def test_excerpts_are_judged_by_their_own_captions(tmp_path: Path) -> None:
 
 def test_without_any_captions_the_command_is_named(tmp_path: Path) -> None:
     found = dissection(tmp_path, firing([0]), captions=[""] * CLIPS)
-    with pytest.raises(DissectionError, match="no captions yet: run `and-nnsight caption"):
+    with pytest.raises(DissectionError, match="no captions yet: run `and-nnsight explain"):
         choose(found, "dog", count=1)
 
 
