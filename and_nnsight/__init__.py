@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import nnsight_save
 from ._facade import lazily
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .sites import SiteError as SiteError
 
 __version__ = "0.1.0"
+nnsight_save.install()
 
 _HOMES = {
     "AudioError": ".audio",

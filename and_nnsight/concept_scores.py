@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from .storage import DamagedFile, read_tensors, write_tensors
+from .storage import DamagedFile, read_tensors, undamaged, write_tensors
+from .wording import counted
 
 _KIND = "and-nnsight concept scores 1"  # the one key of the file's metadata: several would come in any order
 
@@ -73,7 +74,7 @@ class ConceptScores:
         places = [(row, column[label]) for row, clip in enumerate(clips) if (label := labels[clip]) in column]
         if not places:
             wanted = f" among {', '.join(map(repr, concepts[:5]))}" if concepts else ""
-            raise ConceptError(f"none of {len(clips)} clips has a label{wanted}")
+            raise ConceptError(f"none of {counted(len(clips), 'clip')} has a label{wanted}")
         values[tuple(torch.tensor(places).T)] = 1.0
         return cls(concepts, torch.tensor(clips, dtype=torch.int64), values, "labels")
 
@@ -97,8 +98,9 @@ class ConceptScores:
         lacking = wanted[self.clips[places] != wanted]
         if len(lacking):
             raise ConceptError(
-                f"clip {int(lacking[0])} has no concept scores: there are scores of {len(self.clips)} clips, "
-                f"{int(self.clips[0])} to {int(self.clips[-1])}; make them for the whole dataset"
+                f"clip {int(lacking[0])} has no concept scores: there are scores of "
+                f"{counted(len(self.clips), 'clip')}, {int(self.clips[0])} to {int(self.clips[-1])}; make them "
+                "for the whole dataset"
             )
         return self.values[places]
 
@@ -119,8 +121,9 @@ class ConceptScores:
             raise ConceptError(f"{path} holds no concept scores: {error}") from error
         if _KIND not in metadata:
             raise ConceptError(f"{path} holds no concept scores that this version reads")
-        said = json.loads(metadata[_KIND])
-        return cls(tuple(said["names"]), tensors["clips"], tensors["values"], said["method"], said["settings"])
+        with undamaged(path, "make the scores again", ConceptError):
+            said = json.loads(metadata[_KIND])
+            return cls(tuple(said["names"]), tensors["clips"], tensors["values"], said["method"], said["settings"])
 
     @property
     def _description(self) -> str:
@@ -128,4 +131,6 @@ class ConceptScores:
         return json.dumps(said, sort_keys=True)
 
     def __repr__(self) -> str:
-        return f"ConceptScores({self.method!r}: {len(self.names)} concepts, {len(self.clips):,} clips)"
+        return (
+            f"ConceptScores({self.method!r}: {counted(len(self.names), 'concept')}, {counted(len(self.clips), 'clip')})"
+        )

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import torch
 
+from .wording import counted
+
 _WORTH_SAYING = 10**9
+_BYTES_A_PLACE = 16  # a value, a clip and a frame
 
 
 def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.device) -> str | None:
@@ -16,10 +19,23 @@ def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.de
 
     Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
     """
-    what = f"comparing {units:,} units with {concepts:,} concepts takes {readable(needed)} of memory"
+    what = f"comparing {counted(units, 'unit')} with {counted(concepts, 'concept')} takes {readable(needed)} of memory"
     there = _memory(device)
     if there is not None and needed > there:
         raise ValueError(f"{what}, and there is {readable(there)}: take fewer sites or fewer concepts")
+    return f"{what} on {device}" if needed > _WORTH_SAYING else None
+
+
+def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None:
+    """A word on the memory that the K highest and lowest clips of every unit take, if it is above 1 GB.
+
+    Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
+    """
+    needed = 2 * 2 * _BYTES_A_PLACE * k * units  # either end, and a copy while a batch is taken in
+    what = f"keeping {counted(k, 'clip')} at either end of {counted(units, 'unit')} takes {readable(needed)} of memory"
+    there = _memory(device)
+    if there is not None and needed > there:
+        raise ValueError(f"{what}, and there is {readable(there)}: take a smaller k or fewer sites")
     return f"{what} on {device}" if needed > _WORTH_SAYING else None
 
 
@@ -35,8 +51,8 @@ def disk_for_activations(needed: int | None, there_already: int, units: int, fol
     free = shutil.disk_usage(parent).free
     if needed - there_already > free:
         raise ValueError(
-            f"keeping the activations of {units:,} units takes {readable(needed)}, and {parent} has {readable(free)} "
-            "left: take fewer sites or clips, or leave keep_activations out"
+            f"keeping the activations of {counted(units, 'unit')} takes {readable(needed)}, and {parent} has "
+            f"{readable(free)} left: take fewer sites or clips, or leave keep_activations out"
         )
     return f"will write about {readable(needed)} to {target}"
 

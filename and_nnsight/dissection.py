@@ -19,12 +19,11 @@ from . import geometry
 from .concept_scores import ConceptScores
 from .concept_statistics import ConceptStatistics
 from .exemplars import Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
-from .storage import DamagedFile, file_checksum, read_parquet, read_tensors
+from .storage import file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
+from .wording import counted
 
 FORMAT_VERSION = 3
-
-
-_AGAIN = "put a whole copy in its place, or dissect again into a new folder"
+REMEDY = "put a whole copy in its place, or dissect again into a new folder"
 
 
 class DissectionError(ValueError):
@@ -124,7 +123,13 @@ class Dissection:
             wanted += [activation_file(folder, site) for site in sites]
         if missing := [str(path.relative_to(folder)) for path in wanted if not path.exists()]:
             raise DissectionError(f"the dissection in {folder} is damaged: it lacks {', '.join(missing[:3])}")
-        return cls(folder, manifest)
+        found = cls(folder, manifest)
+        for site, width in found.widths().items():
+            path = site_file(folder, site)
+            with undamaged(path, REMEDY, DissectionError):
+                if (shape := tensor_shape(path, "mean")) != (width,):
+                    raise ValueError(f"it is of {counted(shape[-1], 'unit')}, and the manifest says {width}")
+        return found
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -138,9 +143,11 @@ class Dissection:
     def __getitem__(self, site: str) -> SiteStatistics:
         """A site's statistics. Raises DissectionError for a site that was not dissected."""
         if site not in self._statistics:
-            self._site_entry(site)
-            tensors = self._tensors(site_file(self.folder, site))
-            self._statistics[site] = statistics_of(tensors)
+            width, path = int(self._site_entry(site)["width"]), site_file(self.folder, site)
+            with undamaged(path, REMEDY, DissectionError):
+                statistics = statistics_of(self._tensors(path))
+                _check_shapes(statistics, width)
+            self._statistics[site] = statistics
         return self._statistics[site]
 
     def unit(self, site: str, index: int) -> Unit:
@@ -218,8 +225,9 @@ class Dissection:
                 f"the dissection in {self.folder} was made without concepts: call dissect with concepts= (a "
                 "ConceptScores or its file) and a new folder to compare every unit with them"
             )
-        tensors = self._tensors(concept_file(self.folder, site))
-        return ConceptStatistics.from_tensors(self.concepts.names, tensors)
+        path = concept_file(self.folder, site)
+        with undamaged(path, REMEDY, DissectionError):
+            return ConceptStatistics.from_tensors(self.concepts.names, self._tensors(path))
 
     def activations(self, site: str) -> np.memmap | None:
         """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
@@ -230,29 +238,32 @@ class Dissection:
         self._site_entry(site)
         if not self.manifest.get("keep_activations"):
             return None
-        path = activation_file(self.folder, site)
-        try:
+        path, shape = activation_file(self.folder, site), (self.manifest["clips"], self._site_entry(site)["width"])
+        with undamaged(path, REMEDY, DissectionError):
             kept = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise DissectionError(f"{path} is damaged: {error}; {_AGAIN}") from error
-        if kept.shape != (self.manifest["clips"], self.widths()[site]):
-            raise DissectionError(f"{path} is damaged: it holds {kept.shape[0]} clips' values; {_AGAIN}")
-        assert isinstance(kept, np.memmap)
+            if not isinstance(kept, np.memmap) or kept.shape != shape:
+                raise ValueError(f"it holds no table of {counted(shape[0], 'clip')} and {counted(shape[1], 'unit')}")
         return kept
 
     @cached_property
     def clips(self) -> dict[int, dict[str, Any]]:
         """Every clip that was seen, by id: path, label, caption, seconds, sampling_rate, content (a hash), silent."""
-        self._check("clips.parquet")
-        rows = read_parquet(self.folder / "clips.parquet").to_pylist()
-        return {row["clip"]: row for row in rows}
+        path = self.folder / "clips.parquet"
+        with undamaged(path, REMEDY, DissectionError):
+            self._check(path)
+            rows = read_parquet(path).to_pylist()
+            clips = {row["clip"]: row for row in rows}
+            if lacking := [name for name in ("path", "label", "caption", "seconds") if rows and name not in rows[0]]:
+                raise ValueError(f"it has no column {lacking[0]}")
+        return clips
 
     @property
     def quarantine(self) -> list[dict[str, Any]]:
         """The clips that were set aside: clip, path, reason."""
-        self._check("quarantine.jsonl")
-        with (self.folder / "quarantine.jsonl").open(encoding="utf-8", newline="\n") as lines:  # not U+2028, say
-            return [json.loads(line) for line in lines]
+        path = self.folder / "quarantine.jsonl"
+        with undamaged(path, REMEDY, DissectionError):
+            self._check(path)
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]  # not U+2028
 
     @property
     def unused(self) -> list[dict[str, Any]]:
@@ -260,17 +271,15 @@ class Dissection:
         return list(self.manifest.get("dataset", {}).get("unused", ()))
 
     def _tensors(self, path: Path) -> dict[str, Tensor]:
-        known = self.manifest.get("checksums", {}).get(path.relative_to(self.folder).as_posix())
-        try:
-            return read_tensors(path, known)[0]
-        except DamagedFile as error:
-            raise DissectionError(f"{error}; {_AGAIN}") from error
+        return read_tensors(path, self._checksum(path))[0]
 
-    def _check(self, name: str) -> None:
-        """Raise DissectionError if a file is not the one that the run wrote."""
-        known = self.manifest.get("checksums", {}).get(name)
-        if known not in (None, file_checksum(self.folder / name)):
-            raise DissectionError(f"{self.folder / name} is damaged: it does not have its checksum; {_AGAIN}")
+    def _check(self, path: Path) -> None:
+        """Raise ValueError if a file is not the one that the run wrote."""
+        if self._checksum(path) not in (None, file_checksum(path)):
+            raise ValueError("it does not have its checksum")
+
+    def _checksum(self, path: Path) -> str | None:
+        return self.manifest.get("checksums", {}).get(path.relative_to(self.folder).as_posix())
 
     def _site_entry(self, site: str) -> Mapping[str, Any]:
         for entry in self.manifest["sites"]:
@@ -280,7 +289,8 @@ class Dissection:
 
     def geometry(self, site: str) -> geometry.Geometry:
         """Where a site's frames lie in time. Raises DissectionError for a site that was not dissected."""
-        return geometry.from_json(self._site_entry(site)["frames"])
+        with undamaged(self.folder / "manifest.json", REMEDY, DissectionError):
+            return geometry.from_json(self._site_entry(site)["frames"])
 
     def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
         frames_lie = self.geometry(site)
@@ -289,7 +299,9 @@ class Dissection:
         for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
             if clip < 0:
                 break
-            row = self.clips[clip]
+            row = self.clips.get(clip)
+            if row is None:
+                raise DissectionError(f"{self.folder / 'clips.parquet'} is damaged (it lacks clip {clip}): {REMEDY}")
             start, end = frame_seconds(frames_lie, frame, row["seconds"])
             said = (clip, row["path"], row["label"], row["caption"])
             exemplars.append(Exemplar(*said, value, frame, start, end, *tells, silent=clip in self.silent))
@@ -298,7 +310,8 @@ class Dissection:
     def __repr__(self) -> str:
         units = sum(self.widths().values())
         clips = self.manifest["clips"]
-        return f"Dissection({str(self.folder)!r}: {len(self.sites)} sites, {units:,} units, {clips:,} clips)"
+        size = f"{counted(len(self.sites), 'site')}, {counted(units, 'unit')}, {counted(clips, 'clip')}"
+        return f"Dissection({str(self.folder)!r}: {size})"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -306,18 +319,61 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     if not path.exists():
         return None
-    try:
+    with undamaged(path, REMEDY, DissectionError):
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, _ = manifest["format_version"], manifest["state"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DissectionError(f"{path} is not a dissection's manifest") from error
-    if version != FORMAT_VERSION:
+        if not isinstance(manifest, dict) or "format_version" not in manifest:
+            raise DissectionError(f"{path} is not a dissection's manifest: {REMEDY}")
+    if (version := manifest["format_version"]) != FORMAT_VERSION:
         older = isinstance(version, int) and version < FORMAT_VERSION
         what = "dissect again into a new folder" if older else "read it with the version of and-nnsight that wrote it"
         raise DissectionError(
             f"{folder} has format version {version}; this package reads version {FORMAT_VERSION}: {what}"
         )
+    if wrong := _wrong_with(manifest):
+        raise DissectionError(f"{path} has been damaged or edited by hand ({wrong}): {REMEDY}")
     return manifest
+
+
+def _wrong_with(manifest: Mapping[str, Any]) -> str | None:
+    """What a dissection's manifest has not, or has in another form than it was written in."""
+    if manifest.get("state") not in ("running", "complete"):
+        return f"its state is {manifest.get('state')!r}"
+    sites = manifest.get("sites")
+    if not isinstance(sites, list) or not sites:
+        return "it names no sites"
+    for site in sites:
+        if not isinstance(site, dict) or not isinstance(site.get("name"), str):
+            return "a site has no name"
+        if not _is_count(site.get("width"), least=1):
+            return f"the width of {site['name']!r} is {site.get('width')!r}"
+        if not isinstance(site.get("frames", {}), dict):
+            return f"the frames of {site['name']!r} are {site.get('frames')!r}"
+    names = [site["name"] for site in sites]
+    if len(set(names)) < len(names):
+        return f"it names {next(name for name in names if names.count(name) > 1)!r} twice"
+    for name in ("k", "clips", "quarantined", "truncated", "silent", "copies"):
+        if name in manifest and not _is_count(manifest[name], least=name == "k"):
+            return f"{name} is {manifest[name]!r}"
+    if manifest["state"] == "complete" and not ("clips" in manifest and "k" in manifest):
+        return "it does not say how many clips there are, and k"
+    for name in ("model", "dataset", "versions"):
+        if not isinstance(manifest.get(name, {}), dict):
+            return f"{name} is {manifest[name]!r}"
+    return None
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _check_shapes(statistics: SiteStatistics, width: int) -> None:
+    """Raise ValueError where a site's tensors do not fit each other or the width that the manifest names."""
+    of_units = (statistics.finite, statistics.mean, statistics.variance, statistics.active)
+    ranked = [
+        getattr(side, name) for side in (statistics.top, statistics.bottom) for name in Ranked.__dataclass_fields__
+    ]
+    if any(tensor.shape != (width,) for tensor in of_units) or any(tensor.shape[-1:] != (width,) for tensor in ranked):
+        raise ValueError(f"it is not of {counted(width, 'unit')}, as the manifest says")
 
 
 def frame_seconds(frames_lie: geometry.Geometry, frame: int, length: float) -> tuple[float | None, float | None]:

@@ -82,7 +82,7 @@ class ExemplarEvidence:
             shared = int((new & (self.ranked.values[:, unit] == value)).sum())
             if float(self.ranked.values[-1, unit]) == value:
                 shared += int(self.ranked.ties[unit])
-            said.append(f"{shared:,} clips share the value {value + 0.0:g}")
+            said.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
         if weak := int((among & self.decided[:, unit] & ~self.telling[:, unit]).sum()):
             said.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
         if copies := int((filled & self.copy[:, unit]).sum()):

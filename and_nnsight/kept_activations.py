@@ -13,6 +13,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from .dissection import DissectionError, activation_file
+from .storage import writing
+from .wording import counted
 
 _BUFFER = 64 << 20  # bytes that wait in memory
 
@@ -32,7 +34,9 @@ class KeptActivations:
         for site, width in self.widths.items():
             path, size = activation_file(self.folder, site), _size(rows, width)
             if rows and (not path.exists() or path.stat().st_size < size):
-                raise DissectionError(f"{path} holds fewer than the {rows} clips that were done: choose a new folder")
+                raise DissectionError(
+                    f"{path} holds fewer than the {counted(rows, 'clip')} that were done: choose a new folder"
+                )
             with path.open("r+b" if path.exists() else "w+b") as file:
                 file.truncate(size)
                 _write_header(file, rows, width)
@@ -48,7 +52,8 @@ class KeptActivations:
         waiting = np.concatenate(self._waiting) if self._waiting else np.empty((0, sum(self.widths.values())), "<f4")
         start = 0
         for site, width in self.widths.items():
-            with activation_file(self.folder, site).open("r+b") as file:
+            path = activation_file(self.folder, site)
+            with writing(path), path.open("r+b") as file:
                 file.seek(_size(self.rows, width))  # not at its end: there may be rows that were not counted
                 file.write(waiting[:, start : start + width].tobytes())
                 _write_header(file, self.rows + len(waiting), width)

@@ -27,6 +27,7 @@ from .served import OF_THE_SERVER, model_key, ship_by_value, travelling
 from .sites import Site, SiteError, find_sites, select_sites
 from .structure import find_blocks
 from .travel import SiteHandle, as_inputs
+from .wording import counted
 from .wrappers import uncompiled
 
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
@@ -324,7 +325,7 @@ class AudioModel(TransformersModel):
         """
         found = self.sites(name)
         if len(found) != 1:
-            raise SiteError(f"{name!r} names {len(found)} sites; a trace reads one at a time")
+            raise SiteError(f"{name!r} names {counted(len(found), 'site')}; a trace reads one at a time")
         return self.read(found[0]) if self.interleaver.interleaving else self.handle(found[0])
 
     def handle(self, site: Site) -> SiteHandle:

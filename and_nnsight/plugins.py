@@ -18,6 +18,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
 
+from . import nnsight_save
+
 OURS = "and-nnsight"
 VARIABLE = "AND_NNSIGHT_PLUGINS"
 
@@ -80,6 +82,7 @@ def make(role: str, chosen: str, **offered: Any) -> Any:
     entry, argument = _chosen(known, chosen)
     factory = _loaded(entry, known)
     given = _arguments(factory, known, entry.name, argument, offered)
+    nnsight_save.take_off()
     try:
         plugin = factory(*([] if argument is None else [argument]), **given)
     except PluginError:
@@ -113,6 +116,7 @@ def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
 
     Raises PluginError as `make` does, or if the object lacks one of the role's methods or attributes.
     """
+    nnsight_save.take_off()
     if isinstance(chosen, str):
         return make(role, chosen, **offered), chosen
     if missing := _missing(chosen, ROLES[role]):

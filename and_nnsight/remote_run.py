@@ -8,16 +8,16 @@ from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from .checkpoints import ModelError
 from .collect.remote import LOCAL, Remote, RemoteRunError
 from .collect.remote.answers import dtype_of, statistics_of
 from .collect.remote.jobs import JobQueue
 from .collect.remote.parcels import Packer, Parcel, needs_torchaudio, parcels
-from .collect.remote.server import Job, check_versions, installed, one_line, run_here, trusts
+from .collect.remote.server import Job, installed, one_line, run_here, trusts
 from .collect.remote.settings import at
 from .collect.remote.shapes import FrameCounts, site_shapes
+from .collect.remote.versions import check_model, check_versions
 from .fingerprint import config_hash, extractor_hash
 from .listened import ListenedModel
 from .model import AudioModel
@@ -28,6 +28,7 @@ from .served import untagged
 from .sites import HEAD, Site, SiteError
 from .stats import UnitStatistics
 from .stream import Source, batches
+from .wording import agree, counted
 
 
 class RemoteTarget(NamedTuple):
@@ -81,8 +82,10 @@ def meet(target: RemoteTarget) -> RemoteTarget:
             "named by its URL"
         )
     there = installed(settings)
-    check_versions(settings.host, there)
+    check_versions(settings.shown, there)
     trusted = trusts(settings)
+    check_model(settings.shown, there, (getattr(model.wrapped.config, "architectures", None) or [None])[0], trusted)
+    trusted = bool(trusted)
     gather = settings.gather or ("trace" if trusted else "cache")
     audio = settings.audio
     if "torchaudio" not in there and needs_torchaudio(model.featuriser.extractor):
@@ -161,8 +164,12 @@ def stream_remote(
         "gather": settings.gather,
         "stop": target.trusted,
     }
-    address = urlsplit(settings.host)._replace(netloc=urlsplit(settings.host).netloc.rpartition("@")[2]).geturl()
-    described = {"url": address, "gather": settings.gather, "audio": settings.audio, "versions": dict(target.versions)}
+    described = {
+        "url": settings.shown,
+        "gather": settings.gather,
+        "audio": settings.audio,
+        "versions": dict(target.versions),
+    }
     with closing(prepared), ClipProgress(source.length, start, show) as bar:
         queue: JobQueue[Parcel] = JobQueue(
             lambda parcel: _launched(model, settings, content, parcel), settings, tell=bar.tell
@@ -184,7 +191,8 @@ def stream_remote(
                 bar.advance(parcel.positions, len(parcel.quarantined))
         except RemoteRunError as error:
             raise RemoteRunError(
-                f"{error}; {statistics.clips:,} clips are kept in {run.folder}, and the same call goes on from there"
+                f"{error}; {counted(statistics.clips, 'clip')} {agree(statistics.clips, 'is', 'are')} kept in "
+                f"{run.folder}, and the same call goes on from there"
             ) from error
 
 

@@ -21,7 +21,7 @@ from .collect.remote import Remote, as_settings
 from .collect.trace import run_trace
 from .concept_scores import ConceptError, ConceptScores
 from .concept_statistics import ConceptAccumulator
-from .demands import disk_for_activations, memory_for_concepts
+from .demands import disk_for_activations, memory_for_concepts, memory_for_exemplars
 from .devices import device_of, dtype_of, known_device, known_dtype
 from .dissection import FORMAT_VERSION, Dissection, activation_file
 from .features import Group
@@ -31,13 +31,16 @@ from .listened import ListenedModel
 from .model import AudioModel
 from .preparation import as_model, known_sites, moved
 from .progress import ClipProgress
+from .redaction import without_credentials
 from .remote_run import meet, open_target, stream_remote
 from .run_folder import TRUST, RunFolder
 from .sites import Site
 from .stats import UnitStatistics
 from .stream import UNKNOWN, Batch, Clip, Source, batches, open_source
+from .wording import agree, counted
 
 CHECKPOINT_SECONDS = 20.0
+_MOST_WORKERS = 512
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
@@ -150,8 +153,10 @@ def dissect(
             run.finish(taken.statistics, taken.concepts)
     found = Dissection.load(out)
     if odd := {site: found[site].nonfinite for site in found.sites if found[site].nonfinite}:
+        count = sum(odd.values())
         warnings.warn(
-            f"{sum(odd.values())} activations at {len(odd)} sites, {next(iter(odd))} first, were NaN or infinite",
+            f"{counted(count, 'activation')} at {counted(len(odd), 'site')}, {next(iter(odd))} first, "
+            f"{agree(count, 'was', 'were')} NaN or infinite",
             stacklevel=2,
         )
     if found.silent or found.copies:
@@ -159,16 +164,18 @@ def dissect(
     if run.truncated:
         heard = audio_model.featuriser.window_seconds
         warnings.warn(
-            f"{run.truncated} clips are longer than the {heard:g} s that the model hears: their beginnings counted",
+            f"{counted(run.truncated, 'clip')} {agree(run.truncated, 'is', 'are')} longer than the {heard:g} s that "
+            f"the model hears: {agree(run.truncated, 'its beginning', 'their beginnings')} counted",
             stacklevel=2,
         )
     return found
 
 
 def _said_of_contents(found: Dissection) -> str:
-    counts = [(len(found.silent), "silent"), (len(found.copies), "byte-identical copies of earlier ones")]
+    copies = agree(len(found.copies), "byte-identical copy of an earlier one", "byte-identical copies of earlier ones")
+    counts = [(len(found.silent), "silent"), (len(found.copies), copies)]
     said = " and ".join(f"{count:,} {what}" for count, what in counts if count)
-    return f"of {len(found.clips):,} clips, {said}: as evidence of what a unit responds to, copies count once"
+    return f"of {counted(len(found.clips), 'clip')}, {said}: as evidence of what a unit responds to, copies count once"
 
 
 def _check_remote(device: Any, dtype: Any, concepts: Any, keep_activations: bool) -> None:
@@ -223,6 +230,7 @@ def _demand(run: RunFolder, scores: ConceptScores | None, clips: int | None, dev
     said: list[str | None] = []
     widths = {site["name"]: int(site["width"]) for site in run.manifest["sites"]}
     units = sum(widths.values())
+    said.append(memory_for_exemplars(int(run.manifest["k"]), units, device))
     if scores is not None:
         needed = ConceptAccumulator.bytes_needed(units, scores)
         said.append(memory_for_concepts(needed, units, len(scores.names), device))
@@ -346,6 +354,8 @@ def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
     for name, value, least in (("k", k, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if num_workers > _MOST_WORKERS:
+        raise ValueError(f"num_workers is {num_workers:,}: no more than {_MOST_WORKERS} processes are started")
     if pool not in POOLINGS:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
 
@@ -373,4 +383,5 @@ def _describe_scores(scores: ConceptScores) -> dict[str, Any]:
 
 def _describe_source(source: Source) -> dict[str, Any]:
     described = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
+    described["name"] = without_credentials(described["name"])
     return described | {"unused": [asdict(unused) for unused in source.unused]}

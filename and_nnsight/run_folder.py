@@ -25,16 +25,17 @@ from .dissection import DissectionError, concept_file, read_manifest, scores_fil
 from .kept_activations import KeptActivations
 from .stats import UnitStatistics
 from .storage import (
-    DamagedFile,
     as_json,
     file_checksum,
     locked,
     read_tensors,
+    undamaged,
     write_json,
     write_tensors,
     written_whole,
 )
 from .stream import Clip, Quarantined
+from .wording import counted
 
 CLIP_SCHEMA = arrow.schema(
     [
@@ -54,6 +55,7 @@ AT_SERVER = "the server's"  # what a manifest says of weights that this machine 
 _HASHED = {
     "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
 }  # fmt: skip
+_BEGIN_AGAIN = "this run cannot go on, begin again in a new folder"
 TRUST = "trust"
 """What `resume` is to be where a caller vouches that it is the same data and the same model."""
 
@@ -145,18 +147,16 @@ class RunFolder:
         """
         state_file = self.progress / "state.safetensors"
         if state_file.exists():
-            try:
+            with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
                 state, metadata = read_tensors(state_file)
-            except DamagedFile as error:
-                raise DissectionError(f"{error}: this run cannot go on, begin again in a new folder") from error
-            statistics.load_state_dict(state)
-            self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
-            self.truncated = int(metadata["truncated"])
+                statistics.load_state_dict(state)
+                self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
+                self.truncated = int(metadata["truncated"])
+                if concepts is not None:
+                    parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
+                    concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
             for index in range(self._segments):
                 self._read_segment(index)  # that it is whole is better known now than after hours
-            if concepts is not None:
-                parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
-                concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
         if self.activations is not None:
             self.activations.restore(statistics.clips)
         return self.position
@@ -249,7 +249,7 @@ class RunFolder:
         except (OSError, ValueError):
             whole, content = False, b""
         if not whole:
-            raise DissectionError(f"{path} is cut off or changed: this run cannot go on, begin again in a new folder")
+            raise DissectionError(f"{path} is cut off or changed: {_BEGIN_AGAIN}")
         return [json.loads(line) for line in content.split(b"\n")]
 
     def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
@@ -292,7 +292,7 @@ class RunFolder:
         if first is None:
             return "the data holds no clip"
         return (
-            f"none of the {quarantined} clips can be used; the first, {first['path'] or first['clip']}: "
+            f"none of the {counted(quarantined, 'clip')} can be used; the first, {first['path'] or first['clip']}: "
             f"{first['reason']} (all of them: {self.folder / 'quarantine.jsonl'})"
         )
 
@@ -335,5 +335,5 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         differences.append(f"keep_activations is {kept[0]} there, {kept[1]} here")
     sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
     if sites[0] != sites[1]:
-        differences.append(f"{len(sites[0])} sites there, {len(sites[1])} here, not the same")
+        differences.append(f"{counted(len(sites[0]), 'site')} there, {len(sites[1])} here, not the same")
     return differences

@@ -24,24 +24,69 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 _ABOUT = "and_nnsight"  # the one key of a file's metadata: several would come in any order
+_LONGEST_REASON = 300
+_FULL = ("No space left", "StorageFull", "Disk quota", "code: 28")
 
 
 class DamagedFile(ValueError):
-    """A file whose content is not what was written."""
+    """A file whose content is not what was written; the message names it."""
+
+
+@contextmanager
+def undamaged(path: Path, remedy: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Raise an error of `kind`, which names the file and says what to do, where reading it does not go well.
+
+    remedy: what to do about it, for example "remove it to make it again".
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise kind(f"{path} is missing: {remedy}") from error
+    except PermissionError as error:
+        raise kind(f"{path} may not be read: change its permissions") from error
+    except DamagedFile as error:
+        raise kind(f"{error}: {remedy}") from error
+    except (SafetensorError, arrow.ArrowException, OSError, EOFError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, kind) and kind is not ValueError:
+            raise
+        raise kind(f"{path} is damaged ({_reason(error)}): {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise OSError that names the file, whatever library writes it and however it says that the disk is full."""
+    try:
+        yield
+    except (SafetensorError, arrow.ArrowException, OSError) as error:
+        if (
+            isinstance(error, OSError)
+            and error.filename is not None
+            and error.errno not in (errno.ENOSPC, errno.EDQUOT)
+        ):
+            raise
+        code = getattr(error, "errno", None)
+        if code is None:
+            code = errno.ENOSPC if any(said in str(error) for said in _FULL) else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to; on leaving without an error it is synced and renamed to `path`."""
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with writing(path):
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -78,9 +123,9 @@ def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Ten
         about = json.loads(metadata[_ABOUT])
         written, metadata = about["checksum"], about["metadata"]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{path} is damaged: {' '.join(str(error).split())}") from error
+        raise DamagedFile(f"{path} is damaged ({_reason(error)})") from error
     if written != _checksum(tensors, metadata):
-        raise DamagedFile(f"{path} is damaged: its content does not have its checksum")
+        raise DamagedFile(f"{path} is damaged (its content does not have its checksum)")
     if checksum not in (None, written):
         raise DamagedFile(f"{path} is not the file that was written there: it has another checksum")
     return tensors, metadata
@@ -99,6 +144,12 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode("utf-8", "surrogatepass"))
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def tensor_shape(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a tensor of a safetensors file, of which only the header is read."""
+    with safe_open(path, framework="pt") as file:
+        return tuple(file.get_slice(name).get_shape())
 
 
 def read_parquet(path: Path, **options: Any) -> arrow.Table:

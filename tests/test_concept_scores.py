@@ -107,8 +107,8 @@ def test_names_choose_among_labels_and_order_them():
         ),
         (lambda: replace(made(), names=(), values=torch.zeros(3, 0)), "at least one concept"),
         (lambda: ConceptScores.from_labels({}), "none of 0 clips has a label"),
-        (lambda: ConceptScores.from_labels({1: None}), "none of 1 clips has a label"),
-        (lambda: ConceptScores.from_labels({1: "a"}, ["b"]), "none of 1 clips has a label among 'b'"),
+        (lambda: ConceptScores.from_labels({1: None}), "none of 1 clip has a label"),
+        (lambda: ConceptScores.from_labels({1: "a"}, ["b"]), "none of 1 clip has a label among 'b'"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(make: Callable[[], ConceptScores], reason: str):

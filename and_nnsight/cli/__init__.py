@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from .. import __version__
 from . import demo, dissecting, explaining, finding, labelling, scoring, searching, showing, unlearning
+from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
 
@@ -18,31 +22,40 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"and-nnsight {__version__}")
+        raise typer.Exit
+    return wanted
+
+
 for group in (demo, dissecting, explaining, finding, labelling, scoring, searching, showing, unlearning):
     group.register(app)
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """What does each neuron of an acoustic transformer listen for?"""
 
 
 def main() -> None:
     """Entry point of `and-nnsight`."""
     warnings.showwarning = _show_warning
     try:
+        Path.cwd()  # where the folder is gone, libraries end the process with words of their own
         app(with_value(sys.argv[1:]))
-    except (ValueError, OSError, RuntimeError) as error:
-        code = 2 if not isinstance(error, RuntimeError) else _exit_code(error)
-        if code is None:
+    except Exception as error:
+        if wants_traceback():
             raise
-        print(f"error: {plain(error)}", file=sys.stderr)
+        said, code = sentence(error)
+        print(f"error: {plain(said)}", file=sys.stderr)
         sys.exit(code)
-
-
-def _exit_code(error: RuntimeError) -> int | None:
-    """Of errors that are nobody's mistake in our code; None for one that may be."""
-    from ..collect.remote import RemoteRunError
-    from ..stream import WorkerDied
-
-    if isinstance(error, RemoteRunError):
-        return 1
-    return 2 if isinstance(error, WorkerDied) else None
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: object) -> None:

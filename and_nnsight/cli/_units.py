@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_HIGHEST = 10_000_000
 _UNITS = re.compile(r"(\d+)(?::(\d+))?")
 
 
@@ -16,8 +17,10 @@ def unit_indices(units: str | None) -> list[int] | None:
         found = _UNITS.fullmatch(part.strip())
         if found is None:
             raise ValueError(f"units are indices such as 5, 0:100 or 3,7,20:30, not {units!r}")
-        first = int(found[1])
-        chosen += range(first, int(found[2])) if found[2] else [first]
+        first, last = int(found[1]), int(found[2] or found[1])
+        if max(first, last) > _HIGHEST:
+            raise ValueError(f"no site has {max(first, last):,} units: {units!r} is too high")
+        chosen += range(first, last) if found[2] else [first]
     if not chosen:
         raise ValueError(f"{units!r} names no unit")
     return chosen

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import command, counted
 from ._output import clean, resumable
 from .showing import print_card
 
@@ -49,7 +50,9 @@ def demo(
     with resumable():
         found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
         units, spent = sum(found.widths().values()), time.monotonic() - began
-        console.print(f"{units:,} neurons at {len(found.sites)} sites in {spent:.0f} s, kept in {out}")
+        console.print(
+            f"{counted(units, 'neuron')} at {counted(len(found.sites), 'site')} in {spent:.0f} s, kept in {out}"
+        )
         console.print("Saying in words what they have in common, without a language model.\n")
         explain(found)
         label(found, "labels", method="db")
@@ -58,11 +61,11 @@ def demo(
     console.print("The first of them more closely: its clips, where in them it fires, and what is said of it.\n")
     unit = chosen[0][0]
     print_card(console, found, card(found, unit.site, unit.index), most=4)
-    for what, command in (
-        ("Any other", f"show {out} {unit.site} UNIT"),
-        ("Neurons by words", f'search {out} "rising sweep"'),
+    for what, told in (
+        ("Any other", command("show", out, unit.site, "UNIT")),
+        ("Neurons by words", command("search", out, "rising sweep")),
     ):
-        console.print(f"\n{what}: and-nnsight {command}", soft_wrap=True)
+        console.print(f"\n{what}: {clean(told)}", soft_wrap=True)
 
 
 def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:

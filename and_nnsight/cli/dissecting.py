@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import agree, command, counted
 from ._output import resumable
 from ._remote import place
 
@@ -37,7 +38,7 @@ def sites(
         table.add_row(site.name, f"{site.width:,}" if site.width else "?", f"{site.path} ({site.side})")
     console = Console()
     console.print(table)
-    console.print(f"{len(chosen)} sites, {sum(site.width for site in chosen):,} units")
+    console.print(f"{counted(len(chosen), 'site')}, {counted(sum(site.width for site in chosen), 'unit')}")
 
 
 def dissect(
@@ -93,11 +94,11 @@ def dissect(
             limit=limit, num_workers=num_workers, device=device, dtype=dtype, resume=not fresh, progress=not quiet,
             concepts=concepts, keep_activations=keep_activations, remote=there,
         )  # fmt: skip
-    units = sum(found.widths().values())
-    print(f"{found.manifest['clips']:,} clips through {units:,} units of {len(found.sites)} sites: {out}")
-    if set_aside := found.manifest["quarantined"]:
-        print(f"{set_aside:,} clips were set aside: {out / 'quarantine.jsonl'} says why")
-    print(f"look at a unit: and-nnsight show {out} {found.sites[-1]} 0")
+    there = f"{counted(sum(found.widths().values()), 'unit')} of {counted(len(found.sites), 'site')}"
+    print(f"{counted(found.manifest['clips'], 'clip')} through {there}: {out}")
+    if aside := found.manifest["quarantined"]:
+        print(f"{counted(aside, 'clip')} {agree(aside, 'was', 'were')} set aside: {out / 'quarantine.jsonl'} says why")
+    print("look at a unit: " + command("show", out, found.sites[-1], 0))
 
 
 def _server(remote: str | None, clips_per_job: int | None, gather: str | None) -> Any:

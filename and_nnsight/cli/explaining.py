@@ -9,11 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import agree, command, counted
 from ._output import clean, plain, print_verdicts, resumable
 from ._units import unit_indices
 
 if TYPE_CHECKING:
     from ..explain.tables import Row
+
+
+_OF_UNITS = ("summaries", "calibrated")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,6 +79,7 @@ def explain(
     from ..explain import ChatOptions
     from ..explain import explain as run
     from ..explain.pipeline import STEPS
+    from ..explain.tables import units_aside
     from ..explain.verdicts import Verdicts
     from .dissecting import quiet_transformers
 
@@ -90,10 +95,16 @@ def explain(
     for name, rows in answers.items():
         print(f"{name}: {_counted(rows)} ({folder / 'explanations' / f'{name}.parquet'})")
     _print_reasons(answers)
+    if aside := max((units_aside(found, name) for name in answers if name in _OF_UNITS), default=0):
+        print(
+            f"{counted(aside, 'other unit')} {agree(aside, 'was', 'were')} explained with other settings: kept in "
+            f"{folder / 'explanations' / 'earlier'}; show and search still tell of {agree(aside, 'it', 'them')}, and "
+            "the same command without --units and --sites explains every unit alike"
+        )
     said = {(row["site"], row["unit"]): row["calibrated"] for row in answers.get("calibrated", ())}
     print_verdicts(*Verdicts.read(found).counts(said, "explanation"), "explanations")
     site = sites[0] if sites and sites[0] in found.sites else found.sites[-1]
-    print(f"a unit's card: and-nnsight show {folder} {site} {(unit_indices(units) or [0])[0]}")
+    print("a unit's card: " + command("show", folder, site, (unit_indices(units) or [0])[0]))
 
 
 def caption(
@@ -146,7 +157,7 @@ def plugins() -> None:
 
 def _counted(rows: list[Row]) -> str:
     failed = sum(1 for row in rows if row.get("failure"))
-    return f"{len(rows):,} rows" + (f", {failed:,} with a failure" if failed else "")
+    return counted(len(rows), "row") + (f", {failed:,} with a failure" if failed else "")
 
 
 def _print_reasons(answers: dict[str, list[Row]]) -> None:
@@ -156,4 +167,4 @@ def _print_reasons(answers: dict[str, list[Row]]) -> None:
     for name, rows in answers.items():
         reasons = Counter(row["failure"] for row in rows if row.get("failure"))
         for reason, count in reasons.most_common(2):
-            print(f"  {name}, {count:,} times: {plain(reason)}")
+            print(f"  {name}, {counted(count, 'time')}: {plain(reason)}")

@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import agree, command, counted
 from ._output import clean, plain, print_verdicts, resumable
 from ._units import unit_indices
 
@@ -136,9 +137,9 @@ def concept_scores(
         print("stopped; nothing was written", file=sys.stderr)
         raise typer.Exit(130) from None
     scores.save(out)
-    print(f"{len(scores.clips):,} clips, {len(scores.names):,} concepts: {out}")
+    print(f"{counted(len(scores.clips), 'clip')}, {counted(len(scores.names), 'concept')}: {out}")
     _print_best_clips(scores)
-    print(f"next: and-nnsight dissect MODEL {data} --out DIR --concepts {out}")
+    print("next: " + command("dissect", "MODEL", data, "--out", "DIR", "--concepts", out))
 
 
 def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
@@ -180,7 +181,7 @@ def _print_summary(rows: list[Row], folder: Path) -> None:
     bases = Counter(row["basis"] for row in labelled)
     unions = sum(1 for row in labelled if row["members"])
     said = f", {unions:,} of them with a union of near concepts" if unions else ""
-    print(f"{len(labelled):,} units labelled{said} ({folder / 'explanations' / 'labels.parquet'})")
+    print(f"{counted(len(labelled), 'unit')} labelled{said} ({folder / 'explanations' / 'labels.parquet'})")
     for basis, count in bases.most_common():
         note = ": a variant of the similarity over each unit's extreme clips" if basis == "top-K only" else ""
         print(f"  {count:,} from {basis}{note}")
@@ -192,4 +193,5 @@ def _print_best_clips(scores: ConceptScores) -> None:
     """For how many clips each concept is the closest: a list that does not suit the data shows here."""
     closest = Counter(scores.values.argmax(1).tolist())
     named = ", ".join(f"{plain(scores.names[which])} ({count:,})" for which, count in closest.most_common(5))
-    print(f"closest to most clips: {named}; {len(scores.names) - len(closest):,} concepts are closest to none")
+    rest = len(scores.names) - len(closest)
+    print(f"closest to most clips: {named}; {counted(rest, 'concept')} {agree(rest, 'is', 'are')} closest to none")

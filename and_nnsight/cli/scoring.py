@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import agree, command, counted
 from ._output import clean, plain, resumable
 from ._units import unit_indices
 from .listening import report_listening
@@ -133,7 +134,7 @@ def _report(found: Dissection, rows: list[Row]) -> None:
         print(f"  {count:,} without an answer: {plain(reason)}")
     if best:
         first = max(best, key=lambda row: row["auprc"])
-        print(f"a unit's card: and-nnsight show {folder} {first['site']} {first['unit']}")
+        print("a unit's card: " + command("show", folder, first["site"], first["unit"]))
 
 
 def _report_effects(found: Dissection, rows: list[Row]) -> None:
@@ -155,8 +156,9 @@ def _report_effects(found: Dissection, rows: list[Row]) -> None:
         first = sum(1 for row in measured if row["p"] <= 1 / (1 + row["controls"]))
         above = sum(1 for row in measured if row["excess"] > 0)
         print(
-            f"of {len(measured):,} units, {above:,} take more from their label's class than other units of their site "
-            f"do on average, {first:,} more than every one of them ({found.folder / 'explanations' / 'causal.parquet'})"
+            f"of {counted(len(measured), 'unit')}, {above:,} {agree(above, 'takes', 'take')} more from their label's "
+            f"class than other units of their site do on average, {first:,} more than every one of them "
+            f"({found.folder / 'explanations' / 'causal.parquet'})"
         )
     for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
         print(f"  {count:,} not measured: {plain(reason)}")

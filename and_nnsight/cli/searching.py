@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import command
 from ._output import clean
-from .showing import clip_name
+from .showing import clip_name, clip_names
 
 if TYPE_CHECKING:
     from ..exemplars import Exemplar
@@ -47,12 +49,12 @@ def search(
     if not matches:
         console.print(f"No unit's explanation or label has anything of {clean(repr(text))}.")
         return
-    console.print(_table(matches))
+    console.print(_table(matches, clip_names(found)))
     best = matches[0]
-    console.print(f"a unit's card: and-nnsight show {clean(folder)} {clean(best.site)} {best.unit}", soft_wrap=True)
+    console.print(f"a unit's card: {clean(command('show', folder, best.site, best.unit))}", soft_wrap=True)
 
 
-def _table(matches: list[Match]) -> Table:
+def _table(matches: list[Match], names: Mapping[str, str]) -> Table:
     table = Table("score", "unit", "what is said of it", "best clips", box=box.SIMPLE)
     table.columns[0].justify = "right"
     table.columns[1].no_wrap = True  # the end of a site's name tells it from others
@@ -62,7 +64,7 @@ def _table(matches: list[Match]) -> Table:
             f"{match.score:.2f}",
             f"{clean(match.site)} {match.unit}",
             f"{where}{clean(match.explanation or '')}{_mark(match)}".strip(),
-            ", ".join(dict.fromkeys(_clip(exemplar) for exemplar in match.exemplars[:_CLIPS])),
+            ", ".join(dict.fromkeys(_clip(exemplar, names) for exemplar in match.exemplars[:_CLIPS])),
         )
     return table
 
@@ -74,6 +76,6 @@ def _mark(match: Match) -> str:
     return f"\n[yellow]{clean(match.verdict.answer)}[/yellow]"
 
 
-def _clip(exemplar: Exemplar) -> str:
+def _clip(exemplar: Exemplar, names: Mapping[str, str]) -> str:
     """What a clip is filed under; its name where it has no label."""
-    return clean(exemplar.label or clip_name(exemplar))
+    return clean(exemplar.label or clip_name(exemplar, names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from ..wording import agree, counted
 from ._output import clean
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from ..explain import Card
     from ..explain.unit_card import Label
 
+_PARTS = re.compile(r"[/\\]+")
 _SHOWN_WORDS = 8
 _SHOWN_LABELS = 3
 _LONGEST_CAPTION = 160
@@ -51,11 +55,12 @@ def print_card(console: Console, found: Dissection, card: Card, most: int = 8) -
     console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
     console.print(
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
-        f"above zero on {unit.active:.1%} of {statistics.count:,} clips"
+        f"above zero on {unit.active:.1%} of {counted(statistics.count, 'clip')}"
     )
-    _print_side(console, "Responds most to", unit.top, unit.top_shortfall, card.captions, most)
+    names = clip_names(found)
+    _print_side(console, "Responds most to", unit.top, unit.top_shortfall, card.captions, names, most)
     _print_label_count(console, found, unit)
-    _print_side(console, "Responds least to", unit.bottom, unit.bottom_shortfall, card.captions, most)
+    _print_side(console, "Responds least to", unit.bottom, unit.bottom_shortfall, card.captions, names, most)
     _print_said(console, card)
 
 
@@ -65,6 +70,7 @@ def _print_side(
     exemplars: Sequence[Exemplar],
     shortfall: str | None,
     captions: Mapping[Exemplar, str],
+    names: Mapping[str, str],
     most: int,
 ) -> None:
     """The exemplars whose places were won by value, and why not all are evidence. Others would be the first of many."""
@@ -74,10 +80,11 @@ def _print_side(
     elif not decided:
         console.print(f"[bold]{title}[/bold]\n  no clip is decided: {shortfall}.")
     else:
-        console.print(_table(title, decided[:most], captions))
+        console.print(_table(title, decided[:most], captions, names))
         if shortfall is not None:
             telling = sum(exemplar.telling for exemplar in exemplars)
-            console.print(f"  {telling} of {len(exemplars)} stored clips are evidence: {shortfall}.")
+            of = f"{telling} of {counted(len(exemplars), 'stored clip')}"
+            console.print(f"  {of} {agree(telling, 'is', 'are')} evidence: {shortfall}.")
 
 
 def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
@@ -86,7 +93,8 @@ def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
     label = Commonalities(found).label(unit.top)
     if label is not None:
         everywhere = f"{label.share_of_all:.1%} of all clips are"
-        console.print(f"{label.count} of these {label.of} are labelled {clean(label.what)!r} ({everywhere}).")
+        of = f"{label.count} of these {label.of} {agree(label.count, 'is', 'are')}"
+        console.print(f"{of} labelled {clean(label.what)!r} ({everywhere}).")
 
 
 def _print_said(console: Console, card: Card) -> None:
@@ -157,7 +165,9 @@ def _paragraph(console: Console, title: str, text: str) -> None:
     console.print(Padding(clean(text), (0, 0, 0, 2)))
 
 
-def _table(title: str, exemplars: Sequence[Exemplar], captions: Mapping[Exemplar, str]) -> Table:
+def _table(
+    title: str, exemplars: Sequence[Exemplar], captions: Mapping[Exemplar, str], names: Mapping[str, str]
+) -> Table:
     table = Table(
         "activation",
         "of the first",
@@ -175,7 +185,7 @@ def _table(title: str, exemplars: Sequence[Exemplar], captions: Mapping[Exemplar
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
             f"{exemplar.strength:.0%}",
             seconds(exemplar),
-            clean(clip_name(exemplar)),
+            clean(clip_name(exemplar, names)),
             clean(exemplar.label or ""),
             clean(_cut(_marks(exemplar) + (captions.get(exemplar) or exemplar.caption or ""))),
         )
@@ -191,9 +201,22 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_CAPTION else text[: _LONGEST_CAPTION - 1].rstrip() + "…"
 
 
-def clip_name(exemplar: Exemplar) -> str:
-    """Id and file name of an exemplar's clip."""
-    return f"{exemplar.clip} {Path(exemplar.path).name}" if exemplar.path else str(exemplar.clip)
+def clip_names(found: Dissection) -> dict[str, str]:
+    """For the path of every clip as much of its end as tells it from all others."""
+    names: dict[str, str] = {}
+    left = {path: _PARTS.split(path) for row in found.clips.values() if (path := row["path"])}
+    length = 1
+    while left:
+        alike = Counter(tuple(parts[-length:]) for parts in left.values())
+        told = [path for path, parts in left.items() if alike[tuple(parts[-length:])] == 1 or len(parts) <= length]
+        names |= {path: "/".join(left.pop(path)[-length:]) for path in told}
+        length += 1
+    return names
+
+
+def clip_name(exemplar: Exemplar, names: Mapping[str, str]) -> str:
+    """Id and name of an exemplar's clip; `names` as `clip_names` gives them."""
+    return f"{exemplar.clip} {names.get(exemplar.path, exemplar.path)}" if exemplar.path else str(exemplar.clip)
 
 
 def seconds(exemplar: Exemplar) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from ..wording import counted
 from ._output import clean, resumable
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def unlearn(
 def _sentence(choice: UnitChoice, found: Dissection) -> str:
     name, method = clean(choice.concept), clean(choice.method)
     every = choice.settings.get("of") or sum(found.widths().values())
-    said = f"{name} by {method}: {choice.count:,} of {every:,} units, at {len(choice.units)} sites"
+    said = f"{name} by {method}: {choice.count:,} of {counted(every, 'unit')}, at {counted(len(choice.units), 'site')}"
     if unsaid := choice.settings.get("in_no_caption"):
         phrases = " or ".join(choice.settings["phrases"])
         said += f" (no caption says {clean(', '.join(unsaid))}: captions with {clean(phrases)} count)"
@@ -165,7 +166,7 @@ def _print(console: Console, measured: Measured, several: bool) -> None:
     from ..unlearn.tables import choice_table, class_table, method_table
 
     outcomes = measured.outcomes
-    console.print(f"\n{len(outcomes.clips):,} clips, accuracy {outcomes.accuracy():.1%} with nothing ablated")
+    console.print(f"\n{counted(len(outcomes.clips), 'clip')}, accuracy {outcomes.accuracy():.1%} with nothing ablated")
     for reason, count in outcomes.left_out.items():
         console.print(f"  {count:,} more were left out: {reason}")
     if not several:

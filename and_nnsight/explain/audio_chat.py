@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..plugins import PluginError
 from .batched import first_line
-from .special_tokens import harmless, special_tokens
+from .special_tokens import decoded, harmless, special_tokens
 
 Waveform = Float32[np.ndarray, " _"]
 Prompt = Sequence[str | Waveform]
@@ -71,7 +71,7 @@ class AudioChat:
         asked = inputs["input_ids"]
         if not model.config.is_encoder_decoder and torch.equal(tokens[:, : asked.shape[1]], asked):
             tokens = tokens[:, asked.shape[1] :]
-        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        return [decoded(self.tokenizer, row).strip() for row in tokens.tolist()]
 
     def first_token(self, prompts: Sequence[Prompt]) -> Float32[Tensor, "prompt token"]:
         """The logarithm of the probability of every token as the first of the answer to each prompt."""

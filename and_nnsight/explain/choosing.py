@@ -14,6 +14,7 @@ import torch
 from .. import plugins
 from ..dissection import Dissection
 from ..plugins import PluginError
+from ..wording import counted
 from ._progress import step_progress
 from .concept_scoring import concept_text
 from .embeddings import Embeddings, cosines
@@ -131,7 +132,9 @@ class Snapping:
             return Failure(f"the answer names {len(distinct)} concepts, where {self._top} were asked for")
         if distinct:
             return [Choice(name, 1.0) for name in distinct[: self._top]]
-        return self._nearest(lines) or Failure(f"the answer is none of the {len(self._names)} concepts, nor near one")
+        return self._nearest(lines) or Failure(
+            f"the answer is none of the {counted(len(self._names), 'concept')}, nor near one"
+        )
 
     def _named(self, words: tuple[str, ...]) -> Iterator[str]:
         start = 0

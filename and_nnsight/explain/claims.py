@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from .. import said
 from ..dissection import Dissection, DissectionError
 from .concept_scoring import concept_text
 from .tables import Row, has_table, read_table
@@ -54,11 +55,9 @@ def claims(found: Dissection, sources: Sequence[str] | None = None) -> list[Clai
         raise ValueError(f"unknown source {unknown[0]!r}: one of {', '.join(SOURCES)}")
     wanted = sources or [name for name in ("explanation", "label") if has_table(found, _NEEDS[name][0])]
     for source in wanted or ("explanation",):
-        table, command = _NEEDS[source]
+        table, step = _NEEDS[source]
         if not has_table(found, table):
-            raise DissectionError(
-                f"{found.folder} has no {table} yet: run `and-nnsight {command} {found.folder}` first"
-            )
+            raise DissectionError(f"{found.folder} has no {table} yet: run `{said.command(step, found.folder)}` first")
     made: list[Claim] = []
     if "explanation" in wanted:
         calibrated = read_table(found, "calibrated") if has_table(found, "calibrated") else []

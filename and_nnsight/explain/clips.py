@@ -12,6 +12,7 @@ from ..audio import AudioError, load
 from ..audio_limits import MOST_SAMPLES
 from ..dissection import Dissection, DissectionError
 from ..stream import UNKNOWN, Item, Source, open_source
+from ..wording import agree, counted
 from .roles import Clip, Failure, Span
 
 _NO_SAMPLES = np.empty(0, np.float32)
@@ -51,8 +52,8 @@ def dissection_clips(
         return _from_source(found, source, wanted, sampling_rate, column if needs_column else None)
     if lacking and (len(lacking) == len(paths) or found.manifest["dataset"]["kind"] not in ("folder", "file")):
         raise DissectionError(
-            f"{len(lacking)} clips, {lacking[0]} first, are in no file that is still there: pass data= (--data), what "
-            f"was dissected ({found.manifest['dataset']['name']})"
+            f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
+            f"is still there: pass data= (--data), what was dissected ({found.manifest['dataset']['name']})"
         )
     return _from_files(found, paths, wanted, sampling_rate)
 

@@ -22,8 +22,9 @@ from torch import Tensor
 from .. import plugins
 from ..concept_scores import ConceptScores
 from ..dissection import Dissection
-from ..storage import read_parquet
+from ..storage import read_parquet, undamaged
 from ..stream import open_source
+from ..wording import agree, counted
 from ._progress import step_progress
 from .clips import ClipOrFailure, data_clips, dissection_clips
 from .embeddings import Embeddings, cosines, directions
@@ -114,7 +115,9 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
         if not names:
             raise ValueError("the clips have no labels that could be the concepts: name some, or a file of them")
     elif isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
-        lines = Path(value).expanduser().read_text(encoding="utf-8-sig").split("\n")  # not at U+2028, say
+        path = Path(value).expanduser()
+        with undamaged(path, "name a text file with a concept a line"):
+            lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at U+2028, say
         names = (line for line in lines if not line.lstrip().startswith("#"))
     elif isinstance(value, str):
         if "," not in value and ("/" in value or value.endswith((".txt", ".csv"))):
@@ -176,7 +179,9 @@ def _said_of(clips: _Clips, captions: Captions | None) -> dict[int, str | None]:
     elif isinstance(captions, Mapping):
         said = dict(captions)
     else:
-        said = _of_whole_clips(read_parquet(Path(captions).expanduser()).to_pylist())
+        path = Path(captions).expanduser()
+        with undamaged(path, "name a Parquet file with the columns clip and caption"):
+            said = _of_whole_clips(read_parquet(path).to_pylist())
     if not any(_says(caption) for caption in said.values()):
         raise ValueError(
             "no clip has a caption to compare concepts with: name the caption column, or caption the clips first "
@@ -198,7 +203,11 @@ def _from_captions(
     clips = sorted(clip for clip, caption in said.items() if every_clip or _says(caption))
     texts = [(said[clip] or "").strip() for clip in clips]
     if silent := texts.count(""):
-        warnings.warn(f"{silent} of {len(clips)} clips have no caption: they fit all concepts alike", stacklevel=3)
+        warnings.warn(
+            f"{silent} of {counted(len(clips), 'clip')} {agree(silent, 'has', 'have')} no caption: "
+            "they fit all concepts alike",
+            stacklevel=3,
+        )
     distinct = list(dict.fromkeys(text for text in texts if text))
     embed = Embeddings(encoder, name)
     with step_progress("captions", len(distinct), progress) as done:
@@ -234,7 +243,8 @@ def _from_audio(
     if not found:
         raise ValueError(f"no clip could be read: {unread[0]}" if unread else "there are no clips")
     if unread:
-        warnings.warn(f"{len(unread)} clips could not be read and are left out: {unread[0]}", stacklevel=3)
+        be = agree(len(unread), "is", "are")
+        warnings.warn(f"{counted(len(unread), 'clip')} could not be read and {be} left out: {unread[0]}", stacklevel=3)
     return ConceptScores(tuple(names), _ids(found), torch.cat(rows), "tab")
 
 

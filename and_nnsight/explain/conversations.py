@@ -1,14 +1,10 @@
-"""What chat models of every kind need: answers put in order, system turns merged, thinking left out."""
+"""What chat models of every kind need: answers put in order, system turns merged."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from .roles import Conversation, Failure, Message
-
-_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL)
-_UNFINISHED = re.compile(r"\s*<(think|thinking|reasoning)>")
 
 
 def in_order(answers: Iterable[tuple[int, str | Failure]], count: int) -> Iterator[str | Failure]:
@@ -37,11 +33,3 @@ def without_system(conversation: Conversation) -> Conversation:
         return (Message("user", system), *turns)
     turns[first] = Message("user", f"{system}\n\n{turns[first].content}")
     return tuple(turns)
-
-
-def without_thinking(answer: str) -> str | Failure:
-    """An answer without the reasoning that some models put before it; a Failure if it ends within that."""
-    said = _THOUGHT.sub("", answer, count=1) if _THOUGHT.match(answer) else answer
-    if _UNFINISHED.match(said):
-        return Failure("the answer ends before the model had done thinking: allow it more tokens")
-    return said if said.strip() else Failure("the answer is empty but for the model's thinking")

@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import geometry
 from ..dissection import Dissection
 from ..exemplars import Exemplar, ExemplarEvidence
+from ..wording import counted
 from .contrast import contrast_clips, contrast_spans
 from .roles import Evidence, Heard, Span
 from .units import exemplar_span
@@ -142,7 +143,7 @@ class _Side:
         rows = zip(*(column[place] for column in self._columns), strict=True)
         telling = [row[1:] for row in rows if row[0]]
         heard = tuple(one for row in telling if (one := self._heard(*row)) is not None)
-        return heard, None if heard else f"none of the {len(telling)} clips has a caption"
+        return heard, None if heard else f"none of the {counted(len(telling), 'clip')} has a caption"
 
     def _heard(self, clip: int, value: float, frame: int, strength: float) -> Heard | None:
         seconds = self._known[clip]["seconds"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dissection import Dissection, DissectionError
 from ..same_clips import KnownClips, Origin, first_of_each
+from ..wording import agree, command, counted
 from .nulls import Measured
 from .tables import has_table, read_table, table_settings
 
@@ -54,9 +55,9 @@ def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[st
     widths, other = found.widths(), held_out.widths()
     for site in sites:
         if other.get(site) != widths[site]:
-            has = f"{other[site]} units of it" if site in other else "not dissected it"
+            has = f"{counted(other[site], 'unit')} of it" if site in other else "not dissected it"
             raise DissectionError(
-                f"site {site!r} has {widths[site]} units in {found.folder}; {held_out.folder} has {has}"
+                f"site {site!r} has {counted(widths[site], 'unit')} in {found.folder}; {held_out.folder} has {has}"
             )
     if not held_out.manifest.get("keep_activations"):
         raise DissectionError(
@@ -88,9 +89,9 @@ def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> Hel
     left = [(clip, caption) for clip, caption in zip(judges.clips, judges.captions, strict=True) if clip in measured]
     if len(left) < FEWEST:
         raise DissectionError(
-            f"only {len(left)} clips of {where} can judge, at least {FEWEST} are needed: {judges.known} are clips of "
-            f"the dissection that was explained, {judges.copies} copies of others, the rest have no caption or cannot "
-            "be read"
+            f"only {counted(len(left), 'clip')} of {where} can judge, at least {FEWEST} are needed: {judges.known} are "
+            f"clips of the dissection that was explained, {judges.copies} copies of others, the rest have no "
+            "caption or cannot be read"
         )
     clips, captions = zip(*left, strict=True)
     return HeldOutClips(clips, captions, judges.known, judges.copies)
@@ -108,9 +109,10 @@ def _captions(held_out: Dissection) -> dict[int, str]:
         missing = sum(1 for clip in held_out.clips if clip not in rows)
         if not missing:
             return {clip: caption for clip, caption in rows.items() if caption}
+    told = command("explain", held_out.folder, "--step", "captions", "--all")
     raise DissectionError(
-        f"{missing} of the {len(held_out.clips)} held-out clips have no caption: run `and-nnsight explain "
-        f"{held_out.folder} --step captions --all` (caption(held_out, every_clip=True))"
+        f"{missing} of the {counted(len(held_out.clips), 'held-out clip')} {agree(missing, 'has', 'have')} no caption: "
+        f"run `{told}` (caption(held_out, every_clip=True))"
     )
 
 
@@ -129,6 +131,6 @@ def warn_of_other_captions(found: Dissection, held_out: Dissection) -> None:
         warnings.warn(
             f"{found.folder} was explained from captions by {ours}, and {held_out.folder} has captions by {theirs}: "
             "where the two use other words, a true explanation is not seen to be true; caption the held-out clips "
-            f"alike (and-nnsight explain {held_out.folder} --step captions --all --captioner {ours})",
+            f"alike ({command('explain', held_out.folder, '--step', 'captions', '--all', '--captioner', ours)})",
             stacklevel=3,
         )

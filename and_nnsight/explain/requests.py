@@ -18,9 +18,9 @@ import pyarrow as arrow
 
 from ..dissection import Dissection
 from .aligned import aligned
-from .conversations import without_thinking
 from .roles import ChatModel, ChatOptions, Conversation, Failure, Request
 from .tables import Table
+from .thinking import without_thinking
 
 LONGEST_CONVERSATION = 100_000
 _LONGEST_REASON = 1_000

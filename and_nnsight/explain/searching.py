@@ -12,11 +12,12 @@ from typing import NamedTuple
 from .. import plugins
 from ..dissection import Dissection, DissectionError
 from ..exemplars import Exemplar
+from ..wording import command
 from .claims import explanations, label_source, open_concepts
 from .concept_scoring import concept_text
 from .embeddings import Embeddings, cosines
 from .roles import TextEncoder
-from .tables import Row, has_table, read_table
+from .tables import Row, has_table, rows_of_every_unit
 from .text.sentences import idea, share, telling_sentences
 from .units import chosen_units
 from .verdicts import Verdict, Verdicts
@@ -110,10 +111,10 @@ def search(
     if most < 1:
         raise ValueError(f"the number of units to find must be 1 or more, not {most}")
     wanted = {site for site, _ in chosen_units(found, sites)}
-    tables = {name: read_table(found, name) for name in _TABLES if has_table(found, name)}
+    tables = {name: rows for name in _TABLES if (rows := rows_of_every_unit(found, name)) or has_table(found, name)}
     if not tables:
         raise DissectionError(
-            f"{found.folder} has no explanations to search yet: run `and-nnsight explain {found.folder}` first"
+            f"{found.folder} has no explanations to search yet: run `{command('explain', found.folder)}` first"
         )
     explained = _explanations(tables)
     said = [one for one in _everything(explained, tables) if one.at[0] in wanted]

@@ -1,10 +1,12 @@
-"""Text of others in a prompt: the tokens by which a model tells whose turn it is are broken up in it."""
+"""The tokens by which a model tells whose turn it is: broken up in text of others, left out of the model's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .thinking import is_mark
 
 
 def special_tokens(tokenizer: Any, more: Iterable[str | None] = ()) -> re.Pattern[str]:
@@ -18,3 +20,14 @@ def special_tokens(tokenizer: Any, more: Iterable[str | None] = ()) -> re.Patter
 def harmless(text: str, special: re.Pattern[str]) -> str:
     """The text with a space in each special token: it stays legible, and cannot end a turn."""
     return special.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
+
+
+def decoded(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """What a model wrote, without special tokens, but for those that tell its reasoning from its answer."""
+    special = {index: str(token) for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id}
+    marks = {index for index, token in special.items() if is_mark(token)} - ends
+    if marks.isdisjoint(tokens):
+        return tokenizer.decode(tokens, skip_special_tokens=True)
+    left_out = (special.keys() | set(tokenizer.all_special_ids)) - marks
+    return tokenizer.decode([token for token in tokens if token not in left_out], skip_special_tokens=False)

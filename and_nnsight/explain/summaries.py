@@ -15,6 +15,7 @@ import pyarrow as arrow
 
 from .. import plugins
 from ..dissection import Dissection, DissectionError
+from ..wording import command
 from ._progress import step_progress
 from .aligned import aligned
 from .background import layer_weights
@@ -113,8 +114,8 @@ def summarize(
             hashed = _hash(corpus) if getattr(plugin, "deterministic", False) else None
             if isinstance(plugin, Keywords) and not corpus:
                 raise DissectionError(
-                    f"{found.folder} has no captions of a sample of its clips to hold words against: run `and-nnsight "
-                    f"explain {found.folder} --step captions` first"
+                    f"{found.folder} has no captions of a sample of its clips to hold words against: run "
+                    f"`{command('explain', found.folder, '--step', 'captions')}` first"
                 )
             wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
             gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast, spread=spread)

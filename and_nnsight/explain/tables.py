@@ -19,9 +19,12 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from ..dissection import Dissection, DissectionError
-from ..storage import locked, read_parquet, written_whole
+from ..storage import locked, read_parquet, writing, written_whole
+from ..storage import undamaged as damage_told
+from ..wording import command
 
 _SETTINGS = b"and_nnsight.settings"
+_SOURCES = {"concepts": "calibrated"}  # a unit of which nothing is left after the calibration has no words
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
@@ -92,7 +95,8 @@ class Table:
         """Write the Parquet file and drop the journal; a step that failed before its first row changes nothing."""
         try:
             if self._journal is not None:
-                self._journal.close()
+                with writing(self._journal_path):
+                    self._journal.close()
             if self._rows or kind is None:
                 self._settle()
             self._journal_path.unlink(missing_ok=True)
@@ -136,9 +140,10 @@ class Table:
             self._journal = self._journal_path.open("a", encoding="utf-8")
             if self._journal.tell():
                 self._journal.write("\n")  # a crash may have cut the last line: the next row must not be glued to it
-        self._journal.write("".join(json.dumps(row) + "\n" for row in rows))
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        with writing(self._journal_path):
+            self._journal.write("".join(json.dumps(row) + "\n" for row in rows))
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
         self._take(rows)
         self._changed = True
 
@@ -173,16 +178,58 @@ def read_table(found: Dissection, name: str) -> list[Row]:
     """The rows of a finished table. Raises DissectionError if that step has not been run."""
     path = found.folder / "explanations" / f"{name}.parquet"
     if not path.exists():
-        raise DissectionError(f"{found.folder} has no {name} yet: run `and-nnsight explain {found.folder}` first")
+        raise DissectionError(f"{found.folder} has no {name} yet: run `{command('explain', found.folder)}` first")
     return _read(path).to_pylist()
 
 
 def unit_rows(found: Dissection, name: str, site: str, unit: int) -> list[Row]:
-    """The rows of one unit in a table that is keyed by site and unit; none if that step has not been run."""
-    path = found.folder / "explanations" / f"{name}.parquet"
-    if not path.exists():
-        return []
-    return _read(path, filters=[("site", "=", site), ("unit", "=", unit)]).to_pylist()
+    """The rows of one unit in a table that is keyed by site and unit; none if that step has not been run of it.
+
+    Of a unit that the table does not speak of, those of the latest table that was put aside and does.
+    """
+    paths, wanted = _with_earlier(found, name), [("site", "=", site), ("unit", "=", unit)]
+    if (source := _source(found, name)) is not None and len(_read(source, filters=wanted)):
+        paths = [path for path in paths if path.parent == source.parent]
+    return next((rows for path in paths if (rows := _read(path, filters=wanted).to_pylist())), [])
+
+
+def rows_of_every_unit(found: Dissection, name: str) -> list[Row]:
+    """The rows of a table that is keyed by site and unit, and of units that it does not speak of as `unit_rows`."""
+    rows: list[Row] = []
+    known: set[tuple[str, int]] = set()
+    source = _source(found, name)
+    for path in _with_earlier(found, name):
+        if source is not None and path.parent != source.parent:
+            known |= _units_of(source)
+        new = [row for row in _read(path).to_pylist() if (row["site"], row["unit"]) not in known]
+        known.update((row["site"], row["unit"]) for row in new)
+        rows += new
+    return rows
+
+
+def units_aside(found: Dissection, name: str) -> int:
+    """Of how many units only tables that were put aside speak: they were made with other settings."""
+    now, *earlier = [_units_of(path) for path in _with_earlier(found, name)] or [set[tuple[str, int]]()]
+    return len(set().union(*earlier) - now)
+
+
+def _source(found: Dissection, name: str) -> Path | None:
+    """The table that says of which units there may be rows, where one that has none is no sign of not being asked."""
+    path = found.folder / "explanations" / f"{_SOURCES.get(name, '')}.parquet"
+    return path if name in _SOURCES and path.exists() else None
+
+
+def _with_earlier(found: Dissection, name: str) -> list[Path]:
+    """The table, and those of other settings that were put aside, the latest first."""
+    folder = found.folder / "explanations"
+    earlier = [path for path in (folder / "earlier").glob(f"{name}-*.parquet") if path.stem.rpartition("-")[0] == name]
+    earlier.sort(key=lambda path: (-path.stat().st_mtime_ns, path.name))
+    return [path for path in (folder / f"{name}.parquet", *earlier) if path.exists()]
+
+
+def _units_of(path: Path) -> set[tuple[str, int]]:
+    rows = _read(path, columns=["site", "unit"]).to_pylist()
+    return {(row["site"], row["unit"]) for row in rows}
 
 
 def clip_rows(found: Dissection, name: str, clips: Iterable[int]) -> list[Row]:
@@ -219,11 +266,8 @@ def _read_metadata(path: Path) -> Mapping[bytes, bytes]:
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
     """Raise DissectionError where a Parquet file is not one, or not whole, or lacks columns that are asked for."""
-    try:
+    with damage_told(path, "remove it to make it again", DissectionError):
         yield
-    except (arrow.ArrowException, OSError, KeyError) as error:  # damage within pages is an OSError
-        reason = " ".join(str(error).split())
-        raise DissectionError(f"{path} is damaged ({reason}): remove it to make it again") from error
 
 
 def _journalled(path: Path) -> Iterator[Row]:

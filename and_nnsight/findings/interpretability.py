@@ -24,6 +24,7 @@ from ..explain.captions import captions_of
 from ..explain.embeddings import Embeddings
 from ..explain.roles import TextEncoder
 from ..explain.tables import table_settings
+from ..wording import agree, counted
 from .caption_clusters import cluster_captions
 from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_figure
 from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
@@ -87,7 +88,8 @@ class UninterpretableUnits(Finding):
 
     def _counted(self) -> str:
         counts = self.facts
-        said = f"{counts['judged']:,} of {counts['units']:,} units are judged"
+        judged, units = counts["judged"], counted(counts["units"], "unit")
+        said = f"{judged:,} of {units} {agree(judged, 'is', 'are')} judged"
         reasons = {
             "undecided": f"undecided, fewer than {counts['k']} clips that are evidence",
             "uncaptioned": "clips without captions",
@@ -202,7 +204,9 @@ def uninterpretable_units(
     """
     _check(clusters, shared, k, clusterings)
     if (kept := found.manifest["k"]) < k:
-        raise DissectionError(f"the dissection in {found.folder} keeps {kept} clips a unit: k = {k} is too many")
+        raise DissectionError(
+            f"the dissection in {found.folder} keeps {counted(kept, 'clip')} a unit: k = {k} is too many"
+        )
     chosen, captions = chosen_sites(found, sites), captions_of(found)
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     every = every_caption(found, captions)

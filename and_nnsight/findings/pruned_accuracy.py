@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..wording import agree, counted
 from .drawing import BLUE, GREY, VERMILION, headed, new_figure
 from .finding import Finding, Row
 from .units import BASIC, HIGH_LEVEL, LENGTH
@@ -64,7 +65,9 @@ class AccuracyByWordType(Finding):
         for part in self.facts["parts"]:
             rows = self.rows(part)
             if not rows:
-                said.append(f"{_PLURAL[part]}: only {self._rich(part):,} units have one, less than the smallest share")
+                rich = self._rich(part)
+                have = f"only {counted(rich, 'unit')} {agree(rich, 'has', 'have')} one"
+                said.append(f"{_PLURAL[part]}: {have}, less than the smallest share")
                 continue
             last = rows[-1]
             between = (
@@ -86,7 +89,8 @@ class AccuracyByWordType(Finding):
         return (
             f"{facts['clips']:,} {_SAID_OF_CLIPS[facts['held_out']]}, "
             f"{100 * facts['baseline']:.1f} % right with nothing pruned ({100 * facts['commonest_class']:.1f} % if the "
-            f"commonest class were always said); {facts['units']:,} units; means of {facts['draws']} draws"
+            f"commonest class were always said); {counted(facts['units'], 'unit')}; means of "
+            f"{counted(facts['draws'], 'draw')}"
         )
 
     def figure(self) -> Figure:
@@ -122,7 +126,7 @@ class AccuracyByWordType(Finding):
     def _draw(self, axes: Axes, part: str) -> None:
         rows, baseline = self.rows(part), 100 * self.facts["baseline"]
         rich = self._rich(part)
-        have = f"{rich:,} units, {100 * rich / self.facts['units']:.2g} %"
+        have = f"{counted(rich, 'unit')}, {100 * rich / self.facts['units']:.2g} %"
         axes.set_title(f"{_PLURAL[part].capitalize()} ({have})", loc="left", fontsize=8.5)
         if not rows:
             axes.text(0.5, 0.15, "fewer than the\nsmallest share", transform=axes.transAxes, ha="center", color=GREY)

@@ -16,6 +16,8 @@ from ..explain.text.english import compounds
 from ..explain.text.sentences import idea
 from ..explain.units import chosen_units
 from ..explain.verdicts import Verdicts
+from ..wording import agree, command
+from ..wording import counted as say_counted
 
 PARTS = ("adjective", "noun", "verb", "preposition")
 BASIC, HIGH_LEVEL, LENGTH = "basic adjective", "high-level adjective", "length"
@@ -177,7 +179,8 @@ class Explained:
 
 def counted(counts: Mapping[str, Any]) -> str:
     """How many units have a summary and how many have none, in words."""
-    said = f"{counts['with_summary']:,} of {counts['units']:,} units have a summary"
+    have, units = counts["with_summary"], say_counted(counts["units"], "unit")
+    said = f"{have:,} of {units} {agree(have, 'has', 'have')} a summary"
     among = {
         f"from fewer than {counts.get('clips_of_a_summary')} clips": counts["of_fewer_clips"],
         "nothing after calibration": counts["nothing_left"],
@@ -205,7 +208,7 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
     if "calibrated" in made_with and made_with["calibrated"] != table_settings(found, "calibrated"):
         raise DissectionError(
             f"the concepts in {found.folder} are of earlier summaries: run "
-            f"`and-nnsight explain {found.folder} --step concepts` first"
+            f"`{command('explain', found.folder, '--step', 'concepts')}` first"
         )
     first = chosen.first
     status = np.full(chosen.units, ASKED_NOT, np.int64)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..dissection import Dissection
 from ..storage import write_json
+from ..wording import counted
 
 OWN, RANDOM = "own", "random"
 _KIND = "and-nnsight unit choice 1"
@@ -123,7 +124,9 @@ class UnitChoice:
 
     def __repr__(self) -> str:
         named = "" if self.concept is None else f" for {self.concept!r}"
-        return f"UnitChoice({self.method!r}{named}: {self.count:,} units of {len(self.counts)} sites)"
+        return (
+            f"UnitChoice({self.method!r}{named}: {counted(self.count, 'unit')} of {counted(len(self.counts), 'site')})"
+        )
 
 
 def matched(

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dissection import Dissection, DissectionError
+from ..wording import counted
 from .choice import RANDOM, ChoiceError, UnitChoice, matched
 from .selectors.activations import SELECTORS, by_activations
 from .selectors.correlation import by_correlation
@@ -110,8 +111,8 @@ def choose(
     )  # fmt: skip
     if wanted is not None and wanted > len(ranking.units):
         raise ChoiceError(
-            f"{method} ranks {len(ranking.units)} units for {concept!r}, and {wanted} were asked for: ask for fewer"
-            f"{_MORE.get(method, '')}"
+            f"{method} ranks {counted(len(ranking.units), 'unit')} for {concept!r}, and {wanted} were asked for: ask "
+            f"for fewer{_MORE.get(method, '')}"
         )
     if wanted is None and not ranking.found:
         raise ChoiceError(
@@ -232,7 +233,9 @@ def _at_random(
     assert wanted is not None
     every = [(site, unit) for site, width in widths.items() for unit in range(width)]
     if wanted > len(every):
-        raise ChoiceError(f"there are {len(every)} units, and {wanted} were asked for")
+        raise ChoiceError(
+            f"there {'is' if len(every) == 1 else 'are'} {counted(len(every), 'unit')}, and {wanted} were asked for"
+        )
     drawn = np.random.default_rng(asked.seed).choice(len(every), wanted, replace=False)
     chosen = UnitChoice.of((every[int(place)] for place in drawn), RANDOM, concept)
     return UnitChoice(chosen.units, RANDOM, concept, {"seed": asked.seed, "sites": list(widths), **_origin(found)})

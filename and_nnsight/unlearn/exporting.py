@@ -14,7 +14,8 @@ from ..as_found import evaluating
 from ..model import AudioModel
 from ..preparation import moved
 from ..sites import MODULE_PREFIX, Site
-from ..storage import write_json
+from ..storage import write_json, writing
+from ..wording import counted
 from ..wrappers import through, unadapted
 from .ablation import ablating, model_sites
 from .choice import UnitChoice
@@ -80,8 +81,9 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        module.save_pretrained(temporary, state_dict=_with_gain(module, scaled, gain))
-        model.featuriser.extractor.save_pretrained(temporary)
+        with writing(folder):
+            module.save_pretrained(temporary, state_dict=_with_gain(module, scaled, gain))
+            model.featuriser.extractor.save_pretrained(temporary)
         write_json(temporary / RECORD, _record(model, choice, scaled, gain))
         _compare(model, choice, intervention, temporary)
         if folder.exists():
@@ -172,9 +174,9 @@ def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, 
     difference = float((found.float() - expected.float()).abs().max())
     if not difference <= epsilon * size:
         raise ExportError(
-            f"the checkpoint with {choice.count} units ablated differs from the ablated model by {difference:.3g} "
-            f"(outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be exported exactly; ablate() does it in "
-            "a trace"
+            f"the checkpoint with {counted(choice.count, 'unit')} ablated differs from the ablated model by "
+            f"{difference:.3g} (outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be "
+            "exported exactly; ablate() does it in a trace"
         )
 
 

@@ -13,6 +13,7 @@ from ..explain.tables import Table, read_table
 from ..explain.units import chosen_units
 from ..fingerprint import describe_model
 from ..stream import open_source
+from ..wording import command
 from .causal import Row, causal_effects
 from .choice import ChoiceError
 from .choosing import site_widths
@@ -65,8 +66,8 @@ def label_effects(
     ]  # fmt: skip
     if not labels:
         raise DissectionError(
-            f"{found.folder} has no such labels by {method}: run `and-nnsight label {found.folder} --method {method} "
-            "--concepts FILE` first"
+            f"{found.folder} has no such labels by {method}: run "
+            f"`{command('label', found.folder, '--method', method, '--concepts', 'FILE')}` first"
         )
     kinds = {(row["similarity"], row["concepts"], row["encoder"]) for row in labels}
     if len(kinds) > 1:

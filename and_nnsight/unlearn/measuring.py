@@ -18,7 +18,7 @@ from ..as_found import leaves_the_model_as_found
 from ..devices import dtype_of
 from ..dissection import Dissection, DissectionError
 from ..fingerprint import describe_model, package_versions
-from ..storage import locked, read_tensors, write_tensors
+from ..storage import locked, read_tensors, undamaged, write_tensors
 from ..stream import UNKNOWN, Source, open_source
 from .ablation import Means, fills_of
 from .choice import ChoiceError, UnitChoice, matched
@@ -226,12 +226,13 @@ class _Folder:
         partial = self.path / _PARTIAL
         if not partial.exists():
             return 0
-        tensors, metadata = read_tensors(partial)
-        said = json.loads(metadata["rest"])
-        if said["key"] != self.key or not self._known:
-            raise DissectionError(f"{self.path} holds part of another measurement: name a new folder")
-        run.restore(tensors, said["state"])
-        return int(said["position"])
+        with undamaged(partial, "remove it to begin again", DissectionError):
+            tensors, metadata = read_tensors(partial)
+            said = json.loads(metadata["rest"])
+            if said["key"] != self.key or not self._known:
+                raise DissectionError(f"{self.path} holds part of another measurement: name a new folder")
+            run.restore(tensors, said["state"])
+            return int(said["position"])
 
     def checkpoint(self, run: Pass, position: int) -> None:
         """Keep what was measured up to a position, if the data can be recognised when it comes again."""

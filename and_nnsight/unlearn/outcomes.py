@@ -22,6 +22,7 @@ from ..model import AudioModel
 from ..preparation import as_model, moved
 from ..sites import Site
 from ..stream import Batch, Clip, Source, batches, open_source
+from ..wording import counted
 from .ablation import Means, fills_of, hooked, model_sites
 from .choice import UnitChoice
 from .interventions import Intervention, SiteAblation, site_ablations
@@ -260,7 +261,9 @@ class Pass:
         """What was measured. Raises ValueError if it is nothing."""
         if not self.clips:
             near = [f"{label!r} ({', '.join(_near(label, self.classes))})" for label, _ in self.strange.most_common(3)]
-            reasons = "; ".join(f"{count} clips: {reason}" for reason, count in self.left_out.items() if count)
+            reasons = "; ".join(
+                f"{counted(count, 'clip')}: {reason}" for reason, count in self.left_out.items() if count
+            )
             hint = f"; labels such as {', '.join(near)}" if near else ""
             raise ValueError(f"there is no clip to measure by ({reasons or 'the data is empty'}{hint})")
         measured = torch.cat(self._measured, 2).numpy()

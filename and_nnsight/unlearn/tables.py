@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ..wording import counted
 from .measured import OUTCOMES, Measured
 
 
@@ -73,7 +74,9 @@ def class_table(measured: Measured, place: int, outcome: str = "logit", most: in
     choice = measured.choices[place]
     rows = measured.by_class(place, outcome)
     shown = [row for rank, row in enumerate(rows) if rank < most or row["target"]]
-    title = f"{choice.method} for {choice.concept!r}, {choice.count:,} units: {outcome} of each class's own clips"
+    title = (
+        f"{choice.method} for {choice.concept!r}, {counted(choice.count, 'unit')}: {outcome} of each class's own clips"
+    )
     columns = ("class", "clips", "before", "after", "change", "by controls")
     table = Table(*columns, title=escape(title), title_justify="left", box=box.SIMPLE)
     for column in table.columns[1:]:

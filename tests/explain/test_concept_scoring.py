@@ -117,7 +117,7 @@ def test_a_name_is_read_as_words() -> None:
 
 def test_db_is_a_softmax_of_cosines_of_captions_and_names() -> None:
     encoder = Letters()
-    with pytest.warns(UserWarning, match="1 of 5 clips have no caption"):
+    with pytest.warns(UserWarning, match="1 of 5 clips has no caption"):
         scores = score_concepts(clips(), ["dog", "rain", "ra_in"], text_encoder=encoder, softmax=7.0, progress=False)
     of_clips = encoder.encode([caption or "" for caption in CAPTIONS])[[0, 1, 2, 4]]
     of_concepts = encoder.encode(["dog", "rain", "ra in"])
@@ -176,7 +176,7 @@ def test_tab_is_the_cosine_of_sound_and_name_at_the_rate_of_the_encoder() -> Non
 def test_tab_leaves_out_what_cannot_be_read_and_says_so() -> None:
     damaged = clips()
     damaged[1]["audio"] = np.zeros(0, np.float32)
-    with pytest.warns(UserWarning, match="1 clips could not be read and are left out"):
+    with pytest.warns(UserWarning, match="1 clip could not be read and is left out"):
         scores = score_concepts(damaged, "dog", "tab", audio_text_encoder=Letters(), progress=False)
     assert scores.clips.tolist() == [0, 2, 3, 4]
 

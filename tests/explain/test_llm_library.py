@@ -122,3 +122,31 @@ def test_a_broken_plugin_of_llm_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(llm, "get_model", broken)
     with pytest.raises(PluginError, match="cannot be loaded: ImportError: no module named llama_cpp"):
         LlmLibrary("parrot")
+
+
+class Refusing(llm.Model):
+    """Passes on its server's errors as plugins of llm do."""
+
+    model_id = "refusing"
+
+    class Options(llm.Options):
+        temperature: float | None = None
+        top_p: float | None = None
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        options = prompt.options.model_dump(exclude_none=True)
+        if prompt.prompt == "key":
+            raise RuntimeError("Error code: 401 - {'error': 'http://me:secret@host says no'}")
+        if {"temperature", "top_p"} <= options.keys():
+            raise RuntimeError("temperature and top_p cannot both be specified")
+        if prompt.system:
+            raise RuntimeError("Error code: 400 - {'message': 'System role not supported'}")
+        yield f"{prompt.prompt} | {options}"
+
+
+def test_what_a_server_behind_llm_does_not_take_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = LlmLibrary("parrot")
+    chat._model = Refusing()
+    assert list(chat.chat(asked("a"), ChatOptions())) == ["Be brief.\n\na | {'temperature': 0.0}"]
+    with pytest.raises(PluginError, match=r"answered 401: .*http://…@host says no.* \(check the key\)"):
+        list(chat.chat([(Message("user", "key"),)], ChatOptions()))

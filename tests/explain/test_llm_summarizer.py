@@ -215,6 +215,24 @@ def test_junk_is_no_summary(junk: str, reason: str) -> None:
     assert reason in answer.reason
 
 
+@pytest.mark.parametrize(
+    "aloud",
+    [
+        "Okay, the user wants me to summarize the clips. All of them are of dogs.",
+        "Alright, let me look at the descriptions.",
+        "Hmm, so we need to find what they share.",
+        "First, I need to read the captions.",
+        "We are given five descriptions.",
+        "I'm asked to say what the clips have in common.",
+        "The user gave a list of captions.",
+    ],
+)
+def test_reasoning_without_a_mark_is_no_summary(aloud: str) -> None:
+    answer = cleaned(aloud, INSTRUCTIONS, CAPTIONS)
+    assert isinstance(answer, Failure)
+    assert "thinks aloud" in answer.reason
+
+
 EXAMPLE = ("Most of the clips are of engines and machines.", "They have a low, steady, rumbling sound.")
 
 

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from and_nnsight.explain.chat._sampling import Sampling
 from and_nnsight.explain.chat.transformers import TransformersChat
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
+from and_nnsight.explain.thinking import without_thinking
 from and_nnsight.plugins import PluginError, make
 
 TEMPLATE = (
@@ -206,3 +207,12 @@ def test_a_real_model_in_a_gguf_file_answers_in_a_batch_as_one_by_one(smollm2: T
     assert isinstance(together[0], str)
     assert "Paris" in together[0]
     assert together == [answer for one in conversations for answer in smollm2.chat([one], options)]
+
+
+def test_a_template_that_opens_the_reasoning_is_taken_for_a_part_of_the_answer(tmp_path: Path) -> None:
+    template = TEMPLATE.replace("<|assistant|>{%", "<|assistant|><think>\n{%")
+    (answer,) = TransformersChat(str(tiny_chat_model(tmp_path, template)), batch_size=1).chat(
+        [(Message("user", "Hello."),)], OPTIONS
+    )
+    assert isinstance(answer, str) and answer.startswith("<think>")
+    assert isinstance(without_thinking(answer), Failure), "it was cut off before the reasoning ended"

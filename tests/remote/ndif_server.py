@@ -576,7 +576,7 @@ def build(state: State, address: str) -> FastAPI:
     @app.get("/whoami")
     async def whoami(ndif_api_key: str | None = Header(None)) -> dict:
         try:
-            return {"email": identity(state.settings, ndif_api_key), "tags": []}
+            return {"email": identity(state.settings, ndif_api_key), "tags": ["trusted"]}  # it has no sandbox
         except HTTPException:
             return {"email": None, "tags": []}
 

@@ -14,8 +14,8 @@ import zstandard
 from nnsight.intervention.backends.remote import RemoteError
 from nnsight.schema.config import CONFIG
 
-from and_nnsight.collect.remote import Remote, RemoteRunError, as_settings, server
-from and_nnsight.collect.remote.server import Job, JobLost, Unanswered, check_versions, one_line
+from and_nnsight.collect.remote import Remote, RemoteRunError, as_settings
+from and_nnsight.collect.remote.server import Job, JobLost, Unanswered, one_line
 from and_nnsight.collect.remote.settings import at
 
 
@@ -63,46 +63,6 @@ def test_the_key_is_the_one_given_the_environments_or_nnsights_and_is_never_show
     assert Remote().key == "the environment's"
     assert Remote(api_key="mine").key == "mine"
     assert "mine" not in repr(Remote(api_key="mine"))
-
-
-@pytest.fixture
-def versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {"nnsight": "0.8.1", "transformers": "5.23.0"}
-    monkeypatch.setattr(server, "version", here.__getitem__)
-
-
-@pytest.mark.usefixtures("versions")
-@pytest.mark.parametrize(
-    "there",
-    [{}, {"nnsight": "0.8.0"}, {"nnsight": "0.8.2.dev3+g1234", "transformers": "5.23.4"}, {"nnsight": "unknown"}],
-)
-def test_versions_that_fit_are_not_talked_about(there: dict[str, str]) -> None:
-    check_versions("http://there", there)
-
-
-@pytest.mark.usefixtures("versions")
-@pytest.mark.parametrize(
-    ("there", "sentence"),
-    [
-        (
-            {"nnsight": "0.7.2"},
-            r"there has nnsight 0.7.2 and this is 0.8.1, whose requests .*: install nnsight~=0.7.0 here",
-        ),
-        ({"nnsight": "0.9rc1"}, r"install nnsight~=0.9.0 here"),
-        ({"transformers": "5.8.0"}, r"has transformers 5.8.0 and this is 5.23.0: audio models have other module names"),
-        ({"transformers": "4.57.6", "nnsight": "0.8.1"}, r"versions before 5.12, so sites cannot be found there"),
-    ],
-)
-def test_versions_that_cannot_work_together_are_one_sentence(there: dict[str, str], sentence: str) -> None:
-    with pytest.raises(RemoteRunError, match=sentence) as raised:
-        check_versions("http://there", there)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.usefixtures("versions")
-def test_versions_that_may_differ_in_modules_are_warned_of() -> None:
-    with pytest.warns(UserWarning, match="install transformers==5.12.1 here"):
-        check_versions("http://there", {"transformers": "5.12.1"})
 
 
 @pytest.fixture

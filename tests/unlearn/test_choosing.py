@@ -93,7 +93,7 @@ def test_settings_that_make_no_sense_are_refused(found: Dissection, settings: di
 
 def test_more_than_there_are_is_refused_not_filled_up(found: Dissection) -> None:
     with_labels(found, [("first", 0, 0, "dog", 0.5)])
-    with pytest.raises(ChoiceError, match="ranks 1 units for 'dog', and 3 were asked for"):
+    with pytest.raises(ChoiceError, match="ranks 1 unit for 'dog', and 3 were asked for"):
         choose(found, "dog", method="db", count=3)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urljoin
 
@@ -26,7 +25,6 @@ from .shipped import run_job
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 _TIMEOUT = httpx.Timeout(10.0, read=600.0)
 # transformers renamed AST's modules on the way to this version; from it on the trees of audio models are the same.
-_SAME_MODULES_SINCE = (5, 12)
 
 
 class Unanswered(Exception):
@@ -180,15 +178,15 @@ def run_here(model: AudioModel, content: dict[str, Any]) -> dict[str, Any]:
     return state  # noqa: RET504  # bound by nnsight, when the block ends
 
 
-def trusts(settings: Remote) -> bool:
-    """Whether the server runs this key's code beside the model, not in a sandbox. False where it does not say."""
+def trusts(settings: Remote) -> bool | None:
+    """Whether the server runs this key's code beside the model, not in a sandbox. None where it does not say."""
     headers = {"ndif-api-key": settings.key} if settings.key else None
     try:
         said = httpx.get(f"{settings.host}/whoami", headers=headers, timeout=_TIMEOUT).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
-        return False
+        return None
     tags = said.get("tags") if isinstance(said, dict) else None
-    return isinstance(tags, list) and "trusted" in tags
+    return "trusted" in tags if isinstance(tags, list) else None
 
 
 def installed(settings: Remote) -> dict[str, str]:
@@ -206,38 +204,8 @@ def installed(settings: Remote) -> dict[str, str]:
         packages = response.raise_for_status().json()["packages"]
         return {str(name).lower(): str(number) for name, number in packages.items()}
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        warnings.warn(f"{settings.host} does not tell its versions: whether they fit is not known", stacklevel=2)
+        warnings.warn(f"{settings.shown} does not tell its versions: whether they fit is not known", stacklevel=2)
         return {}
-
-
-def check_versions(host: str, there: dict[str, str]) -> None:
-    """Say, before any job is sent, if this client and the server do not fit.
-
-    Raises RemoteRunError if they cannot work together; warns of differences that may matter.
-    """
-    for name in ("nnsight", "transformers"):
-        ours, theirs = version(name), there.get(name, "")
-        release = _release(theirs)
-        if release is None or release == _release(ours):
-            continue
-        said = f"{host} has {name} {theirs} and this is {ours}"
-        if name == "nnsight":
-            raise RemoteRunError(
-                f"{said}, whose requests it does not understand: install nnsight~={release[0]}.{release[1]}.0 here"
-            )
-        if release < _SAME_MODULES_SINCE:
-            raise RemoteRunError(
-                f"{said}: audio models have other module names in versions before "
-                f"{'.'.join(map(str, _SAME_MODULES_SINCE))}, so sites cannot be found there"
-            )
-        warnings.warn(
-            f"{said}: if a job fails over a module that is not there, install {name}=={theirs} here", stacklevel=2
-        )
-
-
-def _release(text: str) -> tuple[int, int] | None:
-    found = re.match(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _about_the_key(host: str, given: bool, detail: str) -> str:

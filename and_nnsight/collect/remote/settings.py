@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from nnsight.schema.config import CONFIG
 
+from ...redaction import without_credentials
 from .parcels import Audio
 
 LOCAL = "local"
@@ -16,6 +17,9 @@ LOCAL = "local"
 
 class RemoteRunError(RuntimeError):
     """A remote run that cannot go on; the message says why and what to do. What came home is kept."""
+
+    def __init__(self, said: object = "") -> None:
+        super().__init__(without_credentials(str(said)))
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,17 @@ class Remote:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it may be {', '.join(map(repr, known))}")
         if self.url not in (None, LOCAL) and not _is_address(self.url):
-            raise ValueError(
-                f"{self.url!r} is no server: give http://… or https://…, 'local', or True for nnsight's host"
-            )
+            url = without_credentials(str(self.url))
+            raise ValueError(f"{url!r} is no server: give http://… or https://…, 'local', or True for nnsight's host")
+
+    def __repr__(self) -> str:
+        told = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
+        return without_credentials(f"Remote({', '.join(told)})")
+
+    @property
+    def shown(self) -> str:
+        """The server's base URL as it may be shown: without a password or a key."""
+        return without_credentials(self.host)
 
     @property
     def host(self) -> str:
@@ -102,7 +114,7 @@ def as_settings(remote: bool | str | Remote) -> Remote:
         return Remote(url=remote)
     if remote is True:
         return Remote()
-    raise ValueError(f"remote is {remote!r}: give True, a server's URL, 'local', or a Remote")
+    raise ValueError(f"remote is {without_credentials(repr(remote))}: give True, a server's URL, 'local', or a Remote")
 
 
 def at(settings: Remote, **changes: Any) -> Remote:

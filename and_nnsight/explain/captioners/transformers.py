@@ -9,6 +9,7 @@ import torch
 from ..audio_chat import AudioChat
 from ..batched import in_batches
 from ..roles import Clip, Failure
+from ..thinking import without_thinking
 
 PROMPT = "Describe the sounds in this audio in one or two sentences: what is heard, and how it sounds."
 """What is asked of each clip. It names no class of sound, so that it suggests none."""
@@ -45,7 +46,10 @@ class AudioLanguageModel:
     def caption(self, clips: Sequence[Clip]) -> Iterator[str | Failure]:
         """One description a clip, decoded greedily. A batch that fails is tried again clip by clip."""
         for answer in in_batches(self._described, clips, self._batch_size):
-            yield Failure("the model answered nothing") if answer == "" else answer
+            if answer == "":
+                yield Failure("the model answered nothing")
+            else:
+                yield answer if isinstance(answer, Failure) else without_thinking(answer)
 
     def _described(self, clips: Sequence[Clip]) -> list[str]:
         return self.model.answers([(clip.samples, self._prompt) for clip in clips], self._max_tokens)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ...plugins import PluginError
+from ...redaction import without_credentials
+from ..batched import first_line
 from ..conversations import without_system
+from ..refusals import Kind, Refusal, refusal
 from ..roles import ChatOptions, Conversation, Failure
 
 _NAMES = {  # what llm's plugins call our options
@@ -34,24 +39,61 @@ class LlmLibrary:
         except Exception as error:  # a broken plugin of llm breaks llm
             raise PluginError(f"the llm library cannot be loaded: {type(error).__name__}: {error}") from error
         self.name = f"llm:{self._model.model_id}"
+        self._dropped: set[str] = set()
+        self._merged = False  # system turns, into the first of the user's
 
     def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> Iterator[str | Failure]:
         """One answer a conversation, in order. Options that the model does not know are not sent.
 
-        Raises PluginError if the model needs a key and there is none.
+        Raises PluginError if the model needs a key and there is none, or its server takes neither the key nor the
+        model's name.
         """
+        for conversation in conversations:
+            yield self._answered(conversation, options)
+
+    def _answered(self, conversation: Conversation, options: ChatOptions) -> str | Failure:
+        """One answer. What the model's server does not take is left out from then on, and the conversation repeated."""
         from llm import NeedsKeyException
 
-        known = self._options(options)
-        for conversation in conversations:
+        while True:
+            known = {theirs: value for ours, (theirs, value) in self._options(options).items()}
             try:
-                yield self._answer(conversation, known)
+                return self._answer(conversation, known)
             except NeedsKeyException as error:
                 raise PluginError(f"{self.name}: {error}") from error
             except Exception as error:  # whatever a plugin of llm raises is this conversation's failure
-                yield Failure(f"{type(error).__name__}: {error}")
+                failure = without_credentials(f"{type(error).__name__}: {first_line(error)}")
+                refused = self._refusal(error, conversation, options)
+            if refused.kind is Kind.OPTION and refused.option is not None:
+                self._dropped.add(refused.option)
+                if refused.option != "top_p" or options.top_p != 1:
+                    warnings.warn(
+                        f"{self.name} does not take {refused.option!r}: its own default is used", stacklevel=2
+                    )
+            elif refused.kind is Kind.SYSTEM:
+                self._merged = True
+            elif refused.kind is Kind.FATAL and refused.status:
+                raise PluginError(f"{self.name}: {refused}" + (f" ({refused.help})" if refused.help else ""))
+            else:
+                return Failure(failure)
+
+    def _refusal(self, error: Exception, conversation: Conversation, options: ChatOptions) -> Refusal:
+        """What an error means. Plugins of llm pass on their server's, in whatever way; others have the status 0."""
+        response = getattr(error, "response", None)
+        status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+        if status is None and (told := re.search(r"\b(?:error code|status|http)\D{0,3}([45]\d\d)\b", str(error), re.I)):
+            status = told[1]
+        try:
+            body = str(getattr(response, "text", None) or error)
+        except Exception:  # a response that was streamed and not read
+            body = str(error)
+        system = not self._merged and any(turn.role == "system" for turn in conversation)
+        sent = self._options(options)
+        refused = refusal(int(status or 400), body, options=sent.keys(), system=system)
+        return refused if status else Refusal(0, refused.said, refused.kind, refused.option)
 
     def _answer(self, conversation: Conversation, options: Mapping[str, Any]) -> str:
+        conversation = without_system(conversation) if self._merged else conversation
         system = "\n\n".join(turn.content for turn in conversation if turn.role == "system")
         turns = tuple(turn for turn in conversation if turn.role != "system")
         try:
@@ -60,12 +102,14 @@ class LlmLibrary:
             merged = _transcript(without_system(conversation))
             return self._model.prompt(merged, stream=False, **options).text()
 
-    def _options(self, options: ChatOptions) -> dict[str, Any]:
+    def _options(self, options: ChatOptions) -> dict[str, tuple[str, Any]]:
+        """By our name of each option that the model knows: its name there, and its value."""
         takes = self._model.Options.model_fields
         known = {}
         for ours, theirs in _NAMES.items():
-            if name := next((name for name in theirs if name in takes), None):
-                known[name] = getattr(options, ours)
+            name = next((name for name in theirs if name in takes), None)
+            if name is not None and ours not in self._dropped:
+                known[ours] = (name, getattr(options, ours))
         return known
 
 

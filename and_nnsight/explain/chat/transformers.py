@@ -12,12 +12,14 @@ from torch import Tensor
 from ...plugins import PluginError, require
 from ..conversations import in_order, without_system
 from ..roles import ChatOptions, Conversation, Failure, Message
-from ..special_tokens import harmless, special_tokens
+from ..special_tokens import decoded, harmless, special_tokens
+from ..thinking import opens
 from ._sampling import Sampling
 
 _BATCH_SIZE = {"cuda": 32}
 _BATCH_SIZE_ELSEWHERE = 8
 _WINDOW = 8
+_LONGEST_MARK = 32  # tokens
 
 
 class TransformersChat:
@@ -127,9 +129,11 @@ class TransformersChat:
                 logits_processor=LogitsProcessorList(sampling),
             )
         answers = []
-        for row in written[:, length:].tolist():
+        for prompt, row in zip(prompts, written[:, length:].tolist(), strict=True):
             end = next((place for place, token in enumerate(row) if token in self._ends), len(row))
-            answers.append(self._tokenizer.decode(row[:end], skip_special_tokens=True))
+            # Where the template has opened the reasoning already, its mark belongs to the answer.
+            opening = opens(self._tokenizer.decode(prompt[-_LONGEST_MARK:]))
+            answers.append(opening + decoded(self._tokenizer, row[:end]))
         return answers
 
 

@@ -14,6 +14,18 @@ _REFUSAL = re.compile(
     r"|(?:[^.!?]{0,40}\s)?(?:as|i'?m|i am) an? (?:\w+ )?(?:ai|artificial intelligence|(?:large )?language model)\b)",
     re.IGNORECASE,
 )
+_FIRST_WORDS = (
+    r"(?:(?:okay|ok|alright|all right|hmm+|well|so|now|right|first(?:ly|\s+of\s+all)?|wait|let(?:'| u)?s see|"
+    r"let me see)\b[\s,.!:…-]*)*"
+)
+_THINKS_ALOUD = re.compile(
+    rf"\W*{_FIRST_WORDS}(?:the user\b|let me\b|let'?s\b|let us\b|"
+    r"(?:i|we) (?:need|have|must|should|ought|am asked|are asked|are given|want|could start|can start)\b|"
+    r"(?:i'll|i will|we'll|we will)\b|"
+    r"(?:i'm|i am|we're) (?:asked|given|supposed|going|to|tasked|trying)\b|"
+    r"(?:my|the) task (?:is|here)\b|the (?:prompt|instructions?|question) (?:says?|asks?|is|are)\b)",
+    re.IGNORECASE,
+)
 _GREETING = re.compile(
     r"\s*(?:sure|sure thing|certainly|of course|okay|ok|absolutely|great)(?:[!.,:]+\s+|\s*\n+)(?=\S)", re.IGNORECASE
 )
@@ -40,7 +52,8 @@ def cleaned(
 
     Left out are greetings and lead-ins ("Sure! Here is a summary:"), marks of lists and headings, sentences that were
     said before, sentences of the prompt, and a last sentence that was cut off. Refusals, floods, a mere list of the
-    captions, one phrase over and over, and answers of which nothing is left are Failures.
+    captions, one phrase over and over, reasoning without a mark ("Okay, the user wants"), and answers of which nothing
+    is left are Failures.
 
     prompt    the sentences of the instructions, for telling an echo
     captions  what was to be summarized
@@ -53,6 +66,8 @@ def cleaned(
         return Failure("the answer has no words")
     if _REFUSAL.match(text):
         return Failure(f"the model refused: {_short(text)}")
+    if _THINKS_ALOUD.match(text):
+        return Failure(f"the model thinks aloud: {_short(text)}")
     if len(text) > LONGEST_SUMMARY:
         return Failure(f"the answer is a flood of {len(text):,} characters: {_short(text)}")
     said = _sentences(text)

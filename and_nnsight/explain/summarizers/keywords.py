@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from ...wording import agree, counted
 from ..acoustics.traits import qualified, unsaid
 from ..roles import Evidence, Failure, Heard, Summary
 from ..text.log_odds import Corpus
@@ -86,7 +87,8 @@ class Keywords:
     ) -> str | Failure:
         captions, others = [heard.caption for heard in side], [heard.caption for heard in other]
         if len(captions) < _FEWEST_CAPTIONS:
-            return Failure(f"{len(captions)} of its clips have a caption: at least {_FEWEST_CAPTIONS} are needed")
+            have = agree(len(captions), "has", "have")
+            return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
         strengths = [heard.strength for heard in side]
         found = corpus.shared(captions, others, site=site, strengths=strengths)
         told = statements(found, corpus)
@@ -95,7 +97,9 @@ class Keywords:
         if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):
             said.append(counted_sentence(qualified(names), shared.count, shared.of))
         if not said:
-            return Failure(f"no word or phrase is in more of its {len(captions)} captions than chance has it")
+            return Failure(
+                f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance has it"
+            )
         return " ".join(dict.fromkeys(said))
 
     def _sentence(self, statement: Statement, captions: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from ...explain.captions import captions_of
 from ...explain.evidence import gather
 from ...explain.roles import Span
 from ...explain.tables import has_table, table_settings
+from ...wording import command
 from .activations import class_statistics, deviation
 from .exemplar_shares import clip_flags
 
@@ -37,9 +38,8 @@ class ExemplarCaptions:
             made = captions_of(dissection)
             own = {**own, **made} if self.captioner == OWN else made
         if not own:
-            raise DissectionError(
-                f"{dissection.folder} has no captions yet: run `and-nnsight caption {dissection.folder}` first"
-            )
+            told = command("explain", dissection.folder, "--step", "captions")
+            raise DissectionError(f"{dissection.folder} has no captions yet: run `{told}` first")
         self.by_span = own
 
     @property

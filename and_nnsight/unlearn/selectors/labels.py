@@ -10,6 +10,7 @@ import pyarrow as arrow
 from ...dissection import Dissection, DissectionError
 from ...explain.tables import has_table, undamaged
 from ...storage import read_parquet
+from ...wording import command
 from ..choice import ChoiceError
 from ..names import near_names, same_name
 from .keys import Keys, Ranked, Wanted
@@ -69,9 +70,9 @@ def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[dict[str, Any]]:
     """The labels by a method, of the similarity and encoder that were asked for. Raises DissectionError if none."""
-    command = f"and-nnsight label {dissection.folder} --method {method} --concepts FILE"
+    told = command("label", dissection.folder, "--method", method, "--concepts", "FILE")
     if not has_table(dissection, "labels"):
-        raise DissectionError(f"{dissection.folder} has no labels yet: run `{command}` first")
+        raise DissectionError(f"{dissection.folder} has no labels yet: run `{told}` first")
     path = dissection.folder / "explanations" / "labels.parquet"
     with undamaged(path):
         table: arrow.Table = read_parquet(path, filters=[("method", "=", method)], columns=list(_COLUMNS))
@@ -86,7 +87,6 @@ def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[dict[str,
     if not rows:
         asked = ", ".join(part for part in (wanted.similarity, wanted.encoder) if part)
         raise DissectionError(
-            f"{dissection.folder} has no labels by {method}{f' with {asked}' if asked else ''} yet: run `{command}` "
-            "first"
+            f"{dissection.folder} has no labels by {method}{f' with {asked}' if asked else ''} yet: run `{told}` first"
         )
     return rows

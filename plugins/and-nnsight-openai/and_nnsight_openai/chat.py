@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 from and_nnsight.explain.conversations import in_order
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.plugins import PluginError
+from and_nnsight.redaction import without_credentials
 
 from .requesting import Requesting
 
@@ -44,12 +46,17 @@ class OpenAIChat:
             PluginError: neither a key nor a server of one's own is given, or a number makes no sense.
         """
         self.name = f"openai:{model}"
-        self._base_url = os.environ.get("OPENAI_BASE_URL") or None
-        self._key = os.environ.get("OPENAI_API_KEY") or None
+        self._base_url = (os.environ.get("OPENAI_BASE_URL") or "").strip() or None
+        self._key = (os.environ.get("OPENAI_API_KEY") or "").strip() or None
         if self._key is None and self._base_url is None:
             raise PluginError(
                 "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own such as http://localhost:8000/v1"
             )
+        if self._base_url is not None and not re.match(r"https?://[^/]", self._base_url, re.IGNORECASE):
+            url = without_credentials(self._base_url)
+            raise PluginError(f"OPENAI_BASE_URL is to begin with http:// or https://, which {url!r} does not")
+        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+            raise PluginError("OPENAI_API_KEY has letters that no key has: copy it again")
         self._concurrency = int(_positive("concurrency", concurrency, _CONCURRENCY, 8))
         self._requesting = Requesting(
             model, timeout=_positive("timeout", timeout, _TIMEOUT, 120.0), attempts=max(1, attempts)

@@ -3,68 +3,78 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from and_nnsight.explain.batched import first_line
+from and_nnsight.explain.conversations import without_system
+from and_nnsight.explain.refusals import NOTHING_SAID, Kind, Refusal, refusal
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.plugins import PluginError
+from and_nnsight.redaction import without_credentials
+
+from .reading import ErrorInAnswer, read_answer
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds between tries, doubling
 _LONGEST_WAIT = 600.0  # seconds that a server may ask us to wait
 _NO_SERVER_ATTEMPTS = 3
 _FAILED_IN_A_ROW = 40  # requests given up, none answered between: the server is gone
-_RETRIED = frozenset({408, 409, 425, 429})
-_FATAL = frozenset({401, 402, 403, 404, 405})
-_HELP = {401: "check OPENAI_API_KEY", 403: "check OPENAI_API_KEY", 404: "check OPENAI_BASE_URL and the model's name"}
-_NOT_TAKEN = re.compile(r"unsupported|not supported|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra")
-_RENAMED = {"max_tokens": "max_completion_tokens"}
-_REASON = 300
+_REFUSED_FROM_THE_START = 8  # conversations refused with 403, none answered before: it is not the conversations
+_HELP = {  # in our own terms
+    "check the key": "check OPENAI_API_KEY",
+    "check the server's address and the model's name": "check OPENAI_BASE_URL and the model's name",
+}
+_BARE = ("temperature", "top_p", "seed")
 # The client's time-outs are those of each read, and it closes what it opened; ours ends answers that only trickle in.
 _TRICKLE = 1.5
 
 
 class Requesting:
-    """Sends requests for a model. Remembers which options its server does not take, and when it asked us to wait."""
+    """Sends requests for a model. Remembers what its server does not take, and when it asked us to wait."""
 
     def __init__(self, model: str, *, timeout: float, attempts: int) -> None:
         self._model, self._timeout, self._attempts = model, timeout, attempts
         self._dropped: set[str] = set()
-        self._names: dict[str, str] = {}
+        self._renamed = False  # max_tokens, which newer models know as max_completion_tokens
+        self._merged = False  # system turns, into the first of the user's
         self._not_before = 0.0
-        self._answered, self._failed_in_a_row = False, 0
+        self._answered, self._failed_in_a_row, self._forbidden = False, 0, 0
 
     async def answer(
         self, client: Any, conversation: Conversation, options: ChatOptions, warn: Callable[[str], None]
     ) -> str | Failure:
         """The answer to a conversation. Raises PluginError for what would meet every conversation alike."""
-        reason, attempt = "", 0
+        reason, attempt, asked_barely = "", 0, False
         while attempt < self._attempts:
             await self._pause(attempt)
-            sent = self._parameters(options)
-            tried = await self._try(client, conversation, sent)
+            asked = _Asked(self._parameters(options), self._merged)
+            tried = await self._try(client, conversation, asked)
+            if isinstance(tried, Refusal):
+                if self._learned(tried, asked, warn):
+                    continue  # the same try again, in a form that the server takes
+                bare = None
+                if not (self._answered or asked_barely) and tried.status in (400, 422) and tried.said == NOTHING_SAID:
+                    # It says no word of why. Before anything was answered it may be the form of what we send.
+                    asked_barely, bare = True, await self._barely(client, conversation, options, warn)
+                tried = self._refused(tried) if bare is None else bare
             if isinstance(tried, str | Failure):
-                self._answered, self._failed_in_a_row = True, 0
+                self._failed_in_a_row = 0
                 return tried
-            if isinstance(tried, _NotTaken):  # the same try again, in a form that the server takes
-                self._give_up_option(tried.parameter, sent, warn)
-                continue
             reason, attempt = tried.reason, attempt + 1
             if tried.wait is not None:
                 self._not_before = max(self._not_before, time.monotonic() + tried.wait)
             if tried.no_server and not self._answered and attempt >= _NO_SERVER_ATTEMPTS:
-                raise PluginError(f"no server answers at {client.base_url}: {reason}")
+                raise PluginError(f"no server answers at {_where(client)}: {reason}")
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _FAILED_IN_A_ROW:
             raise PluginError(
-                f"the server at {client.base_url} has not answered {self._failed_in_a_row} requests in a row, "
+                f"the server at {_where(client)} has not answered {self._failed_in_a_row} requests in a row, "
                 f"the last: {reason}; what was answered is kept, run again to go on"
             )
-        return Failure(f"given up after {attempt} tries: {reason}")
+        return Failure(f"given up after {attempt} {'try' if attempt == 1 else 'tries'}: {reason}")
 
     async def _pause(self, attempt: int) -> None:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25) if attempt else 0.0
@@ -72,63 +82,103 @@ class Requesting:
 
     def _parameters(self, options: ChatOptions) -> dict[str, Any]:
         ours = {
-            "max_tokens": options.max_tokens,
+            "max_completion_tokens" if self._renamed else "max_tokens": options.max_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
             "seed": options.seed,
         }
-        return {self._names.get(name, name): value for name, value in ours.items() if name not in self._dropped}
+        return {name: value for name, value in ours.items() if name not in self._dropped}
 
-    def _give_up_option(self, name: str, sent: Mapping[str, Any], warn: Callable[[str], None]) -> None:
-        if name in _RENAMED:
-            self._names[name] = _RENAMED[name]
-            return
-        ours = next((old for old, new in _RENAMED.items() if new == name), name)
-        if ours not in self._dropped:
-            self._dropped.add(ours)
-            warn(f"the server does not take {name!r} ({sent[name]}) for {self._model}: its own default is used")
+    def _learned(self, refused: Refusal, asked: _Asked, warn: Callable[[str], None]) -> bool:
+        """Whether a refusal tells in which other form the server takes requests; from now on they have that form."""
+        if refused.kind is Kind.SYSTEM:
+            self._merged = True
+            return True
+        if refused.kind is not Kind.OPTION or refused.option is None:
+            return False
+        name = refused.option
+        if name == "max_tokens":
+            self._renamed = True
+        elif name not in self._dropped:
+            self._dropped.add(name)
+            said = (
+                "" if name == "top_p" and asked.options[name] == 1 else self._its_own_default(name, asked.options[name])
+            )
+            if said:
+                warn(said)
+        return True
 
-    async def _try(
-        self, client: Any, conversation: Conversation, parameters: Mapping[str, Any]
-    ) -> str | Failure | _NotTaken | _Again:
+    async def _barely(
+        self, client: Any, conversation: Conversation, options: ChatOptions, warn: Callable[[str], None]
+    ) -> str | Failure | None:
+        """The answer without options and system turn; if there is one, all requests have that form from now on."""
+        parameters = {name: value for name, value in self._parameters(options).items() if name not in _BARE}
+        tried = await self._try(client, conversation, _Asked(parameters, merged=True))
+        if not isinstance(tried, str | Failure):
+            return None
+        self._dropped.update(_BARE)
+        self._merged = True
+        warn(self._its_own_default(", ".join(_BARE), "any"))
+        return tried
+
+    def _its_own_default(self, name: str, value: Any) -> str:
+        return f"the server does not take {name!r} ({value}) for {self._model}: its own default is used"
+
+    async def _try(self, client: Any, conversation: Conversation, asked: _Asked) -> str | Failure | Refusal | _Again:
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-        messages = [turn._asdict() for turn in conversation]
+        turns = without_system(conversation) if asked.merged else conversation
+        messages = [{"role": turn.role, "content": _encodable(turn.content)} for turn in turns]
+        system = any(turn.role == "system" for turn in turns)
         try:
             async with asyncio.timeout(_TRICKLE * self._timeout):
                 raw = await client.chat.completions.with_raw_response.create(
-                    model=self._model, messages=messages, timeout=self._timeout, **parameters
+                    model=self._model, messages=messages, timeout=self._timeout, **asked.options
                 )
-            return _read(raw.text)
+                status, body, headers = raw.status_code, raw.text, raw.headers
         except (TimeoutError, APITimeoutError):
             return _Again(f"no answer within {self._timeout:g} s")
         except APIStatusError as error:
-            return self._refused(error, parameters)
+            status, body, headers = int(error.status_code), error.response.text, error.response.headers
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Again(f"{type(cause).__name__}: {cause}", no_server=type(cause).__name__ == "ConnectError")
+            reason = without_credentials(f"{type(cause).__name__}: {cause}")
+            return _Again(reason, no_server=type(cause).__name__ == "ConnectError")
+        except Exception as error:  # of the client, about this conversation: the others may do better
+            return Failure(without_credentials(f"it could not be sent: {type(error).__name__}: {first_line(error)}"))
+        if status < 400:
+            answer = read_answer(body)
+            if isinstance(answer, str):
+                self._answered = True
+            if not isinstance(answer, ErrorInAnswer):
+                return answer if isinstance(answer, str | Failure) else _Again(answer.reason)
+            status = answer.status
+        refused = refusal(status, body, options=asked.options, system=system)
+        if refused.kind is not Kind.AGAIN:
+            return refused
+        wait = _retry_after(headers)
+        if wait is not None and wait > _LONGEST_WAIT:
+            raise PluginError(f"the server asks to wait {wait:.0f} s ({refused.said}): run again then to go on")
+        return _Again(f"{status}: {refused.said}", wait=wait)
 
-    def _refused(self, error: Any, parameters: Mapping[str, Any]) -> Failure | _NotTaken | _Again:
-        status, said = int(error.status_code), _message(error)
-        if status in _FATAL or "insufficient_quota" in said:
-            help_ = _HELP.get(status)
-            raise PluginError(f"the server answered {status}: {said}" + (f" ({help_})" if help_ else ""))
-        if status in _RETRIED or status >= 500:
-            wait = _retry_after(error.response.headers)
-            if wait is not None and wait > _LONGEST_WAIT:
-                raise PluginError(f"the server asks to wait {wait:.0f} s ({said}): run again then to go on")
-            return _Again(f"{status}: {said}", wait=wait)
-        named = [name for name in parameters if re.search(rf"\b{name}\b", said)]
-        if status in (400, 422) and named and _NOT_TAKEN.search(said.lower()):
-            return _NotTaken(named[0])
-        return Failure(f"the server answered {status}: {said}")
+    def _refused(self, refused: Refusal) -> Failure:
+        """One conversation's failure. Raises PluginError where every conversation would be refused."""
+        if refused.kind is Kind.FATAL:
+            help_ = _HELP.get(refused.help, refused.help)
+            raise PluginError(str(refused) + (f" ({help_})" if help_ else ""))
+        self._forbidden = 0 if self._answered or refused.status != 403 else self._forbidden + 1
+        if self._forbidden >= _REFUSED_FROM_THE_START:
+            raise PluginError(
+                f"{refused}; so it did {self._forbidden} times, and has answered nothing ({_HELP['check the key']})"
+            )
+        return Failure(str(refused))
 
 
-class _NotTaken:
-    """A parameter that the server does not know."""
+class _Asked(NamedTuple):
+    """The form of a request: the options that are sent by their names there, and whether system turns are merged."""
 
-    def __init__(self, parameter: str) -> None:
-        self.parameter = parameter
+    options: Mapping[str, Any]
+    merged: bool
 
 
 class _Again:
@@ -138,29 +188,12 @@ class _Again:
         self.reason, self.wait, self.no_server = reason, wait, no_server
 
 
-def _read(text: str) -> str | Failure | _Again:
-    """The answer in a response's body. Junk is worth another try; a refusal or an empty answer is the model's word."""
-    try:
-        choice = json.loads(text)["choices"][0]
-        message, reason = choice["message"], choice.get("finish_reason")
-        content = message.get("content")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return _Again(f"the response is no chat completion: {text[:_REASON]!r}")
-    if refusal := message.get("refusal"):
-        return Failure(f"the model refused: {refusal}")
-    if reason == "content_filter":
-        return Failure("the server's content filter stopped the answer")
-    if isinstance(content, str) and content.strip():
-        return content
-    if reason == "length":
-        return Failure("the answer is empty: max_tokens were used up before it began (by reasoning?)")
-    return Failure("the answer is empty" if content is None or isinstance(content, str) else "the answer is no text")
+def _where(client: Any) -> str:
+    return without_credentials(str(client.base_url))
 
 
-def _message(error: Any) -> str:
-    body = error.body if isinstance(error.body, Mapping) else {}
-    parts = [str(body[name]) for name in ("message", "param", "code", "type", "detail") if body.get(name)]
-    return (" · ".join(parts) or str(error))[:_REASON]
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

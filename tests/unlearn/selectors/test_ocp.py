@@ -169,7 +169,7 @@ def test_excerpts_are_judged_by_their_own_captions(tmp_path: Path) -> None:
 
 def test_without_any_captions_the_command_is_named(tmp_path: Path) -> None:
     found = dissection(tmp_path, firing([0]), captions=[""] * CLIPS)
-    with pytest.raises(DissectionError, match="no captions yet: run `and-nnsight caption"):
+    with pytest.raises(DissectionError, match="no captions yet: run `and-nnsight explain"):
         choose(found, "dog", count=1)
 
 
@@ -188,7 +188,7 @@ def test_where_activations_are_kept_all_units_are_ranked_the_rest_by_their_mean_
     assert choose(kept, "dog").units == {SITE: (6,)}
     bare = activations_dissection(tmp_path / "bare", values, **options)  # type: ignore[arg-type]
     assert order(bare, "dog") == [6]
-    with pytest.raises(ChoiceError, match=r"ranks 1 units for 'dog', and 2 .*-k.*--keep-activations"):
+    with pytest.raises(ChoiceError, match=r"ranks 1 unit for 'dog', and 2 .*-k.*--keep-activations"):
         choose(bare, "dog", count=2)
 
 

@@ -1,0 +1,78 @@
+"""What a user of the command line is told of an error: one sentence, which names the file and says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+TRACEBACK = "AND_NNSIGHT_TRACEBACK"
+_DISK = {errno.ENOSPC, errno.EDQUOT}
+_TO_DO = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EACCES: "it may not be opened: check its permissions",
+    errno.EPERM: "it may not be changed: check its permissions",
+    errno.EROFS: "it is on a disk that is only read: choose another place",
+    errno.EISDIR: "it is a folder, and a file is needed",
+    errno.ENOTDIR: "a part of this path is no folder",
+    errno.EEXIST: "it is there already: choose another name",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.EIO: "it cannot be read or written: check the disk",
+}
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Unable to allocate")
+
+
+def sentence(error: Exception) -> tuple[str, int]:
+    """The sentence for an error, and the exit code: 2 for errors of use, 1 for a server's and for those of our own."""
+    said = " ".join(str(error).split())
+    if _is_a(error, "collect.remote", "RemoteRunError"):
+        return said, 1
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in said for word in _NO_MEMORY)):
+        return "there is not enough memory for this: take fewer sites, a smaller -k, or a smaller --batch-size", 2
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_a_file(error), 2
+    if (
+        (isinstance(error, (ValueError, OSError)) or _is_a(error, "stream", "WorkerDied"))
+        and said
+        and not _is_raw(error)
+    ):
+        return said, 2
+    kind = type(error).__name__
+    return (
+        f"and-nnsight did not expect this ({kind}{f': {said[:300]}' if said else ''}): please report it, with what "
+        f"{TRACEBACK}=1 shows before the same command",
+        1,
+    )
+
+
+def _is_a(error: Exception, module: str, name: str) -> bool:
+    """Whether an error is of one of our kinds. Nothing is imported: it may have come before anything could be."""
+    kind = getattr(sys.modules.get(f"and_nnsight.{module}"), name, None)
+    return kind is not None and isinstance(error, kind)
+
+
+def wants_traceback() -> bool:
+    """Whether whoever runs the command asked to see where an error comes from."""
+    return os.environ.get(TRACEBACK, "") not in ("", "0")
+
+
+def _of_a_file(error: OSError) -> str:
+    what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    if error.errno in _DISK:
+        return f"the disk is full{f', at {what}' if what else ''}: make room and run the same command again"
+    if not what and error.errno in (errno.ENOENT, errno.ESTALE):
+        return "the folder that this command was started in is gone: change to one that exists"
+    if not what:
+        return f"{error.strerror or error}: run the same command again, it goes on from there"
+    return f"{what}: {_TO_DO.get(error.errno or 0) or (error.strerror or '').lower() or 'it cannot be used'}"
+
+
+def _is_raw(error: Exception) -> bool:
+    """Whether an error is a library's own and says nothing to a user: a decoder's, a bare conversion's."""
+    import json
+
+    import pyarrow
+
+    raw = (json.JSONDecodeError, UnicodeError, pyarrow.ArrowException)
+    return isinstance(error, raw) or type(error).__module__.partition(".")[0] in ("safetensors", "safetensors_rust")

@@ -1,0 +1,21 @@
+"""Text that may be shown: without the passwords and keys that stand in URLs."""
+
+from __future__ import annotations
+
+import re
+
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@?#'\"<>]*(?:@[^/\s@?#'\"<>]+)*@", re.IGNORECASE)
+_NO_SCHEME = re.compile(r"(?<![\w/@])[^\s/:@'\"]+:[^\s/@'\"]+@(?=[\w.-]+)")
+_PARAMETER = re.compile(
+    r"(?P<name>[?&](?:[\w.-]*[-_.])?(?:(?:api|access|auth)?(?:key|token|secret)|password|passwd|pwd|signature|sig|credential|auth)=)[^&\s#'\"<>]+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"(?P<name>\bauthorization\W{1,4}\w+\s+|\bBearer\s+(?=[\w.~+/-]*\d))[\w.~+/=-]{8,}", re.IGNORECASE)
+
+
+def without_credentials(text: str) -> str:
+    """The text with `…` for the user and password of every URL in it, for keys in its parameters, and for bearers."""
+    text = _USER.sub(r"\g<scheme>…@", text)
+    text = _NO_SCHEME.sub("…@", text)
+    text = _PARAMETER.sub(r"\g<name>…", text)
+    return _HEADER.sub(r"\g<name>…", text)

@@ -1,0 +1,86 @@
+"""The answer in a response's body, of whatever shape servers give it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from and_nnsight.explain.refusals import message
+from and_nnsight.explain.roles import Failure
+
+_FILTERED = frozenset(
+    {"content_filter", "safety", "prohibited_content", "blocklist", "recitation", "spii", "refusal", "sensitive"}
+)
+_TEXTS = frozenset({"text", "output_text", "input_text"})
+_REASON = 300
+
+
+class ErrorInAnswer:
+    """An error that came with the status of a success: the status that it names, and 502 where it names none."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Junk:
+    """What is no chat completion. It is worth another try."""
+
+    def __init__(self, body: str) -> None:
+        self.reason = f"the response is no chat completion: {body[:_REASON]!r}"
+
+
+def read_answer(body: str) -> str | Failure | ErrorInAnswer | Junk:
+    """The text of the first choice. Reasoning beside it is left where it is.
+
+    A refusal or an empty answer is the model's word, and a Failure.
+    """
+    try:
+        response = json.loads(body)
+        if isinstance(response, Mapping) and response.get("error") and not response.get("choices"):
+            return ErrorInAnswer(_status(response["error"]))
+        choice = response["choices"][0]
+        if choice.get("error") and not choice.get("message"):
+            return ErrorInAnswer(_status(choice["error"]))
+        reason = str(choice.get("finish_reason") or "").lower()
+        if reason in _FILTERED:
+            return Failure("the server's content filter stopped the answer")
+        said = choice["message"]
+        content, refusal = said.get("content"), said.get("refusal")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Junk(body)
+    if not refusal and isinstance(content, list):
+        refusal = next((part["refusal"] for part in content if isinstance(part, Mapping) and part.get("refusal")), None)
+    if refusal:
+        return Failure(f"the model refused: {message(str(refusal))}")
+    text = "".join(_texts(content))
+    if text.strip():
+        return text
+    if reason == "length":
+        return Failure("the answer is empty: max_tokens were used up before it began (by reasoning?)")
+    if any(said.get(name) for name in ("reasoning_content", "reasoning", "thinking")):
+        return Failure("the answer is empty but for the model's reasoning")
+    return Failure(
+        "the answer is empty" if content is None or isinstance(content, str | list) else "the answer is no text"
+    )
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """The texts of an answer's content: itself, or its parts of text, those of reasoning left out."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            yield from _texts(part)
+    elif isinstance(content, Mapping) and content.get("type", "text") in _TEXTS:
+        text = content.get("text")
+        yield from _texts(text.get("value") if isinstance(text, Mapping) else text)
+
+
+def _status(error: Any) -> int:
+    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    try:
+        status = int(code)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return 502
+    return status if 400 <= status < 600 else 502

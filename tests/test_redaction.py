@@ -1,0 +1,33 @@
+"""No password or key that stands in a URL is shown; everything else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from and_nnsight.redaction import without_credentials
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no server at http://me:secret@host:8000/v1", "no server at http://…@host:8000/v1"),
+        ("https://secret@host/a?b=1", "https://…@host/a?b=1"),
+        ("'http://me:se@cret@host/v1' is", "'http://…@host/v1' is"),
+        ("socks5://me:secret@host", "socks5://…@host"),
+        ("me:secret@host:80/v1", "…@host:80/v1"),
+        ("http://host/v1?api_key=secret&x=1", "http://host/v1?api_key=…&x=1"),
+        (
+            "s3://b/f?X-Amz-Signature=secret&X-Amz-Security-Token=secret",
+            "s3://b/f?X-Amz-Signature=…&X-Amz-Security-Token=…",
+        ),
+        ("Authorization: Bearer secret-secret and Bearer sk-12345678", "Authorization: Bearer … and Bearer …"),
+        ("types are basic adjective, high-level adjective", "types are basic adjective, high-level adjective"),
+        ("{'Authorization': 'Basic dXNlcjpwYXNz'}", "{'Authorization': 'Basic …'}"),
+        ("hf://datasets/a/b@main/c.wav", "hf://datasets/a/b@main/c.wav"),
+        ("write to a@b.org at 12:30", "write to a@b.org at 12:30"),
+        ("/data/a@b/c:d.wav", "/data/a@b/c:d.wav"),
+        ("clips.wav?monkey=1", "clips.wav?monkey=1"),
+    ],
+)
+def test_passwords_and_keys_are_not_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
