@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from . import audio
 from .checkpoints import ModelError
-from .features import Features, Featuriser, check_fit
+from .features import Features, check_fit
 from .hearing import inputs_of
 from .placement import audio_config, inner_model
 
@@ -89,12 +89,17 @@ def _clip_name(index: int, clip: Any, count: int) -> str | None:
     return f"clip {index} ({clip})" if isinstance(clip, (str, Path)) else f"clip {index}"
 
 
-def one_batch(heard: Sequence[Features | list[np.ndarray]], featuriser: Featuriser) -> Features:
-    """One batch of model inputs out of what the invokes of a trace gave: waveforms, or ready features."""
+def one_batch(
+    heard: Sequence[Features | list[np.ndarray]], featurise: Callable[[list[np.ndarray]], Features]
+) -> Features:
+    """One batch of model inputs out of what the invokes of a trace gave: waveforms, or ready features.
+
+    Ready features want no feature extractor: `featurise` is only called for waveforms.
+    """
     given = [part for part in heard if isinstance(part, list)]
     if len(given) == len(heard):
-        return featuriser([clip for part in given for clip in part])
-    ready = [part if isinstance(part, dict) else featuriser(part) for part in heard]
+        return featurise([clip for part in given for clip in part])
+    ready = [part if isinstance(part, dict) else featurise(part) for part in heard]
     shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError(

@@ -263,7 +263,10 @@ class AudioModel(TransformersModel):
             forward |= kwargs
             if inputs:
                 heard.append(inputs[0])
-        return (), {**self._complete(one_batch(heard, self.featuriser) if heard else {}), **forward}
+        return (), {
+            **self._complete(one_batch(heard, lambda clips: self.featuriser(clips)) if heard else {}),
+            **forward,
+        }
 
     def _complete(self, features: Features) -> dict[str, Any]:
         """Features in the model's dtype, with the first decoder token where the model has a decoder.
