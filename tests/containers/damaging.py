@@ -84,9 +84,8 @@ def _flip(file: bytearray, random: np.random.Generator) -> bytearray:
 
 def _flip_head(file: bytearray, random: np.random.Generator) -> bytearray:
     for _ in range(int(random.integers(1, 5))):
-        file[int(random.integers(min(len(file), 100)))] = int(
-            random.choice([0, 1, 127, 128, 255, random.integers(256)])
-        )
+        values = (0, 1, 127, 128, 255, int(random.integers(256)))
+        file[int(random.integers(min(len(file), 100)))] = values[int(random.integers(len(values)))]
     return file
 
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_a_failure_of_that_clip(tmp_path):
     reasons = [answer[1].reason for answer in answers if isinstance(answer, tuple)]
     assert [type(answer) for answer in answers] == [tuple, tuple, tuple, Clip, tuple, tuple]
     assert "no such file" in reasons[0]
-    assert "Format not recognised" in reasons[1]
+    assert "is not audio that can be read" in reasons[1]
     assert "lasts 0.500 s, but 1.000 s when it was dissected" in reasons[2]
     assert "ends before 5 s" in reasons[3]
     assert "not among those that were dissected" in reasons[4]
