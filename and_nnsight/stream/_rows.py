@@ -54,9 +54,11 @@ def make_row_item(position: int, row: Mapping[str, Any], audio: Any, label: str 
 
 def _with_rate(item: Item, rate: Any) -> Item:
     """The clip with its rate as a whole number; without audio if that is no rate."""
+    if rate is None:
+        return item
     try:
-        whole = None if rate is None else int(rate)
-        if whole is not None and whole != float(rate):
+        whole = int(rate)
+        if whole != float(rate):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         return replace(item, audio=Unusable(f"sampling_rate must be a whole number of samples a second, not {rate!r}"))
