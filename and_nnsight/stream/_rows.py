@@ -55,7 +55,7 @@ def make_row_item(position: int, row: Mapping[str, Any], audio: Any, label: str 
 def _with_rate(item: Item, rate: Any) -> Item:
     """The clip with its rate as a whole number; without audio if that is no rate."""
     if rate is None:
-        return replace(item, sampling_rate=None)
+        return item
     try:
         whole = int(rate)
         if whole != float(rate):
