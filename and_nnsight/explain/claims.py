@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .. import said
 from ..dissection import Dissection, DissectionError
+from ..wording import command
 from .concept_scoring import concept_text
 from .tables import Row, has_table, read_table
 from .text.sentences import idea, share, telling_sentences
@@ -57,7 +57,7 @@ def claims(found: Dissection, sources: Sequence[str] | None = None) -> list[Clai
     for source in wanted or ("explanation",):
         table, step = _NEEDS[source]
         if not has_table(found, table):
-            raise DissectionError(f"{found.folder} has no {table} yet: run `{said.command(step, found.folder)}` first")
+            raise DissectionError(f"{found.folder} has no {table} yet: run `{command(step, found.folder)}` first")
     made: list[Claim] = []
     if "explanation" in wanted:
         calibrated = read_table(found, "calibrated") if has_table(found, "calibrated") else []
