@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..dissection import Dissection
-from ..wording import counted
+from ..wording import counted as number_of
 from .drawing import BLACK, COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, literal, new_figure, signed
 from .finding import Finding, Row
 from .statistics import line_through, mean_of, p_text
@@ -87,7 +87,7 @@ class AdjectivesPerLayer(Finding):
                 ends = np.array([shown[0]["layer"], shown[-1]["layer"]])
                 axes.plot(
                     ends, line["intercept"] + line["slope"] * ends, color=BLACK, lw=1.4, zorder=3,
-                    label=f"least squares over {counted(line['units'], 'unit')}",
+                    label=f"least squares over {number_of(line['units'], 'unit')}",
                 )  # fmt: skip
             step = min(_SIDESTEP * len(shown), _WIDEST_STEP)
             for place, kind in enumerate(kinds if len(kinds) > 1 else []):
