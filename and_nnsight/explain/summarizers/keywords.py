@@ -105,7 +105,8 @@ class Keywords:
             text = f"the words “{words}” are spoken" if " " in words else f"the word “{words}” is spoken"
         else:
             told = {word for key in statement.keys for word in self._phrases.words(key)}
-            text = clause(having, frozenset(told)) or self._spelt(statement.lead.key, having)
+            implied = {word for key in statement.implied for word in self._phrases.words(key)}
+            text = clause(having, frozenset(told), frozenset(implied)) or self._spelt(statement.lead.key, having)
         return counted_sentence(text, len(having), len(captions), statement.common)
 
     def _spelt(self, key: int, captions: Sequence[str]) -> str:

@@ -64,10 +64,12 @@ class Group:
         return any(word.told for word in self.words)
 
 
-def clause(captions: Sequence[str], told: frozenset[str]) -> str:
+def clause(captions: Sequence[str], told: frozenset[str], implied: frozenset[str] = frozenset()) -> str:
     """What the captions share, as a clause without a capital or a stop; "" if none of its words is in a description.
 
-    told  the stems of the words that are to be told: all the captions have them
+    told     the stems of the words that are to be told: all the captions have them
+    implied  those of them that follow from the others: nouns of these are not told, unless nothing else is (a hit on a
+             crash cymbal); verbs hold a clause together
     """
     described = [description(caption) for caption in captions]
     shared = frozenset.intersection(*(_stems(text) for text in described))
@@ -76,12 +78,18 @@ def clause(captions: Sequence[str], told: frozenset[str]) -> str:
     groups = [
         replace(group, words=tuple(_marked(word, told, shared) for word in group.words)) for group in _groups(best)
     ]
+    less = [replace(group, words=tuple(_less(word, implied) for word in group.words)) for group in groups]
+    groups = less if any(group.told for group in less) else groups
     pieces = [_piece(run, links) for run in _runs(groups)]
     return _joined([piece for piece in pieces if piece])
 
 
 def _marked(word: Word, told: frozenset[str], shared: frozenset[str]) -> Word:
     return replace(word, told=word.stem in told, shared=word.stem in shared)
+
+
+def _less(word: Word, implied: frozenset[str]) -> Word:
+    return replace(word, told=word.told and not (word.part == "noun" and word.stem in implied))
 
 
 @lru_cache(maxsize=1 << 14)
