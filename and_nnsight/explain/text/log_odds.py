@@ -111,9 +111,9 @@ class Corpus:
         shares = np.array([weights[list(places)].sum() for places in having]) / weights.sum()
         common = self._background(keys, site)
         gains = _gains(shares, common, len(captions))
-        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
-        shares = tuple((weights / weights.sum()).tolist())
-        return [Shared(*row, shares) for row in zip(*columns, strict=True)]
+        parts_of_one = [tuple((weights / weights.sum()).tolist())] * len(having)
+        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist(), parts_of_one)
+        return [Shared(*row) for row in zip(*columns, strict=True)]
 
     def adds(self, one: Shared, said: Shared) -> bool:
         """Whether a phrase is over-represented among captions that have another one: Spanish, where all are speech.
