@@ -47,7 +47,10 @@ def explain(
     ] = 0.6,
     sites: Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")] = None,
     units: Annotated[str | None, typer.Option(help="Indices: 5, 0:100, or 3,7,20:30. Default: all.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Clips at either end of a unit.", min=1)] = 5,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", help="Clips at either end of a unit. Default: 5; for keywords of own captions all.", min=1),
+    ] = None,
     excerpt: Annotated[
         float | None, typer.Option(help="Caption so many seconds around where a unit fires, not whole clips.")
     ] = None,

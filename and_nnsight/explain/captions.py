@@ -23,7 +23,7 @@ from .background import SAMPLE, Background, background_spans
 from .captioners.acoustic import Acoustic
 from .clips import ClipOrFailure, columns_of, data_clips, dissection_clips
 from .contrast import contrast_clips, contrast_spans
-from .evidence import chosen_places
+from .evidence import chosen_places, usual_k
 from .roles import Clip, Failure, Span
 from .tables import Row, Table, clip_rows, read_table, table_settings
 from .text.repeated import clean_repeated
@@ -54,7 +54,7 @@ def caption(
     data: Any = None,
     sites: str | Iterable[str] | None = None,
     units: Iterable[int] | None = None,
-    k: int = 5,
+    k: int | None = None,
     excerpt: float | None = None,
     spread: bool = False,
     contrast: bool = False,
@@ -73,7 +73,8 @@ def caption(
     captioner   a captioner, or the name of one: "column:caption" (the default where the dataset has captions),
                 "acoustic" (the default elsewhere), "transformers:REPO", …
     data        what was dissected; needed where the clips lie in no file
-    sites, units, k   whose highest and lowest k clips are captioned
+    sites, units, k   whose highest and lowest k clips are captioned; k None: all that are stored (at most 16) where the
+                captions are the dataset's own, else 5, as in the paper (see `evidence.usual_k`)
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
     spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     contrast    caption as well the clips that units are contrasted with, for summarizers that want them
@@ -88,13 +89,14 @@ def caption(
     Raises PluginError for a captioner that does not exist or a column that the data lacks; DissectionError for sites or
     units that do not exist and for audio that is in no file when `data` is not given.
     """
-    for name, value in (("k", k), ("batch_size", batch_size), ("background", background)):
+    for name, value in (("k", 1 if k is None else k), ("batch_size", batch_size), ("background", background)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, it is {value}")
     if excerpt is not None and not excerpt > 0:
         raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
     chosen = default_captioner(found) if captioner is None else captioner
     plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
+    k = usual_k(found, name, spread=spread) if k is None else k
     spans = needed_spans(found, sites, units, k, excerpt, contrast, spread)
     every = map(Span, found.clips if every_clip else ())
     sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)

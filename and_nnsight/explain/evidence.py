@@ -20,6 +20,10 @@ from .contrast import contrast_clips, contrast_spans
 from .roles import Evidence, Heard, Span
 from .units import exemplar_span
 
+FEW = 5
+"""Exemplars at either end that are looked at where each costs something: as in the paper."""
+MANY = 16
+"""Exemplars at either end, at most, where captions are there of all clips: five tell little of a unit of many kinds."""
 STRONG = 0.5
 """Distance from the unit's mean, as a share of the first exemplar's, of the exemplars that are spread over."""
 
@@ -33,6 +37,17 @@ class Gathered:
     evidence: Evidence
     highly: str | None
     lowly: str | None
+
+
+def usual_k(found: Dissection, captioner: str, *, spread: bool = False) -> int:
+    """How many exemplars at either end are looked at where nobody says: all that are stored (at most `MANY`) where the
+    captions are the dataset's own, else `FEW`.
+
+    captioner  the name of what captions are of
+    spread     the few are taken from all that are stored (see `chosen_places`)
+    """
+    own = captioner in ("column:caption", "column:label")
+    return min(int(found.manifest["k"]), MANY) if own and not spread else FEW
 
 
 def gather(

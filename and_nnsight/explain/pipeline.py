@@ -13,8 +13,9 @@ from .calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
 from .captions import caption
 from .concepts import DEFAULT_OPTIONS as WORD_OPTIONS
 from .concepts import find_concepts
+from .evidence import FEW
 from .roles import Captioner, ChatModel, ChatOptions, Summarizer, TextEncoder
-from .summaries import summarize
+from .summaries import counts_words, summarize
 from .tables import Row
 
 STEPS = ("captions", "summaries", "calibrated", "concepts")
@@ -32,7 +33,7 @@ def explain(
     data: Any = None,
     sites: str | Iterable[str] | None = None,
     units: Iterable[int] | None = None,
-    k: int = 5,
+    k: int | None = None,
     excerpt: float | None = None,
     spread: bool = False,
     every_clip: bool = False,
@@ -53,7 +54,8 @@ def explain(
                  by default are allowed there too, for models that think before they answer
     data         what was dissected, where its audio is needed and is not in files
     sites, units which units (names and globs; indices); None: all
-    k            exemplars at either end (paper: 5)
+    k            exemplars at either end; None: 5, as in the paper, but for `keywords` all that are stored (at most 16)
+                 where the captions are the dataset's own: more of them tell a unit of several kinds of sound better
     excerpt      seconds around the moment at which a unit fires; None: whole clips
     spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
@@ -80,6 +82,7 @@ def explain(
         plugins.check("text encoder", text_encoder, device=device)
     if isinstance(chat, str):  # loaded once for all the steps
         chat, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
+    k = FEW if k is None and not counts_words(chosen) else k
     part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt, "spread": spread}
     common: dict[str, Any] = {"device": device, "progress": progress}
     answers: dict[str, list[Row]] = {}

@@ -20,11 +20,12 @@ from ._progress import step_progress
 from .aligned import aligned
 from .background import layer_weights
 from .captions import background_of, captions_of
-from .evidence import Gathered, gather
+from .evidence import FEW, Gathered, gather, usual_k
 from .requests import remembered
 from .roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
 from .summarizers.keywords import TRAITS_TOO, Keywords
 from .tables import Row, Table, table_settings
+from .text.names import class_names
 from .traits import measured_traits
 from .units import chosen_units
 
@@ -56,7 +57,7 @@ def summarize(
     options: ChatOptions | None = None,
     sites: str | Iterable[str] | None = None,
     units: Iterable[int] | None = None,
-    k: int = 5,
+    k: int | None = None,
     excerpt: float | None = None,
     spread: bool = False,
     data: Any = None,
@@ -67,12 +68,13 @@ def summarize(
 
     summarizer  plugin; None: `llm` if a chat model is given, else `keywords`. It is offered `chat`, `options`,
                 `corpus` (the captions of the background: see `background`), `layers` (of each site, how many of its
-                units have the clip of each of these captions as an exemplar), `device` and `seed` by name, and takes
-                what it wants of them
+                units have the clip of each of these captions as an exemplar), `names` (the dataset's labels), `device`
+                and `seed` by name, and takes what it wants of them
     chat        plugin; every request to it is recorded in the table `requests`, and identical ones are sent once
     options     how the chat model is to answer; None: the defaults of `ChatOptions`
     sites, units  which units (names and globs; indices); None: all
-    k           exemplars at either end (paper: 5)
+    k           exemplars at either end; None: 5, as in the paper, but for `keywords` all that are stored (at most 16)
+                where the captions are the dataset's own (see `evidence.usual_k`)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
     spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
     data        what was dissected, for `keywords:traits`, which also tells how clips sound (loud, starting abruptly …),
@@ -88,19 +90,22 @@ def summarize(
     Raises PluginError for a plugin that cannot be used, DissectionError for sites or units that do not exist and where
     there are no captions yet.
     """
-    if k < 1:
+    if k is not None and k < 1:
         raise ValueError(f"k must be at least 1, it is {k}")
     options = options or ChatOptions()
     chosen = chosen_units(found, sites, units)
     captions = captions_of(found)
     wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread}
-    settings["captions"] = table_settings(found, "captions")
+    made = table_settings(found, "captions")
+    if k is None:
+        k = usual_k(found, str(made.get("captioner", "")), spread=spread) if counts_words(wanted) else FEW
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread, "captions": made}
     with ExitStack() as stack:
         background = background_of(found)
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
         offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
+        offered["names"] = class_names(clip["label"] for clip in found.clips.values())
         if wanted == f"keywords:{TRAITS_TOO}":
             offered["traits"] = measured_traits(found, chosen, data, progress)
         if chat is not None:
@@ -122,6 +127,11 @@ def summarize(
             lacking = (one for one in gathered if _lacks(table, one, hashed))
             _write(table, plugin, lacking, hashed, len(chosen), progress)
             return table.rows()
+
+
+def counts_words(summarizer: str | Summarizer) -> bool:
+    """Whether a summarizer is `keywords`: more exemplars cost it nothing."""
+    return isinstance(summarizer, Keywords) or (isinstance(summarizer, str) and summarizer.split(":")[0] == "keywords")
 
 
 def _hash(corpus: Iterable[str]) -> str:

@@ -265,3 +265,60 @@ def test_a_unit_with_fewer_exemplars_is_explained_by_those_it_has() -> None:
 def test_weights_must_be_those_of_the_corpus() -> None:
     with pytest.raises(ValueError, match="2 weights for 3 captions"):
         Corpus(Phrases(), ["a dog", "a cat", "a cow"], {"site": [1.0, 2.0]})
+
+
+ORCHESTRA = [
+    "french horn",
+    "overdriven guitar",
+    "acoustic bass",
+    "acoustic grand piano",
+    "crash cymbal",
+    "tubular bells",
+]
+STRUCK = ("crash cymbal", "cowbell", "wood block", "gong", "triangle", "bongo", "castanet", "woodpecker", "anvil")
+SOUNDS = [
+    *(
+        f"A {LOUDNESS[turn % 3]} note played on a {name}."
+        for name in [*INSTRUMENTS, *ORCHESTRA[:4]]
+        for turn in range(12)
+    ),
+    *(f"A {LOUDNESS[turn % 3]} hit on a {name}." for name in STRUCK for turn in range(12)),
+    *(f"A voice speaks {tongue}." for tongue in ("French", "Spanish", "Italian") for _ in range(12)),
+]
+
+
+def of_sounds(*highly: str) -> str | Failure:
+    spoken = (text if text.startswith("A ") else f"A {LOUDNESS[turn % 3]} {text}." for turn, text in enumerate(highly))
+    return said(list(spoken), OTHERS, SOUNDS)
+
+
+def test_a_word_of_a_name_is_not_the_same_word_alone() -> None:
+    mixed = of_sounds(*["A voice speaks French."] * 2, *["note played on a french horn"] * 3)
+    assert isinstance(mixed, str)
+    assert mixed.startswith("A french horn in 3 of 5 clips.")
+    assert "French in 5" not in mixed, "the language and the horn have nothing in common"
+    two = of_sounds(*["note played on an acoustic bass"] * 5, *["note played on an acoustic grand piano"] * 5)
+    assert isinstance(two, str)
+    assert "acoustic sound" not in two
+    assert "An acoustic bass in 5 of 10 clips." in two and "An acoustic grand piano in 5 of 10 clips." in two
+
+
+def test_what_a_kind_of_sound_implies_is_not_said() -> None:
+    assert of_sounds(*["hit on a crash cymbal"] * 5) == "A crash cymbal in 5 of 5 clips."
+
+
+def test_no_count_is_of_fewer_words_than_are_said_of_so_many_clips() -> None:
+    short = [caption("tuba", 1)] * 3 + [caption("tuba", 0)]  # short and long ones
+    text = said([*short, caption("flute", 2), caption("harp", 4), caption("oboe", 4)], OTHERS)
+    assert isinstance(text, str)
+    for sentence in sentences(text):
+        if "tuba" in sentence:
+            assert ("short" in sentence and "3 of 7" in sentence) or "4 of 7" in sentence
+
+
+def test_a_further_statement_says_what_does_not_follow_from_those_before() -> None:
+    kinds = of_sounds(*["note played on a harp"] * 5, *["note played on a tuba"] * 5, *["hit on a cowbell"] * 5)
+    assert isinstance(kinds, str)
+    assert sorted(sentences(kinds)) == [
+        "A cowbell in 5 of 15 clips.", "A harp in 5 of 15 clips.", "A tuba in 5 of 15 clips.",
+    ]  # fmt: skip

@@ -37,6 +37,11 @@ ROW = "A row of loud, broadband clicks with sharp onsets, repeating in a fast rh
         (["A telephone rings.", "Telephone ringing loudly in a room."], "telephone rings", "a telephone rings"),
         (["The bell rings twice.", "A phone is ringing."], "rings", "ringing"),
         (["A dog barks in the distance while birds sing.", "A man speaks; birds sing."], "sing", "birds sing"),
+        (["A siren that wails up and down."] * 2, "siren wails", "a siren that wails up and down"),
+        (["A siren that wails up and down.", "A loud siren that wails."], "siren wails", "a siren that wails"),
+        (["A note played on a tubular bells."] * 2, "tubular bells", "tubular bells"),
+        (["A note played on a choir aahs."] * 2, "choir aahs", "choir aahs"),
+        (["A glass breaks."] * 2, "glass", "a glass"),
         (["A loud noise that swells and ebbs away.", "A tone that swells."], "swells", "a sound that swells"),
     ],
 )  # fmt: skip

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..text.log_odds import Corpus, Shared
-from ..text.phrases import parts
+from ..text.phrases import parts, without
 
 MOST = 3
 """Statements of one side of a unit."""
 TELLING = 1.92
 """Gain in nats from where on a phrase tells a unit from its layer: a likelihood-ratio test at 5 %."""
-_LEAST_OF_FIRST = 0.3  # of the first statement's gain: what a further one must have
+_LEAST_OF_FIRST = 0.15  # of the first statement's gain: what a further one must have
 _ALIKE = 0.5  # of the statement's gain: what a word that is said along with it must have
-_COMMON = 0.5  # share of the layer's exemplars from where on a word is not said along with a rarer one
+_COMMON = 0.25  # share of the layer's exemplars from where on a word is not said along with a rarer one
+_FAR = 5  # times as common as a phrase: a word that may follow from it
+_IMPLIED = 0.9  # share of the corpus's captions with a phrase from where on a word follows from it
 _PEER = 0.5  # of the highest z-score in a phrase: what its first and last word must reach
 
 
@@ -23,30 +25,33 @@ class Statement:
     """Phrases that are told of the same captions.
 
     lead    the phrase that the statement is about
-    keys    of the phrases that all of these captions have and that tell about as much, the lead among them
+    words   keys of the words of what all of these captions have and what tells about as much, the lead's among them
     having  the captions, by place
+    implied  keys of words that follow from the lead: a crash cymbal is hit
     common  share of the layer's exemplars that it holds of, where it does not tell the unit from these; else None
     """
 
     lead: Shared
-    keys: tuple[int, ...]
+    words: frozenset[int]
     having: frozenset[int]
+    implied: frozenset[int] = frozenset()
     common: float | None = None
 
 
 def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
-    """What is said of captions, the most telling first: at most `MOST` statements, each of captions of its own.
+    """What is said of captions, the most telling first: at most `MOST` statements.
 
     The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain). A further one
-    must hold of a caption of which nothing was said yet, and tell the unit from its layer too. What only some of the
-    captions with another phrase have is told if it is over-represented among all captions with that other: where all
+    must do so too, and beyond what follows from those before it: that harps are notes is not told; that most clips are
+    low is, if more of them are than of all harps and of the layer's other exemplars. What only some of the captions
+    with another phrase have is told if it is over-represented among all captions with that other: where all
     five are speech, that three are Spanish is not told if a fourth of all speech is. Where nothing tells the unit from
     its layer, what its captions share most is said, and how common that is. Spoken words come last, and never alone.
     """
     words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
-    whole = [one for one in found if _is_whole(one, words)]
+    whole = [one for one in found if _is_whole(one, words, corpus)]
     told = sorted((one for one in whole if all(corpus.adds(one, other) for other in whole)),
-                  key=lambda one: _order(one, corpus))  # fmt: skip
+                  key=lambda one: _order(one, one.gain, corpus))  # fmt: skip
     sounds = [one for one in told if one.beyond and not corpus.phrases.is_spoken(one.key)]
     if not sounds:
         return []
@@ -55,30 +60,52 @@ def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
         lead = min(sounds, key=lambda one: (-len(one.having), -one.z, one.key))
         common = lead.common
     chosen = [lead]
-    for one in told:
-        is_spoken = corpus.phrases.is_spoken(one.key)
-        is_new = is_spoken or not one.having <= frozenset().union(*(other.having for other in chosen))
-        if len(chosen) < MOST and is_new and one.gain >= max(TELLING, _LEAST_OF_FIRST * lead.gain):
-            chosen.append(one)
-    return [_statement(lead, whole, common), *(_statement(one, whole) for one in chosen[1:])]
+    while len(chosen) < MOST:
+        others = [one for one in told if one.having not in [said.having for said in chosen]]
+        gains = {one: corpus.gain_beyond(one, chosen) for one in others}
+        left = [one for one, gain in gains.items() if gain >= max(TELLING, _LEAST_OF_FIRST * lead.gain)]
+        if not left:
+            break
+        chosen.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
+    return [_statement(lead, whole, corpus, common), *(_statement(one, whole, corpus) for one in chosen[1:])]
 
 
-def _statement(lead: Shared, whole: Sequence[Shared], common: float | None = None) -> Statement:
+def _statement(lead: Shared, whole: Sequence[Shared], corpus: Corpus, common: float | None = None) -> Statement:
     least = lead.gain - (1 - _ALIKE) * abs(lead.gain)
     alike = (one for one in whole if one.having >= lead.having and one.gain >= least)
-    keys = tuple(one.key for one in alike if one.common <= max(_COMMON, lead.common))
-    return Statement(lead, keys, lead.having, common)
+    keys = [one.key for one in alike if one.common <= max(_COMMON, lead.common)]
+    own = frozenset(parts(lead.key))
+    along = {word for key in keys for word in parts(key)} - own
+    words = own | {word for word in along if corpus.rate(word) <= max(_COMMON, lead.common)}
+    implied = _implied(lead, corpus)
+    words -= {word for word in implied if corpus.rate(word) > _COMMON}
+    return Statement(lead, words, lead.having, implied, common)
 
 
-def _is_whole(one: Shared, words: Mapping[int, float]) -> bool:
+def _implied(lead: Shared, corpus: Corpus) -> frozenset[int]:
+    """Words at the ends of a phrase that are far commoner than it and follow from the rest: a crash cymbal is hit."""
+    found: set[int] = set()
+    rest = lead.key
+    while len(said := parts(rest)) > 1:
+        far = [edge for edge in (said[0], said[-1]) if corpus.rate(edge) > _FAR * corpus.rate(lead.key)]
+        follows = [edge for edge in far if corpus.rate_among(edge, without(rest, edge)) > _IMPLIED]
+        if not follows:
+            break
+        found.add(follows[0])
+        rest = without(rest, follows[0])
+    return frozenset(found)
+
+
+def _is_whole(one: Shared, words: Mapping[int, float], corpus: Corpus) -> bool:
     """Whether nothing trails along in a phrase: it begins and ends with words that are over-represented themselves.
 
-    Or none of its words is, only all of them together.
+    Or none of its words is, only all of them together. What begins a name is over-represented with the name.
     """
-    telling = [words[word] for word in parts(one.key) if word in words]
-    edges: Collection[int] = parts(one.key)[:: max(1, len(parts(one.key)) - 1)]
+    said = parts(one.key)
+    telling = [words[word] for word in said if word in words]
+    edges = {said[-1]} if corpus.phrases.begins_a_name(one.key) else {said[0], said[-1]}
     return not telling or all(words.get(edge, 0.0) >= _PEER * max(telling) for edge in edges)
 
 
-def _order(one: Shared, corpus: Corpus) -> tuple[float, ...]:
-    return (corpus.phrases.is_spoken(one.key), -round(one.gain, 6), -len(parts(one.key)), -one.z, one.key)
+def _order(one: Shared, gain: float, corpus: Corpus) -> tuple[float, ...]:
+    return (corpus.phrases.is_spoken(one.key), -round(gain, 6), -len(parts(one.key)), -one.z, one.key)

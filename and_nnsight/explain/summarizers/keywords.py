@@ -10,6 +10,7 @@ from ...wording import agree, counted
 from ..acoustics.traits import qualified, unsaid
 from ..roles import Evidence, Failure, Heard, Summary
 from ..text.log_odds import Corpus
+from ..text.names import bound_names
 from ..text.phrases import Phrases
 from ..text.sentences import counted_sentence
 from ..text.wording import clause
@@ -42,6 +43,7 @@ class Keywords:
         corpus: Sequence[str] | None = None,
         layers: Mapping[str, Sequence[float]] | None = None,
         traits: Traits | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         """Count the words of a corpus.
 
@@ -49,12 +51,13 @@ class Keywords:
         corpus  the captions that chance draws from; None: those of the evidence that is summarized
         layers  of a site, a weight for every caption of the corpus: the share it has in the exemplars of all units
         traits  how clips sound, beside what their captions say; None: the captions alone are gone by
+        names   of kinds of sources, beside those of instruments: a word before the last one of a name is part of it
 
         Raises ValueError for another form.
         """
         if form not in ("", TRAITS_TOO):
             raise ValueError(f"unknown form {form!r} of keywords: {TRAITS_TOO}, or none")
-        self._phrases = Phrases()
+        self._phrases = Phrases(bound_names(names))
         self._corpus = None if corpus is None else Corpus(self._phrases, corpus, layers)
         self._traits = traits
 
@@ -108,8 +111,9 @@ class Keywords:
             words = self._spelt(statement.lead.key, having)
             text = f"the words “{words}” are spoken" if " " in words else f"the word “{words}” is spoken"
         else:
-            told = {word for key in statement.keys for word in self._phrases.words(key)}
-            text = clause(having, frozenset(told)) or self._spelt(statement.lead.key, having)
+            told = {word for key in statement.words for word in self._phrases.words(key)}
+            implied = {word for key in statement.implied for word in self._phrases.words(key)}
+            text = clause(having, frozenset(told), frozenset(implied)) or self._spelt(statement.lead.key, having)
         return counted_sentence(text, len(having), len(captions), statement.common)
 
     def _spelt(self, key: int, captions: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ CHANCE = 0.05
 """Share of units with random clips that are given any phrase at all."""
 _DRAWS = 2000
 _FEWEST = 2  # captions that share a phrase
+_OTHERS = (0, 1, 2, 3, 4, 5, 8, 16, 32, 64)  # captions of the other end that are gone by: every number needs its draws
 _SINGLE_Z = 1.645
 _CONDITIONAL_Z = 1.96
 
@@ -38,6 +39,7 @@ class Shared(NamedTuple):
     gain    nats by which these captions are likelier at their own rate of the phrase than at the rate of the layer's
             exemplars or of the corpus, whichever is nearer; negative where they have it more rarely
     common  that rate
+    weights of all the captions in the gain, by place; they sum to 1
     """
 
     key: int
@@ -46,6 +48,7 @@ class Shared(NamedTuple):
     beyond: bool
     gain: float
     common: float
+    weights: tuple[float, ...]
 
 
 class Corpus:
@@ -95,6 +98,7 @@ class Corpus:
         """
         if not self._captions or len(captions) < _FEWEST:
             return []
+        others = others[: max((size for size in _OTHERS if size <= len(others)), default=len(others))]
         keys, counts, z = self._excess(captions, others)
         beyond = z > self._bar(len(captions), len(others))[counts]
         if not beyond.any():
@@ -107,7 +111,8 @@ class Corpus:
         shares = np.array([weights[list(places)].sum() for places in having]) / weights.sum()
         common = self._background(keys, site)
         gains = _gains(shares, common, len(captions))
-        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
+        parts_of_one = [tuple((weights / weights.sum()).tolist())] * len(having)
+        columns = (keys.tolist(), having, z.tolist(), beyond.tolist(), gains.tolist(), common.tolist(), parts_of_one)
         return [Shared(*row) for row in zip(*columns, strict=True)]
 
     def adds(self, one: Shared, said: Shared) -> bool:
@@ -118,9 +123,27 @@ class Corpus:
         if not one.having < said.having:
             return True
         size = self._having(said.key).size
-        rate = np.array([self._rate(one.key, said.key)])
+        rate = np.array([self.rate_among(one.key, said.key)])
         counts = np.array([len(one.having)])
         return bool(_z_scores(counts, len(said.having), rate, rate, size)[0] > _CONDITIONAL_Z)
+
+    def gain_beyond(self, one: Shared, said: Sequence[Shared]) -> float:
+        """The gain of a phrase where some are said already: what follows from those gains nothing.
+
+        A caption that has one of them is expected to have the phrase as often as the corpus's captions that do (all
+        harps are notes), any other as often as the layer's exemplars or the corpus, whichever is nearer.
+        """
+        expected = np.array([
+            max((self.rate_among(one.key, other.key) for other in said if place in other.having), default=one.common)
+            for place in range(len(one.weights))
+        ])  # fmt: skip
+        weights = np.array(one.weights)
+        share, rate = weights[list(one.having)].sum(), weights @ expected
+        return float(_gains(np.array([share]), np.array([rate]), len(weights))[0])
+
+    def rate(self, key: int) -> float:
+        """The share of the corpus's captions that have a phrase; kept off 0, as a caption may be new to the corpus."""
+        return max(self._having(key).size, 0.5) / len(self._captions)
 
     def _background(self, keys: Keys, site: str | None) -> Numbers:
         """The rate of each phrase in the corpus, or among the site's exemplars where that is higher; off 0 and 1."""
@@ -130,7 +153,7 @@ class Corpus:
             rates = np.maximum(rates, _looked_up(keys, self._keys, self._layers[site]))
         return rates.clip(0.5 / (size + 1), 1 - 0.5 / (size + 1))
 
-    def _rate(self, key: int, among: int) -> float:
+    def rate_among(self, key: int, among: int) -> float:
         """The share of the corpus's captions with one phrase that have another, kept off 0 and 1."""
         if (key, among) not in self._rates:
             those = self._having(among)

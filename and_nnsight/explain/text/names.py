@@ -119,6 +119,19 @@ def class_names(labels: Iterable[str | None], concepts: Iterable[str] = ()) -> l
     return sorted({name for name in (*labels, *concepts) if name})
 
 
+def bound_names(names: Iterable[str] = ()) -> list[tuple[str, ...]]:
+    """The names of sources, as words, whose words before the last mean nothing by themselves: French horn, pan flute.
+
+    Not "loud engine", whose adjective says how it sounds.
+    """
+    every = [
+        tuple(words(part)) for given in (*names, *INSTRUMENTS) for part in _PARTS.split(_SEPARATORS.sub(" ", given))
+    ]
+    return [name for name in dict.fromkeys(every)
+            if 2 <= len(name) <= _LONGEST_NAME and stem(name[-1]) not in _SOUNDS
+            and not any(map(_descriptive, name[:-1]))]  # fmt: skip
+
+
 def _names_of(given: str) -> Iterable[Stems]:
     """What of a class's name is the name of a source, in stems: two to five words, the last of them no sound."""
     for part in _PARTS.split(_SEPARATORS.sub(" ", given)):

@@ -8,7 +8,7 @@ is spoken in the clip (“train” is not a train).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -32,7 +32,15 @@ Span = tuple[int, int]
 class Phrases:
     """Numbers words as they come, and parses captions into keys of phrases."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[Sequence[str]] = ()) -> None:
+        """Know some names of kinds, as words: none of their words stands for the rest, but the last. No French is in a
+        French horn.
+        """
+        whole = {stems for name in names if len(stems := tuple(filter(None, map(root, name)))) > 1}
+        every = {name[first:] for name in whole for first in range(len(name) - 1)}  # a grand piano is no grand either
+        self._names = {
+            first: tuple(name for name in every if name[0] == first) for first in {name[0] for name in every}
+        }
         self._numbers: dict[str, int] = {}
         self._words: list[str] = []
         self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
@@ -57,12 +65,24 @@ class Phrases:
         found: dict[int, Span] = {}
         for run in _runs(caption):
             numbers = [self._number(word) for word, _, _ in run]
+            cut = self._within_names([word for word, _, _ in run])
             for first in range(len(run)):
                 key = 0
                 for last in range(first, min(first + LONGEST, len(run))):
                     key |= numbers[last] << _BITS * (last - first)
-                    found.setdefault(key, (run[first][1], run[last][2]))
+                    if last not in cut:
+                        found.setdefault(key, (run[first][1], run[last][2]))
         return found
+
+    def _within_names(self, words: Sequence[str]) -> set[int]:
+        """The places of words that are followed by the rest of a name."""
+        return {
+            first + inside
+            for first, word in enumerate(words)
+            for name in self._names.get(word, ())
+            if tuple(words[first : first + len(name)]) == name
+            for inside in range(len(name) - 1)
+        }
 
     def _number(self, word: str) -> int:
         if len(self._numbers) >= (1 << _BITS) - 1:
@@ -76,6 +96,10 @@ class Phrases:
         """The stems of a phrase's words; a denied one begins with "no ", a spoken one with “."""
         return tuple(self._words[number - 1] for number in parts(key))
 
+    def begins_a_name(self, key: int) -> bool:
+        """Whether the first word of a phrase is part of a name that the phrase has whole."""
+        return 0 in self._within_names(self.words(key))
+
     def is_spoken(self, key: int) -> bool:
         """Whether a phrase is of words that are spoken in the clips."""
         return self.words(key)[0].startswith(_SPOKEN)
@@ -84,6 +108,13 @@ class Phrases:
 def parts(key: int) -> list[int]:
     """The keys of the single words of a phrase."""
     return [number for place in range(LONGEST) if (number := key >> _BITS * place & (1 << _BITS) - 1)]
+
+
+def without(key: int, edge: int) -> int:
+    """The key of a phrase less its first or last word."""
+    said = parts(key)
+    rest = said[1:] if said[0] == edge else said[:-1]
+    return sum(number << _BITS * place for place, number in enumerate(rest))
 
 
 def counted(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:

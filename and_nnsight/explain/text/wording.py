@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, zip_longest
 
+from .english import compounds
 from .phrases import root
 from .quoted import description
 from .tagging import Part, Tagged, tag
@@ -23,6 +24,7 @@ _RELATIVE = frozenset("that which who whose".split())
 _NEGATIONS = frozenset("no not without never n't".split())
 _AUXILIARIES = frozenset("am are be been being can could does has have is was were will would".split())
 _ADVERBS = frozenset("away down fast off out slowly softly together up".split())
+_PARTICLES = frozenset("back down forth fro in off on out over to under up".split())
 _QUANTITIES = frozenset("pair pattern row run sequence series set string succession train".split())
 _PLAIN_ADJECTIVES = frozenset("hi lo".split())
 
@@ -64,24 +66,32 @@ class Group:
         return any(word.told for word in self.words)
 
 
-def clause(captions: Sequence[str], told: frozenset[str]) -> str:
+def clause(captions: Sequence[str], told: frozenset[str], implied: frozenset[str] = frozenset()) -> str:
     """What the captions share, as a clause without a capital or a stop; "" if none of its words is in a description.
 
-    told  the stems of the words that are to be told: all the captions have them
+    told     the stems of the words that are to be told: all the captions have them
+    implied  those of them that follow from the others: nouns of these are not told, unless nothing else is (a hit on a
+             crash cymbal); verbs hold a clause together
     """
     described = [description(caption) for caption in captions]
     shared = frozenset.intersection(*(_stems(text) for text in described))
-    links = frozenset.intersection(*(frozenset(text.lower().split()) for text in described))
+    links = frozenset.intersection(*(frozenset(compounds(text)) for text in described))
     best = min(described, key=lambda text: (-len(_stems(text) & told), len(text), text))
     groups = [
         replace(group, words=tuple(_marked(word, told, shared) for word in group.words)) for group in _groups(best)
     ]
+    less = [replace(group, words=tuple(_less(word, implied) for word in group.words)) for group in groups]
+    groups = less if any(group.told for group in less) else groups
     pieces = [_piece(run, links) for run in _runs(groups)]
     return _joined([piece for piece in pieces if piece])
 
 
 def _marked(word: Word, told: frozenset[str], shared: frozenset[str]) -> Word:
     return replace(word, told=word.stem in told, shared=word.stem in shared)
+
+
+def _less(word: Word, implied: frozenset[str]) -> Word:
+    return replace(word, told=word.told and not (word.part == "noun" and word.stem in implied))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -136,8 +146,14 @@ def _verb_group(words: Sequence[Word], at: int) -> int | None:
     if end == len(words) or words[end].part != "verb":
         return None
     end += 1
-    while end < len(words) and _is_adverb(words[end]):
-        end += 1
+    while end < len(words):
+        pair = [word.text.lower() for word in words[end : end + 3]]
+        if len(pair) == 3 and pair[1] == "and" and {pair[0], pair[2]} <= _PARTICLES:
+            end += 3
+        elif _is_adverb(words[end]):
+            end += 1
+        else:
+            break
     return end
 
 
@@ -238,7 +254,7 @@ def _piece(run: Sequence[Group], links: frozenset[str]) -> tuple[str, str]:
     """A stretch in words, and what joins it to an earlier stretch."""
     said: list[str] = []
     for place, group in enumerate(run):
-        words = _verbal(group, alone=len(run) == 1) if group.verbal else _nominal(group)
+        words = _verbal(group, links, alone=len(run) == 1) if group.verbal else _nominal(group)
         link = [word.text for word in group.link]
         if place == 0:
             denied = [word for word in link if word.lower() in _NEGATIONS]
@@ -268,10 +284,8 @@ def _nominal(group: Group) -> list[str]:
     if head.part != "noun":
         kept, noun = kept if head in kept or not head.told else [*kept, head], "sound"
     elif not (head.told or head.shared):
-        if kept and kept[-1].part == "noun":
-            noun = kept.pop().text
-        else:
-            noun = "sounds" if head.text.lower() != head.lemma and head.text.endswith("s") else "sound"
+        plain = "sounds" if _is_plural(head) else "sound"
+        noun = kept.pop().text if kept and kept[-1].part == "noun" else plain
     determiner = next((word.text.lower() for word in group.words if word.text.lower() in _DETERMINERS), "")
     said = [
         f"{word.text}," if word.comma and following.part == "adjective" else word.text
@@ -279,16 +293,28 @@ def _nominal(group: Group) -> list[str]:
     ]
     said += [word.text for word in kept[-1:]]
     phrase = [*said, noun]
-    if determiner in ("a", "an") or (not determiner and noun == "sound" and head.text != "sound"):
+    if determiner in ("a", "an") and noun == head.text and _is_plural(head):
+        determiner = ""  # "a tubular bells", as data have it
+    elif determiner in ("a", "an") or (not determiner and noun == "sound" and head.text != "sound"):
         determiner = _article(phrase[0])
     elif determiner in _RELATIVE:
         determiner = ""
     return [*([determiner] if determiner else []), *phrase]
 
 
-def _verbal(group: Group, *, alone: bool) -> list[str]:
-    """A verb group less the adverbs that are not to be told; one that stands alone is a gerund."""
-    kept = [word for word in group.words if word.told or word.part == "verb" or not word.stem]
+def _is_plural(noun: Word) -> bool:
+    return noun.text.lower() != noun.lemma.lower() and noun.text.endswith("s")
+
+
+def _verbal(group: Group, links: frozenset[str], *, alone: bool) -> list[str]:
+    """A verb group less the adverbs that are not to be told; one that stands alone is a gerund.
+
+    links  words that all the captions have: of particles (up and down) the whole, or nothing
+    """
+    after = {word.text.lower() for word in group.words[group.words.index(group.head) + 1 :] if not word.stem}
+    dropped = after if not after <= links else frozenset[str]()
+    kept = [word for word in group.words
+            if word.told or word.part == "verb" or not (word.stem or word.text.lower() in dropped)]  # fmt: skip
     if not alone:
         return [word.text for word in kept]
     verb = group.head
