@@ -34,19 +34,30 @@ class Statement:
     common: float | None = None
 
 
-def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
-    """What is said of captions, the most telling first: at most `MOST` statements, each of captions of its own.
+def statements(
+    found: Sequence[Shared],
+    corpus: Corpus,
+    of: int,
+    *,
+    site: str | None = None,
+    strengths: Sequence[float] | None = None,
+) -> list[Statement]:
+    """What is said of captions, the most telling first: at most `MOST` statements.
 
-    The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain). A further one
-    must hold of a caption of which nothing was said yet, and tell the unit from its layer too. What only some of the
-    captions with another phrase have is told if it is over-represented among all captions with that other: where all
-    five are speech, that three are Spanish is not told if a fourth of all speech is. Where nothing tells the unit from
-    its layer, what its captions share most is said, and how common that is. Spoken words come last, and never alone.
+    The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain); what only some of
+    the captions with another phrase have is not the first unless it is over-represented among all captions with that
+    other. A further one is what raises most the gain of all that is said together (`Corpus.gain_together`), by
+    `TELLING` at least. So two kinds of sound that the unit fires for are both told, and no word that is common to them;
+    and where all five are speech, that three are Spanish is not told if a fourth of all speech is. Where nothing tells
+    the unit from its layer, what its captions share most is said, and how common that is. Spoken words come last, and
+    never alone.
+
+    of  how many captions there are; `site` and `strengths` as in `Corpus.shared`
     """
     words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
     whole = [one for one in found if _is_whole(one, words)]
-    told = sorted((one for one in whole if all(corpus.adds(one, other) for other in whole)),
-                  key=lambda one: _order(one, corpus))  # fmt: skip
+    ordered = sorted(whole, key=lambda one: _order(one, corpus))
+    told = [one for one in ordered if all(corpus.adds(one, other) for other in whole)]
     sounds = [one for one in told if one.beyond and not corpus.phrases.is_spoken(one.key)]
     if not sounds:
         return []
@@ -54,12 +65,21 @@ def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
     if lead.gain < TELLING:
         lead = min(sounds, key=lambda one: (-len(one.having), -one.z, one.key))
         common = lead.common
-    chosen = [lead]
-    for one in told:
-        is_spoken = corpus.phrases.is_spoken(one.key)
-        is_new = is_spoken or not one.having <= frozenset().union(*(other.having for other in chosen))
-        if len(chosen) < MOST and is_new and one.gain >= max(TELLING, _LEAST_OF_FIRST * lead.gain):
-            chosen.append(one)
+    least = max(TELLING, _LEAST_OF_FIRST * lead.gain)
+    heard = [one for one in ordered if one is not lead and one.gain >= least and not corpus.phrases.is_spoken(one.key)]
+    chosen, gain = [lead], corpus.gain_together([lead], of, site=site, strengths=strengths)
+    while heard and len(chosen) < MOST:
+        gains = [corpus.gain_together([*chosen, one], of, site=site, strengths=strengths) for one in heard]
+        said = frozenset().union(*(one.having for one in chosen))
+        best = min(
+            range(len(heard)), key=lambda place: (-round(gains[place], 6), len(heard[place].having & said), place)
+        )
+        if gains[best] - gain < TELLING:
+            break
+        gain = gains[best]
+        chosen.append(heard.pop(best))
+    spoken = [one for one in told if one.gain >= least and corpus.phrases.is_spoken(one.key)]
+    chosen += spoken[: MOST - len(chosen)]
     return [_statement(lead, whole, common), *(_statement(one, whole) for one in chosen[1:])]
 
 
