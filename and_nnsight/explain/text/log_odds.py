@@ -230,9 +230,10 @@ def _bar_of_each(best: Float64[np.ndarray, "draw count"]) -> Numbers:
 
     best  the highest z-score of each draw at each count. Counts that hardly occur by chance use up none of it
     """
-    bars = np.quantile(best, 1.0, axis=0)
+    highest_last = np.sort(best, axis=0)
+    bars = highest_last[-1]
     for exceeding in range(1, round(CHANCE * len(best)) + 1):
-        lower = np.sort(best, axis=0)[-1 - exceeding]
+        lower = highest_last[-1 - exceeding]
         if (best > lower).any(1).mean() > CHANCE:
             break
         bars = lower
