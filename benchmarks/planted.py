@@ -6,8 +6,8 @@ against what was planted. Other sounds, made with another seed, score it.
 
     python -m benchmarks.planted [--seeds 0 1 2] [--per-class 12] [--sentence-transformers REPO] [--chat PLUGIN:MODEL]
 
-Exemplars are spread over the stored ones (`explain(spread=True)`): the five highest clips of a unit that fires for
-noise or high tones are all high tones. `--chat` has the summarizer `llm` speak as well.
+Of each unit's 96 stored exemplars 32 are looked at, spread over them (`explain(spread=True)`): the highest clips of a
+unit that fires for noise or high tones are all high tones. `--chat` has the summarizer `llm` speak as well.
 
 What "rightly" means:
 
@@ -21,7 +21,8 @@ truth        streamed over all clips with the truth itself as concepts, the unit
              with one and the same concept, either)
 score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
              duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does
-             not
+             not. A row of its own has only the units whose clips no null alone detects as well as what is said does
+             (AUPRC): the low tones are the darkest of these sounds, and may as well be called dark
 A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
@@ -42,6 +43,7 @@ from and_nnsight import Dissection, dissect
 from and_nnsight.concept_scores import ConceptScores
 from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
+from and_nnsight.explain.nulls import NULLS
 from and_nnsight.explain.text.english import stem
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.explain.verdicts import verdict
@@ -55,7 +57,7 @@ TRUTH_SIMILARITIES = ("pearson", "auprc", "cos_cubed", "cos")
 TARGETS = {"planted_units_dissected": 1.0, "distractors_honest": 0.9}
 HELD_OUT_SEED = 10_000
 _K = 96
-EXEMPLARS = 16
+EXEMPLARS = 32
 """Of a unit, spread over its K."""
 _TOP, _OF_TOP = 5, 4
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
@@ -170,6 +172,9 @@ def _explained(
          {at: planted[at] for at in named})  # fmt: skip
     tell("score: the true hold", lambda at: holds[(*at, "explanation")] == (units[at].null is None),
          {at: planted[at] for at in named})  # fmt: skip
+    by_unit = {(row["site"], row["unit"]): row for row in scores if row["source"] == "explanation"}
+    tell("score: the true hold, where no null does as well", lambda at: holds[(*at, "explanation")],
+         {at: planted[at] for at in named if units[at].null is None and _beats_nulls(by_unit[at])})  # fmt: skip
     tell("distractors: unexplained or marked", lambda at: not holds.get((*at, "explanation"), False), distractors)
     for source in sorted(
         {source for _, _, source in holds if source.startswith("label db") and source.endswith(encoder)}
@@ -181,6 +186,11 @@ def _explained(
             distractors,
         )
     return rows
+
+
+def _beats_nulls(row: Row) -> bool:
+    """Whether no null alone detects the unit's clips as well as what is said of it does."""
+    return row["auprc"] is not None and row["auprc"] > max(row[f"{null}_auprc"] for null in NULLS)
 
 
 def says_rightly(unit: Planted, said: str | None) -> bool:

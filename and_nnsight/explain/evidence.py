@@ -24,8 +24,6 @@ FEW = 5
 """Exemplars at either end that are looked at where each costs something: as in the paper."""
 MANY = 16
 """Exemplars at either end, at most, where captions are there of all clips: five tell little of a unit of many kinds."""
-STRONG = 0.5
-"""Distance from the unit's mean, as a share of the first exemplar's, of the exemplars that are spread over."""
 
 _Moment = tuple[float | None, float | None]
 
@@ -84,18 +82,20 @@ def chosen_places(
 ) -> tuple[ExemplarEvidence, Bool[Tensor, "k unit"]]:
     """A site's exemplars at one end, and which of them are looked at: k that are evidence.
 
-    spread  False: the most extreme (the paper). True: of all stored ones that are evidence and at least half as strong
-            as the first (`STRONG`), as many at even distances in rank, the first and the last among them. What a unit
+    spread  False: the most extreme (the paper). True: of all stored ones that are evidence (see `exemplars`), as many
+            in ever wider steps of rank, the first and the last among them, most of them near the top. What a unit
             responds to a little less, such as the second half of a disjunction, is then seen too.
     """
     if not spread:
         evidence = found.evidence(site, side, k)
         return evidence, evidence.telling
     evidence = found.evidence(site, side)
-    strong = evidence.telling & (evidence.strength >= STRONG)
-    rank, last = strong.cumsum(0) - 1, strong.sum(0) - 1
-    step, before = rank * (k - 1) // last.clamp(min=1), (rank - 1) * (k - 1) // last.clamp(min=1)
-    return evidence, strong & ((last < k) | (rank == 0) | (step != before))
+    telling = evidence.telling
+    rank = (telling.cumsum(0) - 1).clamp(min=0)
+    last, step = telling.sum(0).clamp(min=1) - 1, torch.arange(k)[:, None]
+    wanted = (last * step**2 // max(1, k - 1) ** 2).maximum(step).minimum(last)
+    among = torch.zeros_like(telling).scatter_(0, wanted, True)
+    return evidence, telling & among.gather(0, rank)
 
 
 def _of_sites(

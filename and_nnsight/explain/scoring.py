@@ -1,10 +1,10 @@
 """Are the explanations true? `explanations/scores.parquet`: how well each tells its unit on clips it has not seen.
 
 Two answers, each with a p by permutation and a false-discovery rate: whether a claim predicts its unit's clips, and
-whether it does so beyond what loudness, duration, silence and brightness tell. Both are settled by top-down correlation
-(see `top_down`), which has power for claims that are true of a few clips. Pearson and AUPRC stand beside it: NeuronEval
-(ICML 2025) found them to be among the few measures that notice both a label that is too narrow and one that is too
-wide.
+whether it does so beyond what loudness, duration, silence and brightness tell. Both are settled by the largest of three
+correlations (see `permutation`), which have power for claims that are true of a few clips, and of many. Pearson and
+AUPRC stand beside it: NeuronEval (ICML 2025) found them to be among the few measures that notice both a label that is
+too narrow and one that is too wide.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DEFAULT_SHARE = 0.05
 MOST_CLIPS = 5_000
 SHUFFLES = 999
 LEVEL = 0.05
-_VERSION = 2  # of what is measured, and how
+_VERSION = 3  # of what is measured, and how
 _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitted
 
 KEY = ("site", "unit", "source")
@@ -92,9 +92,9 @@ def score(
     most_clips    of more held-out clips so many are drawn
     data, held_out_data  what was dissected, where the clips are in no file, for the null models
 
-    `predicts`          the claim's top-down correlation with the unit (`top_down`) is one that random orders of the
-                        clips seldom reach: `p`, and `q` ≤ level
-    `beyond_acoustics`  so is what is left of it (`top_down_beyond`) when everything is taken from the unit that rises
+    `predicts`          the claim tells the unit's clips as random orders of the clips seldom do (`permutation`): `p`,
+                        and `q` ≤ level. `top_down` is one of the three correlations that this is settled by
+    `beyond_acoustics`  so does what is left of it (`top_down_beyond`) when everything is taken from the unit that rises
                         or falls with how loud a clip is (level and loudest 50 ms), how long it sounds, how silent and
                         how bright it is (`permutation.partial_test`): `q_beyond` ≤ level. `p_beyond` is the larger of
                         that p and `p`, so that what does not predict is never beyond

@@ -12,7 +12,7 @@ import pytest
 from and_nnsight import plugins
 from and_nnsight.explain import Evidence, Failure, Heard
 from and_nnsight.explain.summarizers.keywords import Keywords
-from and_nnsight.explain.text.log_odds import CHANCE, Corpus, _z_scores
+from and_nnsight.explain.text.log_odds import CHANCE, Corpus, Shared, _bar_of_each, _z_scores
 from and_nnsight.explain.text.phrases import Phrases, parts
 from and_nnsight.explain.text.sentences import sentences
 
@@ -322,3 +322,39 @@ def test_a_further_statement_says_what_does_not_follow_from_those_before() -> No
     assert sorted(sentences(kinds)) == [
         "A cowbell in 5 of 15 clips.", "A harp in 5 of 15 clips.", "A tuba in 5 of 15 clips.",
     ]  # fmt: skip
+
+
+# Told together
+
+
+def test_two_kinds_of_sound_are_both_told_and_not_the_word_that_is_common_to_them() -> None:
+    horns = [f"A steady horn {n}." for n in range(20)]
+    hisses = [f"A steady hiss {n}." for n in range(20)]
+    steady = [f"A steady {instrument} {n}." for instrument in INSTRUMENTS[:8] for n in range(20)]
+    corpus = [*CORPUS, *steady, *horns, *hisses]
+    text = said([*horns[:4], *hisses[:4]], of(*INSTRUMENTS[8:16]), corpus)
+    assert isinstance(text, str)
+    assert "horn in 4 of 8 clips." in text and "hiss in 4 of 8 clips." in text
+
+
+def test_a_gain_together_is_that_of_the_parts_into_which_phrases_cut_the_captions() -> None:
+    corpus = ["A horn."] * 10 + ["A hiss."] * 20 + ["A horn and a hiss."] * 10 + ["A drum."] * 60
+    counted = Corpus(Phrases(), corpus)
+    keys = {counted.phrases.words(key): key for key in counted.phrases("A horn and a hiss.").tolist()}
+    evenly = (1 / 8,) * 8
+    horn = Shared(keys["horn",], frozenset({0, 1, 2, 3}), 2.0, True, 0.0, 0.2, evenly)
+    hiss = Shared(keys["hiss",], frozenset({3, 4, 5}), 2.0, True, 0.0, 0.3, evenly)
+    alone = 4 * np.log(0.5 / 0.2) + 4 * np.log(0.5 / 0.8)
+    assert counted.gain_together([horn]) == pytest.approx(alone)
+    both = 4 * np.log(0.5 / 0.2) + 2 * np.log(0.25 / 0.2) + 2 * np.log(0.25 / 0.6)
+    assert counted.gain_together([hiss, horn]) == pytest.approx(both), "of both, the rarer: the horn"
+
+
+def test_counts_that_do_not_occur_by_chance_take_nothing_from_those_that_do() -> None:
+    best = np.zeros((1000, 12))
+    best[:, 2] = np.random.default_rng(3).standard_normal(1000)
+    bars = _bar_of_each(best)
+    assert (best[:, 2] > bars[2]).mean() == pytest.approx(CHANCE)
+    best[:, 3] = np.random.default_rng(4).standard_normal(1000)
+    bars = _bar_of_each(best)
+    assert 0.04 < (best > bars).any(1).mean() <= CHANCE

@@ -21,7 +21,7 @@ def key(phrases: Phrases, word: str) -> int:
 
 
 def shared(phrases: Phrases, word: str, *having: int) -> Shared:
-    return Shared(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1)
+    return Shared(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1, (0.2,) * 5)
 
 
 def test_a_corpus_may_be_smaller_than_what_is_drawn_of_it() -> None:
@@ -35,11 +35,11 @@ def test_no_caption_of_the_corpus_has_a_phrase_that_is_new_to_it() -> None:
     corpus = Corpus(phrases, CAPTIONS)
     assert corpus._having(key(phrases, "whale")).tolist() == []
     assert corpus._having(key(phrases, "cat")).tolist() == [5, 6, 7, 8, 9]
-    assert corpus._rate(key(phrases, "cat"), key(phrases, "whale")) == 0.5
-    assert corpus._rate(key(phrases, "whale"), key(phrases, "cat")) == 0.5 / 6
+    assert corpus.rate_among(key(phrases, "cat"), key(phrases, "whale")) == 0.5
+    assert corpus.rate_among(key(phrases, "whale"), key(phrases, "cat")) == 0.5 / 6
 
 
-def test_every_number_of_captions_has_an_equal_part_of_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_numbers_of_captions_together_have_the_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """With z-scores that rise evenly from 0 to 1 over the draws, a bar is the share of draws below it."""
     drawn = 0
 
@@ -51,7 +51,7 @@ def test_every_number_of_captions_has_an_equal_part_of_chance(monkeypatch: pytes
     monkeypatch.setattr(Corpus, "_excess", even)
     bar = Corpus(Phrases(), CAPTIONS)._bar(5, 5)
     assert drawn == _DRAWS
-    assert bar[2:] == pytest.approx(1 - CHANCE / 4, abs=1.1 / _DRAWS), "2, 3, 4 or 5 captions may share a phrase"
+    assert bar[2:] == pytest.approx(1 - CHANCE, abs=1.1 / _DRAWS), "2, 3, 4 and 5 captions exceed it in the same draws"
 
 
 def test_a_score_is_against_the_corpus_and_the_other_end_together() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from and_nnsight.explain.agreement import positives
 from and_nnsight.explain.false_discovery import false_discovery_rates
 from and_nnsight.explain.permutation import BLOCKS, PermutationResult, partial_test, prediction_test, random_orders
-from and_nnsight.explain.top_down import linear_basis, monotone_residuals, savage_scores
+from and_nnsight.explain.top_down import linear_basis, monotone_residuals, rank_shares, savage_scores
 
 SHUFFLES = 199
 SHARE = 0.05
@@ -81,10 +81,10 @@ def test_directions_hold_and_a_constant_null_takes_nothing() -> None:
 
 
 def plain_p(unit: np.ndarray, fires: np.ndarray, claim: np.ndarray, orders: list[np.ndarray]) -> float:
-    scores, claim = plain_scores(unit), plain_scores(claim)
+    ways = [(plain_scores(unit), plain_scores(claim)), (fires, plain_scores(claim)), (rankdata(unit), rankdata(claim))]
 
     def statistic(order: np.ndarray) -> float:
-        return max(float(np.corrcoef(row[order], claim)[0, 1]) for row in (scores, fires))
+        return max(float(np.corrcoef(row[order], said)[0, 1]) for row, said in ways)
 
     own = statistic(np.arange(len(unit)))
     return (1 + sum(statistic(order) >= own - 1e-7 for order in orders)) / (1 + len(orders))
@@ -93,6 +93,11 @@ def plain_p(unit: np.ndarray, fires: np.ndarray, claim: np.ndarray, orders: list
 def plain_scores(values: np.ndarray) -> np.ndarray:
     apart = plain_savage(np.arange(len(values)))
     return np.array([apart[(values < value).sum() : (values <= value).sum()].mean() for value in values])
+
+
+def rankdata(values: np.ndarray) -> np.ndarray:
+    """Ranks; ties share the middle of theirs."""
+    return np.array([((values < value).sum() + (values <= value).sum()) / 2 for value in values])
 
 
 def test_p_is_that_of_the_definition_with_ties_and_without() -> None:
@@ -121,20 +126,21 @@ def test_partial_p_permutes_residuals_among_clips_of_which_the_nulls_expect_the_
     got = beyond(units, claims, nulls)
     rows = [
         monotone_residuals(scaled(values.double()).float(), floats(nulls), rising).numpy()
-        for values in (savage_scores(floats(units)), fires)
+        for values in (savage_scores(floats(units)), fires, rank_shares(floats(units)))
     ]
 
     def without_nulls(row: np.ndarray) -> np.ndarray:
         return row - design @ np.linalg.lstsq(design, row, rcond=None)[0]
 
     for place in range(4):
-        claim = without_nulls(plain_scores(claims[place].astype(np.float32)))
+        scores = without_nulls(plain_scores(claims[place].astype(np.float32)))
+        said = (scores, scores, without_nulls(rankdata(claims[place].astype(np.float32))))
         residuals = [without_nulls(way[place]) for way in rows]
         expected_of = scaled(savage_scores(floats(units)))[place].numpy() - residuals[0]
-        clips = np.argsort(expected_of)
+        clips, pairs = np.argsort(expected_of), list(zip(residuals, said, strict=True))
 
-        def statistic(order: np.ndarray, residuals=residuals, claim=claim, clips=clips) -> float:
-            return max(float(np.corrcoef(row[clips][order], claim[clips])[0, 1]) for row in residuals)
+        def statistic(order: np.ndarray, ways=pairs, clips=clips) -> float:
+            return max(float(np.corrcoef(row[clips][order], claim[clips])[0, 1]) for row, claim in ways)
 
         own = statistic(np.arange(40)) * math.sqrt((40 - 3) / 39)
         orders = list(random_orders(40, SHUFFLES, 0, BLOCKS))
@@ -227,6 +233,28 @@ def test_what_is_said_of_a_unit_of_loudness_is_not_more_than_loudness(shape: str
     for said in (claims, claims > 0.7):
         assert rejected(predicted(units, said).p, 0.05) > 190, "it is true, as far as it goes"
         assert rejected(beyond(units, said, nulls).p, 0.05) <= most(200, 0.05)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_p_holds_where_unit_and_claim_both_scatter_more_in_loud_clips(dense: bool) -> None:
+    """Claims that are independent of the unit given loudness, with noise that grows with it on both sides."""
+    rng = np.random.default_rng(11)
+    loudness = rng.uniform(0, 1, 120)
+    nulls = np.stack([loudness, *rng.standard_normal((3, 120))])
+    units, claims = (loudness + (0.1 + loudness) * rng.standard_normal((400, 120)) for _ in range(2))
+    said = claims if dense else claims > 1.2
+    p = beyond(units, said + 0.0, nulls).p
+    assert rejected(p, 0.05) <= most(400, 0.05)
+
+
+def test_a_claim_that_is_true_of_half_of_the_clips_is_seen() -> None:
+    """The unit is quiet where it is not true; where it is, something else decides how high the unit goes."""
+    rng = np.random.default_rng(12)
+    tones = rng.uniform(size=(100, 200)) < 0.5
+    units = tones + rng.exponential(0.6, (100, 200))
+    nulls = rng.standard_normal((4, 200))
+    seen = [beyond(units[row][None], tones[row][None] + 0.0, nulls, 99).p.item() <= 0.05 for row in range(100)]
+    assert sum(seen) >= 95
 
 
 def test_a_unit_that_is_loudness_and_nothing_else_leaves_nothing_to_be_told() -> None:

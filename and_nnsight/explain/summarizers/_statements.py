@@ -38,20 +38,25 @@ class Statement:
     common: float | None = None
 
 
-def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
+def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None) -> list[Statement]:
     """What is said of captions, the most telling first: at most `MOST` statements.
 
-    The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain). A further one
-    must do so too, and beyond what follows from those before it: that harps are notes is not told; that most clips are
-    low is, if more of them are than of all harps and of the layer's other exemplars. What only some of the captions
-    with another phrase have is told if it is over-represented among all captions with that other: where all
-    five are speech, that three are Spanish is not told if a fourth of all speech is. Where nothing tells the unit from
-    its layer, what its captions share most is said, and how common that is. Spoken words come last, and never alone.
+    The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain); what only some of
+    the captions with another phrase have is not the first unless it is over-represented among all captions with that
+    other: where all five are speech, that three are Spanish is not, if a fourth of all speech is. Where nothing tells
+    the unit from its layer, what its captions share most is said, and how common that is.
+
+    Further ones are other kinds of sound that the unit fires for, so that two kinds are both told, and no word that is
+    common to them (see `Corpus.gain_together`); then what does not follow from what is told (see `Corpus.gain_beyond`):
+    that harps are notes is not told, that most clips are low is, if more of them are than of all harps and of the
+    layer's other exemplars. Spoken words come last, and never alone.
+
+    site  as in `Corpus.shared`
     """
     words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
     whole = [one for one in found if _is_whole(one, words, corpus)]
-    told = sorted((one for one in whole if all(corpus.adds(one, other) for other in whole)),
-                  key=lambda one: _order(one, one.gain, corpus))  # fmt: skip
+    ordered = sorted(whole, key=lambda one: _order(one, one.gain, corpus))
+    told = [one for one in ordered if all(corpus.adds(one, other) for other in whole)]
     sounds = [one for one in told if one.beyond and not corpus.phrases.is_spoken(one.key)]
     if not sounds:
         return []
@@ -59,15 +64,38 @@ def statements(found: Sequence[Shared], corpus: Corpus) -> list[Statement]:
     if lead.gain < TELLING:
         lead = min(sounds, key=lambda one: (-len(one.having), -one.z, one.key))
         common = lead.common
-    chosen = [lead]
+    least = max(TELLING, _LEAST_OF_FIRST * lead.gain)
+    chosen = _with_other_kinds(lead, [one for one in ordered if one.gain >= least], corpus, site)
     while len(chosen) < MOST:
-        others = [one for one in told if one.having not in [said.having for said in chosen]]
+        said = [one.having for one in chosen]
+        others = [one for one in told if one.having not in said or _adds_words(one, chosen, corpus)]
         gains = {one: corpus.gain_beyond(one, chosen) for one in others}
-        left = [one for one, gain in gains.items() if gain >= max(TELLING, _LEAST_OF_FIRST * lead.gain)]
+        left = [one for one, gain in gains.items() if gain >= least]
         if not left:
             break
         chosen.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
     return [_statement(lead, whole, corpus, common), *(_statement(one, whole, corpus) for one in chosen[1:])]
+
+
+def _adds_words(one: Shared, chosen: Sequence[Shared], corpus: Corpus) -> bool:
+    """Whether a phrase is of spoken words, which no statement has yet: of the same clips they say something else."""
+    return one not in chosen and corpus.phrases.is_spoken(one.key)
+
+
+def _with_other_kinds(lead: Shared, ordered: Sequence[Shared], corpus: Corpus, site: str | None) -> list[Shared]:
+    """The first statement and what raises most, by `TELLING` at least, the gain of all that is told together."""
+    chosen, gain = [lead], corpus.gain_together([lead], site)
+    left = [one for one in ordered if one is not lead and not corpus.phrases.is_spoken(one.key)]
+    while left and len(chosen) < MOST:
+        said = frozenset().union(*(one.having for one in chosen))
+        gains = {one: corpus.gain_together([*chosen, one], site) for one in left}
+        best = min(left, key=lambda one: (-round(gains[one], 6), len(one.having & said)))
+        if gains[best] - gain < TELLING:
+            break
+        gain = gains[best]
+        chosen.append(best)
+        left.remove(best)
+    return chosen
 
 
 def _statement(lead: Shared, whole: Sequence[Shared], corpus: Corpus, common: float | None = None) -> Statement:

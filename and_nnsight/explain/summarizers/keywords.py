@@ -94,7 +94,7 @@ class Keywords:
             return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
         strengths = [heard.strength for heard in side]
         found = corpus.shared(captions, others, site=site, strengths=strengths)
-        told = statements(found, corpus)
+        told = statements(found, corpus, site)
         said = [self._sentence(one, captions) for one in told]
         is_told_apart = bool(told) and told[0].common is None  # then a trait would only hide what the sound is
         if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):

@@ -69,9 +69,8 @@ class Corpus:
         self._counts = np.diff(self._first, append=len(keys))
         self._bars: dict[tuple[int, int], Numbers] = {}
         self._rates: dict[tuple[int, int], float] = {}
-        self._layers = {
-            site: self._layer_rates(np.asarray(weights, np.float64)) for site, weights in (layers or {}).items()
-        }
+        self._weights = {site: np.asarray(weights, np.float64) for site, weights in (layers or {}).items()}
+        self._layers = {site: self._layer_rates(weights) for site, weights in self._weights.items()}
 
     def _layer_rates(self, weights: Float64[np.ndarray, " caption"]) -> Numbers:
         """The share of a site's exemplars that have each phrase."""
@@ -141,6 +140,38 @@ class Corpus:
         share, rate = weights[list(one.having)].sum(), weights @ expected
         return float(_gains(np.array([share]), np.array([rate]), len(weights))[0])
 
+    def gain_together(self, several: Sequence[Shared], site: str | None = None) -> float:
+        """The gain of phrases that are told together: a caption counts for the rarest of them that it has, or for none.
+
+        Of one phrase it is its `gain`. Of two kinds of sound, either of which some of the captions are, it is more than
+        that of a word which both kinds have, if that word is common. Nats; 0 at least.
+
+        site  whose units' exemplars are the background too, as in `shared`
+        """
+        weights = np.array(several[0].weights)
+        rarest_first = sorted(several, key=lambda one: (one.common, one.key))
+        taken: set[int] = set()
+        said = np.zeros(len(self._captions), bool)
+        shares, rates = [], []
+        for one in rarest_first:
+            there = self._having(one.key)
+            there = there[~said[there]]
+            shares.append(float(weights[list(one.having - taken)].sum()))
+            rates.append(max(there.size / len(self._captions), self._share_of_layer(there, site)))
+            taken |= one.having
+            said[there] = True
+        least = 0.5 / (len(weights) + 1)
+        own = np.array([*shares, 1 - sum(shares)]).clip(least, 1 - least)
+        background = np.array([*rates, 1 - sum(rates)]).clip(0.5 / (len(self._captions) + 1), 1.0)
+        terms = own / own.sum() * np.log(own / own.sum() / background * background.sum())
+        return len(weights) * float(terms.sum())
+
+    def _share_of_layer(self, captions: Int64[np.ndarray, " caption"], site: str | None) -> float:
+        """The share that captions of the corpus have in the exemplars of a site's units; 0 where that is not known."""
+        if site not in self._weights:
+            return 0.0
+        return float(self._weights[site][captions].sum()) / max(float(self._weights[site].sum()), 1.0)
+
     def rate(self, key: int) -> float:
         """The share of the corpus's captions that have a phrase; kept off 0, as a caption may be new to the corpus."""
         return max(self._having(key).size, 0.5) / len(self._captions)
@@ -171,7 +202,7 @@ class Corpus:
         """The z-score to be exceeded by a phrase that so many of the captions have.
 
         A rare phrase in two random captions has a high z-score more often than a common one in five: every count has
-        a bar of its own, with an equal part of CHANCE.
+        a bar of its own, see `_bar_of_each`.
         """
         if (captions, others) not in self._bars:
             random = np.random.default_rng(0)
@@ -182,8 +213,7 @@ class Corpus:
                 texts = [self._captions[index] for index in drawn]
                 _, counts, z = self._excess(texts[:captions], texts[captions:])
                 np.maximum.at(row, counts, z)
-            part = CHANCE / (captions + 1 - _FEWEST)
-            self._bars[captions, others] = np.quantile(best, 1 - part, axis=0, method="higher")
+            self._bars[captions, others] = _bar_of_each(best)
         return self._bars[captions, others]
 
     def _excess(self, captions: Sequence[str], others: Sequence[str]) -> tuple[Keys, Keys, Numbers]:
@@ -208,6 +238,21 @@ class Corpus:
         if not self.phrases.is_spoken(key):
             return True
         return len({description(caption) for caption in captions if key in self.phrases(caption)}) > 1
+
+
+def _bar_of_each(best: Float64[np.ndarray, "draw count"]) -> Numbers:
+    """The bars that are exceeded at each count in one and the same share of the draws, at any in CHANCE of them.
+
+    best  the highest z-score of each draw at each count. Counts that hardly occur by chance use up none of it
+    """
+    highest_last = np.sort(best, axis=0)
+    bars = highest_last[-1]
+    for exceeding in range(1, round(CHANCE * len(best)) + 1):
+        lower = highest_last[-1 - exceeding]
+        if (best > lower).any(1).mean() > CHANCE:
+            break
+        bars = lower
+    return bars
 
 
 def _gains(shares: Numbers, rates: Numbers, size: int) -> Numbers:
