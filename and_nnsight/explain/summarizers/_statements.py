@@ -44,7 +44,8 @@ def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None)
     The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain); what only some of
     the captions with another phrase have is not the first unless it is over-represented among all captions with that
     other: where all five are speech, that three are Spanish is not, if a fourth of all speech is. Where nothing tells
-    the unit from its layer, what its captions share most is said, and how common that is.
+    the unit from its layer, what its captions share most is said, and how common that is; nothing where all that they
+    share is rarer among them than in the layer.
 
     Further ones are other kinds of sound that the unit fires for, so that two kinds are both told, and no word that is
     common to them (see `Corpus.gain_together`); then what does not follow from what is told (see `Corpus.gain_beyond`):
@@ -62,7 +63,10 @@ def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None)
         return []
     lead, common = sounds[0], None
     if lead.gain < TELLING:
-        lead = min(sounds, key=lambda one: (-len(one.having), -one.z, one.key))
+        not_rarer = [one for one in sounds if one.gain >= 0]
+        if not not_rarer:
+            return []
+        lead = min(not_rarer, key=lambda one: (-len(one.having), -one.z, one.key))
         common = lead.common
     least = max(TELLING, _LEAST_OF_FIRST * lead.gain)
     chosen = _with_other_kinds(lead, [one for one in ordered if one.gain >= least], corpus, site)

@@ -101,7 +101,8 @@ class Keywords:
             said.append(counted_sentence(qualified(names), shared.count, shared.of))
         if not said:
             return Failure(
-                f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance has it"
+                f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance, or its layer, "
+                "has it"
             )
         return " ".join(dict.fromkeys(said))
 
