@@ -12,6 +12,7 @@ MOST = 3
 """Statements of one side of a unit."""
 TELLING = 1.92
 """Gain in nats from where on a phrase tells a unit from its layer: a likelihood-ratio test at 5 %."""
+_LEAST_SHARE = 0.15  # of the captions that a further statement must be of
 _LEAST_OF_FIRST = 0.15  # of the first statement's gain: what a further one must have
 _ALIKE = 0.5  # of the statement's gain: what a word that is said along with it must have
 _COMMON = 0.25  # share of the layer's exemplars from where on a word is not said along with a rarer one
@@ -69,6 +70,7 @@ def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None)
         lead = min(not_rarer, key=lambda one: (-len(one.having), -one.z, one.key))
         common = lead.common
     least = max(TELLING, _LEAST_OF_FIRST * lead.gain)
+    ordered, told = ([one for one in some if _is_of_many(one)] for some in (ordered, told))
     chosen = _with_other_kinds(lead, [one for one in ordered if one.gain >= least], corpus, site)
     while len(chosen) < MOST:
         said = [one.having for one in chosen]
@@ -79,6 +81,11 @@ def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None)
             break
         chosen.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
     return [_statement(lead, whole, corpus, common), *(_statement(one, whole, corpus) for one in chosen[1:])]
+
+
+def _is_of_many(one: Shared) -> bool:
+    """Whether a further statement would be of enough captions: of sixteen, two are of one kind by chance."""
+    return len(one.having) >= _LEAST_SHARE * len(one.weights)
 
 
 def _adds_words(one: Shared, chosen: Sequence[Shared], corpus: Corpus) -> bool:
