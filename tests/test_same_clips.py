@@ -28,7 +28,7 @@ def known(folder: Path, rows: list[dict[str, Any]], origin: Origin = HERE) -> Kn
 
 
 def row(clip: int, path: str | None, content: str | None) -> dict[str, Any]:
-    return {"clip": clip, "path": path, "content": content}
+    return {"clip": clip, "path": path, "label": None, "caption": None, "seconds": 1.0, "content": content}
 
 
 def test_samples_tell_whatever_the_clip_is_called(tmp_path: Path) -> None:

@@ -42,13 +42,22 @@ BELL = "Bright bells ring in a wooden church."
 
 
 CLIPS = arrow.schema(
-    [("clip", arrow.int64()), ("path", arrow.string()), ("label", arrow.string()), ("caption", arrow.string())]
+    [
+        ("clip", arrow.int64()),
+        ("path", arrow.string()),
+        ("label", arrow.string()),
+        ("caption", arrow.string()),
+        ("seconds", arrow.float64()),
+    ]
 )
 
 
 def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6, labels: Sequence[str] = ()) -> Dissection:
     """A dissection whose units, from 0 on, have these sentences left; of clips with these labels."""
-    clips = [{"clip": clip, "path": None, "label": label, "caption": None} for clip, label in enumerate(labels)]
+    clips = [
+        {"clip": clip, "seconds": 1.0, "path": None, "label": label, "caption": None}
+        for clip, label in enumerate(labels)
+    ]
     parquet.write_table(arrow.Table.from_pylist(clips, CLIPS), folder / "clips.parquet")
     found = Dissection(folder, {})
     with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": threshold}) as table:

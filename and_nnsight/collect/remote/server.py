@@ -185,7 +185,9 @@ def trusts(settings: Remote) -> bool | None:
         said = httpx.get(f"{settings.host}/whoami", headers=headers, timeout=_TIMEOUT).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None
-    tags = said.get("tags") if isinstance(said, dict) else None
+    if not isinstance(said, dict) or said.get("email") is None:  # it knows nobody by this key
+        return None
+    tags = said.get("tags")
     return "trusted" in tags if isinstance(tags, list) else None
 
 
