@@ -138,7 +138,7 @@ def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     assert "does not accept the API key (Invalid API key.)" in told["wrong key"]
     assert told["right key"] == "it did not fail"
     assert "has nnsight 0.7.3 and this is" in told["old nnsight"]
-    assert "install nnsight~=0.7.0 here" in told["old nnsight"]
+    assert "this package needs nnsight" in told["old nnsight"], "what its own requirements refuse is not advised"
     assert "audio models have other module names in versions before 5.12" in told["old transformers"]
     assert told["new transformers"] == "it did not fail"
     assert any("install transformers==5.99.0 here" in said for said in told["warned"])

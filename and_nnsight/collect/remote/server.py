@@ -185,10 +185,10 @@ def trusts(settings: Remote) -> bool | None:
         said = httpx.get(f"{settings.host}/whoami", headers=headers, timeout=_TIMEOUT).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None
-    if not isinstance(said, dict) or said.get("email") is None:  # it knows nobody by this key
+    tags = said.get("tags") if isinstance(said, dict) else None
+    if not isinstance(tags, list) or (not tags and said.get("email") is None):  # it knows nobody by this key
         return None
-    tags = said.get("tags")
-    return "trusted" in tags if isinstance(tags, list) else None
+    return "trusted" in tags
 
 
 def installed(settings: Remote) -> dict[str, str]:
