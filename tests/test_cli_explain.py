@@ -83,7 +83,7 @@ def test_a_card_without_explanations_has_only_clips(run, dissected: Path, tmp_pa
 def test_errors_of_use_are_one_sentence(run, dissected: Path, options: list[str], said: str) -> None:
     code, _, err = run("explain", dissected, "--quiet", *options)
     assert code == 2
-    assert err.startswith("error: ")
+    assert err.lstrip().startswith("error: ")
     assert said in err
     assert "Traceback" not in err
 
