@@ -58,7 +58,9 @@ def test_it_takes_in_speechbrains_module_and_shares_its_parameters(checkpoint: P
 
 
 def run(code: str) -> str:
-    quiet = "import warnings; warnings.filterwarnings('ignore', '.*weight_norm', FutureWarning)\n"  # torch before 2.14.1
+    quiet = (
+        "import warnings; warnings.filterwarnings('ignore', '.*weight_norm', FutureWarning)\n"  # torch before 2.14.1
+    )
     strict = [sys.executable, "-W", "error", "-c", quiet + code]
     done = subprocess.run(strict, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
