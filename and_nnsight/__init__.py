@@ -8,35 +8,35 @@ from . import nnsight_save
 from ._facade import lazily
 
 if TYPE_CHECKING:
-    from .audio import AudioError as AudioError
-    from .collect.remote import Remote as Remote
-    from .collect.remote import RemoteRunError as RemoteRunError
-    from .concept_scores import ConceptError as ConceptError
-    from .concept_scores import ConceptScores as ConceptScores
-    from .dissection import Dissection as Dissection
-    from .dissection import DissectionError as DissectionError
-    from .model import AudioModel as AudioModel
-    from .model import ModelError as ModelError
-    from .run import dissect as dissect
-    from .sites import Site as Site
-    from .sites import SiteError as SiteError
+    from .audio.loading import AudioError as AudioError
+    from .dissection.dissection import Dissection as Dissection
+    from .dissection.dissection import DissectionError as DissectionError
+    from .model.audio_model import AudioModel as AudioModel
+    from .model.audio_model import ModelError as ModelError
+    from .remote import Remote as Remote
+    from .remote import RemoteRunError as RemoteRunError
+    from .run.dissect import dissect as dissect
+    from .sites.site import Site as Site
+    from .sites.site import SiteError as SiteError
+    from .statistics.concept_scores import ConceptError as ConceptError
+    from .statistics.concept_scores import ConceptScores as ConceptScores
 
 __version__ = "0.1.0"
 nnsight_save.install()
 
 _HOMES = {
-    "AudioError": ".audio",
-    "AudioModel": ".model",
-    "ConceptError": ".concept_scores",
-    "ConceptScores": ".concept_scores",
-    "Dissection": ".dissection",
-    "DissectionError": ".dissection",
-    "ModelError": ".model",
-    "Remote": ".collect.remote",
-    "RemoteRunError": ".collect.remote",
-    "Site": ".sites",
-    "SiteError": ".sites",
-    "dissect": ".run",
+    "AudioError": ".audio.errors",
+    "AudioModel": ".model.audio_model",
+    "ConceptError": ".statistics.concept_scores",
+    "ConceptScores": ".statistics.concept_scores",
+    "Dissection": ".dissection.dissection",
+    "DissectionError": ".dissection.dissection",
+    "ModelError": ".model.audio_model",
+    "Remote": ".remote",
+    "RemoteRunError": ".remote",
+    "Site": ".sites.site",
+    "SiteError": ".sites.site",
+    "dissect": ".run.dissect",
 }
 __all__ = [
     "AudioError",

@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from and_nnsight.fingerprint import package_versions
+from and_nnsight.model.fingerprint import package_versions
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from rich.table import Table
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 from and_nnsight import AudioModel, dissect
-from and_nnsight.collect.hooks import site_hooks
-from and_nnsight.stream import batches, open_source
+from and_nnsight.data import batches, open_source
+from and_nnsight.sites.hooks import site_hooks
 from benchmarks._report import MEGABYTE, PeakMemory, fresh_process, timed, write_report
 from benchmarks.overhead import K, StoreEverything
 

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.collect.batch import BatchCollector
-from and_nnsight.collect.hooks import site_hooks
-from and_nnsight.collect.trace import run_trace
 from and_nnsight.demo.train import tiny_config
-from and_nnsight.features import Features
-from and_nnsight.sites import Site, clip_frame_unit
-from and_nnsight.stats import UnitStatistics
+from and_nnsight.model.features import Features
+from and_nnsight.model.trace import run_trace
+from and_nnsight.run.collector import BatchCollector
+from and_nnsight.sites.hooks import site_hooks
+from and_nnsight.sites.site import Site, clip_frame_unit
+from and_nnsight.statistics.units import UnitStatistics
 from benchmarks._report import PeakMemory, Timing, fresh_process, print_files, print_steps, spread, timed, write_report
 
 K = 16

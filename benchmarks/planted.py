@@ -40,13 +40,13 @@ from rich.console import Console
 from rich.table import Table
 
 from and_nnsight import Dissection, dissect
-from and_nnsight.concept_scores import ConceptScores
 from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
-from and_nnsight.explain.nulls import NULLS
+from and_nnsight.explain.evaluate.baselines import NULLS
+from and_nnsight.explain.evaluate.verdicts import verdict
 from and_nnsight.explain.text.english import stem
 from and_nnsight.explain.text.sentences import idea, telling_sentences
-from and_nnsight.explain.verdicts import verdict
+from and_nnsight.statistics.concept_scores import ConceptScores
 from benchmarks._report import write_report
 from benchmarks.planted_model import MEANINGS, Planted, PlantedModel
 

@@ -21,8 +21,8 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from and_nnsight.demo import SAMPLING_RATE
-from and_nnsight.geometry import Regular
-from and_nnsight.hearing import Hearing
+from and_nnsight.sites.declared import Hearing
+from and_nnsight.sites.geometry import Regular
 
 HOP_SECONDS = 0.05
 HOP = round(HOP_SECONDS * SAMPLING_RATE)

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.collect.remote import Remote
-from and_nnsight.collect.remote.parcels import Audio
-from and_nnsight.collect.remote.shapes import site_shapes
 from and_nnsight.demo import CLASSES, SAMPLING_RATE, make_sounds, tiny_ast_path
+from and_nnsight.remote import Remote
+from and_nnsight.remote.payloads import Audio
+from and_nnsight.remote.shapes import site_shapes
 from benchmarks._report import timed, write_report
 from tests.remote.loopback import Loopback
 

@@ -35,9 +35,9 @@ from rich.table import Table
 
 from and_nnsight import Dissection, plugins
 from and_nnsight.explain import caption, explain
-from and_nnsight.explain.claims import Claim
+from and_nnsight.explain.evaluate.claims import Claim
+from and_nnsight.explain.records.tables import read_table, table_settings
 from and_nnsight.explain.roles import TextEncoder
-from and_nnsight.explain.tables import read_table, table_settings
 from benchmarks._report import write_report
 
 CANDIDATES = 20

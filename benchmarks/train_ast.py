@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-from and_nnsight.audio import load
+from and_nnsight.audio.loading import load
 from and_nnsight.demo import tiny_ast_path
 from and_nnsight.demo.train import correct, fresh_model, learning_rate
 

@@ -31,12 +31,12 @@ import torch
 from rich.console import Console
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, dissect, explain
+from and_nnsight.data import open_source
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
-from and_nnsight.stream import open_source
 from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, choose, measure
-from and_nnsight.unlearn.deltas import chance, changes, clip_weights, prediction
-from and_nnsight.unlearn.tables import choice_table, class_table, method_table
+from and_nnsight.unlearn.display import choice_table, class_table, method_table
+from and_nnsight.unlearn.effects import chance, changes, clip_weights, prediction
 from benchmarks._report import write_report
 from benchmarks.train_ast import RECORD
 

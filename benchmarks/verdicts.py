@@ -30,10 +30,10 @@ from rich.table import Table
 
 from and_nnsight import Dissection, dissect
 from and_nnsight.demo import make_sounds
-from and_nnsight.dissection import activation_file
+from and_nnsight.dissection.dissection import activation_file
 from and_nnsight.explain import caption, explain, label, score, score_concepts
-from and_nnsight.explain.nulls import NULLS
-from and_nnsight.explain.verdicts import verdict
+from and_nnsight.explain.evaluate.baselines import NULLS
+from and_nnsight.explain.evaluate.verdicts import verdict
 from benchmarks._report import write_report
 from benchmarks.planted import CAPTIONERS, HELD_OUT_SEED, SITES, says_rightly
 from benchmarks.planted_model import Planted, PlantedModel

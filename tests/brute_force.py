@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from and_nnsight import AudioModel, Dissection
-from and_nnsight.collect.hooks import site_hooks
-from and_nnsight.sites import Site, clip_frame_unit
+from and_nnsight.sites.hooks import site_hooks
+from and_nnsight.sites.site import Site, clip_frame_unit
 
 Pooled = tuple[np.ndarray, np.ndarray]  # values and frames, [unit]
 

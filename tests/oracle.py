@@ -4,7 +4,7 @@ It is pure Python over numpy arrays and shares no code with the package, so what
 O(K · units) memory must equal what is found here. `Stream` makes the clips that both are fed.
 
 Examples are the same on every run (`derandomize`), so that a failure here is a failure everywhere and nobody's build
-is red by chance. To hunt with fresh examples instead: `ORACLE_EXAMPLES=2000 pytest tests/test_stats.py`.
+is red by chance. To hunt with fresh examples instead: `ORACLE_EXAMPLES=2000 pytest tests/statistics/test_units.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from and_nnsight.stats import Moments, TopK, UnitStatistics
+from and_nnsight.statistics.units import Moments, TopK, UnitStatistics
 
 Kept = TypeVar("Kept", TopK, Moments, UnitStatistics)
 

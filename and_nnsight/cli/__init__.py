@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, dissecting, explaining, finding, labelling, scoring, searching, showing, unlearning
+from . import demo, dissect, explain, findings, label, score, search, show, unlearn
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -31,7 +31,7 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (demo, dissecting, explaining, finding, labelling, scoring, searching, showing, unlearning):
+for group in (demo, dissect, explain, findings, label, score, search, show, unlearn):
     group.register(app)
 
 

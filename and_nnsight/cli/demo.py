@@ -13,12 +13,12 @@ from rich.table import Table
 
 from ..wording import command, counted
 from ._output import clean, resumable
-from .showing import print_card
+from .show import print_card
 
 if TYPE_CHECKING:
-    from ..commonalities import Common
-    from ..dissection import Dissection
-    from ..exemplars import Unit
+    from ..dissection.common_labels import Common
+    from ..dissection.dissection import Dissection
+    from ..dissection.exemplars import Unit
 
 CLIPS_A_CLASS = 12
 TOP = 8
@@ -36,8 +36,8 @@ def demo(
     """Dissect a tiny audio transformer over generated sounds, and explain it. Offline, under two minutes."""
     from ..demo import CLASSES, make_sounds, tiny_ast_path
     from ..explain import card, explain, label
-    from ..run import dissect
-    from .dissecting import quiet_transformers
+    from ..run.dissect import dissect
+    from .dissect import quiet_transformers
 
     quiet_transformers()
     console = Console()
@@ -87,7 +87,7 @@ def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
 
 def most_selective(found: Dissection, most: int) -> list[tuple[Unit, Common]]:
     """The MLP neurons whose top clips agree most on a label, one neuron a label, deepest agreement first."""
-    from ..commonalities import Commonalities
+    from ..dissection.common_labels import Commonalities
 
     common = Commonalities(found)
     candidates: list[tuple[float, float, Unit, Common]] = []

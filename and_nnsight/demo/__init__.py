@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from and_nnsight.demo.sounds import CLASSES, SAMPLING_RATE, Sound, make_sound, make_sounds
+from .sounds import CLASSES, SAMPLING_RATE, Sound, make_sound, make_sounds
 
 __all__ = ["CLASSES", "SAMPLING_RATE", "Sound", "make_sound", "make_sounds", "tiny_ast_path"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from and_nnsight.demo.synthesis import CLIP_SAMPLES, CLIP_SECONDS, place, sample_count, trapezoid
+from .synthesis import CLIP_SAMPLES, CLIP_SECONDS, place, sample_count, trapezoid
 
 Attribute = float | str | bool
 Recipe = Callable[[np.random.Generator], "Draft"]

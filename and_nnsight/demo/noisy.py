@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from and_nnsight.demo.draft import Draft, Recipe, held
-from and_nnsight.demo.synthesis import (
+from .draft import Draft, Recipe, held
+from .synthesis import (
     CLIP_SAMPLES,
     CLIP_SECONDS,
     SAMPLING_RATE,

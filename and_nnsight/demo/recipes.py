@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from and_nnsight.demo.draft import Recipe
-from and_nnsight.demo.noisy import engine, faint_hiss, noise, rain, surf
-from and_nnsight.demo.tonal import bell, buzz, chord, plucked, siren, sweep, swelling_tone, tone, tremolo, vibrato
-from and_nnsight.demo.trains import beeps, bird_chirps, chirp_train, clicks, drum, hi_hat, knock_pairs
+from .draft import Recipe
+from .noisy import engine, faint_hiss, noise, rain, surf
+from .tonal import bell, buzz, chord, plucked, siren, sweep, swelling_tone, tone, tremolo, vibrato
+from .trains import beeps, bird_chirps, chirp_train, clicks, drum, hi_hat, knock_pairs
 
 RECIPES: Mapping[str, Recipe] = {
     "low tone": tone(90, 240),

@@ -41,10 +41,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from and_nnsight.demo.captions import caption_of
-from and_nnsight.demo.draft import Attribute, Draft
-from and_nnsight.demo.recipes import RECIPES
-from and_nnsight.demo.synthesis import CLIP_SAMPLES, CLIP_SECONDS, SAMPLING_RATE, root_mean_square
+from .captions import caption_of
+from .draft import Attribute, Draft
+from .recipes import RECIPES
+from .synthesis import CLIP_SAMPLES, CLIP_SECONDS, SAMPLING_RATE, root_mean_square
 
 CLASSES: tuple[str, ...] = tuple(RECIPES)
 """The labels, in the order of the embedded model's classes."""

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-from and_nnsight.demo.model_card import model_card
-from and_nnsight.demo.sounds import CLASSES, SAMPLING_RATE, Sound, make_sounds
+from .model_card import model_card
+from .sounds import CLASSES, SAMPLING_RATE, Sound, make_sounds
 
 HELD_OUT_SEED_OFFSET = 1_000_000
 """Held-out clips are made with the training seed plus this."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from and_nnsight.demo.draft import Draft, Recipe, regular, struck
-from and_nnsight.demo.synthesis import (
+from .draft import Draft, Recipe, regular, struck
+from .synthesis import (
     CLIP_SECONDS,
     SAMPLING_RATE,
     decay,

@@ -12,12 +12,20 @@ from .._facade import lazily
 
 if TYPE_CHECKING:
     from ..plugins import PluginError as PluginError
-    from .calibration import calibrate as calibrate
-    from .captions import caption as caption
-    from .concept_scoring import score_concepts as score_concepts
-    from .concepts import find_concepts as find_concepts
-    from .labels import label as label
+    from .describe.calibration import calibrate as calibrate
+    from .describe.captions import caption as caption
+    from .describe.concepts import find_concepts as find_concepts
+    from .describe.summaries import summarize as summarize
+    from .evaluate.scoring import score as score
+    from .evaluate.verdicts import Verdict as Verdict
+    from .labels.concept_scores import score_concepts as score_concepts
+    from .labels.label import label as label
     from .pipeline import explain as explain
+    from .read.search import Match as Match
+    from .read.search import search as search
+    from .read.unit_card import Card as Card
+    from .read.unit_card import card as card
+    from .records.tables import read_table as read_table
     from .roles import AudioTextEncoder as AudioTextEncoder
     from .roles import Captioner as Captioner
     from .roles import ChatModel as ChatModel
@@ -34,14 +42,6 @@ if TYPE_CHECKING:
     from .roles import Summarizer as Summarizer
     from .roles import Summary as Summary
     from .roles import TextEncoder as TextEncoder
-    from .scoring import score as score
-    from .searching import Match as Match
-    from .searching import search as search
-    from .summaries import summarize as summarize
-    from .tables import read_table as read_table
-    from .unit_card import Card as Card
-    from .unit_card import card as card
-    from .verdicts import Verdict as Verdict
 
 _ROLES = (
     "AudioTextEncoder", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
@@ -49,21 +49,21 @@ _ROLES = (
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ROLES, ".roles"),
-    "Card": ".unit_card",
-    "Match": ".searching",
+    "Card": ".read.unit_card",
+    "Match": ".read.search",
     "PluginError": "..plugins",
-    "Verdict": ".verdicts",
-    "calibrate": ".calibration",
-    "caption": ".captions",
-    "card": ".unit_card",
+    "Verdict": ".evaluate.verdicts",
+    "calibrate": ".describe.calibration",
+    "caption": ".describe.captions",
+    "card": ".read.unit_card",
     "explain": ".pipeline",
-    "find_concepts": ".concepts",
-    "label": ".labels",
-    "read_table": ".tables",
-    "score": ".scoring",
-    "score_concepts": ".concept_scoring",
-    "search": ".searching",
-    "summarize": ".summaries",
+    "find_concepts": ".describe.concepts",
+    "label": ".labels.label",
+    "read_table": ".records.tables",
+    "score": ".evaluate.scoring",
+    "score_concepts": ".labels.concept_scores",
+    "search": ".read.search",
+    "summarize": ".describe.summaries",
 }
 __all__ = [
     "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",

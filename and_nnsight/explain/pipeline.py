@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from .. import plugins
-from ..dissection import Dissection
-from .background import SAMPLE
-from .calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
-from .captions import caption
-from .concepts import DEFAULT_OPTIONS as WORD_OPTIONS
-from .concepts import find_concepts
-from .evidence import FEW
+from ..dissection.dissection import Dissection
+from .describe.background import SAMPLE
+from .describe.calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
+from .describe.captions import caption
+from .describe.concepts import DEFAULT_OPTIONS as WORD_OPTIONS
+from .describe.concepts import find_concepts
+from .describe.evidence import FEW
+from .describe.summaries import counts_words, summarize
+from .records.tables import Row
 from .roles import Captioner, ChatModel, ChatOptions, Summarizer, TextEncoder
-from .summaries import counts_words, summarize
-from .tables import Row
 
 STEPS = ("captions", "summaries", "calibrated", "concepts")
 

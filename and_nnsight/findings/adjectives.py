@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..dissection import Dissection
-from ..explain.captions import captions_of
-from ..explain.concepts import concepts_in, names_in
-from ..explain.tables import has_table
+from ..dissection.dissection import Dissection
+from ..explain.describe.captions import captions_of
+from ..explain.describe.concepts import concepts_in, names_in
+from ..explain.records.tables import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
 from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
 from .finding import Finding, Row
 from .statistics import wilson
-from .units import counted, explained
+from .word_units import counted, explained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

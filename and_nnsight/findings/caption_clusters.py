@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from ..explain.embeddings import Embeddings, Matrix
+from ..explain.providers.embeddings import Embeddings, Matrix
 from ..explain.text.sentences import idea, telling_sentences
 from .clusters import Clusters, k_means
 from .finding import Row

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from ..dissection import Dissection
-from ..explain.evidence import gather
+from ..dissection.dissection import Dissection
+from ..explain.describe.evidence import gather
+from ..explain.records.tables import table_settings
 from ..explain.roles import Span
-from ..explain.tables import table_settings
 from ..explain.text.repeated import clean_repeated
-from .units import Chosen
+from .word_units import Chosen
 
 _DRAWS = 10_000
 

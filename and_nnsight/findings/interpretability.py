@@ -3,7 +3,7 @@
 The sentences of all captions are put in clusters. A unit is uninterpretable at K′ if there is no cluster that K′ of its
 k highest clips share, each having a sentence in it.
 
-Judged are units whose k highest clips are all evidence (see `and_nnsight.exemplars`). One of fewer is undecided, and in
+Judged are units whose k highest clips are all evidence (`dissection.exemplars`). One of fewer is undecided, and in
 no share, also where it has K′ or more: fewer clips agree less often, by chance as well, so that shares would tell how
 many units of a layer fire on few clips. If K′ of what it has share a cluster, it is interpretable whatever clips came
 after: so many are counted (`agree`), which gives the least and the most that the share of all units can be.
@@ -19,18 +19,18 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from .. import plugins
-from ..dissection import Dissection, DissectionError
-from ..explain.captions import captions_of
-from ..explain.embeddings import Embeddings
+from ..dissection.dissection import Dissection, DissectionError
+from ..explain.describe.captions import captions_of
+from ..explain.providers.embeddings import Embeddings
+from ..explain.records.tables import table_settings
 from ..explain.roles import TextEncoder
-from ..explain.tables import table_settings
 from ..wording import agree, counted
 from .caption_clusters import cluster_captions
 from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_figure
 from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
 from .finding import Finding, Row
 from .statistics import wilson
-from .units import Chosen, chosen_sites
+from .word_units import Chosen, chosen_sites
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool
 
-from ..dissection import Dissection
+from ..dissection.dissection import Dissection
 from ..wording import counted as number_of
 from .drawing import BLACK, COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, literal, new_figure, signed
 from .finding import Finding, Row
 from .statistics import line_through, mean_of, p_text
-from .units import Explained, counted, explained
+from .word_units import Explained, counted, explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

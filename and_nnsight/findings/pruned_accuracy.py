@@ -10,7 +10,7 @@ import numpy as np
 from ..wording import agree, counted
 from .drawing import BLUE, GREY, VERMILION, headed, new_figure
 from .finding import Finding, Row
-from .units import BASIC, HIGH_LEVEL, LENGTH
+from .word_units import BASIC, HIGH_LEVEL, LENGTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from ..student_t import student_p, student_quantile
+from ..statistics.student_t import student_p, student_quantile
 
 _NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 _MOST_ARRANGEMENTS = 40_320  # of 8 layers: up to here every order is tried

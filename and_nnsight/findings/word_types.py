@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dissection import Dissection
-from ..same_clips import KnownClips
-from ..stream import Clip
+from ..data import Clip
+from ..dissection.dissection import Dissection
+from ..dissection.same_clips import KnownClips
 from .bootstrap import RESAMPLES, Bootstrap
 from .finding import Row
 from .pruned_accuracy import AccuracyByWordType
-from .rich_units import RichUnits, rich_units
 from .statistics import prediction_half_width
-from .units import KINDS, explained
+from .units_by_word_type import RichUnits, rich_units
+from .word_units import KINDS, explained
 
 if TYPE_CHECKING:
     from ..unlearn import Outcomes, UnitChoice

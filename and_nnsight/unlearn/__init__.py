@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from .ablation import ablate as ablate
     from .ablation import ablating as ablating
     from .causal import causal_effects as causal_effects
-    from .choice import ChoiceError as ChoiceError
-    from .choice import UnitChoice as UnitChoice
-    from .choice import matched as matched
-    from .choosing import METHODS as METHODS
-    from .choosing import choose as choose
-    from .choosing import ranked as ranked
+    from .causal_labels import label_effects as label_effects
     from .exporting import ExportError as ExportError
     from .exporting import export as export
-    from .label_effects import label_effects as label_effects
-    from .measured import Measured as Measured
-    from .measuring import measure as measure
-    from .outcomes import Outcome as Outcome
-    from .outcomes import Outcomes as Outcomes
-    from .outcomes import ablated_outcomes as ablated_outcomes
+    from .forward import Outcome as Outcome
+    from .forward import Outcomes as Outcomes
+    from .forward import ablated_outcomes as ablated_outcomes
+    from .measurement import measure as measure
+    from .result import Measured as Measured
+    from .selection import METHODS as METHODS
+    from .selection import choose as choose
+    from .selection import ranked as ranked
+    from .unit_set import ChoiceError as ChoiceError
+    from .unit_set import UnitChoice as UnitChoice
+    from .unit_set import matched as matched
 
 _HOMES = {
-    "ChoiceError": ".choice",
+    "ChoiceError": ".unit_set",
     "ExportError": ".exporting",
-    "METHODS": ".choosing",
-    "Measured": ".measured",
-    "Outcome": ".outcomes",
-    "Outcomes": ".outcomes",
-    "UnitChoice": ".choice",
+    "METHODS": ".selection",
+    "Measured": ".result",
+    "Outcome": ".forward",
+    "Outcomes": ".forward",
+    "UnitChoice": ".unit_set",
     "ablate": ".ablation",
-    "ablated_outcomes": ".outcomes",
+    "ablated_outcomes": ".forward",
     "ablating": ".ablation",
     "causal_effects": ".causal",
-    "choose": ".choosing",
+    "choose": ".selection",
     "export": ".exporting",
-    "label_effects": ".label_effects",
-    "matched": ".choice",
-    "measure": ".measuring",
-    "ranked": ".choosing",
+    "label_effects": ".causal_labels",
+    "matched": ".unit_set",
+    "measure": ".measurement",
+    "ranked": ".selection",
 }
 __all__ = [
     "METHODS", "ChoiceError", "ExportError", "Measured", "Outcome", "Outcomes", "UnitChoice", "ablate",

@@ -12,17 +12,17 @@ from jaxtyping import Float
 from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor, nn
 
-from ..as_found import evaluating
-from ..bare import bare
-from ..collect.hooks import site_hooks
-from ..devices import device_of
-from ..dissection import Dissection
-from ..model import AudioModel
-from ..preparation import known_sites, moved
-from ..sites import Site, SiteError, find_sites, select_sites
-from ..wrappers import uncompiled
-from .choice import ChoiceError, UnitChoice
+from ..dissection.dissection import Dissection
+from ..model.audio_model import AudioModel
+from ..model.bare import bare
+from ..model.devices import device_of
+from ..model.opening import known_sites, moved
+from ..model.restoring import evaluating
+from ..sites.hooks import site_hooks
+from ..sites.site import Site, SiteError, find_sites, select_sites
+from ..sites.wrappers import uncompiled
 from .interventions import Intervention, SiteAblation, site_ablations
+from .unit_set import ChoiceError, UnitChoice
 
 Means = Mapping[str, Float[Tensor, " unit"]]
 

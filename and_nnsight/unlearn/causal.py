@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from ..as_found import leaves_the_model_as_found
-from ..dissection import Dissection
-from ..stream import Clip, open_source
+from ..data import Clip, open_source
+from ..dissection.dissection import Dissection
+from ..model.restoring import leaves_the_model_as_found
 from .ablation import Means, fills_of
-from .choice import UnitChoice, matched
-from .deltas import changes, clip_weights, estimate, prediction
+from .effects import changes, clip_weights, estimate, prediction
+from .forward import Outcomes, Pass, as_classifier
 from .interventions import Intervention
 from .names import plain_name
-from .outcomes import Outcomes, Pass, as_classifier
 from .overlap import unseen
+from .unit_set import UnitChoice, matched
 
 Belongs = Callable[[str, Clip], bool]
 Row = dict[str, Any]

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..as_found import evaluating
-from ..model import AudioModel
-from ..preparation import moved
-from ..sites import MODULE_PREFIX, Site
+from ..model.audio_model import AudioModel
+from ..model.opening import moved
+from ..model.restoring import evaluating
+from ..sites.site import MODULE_PREFIX, Site
+from ..sites.wrappers import through, unadapted
 from ..storage import write_json, writing
 from ..wording import counted
-from ..wrappers import through, unadapted
 from .ablation import ablating, model_sites
-from .choice import UnitChoice
 from .interventions import Intervention
+from .unit_set import UnitChoice
 
 RECORD = "unlearned.json"
 TOLERANCE = 1e-5

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..sites import Site, SiteError
-from .choice import ChoiceError, UnitChoice
+from ..sites.site import Site, SiteError
+from .unit_set import ChoiceError, UnitChoice
 
 WAYS = ("zero", "mean", "resample", "amplify")
 Change = Callable[[Tensor], Tensor]

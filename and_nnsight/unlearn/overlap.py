@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..dissection import Dissection
-from ..run_folder import AT_SERVER
-from ..same_clips import KnownClips, Origin
-from ..stream import UNKNOWN, Clip, Source
-from .choice import UnitChoice
+from ..data import UNKNOWN, Clip, Source
+from ..dissection.dissection import Dissection
+from ..dissection.same_clips import KnownClips, Origin
+from ..run.folder import AT_SERVER
+from .unit_set import UnitChoice
 
 WAYS = ("refuse", "exclude", "allow")
 _LISTED = ("folder", "file", "sequence")  # sources whose clips can be listed again, and without decoding them

@@ -30,9 +30,9 @@ from rich.console import Console
 from rich.table import Table
 
 from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.collect.remote import Remote, RemoteRunError
-from and_nnsight.collect.remote.shapes import site_shapes
 from and_nnsight.demo import CLASSES, SAMPLING_RATE, make_sounds, tiny_ast_path
+from and_nnsight.remote import Remote, RemoteRunError
+from and_nnsight.remote.shapes import site_shapes
 from benchmarks._report import timed, write_report
 from benchmarks.real_ndif.run import RealNdif
 

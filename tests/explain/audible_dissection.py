@@ -10,7 +10,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import soundfile
 
-from and_nnsight.dissection import Dissection
+from and_nnsight.dissection.dissection import Dissection
 from tests.explain.scored_dissection import written
 
 RATE, SECONDS = 16_000, 0.01

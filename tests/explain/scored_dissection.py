@@ -15,10 +15,10 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import FORMAT_VERSION, Dissection, activation_file, site_file
+from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, activation_file, site_file
 from and_nnsight.explain.acoustics import measuring
 from and_nnsight.explain.acoustics.measuring import Acoustics
-from and_nnsight.explain.tables import Table
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
 KINDS = ("dog barking", "church bell", "rain falling", "siren wailing", "engine humming")

@@ -9,8 +9,8 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import FORMAT_VERSION, Dissection, site_file
-from and_nnsight.explain.tables import Table
+from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, site_file
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
 SITES = {"first": 4, "second": 3}

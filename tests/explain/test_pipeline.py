@@ -10,19 +10,9 @@ import pytest
 
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
-from and_nnsight.explain import (
-    ChatOptions,
-    Conversation,
-    Evidence,
-    Failure,
-    Summary,
-    card,
-    explain,
-    label,
-    read_table,
-)
-from and_nnsight.explain.captions import caption
-from and_nnsight.explain.tables import table_settings
+from and_nnsight.explain import ChatOptions, Conversation, Evidence, Failure, Summary, card, explain, label, read_table
+from and_nnsight.explain.describe.captions import caption
+from and_nnsight.explain.records.tables import table_settings
 from and_nnsight.plugins import PluginError
 
 SITE = "blocks.3.mlp.hook_post"

@@ -11,11 +11,11 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection import FORMAT_VERSION, Dissection, site_file
-from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
-from and_nnsight.explain.captions import SCHEMA as CAPTIONS
-from and_nnsight.explain.concepts import SCHEMA as CONCEPTS
-from and_nnsight.explain.tables import Table
+from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, site_file
+from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.describe.captions import SCHEMA as CAPTIONS
+from and_nnsight.explain.describe.concepts import SCHEMA as CONCEPTS
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
 Site = tuple[str, int | None, int]

@@ -12,9 +12,9 @@ import pyarrow.parquet as parquet
 import pytest
 from matplotlib.figure import Figure
 
-from and_nnsight.dissection import Dissection, DissectionError
-from and_nnsight.explain.tables import Table
-from and_nnsight.explain.unit_scores import SCHEMA as SCORES
+from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import units_per_adjective
 from and_nnsight.findings.statistics import wilson
 from tests.findings.hand_made import adjectives, dissection, shuffled, with_words

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from and_nnsight.dissection import Dissection, DissectionError
-from and_nnsight.explain.captions import SCHEMA, captions_of
-from and_nnsight.explain.tables import Table
+from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.explain.describe.captions import SCHEMA, captions_of
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.findings import uninterpretable_units
 from and_nnsight.findings.interpretability import ALL

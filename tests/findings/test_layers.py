@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from and_nnsight.dissection import Dissection, DissectionError
-from and_nnsight.explain.summaries import SCHEMA as SUMMARIES
-from and_nnsight.explain.tables import Table
-from and_nnsight.explain.unit_scores import SCHEMA as SCORES
+from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.explain.describe.summaries import SCHEMA as SUMMARIES
+from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import adjectives_per_layer
 from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
 from tests.findings.hand_made import adjectives, dissection, shuffled, with_words

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from and_nnsight.findings.statistics import line_through, mean_of, p_text, wilson
-from and_nnsight.student_t import student_p, student_quantile
+from and_nnsight.statistics.student_t import student_p, student_quantile
 
 
 @pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])

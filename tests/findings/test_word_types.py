@@ -13,15 +13,15 @@ import pytest
 import torch
 from scipy import stats
 
-from and_nnsight.dissection import Dissection, DissectionError
-from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
-from and_nnsight.explain.tables import Table
+from and_nnsight.data import Clip
+from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
 from and_nnsight.findings.bootstrap import Bootstrap
-from and_nnsight.findings.rich_units import rich_units
 from and_nnsight.findings.statistics import prediction_half_width
-from and_nnsight.findings.units import KINDS, explained
-from and_nnsight.stream import Clip
+from and_nnsight.findings.units_by_word_type import rich_units
+from and_nnsight.findings.word_units import KINDS, explained
 from and_nnsight.unlearn import UnitChoice
 from tests.findings.hand_made import dissection, shuffled, with_words
 from tests.findings.test_adjectives import texts

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from and_nnsight.kernels import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
-from and_nnsight.stats import Moments
+from and_nnsight.statistics.units import Moments
 from tests.oracle import Oracle, Stream, batches_of, examples, merge_at_random, streams
 
 

@@ -21,8 +21,8 @@ import torch
 import zstandard
 
 from and_nnsight import AudioModel, Dissection, Remote, RemoteRunError, dissect
-from and_nnsight.collect.remote import jobs, server
-from and_nnsight.run_folder import RunFolder
+from and_nnsight.remote import jobs, server
+from and_nnsight.run.folder import RunFolder
 
 URL, FOLDER = sys.argv[2], Path(sys.argv[3])
 SOUNDS = FOLDER / "sounds"
@@ -262,7 +262,7 @@ def wire() -> dict[str, Any]:
 
 def small() -> dict[str, Any]:
     """A job of many clips: bytes home against those of the activations, in both ways of gathering."""
-    from and_nnsight.collect.remote.shapes import site_shapes
+    from and_nnsight.remote.shapes import site_shapes
 
     chance = torch.Generator().manual_seed(0)
     clips = [torch.randn(32_000, generator=chance).numpy() for _ in range(96)]

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from and_nnsight.collect.remote import RemoteRunError
-from and_nnsight.collect.remote.answers import dtype_of, statistics_of
-from and_nnsight.collect.remote.shipped import _answer
-from and_nnsight.stats import UnitStatistics
+from and_nnsight.remote import RemoteRunError
+from and_nnsight.remote.answers import dtype_of, statistics_of
+from and_nnsight.remote.on_server import _answer
+from and_nnsight.statistics.units import UnitStatistics
 
 WIDTHS = {"one": 3, "two": 2}
 UNITS, FRAMES = 5, [7, 4]

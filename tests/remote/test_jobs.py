@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from nnsight.schema.response import Status
 
-from and_nnsight.collect.remote import Remote, RemoteRunError
-from and_nnsight.collect.remote.complaints import explained, passing
-from and_nnsight.collect.remote.jobs import JobQueue
-from and_nnsight.collect.remote.server import JobFailed, JobLost, Unanswered
+from and_nnsight.remote import Remote, RemoteRunError
+from and_nnsight.remote.errors import explained, passing
+from and_nnsight.remote.jobs import JobQueue
+from and_nnsight.remote.server import JobFailed, JobLost, Unanswered
 
 
 class Clock:

@@ -15,13 +15,13 @@ import torch
 from hypothesis import given, settings
 
 from and_nnsight import AudioModel
-from and_nnsight.audio import AudioError
-from and_nnsight.collect.remote.parcels import PCM_STEPS, Packer, parcels
-from and_nnsight.collect.remote.shapes import FrameCounts
-from and_nnsight.collect.remote.shipped import _features, _mask
-from and_nnsight.features import Featuriser, make_featuriser
-from and_nnsight.sites import frame_mask
-from and_nnsight.stream import batches, open_source
+from and_nnsight.audio.loading import AudioError
+from and_nnsight.data import batches, open_source
+from and_nnsight.model.features import Featuriser, make_featuriser
+from and_nnsight.remote.on_server import _features, _mask
+from and_nnsight.remote.payloads import PCM_STEPS, Packer, parcels
+from and_nnsight.remote.shapes import FrameCounts
+from and_nnsight.sites.site import frame_mask
 from tests.families import FAMILIES
 
 RATE = 16_000

@@ -14,9 +14,9 @@ import zstandard
 from nnsight.intervention.backends.remote import RemoteError
 from nnsight.schema.config import CONFIG
 
-from and_nnsight.collect.remote import Remote, RemoteRunError, as_settings
-from and_nnsight.collect.remote.server import Job, JobLost, Unanswered, one_line
-from and_nnsight.collect.remote.settings import at
+from and_nnsight.remote import Remote, RemoteRunError, as_settings
+from and_nnsight.remote.server import Job, JobLost, Unanswered, one_line
+from and_nnsight.remote.settings import at
 
 
 @pytest.fixture(autouse=True)

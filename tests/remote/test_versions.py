@@ -7,8 +7,8 @@ import warnings
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from and_nnsight.collect.remote import RemoteRunError, versions
-from and_nnsight.collect.remote.versions import check_model, check_versions
+from and_nnsight.remote import RemoteRunError, versions
+from and_nnsight.remote.versions import check_model, check_versions
 
 PINS = {"nnsight": SpecifierSet(">=0.8.1,<0.9"), "transformers": SpecifierSet(">=5.16,<6")}
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from and_nnsight.dissection import Dissection
-from and_nnsight.explain.calibration import SCHEMA as CALIBRATED
-from and_nnsight.explain.labels import SCHEMA as LABEL_SCHEMA
-from and_nnsight.explain.tables import Table
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.labels.label import SCHEMA as LABEL_SCHEMA
+from and_nnsight.explain.records.tables import Table
 
 
 def with_calibrated(found: Dissection, texts: Mapping[tuple[str, int], str | None]) -> Dissection:

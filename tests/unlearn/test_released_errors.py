@@ -16,7 +16,7 @@ import torch
 from and_nnsight.unlearn import UnitChoice, ablated_outcomes, ablating, matched, measure
 from tests.sounds_for_tests import RATE, noise
 from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measuring import CLIPS, WIDTHS
+from tests.unlearn.test_measurement import CLIPS, WIDTHS
 
 SITE = "blocks.0.mlp.hook_post"
 QUIET: dict[str, Any] = {"bootstrap": 0, "progress": False}

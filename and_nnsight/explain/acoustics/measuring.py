@@ -16,12 +16,12 @@ import pyarrow as arrow
 import torch
 from jaxtyping import Bool, Float, Float32
 
-from ...audio import SILENCE_DBFS as SILENCE_DBFS
-from ...dissection import Dissection
+from ...audio.loading import SILENCE_DBFS as SILENCE_DBFS
+from ...dissection.dissection import Dissection
 from .._progress import step_progress
-from ..clips import dissection_clips
+from ..records.clip_audio import dissection_clips
+from ..records.tables import Row, Table
 from ..roles import Failure, Span
-from ..tables import Row, Table
 from ._envelope import course, regular_rate
 from ._pitch import HOP_SECONDS, pitches
 from ._spectrum import lines, moments

@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from ...dissection import Dissection, DissectionError
-from ..choice import ChoiceError
+from ...dissection.dissection import Dissection, DissectionError
 from ..names import near_names, same_name
+from ..unit_set import ChoiceError
 from .keys import Keys, Ranked, Wanted, site_keys
 
 PerUnit = Float64[np.ndarray, " unit"]

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...dissection import Dissection, DissectionError
-from ...explain.captions import captions_of
-from ...explain.evidence import gather
+from ...dissection.dissection import Dissection, DissectionError
+from ...explain.describe.captions import captions_of
+from ...explain.describe.evidence import gather
+from ...explain.records.tables import has_table, table_settings
 from ...explain.roles import Span
-from ...explain.tables import has_table, table_settings
 from ...wording import command
 from .activations import class_statistics, deviation
 from .exemplar_shares import clip_flags

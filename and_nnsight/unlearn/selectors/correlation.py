@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...dissection import Dissection
-from ..choice import ChoiceError
+from ...dissection.dissection import Dissection
 from ..names import near_names, same_name
+from ..unit_set import ChoiceError
 from .keys import Keys, Ranked, Wanted, site_keys
 
 STATISTICS = ("pearson", "cos", "cos_cubed", "auprc")

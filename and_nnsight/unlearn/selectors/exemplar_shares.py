@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...dissection import Dissection
+from ...dissection.dissection import Dissection
 
 FEW = 5
 """How many exemplars the paper describes a unit by."""

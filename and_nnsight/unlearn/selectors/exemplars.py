@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import torch
 
-from ...concept_scores import ConceptScores
-from ...dissection import Dissection
-from ...explain.concept_scoring import score_concepts
-from ..choice import ChoiceError
+from ...dissection.dissection import Dissection
+from ...explain.labels.concept_scores import score_concepts
+from ...statistics.concept_scores import ConceptScores
 from ..names import near_names, same_name
+from ..unit_set import ChoiceError
 from .exemplar_shares import FEW, MOST, clip_flags, shares_of_clips
 from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 

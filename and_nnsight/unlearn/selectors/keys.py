@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from ...dissection import Dissection
+from ...dissection.dissection import Dissection
 
 Keys = dict[tuple[str, int], tuple[float, ...]]
 """What each unit that a method finds is ranked by, highest first."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as arrow
 
-from ...dissection import Dissection, DissectionError
-from ...explain.tables import has_table, undamaged
+from ...dissection.dissection import Dissection, DissectionError
+from ...explain.records.tables import has_table, undamaged
 from ...storage import read_parquet
 from ...wording import command
-from ..choice import ChoiceError
 from ..names import near_names, same_name
+from ..unit_set import ChoiceError
 from .keys import Keys, Ranked, Wanted
 
 _COLUMNS = ("site", "unit", "concept", "rank", "score", "members", "similarity", "concepts", "encoder")

@@ -24,11 +24,11 @@ from functools import lru_cache
 
 import torch
 
-from ...dissection import Dissection
-from ...explain.tables import has_table, read_table
-from ..choice import ChoiceError
+from ...dissection.dissection import Dissection
+from ...explain.records.tables import has_table, read_table
 from ..names import same_name
 from ..phrases import Phrase, Stems, content_stems, name_stems, phrase_of
+from ..unit_set import ChoiceError
 from .captions import ExemplarCaptions
 from .exemplar_shares import MOST, shares
 from .keys import Keys, Ranked, Wanted, known_classes, site_keys

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from and_nnsight import AudioModel, audio
-from and_nnsight.collect.hooks import site_hooks
-from and_nnsight.collect.trace import run_trace
-from and_nnsight.geometry import PatchColumns
-from and_nnsight.sites import Site
+from and_nnsight import AudioModel
+from and_nnsight.audio import loading
+from and_nnsight.model.trace import run_trace
+from and_nnsight.sites.geometry import PatchColumns
+from and_nnsight.sites.hooks import site_hooks
+from and_nnsight.sites.site import Site
 from beats_for_tests import RATE, click, library, noise
 from torch import Tensor
 
@@ -30,12 +31,14 @@ def opened(path: Path) -> AudioModel:
 
 def traced(model: AudioModel, sites: tuple[Site, ...], audio: Any) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
-    run_trace(model, sites, model.features(audio, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
+    run_trace(
+        model, sites, model.features(loading, RATE), lambda site, value: seen.__setitem__(site.name, value.clone())
+    )
     return seen
 
 
 def logits(model: AudioModel, audio: Any, **options: Any) -> Tensor:
-    with torch.no_grad(), model.trace(audio, **options):
+    with torch.no_grad(), model.trace(loading, **options):
         out = model.output.logits.save()
     return out
 
@@ -166,7 +169,7 @@ def test_other_rates_are_resampled_to_16_khz(finetuned: Path, rate: int) -> None
     spectrum = np.fft.rfft(wave)
     spectrum *= 1 / (1 + (np.fft.rfftfreq(len(wave), 1 / RATE) / 3000) ** 8)
     wave = np.fft.irfft(spectrum).astype(np.float32)
-    elsewhere = audio.resample(wave, RATE, rate)
+    elsewhere = loading.resample(wave, RATE, rate)
     expected, heard = logits(model, wave, sampling_rate=RATE), logits(model, elsewhere, sampling_rate=rate)
     mistaken = logits(model, elsewhere, sampling_rate=RATE)
     assert (heard - expected).abs().max() < 0.25 * (mistaken - expected).abs().max()

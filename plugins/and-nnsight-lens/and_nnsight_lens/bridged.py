@@ -7,10 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from and_nnsight.devices import dtype_of
-from and_nnsight.features import Features, Featuriser, default_extractor, make_featuriser
-from and_nnsight.listened import ListenedModel, Take
-from and_nnsight.sites import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
+from and_nnsight.model.adapter import ListenedModel, Take
+from and_nnsight.model.devices import dtype_of
+from and_nnsight.model.features import Features, Featuriser, default_extractor, make_featuriser
+from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge

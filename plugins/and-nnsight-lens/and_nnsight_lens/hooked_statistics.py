@@ -9,10 +9,10 @@ from operator import index
 from typing import Any
 
 import torch
-from and_nnsight.collect.batch import BatchCollector
-from and_nnsight.dissection import SiteStatistics, statistics_of
-from and_nnsight.sites import MODULE_PREFIX, Site, SiteError
-from and_nnsight.stats import UnitStatistics
+from and_nnsight.dissection.dissection import SiteStatistics, statistics_of
+from and_nnsight.run.collector import BatchCollector
+from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError
+from and_nnsight.statistics.units import UnitStatistics
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 

@@ -52,7 +52,7 @@ def test_sites_and_hooks_bear_the_same_names_and_give_the_same_dissection(name: 
 def test_a_bridge_of_transformer_lens_s_own_can_be_dissected(name: str, tmp_path: Path) -> None:
     model, bridge = audio_model(name), native(name)
     bridge.processor = model.featuriser.extractor
-    from and_nnsight.audio import to_waveform
+    from and_nnsight.audio.loading import to_waveform
 
     waves = {i: to_waveform(item["audio"], model.sampling_rate, source_rate=RATE) for i, item in enumerate(clips(5))}
     found = quick(bridge, clips(5), tmp_path / "run")
@@ -122,7 +122,7 @@ def test_a_model_by_name_goes_through_a_bridge(tmp_path: Path) -> None:
 def test_hooks_in_a_loop_of_one_s_own(name: str, tmp_path: Path) -> None:
     model, bridge = audio_model(name), bridged(name)
     found = quick(model, clips(5), tmp_path / "run", batch_size=1)
-    from and_nnsight.audio import to_waveform
+    from and_nnsight.audio.loading import to_waveform
 
     kept = HookedStatistics(bridge, "all", k=3)
     for clip, item in enumerate(clips(5)):

@@ -47,7 +47,7 @@ def test_hooks_equal_plain_hooks(whisper: Path, attention: str, tolerance: float
     with torch.inference_mode():
         bridge.run_with_hooks(features, fwd_hooks=[(site.name, keep) for site in sites], return_type=None)
         plain: dict[str, torch.Tensor] = {}
-        from and_nnsight.collect.hooks import site_hooks
+        from and_nnsight.sites.hooks import site_hooks
 
         with site_hooks(model.wrapped, sites, lambda site, value: plain.__setitem__(site.name, value)):
             model._call(**model._complete({"input_features": features}))

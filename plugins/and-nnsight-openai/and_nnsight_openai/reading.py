@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from and_nnsight.explain.refusals import message
+from and_nnsight.explain.providers.refusals import message
 from and_nnsight.explain.roles import Failure
 
 _FILTERED = frozenset(

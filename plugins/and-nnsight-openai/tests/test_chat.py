@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from and_nnsight.dissection import Dissection
-from and_nnsight.explain.requests import remembered
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.explain.providers.requests import remembered
+from and_nnsight.explain.records.tables import read_table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
-from and_nnsight.explain.tables import read_table
 from and_nnsight.plugins import PluginError, make
 
 from and_nnsight_openai import OpenAIChat, requesting

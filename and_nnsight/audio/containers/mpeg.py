@@ -1,0 +1,177 @@
+"""MP3 and its elder relatives: frames, counted one by one, since what a file says of their number is often wrong."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from ..errors import AudioError, Truncated
+from ..limits import Limit, checked_rate
+from .reading import Contents, Encoded, Part
+from .tags import id3_length, only_tags
+
+_LOOK = 2**16  # bytes in which the first frame is looked for
+_MOST_PADDING = 2**16  # of zeros behind the last frame
+_BLOCK = 2**18
+_MOST_FRAMES = 2**16  # that are counted: more than is ever heard
+_RATES = (44100, 48000, 32000)
+_KILOBITS = {
+    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_KILOBITS[2, 3] = _KILOBITS[2, 2]
+_DELAY = 529  # samples that libsndfile's decoder leaves out where nothing says how many the encoder has added
+_ENDS = 2 * 1152 + 1105  # samples that an encoder adds at the ends, and a decoder may take away
+
+
+class _Head(NamedTuple):
+    """The header of a frame: bytes to the next one, samples in it, their rate, whether there is one channel."""
+
+    length: int
+    samples: int
+    rate: int
+    mono: bool
+    kind: int  # version and layer
+
+
+class _Frames(NamedTuple):
+    """Frames that follow each other: how many, where they end, and whether there may be more."""
+
+    number: int
+    end: int
+    more: bool
+
+
+def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None:
+    """A file of MPEG audio; None if it is none. Raises AudioError where frames are cut, damaged or of several kinds."""
+    found = _first(encoded, start)
+    if found is None:
+        return None
+    first, head = found
+    checked_rate(head.rate)
+    said = _count(encoded.at(first, 200), head)
+    sound = first if said is None else first + head.length
+    frames = _walk(encoded, sound, head, _MOST_FRAMES)
+    total = _total(encoded, frames, said, sound) * head.samples
+    limit.heard(total, head.rate)
+    if said is not None and not frames.more and said[1] > frames.number:
+        raise Truncated(f"its header promises {said[1]} frames, {frames.number} are there")
+    if said is None:
+        tag = _counting_frame(encoded.at(first, 4), 2**20)
+        counted = max(0, frames.number * head.samples - _DELAY)
+        part = Part((bytes(tag), (sound, frames.end)), counted, _ENDS)
+        return Contents((part,), counted if not frames.more else total)
+    tag = bytearray(encoded.at(first, head.length))
+    _correct(tag, said[0], None if frames.more else frames.number, head.length + frames.end - sound)
+    return Contents((Part((bytes(tag), (sound, frames.end)), None, _ENDS),))
+
+
+def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:
+    """Write into a first frame how many frames there are, and bytes: libsndfile reads no more, and warns aloud."""
+    if frames is not None:
+        tag[place : place + 4] = struct.pack(">I", frames)
+    if tag[place - 8 : place - 4] in (b"Xing", b"Info") and tag[place - 1] & 2:
+        tag[place + 4 : place + 8] = struct.pack(">I", size)
+    elif tag[36:40] == b"VBRI":
+        tag[46:50] = struct.pack(">I", size)
+
+
+def _first(encoded: Encoded, start: int) -> tuple[int, _Head] | None:
+    """The first frame that another of its kind follows, or the end of the file."""
+    content = encoded.at(start, _LOOK)
+    position = -1
+    while (position := content.find(b"\xff", position + 1)) >= 0:
+        head = _read(content[position : position + 4])
+        if head is None:
+            continue
+        following = start + position + head.length
+        then = _read(encoded.at(following, 4))
+        # a frame that is cut short is one at the very beginning alone: elsewhere it is two bytes of something else
+        last = position == 0 if following > encoded.size else only_tags(encoded, following)
+        if last or (then is not None and _alike(head, then)):
+            return start + position, head
+    return None
+
+
+def _read(content: bytes) -> _Head | None:
+    if len(content) < 4 or content[0] != 0xFF or content[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = {3: 1, 2: 2, 0: 3}.get(content[1] >> 3 & 3), 4 - (content[1] >> 1 & 3)
+    bits, rate = content[2] >> 4, content[2] >> 2 & 3
+    if version is None or layer == 4 or not 0 < bits < 15 or rate == 3:
+        return None
+    hertz = _RATES[rate] >> (version - 1)
+    each = 1000 * _KILOBITS[min(version, 2), layer][bits - 1]
+    padding = content[2] >> 1 & 1
+    if layer == 1:
+        length, samples = (12 * each // hertz + padding) * 4, 384
+    else:
+        samples = 576 if layer == 3 and version > 1 else 1152
+        length = samples // 8 * each // hertz + padding
+    return _Head(length, samples, hertz, content[3] >> 6 == 3, content[1] & 0x1E)
+
+
+def _alike(one: _Head, other: _Head) -> bool:
+    return (one.rate, one.kind, one.mono) == (other.rate, other.kind, other.mono)
+
+
+def _count(content: bytes, head: _Head) -> tuple[int, int] | None:
+    """Where in the first frame the number of frames stands, and that number; None if it tells none."""
+    low = head.samples == 576
+    side = (9 if low else 17) if head.mono else (17 if low else 32)
+    if content[4 + side : 8 + side] in (b"Xing", b"Info") and content[11 + side : 12 + side] and content[11 + side] & 1:
+        return 12 + side, int.from_bytes(content[12 + side : 16 + side], "big")
+    if content[36:40] == b"VBRI":
+        return 36 + 14, int.from_bytes(content[50:54], "big")
+    return None
+
+
+def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
+    """The frames from a position on, at most so many. Raises AudioError where they are cut or damaged."""
+    count, begin, block = 0, position, b""
+    while count < most:
+        if position + 4 > begin + len(block):
+            begin, block = position, encoded.at(position, _BLOCK)
+        head = _read(block[position - begin : position - begin + 4])
+        if head is None:
+            if length := id3_length(encoded, position):
+                position += length
+                continue
+            if position >= encoded.size or only_tags(encoded, position, _MOST_PADDING):
+                return _Frames(count, min(position, encoded.size), more=False)
+            raise AudioError(f"is damaged or truncated: what follows byte {position} is no frame of it")
+        if not _alike(head, kind):
+            raise AudioError(f"is damaged: from byte {position} on, its frames are of another rate, layer or channels")
+        if position + head.length > encoded.size:
+            raise Truncated(f"its last frame ends at byte {position + head.length}, the file at {encoded.size}")
+        position += head.length
+        count += 1
+    return _Frames(count, position, more=position < encoded.size)
+
+
+def _total(encoded: Encoded, frames: _Frames, said: tuple[int, int] | None, start: int) -> int:
+    """How many frames there are: counted, else as the header says, else as many as the size lets one expect."""
+    if not frames.more:
+        return frames.number
+    expected = frames.number * (encoded.size - start) // max(1, frames.end - start)
+    return max(frames.number, expected if said is None or said[1] < frames.number else said[1])
+
+
+def _counting_frame(head: bytes, count: int) -> bytearray:
+    """A first frame that says how many follow: without, libsndfile takes that from the first frame's bit rate.
+
+    The count is far too high, so that all frames are read.
+    """
+    _, second, third, fourth = head
+    found = _read(bytes([0xFF, second | 1, 0x90 | third & 0x0C, fourth]))
+    if found is None or second >> 1 & 3 != 1:
+        return bytearray()
+    frame = bytearray(found.length)
+    frame[:4] = 0xFF, second | 1, 0x90 | third & 0x0C, fourth
+    low, mono = found.samples == 576, fourth >> 6 == 3
+    side = (9 if low else 17) if mono else (17 if low else 32)
+    frame[4 + side : 16 + side] = b"Xing" + struct.pack(">II", 1, count)
+    return frame

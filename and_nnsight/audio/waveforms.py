@@ -1,0 +1,66 @@
+"""Arrays of samples to mono float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from .errors import AudioError
+from .limits import Limit
+
+_MOST_CHANNELS = 32  # a wider array is a batch or a spectrogram, not a clip
+
+
+def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.ndarray, " time"], int]:
+    """A numpy, torch or plain waveform as float32 [time], PCM scaled to [-1, 1) and channels mixed by their mean.
+
+    Only what the limit lets be heard of it is converted; the second value is how many frames there are.
+
+    Raises AudioError for what is no waveform, and for one that is too long.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    elif not isinstance(values, np.ndarray):
+        if not isinstance(values, list | tuple):
+            raise AudioError(f"a {type(values).__name__} is not audio")
+        try:
+            values = np.asarray(values)
+        except (ValueError, TypeError) as error:
+            raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}") from error
+    if values.ndim not in (1, 2):
+        raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}")
+    if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
+        raise AudioError(
+            f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name"
+        )
+    time = 0 if values.ndim == 1 or values.shape[0] > values.shape[1] else 1
+    frames = values.shape[time]
+    rate = limit.sampling_rate if rate is None else rate
+    heard = frames if rate is None else limit.heard(frames, rate)
+    if heard < frames:
+        values = values[:heard] if time == 0 else values[:, :heard]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
+        samples = _to_float(values)
+        return (mixed(samples, axis=1 - time) if samples.ndim == 2 else samples), frames
+
+
+def mixed(samples: np.ndarray, axis: int) -> Float32[np.ndarray, " time"]:
+    """The mean of the channels, which lie on `axis`."""
+    if samples.shape[axis] == 1 or samples.size == 0:
+        return samples.reshape(-1)
+    return samples.mean(axis=axis, dtype=np.float64).astype(np.float32)
+
+
+def _to_float(values: np.ndarray) -> np.ndarray:
+    kind, bits = values.dtype.kind, 8 * values.dtype.itemsize
+    if kind == "f":
+        return values.astype(np.float32, copy=False)
+    if kind == "i" and bits <= 32:
+        return values.astype(np.float32) * np.float32(2.0 ** (1 - bits))
+    if kind == "u" and bits == 8:
+        return (values.astype(np.float32) - 128) / 128
+    raise AudioError(f"{values.dtype} is not audio: floats, or PCM of type int8, int16, int32 or uint8, are")

@@ -1,0 +1,81 @@
+"""`search`: units by what has been said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..wording import command
+from ._output import clean
+from .show import clip_name, clip_names
+
+if TYPE_CHECKING:
+    from ..dissection.exemplars import Exemplar
+    from ..explain import Match
+
+_CLIPS = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(search)
+
+
+def search(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")],
+    text: Annotated[str, typer.Argument(help='What to look for, for example "dog barking".')],
+    most: Annotated[int, typer.Option(help="At most so many units.", min=1)] = 10,
+    text_encoder: Annotated[
+        str, typer.Option(help="words (finds words) or sentence-transformers:REPO (finds meanings).")
+    ] = "words",
+    sites: Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")] = None,
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
+) -> None:
+    """Find the units whose explanations and labels are nearest to a text."""
+    from ..dissection.dissection import Dissection
+    from ..explain import search as run
+    from .dissect import quiet_transformers
+
+    quiet_transformers()
+    found = Dissection.load(folder)
+    matches = run(found, text, text_encoder=text_encoder, most=most, sites=sites, device=device)
+    console = Console()
+    if not matches:
+        console.print(f"No unit's explanation or label has anything of {clean(repr(text))}.")
+        return
+    console.print(_table(matches, clip_names(found)))
+    best = matches[0]
+    console.print(f"a unit's card: {clean(command('show', folder, best.site, best.unit))}", soft_wrap=True)
+
+
+def _table(matches: list[Match], names: Mapping[str, str]) -> Table:
+    table = Table("score", "unit", "what is said of it", "best clips", box=box.SIMPLE)
+    table.columns[0].justify = "right"
+    table.columns[1].no_wrap = True  # the end of a site's name tells it from others
+    for match in matches:
+        where = "" if match.source == "explanation" else f"[dim]{match.source}:[/dim] {clean(match.matched)}\n"
+        table.add_row(
+            f"{match.score:.2f}",
+            f"{clean(match.site)} {match.unit}",
+            f"{where}{clean(match.explanation or '')}{_mark(match)}".strip(),
+            ", ".join(dict.fromkeys(_clip(exemplar, names) for exemplar in match.exemplars[:_CLIPS])),
+        )
+    return table
+
+
+def _mark(match: Match) -> str:
+    """A word of warning about what has been put to the test, and does not hold."""
+    if match.verdict is None or match.verdict.holds:
+        return ""
+    return f"\n[yellow]{clean(match.verdict.answer)}[/yellow]"
+
+
+def _clip(exemplar: Exemplar, names: Mapping[str, str]) -> str:
+    """What a clip is filed under; its name where it has no label."""
+    return clean(exemplar.label or clip_name(exemplar, names))

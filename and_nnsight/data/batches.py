@@ -1,0 +1,227 @@
+"""Batches of model inputs from a source: decoded, resampled and featurised, in line or in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from ..audio.limits import Limit
+from ..audio.loading import AudioError, Waveform, content_hash, is_silent, load, read_samples
+from .items import Item, RemoteFile, Source, Unusable
+from .text import encodable
+from .workers import map_in_order
+
+T = TypeVar("T")
+_MOST_SENT = 2**24  # bytes of an array: of a longer one, what is heard is cut out first
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is kept of a clip that was seen: everything but its waveform.
+
+    `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
+    `content` a hash of the samples that are heard, at the rate that the model wants, `silent` whether there is nothing
+    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window.
+    """
+
+    id: int
+    path: str | None
+    label: str | None
+    caption: str | None
+    seconds: float
+    sampling_rate: int
+    content: str = ""
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A clip that was set aside, and why."""
+
+    clip: int
+    path: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch(Generic[T]):
+    """Stream positions [position, position + size): the healthy clips, their model inputs, and those set aside.
+
+    `inputs` is what featurise returned for the waveforms of `clips`, in their order; None if there are none.
+    """
+
+    position: int
+    size: int
+    clips: tuple[Clip, ...]
+    inputs: T | None
+    quarantined: tuple[Quarantined, ...]
+
+
+def batches(
+    source: Source,
+    *,
+    sampling_rate: int,
+    featurise: Callable[[Sequence[np.ndarray]], T],
+    batch_size: int,
+    num_workers: int = 0,
+    start: int = 0,
+    minimum_samples: int = 1,
+    window_samples: int | None = None,
+    prefetch: int = 2,
+) -> Generator[Batch[T], None, None]:
+    """The source from position `start` on, `batch_size` positions at a time, in order.
+
+    A clip that cannot be used leaves a gap and shifts no other, so a run resumed between batches sees the same ones.
+    With workers the batches are the same, bit for bit. Closing the iterator ends the workers.
+
+    Args:
+        source: where the clips come from.
+        sampling_rate: what the model wants, in samples a second.
+        featurise: a function of float32 [time] waveforms; with workers, one that can be pickled. It runs without
+            gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set aside.
+        batch_size: positions a batch covers; the last may cover fewer.
+        num_workers: processes that decode and featurise. 0: in this one.
+        start: first position; a multiple of `batch_size` gives the same batches as starting at 0.
+        minimum_samples: clips with fewer samples, after resampling, are set aside.
+        window_samples: samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
+            heard whole, and those too long for it (see `audio.load`) are set aside.
+        prefetch: batches in flight for each worker; this bounds the memory.
+
+    Raises:
+        ValueError: a number above is out of range.
+        WorkerDied: a worker process ended by itself.
+        Exception: what the source or `featurise` raised, with a note that says for which clips.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("num_workers", num_workers, 0),
+        ("start", start, 0),
+        ("prefetch", prefetch, 1),
+        ("sampling_rate", sampling_rate, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, it is {value}")
+    limit = Limit(sampling_rate, window_samples)
+    prepare = _Prepare(featurise, limit, minimum_samples)
+    chunks = _chunks(source.items(start), batch_size, limit if num_workers > 0 else None)
+    if num_workers == 0:
+        return (prepare(chunk) for chunk in chunks)
+    return map_in_order(prepare, chunks, num_workers=num_workers, prefetch=prefetch)
+
+
+def _chunks(items: Iterator[Item], size: int, portable: Limit | None) -> Iterator[list[Item]]:
+    while chunk := list(islice(items, size)):
+        yield chunk if portable is None else [_portable(item, portable) for item in chunk]
+
+
+class _Prepare(Generic[T]):
+    """Items to a batch. Runs where the batch is made: here, or in a worker."""
+
+    def __init__(self, featurise: Callable[[Sequence[np.ndarray]], T], limit: Limit, minimum_samples: int) -> None:
+        self.featurise = featurise
+        self.sampling_rate = limit.sampling_rate or 0
+        self.window = limit.window
+        self.minimum_samples = minimum_samples
+
+    def __call__(self, items: list[Item]) -> Batch[T]:
+        try:
+            with torch.no_grad(), _one_thread():
+                return self._prepare(items)
+        except Exception as error:
+            error.add_note(f"while preparing the clips {items[0].id} to {items[-1].id}")
+            raise
+
+    def _prepare(self, items: list[Item]) -> Batch[T]:
+        healthy: list[tuple[Item, Waveform]] = []
+        reasons: dict[int, str] = {}
+        for item in items:
+            try:
+                healthy.append((item, self._load(item)))
+            except AudioError as error:
+                reasons[item.id] = error.reason
+        inputs = None
+        if healthy:
+            try:
+                inputs = self._featurise(healthy)
+            except AudioError:
+                found = self._culprits(healthy)
+                if not found:
+                    raise
+                reasons |= found
+                healthy = [(item, waveform) for item, waveform in healthy if item.id not in found]
+                inputs = self._featurise(healthy) if healthy else None
+        clips = tuple(
+            Clip(
+                item.id, item.path, item.label, item.caption, waveform.seconds, _native_rate(waveform),
+                content_hash(waveform.samples), is_silent(waveform.samples),
+            )
+            for item, waveform in healthy
+        )  # fmt: skip
+        quarantined = tuple(
+            Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in items if item.id in reasons
+        )
+        return Batch(items[0].id, len(items), clips, inputs, quarantined)
+
+    def _load(self, item: Item) -> Waveform:
+        if isinstance(item.audio, AudioError):
+            raise item.audio
+        rate, window = self.sampling_rate, self.window
+        waveform = load(item.audio, rate, source_rate=item.sampling_rate, name=item.path, window=window)
+        if len(waveform.samples) < self.minimum_samples:
+            least = self.minimum_samples
+            raise AudioError(f"too short: {len(waveform.samples)} samples at {rate} Hz, the model needs {least}")
+        return waveform
+
+    def _featurise(self, healthy: list[tuple[Item, Waveform]]) -> T:
+        try:
+            return self.featurise([waveform.samples for _, waveform in healthy])
+        except MemoryError as error:
+            raise AudioError("there is not the memory to make features of it") from error
+
+    def _culprits(self, healthy: list[tuple[Item, Waveform]]) -> dict[int, str]:
+        reasons: dict[int, str] = {}
+        for item, waveform in healthy:
+            try:
+                self._featurise([(item, waveform)])
+            except AudioError as error:
+                reasons[item.id] = error.reason
+        return reasons
+
+
+def _native_rate(waveform: Waveform) -> int:
+    return waveform.sampling_rate if waveform.source_rate is None else waveform.source_rate
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums split over threads differ in the last bits: with one, here and in a worker give the same batch."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _portable(item: Item, limit: Limit) -> Item:
+    """The item as it can be sent to a worker: other than files, bytes and arrays, audio is read here."""
+    audio = item.audio
+    if _travels(audio) or (isinstance(audio, dict) and all(map(_travels, audio.values()))):
+        return item
+    try:
+        return replace(item, audio=read_samples(audio, item.path, limit, item.sampling_rate))
+    except AudioError as error:
+        return replace(item, audio=error)
+
+
+def _travels(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject and value.nbytes <= _MOST_SENT
+    return value is None or isinstance(value, str | int | float | bytes | PurePath | RemoteFile | Unusable)

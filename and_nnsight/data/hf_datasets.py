@@ -1,0 +1,192 @@
+"""Clips from Hugging Face datasets: loaded, saved to disk, or streamed from the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import soundfile
+
+from .items import UNKNOWN, Item, RemoteFile, Unused
+from .rows import RATES, audio_path, make_row_item
+from .text import plain, text
+
+_Dataset = datasets.Dataset | datasets.IterableDataset
+
+
+class _Encoded(datasets.Audio):
+    """Audio left as it is encoded. `datasets` asks for a codec library to write rows of a stream even then."""
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """Bytes and path of whatever a stream's row holds."""
+        if isinstance(value, Mapping) and value.get("array") is not None:
+            file = io.BytesIO()
+            soundfile.write(file, np.asarray(value["array"]).T, value["sampling_rate"], format="WAV", subtype="FLOAT")
+            return {"bytes": file.getvalue(), "path": value.get("path")}
+        if isinstance(value, Mapping):
+            return {"bytes": value.get("bytes"), "path": value.get("path")}
+        return {"bytes": value, "path": None} if isinstance(value, bytes) else {"bytes": None, "path": str(value)}
+
+
+class DatasetSource:
+    """Rows of a `datasets` Dataset or IterableDataset. The audio stays encoded: no system codec is needed.
+
+    A transform of the user's (`set_transform`, `with_transform`) is kept: the clips are what the dataset then gives.
+    """
+
+    unused: tuple[Unused, ...] = ()
+
+    def __init__(
+        self,
+        dataset: _Dataset,
+        *,
+        name: str,
+        fingerprint: str,
+        audio_column: str,
+        label_column: str | None,
+        caption_column: str | None,
+        limit: int | None,
+    ) -> None:
+        self.kind = "dataset" if isinstance(dataset, datasets.Dataset) else "stream"
+        self.name = name
+        self.split = None if dataset.split is None else str(dataset.split)
+        self.fingerprint = fingerprint
+        self._limit = limit
+        self._given = (label_column, caption_column)
+        self._audio, self._label, self._caption = audio_column, label_column or "label", caption_column or "caption"
+        features = dataset.features
+        self._label_feature = None if features is None else features.get(self._label)
+        self._columns_known = features is not None and not _is_transformed(dataset)
+        if features is not None and self._columns_known:
+            _require(list(features), audio_column, label_column, caption_column)
+            wanted = (audio_column, self._label, self._caption, "path", *RATES)
+            dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+            if isinstance(features[audio_column], datasets.Audio):
+                dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
+        self._dataset = dataset if _is_transformed(dataset) else dataset.with_format(None)
+
+    @property
+    def length(self) -> int | None:
+        """Rows, at most `limit`; None for a stream."""
+        if not isinstance(self._dataset, datasets.Dataset):
+            return None
+        return len(self._dataset) if self._limit is None else min(self._limit, len(self._dataset))
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        """The clips from position `start` on.
+
+        Raises ValueError for rows that are found, only now, to lack a column, and for a transform that needs a codec.
+        """
+        try:
+            for position, row in enumerate(self._rows(start), start):
+                yield self._item(position, row)
+        except ImportError as error:
+            raise ValueError(
+                f"{self.name} decodes its audio before its transform, and that takes a package that is not here "
+                f"({error}): install it, or cast the column to Audio(decode=False) and decode in the transform"
+            ) from error
+
+    def _rows(self, start: int) -> Iterator[Any]:
+        if isinstance(self._dataset, datasets.Dataset):
+            length = self.length or 0
+            return iter(self._dataset.select(range(start, length)) if start < length else ())
+        rows = self._dataset.skip(start)
+        return islice(rows, None if self._limit is None else max(0, self._limit - start))
+
+    def _item(self, position: int, row: Mapping[str, Any]) -> Item:
+        if not self._columns_known:  # a stream, or a transform, that says what it holds only now
+            _require(list(row), self._audio, *self._given)
+        audio = row[self._audio]
+        address = audio_path(audio)
+        if address is not None and "://" in address and not (isinstance(audio, Mapping) and audio.get("bytes")):
+            audio = RemoteFile(address)
+        label, caption = _name(row.get(self._label), self._label_feature), text(row.get(self._caption))
+        item = make_row_item(position, row, audio, label, caption)
+        return replace(item, path=address) if address is not None else item
+
+
+def _is_transformed(dataset: _Dataset) -> bool:
+    return isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom"
+
+
+def is_dataset(data: Any) -> bool:
+    """Whether `data` is a dataset of the `datasets` library, or a dict of its splits."""
+    return isinstance(data, _Dataset | datasets.DatasetDict | datasets.IterableDatasetDict)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote the folder."""
+    return (folder / "dataset_dict.json").is_file() or (
+        (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    )
+
+
+def open_saved(folder: Path, *, split: str | None, **options: Any) -> DatasetSource:
+    """A dataset that `save_to_disk` wrote."""
+    return open_loaded(datasets.load_from_disk(folder), split=split, name=str(folder), **options)
+
+
+def open_loaded(data: Any, *, split: str | None, name: str | None = None, **options: Any) -> DatasetSource:
+    """A dataset in memory, or one split of a dict of them."""
+    dataset = _choose(data, split, name or "the dataset")
+    name = name or dataset.info.dataset_name or type(dataset).__name__
+    # Nothing on a stream tells what was shuffled, mapped or skipped.
+    fingerprint = dataset._fingerprint if isinstance(dataset, datasets.Dataset) else UNKNOWN
+    return DatasetSource(dataset, name=name, fingerprint=fingerprint, **options)
+
+
+def open_hub(name: str, config: str | None, *, split: str | None, **options: Any) -> DatasetSource:
+    """A hub dataset, streamed."""
+    full = name if config is None else f"{name}:{config}"
+    try:
+        builder = datasets.load_dataset_builder(name, config)
+        data = builder.as_streaming_dataset()
+    except (OSError, ValueError) as error:  # unknown, private, offline; no such config
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {first}"
+        ) from error
+    dataset = _choose(data, split, full)
+    return DatasetSource(dataset, name=full, fingerprint=_hash(name, config, builder.hash), **options)
+
+
+def _choose(data: Any, split: str | None, name: str) -> _Dataset:
+    if not isinstance(data, Mapping):
+        if split is not None and str(data.split) != split:
+            raise ValueError(f"{name} is one split already ({data.split}): leave split={split!r} out")
+        return data
+    splits = list(data)
+    if split is None and len(splits) == 1:
+        return data[splits[0]]
+    if split not in splits:
+        what = f"{name} has several splits: choose with split=" if split is None else f"{name} has no split {split!r}"
+        raise ValueError(f"{what}; they are {', '.join(map(str, splits))}")
+    return data[split]
+
+
+def _require(names: list[str], *columns: str | None) -> None:
+    for column in columns:
+        if column is not None and column not in names:
+            raise ValueError(f"no column {column!r}; the columns are {', '.join(names)}")
+
+
+def _name(value: Any, feature: Any) -> str | None:
+    """A label as text: a ClassLabel's name for its number, several joined."""
+    value = plain(value)
+    if isinstance(value, list):
+        inner = getattr(feature, "feature", feature)
+        return ", ".join(name for name in (_name(part, inner) for part in value) if name is not None)
+    if isinstance(feature, datasets.ClassLabel) and isinstance(value, int) and value < len(feature.names):
+        return None if value < 0 else text(feature.int2str(value))  # -1: the split is not labelled
+    return text(value)
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

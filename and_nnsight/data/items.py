@@ -1,0 +1,130 @@
+"""One clip of a dataset before it is decoded, and what every source of clips offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from ..audio.errors import AudioError
+
+_MOST_BYTES = 2**27  # of a remote clip, which has to be in memory to be decoded
+UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip of a source, not decoded yet.
+
+    Attributes:
+        id: position in the source, from 0; stays the clip's id for good.
+        audio: any value that `and_nnsight.audio.loading.load` takes.
+        path: where the audio is; None where it has no place of its own.
+        label: what the dataset files it under.
+        caption: what the dataset says of it in words.
+        sampling_rate: rate of `audio` where it is a bare waveform; None: it is taken to be at the model's.
+    """
+
+    id: int
+    audio: Any
+    path: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    sampling_rate: int | None = None
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a streamed dataset, fetched where it is decoded (in a worker, if there are any)."""
+
+    address: str
+
+    def read_bytes(self) -> bytes:
+        """Its content, through the dataset library's own client. Raises AudioError for a file of more than 128 MB."""
+        from datasets.utils.file_utils import xopen
+
+        with xopen(self.address, "rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise AudioError(f"is larger than the {_MOST_BYTES >> 20} MB that are fetched of a clip", self.address)
+        return content
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """In the place of audio that a source could not make out: the clip is set aside for this reason."""
+
+    reason: str
+
+    def read_bytes(self) -> bytes:
+        """Raises AudioError, as a file that cannot be read does."""
+        raise AudioError(self.reason)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Files that a source holds and makes no clips of.
+
+    Attributes:
+        reason: why.
+        count: how many.
+        example: one of them, relative to the source.
+        sound: whether they may well be sound, so that clips are missing; False for text files and the like.
+    """
+
+    reason: str
+    count: int
+    example: str
+    sound: bool = True
+
+    def __str__(self) -> str:
+        what = "entry is" if self.count == 1 else "entries are"
+        return f"{self.count:,} {what} not among the clips: {self.reason}; for example {self.example}"
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A sequence of clips in a fixed order.
+
+    `kind` says what it was made from, `name` which one, `split` which part of it. `length` is None where only reading
+    tells. `fingerprint` is short hex that changes when what a run would see changes, or "unknown" where the clips
+    cannot be looked at beforehand (generators, sequences that load their clips on access). The fingerprint is of the
+    whole source, whatever the limit. `unused` is what the source holds beside its clips, by reason.
+    """
+
+    @property
+    def kind(self) -> str:
+        """What the source was made from."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Which one."""
+        ...
+
+    @property
+    def split(self) -> str | None:
+        """Which part of it."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Clips, or None where only reading tells."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hex that changes when what a run would see changes, or "unknown"."""
+        ...
+
+    @property
+    def unused(self) -> tuple[Unused, ...]:
+        """What the source holds beside its clips."""
+        ...
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        """The clips from position `start` on. A generator can be read only once; `start` then reads what it skips."""
+        ...

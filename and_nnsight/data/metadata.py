@@ -1,0 +1,152 @@
+"""A folder's metadata.csv or metadata.jsonl: which files are clips, in which order, and what is said of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
+
+from .text import encodable, printable, text
+
+_LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
+_END = "\x03and_nnsight"  # a last line: if it does not come as a row of its own, a quotation mark is open
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip of a folder: its file (posix, relative; None where the row names none), and what is said of it."""
+
+    file: str | None
+    label: str | None
+    caption: str | None
+    number: int = 0
+
+
+def metadata_file(root: Path) -> Path | None:
+    """The folder's metadata, if it has any. Raises ValueError if it has both kinds."""
+    found = [root / name for name in ("metadata.csv", "metadata.jsonl") if (root / name).is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{root} holds both metadata.csv and metadata.jsonl: keep one")
+    return found[0] if found else None
+
+
+def read_metadata(file: Path, label_column: str | None, caption_column: str | None) -> list[Row]:
+    """The rows. Bytes that are no UTF-8 do not end the reading: they become �.
+
+    Raises ValueError, naming file and row, for a row that cannot be read or names a file outside of the folder; also
+    if there are no rows, or no such column.
+    """
+    rows: list[Row] = []
+    seen: dict[str, None] = {}
+    foreign = 0
+    for number, row in _rows(file):
+        seen.update(dict.fromkeys(row))
+        name = row.get("file_name")
+        if "file_name" not in seen:
+            raise ValueError(f"{file}, row {number}: no file_name; the columns are {', '.join(row) or 'none'}")
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"{file}, row {number}: file_name is {name!r}, which is no text")
+        said = [row.get(label_column or "label"), row.get(caption_column or "caption")]
+        foreign += any(isinstance(value, str) and encodable(value) != value for value in said)
+        label, caption = (text(value) or None for value in said)
+        rows.append(Row(_relative(file, number, name), label, caption, number))
+    if not rows:
+        raise ValueError(f"{file} has no rows")
+    for column in (label_column, caption_column):
+        if column is not None and column not in seen:
+            raise ValueError(f"no column {column!r} in {file}; the columns are {', '.join(seen)}")
+    if foreign:
+        warnings.warn(
+            f"{foreign} of {len(rows)} rows of {file} hold text that is no valid Unicode, read as "
+            "\N{REPLACEMENT CHARACTER}: if the file is not in UTF-8, save it so",
+            stacklevel=4,
+        )
+    if label_column is None and "label" not in seen:
+        return [replace(row, label=folder_name(row.file)) for row in rows]
+    return rows
+
+
+def folder_name(file: str | None) -> str | None:
+    """The name of the folder that a file lies in, as a label."""
+    return None if file is None else printable(PurePosixPath(file).parent.name) or None
+
+
+def _relative(file: Path, number: int, name: str | None) -> str | None:
+    if not name:
+        return None
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
+        raise ValueError(f"{file}, row {number}: {encodable(name)!r} lies outside of the folder")
+    return str(path)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number, row). The number counts a csv's rows below its header, and a jsonl's lines."""
+    place = 1
+    try:
+        with file.open("rb") as beginning:
+            wide = beginning.read(2) in (b"\xff\xfe", b"\xfe\xff")  # what spreadsheets call Unicode
+        # File names need not be UTF-8: bytes that are not stand for themselves, as they do in paths.
+        encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
+        with file.open(encoding=encoding, errors=errors, newline="") as stream, _fields_of_any_length():
+            for number, read in _csv_rows(stream) if file.suffix == ".csv" else _json_rows(stream):
+                place = number
+                row = read()
+                place = number + 1
+                yield number, row
+    except (csv.Error, ValueError, RecursionError, OSError) as error:
+        raise ValueError(f"{file}, row {place}: cannot be read: {error}") from error
+
+
+def _csv_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
+    number, header = 0, None
+    for fields in csv.reader(chain(stream, [_END])):
+        if fields == [_END]:
+            return
+        if not fields:  # an empty line
+            continue
+        if fields[-1].endswith(_END):
+            raise ValueError("a quotation mark is opened here and never closed")
+        if header is None:
+            header = fields
+            continue
+        number += 1
+        yield number, partial(_csv_row, header, fields)
+
+
+def _csv_row(header: list[str], fields: list[str]) -> dict[str, Any]:
+    if any(fields[len(header) :]):
+        raise ValueError(
+            f"it has {len(fields)} fields, and the header {len(header)}: text that holds commas goes in quotation marks"
+        )
+    return dict(zip(header, fields, strict=False))
+
+
+def _json_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
+    for number, content in enumerate(stream, 1):
+        if content.strip():
+            yield number, partial(_json_row, content)
+
+
+def _json_row(content: str) -> dict[str, Any]:
+    row = json.loads(content)
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    return row
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """The csv module's limit is one for the whole process: put it back."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

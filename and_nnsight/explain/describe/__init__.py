@@ -1,0 +1,1 @@
+"""Words for a unit: evidence, captions, summaries, and open concepts drawn out of them."""

@@ -1,0 +1,124 @@
+"""`keywords`: what a unit's captions say more often than chance and its layer do, in sentences. No language model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from ....wording import agree, counted
+from ...acoustics.traits import qualified, unsaid
+from ...roles import Evidence, Failure, Heard, Summary
+from ...text.log_odds import Corpus
+from ...text.names import bound_names
+from ...text.phrases import Phrases
+from ...text.sentences import counted_sentence
+from ...text.wording import clause
+from ..traits import SharedTraits, Traits
+from ._statements import Statement, statements
+
+_FEWEST_CAPTIONS = 2
+TRAITS_TOO = "traits"
+
+
+class Keywords:
+    """Says what a unit's captions share beyond chance, and tells it from the units of its layer. No language model.
+
+    One to three sentences, the most telling first, with the number of captions that each holds of:
+    `A telephone rings, starting abruptly, in 4 of 5 clips.` What is said is over-represented against the captions at
+    the unit's other end and all captions (see `log_odds`), the first sentence by more than is seen in 19 of 20 draws of
+    random clips. What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit
+    from its layer, the sentence says so: `… in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are
+    spoken in the clips are told last, and only if clips share them that are described otherwise. `keywords:traits`
+    tells as well how the clips sound, measured (see `traits`), where their captions do not tell the unit from its
+    layer. A side of which nothing can be said is a Failure that says so.
+    """
+
+    deterministic: ClassVar[bool] = True  # what failed fails again: it is not tried anew
+
+    def __init__(
+        self,
+        form: str = "",
+        *,
+        corpus: Sequence[str] | None = None,
+        layers: Mapping[str, Sequence[float]] | None = None,
+        traits: Traits | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        """Count the words of a corpus.
+
+        form    "traits", or nothing
+        corpus  the captions that chance draws from; None: those of the evidence that is summarized
+        layers  of a site, a weight for every caption of the corpus: the share it has in the exemplars of all units
+        traits  how clips sound, beside what their captions say; None: the captions alone are gone by
+        names   of kinds of sources, beside those of instruments: a word before the last one of a name is part of it
+
+        Raises ValueError for another form.
+        """
+        if form not in ("", TRAITS_TOO):
+            raise ValueError(f"unknown form {form!r} of keywords: {TRAITS_TOO}, or none")
+        self._phrases = Phrases(bound_names(names))
+        self._corpus = None if corpus is None else Corpus(self._phrases, corpus, layers)
+        self._traits = traits
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a summary depends on beside the captions: how the background's clips sound, if that was measured."""
+        return {"traits": None if self._traits is None else self._traits.hash}
+
+    def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary]:
+        """One summary a unit. Without a corpus, the captions of all this evidence are the corpus."""
+        corpus = self._corpus
+        if corpus is None:
+            heard = {heard.clip: heard.caption for unit in evidence for heard in unit.highly + unit.lowly}
+            corpus = Corpus(self._phrases, list(heard.values()))
+        for unit in evidence:
+            traits = {side: self._shared_traits(unit, side) for side in ("top", "bottom")}
+            highly = self._said(corpus, unit.highly, unit.lowly, unit.site, traits["top"])
+            yield Summary(highly, self._said(corpus, unit.lowly, unit.highly, None, traits["bottom"]))
+
+    def _shared_traits(self, unit: Evidence, side: str) -> SharedTraits | None:
+        return None if self._traits is None else self._traits.shared(unit.site, unit.unit, side)
+
+    def _said(
+        self,
+        corpus: Corpus,
+        side: Sequence[Heard],
+        other: Sequence[Heard],
+        site: str | None,
+        shared: SharedTraits | None,
+    ) -> str | Failure:
+        captions, others = [heard.caption for heard in side], [heard.caption for heard in other]
+        if len(captions) < _FEWEST_CAPTIONS:
+            have = agree(len(captions), "has", "have")
+            return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
+        strengths = [heard.strength for heard in side]
+        found = corpus.shared(captions, others, site=site, strengths=strengths)
+        told = statements(found, corpus, site)
+        said = [self._sentence(one, captions) for one in told]
+        is_told_apart = bool(told) and told[0].common is None  # then a trait would only hide what the sound is
+        if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):
+            said.append(counted_sentence(qualified(names), shared.count, shared.of))
+        if not said:
+            return Failure(
+                f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance, or its layer, "
+                "has it"
+            )
+        return " ".join(dict.fromkeys(said))
+
+    def _sentence(self, statement: Statement, captions: Sequence[str]) -> str:
+        having = [captions[place] for place in sorted(statement.having)]
+        if self._phrases.is_spoken(statement.lead.key):
+            words = self._spelt(statement.lead.key, having)
+            text = f"the words “{words}” are spoken" if " " in words else f"the word “{words}” is spoken"
+        else:
+            told = {word for key in statement.words for word in self._phrases.words(key)}
+            implied = {word for key in statement.implied for word in self._phrases.words(key)}
+            text = clause(having, frozenset(told), frozenset(implied)) or self._spelt(statement.lead.key, having)
+        return counted_sentence(text, len(having), len(captions), statement.common)
+
+    def _spelt(self, key: int, captions: Sequence[str]) -> str:
+        """A phrase as most of the captions have it."""
+        spans = ((caption, self._phrases.spans(caption)[key]) for caption in captions)
+        forms = Counter(" ".join(caption[start:end].split()) for caption, (start, end) in spans)
+        return min(forms, key=lambda form: (-forms[form], len(form), form))

@@ -1,0 +1,1 @@
+"""Whether what is said of a unit is true of clips that it was not found on."""

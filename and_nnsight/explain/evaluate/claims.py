@@ -1,0 +1,108 @@
+"""What is claimed of each unit, as texts that can be put to a test: its explanation, its open concepts, its labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...dissection.dissection import Dissection, DissectionError
+from ...wording import command
+from ..labels.concept_scores import concept_text
+from ..records.tables import Row, has_table, read_table
+from ..text.sentences import idea, share, telling_sentences
+
+SOURCES = ("explanation", "concepts", "label")
+_NEEDS = {
+    "explanation": ("summaries", "explain"), "concepts": ("concepts", "explain"), "label": ("labels", "label"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that is said of a unit. `source`: explanation, concepts, or `label_source` of the labels' kind."""
+
+    site: str
+    unit: int
+    source: str
+    text: str
+
+    @cached_property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Its statements and the weight of each: the share of the clips that it was said of (3 of 5)."""
+        if self.source != "explanation":
+            return ((self.text, 1.0),)
+        weights: dict[str, float] = {}
+        for sentence in telling_sentences(self.text):
+            weights[idea(sentence)] = max(share(sentence), weights.get(idea(sentence), 0.0))
+        return tuple(weights.items())
+
+    @property
+    def gist(self) -> frozenset[str]:
+        """What tells it from another claim, however many clips each statement was said of."""
+        return frozenset(text.casefold().rstrip(".!? ") for text, _ in self.parts)
+
+
+def claims(found: Dissection, sources: Sequence[str] | None = None) -> list[Claim]:
+    """Everything that is claimed of the units; of labels the first by each method, similarity, list and encoder.
+
+    sources  of explanation, concepts and label; None: explanation and label, as far as there are any
+
+    Raises ValueError for another source, DissectionError where there is nothing, with the command that makes it.
+    """
+    if unknown := [source for source in sources or () if source not in SOURCES]:
+        raise ValueError(f"unknown source {unknown[0]!r}: one of {', '.join(SOURCES)}")
+    wanted = sources or [name for name in ("explanation", "label") if has_table(found, _NEEDS[name][0])]
+    for source in wanted or ("explanation",):
+        table, step = _NEEDS[source]
+        if not has_table(found, table):
+            raise DissectionError(f"{found.folder} has no {table} yet: run `{command(step, found.folder)}` first")
+    made: list[Claim] = []
+    if "explanation" in wanted:
+        calibrated = read_table(found, "calibrated") if has_table(found, "calibrated") else []
+        texts = explanations(read_table(found, "summaries"), calibrated)
+        made += [Claim(site, unit, "explanation", text) for (site, unit), text in texts.items()]
+    if "concepts" in wanted:
+        words = open_concepts(read_table(found, "concepts"))
+        made += [Claim(site, unit, "concepts", text) for (site, unit), text in words.items()]
+    if "label" in wanted:
+        made += labels(read_table(found, "labels"))
+    return made
+
+
+def explanations(summaries: Iterable[Row], calibrated: Iterable[Row]) -> dict[tuple[str, int], str]:
+    """What is said of each unit: its calibrated summary, its summary where that was not calibrated."""
+    found = {(row["site"], row["unit"]): row["highly"] for row in summaries}
+    found.update({(row["site"], row["unit"]): row["calibrated"] for row in calibrated})
+    return {at: text for at, text in found.items() if text}
+
+
+def open_concepts(rows: Iterable[Row]) -> dict[tuple[str, int], str]:
+    """Each unit's open concepts as one text, without prepositions."""
+    words: dict[tuple[str, int], dict[str, None]] = {}
+    for row in rows:
+        if row["part"] != "preposition":
+            words.setdefault((row["site"], row["unit"]), {})[row["word"]] = None
+    return {at: ", ".join(said) for at, said in words.items()}
+
+
+def labels(rows: Iterable[Row]) -> Iterator[Claim]:
+    """The first label of each unit by each way of labelling."""
+    for row in rows:
+        if row["rank"] == 0 and row["concept"] is not None:
+            yield Claim(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
+
+
+def label_source(row: Row) -> str:
+    """The source of a label: how it came about, and by which list and encoder, which tell it from others."""
+    way = [row.get(name) for name in ("method", "similarity", "concepts", "encoder")]
+    return " ".join(["label", *(str(part) for part in way if part)])
+
+
+def pool_hash(claimed: Mapping[int, Claim]) -> str:
+    """Short hash of all that one source claims of a site's units, which is what shuffled claims are drawn from."""
+    digest = hashlib.blake2b(digest_size=8)
+    for unit in sorted(claimed):
+        digest.update(f"{unit}\0{claimed[unit].text}\0".encode("utf-8", "replace"))
+    return digest.hexdigest()

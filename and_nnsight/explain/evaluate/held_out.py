@@ -1,0 +1,136 @@
+"""Which clips may judge an explanation: those of another dissection of the same model that had no part in it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.same_clips import KnownClips, Origin, first_of_each
+from ...wording import agree, command, counted
+from ..records.tables import has_table, read_table, table_settings
+from .baselines import Measured
+
+_MODEL = {
+    "class": "class", "config": "config", "weights": "weights", "structure": "structure",
+    "features": "feature extractor", "edits": "edits",
+}  # fmt: skip
+_COLUMN = "column:"  # captions that came with the data, whatever the column is called there
+FEWEST = 20
+"""Held-out clips that are needed."""
+
+
+@dataclass(frozen=True)
+class HeldOutClips:
+    """The clips that judge, by id, and their captions.
+
+    known   how many were left out as clips of the dissection that was explained
+    copies  how many were left out because an earlier one has the same samples: it would count twice
+    """
+
+    clips: tuple[int, ...]
+    captions: tuple[str, ...]
+    known: int
+    copies: int
+
+
+def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[str]) -> None:
+    """Raise DissectionError, saying what differs, unless both are of one model, its sites and one pooling."""
+    if held_out.folder.resolve() == found.folder.resolve():
+        raise DissectionError(f"{found.folder} cannot judge itself: dissect other clips into another folder")
+    ours, theirs = found.manifest["model"], held_out.manifest["model"]
+    differing = [said for name, said in _MODEL.items() if ours.get(name) != theirs.get(name)]
+    if differing:
+        raise DissectionError(
+            f"{held_out.folder} is of another model than {found.folder} (other {', '.join(differing)}): "
+            f"{theirs.get('id')} there, {ours.get('id')} here"
+        )
+    if found.manifest["pool"] != held_out.manifest["pool"]:
+        pools = held_out.manifest["pool"], found.manifest["pool"]
+        raise DissectionError(f"{held_out.folder} was pooled by {pools[0]}, {found.folder} by {pools[1]}")
+    widths, other = found.widths(), held_out.widths()
+    for site in sites:
+        if other.get(site) != widths[site]:
+            has = f"{counted(other[site], 'unit')} of it" if site in other else "not dissected it"
+            raise DissectionError(
+                f"site {site!r} has {counted(widths[site], 'unit')} in {found.folder}; {held_out.folder} has {has}"
+            )
+    if not held_out.manifest.get("keep_activations"):
+        raise DissectionError(
+            f"{held_out.folder} keeps only each unit's extreme clips: dissect it with keep_activations=True "
+            "(--keep-activations) into a new folder"
+        )
+
+
+def clips_held_out(found: Dissection, held_out: Dissection, most: int | None, seed: int) -> HeldOutClips:
+    """The clips of `held_out` that have a caption and are no clips of `found` (see `same_clips`), nor copies.
+
+    With more than `most`, so many drawn with the seed.
+    """
+    captions = _captions(held_out)
+    explained, origin = KnownClips(found), Origin.of(held_out.manifest["dataset"])
+    rows = held_out.clips
+    known = {clip for clip, row in rows.items() if explained.has(clip, row["path"], row.get("content"), origin)}
+    fresh = [clip for clip in rows if clip not in known and captions.get(clip)]
+    clips = [fresh[place] for place in first_of_each(rows[clip].get("content") for clip in fresh)]
+    copies = len(fresh) - len(clips)
+    if most is not None and len(clips) > most:
+        drawn = np.random.default_rng(seed).choice(len(clips), most, replace=False)
+        clips = [clips[place] for place in sorted(drawn.tolist())]
+    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(known), copies)
+
+
+def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> HeldOutClips:
+    """The clips whose acoustics could be measured. Raises DissectionError if fewer than `FEWEST` are left."""
+    left = [(clip, caption) for clip, caption in zip(judges.clips, judges.captions, strict=True) if clip in measured]
+    if len(left) < FEWEST:
+        raise DissectionError(
+            f"only {counted(len(left), 'clip')} of {where} can judge, at least {FEWEST} are needed: {judges.known} are "
+            f"clips of the dissection that was explained, {judges.copies} copies of others, the rest have no "
+            "caption or cannot be read"
+        )
+    clips, captions = zip(*left, strict=True)
+    return HeldOutClips(clips, captions, judges.known, judges.copies)
+
+
+def _captions(held_out: Dissection) -> dict[int, str]:
+    """Captions of whole clips: those that were made, of all clips, or the dataset's own."""
+    own = {clip: row["caption"] for clip, row in held_out.clips.items() if row["caption"]}
+    if not has_table(held_out, "captions") or captioner_of(held_out) == "column:caption":
+        if own:
+            return own
+        missing = len(held_out.clips)
+    else:
+        rows = {row["clip"]: row["caption"] for row in read_table(held_out, "captions") if row["start"] is None}
+        missing = sum(1 for clip in held_out.clips if clip not in rows)
+        if not missing:
+            return {clip: caption for clip, caption in rows.items() if caption}
+    told = command("explain", held_out.folder, "--step", "captions", "--all")
+    raise DissectionError(
+        f"{missing} of the {counted(len(held_out.clips), 'held-out clip')} {agree(missing, 'has', 'have')} no caption: "
+        f"run `{told}` (caption(held_out, every_clip=True))"
+    )
+
+
+def captioner_of(found: Dissection) -> str:
+    """What made the captions of a dissection."""
+    made = table_settings(found, "captions").get("captioner")
+    return str(made) if made else "column:caption"
+
+
+def warn_of_other_captions(found: Dissection, held_out: Dissection) -> None:
+    """Warn where the explanations were drawn from captions of one captioner, and captions of another are to judge."""
+    captions = table_settings(found, "summaries").get("captions")
+    ours = str(captions.get("captioner") or "") if isinstance(captions, dict) else ""
+    theirs = captioner_of(held_out)
+    if ours and ours != theirs and not (ours.startswith(_COLUMN) and theirs.startswith(_COLUMN)):
+        warnings.warn(
+            f"{found.folder} was explained from captions by {ours}, and {held_out.folder} has captions by {theirs}: "
+            "where the two use other words, a true explanation is not seen to be true; caption the held-out clips "
+            f"alike ({command('explain', held_out.folder, '--step', 'captions', '--all', '--captioner', ours)})",
+            stacklevel=3,
+        )

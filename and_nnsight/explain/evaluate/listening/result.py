@@ -1,0 +1,142 @@
+"""What was heard of one claim, for whoever shows it, and what was heard of all claims of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....dissection.dissection import Dissection
+from ...records.tables import Row, table_settings
+from ..false_discovery import false_discovery_rates
+from .measures import chance_of_sum, interval
+
+RATE = 0.05
+"""Share of the claims said to hold by ear that may be wrong (Benjamini and Hochberg)."""
+
+
+@dataclass(frozen=True)
+class ListeningResult:
+    """How a claim did before a listener; see `and_nnsight.explain.evaluate.listening.asking.listen` for the numbers."""
+
+    listener: str
+    text: str
+    clips: int
+    detection: float | None
+    others: int
+    others_detection: float | None
+    p: float | None
+    intruder: float | None
+    intruder_trials: int
+    intruder_p: float | None
+    failure: str | None
+
+    @classmethod
+    def of(cls, row: Row, listener: str) -> ListeningResult:
+        """Of a row of the table `listening`."""
+        own = {name: row[name] for name in cls.__dataclass_fields__ if name not in ("listener", "clips", "failure")}
+        failure = row["failure"] or row["intruder_failure"]
+        return cls(listener=listener, clips=len(row["clips"]), failure=failure, **own)
+
+    def __str__(self) -> str:
+        """In a sentence or two."""
+        parts = [part for part in (self._of_detection(), self._of_intruders()) if part]
+        if self.failure is not None:
+            parts.append(f"{'not all was' if parts else 'not'} judged: {self.failure}")
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}."
+
+    def _of_detection(self) -> str:
+        if self.detection is None or self.p is None:
+            return ""
+        chance = [f"chance {_count(0.5, self.clips)}"]
+        if self.others_detection is not None:
+            others = "another unit" if self.others == 1 else f"{self.others} other units"
+            chance.append(f"by the words for {others} {_count(self.others_detection, self.clips)}")
+        right = f"{_count(self.detection, self.clips)} of {self.clips} excerpts judged rightly"
+        return f"{right} ({', '.join(chance)}; p {self.p:.2g})"
+
+    def _of_intruders(self) -> str:
+        if self.intruder is None or self.intruder_p is None:
+            return ""
+        times = f"{_count(self.intruder, self.intruder_trials)} of {self.intruder_trials} times"
+        return f"intruder found {times} (chance {_count(0.2, self.intruder_trials)}; p {self.intruder_p:.2g})"
+
+
+def listening_results(
+    dissection: Dissection, rows: Iterable[Row], texts: Mapping[str, str | None]
+) -> dict[str, ListeningResult]:
+    """What was heard of each source's claim about a unit: of those that still say what they said when it was heard.
+
+    rows   of the table `listening` about the unit
+    texts  what each source says of it
+    """
+    listener = str(table_settings(dissection, "listening").get("listener"))
+    return {row["source"]: ListeningResult.of(row, listener) for row in rows if texts.get(row["source"]) == row["text"]}
+
+
+@dataclass(frozen=True)
+class ListeningSummary:
+    """All that was heard of one source's claims.
+
+    claims     that were judged
+    excerpts   judgements in all
+    detection  share that was right, and its 95 % interval; units of which the same is said count as one group
+    others     the same share by what is said of other units; None if nothing was
+    p          that claims tell their clips apart no better than what is said of others (by the area under the ROC
+               curve; the signs of the groups' differences are chance); None without others
+    holding    claims that hold at a false-discovery rate of 5 %
+    trials, intruder  line-ups in all, and the share in which the intruder was found, with its interval (a unit is a
+               group)
+    """
+
+    claims: int
+    excerpts: int
+    detection: float | None
+    interval: tuple[float, float] | None
+    others: float | None
+    p: float | None
+    holding: int
+    trials: int
+    intruder: float | None
+    intruder_interval: tuple[float, float] | None
+
+
+def listening_summary(rows: Sequence[Row]) -> ListeningSummary:
+    """What rows of `listening` amount to together."""
+    judged = [row for row in rows if row["detection"] is not None]
+    compared = [row for row in judged if row["others_auc"] is not None]
+    lined = [row for row in rows if row["intruder"] is not None]
+    excerpts, trials = sum(len(row["clips"]) for row in judged), sum(row["intruder_trials"] for row in lined)
+    right = _sums(judged, lambda row: row["detection"] * len(row["clips"]), "statement")
+    exposed = _sums(lined, lambda row: row["intruder"] * row["intruder_trials"], "unit")
+    differences = _sums(compared, lambda row: row["detection_auc"] - row["others_auc"], "statement")
+    weights = [len(row["clips"]) for row in compared]
+    q = false_discovery_rates(np.array([row["p"] for row in judged], dtype=np.float64))
+    return ListeningSummary(
+        claims=len(judged),
+        excerpts=excerpts,
+        detection=float(right.sum()) / excerpts if judged else None,
+        interval=interval(right, _sums(judged, lambda row: float(len(row["clips"])), "statement")),
+        others=float(np.average([row["others_detection"] for row in compared], weights=weights)) if compared else None,
+        p=chance_of_sum(differences) if compared else None,
+        holding=int((q <= RATE).sum()),
+        trials=trials,
+        intruder=float(exposed.sum()) / trials if lined else None,
+        intruder_interval=interval(exposed, _sums(lined, lambda row: float(row["intruder_trials"]), "unit")),
+    )
+
+
+def _sums(rows: Sequence[Row], of: Callable[[Row], float], group: str) -> np.ndarray:
+    """The sum over each group of rows: those of one statement, or of one unit."""
+    sums: dict[tuple[object, ...], float] = {}
+    for row in rows:
+        key = (row["statement"],) if group == "statement" else (row["site"], row["unit"])
+        sums[key] = sums.get(key, 0.0) + of(row)
+    return np.array(list(sums.values()), dtype=np.float64)
+
+
+def _count(share: float, of: int) -> str:
+    """So many of so many: a whole number where it is one."""
+    return f"{share * of:.1f}".removesuffix(".0")

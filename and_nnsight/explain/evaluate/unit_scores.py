@@ -1,0 +1,307 @@
+"""The scores of one site's units: how well its claims tell what the units do, and the nulls, and other claims."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as arrow
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from ...dissection.dissection import Dissection
+from ..providers.embeddings import Embeddings
+from ..providers.requests import Remembered
+from ..records.tables import Row
+from ..roles import ChatOptions
+from .baselines import NULLS, Measured, features, filled
+from .claims import Claim
+from .detection import CLIPS, Detected, detected
+from .held_out import FEWEST, HeldOutClips
+from .metrics import average_precisions, clips_of, correlations, places, positives, standardised
+from .permutation import PermutationResult, partial_test, prediction_test
+from .top_down import savage_scores
+
+SCHEMA = arrow.schema(
+    [
+        ("site", arrow.string()),
+        ("unit", arrow.int64()),
+        ("source", arrow.string()),
+        ("text", arrow.string()),
+        ("clips", arrow.int64()),
+        ("top_down", arrow.float64()),
+        ("p", arrow.float64()),
+        ("q", arrow.float64()),
+        ("predicts", arrow.bool_()),
+        ("top_down_beyond", arrow.float64()),
+        ("p_beyond", arrow.float64()),
+        ("q_beyond", arrow.float64()),
+        ("beyond_acoustics", arrow.bool_()),
+        ("level", arrow.float64()),
+        ("others", arrow.int64()),
+        ("others_as_good", arrow.float64()),
+        ("positives", arrow.int64()),
+        ("base_rate", arrow.float64()),
+        ("pearson", arrow.float64()),
+        ("auprc", arrow.float64()),
+        ("null", arrow.string()),
+        ("null_sign", arrow.int64()),
+        ("null_pearson", arrow.float64()),
+        ("null_auprc", arrow.float64()),
+        *((f"{null}_{name}", arrow.float64()) for null in NULLS for name in ("pearson", "auprc")),
+        ("detection", arrow.float64()),
+        ("detection_null", arrow.float64()),
+        ("detection_shuffled", arrow.float64()),
+        ("detection_clips", arrow.int64()),
+        ("requests", arrow.list_(arrow.string())),
+        ("detection_failure", arrow.string()),
+        ("failure", arrow.string()),
+        ("pool", arrow.string()),  # hash of what is claimed of the site's units
+    ]
+)
+_DECIMALS = 6  # sums over more units differ in the last bits
+
+
+class Judge:
+    """What the units of a site do on the held-out clips, and how well the nulls tell."""
+
+    def __init__(
+        self,
+        held_out: Dissection,
+        site: str,
+        judges: HeldOutClips,
+        measured: Measured,
+        means: Float32[Tensor, " null"],
+        fits: np.ndarray,
+        share: float,
+        device: str | torch.device | None,
+    ) -> None:
+        self.site, self.judges, self.share = site, judges, share
+        self.device = torch.device(device or "cpu")
+        kept = held_out.activations(site)
+        assert kept is not None  # checked before
+        row_of = {clip: row for row, clip in enumerate(held_out.clips)}
+        values = torch.from_numpy(kept[[row_of[clip] for clip in judges.clips]])
+        self.activations = values.T.contiguous().to(self.device)
+        self.nulls = filled(features(measured, judges.clips), means).to(self.device)
+        self.signs = torch.from_numpy(np.where(fits < 0, -1, 1)).to(self.device)
+        self.best = torch.from_numpy(np.abs(fits).argmax(1)).to(self.device)
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """Of some units: own claim [unit], nulls [unit, null], and all texts that are claimed of the site [unit, text]."""
+
+    chosen: Tensor  # [unit, clip] bool
+    tested: PermutationResult
+    beyond: PermutationResult
+    pearson: Tensor
+    auprc: Tensor
+    null_pearson: Tensor
+    null_auprc: Tensor
+    top_down: np.ndarray  # [unit, text]
+
+
+class SiteScores:
+    """Scores the claims that one source makes of a site's units."""
+
+    def __init__(self, judge: Judge, pool: Sequence[Claim], embeddings: Embeddings, shuffles: int, seed: int) -> None:
+        self.judge, self._shuffles, self._seed = judge, shuffles, seed
+        self._pool = sorted(pool, key=lambda one: one.unit)
+        gists = list(dict.fromkeys(one.gist for one in self._pool))
+        self._gist_of = {gist: place for place, gist in enumerate(gists)}
+        self._gist_of_pool = np.array([self._gist_of[one.gist] for one in self._pool])
+        self._apart = _apart(gists)
+        texts = list(dict.fromkeys(one.text for one in self._pool))
+        self._text_of = {text: place for place, text in enumerate(texts)}
+        self._text_of_pool = np.array([self._text_of[one.text] for one in self._pool])
+        self.texts = texts
+        by_text = {one.text: one for one in self._pool}
+        self.predictions = _predictions([by_text[text] for text in texts], judge.judges.captions, embeddings)
+        self.predictions = self.predictions.to(judge.device)
+        self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
+
+    def _apart_from(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
+        """The texts of the claims about other units that have no statement in common with it (else: another one)."""
+        gist = self._gist_of[claim.gist]
+        if gist not in self._others:
+            apart = self._apart[gist][self._gist_of_pool]
+            self._others[gist] = self._text_of_pool[apart if apart.any() else self._gist_of_pool != gist]
+        return self._others[gist]
+
+    def another(self, claim: Claim) -> str | None:
+        """What is claimed of another unit, drawn; None where nothing else is claimed of any."""
+        others = self._apart_from(claim)
+        return self.texts[int(self._random(claim, "another").choice(others))] if len(others) else None
+
+    def balanced(self, claim: Claim) -> tuple[Int64[np.ndarray, " clip"], Bool[np.ndarray, " clip"]]:
+        """A few clips, by place, half of them of those on which the unit fires, in random order; which those are."""
+        values = self.judge.activations[claim.unit]
+        clips = values.isfinite().nonzero()[:, 0]
+        fires = positives(values[None, clips], self.judge.share)[0].cpu().numpy()
+        places_of = clips.cpu().numpy()
+        each = min(CLIPS // 2, int(fires.sum()), int((~fires).sum()))
+        random = self._random(claim, "balanced")
+        sides = [random.choice(places_of[side], each, replace=False) for side in (fires, ~fires)]
+        order = random.permutation(2 * each)
+        return np.concatenate(sides)[order], (np.arange(2 * each) < each)[order]
+
+    def _random(self, claim: Claim, purpose: str) -> np.random.Generator:
+        """Drawn for this claim alone: which other units are scored makes no difference."""
+        said = f"{purpose}\0{claim.site}\0{claim.unit}\0{claim.source}"
+        key = hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest()
+        return np.random.default_rng([self._seed, int.from_bytes(key, "little")])
+
+    def rows(self, due: Sequence[Claim]) -> list[Row]:
+        """The rows of claims. Units that are finite on the same clips are measured together: mostly all of them."""
+        units = torch.tensor([claim.unit for claim in due], device=self.judge.device)
+        finite = self.judge.activations[units].isfinite()
+        patterns, which = finite.unique(dim=0, return_inverse=True)
+        rows: dict[int, Row] = {}
+        for pattern in range(len(patterns)):
+            some = (which == pattern).nonzero()[:, 0].tolist()
+            clips = patterns[pattern].nonzero()[:, 0]
+            rows |= dict(zip(some, self._rows([due[place] for place in some], clips), strict=True))
+        return [rows[place] for place in range(len(due))]
+
+    def _rows(self, due: Sequence[Claim], clips: Tensor) -> Iterator[Row]:
+        measures = self._measured(due, clips) if len(clips) >= FEWEST else None
+        for place, claim in enumerate(due):
+            yield self._row(claim, measures, place, len(clips))
+
+    def _measured(self, due: Sequence[Claim], clips: Tensor) -> _Measures:
+        judge = self.judge
+        units = torch.tensor([claim.unit for claim in due], device=judge.device)
+        own = torch.tensor([self._text_of[claim.text] for claim in due], device=judge.device)
+        values = judge.activations[units][:, clips]
+        predicted, nulls, signs = self.predictions[:, clips], judge.nulls[:, clips], judge.signs[units]
+        rounded = predicted.double().round(decimals=_DECIMALS)  # what is equal but for the last bits is a tie
+        chosen = positives(values, judge.share)
+        firing, unit_rows = clips_of(chosen), standardised(values)
+        ranked_nulls = places(torch.cat([nulls, -nulls]))
+        of_nulls = [
+            average_precisions(ranked_nulls, null + len(NULLS) * (signs[:, null] < 0), firing)
+            for null in range(len(NULLS))
+        ]
+        scores = (standardised(savage_scores(rows)) for rows in (rounded, values))
+        return _Measures(
+            chosen=chosen,
+            tested=prediction_test(values, chosen, rounded, own, self._shuffles, self._seed),
+            beyond=partial_test(values, chosen, rounded, own, nulls, signs, self._shuffles, self._seed),
+            pearson=correlations(standardised(predicted), unit_rows).gather(1, own[:, None])[:, 0],
+            auprc=average_precisions(places(predicted), own, firing),
+            null_pearson=correlations(standardised(nulls), unit_rows) * signs,
+            null_auprc=torch.stack(of_nulls, 1),
+            top_down=correlations(*scores).cpu().numpy(),
+        )
+
+    def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> Row:
+        judge, unit = self.judge, claim.unit
+        best = int(judge.best[unit])
+        row: Row = dict.fromkeys(SCHEMA.names) | {
+            "site": claim.site, "unit": unit, "source": claim.source, "text": claim.text, "clips": clips,
+            "null": NULLS[best], "null_sign": int(judge.signs[unit, best]), "predicts": False,
+            "beyond_acoustics": False, "requests": [], "positives": 0,
+        }  # fmt: skip
+        if measures is None:
+            return row | {"failure": _few_finite(clips)}
+        if not (count := int(measures.chosen[place].sum())):
+            return row | {"failure": "the unit is the same on all held-out clips"}
+        null_pearson, null_auprc = measures.null_pearson[place].tolist(), measures.null_auprc[place].tolist()
+        p = float(measures.tested.p[place])
+        row |= {
+            "positives": count,
+            "base_rate": count / clips,
+            "top_down": round(float(measures.tested.correlation[place]), _DECIMALS),
+            "p": p,
+            "top_down_beyond": round(float(measures.beyond.correlation[place]), _DECIMALS),
+            "p_beyond": max(p, float(measures.beyond.p[place])),
+            "pearson": float(measures.pearson[place]),
+            "auprc": float(measures.auprc[place]),
+            "null_pearson": null_pearson[best],
+            "null_auprc": null_auprc[best],
+            **self._among_others(claim, measures.top_down[place]),
+        }
+        for place_of_null, null in enumerate(NULLS):
+            row |= {f"{null}_pearson": null_pearson[place_of_null], f"{null}_auprc": null_auprc[place_of_null]}
+        return row
+
+    def _among_others(self, claim: Claim, top_down: np.ndarray) -> Row:
+        """How many claims there are about other units, and the share of them that tells this one as well as its own."""
+        others = len(self._pool) - 1
+        as_good = int((top_down[self._text_of_pool] >= top_down[self._text_of[claim.text]]).sum()) - 1  # itself
+        return {"others": others, "others_as_good": as_good / others if others else None}
+
+
+def _few_finite(clips: int) -> str:
+    if not clips:
+        return "the unit is not finite on all held-out clips"
+    return f"the unit is finite on {clips} held-out clips, fewer than {FEWEST}"
+
+
+def _apart(gists: Sequence[frozenset[str]]) -> Bool[np.ndarray, "gist gist"]:
+    """Which claims have no statement in common."""
+    statements = {text: place for place, text in enumerate(dict.fromkeys(text for gist in gists for text in gist))}
+    has = torch.zeros(len(gists), len(statements))
+    for row, gist in zip(has, gists, strict=True):
+        row[[statements[text] for text in gist]] = 1.0
+    return (has @ has.T == 0).numpy()
+
+
+def _predictions(
+    claimed: Sequence[Claim], captions: Sequence[str], embeddings: Embeddings
+) -> Float32[Tensor, "claim clip"]:
+    """How near each claim is to each clip's caption: the mean over its statements by their weights."""
+    statements = list(dict.fromkeys(text for claim in claimed for text, _ in claim.parts))
+    distinct = list(dict.fromkeys(captions))
+    vectors = torch.from_numpy(embeddings([*statements, *distinct]))
+    place_of = {text: place for place, text in enumerate(statements)}
+    summed = torch.zeros(len(claimed), vectors.shape[1])
+    for row, claim in zip(summed, claimed, strict=True):
+        total = sum(weight for _, weight in claim.parts) or 1.0
+        for text, weight in claim.parts:
+            row += weight / total * vectors[place_of[text]]
+    near = summed @ vectors[len(statements) :].T
+    caption_of: Mapping[str, int] = {text: place for place, text in enumerate(distinct)}
+    return near[:, [caption_of[caption] for caption in captions]]
+
+
+def add_detection(rows: Sequence[Row], scorer: SiteScores, chat: Remembered, options: ChatOptions) -> None:
+    """Fill in what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
+    asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []
+    which: list[tuple[Row, np.ndarray, np.ndarray, bool]] = []
+    captions = scorer.judge.judges.captions
+    for row in rows:
+        if row["failure"] is not None:
+            continue
+        claim = Claim(row["site"], row["unit"], row["source"], row["text"])
+        sample, fires = scorer.balanced(claim)
+        another = scorer.another(claim)
+        shown = [captions[place] for place in sample]
+        texts = [claim.text] if another is None else [claim.text, another]
+        asked += [(text, shown, fires.tolist()) for text in texts]
+        which.append((row, sample, fires, another is not None))
+    answers = iter(list(detected(chat, asked, options)))
+    for row, sample, fires, has_another in which:
+        own = next(answers)
+        row |= _detection(scorer, row, sample, fires, own, next(answers) if has_another else None)
+
+
+def _detection(
+    scorer: SiteScores, row: Row, sample: np.ndarray, fires: np.ndarray, own: Detected, another: Detected | None
+) -> Row:
+    null = row["null_sign"] * scorer.judge.nulls[NULLS.index(row["null"])].cpu().numpy()[sample]
+    chosen = np.zeros(len(sample), bool)
+    chosen[np.argsort(-null, kind="stable")[: int(fires.sum())]] = True
+    answers = [own] if another is None else [own, another]
+    return {
+        "detection": own.accuracy,
+        "detection_shuffled": None if another is None else another.accuracy,
+        "detection_null": float((chosen == fires).mean()),
+        "detection_clips": len(sample),
+        "requests": [answer.request for answer in answers],
+        "detection_failure": next((answer.failure for answer in answers if answer.failure), None),
+    }

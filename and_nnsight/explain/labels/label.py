@@ -1,0 +1,289 @@
+"""Which concept of a list each unit goes with: `explanations/labels.parquet`, a row a unit and rank."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import torch
+
+from ... import plugins
+from ...dissection.dissection import Dissection, DissectionError
+from ...statistics.concept_scores import ConceptScores
+from ...storage import locked, read_parquet, written_whole
+from .._progress import step_progress
+from ..records.tables import Row, undamaged
+from ..records.unit_selection import chosen_units
+from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
+from .concept_scores import DEFAULT_SOFTMAX, METHODS, UNION, Captions, fits, read_concepts, score_concepts, selected
+from .in_context import choose
+from .unions import Union, near_concepts
+from .unions import unions as find_unions
+from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
+
+DEFAULT_SIMILARITY = {"db": "cos_cubed", "tab": "soft_wpmi", "labels": "cos_cubed"}
+CHOSEN = "chosen"
+SCHEMA = arrow.schema(
+    [
+        ("site", arrow.string()),
+        ("unit", arrow.int64()),
+        ("method", arrow.string()),
+        ("similarity", arrow.string()),
+        ("concepts", arrow.string()),
+        ("rank", arrow.int64()),
+        ("concept", arrow.string()),
+        ("members", arrow.list_(arrow.string())),
+        ("score", arrow.float64()),
+        ("basis", arrow.string()),
+        ("encoder", arrow.string()),
+        ("answer", arrow.string()),
+        ("request", arrow.string()),
+        ("failure", arrow.string()),
+    ]
+)
+
+
+def label(
+    found: Dissection,
+    concepts: str | Path | Iterable[str] | ConceptScores,
+    *,
+    method: str = "db",
+    similarity: str | None = None,
+    top: int = 5,
+    sites: str | Iterable[str] | None = None,
+    units: Iterable[int] | None = None,
+    text_encoder: str | TextEncoder = "words",
+    audio_text_encoder: str | AudioTextEncoder | None = None,
+    softmax: float | None = DEFAULT_SOFTMAX,
+    captions: Captions | None = None,
+    unions: bool = True,
+    chat: str | ChatModel | None = None,
+    options: ChatOptions | None = None,
+    data: Any = None,
+    batch_size: int = 16,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> list[Row]:
+    """Say which concepts each unit goes with best, write them to the table `labels`, and return the rows written.
+
+    concepts   the list (see `read_concepts`; "labels": the dissection's own labels), or scores of clips made before
+    method     db: captions against concepts; tab: sounds against concepts; labels: labels that are concepts; icl: a
+               chat model chooses by the unit's summary. Of ready-made scores it is theirs
+    similarity cos, cos_cubed, rank_reorder, wpmi, soft_wpmi, pearson, auprc; None: cos_cubed, with tab soft_wpmi. See
+               `similarities` and `unit_similarity`; not for icl
+    top        how many concepts a unit gets, rank 0 first
+    text_encoder, audio_text_encoder, softmax, captions   how clips are scored: see `score_concepts`
+    unions     whether near concepts may be one label, the first, where a unit goes with all of them and no one stands
+               out (see `unions`; similarities cos, cos_cubed, pearson). Near are names that `text_encoder` says are
+    chat, options   the chat model of icl, and how it is to answer
+    data       what was dissected, for tab, where clips are in no file
+
+    Rows: site, unit, method, similarity, concepts (short hash of the list), rank, concept, members, score, basis,
+    encoder, answer and request (icl), failure. `basis` says what the score was computed from: every clip's activation,
+    or the unit's K extreme clips; "top-K only" marks variants of a similarity that would need more. A union has its
+    concepts in `members`, the one that goes with the unit best first, and joined by " | " in `concept`. A unit of which
+    nothing can be said has one row with the reason.
+
+    Rows of the same units, method, similarity, list and encoder that were there before are replaced; all others stay.
+
+    Raises ValueError for a method or similarity that does not exist or concepts that cannot be read; DissectionError
+    where the run or the folder lacks what is needed; PluginError for a plugin that cannot be used.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, it is {top}")
+    if method not in (*METHODS, "icl"):
+        raise ValueError(f"unknown method {method!r}: one of {', '.join((*METHODS, 'icl'))}")
+    asked = _by_site(found, sites, units)
+    if method == "icl" and not isinstance(concepts, ConceptScores):
+        if similarity is not None:
+            raise ValueError("icl has no similarity: the chat model chooses")
+        names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+        chosen = choose(
+            found, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
+            batch_size=batch_size, device=device, progress=progress,
+        )  # fmt: skip
+        encoder = chosen[0]["encoder"] if chosen else None
+        with _replacing(found, _key("icl", CHOSEN, names, encoder)) as write:
+            rows = [{"method": "icl", "similarity": CHOSEN, "concepts": _hash(names), **row} for row in chosen]
+            write(_table(rows), asked)
+        return rows
+    scores = concepts if isinstance(concepts, ConceptScores) else _scores(
+        found, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
+    )  # fmt: skip
+    similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
+    near = None
+    if unions and similarity in LINEAR:
+        near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
+    written: list[arrow.Table] = []
+    with (
+        _replacing(found, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
+        step_progress("labelling", len(asked), progress) as done,
+    ):
+        for site, wanted in asked.items():
+            compared = unit_similarity(found, site, scores, similarity, device=device)
+            united = {} if near is None else find_unions(found, site, scores, similarity, compared.values, near)
+            written.append(_site_table(site, wanted, compared, scores, similarity, top, united))
+            write(written[-1], {site: wanted})
+            done(1)
+    return arrow.concat_tables(written).to_pylist() if written else []
+
+
+def _by_site(found: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None) -> dict[str, list[int]]:
+    asked: dict[str, list[int]] = {}
+    for site, unit in chosen_units(found, sites, units):
+        asked.setdefault(site, []).append(unit)
+    return asked
+
+
+def _scores(
+    found: Dissection,
+    concepts: str | Path | Iterable[str],
+    method: str,
+    text_encoder: str | TextEncoder,
+    audio_text_encoder: str | AudioTextEncoder | None,
+    softmax: float | None,
+    captions: Captions | None,
+    data: Any,
+    batch_size: int,
+    device: str | torch.device | None,
+    progress: bool,
+) -> ConceptScores:
+    """Those that the run compared its units with, if they are what is asked for; else new ones."""
+    names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+    encoder = {"db": text_encoder, "tab": audio_text_encoder}.get(method)
+    encoder_name = encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
+    streamed = found.concepts
+    if streamed is not None and captions is None and fits(streamed, method, names, encoder_name, softmax):
+        return selected(streamed, names)
+    return score_concepts(
+        found, names, method, text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax,
+        captions=captions, audio=data, batch_size=batch_size, device=device, progress=progress,
+    )  # fmt: skip
+
+
+def _site_table(
+    site: str,
+    units: Sequence[int],
+    compared: SiteSimilarity,
+    scores: ConceptScores,
+    similarity: str,
+    top: int,
+    united: Mapping[int, Union],
+) -> arrow.Table:
+    """The rows of a site's units, made column by column: a site has thousands of them."""
+    values = compared.values[list(units)]
+    ranked = values.nan_to_num(-torch.inf, torch.inf, -torch.inf).sort(dim=1, descending=True, stable=True)
+    best, which = ranked.values[:, :top].numpy(), ranked.indices[:, :top].numpy()
+    union = len(scores.names)  # where a union stands among the names
+    for place, unit in enumerate(units):
+        if unit in united:  # it comes first, and the others after it
+            best[place], which[place] = np.roll(best[place], 1), np.roll(which[place], 1)
+            best[place, 0], which[place, 0] = united[unit].score, union
+    failure = np.array([compared.failure[unit] for unit in units], dtype=object)
+    failed = np.array([reason is not None for reason in failure], dtype=bool)
+    wanted = np.where(failed[:, None], np.arange(best.shape[1]) == 0, np.isfinite(best))
+    row, rank = np.nonzero(wanted)
+    names = np.array([*scores.names, None], dtype=object)
+    basis = np.array([compared.basis[unit] for unit in units], dtype=object)[row]
+    columns = {
+        "site": np.full(len(row), site, dtype=object),
+        "unit": np.array(units, dtype=np.int64)[row],
+        "method": np.full(len(row), scores.method, dtype=object),
+        "similarity": np.full(len(row), similarity, dtype=object),
+        "concepts": np.full(len(row), _hash(scores.names), dtype=object),
+        "rank": rank,
+        "concept": names[which[row, rank]],
+        "members": np.full(len(row), None, dtype=object),
+        "score": best[row, rank].astype(np.float64),
+        "basis": basis,
+        "encoder": np.full(len(row), scores.settings.get("encoder"), dtype=object),
+        "answer": np.full(len(row), None, dtype=object),
+        "request": np.full(len(row), None, dtype=object),
+        "failure": failure[row],
+    }
+    columns["concept"][failed[row]], columns["score"][failed[row]] = None, np.nan
+    for place in ((which[row, rank] == union) & ~failed[row]).nonzero()[0].tolist():
+        members = [scores.names[member] for member in united[units[int(row[place])]].members]
+        columns["concept"][place], columns["members"][place] = UNION.join(members), members
+        if basis[place] == STREAMED:  # which holds of single concepts
+            basis[place] = TOP_ONLY
+    return arrow.table(
+        {name: arrow.array(columns[name], SCHEMA.field(name).type, from_pandas=True) for name in SCHEMA.names}
+    )
+
+
+def _table(rows: Sequence[Row]) -> arrow.Table:
+    return arrow.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
+
+
+@contextmanager
+def _replacing(found: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
+    """Take in tables of rows with the units that they are for; the file is replaced on leaving, also when interrupted.
+
+    Not a `Table`: a million rows are read, sorted out and written as columns.
+    """
+    folder = found.folder / "explanations"
+    folder.mkdir(exist_ok=True)
+    path, lock_path = folder / "labels.parquet", folder / ".labels.lock"
+    try:
+        lock = locked(lock_path)
+    except BlockingIOError as error:
+        raise DissectionError(f"another process is writing labels in {folder}") from error
+    new: list[arrow.Table] = []
+    replaced: dict[str, list[int]] = {}
+
+    def write(rows: arrow.Table, units: dict[str, list[int]]) -> None:
+        new.append(rows)
+        replaced.update(units)
+
+    try:
+        try:
+            yield write
+        finally:
+            if new:
+                earlier = _without(_read(path), key, replaced)
+                every = arrow.concat_tables([earlier, *new])
+                with written_whole(path) as temporary, temporary.open("wb") as file:
+                    parquet.write_table(every, file)
+    finally:
+        lock_path.unlink(missing_ok=True)
+        lock.close()
+
+
+def _read(path: Path) -> arrow.Table:
+    if not path.exists():
+        return SCHEMA.empty_table()
+    with undamaged(path):
+        return read_parquet(path).select(SCHEMA.names).cast(SCHEMA)
+
+
+def _key(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
+    """What tells the labels of one call from those of another."""
+    return {"method": method, "similarity": similarity, "concepts": _hash(names), "encoder": encoder}
+
+
+def _without(rows: arrow.Table, key: Mapping[str, str | None], units: dict[str, list[int]]) -> arrow.Table:
+    same = np.ones(len(rows), dtype=bool)
+    for name, value in key.items():
+        same &= _numpy(rows[name]) == value
+    again, site_of, unit_of = np.zeros(len(rows), dtype=bool), _numpy(rows["site"]), _numpy(rows["unit"])
+    for site, indices in units.items():
+        again |= (site_of == site) & np.isin(unit_of, indices)
+    return rows.filter(arrow.array(~(same & again)))
+
+
+def _numpy(column: arrow.ChunkedArray) -> np.ndarray:
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _hash(names: Sequence[str]) -> str:
+    return hashlib.blake2b(json.dumps(list(names)).encode(), digest_size=4).hexdigest()

@@ -1,0 +1,276 @@
+"""How the units of a dissected site go with concepts, from what the run kept: all clips, or each unit's extremes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+from torch import Tensor
+
+from ...dissection.dissection import Dissection, DissectionError, SiteStatistics
+from ...dissection.exemplars import ExemplarEvidence
+from ...kernels import exact_average_precision
+from ...kernels.decided import decided_places
+from ...statistics.concept_scores import ConceptScores
+from . import similarities as published
+from .ranking import parts
+
+KEPT = "all clips (kept activations)"
+STREAMED = "all clips (streamed)"
+TOP = "top-K"
+TOP_ONLY = "top-K only"
+
+SIMILARITIES = (*published.SIMILARITIES, "pearson", "auprc")
+LINEAR = ("cos", "cos_cubed", "pearson")
+_OF_THE_BEST = {"wpmi": 28, "soft_wpmi": 100}
+_STREAMED = ("pearson", "cos", "cos_cubed", "auprc")
+_CHUNK = 2**24  # activations read from the disk at once
+
+
+@dataclass(frozen=True)
+class SiteSimilarity:
+    """How every unit of a site goes with every concept.
+
+    values  higher is closer; NaN for a unit of which nothing can be said
+    basis   what a unit's values were computed from: all clips, its extreme clips where these are all that the
+            similarity needs ("top-K"), or a variant of the similarity over its extreme clips ("top-K only")
+    failure why nothing can be said of a unit; None where something can
+    """
+
+    values: Float32[Tensor, "unit concept"]
+    basis: list[str]
+    failure: list[str | None]
+
+
+def unit_similarity(
+    found: Dissection, site: str, scores: ConceptScores, similarity: str, *, device: torch.device | str | None = None
+) -> SiteSimilarity:
+    """Compare every unit of a site with every concept, exactly where what the run kept allows it.
+
+    Kept activations are used first, then statistics that the run made for these scores, then each unit's K clips at
+    either end: there wpmi, soft_wpmi and rank_reorder are exact if K is 28, 100 or a twentieth of the clips. cos and
+    cos_cubed are variants, in which the unit is 0 (its mean, which is known) on all other clips.
+
+    Raises ValueError for an unknown similarity, or auprc with scores other than 0 and 1; DissectionError for pearson
+    and auprc where the run kept only the extremes, and for scores of other clips.
+    """
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
+    if similarity == "auprc" and not bool(scores.binary.all()):
+        raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
+    statistics = found[site]
+    there = [clip in found.clips for clip in scores.clips.tolist()]
+    if not any(there):
+        raise DissectionError(f"no clip of the dissection in {found.folder} has a score")
+    ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
+    kept = found.activations(site)
+    if kept is not None:
+        values = _from_kept(found, kept, ids, table, similarity)
+        basis = [KEPT] * statistics.units
+    elif similarity in _STREAMED and (columns := _streamed_columns(found, scores)) is not None:
+        values = getattr(found.concept_statistics(site), similarity)[:, columns]
+        basis = [STREAMED] * statistics.units
+    elif similarity in ("pearson", "auprc"):
+        raise DissectionError(
+            f"{similarity} needs every clip's activations, of which {found.folder} has only the extremes: dissect with "
+            "concepts= (the same scores) or keep_activations=True, or choose another similarity"
+        )
+    else:
+        values, exact = _from_extremes(found, site, ids, table, similarity)
+        basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
+    values = values.float().cpu()
+    return SiteSimilarity(values, basis, _failures(statistics, found.evidence(site, "top"), values, similarity, basis))
+
+
+def _streamed_columns(found: Dissection, scores: ConceptScores) -> list[int] | None:
+    """Where the concepts stand among those that the run compared its units with; None if their scores were others."""
+    streamed = found.concepts
+    if streamed is None or not set(scores.names) <= set(streamed.names):
+        return None
+    columns = [streamed.names.index(name) for name in scores.names]
+    if streamed.clips.shape != scores.clips.shape or not torch.equal(streamed.clips, scores.clips):
+        return None
+    return columns if torch.equal(streamed.values[:, columns], scores.values) else None
+
+
+def _from_kept(
+    found: Dissection, kept: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+) -> Tensor:
+    rows = published.rows_of(torch.tensor(list(found.clips))[:, None], ids)[:, 0]
+    if similarity in (*_OF_THE_BEST, "rank_reorder"):  # of exemplars that are the same sound one counts
+        rows[[place for place, clip in enumerate(found.clips) if clip in found.copies]] = -1
+    clips = (rows >= 0).nonzero()[:, 0]
+    scored = table[rows[clips].to(table.device)]
+    best, values = list[published.Best](), list[Tensor]()
+    step = max(1, _CHUNK // max(1, len(clips)))
+    wanted = published.fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
+    for start in range(0, kept.shape[1], step):
+        part = torch.from_numpy(kept[:, start : start + step].copy())[clips].to(table.device)
+        if wanted is not None:  # these compare units with each other: first the best clips of all
+            best.append(_decided(published.best_clips(part, wanted + 1), wanted))
+        elif similarity == "auprc":
+            values.append(exact_average_precision(part, scored > 0))
+        else:
+            compare = pearson if similarity == "pearson" else published.SIMILARITIES[similarity]
+            values.append(compare(part, scored))
+    if wanted is None:
+        return torch.cat(values)
+    every = published.Best(*(torch.cat(parts, 1) for parts in zip(*best, strict=True)))
+    return _of_top(every.values, every.rows, scored, similarity)
+
+
+def _decided(best: published.Best, wanted: int) -> published.Best:
+    """Of so many best clips those that are won by value; the one beyond them tells."""
+    there = best.rows >= 0
+    none = torch.zeros(best.rows.shape[1], dtype=torch.int64, device=best.rows.device)
+    decided = decided_places(best.values.masked_fill(~there, 0.0), there, none, wanted)
+    kept = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
+    return published.Best(kept.values[:wanted], kept.rows[:wanted])
+
+
+def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:
+    """Correlation of every unit with every concept; 0 where either is constant, NaN for a unit that is not finite."""
+    ours, theirs = activations.double(), scores.double()
+    ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
+    norms = ours.norm(dim=0)[:, None] * theirs.norm(dim=0)
+    tiny = torch.finfo(torch.float32).tiny
+    return torch.where(
+        norms > tiny, ours.T @ theirs / norms.clamp(min=tiny), torch.where(norms.isnan(), torch.nan, 0.0)
+    )
+
+
+def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Tensor:
+    if similarity == "rank_reorder":
+        return published.rank_reorder_of_top(values, rows, table)
+    of_top = published.wpmi_of_top if similarity == "wpmi" else published.soft_wpmi_of_top
+    return of_top(rows, table)
+
+
+def _from_extremes(
+    found: Dissection, site: str, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+) -> tuple[Tensor, Bool[Tensor, " unit"]]:
+    """The values, and for which units they are what all clips would give."""
+    statistics = found[site]
+    if similarity in ("cos", "cos_cubed"):
+        values, rows, whole = _extremes(found, site, ids)
+        values, there = values.to(table.device), rows.to(table.device)
+        if similarity == "cos":
+            return published.cos_of_extremes(values, there, table), whole
+        means = statistics.mean.to(table.device).nan_to_num(0.0)
+        return published.cos_cubed_of_extremes(values, there, table, means), whole
+    top, upper = statistics.top, published.rows_of(statistics.top.clips, ids)
+    every = torch.minimum(torch.tensor(len(ids)), statistics.finite)
+    needed = _OF_THE_BEST.get(similarity) or published.fraction_of(len(ids))
+    exact = (upper >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
+    rows = upper.masked_fill(~_won_by_value(found, site, "top", needed), -1)
+    values, rows = published.scored_first(top.values, rows)
+    values, rows = values[:needed], rows[:needed]
+    return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
+
+
+def _extremes(
+    found: Dissection, site: str, ids: Int64[Tensor, " clip"]
+) -> tuple[Float32[Tensor, "n unit"], Int64[Tensor, "n unit"], Bool[Tensor, " unit"]]:
+    """Activations of each unit's extreme clips that are won by value, and their rows among the scored ones.
+
+    Row −1: an empty place, of activation 0. Last: for which units these are all the clips that there are.
+    """
+    statistics = found[site]
+    top, bottom = statistics.top, statistics.bottom
+    upper = published.rows_of(top.clips, ids)
+    lower = published.rows_of(bottom.clips, ids).masked_fill(_also_in(bottom.clips, top.clips), -1)
+    every = torch.minimum(torch.tensor(len(ids)), statistics.finite)  # no unit can have more clips than these
+    whole = (upper >= 0).sum(0) + (lower >= 0).sum(0) >= every  # then no list is cut, and ties are no matter
+    upper = upper.masked_fill(~(_won_by_value(found, site, "top") | whole), -1)
+    lower = lower.masked_fill(~(_won_by_value(found, site, "bottom") | whole), -1)
+    rows = torch.cat([upper, lower])
+    return torch.cat([top.values, bottom.values]).masked_fill(rows < 0, 0.0), rows, whole
+
+
+class UnitVectors:
+    """The units' side of the similarities that are cosines (`LINEAR`): vectors over clips, of length 1 (or 0).
+
+    `concept_vectors` are the other side. Their products are what `unit_similarity` gives from the kept activations or
+    the extremes, and may be had of single units and of columns that are no concepts of the list.
+    """
+
+    def __init__(self, found: Dissection, site: str, ids: Int64[Tensor, " clip"], similarity: str) -> None:
+        """`ids`: the clips that have scores, ascending, all of the dissection."""
+        self._similarity, self._kept = similarity, found.activations(site)
+        if self._kept is not None:
+            self._places = published.rows_of(ids[:, None], torch.tensor(list(found.clips)))[:, 0].numpy()
+            return
+        values, self._rows, _ = _extremes(found, site, ids)
+        values = values.double()
+        if similarity == "cos_cubed":
+            values = (values - found[site].mean.double().nan_to_num(0.0)) ** 3
+        self._values = _normed(values.masked_fill(self._rows < 0, 0.0), similarity)
+
+    def times(
+        self, units: Int64[Tensor, " unit"], columns: Float64[Tensor, "clip column"]
+    ) -> Float64[Tensor, "unit column"]:
+        """The similarity of these units with these columns; NaN for a unit that is not finite on some clip."""
+        similarity = columns.new_empty(len(units), columns.shape[1])
+        each = len(self._places) if self._kept is not None else len(self._rows) * columns.shape[1]
+        for part in parts(len(units), each, None):
+            some = units[part]
+            if self._kept is not None:
+                values = torch.from_numpy(np.array(self._kept[np.ix_(self._places, some.numpy())]))
+                similarity[part] = concept_vectors(values, self._similarity).T @ columns
+            else:
+                chosen = columns[self._rows[:, some].clamp(min=0)]
+                similarity[part] = torch.einsum("nu,nuc->uc", self._values[:, some], chosen)
+        return similarity
+
+
+def concept_vectors(scores: Float[Tensor, "clip concept"], similarity: str) -> Float64[Tensor, "clip concept"]:
+    """The concepts' side of `UnitVectors`."""
+    columns = scores.double()
+    if similarity != "cos":
+        columns = columns - columns.mean(0)
+    return _normed(columns**3 if similarity == "cos_cubed" else columns, similarity)
+
+
+def _normed(columns: Float64[Tensor, "clip _"], similarity: str) -> Float64[Tensor, "clip _"]:
+    norms = columns.norm(dim=0).clamp(min=published.MIN_NORM if similarity == "cos_cubed" else 0.0)
+    return columns / torch.where(norms == 0, 1.0, norms)
+
+
+def _won_by_value(found: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
+    """Exemplars that are decided, and no copies of others (see `and_nnsight.dissection.exemplars`)."""
+    evidence = found.evidence(site, side, most)
+    return evidence.decided & ~evidence.copy
+
+
+def _also_in(clips: Int64[Tensor, "k unit"], others: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
+    """Which clips a unit has among its others too: where there are few clips in all, top and bottom overlap."""
+    return torch.stack([(row == others).any(0) for row in clips])
+
+
+def _failures(
+    statistics: SiteStatistics,
+    evidence: ExemplarEvidence,
+    values: Float32[Tensor, "unit concept"],
+    similarity: str,
+    basis: list[str],
+) -> list[str | None]:
+    silent = values.isnan().all(1)
+    constant = statistics.variance == 0
+    undecided = ~evidence.decided.any(0)
+    by_top = torch.tensor([each == TOP_ONLY or similarity not in _STREAMED for each in basis])
+    known = values.masked_fill(values.isnan(), -torch.inf)
+    alike = (known.amax(1) == values.masked_fill(values.isnan(), torch.inf).amin(1)) & (values.shape[1] > 1)
+    reasons = (
+        (statistics.finite == 0, "it has no finite activation"),
+        (silent, "nothing can be said: it is not finite on some clip, or none of its extreme clips has a score"),
+        (constant, "its activation is the same on all clips"),
+        (undecided & by_top, "no clip is decided: its top clips have one activation, which more clips share"),
+        (alike, "it fits all concepts alike"),
+    )
+    failures: list[str | None] = [None] * len(values)
+    for which, reason in reversed(reasons):
+        for unit in which.nonzero()[:, 0].tolist():
+            failures[unit] = reason
+    return failures

@@ -1,0 +1,1 @@
+"""Models that describe, answer, compare and listen, and how they are asked."""

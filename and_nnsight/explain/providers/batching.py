@@ -1,0 +1,49 @@
+"""Models that answer batch by batch: what breaks a batch fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from ...plugins import PluginError
+from ..roles import Failure
+
+T = TypeVar("T")
+Answer = TypeVar("Answer")
+
+
+def in_batches(
+    ask: Callable[[Sequence[T]], Sequence[Answer]], items: Sequence[T], batch_size: int
+) -> Iterator[Answer | Failure]:
+    """One answer an item. A batch that fails is tried again item by item, and an item that fails alone is a Failure.
+
+    Raises PluginError where `ask` does: it concerns every item.
+    """
+    for start in range(0, len(items), batch_size):
+        batch = items[start : start + batch_size]
+        try:
+            answers: list[Answer | Failure] = [*ask(batch)]
+        except PluginError:
+            raise
+        except Exception as error:
+            answers = [_failure(error)] if len(batch) == 1 else [_alone(ask, item) for item in batch]
+        yield from answers
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what it adds for developers."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _alone(ask: Callable[[Sequence[T]], Sequence[Answer]], item: T) -> Answer | Failure:
+    try:
+        return ask([item])[0]
+    except PluginError:
+        raise
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(f"{type(error).__name__}: {first_line(error)}")

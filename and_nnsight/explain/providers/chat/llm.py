@@ -1,0 +1,120 @@
+"""Chat models of the `llm` library: whatever its plugins have installed, hosted or local."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from ....plugins import PluginError
+from ....redaction import without_credentials
+from ...conversations import without_system
+from ...roles import ChatOptions, Conversation, Failure
+from ..batching import first_line
+from ..refusals import Kind, Refusal, refusal
+
+_NAMES = {  # what llm's plugins call our options
+    "max_tokens": ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict", "max_length"),
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "seed": ("seed", "random_seed"),
+}
+
+
+class LlmLibrary:
+    """A model of the `llm` library, hosted or local, one request after another; `llm models` lists them."""
+
+    requires: ClassVar[Mapping[str, str]] = {"llm": "and-nnsight[llm]"}
+
+    def __init__(self, model: str) -> None:
+        """Find the model by its id or alias. Raises PluginError if `llm` has none of that name or cannot be loaded."""
+        import llm
+
+        try:
+            self._model = llm.get_model(model)
+        except llm.UnknownModelError as error:
+            known = ", ".join(sorted(entry.model_id for entry in llm.get_models())) or "none"
+            raise PluginError(f"the llm library has no model {model!r}; it has {known}") from error
+        except Exception as error:  # a broken plugin of llm breaks llm
+            raise PluginError(f"the llm library cannot be loaded: {type(error).__name__}: {error}") from error
+        self.name = f"llm:{self._model.model_id}"
+        self._dropped: set[str] = set()
+        self._merged = False  # system turns, into the first of the user's
+
+    def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> Iterator[str | Failure]:
+        """One answer a conversation, in order. Options that the model does not know are not sent.
+
+        Raises PluginError if the model needs a key and there is none, or its server takes neither the key nor the
+        model's name.
+        """
+        for conversation in conversations:
+            yield self._answered(conversation, options)
+
+    def _answered(self, conversation: Conversation, options: ChatOptions) -> str | Failure:
+        """One answer. What the model's server does not take is left out from then on, and the conversation repeated."""
+        from llm import NeedsKeyException
+
+        while True:
+            known = {theirs: value for ours, (theirs, value) in self._options(options).items()}
+            try:
+                return self._answer(conversation, known)
+            except NeedsKeyException as error:
+                raise PluginError(f"{self.name}: {error}") from error
+            except Exception as error:  # whatever a plugin of llm raises is this conversation's failure
+                failure = without_credentials(f"{type(error).__name__}: {first_line(error)}")
+                refused = self._refusal(error, conversation, options)
+            if refused.kind is Kind.OPTION and refused.option is not None:
+                self._dropped.add(refused.option)
+                if refused.option != "top_p" or options.top_p != 1:
+                    warnings.warn(
+                        f"{self.name} does not take {refused.option!r}: its own default is used", stacklevel=2
+                    )
+            elif refused.kind is Kind.SYSTEM:
+                self._merged = True
+            elif refused.kind is Kind.FATAL and refused.status:
+                raise PluginError(f"{self.name}: {refused}" + (f" ({refused.help})" if refused.help else ""))
+            else:
+                return Failure(failure)
+
+    def _refusal(self, error: Exception, conversation: Conversation, options: ChatOptions) -> Refusal:
+        """What an error means. Plugins of llm pass on their server's, in whatever way; others have the status 0."""
+        response = getattr(error, "response", None)
+        status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+        if status is None and (told := re.search(r"\b(?:error code|status|http)\D{0,3}([45]\d\d)\b", str(error), re.I)):
+            status = told[1]
+        try:
+            body = str(getattr(response, "text", None) or error)
+        except Exception:  # a response that was streamed and not read
+            body = str(error)
+        system = not self._merged and any(turn.role == "system" for turn in conversation)
+        sent = self._options(options)
+        refused = refusal(int(status or 400), body, options=sent.keys(), system=system)
+        return refused if status else Refusal(0, refused.said, refused.kind, refused.option)
+
+    def _answer(self, conversation: Conversation, options: Mapping[str, Any]) -> str:
+        conversation = without_system(conversation) if self._merged else conversation
+        system = "\n\n".join(turn.content for turn in conversation if turn.role == "system")
+        turns = tuple(turn for turn in conversation if turn.role != "system")
+        try:
+            return self._model.prompt(_transcript(turns), system=system or None, stream=False, **options).text()
+        except NotImplementedError:  # so say models without a system role
+            merged = _transcript(without_system(conversation))
+            return self._model.prompt(merged, stream=False, **options).text()
+
+    def _options(self, options: ChatOptions) -> dict[str, tuple[str, Any]]:
+        """By our name of each option that the model knows: its name there, and its value."""
+        takes = self._model.Options.model_fields
+        known = {}
+        for ours, theirs in _NAMES.items():
+            name = next((name for name in theirs if name in takes), None)
+            if name is not None and ours not in self._dropped:
+                known[ours] = (name, getattr(options, ours))
+        return known
+
+
+def _transcript(turns: Conversation) -> str:
+    """One turn as it is. Earlier turns, for which llm has no form that all its plugins understand, stand before it."""
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)

@@ -1,0 +1,256 @@
+"""Clips with their audio, for captioners and audio encoders: those of a dissection again, or of data before one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...audio.limits import MOST_SAMPLES
+from ...audio.loading import AudioError, load
+from ...data import UNKNOWN, Item, Source, open_source
+from ...dissection.dissection import Dissection, DissectionError
+from ...wording import agree, counted
+from ..roles import Clip, Failure, Span
+
+_NO_SAMPLES = np.empty(0, np.float32)
+_SAME_SECONDS = 1e-3  # a file whose length differs by more is not the one that was dissected
+_JUMP = {"sequence": 1, "dataset": 32}  # positions it pays to leap over, in sources that can leap
+_RECORDED = ("label", "caption")
+
+ClipOrFailure = Clip | tuple[Span, Failure]
+
+
+def dissection_clips(
+    found: Dissection,
+    spans: Iterable[Span],
+    *,
+    sampling_rate: int | None,
+    data: Any = None,
+    column: str | None = None,
+) -> Iterator[ClipOrFailure]:
+    """The clips of spans, in their order; for a clip that cannot be read, its span and why.
+
+    Audio is read from the clips' own files. Where they are not there (data in memory, a hub's stream), `data` is read
+    instead: what was dissected, anything that `dissect` takes. It is read once, forwards; give the spans by clip, so
+    that no clip has to wait for its turn in memory, and spans of one clip are cut from one decoding.
+
+    sampling_rate  samples a second that are wanted; None: no audio is decoded, and samples are empty
+    column         a column of the dataset to have among `Clip.columns` beside "label" and "caption"
+
+    Raises DissectionError if there is neither a file nor data, or the data is not what was dissected; ValueError for a
+    column that the data does not have (it lists those it has).
+    """
+    wanted = list(spans)
+    needs_column = column is not None and column not in columns_of(found)
+    paths = {} if sampling_rate is None else _paths(found, wanted)
+    lacking = [clip for clip, path in paths.items() if path is None]
+    if needs_column or (lacking and data is not None):
+        source = _reopened(found, data, column if needs_column else None)
+        return _from_source(found, source, wanted, sampling_rate, column if needs_column else None)
+    if lacking and (len(lacking) == len(paths) or found.manifest["dataset"]["kind"] not in ("folder", "file")):
+        raise DissectionError(
+            f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
+            f"is still there: pass data= (--data), what was dissected ({found.manifest['dataset']['name']})"
+        )
+    return _from_files(found, paths, wanted, sampling_rate)
+
+
+def data_clips(
+    data: Any,
+    *,
+    sampling_rate: int | None,
+    split: str | None = None,
+    audio_column: str = "audio",
+    label_column: str | None = None,
+    caption_column: str | None = None,
+    limit: int | None = None,
+    column: str | None = None,
+    source_rate: int | None = None,
+) -> Iterator[ClipOrFailure]:
+    """Every clip of data that has not been dissected, whole, in the order and with the ids that `dissect` gives them.
+
+    The arguments are those of `dissect`, `sampling_rate` and `column` those of `dissection_clips`. Where a `column` is
+    asked for, the dataset's captions are not read. `source_rate` is the rate of bare waveforms, which do not say theirs
+    (the rate of the model, for `dissect`); None: the one wanted.
+
+    Raises ValueError for data, a split or a column that is not there.
+    """
+    other = None if column in (None, "label", label_column) else column
+    source = open_source(
+        data,
+        split=split,
+        audio_column=audio_column,
+        label_column=label_column,
+        caption_column=caption_column if other in (None, "caption") and caption_column is not None else other,
+        limit=limit,
+    )
+    return _all_of(source, sampling_rate, source_rate, other or "caption")
+
+
+def columns_of(found: Dissection) -> dict[str, str]:
+    """The columns that the dissection keeps of its clips and where: {"label": "label", "text": "caption", …}.
+
+    Only those that some clip has a value in; under the names "label" and "caption" and the dataset's own.
+    """
+    held = {name for name in _RECORDED if any(row[name] is not None for row in found.clips.values())}
+    named = {found.manifest["dataset"].get(f"{name}_column"): name for name in _RECORDED}
+    return {name: name for name in _RECORDED if name in held} | {
+        column: name for column, name in named.items() if column is not None and name in held and column not in held
+    }
+
+
+def _paths(found: Dissection, spans: Sequence[Span]) -> dict[int, Path | None]:
+    """Where each clip's file is; None for those that have none."""
+    paths: dict[int, Path | None] = {}
+    for clip in dict.fromkeys(span.clip for span in spans):
+        if clip in found.clips:
+            path = found.clips[clip]["path"]
+            paths[clip] = Path(path) if path is not None and _is_file(path) else None
+    return paths
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _reopened(found: Dissection, data: Any, column: str | None) -> Source:
+    """The dissected data, opened as it was then, with `column` in the place of the captions."""
+    dataset = found.manifest["dataset"]
+    if data is None:
+        if dataset["kind"] not in ("folder", "file") or not Path(dataset["name"]).exists():
+            raise DissectionError(
+                f"the dissection keeps no column {column!r} of its clips, only "
+                f"{', '.join(columns_of(found)) or 'none'}: pass data= (--data), what was dissected ({dataset['name']})"
+            )
+        data = dataset["name"]
+    names = {name: dataset[name] for name in ("split", "limit", "audio_column", "label_column")}
+    source = open_source(data, caption_column=column or dataset["caption_column"], **names)
+    known = UNKNOWN not in (source.fingerprint, dataset["fingerprint"])
+    if known and source.fingerprint != dataset["fingerprint"] and not _has_the_files_of(found, source):
+        raise DissectionError(
+            f"data= is not what was dissected ({dataset['name']}): the fingerprint there was {dataset['fingerprint']}, "
+            f"this one is {source.fingerprint}"
+        )
+    return source
+
+
+def _has_the_files_of(found: Dissection, source: Source) -> bool:
+    """Whether a folder has the dissected files under their names: a copy, whose times of change are other ones.
+
+    That it holds the same sounds shows in each clip's length when it is read.
+    """
+    if not source.kind == found.manifest["dataset"]["kind"] == "folder":
+        return False
+    root = Path.cwd() / source.name
+    names = {item.id: Path(item.path or root).relative_to(root).parts for item in source.items()}
+    return all(
+        clip in names and row["path"] is not None and Path(row["path"]).parts[-len(names[clip]) :] == names[clip]
+        for clip, row in found.clips.items()
+    )
+
+
+def _from_files(
+    found: Dissection, paths: Mapping[int, Path | None], spans: Sequence[Span], rate: int | None
+) -> Iterator[ClipOrFailure]:
+    known = columns_of(found)
+    last: tuple[int, np.ndarray | Failure] | None = None
+    for span in spans:
+        row = found.clips.get(span.clip)
+        if row is None:
+            yield span, _not_dissected(span)
+            continue
+        if last is None or last[0] != span.clip:
+            audio: Any = paths.get(span.clip) or row["path"]
+            last = (span.clip, _NO_SAMPLES if rate is None else _decoded(audio, rate, row))
+        yield _cut(span, row["path"], {name: row[place] for name, place in known.items()}, last[1], rate)
+
+
+def _from_source(
+    found: Dissection, source: Source, spans: Sequence[Span], rate: int | None, column: str | None
+) -> Iterator[ClipOrFailure]:
+    """One pass over the source. A clip that comes before its turn waits; none does where spans are sorted by clip."""
+    known = columns_of(found)
+    left = [0] * len(spans)  # how often the clip of each place is asked for from there on
+    times: dict[int, int] = {}
+    for place in range(len(spans) - 1, -1, -1):
+        left[place] = times[spans[place].clip] = times.get(spans[place].clip, 0) + 1
+    coming = _wanted_items(source, sorted(clip for clip in times if clip in found.clips))
+    waiting: dict[int, tuple[np.ndarray | Failure, dict[str, Any]]] = {}
+    for place, span in enumerate(spans):
+        row = found.clips.get(span.clip)
+        if row is None:
+            yield span, _not_dissected(span)
+            continue
+        while span.clip not in waiting:
+            item = next(coming, None)
+            if item is None:
+                raise DissectionError(f"data= ends before clip {span.clip}: it is not what was dissected")
+            samples = _NO_SAMPLES if rate is None else _read(item, rate, found.clips[item.id])
+            waiting[item.id] = (samples, {} if column is None else {column: item.caption})
+        samples, more = waiting[span.clip]
+        if left[place] == 1:
+            del waiting[span.clip]
+        yield _cut(span, row["path"], {name: row[at] for name, at in known.items()} | more, samples, rate)
+
+
+def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:
+    """The items of these positions (ascending)."""
+    jump = _JUMP.get(source.kind)
+    items: Iterator[Item] | None = None
+    position = 0
+    for clip in wanted:
+        if items is None or (jump is not None and clip - position >= jump):
+            items, position = source.items(clip), clip
+        for item in items:
+            position = item.id + 1
+            if item.id == clip:
+                yield item
+                break
+
+
+def _all_of(source: Source, rate: int | None, source_rate: int | None, caption: str) -> Iterator[ClipOrFailure]:
+    for item in source.items():
+        row = {"sampling_rate": source_rate, "seconds": None}
+        samples = _NO_SAMPLES if rate is None else _read(item, rate, row)
+        yield _cut(Span(item.id), item.path, {"label": item.label, caption: item.caption}, samples, rate)
+
+
+def _read(item: Item, rate: int, row: Mapping[str, Any]) -> np.ndarray | Failure:
+    stated = {} if item.sampling_rate is None else {"sampling_rate": item.sampling_rate}
+    return _decoded(item.audio, rate, {**row, **stated}, item.path)
+
+
+def _decoded(audio: Any, rate: int, row: Mapping[str, Any], name: str | None = None) -> np.ndarray | Failure:
+    """The samples, unless the audio cannot be read or is not as long as the clip that was dissected."""
+    # A bare waveform is at the rate at which it was dissected, not at the one wanted now. A clip of which a model heard
+    # the beginning may be too long to be read whole.
+    try:
+        waveform = load(audio, rate, source_rate=row["sampling_rate"], name=name, window=MOST_SAMPLES)
+    except AudioError as error:
+        return Failure(error.reason)
+    seconds = row["seconds"]
+    if seconds is not None and abs(waveform.seconds - seconds) > _SAME_SECONDS:
+        return Failure(f"lasts {waveform.seconds:.3f} s, but {seconds:.3f} s when it was dissected: it has changed")
+    return waveform.samples
+
+
+def _cut(
+    span: Span, path: str | None, columns: Mapping[str, Any], samples: np.ndarray | Failure, rate: int | None
+) -> ClipOrFailure:
+    if isinstance(samples, Failure):
+        return span, samples
+    if rate is not None and span.start is not None and span.end is not None:
+        samples = samples[max(0, round(span.start * rate)) : round(span.end * rate)]
+        if not len(samples):
+            return span, Failure(f"the clip ends before {span.start:g} s")
+    return Clip(span, path, columns, samples, rate or 0)
+
+
+def _not_dissected(span: Span) -> Failure:
+    return Failure(f"clip {span.clip} is not among those that were dissected")

@@ -1,0 +1,134 @@
+"""What a transformers checkpoint is: its class and config, its weights, and the class that a task's pipeline makes it.
+
+nnsight is not needed to know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+
+from ..sites.blocks import find_blocks
+from ..sites.declared import reads_instead
+
+_TASKS = {
+    "ForAudioClassification": "audio-classification",
+    "ForSequenceClassification": "audio-classification",
+    "ForCTC": "automatic-speech-recognition",
+    "ForConditionalGeneration": "automatic-speech-recognition",
+    "ClapModel": "zero-shot-audio-classification",
+    "ClapAudioModelWithProjection": "zero-shot-audio-classification",
+}
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message says why."""
+
+
+def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """The class that a checkpoint was saved from, the config to build it with, and the checkpoint's own config.
+
+    The two configs differ where only a part of the checkpoint is wanted (CLAP's audio tower). Of the options, those
+    that say how to reach the checkpoint count. Raises ModelError if there is no such checkpoint.
+    """
+    import transformers
+
+    reach = reaching(options)
+    try:
+        config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
+    except (OSError, ValueError) as error:
+        raise ModelError(_unreachable(repo_id, error)) from error
+    name = (getattr(config, "architectures", None) or [""])[0]
+    model_class: Any = getattr(transformers, name, None)
+    if name == "ClapModel":
+        model_class = transformers.ClapAudioModelWithProjection
+    if model_class is None or name.endswith("ForPreTraining"):
+        known: Any = transformers.AutoModel._model_mapping
+        for kind in [known[type(config)]] if type(config) in known else []:
+            refuse_other_kinds(kind)
+        return transformers.AutoModel, config, config
+    refuse_other_kinds(model_class)
+    if isinstance(config, model_class.config_class):
+        return model_class, config, config
+    return model_class, model_class.config_class.from_pretrained(repo_id, revision=revision, **reach), config
+
+
+def reaching(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a load, those that say how a checkpoint is reached. Its own code is not run unless they say so.
+
+    Without a word on it, transformers would ask at the keyboard, and a job on a server would hang.
+    """
+    reach = {name: options[name] for name in ("token", "cache_dir") if name in options}
+    return {**reach, "trust_remote_code": bool(options.get("trust_remote_code", False))}
+
+
+def _unreachable(repo_id: str, error: Exception) -> str:
+    folder = Path(repo_id).expanduser()
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return (
+            f"{repo_id!r} holds a PEFT adapter, not a model: open the model that it adapts with peft="
+            f"{repo_id!r}, or load both with PEFT and give the model"
+        )
+    if "trust_remote_code" in str(error):
+        return (
+            f"{repo_id!r} brings code of its own, which is not run unasked: pass trust_remote_code=True if you trust it"
+        )
+    return (
+        f"{repo_id!r} is neither a folder with a transformers checkpoint nor a model that can be had from the "
+        f"hub: {first_line(error)}"
+    )
+
+
+def refuse_other_kinds(kind: type[nn.Module]) -> None:
+    """Raise ModelError for a class of models of text, images, or anything else that is no sound."""
+    if instead := reads_instead(kind):
+        raise ModelError(f"{kind.__name__} is not a model of sound: it reads {instead}")
+
+
+def load_weights(model_class: Any, repo_id: str, revision: str | None, options: Mapping[str, Any]) -> nn.Module:
+    """The module with its weights. Raises ModelError if they cannot be had, or if those of a block are missing."""
+    options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
+    try:
+        module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"cannot load the weights of {repo_id!r}: {first_line(error)}") from error
+    blocks = tuple(f"{block.path}." for block in find_blocks(module))
+    if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
+        raise ModelError(
+            f"the checkpoint {repo_id!r} lacks {len(missing)} weights of its blocks, {missing[0]} among them: "
+            "its config does not describe it"
+        )
+    return module
+
+
+def task_of(module: nn.Module) -> str:
+    """The transformers pipeline task that a module is for, by the name of its class."""
+    name = type(module).__name__
+    return next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), "audio-classification")
+
+
+def task_class(task: str, config: Any, repo_id: str) -> str:
+    """Name of the class that a task's pipeline loads a checkpoint with this config as, here or on a server.
+
+    Raises ModelError if there is none.
+    """
+    from transformers.pipelines import check_task
+
+    candidates = check_task(task)[1]["pt"]
+    for automatic in candidates:
+        for kind in (type(config), type(getattr(config, "audio_config", None))):
+            if kind in automatic._model_mapping:
+                return automatic._model_mapping[kind].__name__
+    raise ModelError(
+        f"no server can load {repo_id}: for the task {task!r} it has "
+        f"{' and '.join(each.__name__ for each in candidates)}, and no class for a {type(config).__name__}"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its kind where it has none."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,64 @@
+"""Devices and dtypes: those that may be asked for, and those that a module has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from .checkpoint import ModelError
+
+_DTYPES = {
+    "float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+    "float16": torch.float16, "fp16": torch.float16, "float64": torch.float64,
+}  # fmt: skip
+
+
+def known_dtype(dtype: Any) -> torch.dtype:
+    """A dtype that weights can have, by its name or as it is. Raises ValueError, with the names, for any other."""
+    found = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
+    if isinstance(found, torch.dtype) and found in _DTYPES.values():
+        return found
+    said = repr(dtype) if isinstance(dtype, str) else str(dtype)
+    raise ValueError(f"unknown dtype {said}: one of {', '.join(_DTYPES)}")
+
+
+def known_device(name: Any) -> torch.device:
+    """A device that can be used here. Raises ValueError, saying why, for any other."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise ValueError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    if device.type == "meta":
+        raise ValueError("device 'meta' cannot be used here: nothing is computed on it")
+    return device
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module computes: accelerate's word where it moves weights there and back, else where its weights are."""
+    for child in module.modules():
+        hook: Any = child.__dict__.get("_hf_hook")
+        for part in getattr(hook, "hooks", [hook]):
+            if (device := getattr(part, "execution_device", None)) is not None:
+                return torch.device(device)
+    tensors = [*module.parameters(), *module.buffers()]
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The dtype that a module computes in: that of its first floating-point weights, else of such buffers."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
+
+def require_weights(module: nn.Module) -> None:
+    """Raise ModelError for a module without weights (on the meta device), unless accelerate brings them when needed."""
+    if any("_hf_hook" in child.__dict__ for child in module.modules()):
+        return
+    if any(parameter.device.type == "meta" for parameter in module.parameters()):
+        raise ModelError(
+            f"this {type(module).__name__} has no weights (it was built on the meta device): load them with "
+            "from_pretrained or load_state_dict(…, assign=True), or give the checkpoint by its name"
+        )

@@ -1,0 +1,108 @@
+"""What a trace is given, as a model's inputs: audio of any kind, or ready features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..audio import loading
+from ..sites.declared import inputs_of
+from ..sites.frame_geometry import audio_config, inner_model
+from .checkpoint import ModelError
+from .features import Features, check_fit
+
+ARRAYS = (np.ndarray, Tensor)
+
+
+def main_input(module: nn.Module) -> str:
+    """Name of the module's input that holds the sound, for example `input_values`. Raises ModelError if it has none."""
+    if hasattr(audio_config(module), "spec_size"):
+        return "input_features"  # CLAP names its text input
+    taken = inputs_of(type(module))
+    named = getattr(module, "main_input_name", None) or _inner_input(module)
+    if named and (named in taken or not taken):  # a forward of **kwargs passes on what the model inside takes
+        return named
+    if not taken:
+        raise ModelError(
+            f"the forward of {type(module).__name__} does not name what it takes: give it a main_input_name"
+        )
+    return taken[0]
+
+
+def _inner_input(module: nn.Module) -> str | None:
+    """What the transformers model calls the sound that this module is, or is around."""
+    return getattr(inner_model(module), "main_input_name", None)
+
+
+def ready_features(module: nn.Module, data: Any) -> Features | None:
+    """Features by their names, or the feature array alone; None for what is no features but audio."""
+    main = main_input(module)
+    if isinstance(data, ARRAYS) and data.ndim >= (3 if hasattr(inner_model(module), "config") else 2):
+        return {main: torch.as_tensor(data)}
+    if isinstance(data, Mapping) and (main in data or _inner_input(module) in data):
+        return {str(name): torch.as_tensor(value) for name, value in data.items()}
+    return None
+
+
+def fitting(module: nn.Module, features: Features) -> Features:
+    """Features by the names that the module takes. Raises ValueError for those of a size that it does not hear."""
+    main, inner = main_input(module), _inner_input(module)
+    if inner in features and main not in features:
+        # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
+        features = {main: features[str(inner)]}
+    check_fit(module, features.get(main))
+    return features
+
+
+def waveforms(data: Any, wanted: int, rate: int | None, window: int | None = None) -> list[np.ndarray]:
+    """Any audio value, or a list of them, as waveforms at the wanted rate; `rate` is that of bare arrays.
+
+    window  samples at the wanted rate that are heard of each; None: all
+
+    Raises AudioError, naming the clip, for what is no audio.
+    """
+    clips = list(data) if is_batch(data) else [data]
+    if not clips:
+        raise loading.AudioError("an empty list holds no audio")
+    return [
+        loading.to_waveform(clip, wanted, source_rate=rate, name=_clip_name(index, clip, len(clips)), window=window)
+        for index, clip in enumerate(clips)
+    ]
+
+
+def is_batch(data: Any) -> bool:
+    """Whether a value is several clips: a list whose items are not plain numbers, or a [clip, time] tensor."""
+    if isinstance(data, Tensor):
+        return data.ndim == 2
+    return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
+
+
+def _clip_name(index: int, clip: Any, count: int) -> str | None:
+    """What an error calls a clip; None where its own kind or path says enough."""
+    if count == 1:
+        return None
+    return f"clip {index} ({clip})" if isinstance(clip, (str, Path)) else f"clip {index}"
+
+
+def one_batch(
+    heard: Sequence[Features | list[np.ndarray]], featurise: Callable[[list[np.ndarray]], Features]
+) -> Features:
+    """One batch of model inputs out of what the invokes of a trace gave: waveforms, or ready features.
+
+    Ready features want no feature extractor: `featurise` is only called for waveforms.
+    """
+    given = [part for part in heard if isinstance(part, list)]
+    if len(given) == len(heard):
+        return featurise([clip for part in given for clip in part])
+    ready = [part if isinstance(part, dict) else featurise(part) for part in heard]
+    shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(
+            "the invokes' features differ in their names or shapes: give waveforms, which are padded together"
+        )
+    return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}

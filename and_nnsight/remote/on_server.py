@@ -1,0 +1,138 @@
+"""What runs on the server: a job's clips through the model, reduced there, so that only a few values a unit come home.
+
+This file travels as source text. It may use torch, and of ours only what travels too: `and_nnsight.kernels`
+and `and_nnsight.portable`. No decorators, no classes with generated methods; arrays go up as bytes, so that neither
+Python's nor numpy's version matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..kernels.moments import batch_moments
+from ..kernels.pooling import pool_frames
+from ..kernels.topk import as_candidates, best_clips, border_ties
+from ..portable import as_inputs, featurise
+
+
+def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Run a job's groups of clips through the model and keep each unit's best and worst clips, and its moments.
+
+    `job` holds: sites (`SiteHandle`s in forward order), groups (see `parcels`), extractor, rate, options, extras,
+    k, pooling, stop (whether the model may stop after the last site) and gather: "trace" (reduce while the model runs)
+    or "cache" (let nnsight keep the sites, reduce after).
+    Clips are counted by their row in the job; the answer is plain tensors, numbers and one string.
+    """
+    values, frames, rows, nonfinite = [], [], [], []
+    dtypes: set[str] = set()
+    for group in job["groups"]:
+        features = _features(job, group)
+        masks = [_mask(mask) for mask in group["masks"]]
+        wanted = [masks[index] for index in group["mask_of_site"]]
+        with torch.no_grad():
+            gathered = _in_trace if job["gather"] == "trace" else _from_cache
+            pooled = gathered(model, job, features, wanted, dtypes)
+        values.append(torch.cat([part[0] for part in pooled], 1))
+        frames.append(torch.cat([part[1] for part in pooled], 1))
+        nonfinite.append(torch.stack([part[2] for part in pooled]))
+        rows += group["rows"]
+    return _answer(torch.cat(values), torch.cat(frames), rows, sum(nonfinite), job["k"], dtypes)
+
+
+def _in_trace(
+    model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    sites, how, stop = job["sites"], job["pooling"], job["stop"]
+    pooled = []
+    with model.trace(features) as tracer:
+        for site, mask in zip(sites, masks):  # noqa: B905
+            pooled.append(_pooled(site.name, site.output, mask, how, dtypes))
+        if stop:  # in a sandbox a stop would leave the next trace of the job waiting for ever
+            tracer.stop()
+    return pooled
+
+
+def _from_cache(
+    model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """One way only: a sandbox sends each value that a trace reads back to the model's process, and no cached one."""
+    sites, how = job["sites"], job["pooling"]
+    of_outputs = [site.envoy for site in sites if site.side == "output"]
+    of_inputs = [site.envoy for site in sites if site.side == "input"]
+    with model.trace() as tracer:
+        with tracer.invoke(features):
+            outputs = tracer.cache(modules=of_outputs, device=None, include_inputs=False)
+        with tracer.invoke():  # one of its own: a sandbox takes one cache an invoke
+            inputs = tracer.cache(modules=of_inputs, device=None, include_output=False, include_inputs=True)
+    pooled = []
+    for site, mask in zip(sites, masks):  # noqa: B905
+        path = site.envoy.path
+        value = site.folded(outputs[path].output if site.side == "output" else inputs[path].input)
+        pooled.append(_pooled(site.name, value, mask, how, dtypes))
+    return pooled
+
+
+def _pooled(
+    name: str, value: torch.Tensor, mask: torch.Tensor, how: str, dtypes: set[str]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    activations = value[:, None] if value.ndim == 2 else value.flatten(1, -2)
+    if tuple(activations.shape[:2]) != tuple(mask.shape):
+        raise ValueError(
+            f"site {name!r} has {tuple(activations.shape[:2])} clips and frames here, and {tuple(mask.shape)} at the "
+            "client: their versions of transformers, or of the checkpoint, differ"
+        )
+    dtypes.add(str(activations.dtype).replace("torch.", ""))
+    return pool_frames(activations.detach(), mask.to(activations.device), how)
+
+
+def _features(job: dict[str, Any], group: dict[str, Any]) -> dict[str, torch.Tensor]:
+    if "features" in group:
+        features = {name: _array(packed) for name, packed in group["features"].items()}
+    else:
+        samples = _array(group["samples"])
+        if samples.dtype == torch.int16:
+            samples = samples.float() / 32768
+        waveforms = [clip.numpy() for clip in samples.split(group["lengths"])]
+        features = featurise(job["extractor"], waveforms, job["rate"], job["options"])
+    return as_inputs(features, _weights(job), job["extras"])
+
+
+def _weights(job: dict[str, Any]) -> Any:
+    """The module whose weights say which dtype inputs must have; None in a sandbox, which has none of them."""
+    module = job["sites"][0].envoy.root._module
+    parameter = None if module is None else next(iter(module.parameters()), None)
+    return None if parameter is None or parameter.device.type == "meta" else module
+
+
+def _array(packed: tuple[str, list[int], bytes]) -> torch.Tensor:
+    dtype, shape, content = packed
+    if not content:
+        return torch.zeros(shape, dtype=getattr(torch, dtype))
+    return torch.frombuffer(bytearray(content), dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _mask(packed: tuple[int, list[int], bytes]) -> torch.Tensor:
+    """Which frames count, [clip, frame]; one row stands for all where all are alike."""
+    clips, shape, content = packed
+    return _array(("bool", shape, content)).expand(clips, -1)
+
+
+def _answer(
+    values: torch.Tensor, frames: torch.Tensor, rows: list[int], nonfinite: Any, k: int, dtypes: set[str]
+) -> dict[str, Any]:
+    ids = torch.tensor(rows, dtype=torch.int64, device=values.device)
+    state: dict[str, Any] = {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": nonfinite.cpu()}
+    small = torch.int16 if max(int(frames.max()), len(rows)) < 32768 else torch.int32
+    for side, largest in (("top", True), ("bottom", False)):
+        candidates = as_candidates(values, ids, frames, largest)
+        best = best_clips(*candidates, k, largest, False)
+        state[f"{side}_ties"] = border_ties(candidates[0], candidates[1], best[0], best[1]).int().cpu()
+        state[f"{side}_values"] = best[0].cpu()
+        state[f"{side}_rows"] = best[1].to(small).cpu()
+        state[f"{side}_frames"] = best[2].to(small).cpu()
+    count, mean, squares, active = batch_moments(values)
+    state["count"], state["active"] = count.int().cpu(), active.int().cpu()
+    state["mean"], state["squares"] = mean.cpu(), squares.cpu()
+    return state

@@ -1,0 +1,77 @@
+"""How many frames and units each site has, found out without weights: nnsight's scan, and plain hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.audio_model import AudioModel
+from ..model.features import Features
+from ..sites.geometry import Convolved, WholeClip
+from ..sites.hooks import site_hooks
+from ..sites.site import Site, clip_frame_unit
+
+_SCANS = 3  # after so many that agree, geometry is believed
+
+
+def site_shapes(model: AudioModel, sites: Sequence[Site], features: Features) -> dict[str, torch.Size]:
+    """Shape of each site's activation for these features, in the order in which the sites fire.
+
+    Raises SiteError for sites that do not fire.
+    """
+    shapes: dict[str, torch.Size] = {}
+
+    def take(site: Site, value: Tensor) -> None:
+        shapes.setdefault(site.name, value.shape)
+
+    with site_hooks(model.wrapped, sites, take):
+        _scan(model, features)
+    return shapes
+
+
+def _scan(model: AudioModel, features: Features) -> None:
+    with model.scan(features):
+        pass
+
+
+class FrameCounts:
+    """Frames of each site for clips of given lengths.
+
+    The model is scanned at the first few lengths. Where convolutions alone decide how many frames a length has, and
+    what they say is what the scans found, no further one is needed: it takes as long as running a short clip.
+    """
+
+    def __init__(self, model: AudioModel, sites: Sequence[Site]) -> None:
+        self._model, self._sites = model, sites
+        self._known: dict[int, dict[str, int]] = {}
+        self._scans = 0
+        self._foretold = all(isinstance(site.geometry, (Convolved, WholeClip)) for site in sites)
+
+    def __call__(self, lengths: Sequence[int]) -> dict[str, int]:
+        """Frames a site, for a group of clips of these numbers of samples that run together."""
+        heard = self._model.featuriser
+        length = max(lengths) if heard.window_samples is None else min(heard.window_samples, heard.sampling_rate)
+        if length not in self._known:
+            foretold = self._by_geometry(length) if self._foretold else {}
+            if not foretold or self._scans < _SCANS:
+                found = self._by_scan(length)
+                self._foretold = self._foretold and found == foretold
+                foretold = found
+            self._known[length] = foretold
+        return self._known[length]
+
+    def _by_scan(self, length: int) -> dict[str, int]:
+        self._scans += 1
+        heard = self._model.featuriser
+        clip = np.random.default_rng(0).standard_normal(max(length, heard.minimum_samples)).astype(np.float32)
+        shapes = site_shapes(self._model, self._sites, heard([clip]))
+        return {name: clip_frame_unit(torch.empty(shape, device="meta")).shape[1] for name, shape in shapes.items()}
+
+    def _by_geometry(self, length: int) -> dict[str, int]:
+        return {
+            site.name: int(site.geometry.length(np.array([length]))[0]) if isinstance(site.geometry, Convolved) else 1
+            for site in self._sites
+        }

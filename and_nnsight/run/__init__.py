@@ -1,0 +1,1 @@
+"""A run over a dataset: the loop, what it keeps between batches, and the folder that it fills."""

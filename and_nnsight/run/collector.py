@@ -1,0 +1,64 @@
+"""One batch on its way through a model: which clips its rows are, and which frames of each site count."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from ..sites.site import Site, clip_frame_unit, frame_mask
+from ..statistics.units import UnitStatistics
+
+_KEPT_MASKS = 64
+
+
+class BatchCollector:
+    """Feeds sites' activations to the statistics.
+
+    Frame masks are worked out on the CPU from the clips' lengths and kept on the device, so that batches of clips of
+    the same lengths (most datasets) copy nothing.
+    """
+
+    def __init__(self, statistics: UnitStatistics) -> None:
+        self.statistics = statistics
+        self._highest = statistics.highest_clip()
+        self._in_order = False
+        self._masks: OrderedDict[object, Tensor] = OrderedDict()
+
+    def begin(self, clip_ids: Sequence[int], seconds: Sequence[float], device: torch.device) -> None:
+        """Begin a batch: the ids and lengths in seconds of its rows, and where its activations will be."""
+        self.seconds = tuple(seconds)
+        self._in_order = all(low < high for low, high in pairwise([self._highest, *clip_ids]))
+        self._highest = max([self._highest, *clip_ids])
+        self.device = device
+        ids = torch.tensor(list(clip_ids), dtype=torch.int64)
+        if device.type == "cuda":
+            ids = ids.pin_memory().to(device, non_blocking=True)
+        self.clip_ids: Int64[Tensor, " clip"] = ids
+
+    def take(self, site: Site, value: Tensor) -> None:
+        """Take in a site's activation, as `Site.fold` returns it."""
+        activations = clip_frame_unit(value)
+        if activations.device != self.device:  # a model that lies on several devices
+            activations = activations.to(self.device)
+        self.statistics.update(site.name, activations, self.clip_ids, self._mask(site, activations.shape[1]))
+
+    def end(self) -> None:
+        """Update the statistics from the batch. Raises RuntimeError if a site did not fire."""
+        self.statistics.finish_batch(in_order=self._in_order)
+
+    def _mask(self, site: Site, frames: int) -> Bool[Tensor, "clip frame"]:
+        key = (site.geometry, frames, self.seconds, self.device)
+        if key not in self._masks:
+            mask = frame_mask(site, self.seconds, frames)
+            if self.device.type == "cuda":
+                mask = mask.pin_memory().to(self.device, non_blocking=True)
+            self._masks[key] = mask
+            if len(self._masks) > _KEPT_MASKS:
+                self._masks.popitem(last=False)
+        self._masks.move_to_end(key)
+        return self._masks[key]

@@ -1,0 +1,330 @@
+"""A dissection folder while it is being written: refuse another run's, take checkpoints, resume, finish.
+
+Everything is written whole or not at all, and a checkpoint only counts once its state file is in place. So a process
+may be killed at any moment: the next one continues from the last checkpoint and ends in the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+from jaxtyping import Float32
+from torch import Tensor
+
+from ..data import Clip, Quarantined
+from ..dissection.dissection import DissectionError, concept_file, read_manifest, scores_file, site_file
+from ..statistics.concepts import ConceptAccumulator
+from ..statistics.units import UnitStatistics
+from ..storage import as_json, file_checksum, locked, read_tensors, undamaged, write_json, write_tensors, written_whole
+from ..wording import counted
+from .activations import KeptActivations
+
+CLIP_SCHEMA = arrow.schema(
+    [
+        ("clip", arrow.int64()),
+        ("path", arrow.string()),
+        ("label", arrow.string()),
+        ("caption", arrow.string()),
+        ("seconds", arrow.float64()),
+        ("sampling_rate", arrow.int64()),
+        ("content", arrow.string()),  # hash of the samples that the model is given
+        ("silent", arrow.bool_()),
+    ]
+)
+_ROWS_A_GROUP = 4_096
+_OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
+AT_SERVER = "the server's"  # what a manifest says of weights that this machine never saw
+_HASHED = {
+    "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
+}  # fmt: skip
+_BEGIN_AGAIN = "this run cannot go on, begin again in a new folder"
+TRUST = "trust"
+"""What `resume` is to be where a caller vouches that it is the same data and the same model."""
+
+
+class RunFolder:
+    """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile.
+
+    `unknown` names what of the run cannot be recognised when it comes again; it is not continued then, unless `resume`
+    is "trust".
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Mapping[str, Any], resume: bool | str = True, unknown: Sequence[str] = ()
+    ) -> None:
+        """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
+        self.folder, self.manifest = folder, dict(manifest)
+        self._unknown = () if resume == TRUST else tuple(unknown)
+        self.progress = folder / "progress"
+        self.position = 0
+        self.truncated = 0
+        self._segments = 0
+        self._rows: list[dict[str, Any]] = []
+        self._aside: list[dict[str, Any]] = []
+        self._lock: IO[bytes] | None = None
+        widths = {site["name"]: int(site["width"]) for site in manifest["sites"]}
+        self.activations = KeptActivations(folder, widths) if manifest.get("keep_activations") else None
+        self._inspect(bool(resume))
+
+    def _inspect(self, resume: bool) -> None:
+        """Find out whether the folder is new, this run's, or somebody else's."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise DissectionError(f"{self.folder} is a file: choose a folder")
+        found = read_manifest(self.folder)
+        if found is None:
+            others = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+            others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
+            if others:
+                raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
+        elif not resume:
+            raise DissectionError(f"{self.folder} already holds a dissection: a fresh run needs a new folder")
+        elif differences := _differences(found, self.manifest):
+            said = "; ".join(differences)
+            raise DissectionError(f"{self.folder} holds a dissection with other settings ({said}): choose a new folder")
+        elif self._unknown:
+            raise DissectionError(
+                f"{self.folder} holds a dissection of {' and '.join(self._unknown)}: choose a new folder, or, if it is "
+                'the very same, pass resume="trust"'
+            )
+        self.continues = found is not None
+        if found is not None and self.manifest.get("dtype") is None:
+            self.manifest["dtype"] = found.get("dtype")  # a server's, known since an earlier call
+        self.complete = found is not None and found["state"] == "complete"
+
+    def __enter__(self) -> RunFolder:
+        """Lock the folder. Raises DissectionError if another process writes to it."""
+        if self.complete:
+            self._clear()  # a process may have been killed between its last two steps
+            return self
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock = locked(self.folder / ".lock")
+        except BlockingIOError as error:
+            raise DissectionError(str(error)) from error
+        try:
+            self._inspect(resume=True)  # another process may have come first
+            if not self.continues:
+                write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Unlock the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            if self.complete:
+                (self.folder / ".lock").unlink(missing_ok=True)
+
+    def settle_dtype(self, dtype: str) -> None:
+        """Write down the dtype of a model that runs elsewhere, once it is known."""
+        self.manifest["dtype"] = dtype
+        write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+
+    def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
+        """Load the last checkpoint, if there is one, and return the stream position to continue at.
+
+        Raises DissectionError if a file of it is not what was written.
+        """
+        state_file = self.progress / "state.safetensors"
+        if state_file.exists():
+            with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
+                state, metadata = read_tensors(state_file)
+                statistics.load_state_dict(state)
+                self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
+                self.truncated = int(metadata["truncated"])
+                if concepts is not None:
+                    parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
+                    concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
+            for index in range(self._segments):
+                self._read_segment(index)  # that it is whole is better known now than after hours
+        if self.activations is not None:
+            self.activations.restore(statistics.clips)
+        return self.position
+
+    def saw(self, position: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined], truncated: int) -> None:
+        """Note what a finished batch held; `position` is the stream position after it."""
+        self.position = position
+        self.truncated += truncated
+        self._rows += [
+            {("clip" if name == "id" else name): value for name, value in asdict(clip).items()} for clip in clips
+        ]
+        self._aside += [asdict(item) for item in quarantined]
+
+    def keep(self, values: Float32[Tensor, "clip unit"]) -> None:
+        """Keep the pooled values of all sites for the clips of a finished batch, if the run keeps them."""
+        if self.activations is not None:
+            self.activations.append(values)
+
+    @property
+    def pending(self) -> int:
+        """How many rows wait for the next checkpoint."""
+        return len(self._rows) + len(self._aside)
+
+    def checkpoint(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
+        """Make everything seen so far survive."""
+        self.progress.mkdir(exist_ok=True)
+        if self.activations is not None:
+            self.activations.flush()
+        if self._rows or self._aside:
+            rows = [["clips", row] for row in self._rows] + [["quarantined", row] for row in self._aside]
+            content = b"".join(as_json(row) + b"\n" for row in rows)
+            with written_whole(self._segment(self._segments)) as path:
+                path.write_bytes(content + as_json(["end", _segment_checksum(self._segments, content)]) + b"\n")
+            self._segments += 1
+            self._rows, self._aside = [], []
+        metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
+        state = statistics.state_dict()
+        if concepts is not None:
+            state |= {_OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
+        write_tensors(self.progress / "state.safetensors", state, {name: str(metadata[name]) for name in metadata})
+
+    def finish(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
+        """Write the results and mark the dissection complete.
+
+        Raises DissectionError if no clip could be used; what was set aside is then in quarantine.jsonl.
+        """
+        self.checkpoint(statistics, concepts)
+        quarantined = self._write_quarantine()
+        if not statistics.clips:
+            raise DissectionError(self._nothing_usable(quarantined))
+        (self.folder / "sites").mkdir(exist_ok=True)
+        checksums: dict[str, str] = {}
+        for site in statistics.slices:
+            path = site_file(self.folder, site)
+            checksums[self._name(path)] = write_tensors(path, statistics.site_tensors(site))
+        if concepts is not None:
+            (self.folder / "concepts").mkdir(exist_ok=True)
+            concepts.scores.save(scores_file(self.folder))
+            for site, units in statistics.slices.items():
+                path = concept_file(self.folder, site)
+                checksums[self._name(path)] = write_tensors(path, concepts.site_tensors(units))
+        silent, copies = self._write_clips()
+        for name in ("clips.parquet", "quarantine.jsonl"):
+            checksums[name] = file_checksum(self.folder / name)
+        counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
+        counts |= {"silent": silent, "copies": copies}
+        self.manifest |= counts | {"checksums": checksums}
+        write_json(self.folder / "manifest.json", {**self.manifest, "state": "complete"})
+        self.complete = True
+        self._clear()
+
+    def _clear(self) -> None:
+        for path in sorted(self.progress.iterdir()) if self.progress.is_dir() else []:
+            path.unlink()
+        if self.progress.is_dir():
+            self.progress.rmdir()
+
+    def _segment(self, index: int) -> Path:
+        return self.progress / f"clips-{index:06}.jsonl"
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _read_segment(self, index: int) -> list[list[Any]]:
+        """A segment's rows. Raises DissectionError if it is not what was written."""
+        path = self._segment(index)
+        try:
+            content, end = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+            whole = json.loads(end) == ["end", _segment_checksum(index, content + b"\n")]
+        except (OSError, ValueError):
+            whole, content = False, b""
+        if not whole:
+            raise DissectionError(f"{path} is cut off or changed: {_BEGIN_AGAIN}")
+        return [json.loads(line) for line in content.split(b"\n")]
+
+    def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
+        for index in range(self._segments):
+            yield from (row for kind, row in self._read_segment(index) if kind == part)
+
+    def _write_quarantine(self) -> int:
+        count = 0
+        with written_whole(self.folder / "quarantine.jsonl") as path, path.open("wb") as file:
+            for row in self._read_segments("quarantined"):
+                file.write(as_json(row) + b"\n")
+                count += 1
+        return count
+
+    def _write_clips(self) -> tuple[int, int]:
+        """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell.
+
+        Gives the number of silent clips, and of those whose samples an earlier clip has.
+        """
+        rows: list[dict[str, Any]] = []
+        contents, silent = array("Q"), 0
+        with (
+            written_whole(self.folder / "clips.parquet") as path,
+            path.open("wb") as file,
+            parquet.ParquetWriter(file, CLIP_SCHEMA) as writer,
+        ):
+            for row in self._read_segments("clips"):
+                rows.append(row)
+                contents.append(int(row["content"], 16))
+                silent += row["silent"]
+                if len(rows) == _ROWS_A_GROUP:
+                    writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+                    rows = []
+            if rows:
+                writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+        return silent, len(contents) - len(np.unique(contents))
+
+    def _nothing_usable(self, quarantined: int) -> str:
+        first = next(self._read_segments("quarantined"), None)
+        if first is None:
+            return "the data holds no clip"
+        return (
+            f"none of the {counted(quarantined, 'clip')} can be used; the first, {first['path'] or first['clip']}: "
+            f"{first['reason']} (all of them: {self.folder / 'quarantine.jsonl'})"
+        )
+
+
+def _segment_checksum(index: int, content: bytes) -> str:
+    return hashlib.blake2b(b"%d\n" % index + content, digest_size=8).hexdigest()
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """In words, what a run with the wanted settings would do differently from the one found."""
+    differences = []
+    there, here = (manifest.get("model", {}).get("weights") == AT_SERVER for manifest in (found, wanted))
+    if there != here:
+        return [
+            f"the model ran {'on a server' if there else 'here'}, and is to run {'on a server' if here else 'here'} now"
+        ]
+    for name in ("k", "pool", "dtype"):
+        if name == "dtype" and wanted[name] is None:  # a server's: it is compared when the first job is home
+            continue
+        if found.get(name) != wanted[name]:
+            differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
+    for part, names in {
+        "model": ("class", "config", "weights", "structure", "features", "edits"),
+        "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
+    }.items():
+        for name in names:
+            there, here = found.get(part, {}).get(name), wanted[part].get(name)
+            if there == here:
+                continue
+            if name in _HASHED:  # a hash says nothing to a person
+                differences.append(f"{_HASHED[name]} {part} {name}")
+            else:
+                differences.append(f"{part} {name} is {there} there, {here} here")
+    scores = [(manifest.get("concepts") or {}).get("fingerprint") for manifest in (found, wanted)]
+    if scores[0] != scores[1]:
+        how = "none" if scores[0] is None else "other ones" if scores[1] is not None else "some"
+        differences.append(f"concept scores: {how} there, {'none' if scores[1] is None else 'these'} here")
+    kept = [bool(manifest.get("keep_activations")) for manifest in (found, wanted)]
+    if kept[0] != kept[1]:
+        differences.append(f"keep_activations is {kept[0]} there, {kept[1]} here")
+    sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
+    if sites[0] != sites[1]:
+        differences.append(f"{counted(len(sites[0]), 'site')} there, {len(sites[1])} here, not the same")
+    return differences

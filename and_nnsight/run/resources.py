@@ -1,0 +1,74 @@
+"""What a run will take of memory and disk: said before it starts, and refused where there clearly is not enough."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from ..wording import counted
+
+_WORTH_SAYING = 10**9
+_BYTES_A_PLACE = 16  # a value, a clip and a frame
+
+
+def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.device) -> str | None:
+    """A word on the memory that comparing units with concepts takes, if it is above 1 GB.
+
+    Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
+    """
+    what = f"comparing {counted(units, 'unit')} with {counted(concepts, 'concept')} takes {readable(needed)} of memory"
+    there = _memory(device)
+    if there is not None and needed > there:
+        raise ValueError(f"{what}, and there is {readable(there)}: take fewer sites or fewer concepts")
+    return f"{what} on {device}" if needed > _WORTH_SAYING else None
+
+
+def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None:
+    """A word on the memory that the K highest and lowest clips of every unit take, if it is above 1 GB.
+
+    Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
+    """
+    needed = 2 * 2 * _BYTES_A_PLACE * k * units  # either end, and a copy while a batch is taken in
+    what = f"keeping {counted(k, 'clip')} at either end of {counted(units, 'unit')} takes {readable(needed)} of memory"
+    there = _memory(device)
+    if there is not None and needed > there:
+        raise ValueError(f"{what}, and there is {readable(there)}: take a smaller k or fewer sites")
+    return f"{what} on {device}" if needed > _WORTH_SAYING else None
+
+
+def disk_for_activations(needed: int | None, there_already: int, units: int, folder: Path) -> str:
+    """A word on what keeping activations writes. Raises ValueError if the disk clearly has not the room.
+
+    needed: bytes; None where only reading the data tells.
+    """
+    target = folder / "activations"
+    if needed is None:
+        return f"will write {readable(4 * units)} a clip to {target}; how many clips there are is not known"
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(parent).free
+    if needed - there_already > free:
+        raise ValueError(
+            f"keeping the activations of {counted(units, 'unit')} takes {readable(needed)}, and {parent} has "
+            f"{readable(free)} left: take fewer sites or clips, or leave keep_activations out"
+        )
+    return f"will write about {readable(needed)} to {target}"
+
+
+def readable(count: int) -> str:
+    """Bytes in the largest unit that gives at least 1."""
+    for size, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= size:
+            return f"{count / size:.3g} {name}"
+    return f"{count} bytes"
+
+
+def _memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return None

@@ -1,0 +1,45 @@
+"""Collect through plain torch hooks, for loops that run the model themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from .site import Site, SiteError
+from .wrappers import uncompiled
+
+
+@contextmanager
+def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Tensor], None]) -> Iterator[None]:
+    """While open, each forward of the model hands each site's activation to `take`.
+
+    Code that torch.compile made passes hooks by: meanwhile the model runs as it was written.
+
+    Raises SiteError on leaving, naming them, if sites never fired.
+    """
+    fired: set[str] = set()
+
+    def watch(site: Site) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any = None) -> None:
+            fired.add(site.name)
+            take(site, site.fold(inputs if site.side == "input" else output))
+
+        return hook
+
+    handles = []
+    for site in sites:
+        module = model.get_submodule(site.path)
+        register = module.register_forward_hook if site.side == "output" else module.register_forward_pre_hook
+        handles.append(register(watch(site)))
+    try:
+        with uncompiled():
+            yield
+        missing = [site.name for site in sites if site.name not in fired]
+        if missing:
+            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,213 @@
+"""Sites: the named tensors of an acoustic transformer whose last axis is units."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ..portable import fold
+from .blocks import Block, find_blocks, find_head
+from .declared import PAPER, hearing_of
+from .frame_geometry import frame_geometry
+from .geometry import FoldedGrid, Geometry, WholeClip
+
+PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
+MODULE_PREFIX = "module:"
+HEAD = "unembed.hook_out"
+_CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+
+
+class SiteError(ValueError):
+    """A site that does not exist, or that did not fire."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named tensor inside a model whose last axis is units.
+
+    name      TransformerLens's name for it (`blocks.3.mlp.hook_post`), or `module:PATH`
+    path      path of the module in the model
+    side      whether it is that module's (first) output or its (first) input
+    width     number of units; 0 where it cannot be known before the model runs (some `module:` sites)
+    layer     index of the transformer block; None outside the blocks
+    geometry  how its token axis lies on the time axis of a clip
+    channels_first  whether units stand on the module's second axis (convolutions, named by module path)
+    """
+
+    name: str
+    path: str
+    side: Literal["input", "output"]
+    width: int
+    layer: int | None
+    geometry: Geometry
+    channels_first: bool = False
+
+    @property
+    def special_tokens(self) -> int:
+        """How many leading positions of the token axis stand for no stretch of sound."""
+        return self.geometry.special_tokens
+
+    @property
+    def windows(self) -> int:
+        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1."""
+        return self.geometry.windows if isinstance(self.geometry, FoldedGrid) else 1
+
+    def fold(self, value: Any) -> Tensor:
+        """The site's tensor out of what the module took or returned: [clip, frame, unit], or [clip, unit] for logits.
+
+        Raises SiteError if there is no floating-point tensor in it.
+        """
+        folded = fold(value, self.channels_first, self.windows)
+        if folded is None:
+            raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
+        return folded
+
+
+def clip_frame_unit(value: Tensor) -> Float[Tensor, "clip frame unit"]:
+    """A folded value with a frame axis: one frame a clip where the site has none; further axes count as frames."""
+    return value[:, None] if value.ndim == 2 else value.flatten(1, -2)
+
+
+def frame_mask(site: Site, seconds: Sequence[float], frames: int) -> Bool[Tensor, "clip frame"]:
+    """Which frames of the site count for clips of these lengths in seconds."""
+    return torch.from_numpy(site.geometry.valid(torch.tensor(seconds, dtype=torch.float64).numpy(), frames))
+
+
+def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, ...]:
+    """Every site of the model in forward order, found by structure. Empty if it has no repeated transformer block.
+
+    `feature_extractor` supplies the hop of the spectrogram where the model's config does not hold it.
+    """
+    blocks = find_blocks(model)
+    sites: list[Site] = []
+    for layer, block in enumerate(blocks):
+        geometry = frame_geometry(model, block.path, feature_extractor)
+        windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
+        sites += _block_sites(block, layer, geometry, windowed)
+    head = find_head(model, blocks) if blocks else None
+    if head is not None:
+        path, width = head
+        sites.append(Site(HEAD, path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
+    return tuple(sites)
+
+
+def _head_geometry(model: nn.Module, blocks: Geometry) -> Geometry:
+    """One value a clip; for CTC and the like the frames of the blocks, unless an adapter strides over them."""
+    if not type(model).__name__.endswith(("ForCTC", "FrameClassification")):
+        return WholeClip()
+    return Geometry() if getattr(getattr(model, "config", None), "add_adapter", False) else blocks
+
+
+def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometry) -> list[Site]:
+    """A block's sites in forward order. `windowed` is the geometry of what comes out of its attention."""
+    attention = Site(f"blocks.{layer}.hook_attn_out", block.attention, "output", block.width, layer, windowed)
+    found: list[Site] = []
+    for pair in block.feed_forwards:
+        if not pair.before_attention and attention not in found:
+            found.append(attention)
+        stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
+        out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
+        found += [
+            Site(f"{stem}.hook_pre", pair.up, "output", pair.inner, layer, geometry),
+            Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
+            Site(out, pair.down, "output", pair.outer, layer, geometry),
+        ]
+    found += [] if attention in found else [attention]
+    return [*found, Site(f"blocks.{layer}.hook_resid_post", block.path, "output", block.width, layer, geometry)]
+
+
+def select_sites(
+    model: nn.Module, available: Sequence[Site], patterns: str | Iterable[str] = "default"
+) -> tuple[Site, ...]:
+    """The sites that any of the patterns names, in forward order.
+
+    A pattern is a preset ("default": every mlp.hook_post; "paper": hook_attn_out, mlp.hook_pre, hook_mlp_out of every
+    block and unembed.hook_out, or what the model says was recorded of it; "all"), a glob over names, or `module:PATH`
+    for the output of any module. Raises SiteError for a pattern that names nothing; it lists near names.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    said = hearing_of(model)
+    presets = PRESETS if said is None else {**PRESETS, "paper": said.paper}
+    chosen: dict[str, Site] = {}
+    for pattern in patterns:
+        if pattern.startswith(MODULE_PREFIX):
+            matched = [_module_site(model, available, pattern)]
+        else:
+            globs = presets.get(pattern, (pattern,))
+            matched = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
+        if not matched:
+            raise SiteError(_nothing_named(model, available, pattern))
+        chosen |= {site.name: site for site in matched}
+    if not chosen:
+        raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
+    order = _forward_order(model, available)
+    return tuple(sorted(chosen.values(), key=lambda site: order(site)))
+
+
+def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
+    """A sort key: modules in order of registration; a module's input before what is inside it, its output after."""
+    last: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for index, (path, _) in enumerate(model.named_modules()):
+        first[path] = index
+        parts = path.split(".")
+        for depth in range(len(parts) + 1):
+            last[".".join(parts[:depth])] = index
+
+    def key(site: Site) -> tuple[int, int, int]:
+        if site.side == "input":
+            return first[site.path], 0, 0
+        return last[site.path], 1, -len(site.path)
+
+    return key
+
+
+def _module_site(model: nn.Module, available: Sequence[Site], pattern: str) -> Site:
+    path = pattern.removeprefix(MODULE_PREFIX)
+    modules = dict(model.named_modules())
+    module = modules.get(path)
+    if module is None or not path:
+        near = difflib.get_close_matches(path, modules, n=5, cutoff=0.4)
+        hint = f"; near names: {', '.join(near)}" if near else ""
+        raise SiteError(f"the model has no module {path!r}{hint}")
+    width = next((int(getattr(module, name)) for name in ("out_features", "out_channels") if hasattr(module, name)), 0)
+    if isinstance(module, _CHANNELS_FIRST):
+        width = width or int(getattr(module, "num_channels", 0) or getattr(module, "num_features", 0))
+        return Site(pattern, path, "output", width, None, Geometry(), channels_first=True)
+    inside = [site for site in available if _same_block(site, path)]
+    if not inside:
+        return Site(pattern, path, "output", width, None, Geometry())
+    geometry = inside[-1].geometry
+    if isinstance(geometry, FoldedGrid) and any(
+        path.startswith(f"{site.path}.") or site.path.startswith(f"{path}.") or site.path == path
+        for site in inside
+        if site.name.endswith("hook_attn_out")
+    ):
+        geometry = next(site.geometry for site in inside if site.name.endswith("hook_attn_out"))
+    return Site(pattern, path, "output", width, inside[-1].layer, geometry)
+
+
+def _same_block(site: Site, path: str) -> bool:
+    return site.name.endswith("hook_resid_post") and (path == site.path or path.startswith(f"{site.path}."))
+
+
+def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) -> str:
+    if not available:
+        example = next((path for path, m in model.named_modules() if isinstance(m, nn.Linear)), "encoder.layers.3.fc1")
+        return (
+            f"{type(model).__name__} has no repeated transformer block, so it has no site {pattern!r}; "
+            f"name sites by module path instead, for example {MODULE_PREFIX + example!r}"
+        )
+    names = [site.name for site in available]
+    near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]
+    return (
+        f"no site matches {pattern!r}; near names: {', '.join(near)} "
+        f"(presets: {', '.join(PRESETS)}; any module: '{MODULE_PREFIX}PATH')"
+    )

@@ -1,0 +1,1 @@
+"""Accumulators over the kernels: mergeable, resumable, exact."""

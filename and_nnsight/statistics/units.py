@@ -1,0 +1,277 @@
+"""Accumulators: thin, mergeable, resumable classes over the kernels. They hold O(K · units), never O(clips · units)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int32, Int64
+from torch import Tensor
+
+from ..kernels import (
+    POOLINGS,
+    MomentsState,
+    Pooled,
+    TopKState,
+    empty_moments,
+    empty_topk,
+    moments_merge,
+    moments_update,
+    pool,
+    topk_merge,
+    topk_update,
+    variance,
+)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, where `cpu()` alone gives the live tensor, which updates write to."""
+    return tensor.to("cpu", copy=True).contiguous()
+
+
+class TopK:
+    """Each unit's K best clips over a stream (`largest=False`: the K lowest)."""
+
+    def __init__(self, k: int, units: int, *, largest: bool = True, device: torch.device | str | None = None) -> None:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        self.k, self.units, self.largest = k, units, largest
+        self.device = torch.device(device or "cpu")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every clip."""
+        self.state = empty_topk(self.k, self.units, largest=self.largest, device=self.device)
+
+    def update(
+        self,
+        values: Float[Tensor, "clip unit"],
+        clips: Int64[Tensor, " clip"],
+        frames: Int32[Tensor, "clip unit"],
+        *,
+        in_order: bool = False,
+    ) -> None:
+        """Take in a batch of pooled values; non-finite ones never enter.
+
+        `in_order` promises that the ids ascend and lie above all that came before; it saves time.
+        """
+        values = values.detach()  # else the state would keep the graph of every batch
+        how = {"largest": self.largest, "in_order": in_order}
+        if self.device.type != "cpu":
+            self.state = topk_update(self.state, values, clips, frames, **how)
+            return
+        # On the CPU it pays to look first which units' K-th clip is reached at all; ties may still win by clip id.
+        bar = self.state.values[-1]
+        reached = (values >= bar).any(0) if self.largest else (values <= bar).any(0)
+        units = reached.nonzero()[:, 0]
+        if 2 * len(units) > self.units:
+            self.state = topk_update(self.state, values, clips, frames, **how)
+        elif len(units):
+            part = TopKState(*(tensor[..., units] for tensor in self.state))
+            part = topk_update(part, values[:, units], clips, frames[:, units], **how)
+            # Only in inference mode may a tensor that was made in inference mode be written to.
+            with torch.inference_mode():
+                for tensor, changed in zip(self.state, part, strict=True):
+                    tensor[..., units] = changed
+
+    def merge(self, other: TopK) -> None:
+        """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
+        if (self.units, self.largest, self.k) != (other.units, other.largest, other.k):
+            raise ValueError("cannot merge top-K accumulators of different K, units or direction")
+        self.state = topk_merge(self.state, TopKState(*(t.to(self.device) for t in other.state)), largest=self.largest)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Values, clips, frames and ties: copies, on the CPU."""
+        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
+        loaded = TopKState(*(state[name].to(self.device, copy=True) for name in TopKState._fields))
+        for name, tensor, own in zip(TopKState._fields, loaded, self.state, strict=True):
+            if tensor.shape != own.shape:
+                raise ValueError(f"the state's {name} have shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
+        self.state = loaded
+
+
+class Moments:
+    """Each unit's count, mean, variance and active count over a stream, in float64."""
+
+    def __init__(self, units: int, *, device: torch.device | str | None = None) -> None:
+        self.units, self.device = units, torch.device(device or "cpu")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every clip."""
+        self.state = empty_moments(self.units, device=self.device)
+
+    def update(self, values: Float[Tensor, "clip unit"]) -> None:
+        """Take in a batch of pooled values; non-finite ones are left out."""
+        self.state = moments_update(self.state, values.detach())
+
+    def merge(self, other: Moments) -> None:
+        """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
+        if self.units != other.units:
+            raise ValueError(f"cannot merge the moments of {other.units} units into those of {self.units}")
+        self.state = moments_merge(self.state, MomentsState(*(t.to(self.device) for t in other.state)))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Count, mean, squares and active: copies, on the CPU."""
+        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
+        loaded = MomentsState(*(state[name].to(self.device, copy=True) for name in MomentsState._fields))
+        for tensor in loaded:
+            if tensor.shape != (self.units,):
+                raise ValueError(f"state is for {len(tensor)} units, not {self.units}")
+        self.state = loaded
+
+
+class UnitStatistics:
+    """Top-K, bottom-K and moments of every unit of several sites.
+
+    `update` pools one site's activations and keeps [clip, unit] of them; `finish_batch` then updates all sites at
+    once, so a batch costs a fixed number of kernels however many sites there are.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        *,
+        k: int = 16,
+        pooling: str = "max",
+        device: torch.device | str | None = None,
+        observe: Callable[[Int64[Tensor, " clip"], Float32[Tensor, "clip unit"]], None] | None = None,
+    ) -> None:
+        """`observe` gets the clip ids and the pooled values of all sites, in their order, of every finished batch."""
+        if pooling not in POOLINGS:
+            raise ValueError(f"unknown pooling {pooling!r}: one of {', '.join(POOLINGS)}")
+        if not widths or min(widths.values()) < 1:
+            raise ValueError(f"every site needs at least one unit: {dict(widths)}")
+        self.pooling, self.k, self.device = pooling, k, torch.device(device or "cpu")
+        self.observe = observe
+        self.slices: dict[str, slice] = {}
+        start = 0
+        for name, width in widths.items():
+            self.slices[name] = slice(start, start + width)
+            start += width
+        self.units = start
+        self.top = TopK(k, start, device=self.device)
+        self.bottom = TopK(k, start, largest=False, device=self.device)
+        self.moments = Moments(start, device=self.device)
+        self.nonfinite = torch.zeros(len(self.slices), dtype=torch.int64, device=self.device)
+        self.clips = 0
+        self._pending: dict[str, Pooled] = {}
+        self._pending_clips: Tensor | None = None
+
+    def update(
+        self,
+        site: str,
+        activations: Float[Tensor, "clip frame unit"],
+        clip_ids: Int64[Tensor, " clip"],
+        frame_mask: Bool[Tensor, "clip frame"],
+    ) -> None:
+        """Take in one site's activations of a batch; they are pooled at once and not kept.
+
+        Raises ValueError for an unknown site, a second update of a site in one batch, another width, or other clips
+        than the batch's earlier sites had.
+        """
+        if site not in self.slices:
+            raise ValueError(f"no statistics are kept of site {site!r}")
+        if site in self._pending:
+            raise ValueError(f"site {site!r} came twice in one batch")
+        units = self.slices[site]
+        if activations.shape[2] != units.stop - units.start:
+            raise ValueError(f"site {site!r} has {activations.shape[2]} units, not {units.stop - units.start}")
+        began = self._pending_clips
+        if began is not None and clip_ids is not began and not torch.equal(clip_ids, began):
+            raise ValueError(f"site {site!r} came with other clips than the sites before it in the batch")
+        pooled = pool(activations.detach(), frame_mask, self.pooling)
+        self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
+        self._pending_clips = clip_ids
+
+    def finish_batch(self, *, in_order: bool = False) -> None:
+        """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update.
+
+        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time.
+        """
+        missing = [name for name in self.slices if name not in self._pending]
+        if missing:
+            self.discard_batch()
+            raise RuntimeError(f"{len(missing)} of {len(self.slices)} sites did not fire: {', '.join(missing[:5])}")
+        assert self._pending_clips is not None
+        pooled = [self._pending[name] for name in self.slices]
+        values = torch.cat([part.values for part in pooled], 1)
+        frames = torch.cat([part.frames for part in pooled], 1)
+        clips = self._pending_clips.to(self.device)
+        self.top.update(values, clips, frames, in_order=in_order)
+        self.bottom.update(values, clips, frames, in_order=in_order)
+        self.moments.update(values)
+        self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
+        self.clips += len(clips)
+        self.discard_batch()
+        if self.observe is not None:
+            self.observe(clips, values)
+
+    def highest_clip(self) -> int:
+        """The highest id among the clips that are kept; −1 if there is none. Waits for the device."""
+        return int(torch.maximum(self.top.state.clips.max(), self.bottom.state.clips.max()))
+
+    def discard_batch(self) -> None:
+        """Drop a batch that was begun and not finished."""
+        self._pending, self._pending_clips = {}, None
+
+    def merge(self, other: UnitStatistics) -> None:
+        """Take in what another instance saw of other clips. Raises ValueError if the two do not fit."""
+        if self.slices != other.slices or self.pooling != other.pooling:
+            raise ValueError("cannot merge statistics of different sites or pooling")
+        self.top.merge(other.top)
+        self.bottom.merge(other.bottom)
+        self.moments.merge(other.moments)
+        self.nonfinite = self.nonfinite + other.nonfinite.to(self.device)
+        self.clips += other.clips
+
+    def reset(self) -> None:
+        """Forget every clip."""
+        self.top.reset()
+        self.bottom.reset()
+        self.moments.reset()
+        self.nonfinite = torch.zeros_like(self.nonfinite)
+        self.clips = 0
+        self.discard_batch()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything, as copies: flat tensors on the CPU."""
+        parts = {"top": self.top, "bottom": self.bottom, "moments": self.moments}
+        state = {f"{part}.{name}": t for part, kept in parts.items() for name, t in kept.state_dict().items()}
+        return {**state, "nonfinite": _copied(self.nonfinite), "clips": torch.tensor(self.clips)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
+        if state["nonfinite"].shape != self.nonfinite.shape:
+            raise ValueError(f"state is for {len(state['nonfinite'])} sites, not {len(self.nonfinite)}")
+        for part, kept in {"top": self.top, "bottom": self.bottom, "moments": self.moments}.items():
+            kept.load_state_dict(
+                {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
+            )
+        self.nonfinite = state["nonfinite"].to(self.device, copy=True)
+        self.clips = int(state["clips"])
+        self.discard_batch()
+
+    def site_tensors(self, site: str) -> dict[str, Tensor]:
+        """One site's results as contiguous copies on the CPU, under the names that a dissection's files use."""
+        units = self.slices[site]
+        tensors: dict[str, Tensor] = {}
+        for side, kept in {"top": self.top, "bottom": self.bottom}.items():
+            for name, tensor in kept.state._asdict().items():
+                tensors[f"{side}_{name}"] = _copied(tensor[..., units])
+        moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
+        seen = moments.count.clamp(min=1).double()
+        summary = {"mean": moments.mean, "variance": variance(moments), "active": moments.active / seen}
+        index = list(self.slices).index(site)
+        return tensors | {
+            "count": torch.tensor(self.clips),
+            "finite": moments.count,
+            **{name: tensor.masked_fill(moments.count == 0, torch.nan).float() for name, tensor in summary.items()},
+            "nonfinite": _copied(self.nonfinite[index]),
+        }

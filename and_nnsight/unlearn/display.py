@@ -1,0 +1,111 @@
+"""What was measured, as tables to print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ..wording import counted
+from .result import OUTCOMES, Measured
+
+
+def method_table(measured: Measured, outcome: str = "logit") -> Table:
+    """A row a method (the paper's Table 4): its changes beside those of its random controls, with intervals.
+
+    Raises ValueError for an outcome that was not measured.
+    """
+    digits = _digits(outcome)
+    table = Table(
+        "method", "classes", "units", "own", "others", "selectivity", "of controls", "excess over controls", "p",
+        title=f"Change of the true class's {outcome} (95 % intervals over clips)", title_justify="left",
+        box=box.SIMPLE,
+    )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in measured.by_method():
+        said = row[outcome]
+        control = said.get("control_selectivity")
+        table.add_row(
+            escape(row["method"]),
+            str(row["classes"]),
+            f"{row['units']:,.0f}",
+            f"{said['own']['value']:+.{digits}f}",
+            f"{said['others']['value']:+.{digits}f}",
+            _with_interval(said["selectivity"], digits),
+            "" if control is None else f"{control['value']:+.{digits}f}",
+            _with_interval(said.get("excess"), digits),
+            "" if said["p"] is None else f"{said['p']:.2g}",
+        )
+    return table
+
+
+def choice_table(measured: Measured, outcome: str = "logit") -> Table:
+    """A row a choice: what it does to its own class's clips and to the others, beside its controls."""
+    digits = _digits(outcome)
+    columns = ("method", "concept", "units", "own", "others", "selectivity", "excess over controls", "draws beaten")
+    table = Table(
+        *columns, title=f"Change of the true class's {outcome} (95 % intervals over clips)", title_justify="left",
+        box=box.SIMPLE,
+    )  # fmt: skip
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in measured.rows():
+        said = row[outcome]
+        table.add_row(
+            escape(row["method"]),
+            escape(str(row["concept"])),
+            f"{row['units']:,}",
+            f"{said['own']['value']:+.{digits}f}",
+            f"{said['others']['value']:+.{digits}f}",
+            _with_interval(said["selectivity"], digits),
+            _with_interval(said.get("excess"), digits),
+            f"{said['beaten']} of {measured.draws}",
+        )
+    return table
+
+
+def class_table(measured: Measured, place: int, outcome: str = "logit", most: int = 12) -> Table:
+    """What one choice does to every class's own clips (the paper's Fig. 10): the most harmed, and the target's."""
+    digits = _digits(outcome)
+    choice = measured.choices[place]
+    rows = measured.by_class(place, outcome)
+    shown = [row for rank, row in enumerate(rows) if rank < most or row["target"]]
+    title = (
+        f"{choice.method} for {choice.concept!r}, {counted(choice.count, 'unit')}: {outcome} of each class's own clips"
+    )
+    columns = ("class", "clips", "before", "after", "change", "by controls")
+    table = Table(*columns, title=escape(title), title_justify="left", box=box.SIMPLE)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in shown:
+        name = escape(row["class"])
+        table.add_row(
+            f"[bold]{name}[/bold]" if row["target"] else name,
+            str(row["clips"]),
+            f"{row['before']:.{digits}f}",
+            f"{row['after']:.{digits}f}",
+            _with_interval(row["change"], digits),
+            f"{row['control']['value']:+.{digits}f}" if "control" in row else "",
+        )
+    if len(shown) < len(rows):
+        table.caption = f"and {len(rows) - len(shown)} more classes"
+    return table
+
+
+def _digits(outcome: str) -> int:
+    if outcome not in OUTCOMES:
+        raise ValueError(f"unknown outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
+    return 2 if outcome == "logit" else 3
+
+
+def _with_interval(estimate: Mapping[str, Any] | None, digits: int) -> str:
+    if estimate is None:
+        return ""
+    value = f"{estimate['value']:+.{digits}f}"
+    if estimate["low"] is None:
+        return value
+    return f"{value} ({estimate['low']:+.{digits}f} to {estimate['high']:+.{digits}f})"
