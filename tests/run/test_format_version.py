@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, DissectionError, read_manifest
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
+from and_nnsight.dissection.manifest import FORMAT_VERSION, read_manifest
 from tests.findings.hand_made import dissection
 
 CAPTIONS = ["A bell."] * 6
@@ -27,7 +29,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
 def test_the_format_of_this_package_is_read(folder: Path) -> None:
     assert Dissection.load(folder).sites == ("blocks.0.mlp.hook_post",)
     manifest = read_manifest(folder)
-    assert manifest is not None and manifest["format_version"] == FORMAT_VERSION
+    assert manifest is not None and manifest.to_json()["format_version"] == FORMAT_VERSION
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION - 1, FORMAT_VERSION + 1, str(FORMAT_VERSION), None])
