@@ -149,7 +149,7 @@ def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, 
     return {**{name: torch.full((rows, 1), token) for name, token in extras.items()}, **features}
 
 
-class OfTheServer:
+class ServerObject:
     """Stands for an object that the server has itself: only its id travels."""
 
     def __init__(self, name: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Take = Callable[[Site, Tensor], None]
 
 
-class ListenedModel(ABC):
+class ModelAdapter(ABC):
     """Base class of models that hear sound and hand out what is at their sites, each in its own way.
 
     `dissect` takes an instance as it takes an AudioModel. `name` and `revision` say in the manifest what it is.
@@ -81,13 +81,13 @@ class ModelPlugin(Protocol):
 
     def open(
         self, argument: str, *, device: str | torch.device | None, dtype: torch.dtype | None
-    ) -> AudioModel | ListenedModel:
+    ) -> AudioModel | ModelAdapter:
         """The model that "name:argument" names, its weights loaded, in eval mode.
 
         `device` None: a GPU if there is one. Raises ValueError, saying why, if there is no such model.
         """
         ...
 
-    def adapt(self, value: Any) -> AudioModel | ListenedModel | None:
+    def adapt(self, value: Any) -> AudioModel | ModelAdapter | None:
         """A model around an object of the plugin's own kind; None, and no heavy import, for any other."""
         ...

@@ -27,8 +27,8 @@ from .checkpoint import ModelError, checkpoint_class, load_weights, reaching, re
 from .devices import device_of, known_device, known_dtype, require_weights
 from .features import Features, Featuriser, default_extractor, load_extractor, make_featuriser
 from .inputs import ARRAYS, fitting, is_batch, main_input, one_batch, ready_features, waveforms
-from .remote_model import OF_THE_SERVER, model_key, ship_by_value, travelling
-from .restoring import evaluating
+from .remote_model import SERVER_OBJECTS, model_key, ship_by_value, travelling
+from .restoring import eval_mode
 
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
 
@@ -284,7 +284,7 @@ class AudioModel(TransformersModel):
         return {"input_ids": 0} if remote and name == "ClapModel" else {}  # here, only its audio tower runs
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:
-        with evaluating(self.wrapped), uncompiled():
+        with eval_mode(self.wrapped), uncompiled():
             if type(self.wrapped).__name__ == "ClapModel":
                 return self.wrapped.get_audio_features(*inputs, **kwargs)  # its forward also wants text
             return self._module(*inputs, **kwargs)
@@ -293,7 +293,7 @@ class AudioModel(TransformersModel):
     def generate(self, *inputs: Any, **kwargs: Any) -> Any:
         """Generate through the model (Whisper), traced or not: token ids [clip, token]."""
         kwargs.pop("decoder_input_ids", None)
-        with evaluating(self.wrapped), uncompiled():
+        with eval_mode(self.wrapped), uncompiled():
             tokens = self.wrapped.generate(*inputs, **kwargs)
         return self.generator(tokens, hook=True)
 
@@ -381,7 +381,7 @@ class AudioModel(TransformersModel):
         return model_key(str(self.repo_id), super()._remoteable_model_key)
 
     def _remoteable_persistent_objects(self) -> dict[str, Any]:
-        return {**dict.fromkeys(OF_THE_SERVER.values()), **super()._remoteable_persistent_objects()}
+        return {**dict.fromkeys(SERVER_OBJECTS.values()), **super()._remoteable_persistent_objects()}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # It travels as the base class, so that a server needs nothing of ours. Envoy's state, not the base class's:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..audio.loading import AudioError
 from ..portable import featurise
-from ..sites.declared import hearing_of
+from ..sites.declared import declared_spec
 from ..sites.frame_geometry import audio_config
 from .checkpoint import reaching
 
@@ -168,7 +168,7 @@ def default_extractor(model: nn.Module) -> Any:
 
     Raises ValueError for a config of another kind.
     """
-    if (said := hearing_of(model)) is not None:
+    if (said := declared_spec(model)) is not None:
         return said.extractor
     import transformers
 

@@ -15,19 +15,19 @@ from .. import plugins
 from ..sites.geometry import FoldedGrid, Geometry
 from ..sites.hooks import site_hooks
 from ..sites.site import MODULE_PREFIX, Site, SiteError
-from .adapter import ListenedModel
+from .adapter import ModelAdapter
 from .audio_model import AudioModel
 from .devices import device_of, known_device, known_dtype, require_weights
 from .features import Features, check_fit
-from .restoring import evaluating
+from .restoring import eval_mode
 
 
-def as_model(
+def open_model(
     model: Any, device: str | torch.device | None, dtype: str | torch.dtype | None
-) -> AudioModel | ListenedModel:
+) -> AudioModel | ModelAdapter:
     """The model that a run is on, with its weights loaded, on the device and in the dtype asked for.
 
-    `model` is an AudioModel, a ListenedModel, a transformers module, a hub id or local folder, "name:argument" for the
+    `model` is an AudioModel, a ModelAdapter, a transformers module, a hub id or local folder, "name:argument" for the
     plugin of that name, or an object that a plugin takes in. Raises ValueError for anything else.
     """
     if dtype is not None:
@@ -36,7 +36,7 @@ def as_model(
         device = known_device(device)
     if isinstance(model, (str, os.PathLike)):
         return _opened(model, device, dtype)
-    made = model if isinstance(model, (AudioModel, ListenedModel)) else _adapted(model)
+    made = model if isinstance(model, (AudioModel, ModelAdapter)) else _adapted(model)
     if isinstance(made, AudioModel):
         made.dispatch()
         require_weights(made.wrapped)
@@ -45,7 +45,7 @@ def as_model(
     return made
 
 
-def without_weights(model: str) -> AudioModel | ListenedModel:
+def without_weights(model: str) -> AudioModel | ModelAdapter:
     """A model by its name, to look at its sites: a transformers model is not loaded, a plugin's is, on the CPU."""
     plugin, argument = _named_plugin(model)
     return (
@@ -55,7 +55,7 @@ def without_weights(model: str) -> AudioModel | ListenedModel:
 
 def _opened(
     model: str | os.PathLike[str], device: torch.device | None, dtype: torch.dtype | None
-) -> AudioModel | ListenedModel:
+) -> AudioModel | ModelAdapter:
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plugin, argument = _named_plugin(model)
     if plugin is not None:
@@ -71,7 +71,7 @@ def _named_plugin(model: str | os.PathLike[str]) -> tuple[str | None, str]:
     return (plugin, argument) if there else (None, "")
 
 
-def _adapted(value: Any) -> AudioModel | ListenedModel:
+def _adapted(value: Any) -> AudioModel | ModelAdapter:
     """A model around an object: a plugin's, if one knows its kind, else an AudioModel around a module."""
     offered, broken = plugins.every("model")
     for _, plugin in offered:
@@ -91,8 +91,8 @@ def _adapted(value: Any) -> AudioModel | ListenedModel:
 Run = Callable[[Any, Sequence[Site], Features], Mapping[str, torch.Size]]
 
 
-def known_sites(
-    model: AudioModel | ListenedModel, patterns: str | Iterable[str], pool: str, run: Run | None = None
+def resolve_sites(
+    model: AudioModel | ModelAdapter, patterns: str | Iterable[str], pool: str, run: Run | None = None
 ) -> tuple[Site, ...]:
     """The sites asked for, with what only a run can tell of sites named by module path.
 
@@ -119,7 +119,7 @@ def known_sites(
 
 
 def _probed(
-    model: AudioModel | ListenedModel, sites: tuple[Site, ...], features: Features, run: Run
+    model: AudioModel | ModelAdapter, sites: tuple[Site, ...], features: Features, run: Run
 ) -> tuple[Site, ...]:
     """The sites in the order in which they fire, with widths, and with seconds where frames are those of a block.
 
@@ -139,15 +139,15 @@ def _probed(
     return tuple(probed)
 
 
-def _shapes(model: AudioModel | ListenedModel, sites: Sequence[Site], features: Features) -> Mapping[str, torch.Size]:
+def _shapes(model: AudioModel | ModelAdapter, sites: Sequence[Site], features: Features) -> Mapping[str, torch.Size]:
     """Shapes at sites in the order in which they fire: plain hooks need no order."""
-    features = moved(features, device_of(model.wrapped))
+    features = to_device(features, device_of(model.wrapped))
     shapes: dict[str, torch.Size] = {}
 
     def take(site: Site, value: Tensor) -> None:
         shapes.setdefault(site.name, value.shape)
 
-    with torch.no_grad(), evaluating(model.wrapped):
+    with torch.no_grad(), eval_mode(model.wrapped):
         if isinstance(model, AudioModel):
             with site_hooks(model.wrapped, sites, take):
                 model._call(**model._complete(features))
@@ -156,7 +156,7 @@ def _shapes(model: AudioModel | ListenedModel, sites: Sequence[Site], features: 
     return shapes
 
 
-def moved(features: Features, device: torch.device) -> Features:
+def to_device(features: Features, device: torch.device) -> Features:
     """Features on a device; to a GPU from pinned memory, without waiting for the copy."""
     if device.type != "cuda":
         return {name: tensor.to(device) for name, tensor in features.items()}

@@ -12,14 +12,14 @@ import nnsight
 from huggingface_hub import constants
 from nnsight.modeling.huggingface import _ID_CACHE
 
-from ..portable import OfTheServer, ServedBatch, SiteTable
+from ..portable import ServerObject, ServedBatch, SiteTable
 from .checkpoint import ModelError, first_line
 
 if TYPE_CHECKING:
     from .audio_model import AudioModel
 
 # What a server's own model has, under the ids that nnsight knows it by.
-OF_THE_SERVER = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
+SERVER_OBJECTS = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
 _STAYS = (
     "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
     "_checkpoint_config",
@@ -55,13 +55,13 @@ def travelling(model: AudioModel, state: dict[str, Any]) -> dict[str, Any]:
     """
     state = {name: value for name, value in state.items() if name not in _STAYS}
     state |= {"args": (), "kwargs": {}}  # a token may be among them
-    state |= {name: OfTheServer(object_id) for name, object_id in OF_THE_SERVER.items()}
+    state |= {name: ServerObject(object_id) for name, object_id in SERVER_OBJECTS.items()}
     state["site"] = SiteTable({site.name: model.handle(site) for site in model.sites()})
     if model._extractor is not None or not model._extractor_missing:
         heard = model.featuriser
         batch = ServedBatch(
             model,
-            untagged(heard.extractor),
+            without_server_id(heard.extractor),
             model.main_input,
             heard.sampling_rate,
             heard.options,
@@ -71,7 +71,7 @@ def travelling(model: AudioModel, state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def untagged(value: Any) -> Any:
+def without_server_id(value: Any) -> Any:
     """A copy of an object that nnsight would name to the server by an id, so that the object itself travels."""
     copied = copy.copy(value)
     copied.__dict__.pop("_persistent_id", None)

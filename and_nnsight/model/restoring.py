@@ -17,7 +17,7 @@ _SMALL = 2**20  # numbers: larger buffers are weights by another name, and are n
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
     training = [child for child in module.modules() if child.training]
     if training:
@@ -30,7 +30,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def left_as_found(module: nn.Module) -> Iterator[None]:
+def preserving(module: nn.Module) -> Iterator[None]:
     """Afterwards every attribute, hook and buffer of the module is what it was, after an error too.
 
     Modules keep things of a forward (positions for the longest clip so far, counters), and nnsight puts a `forward`
@@ -45,8 +45,8 @@ def left_as_found(module: nn.Module) -> Iterator[None]:
             one.restore()
 
 
-def leaves_the_model_as_found(run: Callable[P, R]) -> Callable[P, R]:
-    """A function whose first argument is a model, which it leaves as it was found (`left_as_found`)."""
+def preserves_model(run: Callable[P, R]) -> Callable[P, R]:
+    """A function whose first argument is a model, which it leaves as it was found (`preserving`)."""
 
     @wraps(run)
     def leaving(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -54,7 +54,7 @@ def leaves_the_model_as_found(run: Callable[P, R]) -> Callable[P, R]:
         module = given if isinstance(given, nn.Module) else getattr(given, "wrapped", None)
         if not isinstance(module, nn.Module):
             return run(*args, **kwargs)
-        with left_as_found(module):
+        with preserving(module):
             return run(*args, **kwargs)
 
     return leaving

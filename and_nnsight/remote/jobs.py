@@ -39,7 +39,7 @@ class AtServer(Protocol):
 
 @dataclass
 class _Sent(Generic[P]):
-    parcel: P
+    payload: P
     job: AtServer
     at: float
     heard_at: float
@@ -70,9 +70,9 @@ class Traffic:
 
 
 class JobQueue(Generic[P]):
-    """Sends parcels as jobs and yields each with its answer, in order.
+    """Sends payloads as jobs and yields each with its answer, in order.
 
-    `send` makes a job of a parcel: it raises Unanswered for a server that may yet answer. `tell` is told, in a few
+    `send` makes a job of a payload: it raises Unanswered for a server that may yet answer. `tell` is told, in a few
     words, what the server is doing. `clock` and `sleep` are there for tests.
     """
 
@@ -93,22 +93,22 @@ class JobQueue(Generic[P]):
         self._slowest = 0.0
         self.traffic = Traffic()
 
-    def run(self, parcels: Iterable[P]) -> Iterator[tuple[P, dict[str, Any]]]:
-        """Every parcel with its answer, in order. Raises RemoteRunError if it cannot go on."""
-        waiting = iter(parcels)
+    def run(self, payloads: Iterable[P]) -> Iterator[tuple[P, dict[str, Any]]]:
+        """Every payload with its answer, in order. Raises RemoteRunError if it cannot go on."""
+        waiting = iter(payloads)
         pause, more = _FIRST_PAUSE, True
         while more or self._sent:
             while more and len(self._sent) < self._settings.in_flight:
-                parcel = next(waiting, None)
-                if parcel is None:
+                payload = next(waiting, None)
+                if payload is None:
                     more = False
                     break
-                job, now = self._launch(parcel), self._clock()
-                self._sent.append(_Sent(parcel, job, now, now))
+                job, now = self._launch(payload), self._clock()
+                self._sent.append(_Sent(payload, job, now, now))
             news = [self._look(sent) for sent in list(self._sent) if sent.answer is None]
             while self._sent and (answer := self._sent[0].answer) is not None:
                 sent = self._sent.popleft()
-                yield sent.parcel, answer
+                yield sent.payload, answer
                 news.append(True)
             if any(news):
                 pause = _FIRST_PAUSE
@@ -119,11 +119,11 @@ class JobQueue(Generic[P]):
                 longest = max(self._slowest / 5, _FIRST_PAUSE) if self._slowest else _LONGEST_PAUSE
                 pause = min(2 * pause, longest, _LONGEST_PAUSE)
 
-    def _launch(self, parcel: P) -> AtServer:
+    def _launch(self, payload: P) -> AtServer:
         back_off = 1.0
         while True:
             try:
-                job = self._send(parcel)
+                job = self._send(payload)
             except Unanswered as error:
                 self._wait_for_answer(error)
                 self._sleep(back_off)
@@ -205,7 +205,7 @@ class JobQueue(Generic[P]):
             raise RemoteRunError(f"a job was sent {times} and came to nothing, the last time because {why}")
         self._tell(f"sending a job again: {why}")
         self._sleep(min(2.0 ** (sent.attempts - 1), _LONGEST_BACK_OFF))
-        sent.job = self._launch(sent.parcel)
+        sent.job = self._launch(sent.payload)
         sent.at = sent.heard_at = self._clock()
         sent.running_since = None
         sent.attempts += 1

@@ -100,7 +100,7 @@ def needs_torchaudio(extractor: Any) -> bool:
 
 
 @dataclass
-class Parcel:
+class Payload:
     """A job's clips: the batches they came in, and the groups that go up, with rows counted through the job."""
 
     batches: list[Batch[tuple[Packed, ...]]] = field(default_factory=list)
@@ -134,34 +134,34 @@ class Parcel:
         return [max(of_site) for of_site in zip(*counts, strict=True)]
 
 
-def parcels(
+def make_payloads(
     batches: Iterable[Batch[tuple[Packed, ...]]],
     sites: Sequence[Site],
     frames: FrameCounts,
     *,
     most_clips: int,
     most_bytes: int,
-) -> Iterator[Parcel]:
+) -> Iterator[Payload]:
     """Batches as jobs of at most so many clips (or one batch) and about so many bytes.
 
     Clips that were set aside count too: a long run of them must not wait for a job to fill up.
     """
-    parcel = Parcel()
+    payload = Payload()
     for batch in batches:
         packed = batch.inputs or ()
         size = sum(group.size for group in packed)
-        if parcel.batches and (parcel.positions + batch.size > most_clips or parcel.size + size > most_bytes):
-            yield parcel
-            parcel = Parcel()
-        before = len(parcel.clips)
-        parcel.batches.append(batch)
-        parcel.size += size
+        if payload.batches and (payload.positions + batch.size > most_clips or payload.size + size > most_bytes):
+            yield payload
+            payload = Payload()
+        before = len(payload.clips)
+        payload.batches.append(batch)
+        payload.size += size
         for group in packed:
             masks, mask_of_site = _masks(sites, [batch.clips[row].seconds for row in group.rows], frames(group.lengths))
             rows = [before + row for row in group.rows]
-            parcel.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
-    if parcel.batches:
-        yield parcel
+            payload.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
+    if payload.batches:
+        yield payload
 
 
 def _masks(

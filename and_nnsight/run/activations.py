@@ -19,7 +19,7 @@ from ..wording import counted
 _BUFFER = 64 << 20  # bytes that wait in memory
 
 
-class KeptActivations:
+class ActivationWriter:
     """Writes float32 [clip, unit] a site. Rows count once `flush` has returned; `restore` cuts off what came later."""
 
     def __init__(self, folder: Path, widths: Mapping[str, int]) -> None:

@@ -18,13 +18,13 @@ from torch import Tensor
 from ..data import UNKNOWN, Batch, Clip, Source, batches, open_source
 from ..dissection.dissection import FORMAT_VERSION, Dissection, activation_file
 from ..kernels import POOLINGS
-from ..model.adapter import ListenedModel
+from ..model.adapter import ModelAdapter
 from ..model.audio_model import AudioModel
 from ..model.devices import device_of, dtype_of, known_device, known_dtype
 from ..model.features import Group
 from ..model.fingerprint import describe_model, package_versions
-from ..model.opening import as_model, known_sites, moved
-from ..model.restoring import evaluating, leaves_the_model_as_found
+from ..model.opening import open_model, resolve_sites, to_device
+from ..model.restoring import eval_mode, preserves_model
 from ..model.trace import run_trace
 from ..progress import ClipProgress
 from ..redaction import without_credentials
@@ -44,7 +44,7 @@ _MOST_WORKERS = 512
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
-@leaves_the_model_as_found
+@preserves_model
 def dissect(
     model: Any,
     data: Any,
@@ -120,8 +120,8 @@ def dissect(
     source = open_source(data, split=split, limit=limit, **columns)
     scores = _concept_scores(concepts, source)
     target = None if settings is None else open_target(model, sites, pool, settings)
-    audio_model = as_model(model, device, dtype) if target is None else target.model
-    chosen = known_sites(audio_model, sites, pool) if target is None else target.sites
+    audio_model = open_model(model, device, dtype) if target is None else target.model
+    chosen = resolve_sites(audio_model, sites, pool) if target is None else target.sites
     widths = {site.name: site.width for site in chosen}
     described = _describe_model(audio_model) if target is None else target.describe()
     manifest = {
@@ -143,7 +143,7 @@ def dissect(
     if not run.complete:
         _demand(run, scores, source.length, where, progress)
         target = None if target is None else meet(target)
-    with run, evaluating(audio_model.wrapped):
+    with run, eval_mode(audio_model.wrapped):
         if not run.complete:
             taken = _Taken(widths, k, pool, where, scores, keep_activations)
             if target is None:
@@ -189,8 +189,8 @@ def _check_remote(device: Any, dtype: Any, concepts: Any, keep_activations: bool
         )
 
 
-def _describe_model(model: AudioModel | ListenedModel) -> dict[str, Any]:
-    return model.describe() if isinstance(model, ListenedModel) else describe_model(model)
+def _describe_model(model: AudioModel | ModelAdapter) -> dict[str, Any]:
+    return model.describe() if isinstance(model, ModelAdapter) else describe_model(model)
 
 
 def _unrecognisable(source: Source, model: Mapping[str, Any]) -> list[str]:
@@ -284,7 +284,7 @@ class _Taken:
 
 
 def _stream(
-    model: AudioModel | ListenedModel,
+    model: AudioModel | ModelAdapter,
     source: Source,
     sites: tuple[Site, ...],
     taken: _Taken,
@@ -337,7 +337,7 @@ def _stream(
 
 
 def _run_group(
-    model: AudioModel | ListenedModel,
+    model: AudioModel | ModelAdapter,
     sites: tuple[Site, ...],
     collector: BatchCollector,
     batch: Batch[tuple[Group, ...]],
@@ -346,8 +346,8 @@ def _run_group(
     clips = [batch.clips[row] for row in group.rows]
     device = device_of(model.wrapped)
     collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
-    listen = model.listen if isinstance(model, ListenedModel) else partial(run_trace, model)
-    listen(sites, moved(group.features, device), collector.take)
+    listen = model.listen if isinstance(model, ModelAdapter) else partial(run_trace, model)
+    listen(sites, to_device(group.features, device), collector.take)
 
 
 def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
@@ -360,7 +360,7 @@ def _check(k: int, pool: str, batch_size: int, num_workers: int) -> None:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
 
 
-def _statistics_device(model: AudioModel | ListenedModel) -> torch.device:
+def _statistics_device(model: AudioModel | ModelAdapter) -> torch.device:
     """The model's device; the CPU where it has no float64 (Apple's GPUs)."""
     device = device_of(model.wrapped)
     return torch.device("cpu") if device.type == "mps" else device

@@ -26,7 +26,7 @@ from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
 from ..storage import as_json, file_checksum, locked, read_tensors, undamaged, write_json, write_tensors, written_whole
 from ..wording import counted
-from .activations import KeptActivations
+from .activations import ActivationWriter
 
 CLIP_SCHEMA = arrow.schema(
     [
@@ -72,7 +72,7 @@ class RunFolder:
         self._aside: list[dict[str, Any]] = []
         self._lock: IO[bytes] | None = None
         widths = {site["name"]: int(site["width"]) for site in manifest["sites"]}
-        self.activations = KeptActivations(folder, widths) if manifest.get("keep_activations") else None
+        self.activations = ActivationWriter(folder, widths) if manifest.get("keep_activations") else None
         self._inspect(bool(resume))
 
     def _inspect(self, resume: bool) -> None:

@@ -10,17 +10,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..data import Source, batches
-from ..model.adapter import ListenedModel
+from ..model.adapter import ModelAdapter
 from ..model.audio_model import AudioModel
 from ..model.checkpoint import ModelError
 from ..model.fingerprint import config_hash, extractor_hash
-from ..model.opening import known_sites
-from ..model.remote_model import untagged
+from ..model.opening import resolve_sites
+from ..model.remote_model import without_server_id
 from ..progress import ClipProgress
 from ..remote import LOCAL, Remote, RemoteRunError
 from ..remote.answers import dtype_of, statistics_of
 from ..remote.jobs import JobQueue
-from ..remote.payloads import Packer, Parcel, needs_torchaudio, parcels
+from ..remote.payloads import Packer, Payload, needs_torchaudio, make_payloads
 from ..remote.server import Job, installed, one_line, run_here, trusts
 from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
@@ -60,7 +60,7 @@ def open_target(model: Any, sites: str | Iterable[str], pool: str, settings: Rem
     """
     audio_model = _without_weights(model, settings)
     patterns = [sites] if isinstance(sites, str) else list(sites)
-    chosen = known_sites(audio_model, patterns, pool, run=site_shapes)
+    chosen = resolve_sites(audio_model, patterns, pool, run=site_shapes)
     if settings.url != LOCAL:
         audio_model.check_servable()
         chosen = _of_the_checkpoint(audio_model, chosen, patterns)
@@ -97,7 +97,7 @@ def meet(target: RemoteTarget) -> RemoteTarget:
 def _without_weights(model: Any, settings: Remote) -> AudioModel:
     if isinstance(model, AudioModel):
         return model
-    if isinstance(model, ListenedModel) or not isinstance(model, (str, Path)):
+    if isinstance(model, ModelAdapter) or not isinstance(model, (str, Path)):
         raise ModelError(
             f"a {type(model).__name__} cannot run on a server: give a hub id, or an AudioModel that was opened by one"
         )
@@ -152,10 +152,10 @@ def stream_remote(
         window_samples=heard.window_samples,
     )
     frames = FrameCounts(model, target.sites)
-    jobs = parcels(prepared, target.sites, frames, most_clips=settings.clips_per_job, most_bytes=settings.bytes_per_job)
+    jobs = make_payloads(prepared, target.sites, frames, most_clips=settings.clips_per_job, most_bytes=settings.bytes_per_job)
     content = {
         "sites": [model.handle(site) for site in target.sites],
-        "extractor": untagged(heard.extractor),
+        "extractor": without_server_id(heard.extractor),
         "rate": heard.sampling_rate,
         "options": heard.options,
         "extras": model.further_inputs(remote=settings.url != LOCAL),
@@ -171,24 +171,24 @@ def stream_remote(
         "versions": dict(target.versions),
     }
     with closing(prepared), ClipProgress(source.length, start, show) as bar:
-        queue: JobQueue[Parcel] = JobQueue(
-            lambda parcel: _launched(model, settings, content, parcel), settings, tell=bar.tell
+        queue: JobQueue[Payload] = JobQueue(
+            lambda payload: _launched(model, settings, content, payload), settings, tell=bar.tell
         )
         pairs = _here(model, content, jobs) if settings.url == LOCAL else queue.run(jobs)
         try:
-            for parcel, answer in pairs:
-                if parcel.groups:
-                    ids = [clip.id for clip in parcel.clips]
-                    came = statistics_of(answer, ids, widths, statistics.k, statistics.pooling, parcel.frames)
+            for payload, answer in pairs:
+                if payload.groups:
+                    ids = [clip.id for clip in payload.clips]
+                    came = statistics_of(answer, ids, widths, statistics.k, statistics.pooling, payload.frames)
                     _check_dtype(run, dtype_of(answer))
                     statistics.merge(came)
                 cut = sum(
-                    heard.window_seconds is not None and clip.seconds > heard.window_seconds for clip in parcel.clips
+                    heard.window_seconds is not None and clip.seconds > heard.window_seconds for clip in payload.clips
                 )
-                run.saw(parcel.end, parcel.clips, parcel.quarantined, cut)
+                run.saw(payload.end, payload.clips, payload.quarantined, cut)
                 run.manifest["remote"] = described | queue.traffic.to_json()
                 run.checkpoint(statistics)
-                bar.advance(parcel.positions, len(parcel.quarantined))
+                bar.advance(payload.positions, len(payload.quarantined))
         except RemoteRunError as error:
             raise RemoteRunError(
                 f"{error}; {counted(statistics.clips, 'clip')} {agree(statistics.clips, 'is', 'are')} kept in "
@@ -196,16 +196,16 @@ def stream_remote(
             ) from error
 
 
-def _launched(model: AudioModel, settings: Remote, content: Mapping[str, Any], parcel: Parcel) -> Any:
-    if not parcel.groups:
+def _launched(model: AudioModel, settings: Remote, content: Mapping[str, Any], payload: Payload) -> Any:
+    if not payload.groups:
         return _Empty()
     job = Job(model, settings)
-    job.launch(model, {**content, "groups": parcel.groups})
+    job.launch(model, {**content, "groups": payload.groups})
     return job
 
 
 class _Empty:
-    """A parcel of which every clip was set aside: nothing to send."""
+    """A payload of which every clip was set aside: nothing to send."""
 
     status, meta, sent, received = None, None, 0, 0
 
@@ -215,10 +215,10 @@ class _Empty:
 
 
 def _here(
-    model: AudioModel, content: Mapping[str, Any], jobs: Iterator[Parcel]
-) -> Iterator[tuple[Parcel, dict[str, Any]]]:
-    for parcel in jobs:
-        yield parcel, run_here(model, {**content, "groups": parcel.groups}) if parcel.groups else {}
+    model: AudioModel, content: Mapping[str, Any], jobs: Iterator[Payload]
+) -> Iterator[tuple[Payload, dict[str, Any]]]:
+    for payload in jobs:
+        yield payload, run_here(model, {**content, "groups": payload.groups}) if payload.groups else {}
 
 
 def _check_dtype(run: RunFolder, there: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..portable import fold
 from .blocks import Block, find_blocks, find_head
-from .declared import PAPER, hearing_of
+from .declared import PAPER, declared_spec
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 
@@ -133,7 +133,7 @@ def select_sites(
     for the output of any module. Raises SiteError for a pattern that names nothing; it lists near names.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    said = hearing_of(model)
+    said = declared_spec(model)
     presets = PRESETS if said is None else {**PRESETS, "paper": said.paper}
     chosen: dict[str, Site] = {}
     for pattern in patterns:

@@ -16,8 +16,8 @@ from ..dissection.dissection import Dissection
 from ..model.audio_model import AudioModel
 from ..model.bare import bare
 from ..model.devices import device_of
-from ..model.opening import known_sites, moved
-from ..model.restoring import evaluating
+from ..model.opening import resolve_sites, to_device
+from ..model.restoring import eval_mode
 from ..sites.hooks import site_hooks
 from ..sites.site import Site, SiteError, find_sites, select_sites
 from ..sites.wrappers import uncompiled
@@ -91,12 +91,12 @@ def _in_firing_order(model: AudioModel, sites: Mapping[str, Site]) -> dict[str, 
     """
     fired: Counter[str] = Counter()
     noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = moved(model.featuriser([noise.numpy()]), device_of(model.wrapped))
+    features = to_device(model.featuriser([noise.numpy()]), device_of(model.wrapped))
 
     def take(site: Site, value: Tensor) -> None:
         fired[site.name] += 1
 
-    with torch.no_grad(), evaluating(model.wrapped), site_hooks(model.wrapped, list(sites.values()), take):
+    with torch.no_grad(), eval_mode(model.wrapped), site_hooks(model.wrapped, list(sites.values()), take):
         model._call(**model._complete(features))
     if again := [name for name, times in fired.items() if times > 1]:
         raise SiteError(
@@ -180,7 +180,7 @@ def model_sites(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) ->
         return {}
     if isinstance(model, AudioModel):
         model.dispatch()
-        chosen = known_sites(model, names, "max")
+        chosen = resolve_sites(model, names, "max")
     else:
         chosen = select_sites(model, find_sites(model), names)
     sites = {site.name: site for site in chosen}

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from ..data import Clip, open_source
 from ..dissection.dissection import Dissection
-from ..model.restoring import leaves_the_model_as_found
+from ..model.restoring import preserves_model
 from .ablation import Means, fills_of
 from .effects import changes, clip_weights, estimate, prediction
 from .forward import Outcomes, Pass, as_classifier
@@ -23,7 +23,7 @@ Belongs = Callable[[str, Clip], bool]
 Row = dict[str, Any]
 
 
-@leaves_the_model_as_found
+@preserves_model
 def causal_effects(
     model: Any,
     data: Any,

@@ -12,7 +12,7 @@ from ..dissection.dissection import Dissection, DissectionError
 from ..explain.records.tables import Table, read_table
 from ..explain.records.unit_selection import chosen_units
 from ..model.fingerprint import describe_model
-from ..model.restoring import leaves_the_model_as_found
+from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
 from .forward import as_classifier, class_names, class_numbers
@@ -29,7 +29,7 @@ SCHEMA = arrow.schema(
 )
 
 
-@leaves_the_model_as_found
+@preserves_model
 def label_effects(
     model: Any,
     data: Any,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..model.audio_model import AudioModel
-from ..model.opening import moved
-from ..model.restoring import evaluating
+from ..model.opening import to_device
+from ..model.restoring import eval_mode
 from ..sites.site import MODULE_PREFIX, Site
 from ..sites.wrappers import through, unadapted
 from ..storage import write_json, writing
@@ -164,8 +164,8 @@ def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, 
     parameter = next(module.parameters())
     exported: Any = type(module).from_pretrained(folder, dtype=parameter.dtype).to(parameter.device).eval()
     noise = 0.1 * torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = model._complete(moved(model.featuriser([noise.numpy()]), parameter.device))
-    with torch.no_grad(), evaluating(module):
+    features = model._complete(to_device(model.featuriser([noise.numpy()]), parameter.device))
+    with torch.no_grad(), eval_mode(module):
         with ablating(model, choice, intervention.how, gain=intervention.gain):
             expected = _first_tensor(model._call(**features))
         found = _first_tensor(_call_like(model, exported)(**features))

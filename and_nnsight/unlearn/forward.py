@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..data import Batch, Clip, Source, batches, open_source
-from ..model.adapter import ListenedModel
+from ..model.adapter import ModelAdapter
 from ..model.audio_model import AudioModel
 from ..model.devices import device_of
 from ..model.features import Features, Group
-from ..model.opening import as_model, moved
-from ..model.restoring import evaluating, leaves_the_model_as_found
+from ..model.opening import open_model, to_device
+from ..model.restoring import eval_mode, preserves_model
 from ..sites.site import Site
 from ..wording import counted
 from .ablation import Means, fills_of, hooked, model_sites
@@ -72,7 +72,7 @@ class Outcomes:
         return self.ablated.correct.mean(1)
 
 
-@leaves_the_model_as_found
+@preserves_model
 def ablated_outcomes(
     model: Any,
     data: Any,
@@ -162,7 +162,7 @@ class Pass:
             minimum_samples=featuriser.minimum_samples,
             window_samples=featuriser.window_samples,
         )
-        with closing(prepared), evaluating(self.model.wrapped), pass_progress(source.length, start, progress) as done:
+        with closing(prepared), eval_mode(self.model.wrapped), pass_progress(source.length, start, progress) as done:
             for batch in prepared:
                 self.left_out["could not be read"] += len(batch.quarantined)
                 for group in batch.inputs or ():
@@ -199,7 +199,7 @@ class Pass:
 
     def _measure(self, features: Features, labels: Int64[Tensor, " clip"]) -> Tensor:
         """Everything about a batch: float64 [3, 1 + choice, clip]."""
-        features = moved(features, self.device)
+        features = to_device(features, self.device)
         clips = len(labels)
         together = max(1, self.rows // clips)
         with torch.no_grad():
@@ -283,8 +283,8 @@ class Pass:
 
 def as_classifier(model: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> AudioModel:
     """The AudioModel that is measured. Raises ValueError for a model of another kind, or one with edits."""
-    opened = as_model(model, device, dtype)
-    if isinstance(opened, ListenedModel):
+    opened = open_model(model, device, dtype)
+    if isinstance(opened, ModelAdapter):
         raise ValueError(
             f"{type(opened).__name__} cannot be ablated here: give the AudioModel, or the transformers checkpoint"
         )

@@ -18,7 +18,7 @@ from ..data import UNKNOWN, Source, open_source
 from ..dissection.dissection import Dissection, DissectionError
 from ..model.devices import dtype_of
 from ..model.fingerprint import describe_model, package_versions
-from ..model.restoring import leaves_the_model_as_found
+from ..model.restoring import preserves_model
 from ..storage import locked, read_tensors, undamaged, write_tensors
 from .ablation import Means, fills_of
 from .forward import Pass, as_classifier, class_numbers
@@ -32,7 +32,7 @@ CHECKPOINT_SECONDS = 20.0
 _PARTIAL = ".partial.safetensors"
 
 
-@leaves_the_model_as_found
+@preserves_model
 def measure(
     model: Any,
     data: Any,

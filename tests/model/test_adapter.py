@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from and_nnsight import AudioModel, SiteError, dissect, plugins
-from and_nnsight.model.adapter import ListenedModel, Take
+from and_nnsight.model.adapter import ModelAdapter, Take
 from and_nnsight.model.features import Features, Featuriser
 from and_nnsight.plugins import PluginError
 from and_nnsight.sites.hooks import site_hooks
@@ -22,7 +22,7 @@ from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged
 
 
-class Hooked(ListenedModel):
+class Hooked(ModelAdapter):
     """A tiny AST that is heard through plain hooks."""
 
     name = "a tiny one"
@@ -57,14 +57,14 @@ class Box:
 class Plugin:
     """Opens and takes in boxes."""
 
-    def open(self, argument: str, *, device: Any, dtype: Any) -> ListenedModel:
+    def open(self, argument: str, *, device: Any, dtype: Any) -> ModelAdapter:
         if argument != "a tiny one":
             raise ValueError(f"there is no model {argument!r}")
         made = Hooked()
         made.wrapped.to(device=device, dtype=dtype)
         return made
 
-    def adapt(self, value: Any) -> ListenedModel | None:
+    def adapt(self, value: Any) -> ModelAdapter | None:
         return Hooked() if isinstance(value, Box) else None
 
 

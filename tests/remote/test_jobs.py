@@ -33,8 +33,8 @@ class FakeJob:
 
     sent, received = 100, 10
 
-    def __init__(self, server: FakeServer, parcel: Any, fate: Callable[[float], Any] | None) -> None:
-        self.server, self.parcel, self.fate = server, parcel, fate
+    def __init__(self, server: FakeServer, payload: Any, fate: Callable[[float], Any] | None) -> None:
+        self.server, self.payload, self.fate = server, payload, fate
         self.status: Status | None = None
         self.began = server.clock.now
 
@@ -60,11 +60,11 @@ class FakeJob:
             return None
         self.status = Status.COMPLETED
         self.server.at_once -= 1
-        return {"of": self.parcel}
+        return {"of": self.payload}
 
 
 class FakeServer:
-    """Jobs by parcel; `fates[parcel]` are those of its first, second, … job."""
+    """Jobs by payload; `fates[payload]` are those of its first, second, … job."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.clock, self.seconds = Clock(), seconds
@@ -79,26 +79,26 @@ class FakeServer:
     def up(self) -> bool:
         return not any(start <= self.clock.now < end for start, end in self.away)
 
-    def send(self, parcel: Any) -> FakeJob:
+    def send(self, payload: Any) -> FakeJob:
         if self.refusals:
             raise self.refusals.pop(0)
         if not self.up:
             raise Unanswered("there is no answer")
-        self.sent.append(parcel)
+        self.sent.append(payload)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        fates = self.fates.get(parcel, [])
-        return FakeJob(self, parcel, fates.pop(0) if fates else None)
+        fates = self.fates.get(payload, [])
+        return FakeJob(self, payload, fates.pop(0) if fates else None)
 
     def queue(self, **settings: Any) -> JobQueue[Any]:
         remote = Remote("http://there", **settings)
         return JobQueue(self.send, remote, tell=self.told.append, clock=self.clock, sleep=self.clock.sleep)
 
 
-def run(queue: JobQueue[Any], parcels: int = 5) -> list[Any]:
-    answers = list(queue.run(range(parcels)))
-    assert [answer for _, answer in answers] == [{"of": parcel} for parcel, _ in answers]
-    return [parcel for parcel, _ in answers]
+def run(queue: JobQueue[Any], payloads: int = 5) -> list[Any]:
+    answers = list(queue.run(range(payloads)))
+    assert [answer for _, answer in answers] == [{"of": payload} for payload, _ in answers]
+    return [payload for payload, _ in answers]
 
 
 def test_answers_come_in_the_order_of_the_parcels_however_long_each_takes() -> None:
@@ -118,12 +118,12 @@ def test_so_many_jobs_are_at_the_server_at_once_and_no_more(in_flight: int) -> N
 def test_parcels_are_made_when_there_is_room_for_them() -> None:
     server, made = FakeServer(), []
 
-    def parcels() -> Iterator[int]:
+    def make_payloads() -> Iterator[int]:
         for number in range(6):
             made.append(number)
             yield number
 
-    answers = server.queue(in_flight=2).run(parcels())
+    answers = server.queue(in_flight=2).run(make_payloads())
     next(answers)
     assert made == [0, 1]
 
@@ -199,7 +199,7 @@ def test_retries_come_to_an_end_and_what_came_before_is_had() -> None:
     server.fates[2] = [lambda since: JobLost("the server has forgotten it")] * 9
     had = []
     with pytest.raises(RemoteRunError, match="sent 4 times and came to nothing, the last time because the server has"):
-        had += [parcel for parcel, _ in server.queue(retries=3, in_flight=1).run(range(5))]
+        had += [payload for payload, _ in server.queue(retries=3, in_flight=1).run(range(5))]
     assert server.sent.count(2) == 4
     assert server.sent == [0, 1, 2, 2, 2, 2]
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from and_nnsight.model.adapter import ListenedModel, Take
+from and_nnsight.model.adapter import ModelAdapter, Take
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.features import Features, Featuriser, default_extractor, make_featuriser
 from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
@@ -21,7 +21,7 @@ _MAIN = ("input_values", "input_features")
 _MIRRORS = "_wire_symbolic_hooks"  # TransformerLens's own permanent hooks, which change nothing
 
 
-class BridgedModel(ListenedModel):
+class BridgedModel(ModelAdapter):
     """A TransformerBridge around an acoustic transformer, ours or TransformerLens's own.
 
     feature_extractor  transformers feature extractor; by default the bridge's `processor`, else what the model's
