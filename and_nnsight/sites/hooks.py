@@ -13,8 +13,10 @@ from .wrappers import uncompiled
 
 
 @contextmanager
-def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Tensor], None]) -> Iterator[None]:
-    """While open, each forward of the model hands each site's activation to `take`.
+def site_hooks(
+    model: nn.Module, sites: Sequence[Site], on_activation: Callable[[Site, Tensor], None]
+) -> Iterator[None]:
+    """While open, each forward of the model hands each site's activation to `on_activation`.
 
     Code that torch.compile made passes hooks by: meanwhile the model runs as it was written.
 
@@ -25,7 +27,7 @@ def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Te
     def watch(site: Site) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any = None) -> None:
             fired.add(site.name)
-            take(site, site.fold(inputs if site.side == "input" else output))
+            on_activation(site, site.fold(inputs if site.side == "input" else output))
 
         return hook
 

@@ -11,7 +11,6 @@ from ..data import open_source
 from ..dissection.dissection import Dissection, DissectionError
 from ..explain.records.tables import Table, read_table
 from ..explain.records.unit_selection import chosen_units
-from ..model.fingerprint import describe_model
 from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
@@ -85,7 +84,7 @@ def label_effects(
         name: options[name] for name in ("split", "audio_column", "label_column") if name in options
     }
     source = open_source(data, **columns)
-    settings = {"model": describe_model(classifier), "data": source.fingerprint, "method": method}
+    settings = {"model": classifier.describe(), "data": source.fingerprint, "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(found, "causal", SCHEMA, ("site", "unit", "concept"), settings) as table:
         table.add(effects)

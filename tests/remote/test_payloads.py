@@ -148,7 +148,9 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
     assert sum(payload.positions for payload in made) == len(lengths)
     assert [payload.end for payload in made][-1] == len(lengths)
     assert [clip.id for payload in made for clip in payload.clips] == [i for i, length in enumerate(lengths) if length]
-    assert [clip.clip for payload in made for clip in payload.quarantined] == [i for i, n in enumerate(lengths) if not n]
+    assert [clip.clip for payload in made for clip in payload.quarantined] == [
+        i for i, n in enumerate(lengths) if not n
+    ]
     for payload in made:
         assert payload.positions <= max(batch, most)
         rows = [row for group in payload.groups for row in group["rows"]]
@@ -168,5 +170,7 @@ def test_a_job_is_full_at_so_many_bytes_too(tmp_path: Path) -> None:
     model = listener()
     data = [{"audio": {"array": pcm(8_000, index), "sampling_rate": RATE}} for index in range(6)]
     stream = batches(open_source(data), sampling_rate=RATE, featurise=Packer(model.featuriser), batch_size=1)
-    made = list(make_payloads(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000))
+    made = list(
+        make_payloads(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000)
+    )
     assert [len(payload.clips) for payload in made] == [2, 2, 2]
