@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ T = TypeVar("T")
 GroupedBatch = Batch[tuple[Group, ...]]
 
 
+@runtime_checkable
 class BatchWork(Protocol):
     """What is done with every batch of a dataset, in the order of these methods."""
 
