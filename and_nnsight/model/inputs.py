@@ -25,15 +25,15 @@ def main_input(module: nn.Module) -> str:
     """Name of the module's input that holds the sound, for example `input_values`. Raises ModelError if it has none."""
     if hasattr(audio_config(module), "spec_size"):
         return "input_features"  # CLAP names its text input
-    taken = inputs_of(type(module))
+    names = inputs_of(type(module))
     named = getattr(module, "main_input_name", None) or _inner_input(module)
-    if named and (named in taken or not taken):  # a forward of **kwargs passes on what the model inside takes
+    if named and (named in names or not names):  # a forward of **kwargs passes on what the model inside takes
         return named
-    if not taken:
+    if not names:
         raise ModelError(
             f"the forward of {type(module).__name__} does not name what it takes: give it a main_input_name"
         )
-    return taken[0]
+    return names[0]
 
 
 def _inner_input(module: nn.Module) -> str | None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data import Batch, Clip, Quarantined
-from ..model.features import Features, Featuriser
+from ..model.features import Features, Featuriser, probe_features
 from ..sites.site import Site, frame_mask
 from .shapes import FrameCounts
 
@@ -79,8 +79,7 @@ class Packer:
 
 @lru_cache(maxsize=4)
 def _window_bytes(featuriser: Featuriser) -> int:
-    noise = np.random.default_rng(0).standard_normal(featuriser.sampling_rate).astype(np.float32)
-    return sum(tensor.nbytes for tensor in featuriser([noise]).values())
+    return sum(tensor.nbytes for tensor in probe_features(featuriser).values())
 
 
 def _of(features: Features) -> dict[str, Any]:
@@ -148,20 +147,28 @@ def make_payloads(
     """
     payload = Payload()
     for batch in batches:
-        packed = batch.inputs or ()
-        size = sum(group.size for group in packed)
-        if payload.batches and (payload.positions + batch.size > most_clips or payload.size + size > most_bytes):
+        size = sum(group.size for group in batch.inputs or ())
+        full = payload.positions + batch.size > most_clips or payload.size + size > most_bytes
+        if payload.batches and full:
             yield payload
             payload = Payload()
-        before = len(payload.clips)
-        payload.batches.append(batch)
-        payload.size += size
-        for group in packed:
-            masks, mask_of_site = _masks(sites, [batch.clips[row].seconds for row in group.rows], frames(group.lengths))
-            rows = [before + row for row in group.rows]
-            payload.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
+        _add(payload, batch, size, sites, frames)
     if payload.batches:
         yield payload
+
+
+def _add(
+    payload: Payload, batch: Batch[tuple[Packed, ...]], size: int, sites: Sequence[Site], frames: FrameCounts
+) -> None:
+    """Put a batch of so many bytes into a job, its rows behind those that are there."""
+    before = len(payload.clips)
+    payload.batches.append(batch)
+    payload.size += size
+    for group in batch.inputs or ():
+        seconds = [batch.clips[row].seconds for row in group.rows]
+        masks, mask_of_site = _masks(sites, seconds, frames(group.lengths))
+        rows = [before + row for row in group.rows]
+        payload.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
 
 
 def _masks(

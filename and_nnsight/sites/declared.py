@@ -1,4 +1,4 @@
-"""What a model may say of itself, where neither its structure nor its config tells: models outside transformers."""
+"""What a model may declare of itself, where neither its structure nor its config tells: models outside transformers."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def reads_instead(kind: type[nn.Module]) -> str | None:
 
     None where it takes sound, or where its arguments do not tell.
     """
-    taken = inputs_of(kind)
-    if callable(getattr(kind, "audio_spec", None)) or any(word in name for name in taken for word in _SOUNDS):
+    inputs = inputs_of(kind)
+    if callable(getattr(kind, "audio_spec", None)) or any(word in name for name in inputs for word in _SOUNDS):
         return None
     named = getattr(kind, "main_input_name", None)
-    main = named if named in taken else next(iter(taken), None)
+    main = named if named in inputs else next(iter(inputs), None)
     if main not in _NO_SOUND:
         return None
-    others = [name for name in taken if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
+    others = [name for name in inputs if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
     return " and ".join(f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
 
 

@@ -20,8 +20,9 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
     A model that says how it hears is taken at its word. Unknown architectures get the geometry under which every
     frame counts and none has seconds.
     """
-    if (said := declared_spec(model)) is not None:
-        return said.frames
+    declared = declared_spec(model)
+    if declared is not None:
+        return declared.frames
     config = audio_config(model)
     rate = int(getattr(feature_extractor, "sampling_rate", _KALDI_RATE))
     if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .site import Site, SiteError
+from .site import Site, check_fired
 from .wrappers import uncompiled
 
 
@@ -39,9 +39,7 @@ def site_hooks(
     try:
         with uncompiled():
             yield
-        missing = [site.name for site in sites if site.name not in fired]
-        if missing:
-            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+        check_fired(sites, fired)
     finally:
         for handle in handles:
             handle.remove()

@@ -13,8 +13,9 @@ from ..dissection.dissection import Dissection
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
 from .ablation import Means, fills_of, model_sites
+from .classes import as_classifier
 from .effects import changes, clip_weights, estimate, prediction
-from .forward import Outcomes, Pass, as_classifier
+from .forward import Outcomes, Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import unseen

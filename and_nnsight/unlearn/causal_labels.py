@@ -14,7 +14,7 @@ from ..explain.records.unit_selection import chosen_units
 from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
-from .forward import as_classifier, class_names, class_numbers
+from .classes import as_classifier, class_names, class_numbers
 from .names import plain_name
 from .selection import site_widths
 from .unit_set import ChoiceError

@@ -18,13 +18,13 @@ from ..data.options import DataOptions
 from ..model.audio_model import AudioModel
 from ..model.devices import to_device
 from ..model.features import Features
-from ..model.opening import open_audio_model
 from ..model.restoring import eval_mode, preserves_model
 from ..run.loop import GroupedBatch, run_batches
 from ..run.options import RunOptions
-from ..sites.site import HEAD, Site
+from ..sites.site import Site
 from ..wording import counted
 from .ablation import Means, fills_of, model_sites
+from .classes import as_classifier, class_names, class_numbers, label_numbers
 from .hooks import hooked
 from .interventions import Intervention, SiteAblation, site_ablations
 from .names import plain_name
@@ -283,45 +283,6 @@ class Pass:
         reasons = [f"{counted(count, 'clip')}: {reason}" for reason, count in self.left_out.items() if count]
         hint = f"; labels such as {', '.join(near)}" if near else ""
         return f"there is no clip to measure by ({'; '.join(reasons) or 'the data is empty'}{hint})"
-
-
-def as_classifier(model: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> AudioModel:
-    """The AudioModel that is measured. Raises ValueError for a model of another kind, or one with edits."""
-    classifier = open_audio_model(model, device, dtype)
-    if classifier.edits:
-        raise ValueError("the model has edits, so its baseline would not be the unpruned model: give the original")
-    return classifier
-
-
-def class_names(model: AudioModel) -> tuple[str, ...]:
-    """The model's classes, in the order of its logits. Raises ValueError for a model that names none."""
-    names: Mapping[Any, str] = getattr(getattr(model.wrapped, "config", None), "id2label", None) or {}
-    by_number = {int(number): name for number, name in names.items()}
-    head = [site for site in model.sites() if site.name == HEAD]
-    if not by_number or not head or sorted(by_number) != list(range(head[0].width)):
-        raise ValueError(
-            f"{type(model.wrapped).__name__} is no classifier whose config names every class: what a concept loses "
-            "shows in its class's logit"
-        )
-    return tuple(by_number[number] for number in range(len(by_number)))
-
-
-def class_numbers(classes: Sequence[str]) -> dict[str, int]:
-    """The number of each class by its name without capitals and underscores.
-
-    Raises ValueError where two classes have one name.
-    """
-    numbers: dict[str, int] = {}
-    for number, name in enumerate(classes):
-        if numbers.setdefault(plain_name(name), number) != number:
-            raise ValueError(f"two classes of the model are called {name!r}: labels cannot tell them apart")
-    return numbers
-
-
-def label_numbers(clips: Sequence[Clip], classes: Sequence[str]) -> Int64[np.ndarray, " clip"]:
-    """The number of each clip's class. Raises KeyError for a label that is no class."""
-    numbers = class_numbers(classes)
-    return np.array([numbers[plain_name(clip.label or "")] for clip in clips], dtype=np.int64)
 
 
 def _near(label: str, classes: Iterable[str]) -> list[str]:

@@ -22,7 +22,8 @@ from ..model.restoring import preserves_model
 from ..run.options import RunOptions
 from ..storage import locked, read_tensors, undamaged, write_tensors
 from .ablation import Means, fills_of, model_sites
-from .forward import Pass, as_classifier, class_numbers
+from .classes import as_classifier, class_numbers
+from .forward import Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import OverlapError, unseen, warn_of_another_model

@@ -9,7 +9,7 @@ import pytest
 from nnsight.schema.response import Status
 
 from and_nnsight.remote import Remote, RemoteRunError
-from and_nnsight.remote.errors import explained, passing
+from and_nnsight.remote.errors import explain_error, is_transient
 from and_nnsight.remote.jobs import JobQueue
 from and_nnsight.remote.server import JobFailed, JobLost, Unanswered
 
@@ -101,7 +101,7 @@ def run(queue: JobQueue[Any], payloads: int = 5) -> list[Any]:
     return [payload for payload, _ in answers]
 
 
-def test_answers_come_in_the_order_of_the_parcels_however_long_each_takes() -> None:
+def test_answers_come_in_the_order_of_the_payloads_however_long_each_takes() -> None:
     server = FakeServer()
     server.fates[0] = [lambda since: Status.RUNNING if since < 60 else "goes on"]
     assert run(server.queue(in_flight=3)) == [0, 1, 2, 3, 4]
@@ -115,7 +115,7 @@ def test_so_many_jobs_are_at_the_server_at_once_and_no_more(in_flight: int) -> N
     assert server.most_at_once == in_flight
 
 
-def test_parcels_are_made_when_there_is_room_for_them() -> None:
+def test_payloads_are_made_when_there_is_room_for_them() -> None:
     server, made = FakeServer(), []
 
     def make_payloads() -> Iterator[int]:
@@ -128,7 +128,7 @@ def test_parcels_are_made_when_there_is_room_for_them() -> None:
     assert made == [0, 1]
 
 
-def test_no_parcels_are_no_jobs() -> None:
+def test_no_payloads_are_no_jobs() -> None:
     server = FakeServer()
     assert run(server.queue(), 0) == []
     assert server.asked == 0
@@ -291,7 +291,7 @@ def test_a_refused_job_is_an_error_at_once() -> None:
     ],
 )  # fmt: skip
 def test_a_servers_error_is_explained_in_one_line(said: str, told: str) -> None:
-    line = explained(said)
+    line = explain_error(said)
     import re
 
     assert re.search(told, line), line
@@ -300,13 +300,17 @@ def test_a_servers_error_is_explained_in_one_line(said: str, told: str) -> None:
 
 
 def test_what_may_pass_is_told_from_what_will_not() -> None:
-    assert passing("Service temporarily unavailable: compute backend is reconnecting.")
-    assert passing("Your request payload could not be read (ZstdError: damaged). Re-sending it usually resolves this")
-    assert not passing("Your request payload could not be read (ModuleNotFoundError: No module named 'mine').")
-    assert not passing("Request cancelled by operator.")
-    assert not passing("Traceback (most recent call last):\n  RuntimeError: try again later")
-    assert passing("Traceback (most recent call last):\n  File\nRuntimeError: CUDA error: device-side assert triggered")
-    assert passing(
+    assert is_transient("Service temporarily unavailable: compute backend is reconnecting.")
+    assert is_transient(
+        "Your request payload could not be read (ZstdError: damaged). Re-sending it usually resolves this"
+    )
+    assert not is_transient("Your request payload could not be read (ModuleNotFoundError: No module named 'mine').")
+    assert not is_transient("Request cancelled by operator.")
+    assert not is_transient("Traceback (most recent call last):\n  RuntimeError: try again later")
+    assert is_transient(
+        "Traceback (most recent call last):\n  File\nRuntimeError: CUDA error: device-side assert triggered"
+    )
+    assert is_transient(
         'Traceback (most recent call last):\n  File "ndif/services/ray/sandbox/host.py"\nBrokenPipeError: gone'
     )
-    assert not passing("Could not deploy this model. CANT_ACCOMMODATE: placed 0 of 1 new replicas")
+    assert not is_transient("Could not deploy this model. CANT_ACCOMMODATE: placed 0 of 1 new replicas")

@@ -10,7 +10,7 @@ import torch
 from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.features import Features, Featuriser, default_extractor, make_featuriser
-from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
+from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
@@ -74,9 +74,7 @@ class BridgedModel(ModelAdapter):
         finally:
             for handle in handles:
                 handle.remove()
-        missing = [site.name for site in sites if site.name not in fired]
-        if missing:
-            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+        check_fired(sites, fired)
 
     def _run(self, features: Features, fwd_hooks: list[Any], last: int | None) -> None:
         dtype = dtype_of(self.wrapped)
