@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .dissection.dissection import Dissection as Dissection
     from .dissection.errors import DissectionError as DissectionError
     from .model.audio_model import AudioModel as AudioModel
-    from .model.audio_model import ModelError as ModelError
+    from .model.checkpoint import ModelError as ModelError
     from .remote import Remote as Remote
     from .remote import RemoteRunError as RemoteRunError
     from .run.dissect import dissect as dissect
@@ -31,7 +31,7 @@ _HOMES = {
     "ConceptScores": ".statistics.concept_scores",
     "Dissection": ".dissection.dissection",
     "DissectionError": ".dissection.errors",
-    "ModelError": ".model.audio_model",
+    "ModelError": ".model.checkpoint",
     "Remote": ".remote",
     "RemoteRunError": ".remote",
     "Site": ".sites.site",

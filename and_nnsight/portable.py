@@ -91,20 +91,22 @@ class ServedBatch:
 
     def __call__(self, invokes: list[Any], fn: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """One batch of model inputs."""
-        parts, forward = [], {}
+        ready, waveforms, forward = [], [], {}
         for inputs, kwargs in invokes:
             data = inputs[0] if inputs else None
             forward.update(kwargs)
-            if data is not None:
-                parts.append(data)
-        ready = [self._ready(part) for part in parts]
-        waveforms = [clip for part, done in zip(parts, ready) if done is None for clip in self._clips(part)]  # noqa: B905
-        made = [done for done in ready if done is not None]
-        if waveforms and made:
+            if data is None:
+                continue
+            features = self._ready(data)
+            if features is None:
+                waveforms.extend(self._clips(data))
+            else:
+                ready.append(features)
+        if waveforms and ready:
             raise ValueError("give every invoke waveforms, or every invoke ready features")
         if waveforms:
-            made = [featurise(self.extractor, waveforms, self.rate, self.options)]
-        features = {name: torch.cat([part[name] for part in made]) for name in made[0]} if made else {}
+            ready = [featurise(self.extractor, waveforms, self.rate, self.options)]
+        features = {name: torch.cat([part[name] for part in ready]) for name in ready[0]} if ready else {}
         return (), {**as_inputs(features, self.model._module, self.extras), **forward}
 
     def _ready(self, data: Any) -> dict[str, Any] | None:
@@ -149,7 +151,7 @@ def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, 
     return {**{name: torch.full((rows, 1), token) for name, token in extras.items()}, **features}
 
 
-class OfTheServer:
+class ServerObject:
     """Stands for an object that the server has itself: only its id travels."""
 
     def __init__(self, name: str) -> None:

@@ -18,7 +18,8 @@ class _Rate(ProgressColumn):
 class ClipProgress:
     """A bar on standard error; `show=False` shows nothing."""
 
-    def __init__(self, total: int | None, start: int = 0, show: bool = True) -> None:
+    def __init__(self, total: int | None, start: int = 0, show: bool = True, title: str = "dissecting") -> None:
+        self._title = title
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -29,7 +30,7 @@ class ClipProgress:
             disable=not show,
         )
         self._aside, self._told = 0, ""
-        self._task = self._progress.add_task("dissecting", total=total, completed=start)
+        self._task = self._progress.add_task(title, total=total, completed=start)
 
     def __enter__(self) -> ClipProgress:
         """Show the bar."""
@@ -54,4 +55,4 @@ class ClipProgress:
     def _description(self) -> str:
         parts = [f"{self._aside} set aside" if self._aside else "", self._told]
         notes = escape("; ".join(part for part in parts if part))
-        return f"dissecting ({notes})" if notes else "dissecting"
+        return f"{self._title} ({notes})" if notes else self._title

@@ -27,7 +27,6 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 from and_nnsight import AudioModel, Dissection, dissect
 from and_nnsight.demo.train import tiny_config
 from and_nnsight.model.features import Features
-from and_nnsight.model.trace import run_trace
 from and_nnsight.run.collector import BatchCollector
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, clip_frame_unit
@@ -132,7 +131,7 @@ def hooks_step(subject: Subject, statistics: UnitStatistics) -> Step:
 
     def step(features: Features, clips: list[int]) -> None:
         collector.begin(clips, [subject.seconds] * len(clips), subject.device)
-        with torch.inference_mode(), site_hooks(subject.bare, subject.sites, collector.take):
+        with torch.inference_mode(), site_hooks(subject.bare, subject.sites, collector.collect):
             subject.bare(**features)
         collector.end()
 
@@ -145,7 +144,7 @@ def trace_step(subject: Subject, statistics: UnitStatistics) -> Step:
 
     def step(features: Features, clips: list[int]) -> None:
         collector.begin(clips, [subject.seconds] * len(clips), subject.device)
-        run_trace(subject.model, subject.sites, features, collector.take)
+        subject.model.run(subject.sites, features, collector.collect)
         collector.end()
 
     return step

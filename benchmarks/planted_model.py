@@ -5,7 +5,7 @@ how noisy it is, whether it has just begun, and whether its level swings 8 to 16
 read these numbers frame by frame; its down-projection writes them into the residual stream. The second block's
 attention averages the stream over the clip (queries and keys are zero), and its units combine the averages.
 
-To dissect it there is nothing special: it is a module with a method `hearing`.
+To dissect it there is nothing special: it is a module with a method `audio_spec`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from and_nnsight.demo import SAMPLING_RATE
-from and_nnsight.sites.declared import Hearing
+from and_nnsight.sites.declared import AudioSpec
 from and_nnsight.sites.geometry import Regular
 
 HOP_SECONDS = 0.05
@@ -248,6 +248,6 @@ class PlantedModel(nn.Module):
             hidden = layer(hidden)
         return hidden
 
-    def hearing(self) -> Hearing:
+    def audio_spec(self) -> AudioSpec:
         """Frames of 50 ms."""
-        return Hearing(Regular(hop=HOP_SECONDS, span=HOP_SECONDS), Measuring())
+        return AudioSpec(Regular(hop=HOP_SECONDS, span=HOP_SECONDS), Measuring())

@@ -31,7 +31,7 @@ def pooled_clips(
             found[site.name][clip] = (masked.max(0), masked.argmax(0))
 
         with torch.inference_mode(), site_hooks(module, sites, keep):
-            model._call(**model._complete(model.featuriser([wave])))
+            model.plain_forward(model.featuriser([wave]))
     return found
 
 

@@ -98,7 +98,7 @@ def unlearn(
     from ..dissection.dissection import Dissection
     from ..unlearn import UnitChoice, choose, measure
     from ..unlearn import export as save
-    from ..unlearn.forward import as_classifier
+    from ..unlearn.classes import as_classifier
     from ..unlearn.interventions import Intervention
     from .dissect import quiet_transformers
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..data import UNKNOWN, Source
 from ..data.items import Unused
+from ..data.options import DataOptions
 from ..redaction import without_credentials
 from ..sites import geometry
 from ..sites.site import Site
@@ -93,10 +94,19 @@ class DatasetDescription:
     )  # fmt: skip
 
     @classmethod
-    def of(cls, source: Source, limit: int | None, columns: Mapping[str, str | None]) -> DatasetDescription:
-        """Of an open source. `columns`: audio_column, label_column, caption_column."""
-        name = without_credentials(source.name)
-        return cls(source.kind, name, source.split, source.fingerprint, tuple(source.unused), limit, **columns)
+    def of(cls, source: Source, reading: DataOptions) -> DatasetDescription:
+        """Of an open source, read as these options say."""
+        return cls(
+            kind=source.kind,
+            name=without_credentials(source.name),
+            split=source.split,
+            fingerprint=source.fingerprint,
+            unused=tuple(source.unused),
+            limit=reading.limit,
+            audio_column=reading.audio_column,
+            label_column=reading.label_column,
+            caption_column=reading.caption_column,
+        )
 
     def get(self, name: str) -> Any:
         """The value of an entry by its name in the file."""

@@ -1,28 +1,28 @@
-"""A model that is no AudioModel: what `dissect` needs of it, and the role of the plugins that bring it."""
+"""The one interface of models, whatever kind they are: what a run asks of them, and the role of plugins for models."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..sites.site import Site
+from .devices import device_of, to_device
 from .features import Features, Featuriser
 from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
+from .restoring import eval_mode
 
-if TYPE_CHECKING:
-    from .audio_model import AudioModel
-
-Take = Callable[[Site, Tensor], None]
+OnActivation = Callable[[Site, Tensor], None]
+"""What is called with each site and its activation, as `Site.fold` returns it: [clip, frame, unit] or [clip, unit]."""
 
 
-class ListenedModel(ABC):
-    """Base class of models that hear sound and hand out what is at their sites, each in its own way.
+class ModelAdapter(ABC):
+    """What a run asks of a model. AudioModel answers it, and so do the models of plugins, which derive from it.
 
-    `dissect` takes an instance as it takes an AudioModel. `name` and `revision` say in the manifest what it is.
+    `name` and `revision` say in the manifest what it is.
     """
 
     name: str | None = None
@@ -46,17 +46,40 @@ class ListenedModel(ABC):
         """
 
     @abstractmethod
-    def listen(self, sites: Sequence[Site], features: Features, take: Take) -> None:
-        """Run the model on features; hand each site's activation, as `Site.fold` returns it, to `take` once.
+    def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        """Run the model on features, no further than the last site needs; hand over each site's activation once.
 
-        Features are on the model's device; floats may still have to be cast to its dtype. Sites come in any order.
-        Raises SiteError, naming them, if sites do not fire.
+        Features are on the model's device; floats may still have to be cast to its dtype. Sites come in the order in
+        which they fire; only `shapes`, where it is not overridden, asks for another order. Raises SiteError, naming
+        them, if sites do not fire.
         """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's inputs belong."""
+        return device_of(self.wrapped)
 
     @property
     def edits(self) -> int:
         """Changes to the computation that neither config nor weights show: runs of such a model are not recognised."""
         return 0
+
+    def shapes(self, sites: Sequence[Site], features: Features) -> dict[str, torch.Size]:
+        """The shape of each site's activation for these features, in the order in which the sites fire.
+
+        Sites come in any order, features on any device. Raises SiteError for sites that do not fire.
+        """
+        shapes: dict[str, torch.Size] = {}
+
+        def note(site: Site, value: Tensor) -> None:
+            shapes.setdefault(site.name, value.shape)
+
+        with torch.no_grad(), eval_mode(self.wrapped):
+            self.run(sites, to_device(features, self.device), note)
+        return shapes
+
+    def check_features(self, features: Features) -> None:  # noqa: B027  # most models take any size
+        """Raise ValueError for features of a size that the model does not take."""
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of the model, as JSON: a run continues one whose description is equal."""
@@ -79,15 +102,13 @@ class ModelPlugin(Protocol):
     the command line open by it, and every object that `dissect` does not know is shown to `adapt`.
     """
 
-    def open(
-        self, argument: str, *, device: str | torch.device | None, dtype: torch.dtype | None
-    ) -> AudioModel | ListenedModel:
+    def open(self, argument: str, *, device: str | torch.device | None, dtype: torch.dtype | None) -> ModelAdapter:
         """The model that "name:argument" names, its weights loaded, in eval mode.
 
         `device` None: a GPU if there is one. Raises ValueError, saying why, if there is no such model.
         """
         ...
 
-    def adapt(self, value: Any) -> AudioModel | ListenedModel | None:
+    def adapt(self, value: Any) -> ModelAdapter | None:
         """A model around an object of the plugin's own kind; None, and no heavy import, for any other."""
         ...

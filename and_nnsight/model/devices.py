@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .checkpoint import ModelError
 
@@ -17,11 +17,11 @@ _DTYPES = {
 
 def known_dtype(dtype: Any) -> torch.dtype:
     """A dtype that weights can have, by its name or as it is. Raises ValueError, with the names, for any other."""
-    found = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if isinstance(found, torch.dtype) and found in _DTYPES.values():
-        return found
-    said = repr(dtype) if isinstance(dtype, str) else str(dtype)
-    raise ValueError(f"unknown dtype {said}: one of {', '.join(_DTYPES)}")
+    known = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
+    if isinstance(known, torch.dtype) and known in _DTYPES.values():
+        return known
+    name = repr(dtype) if isinstance(dtype, str) else str(dtype)
+    raise ValueError(f"unknown dtype {name}: one of {', '.join(_DTYPES)}")
 
 
 def known_device(name: Any) -> torch.device:
@@ -62,3 +62,10 @@ def require_weights(module: nn.Module) -> None:
             f"this {type(module).__name__} has no weights (it was built on the meta device): load them with "
             "from_pretrained or load_state_dict(…, assign=True), or give the checkpoint by its name"
         )
+
+
+def to_device(features: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Features on a device; to a GPU from pinned memory, without waiting for the copy."""
+    if device.type != "cuda":
+        return {name: tensor.to(device) for name, tensor in features.items()}
+    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in features.items()}

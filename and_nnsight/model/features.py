@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..audio.loading import AudioError
 from ..portable import featurise
-from ..sites.declared import hearing_of
+from ..sites.declared import declared_spec
 from ..sites.frame_geometry import audio_config
 from .checkpoint import reaching
 
@@ -82,6 +83,12 @@ class Featuriser:
         for row, waveform in enumerate(waveforms):
             by_length[len(waveform)].append(row)
         return tuple(map(tuple, by_length.values()))
+
+
+def probe_features(featuriser: Featuriser, level: float = 1.0) -> Features:
+    """Model inputs of a second of noise, the same each time: to see what a model does before it has any data."""
+    noise = level * torch.randn(featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
+    return featuriser([noise.numpy()])
 
 
 def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
@@ -168,8 +175,9 @@ def default_extractor(model: nn.Module) -> Any:
 
     Raises ValueError for a config of another kind.
     """
-    if (said := hearing_of(model)) is not None:
-        return said.extractor
+    declared = declared_spec(model)
+    if declared is not None:
+        return declared.extractor
     import transformers
 
     config = audio_config(model)

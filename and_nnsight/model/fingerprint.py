@@ -80,22 +80,26 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
     for key, value in vars(module).items():
         if key.startswith("_") or key in _STATE or "cache" in key:
             continue
-        if (said := _said(value)) is not None:
-            yield key, said
+        text = _plain_text(value)
+        if text is not None:
+            yield key, text
 
 
-def _said(value: Any) -> str | None:
+def _plain_text(value: Any) -> str | None:
     """A plain value or a function as text that is the same in every process; None for anything else."""
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     if isinstance(value, list | tuple):
-        parts = [_said(part) for part in value]
+        parts = [_plain_text(part) for part in value]
         return None if None in parts else repr(parts)
-    if callable(value) and hasattr(value, "__qualname__"):
-        name, code = f"{value.__module__}.{value.__qualname__}", getattr(value, "__code__", None)
-        nameless = "<l" in name or value.__module__ == "__main__"  # a lambda, a local function
-        return f"{name} {_code(code)}" if nameless and isinstance(code, CodeType) else name
-    return None
+    return _function_text(value) if callable(value) and hasattr(value, "__qualname__") else None
+
+
+def _function_text(function: Any) -> str:
+    """A function's name; with a hash of its code where the name is no name (a lambda, a local function)."""
+    name, code = f"{function.__module__}.{function.__qualname__}", getattr(function, "__code__", None)
+    nameless = "<l" in name or function.__module__ == "__main__"
+    return f"{name} {_code(code)}" if nameless and isinstance(code, CodeType) else name
 
 
 def _code(code: CodeType) -> str:
@@ -121,7 +125,7 @@ def _is_replaced(module: nn.Module) -> bool:
     if forward is None or "_hf_hook" in vars(module):  # accelerate's, which moves tensors between devices
         known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"}
         return inspect.isfunction(kind.forward) and _root(kind.forward) not in known | _LIBRARIES
-    # nnsight puts one of its own into the place of each, which keeps the one that it found.
+    # nnsight puts one of its own into the place of each, which keeps the one that was there.
     forward = getattr(getattr(forward, "state", None), "original", forward)
     forward = getattr(forward, "__func__", forward)
     return not any(forward is method for base in kind.__mro__ for method in vars(base).values())
@@ -172,25 +176,10 @@ def extractor_hash(extractor: Any) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on."""
-    found = {}
+    versions = {}
     for name in ("and-nnsight", "nnsight", "transformers", "torch", "torchaudio"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
-def describe_model(model: Any) -> dict[str, Any]:
-    """Id, revision, class and hashes of an AudioModel, for the manifest."""
-    module = model.wrapped
-    return {
-        "id": model.repo_id or type(module).__name__,
-        "revision": model.revision,
-        "class": type(module).__name__,
-        "edits": len(model._edits) + changes(module),
-        "config": config_hash(module),
-        "weights": weights_hash(module),
-        "structure": structure_hash(module),
-        "features": extractor_hash(model.featuriser.extractor),
-    }
+            versions[name] = "unknown"
+    return versions

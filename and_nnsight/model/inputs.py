@@ -17,26 +17,44 @@ from .checkpoint import ModelError
 from .features import Features, check_fit
 
 ARRAYS = (np.ndarray, Tensor)
+_WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
+_CLAP = "ClapModel"  # the two towers: its forward also wants text, and only its audio tower runs
 
 
 def main_input(module: nn.Module) -> str:
     """Name of the module's input that holds the sound, for example `input_values`. Raises ModelError if it has none."""
     if hasattr(audio_config(module), "spec_size"):
         return "input_features"  # CLAP names its text input
-    taken = inputs_of(type(module))
+    names = inputs_of(type(module))
     named = getattr(module, "main_input_name", None) or _inner_input(module)
-    if named and (named in taken or not taken):  # a forward of **kwargs passes on what the model inside takes
+    if named and (named in names or not names):  # a forward of **kwargs passes on what the model inside takes
         return named
-    if not taken:
+    if not names:
         raise ModelError(
             f"the forward of {type(module).__name__} does not name what it takes: give it a main_input_name"
         )
-    return taken[0]
+    return names[0]
 
 
 def _inner_input(module: nn.Module) -> str | None:
     """What the transformers model calls the sound that this module is, or is around."""
     return getattr(inner_model(module), "main_input_name", None)
+
+
+def audio_forward(module: Any) -> Callable[..., Any]:
+    """What of a module runs on sound alone: the audio tower of CLAP, any other module itself."""
+    return module.get_audio_features if type(module).__name__ == _CLAP else module
+
+
+def further_inputs(module: Any, remote: bool = False) -> dict[str, int]:
+    """Inputs that the module's forward wants beside the sound, and the token that stands for each.
+
+    `remote`: on a server, where the whole forward runs.
+    """
+    name = type(module).__name__
+    if name in _WITH_DECODER:
+        return {"decoder_input_ids": int(module.config.decoder_start_token_id)}
+    return {"input_ids": 0} if remote and name == _CLAP else {}
 
 
 def ready_features(module: nn.Module, data: Any) -> Features | None:
@@ -90,19 +108,23 @@ def _clip_name(index: int, clip: Any, count: int) -> str | None:
 
 
 def one_batch(
-    heard: Sequence[Features | list[np.ndarray]], featurise: Callable[[list[np.ndarray]], Features]
+    parts: Sequence[Features | list[np.ndarray]], featurise: Callable[[list[np.ndarray]], Features]
 ) -> Features:
     """One batch of model inputs out of what the invokes of a trace gave: waveforms, or ready features.
 
     Ready features want no feature extractor: `featurise` is only called for waveforms.
     """
-    given = [part for part in heard if isinstance(part, list)]
-    if len(given) == len(heard):
-        return featurise([clip for part in given for clip in part])
-    ready = [part if isinstance(part, dict) else featurise(part) for part in heard]
-    shapes = [{name: value.shape[1:] for name, value in part.items()} for part in ready]
+    clips = [part for part in parts if isinstance(part, list)]
+    if len(clips) == len(parts):
+        return featurise([clip for part in clips for clip in part])
+    return _joined([part if isinstance(part, dict) else featurise(part) for part in parts])
+
+
+def _joined(features: Sequence[Features]) -> Features:
+    """Features of several invokes, clip after clip. Raises ValueError where they do not fit together."""
+    shapes = [{name: value.shape[1:] for name, value in part.items()} for part in features]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError(
             "the invokes' features differ in their names or shapes: give waveforms, which are padded together"
         )
-    return {name: torch.cat([part[name] for part in ready]) for name in ready[0]}
+    return {name: torch.cat([part[name] for part in features]) for name in features[0]}

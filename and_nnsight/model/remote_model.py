@@ -1,32 +1,112 @@
-"""An AudioModel on its way to a server: the name it is loaded by there, and what of it travels."""
+"""An audio model on its way to a server: the name it is loaded by there, and what of it travels."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MethodType
+from typing import Any
 
 import httpx
 import nnsight
 from huggingface_hub import constants
 from nnsight.modeling.huggingface import _ID_CACHE
+from nnsight.modeling.transformers import TransformersModel
 
-from ..portable import OfTheServer, ServedBatch, SiteTable
-from .checkpoint import ModelError, first_line
-
-if TYPE_CHECKING:
-    from .audio_model import AudioModel
+from ..portable import ServedBatch, ServerObject, SiteTable, as_inputs
+from .checkpoint import ModelError, first_line, task_class
+from .inputs import fitting, further_inputs
+from .trace_model import TraceModel
 
 # What a server's own model has, under the ids that nnsight knows it by.
-OF_THE_SERVER = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
-_STAYS = (
-    "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-    "_checkpoint_config",
-)  # fmt: skip
+SERVER_OBJECTS = {"pipeline": "Pipeline", "feature_extractor": "FeatureExtractor"}
 
 
-def model_key(repo_id: str, mint: Callable[[], str]) -> str:
+class RemoteModel(TraceModel):
+    """Runs traces on a server, too, which loads the checkpoint by its name: see AudioModel."""
+
+    def trace(self, *inputs: Any, **kwargs: Any) -> Any:
+        """nnsight's trace, on audio or on ready features; everything else of nnsight works as ever.
+
+        With `remote=` (True, a server's URL, or "local") the block runs on a server: audio is decoded and made into
+        features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
+        """
+        if kwargs.get("remote"):
+            inputs, kwargs = self._normalise(inputs, kwargs)
+            if inputs:
+                features = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
+                features = fitting(self.wrapped, features)
+                inputs = (as_inputs(features, None, further_inputs(self.wrapped, remote=True)), *inputs[1:])
+            kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
+        return super().trace(*inputs, **kwargs)
+
+    def check_servable(self) -> None:
+        """Raise ModelError, saying what to do, if a server would not load this very model by its name."""
+        if not isinstance(self.args[0] if self.args else None, str):
+            raise ModelError(
+                "a server loads a model by its name: open this one by its hub id (or a folder that the server sees "
+                "too), as AudioModel('…'); a module that was loaded here does not travel"
+            )
+        served, here = self.served_class(), type(self.wrapped).__name__
+        if served != here:
+            raise ModelError(
+                f"a server loads {self.repo_id} for the task {self.task!r} as {served}, and this is its {here}, whose "
+                f"modules have other paths: open it as AudioModel({self.repo_id!r}, task={self.task!r})"
+            )
+
+    def served_class(self) -> str:
+        """Name of the class that a server loads the checkpoint as. Raises ModelError if there is none."""
+        return task_class(str(self.task), self._checkpoint_config or self.wrapped.config, str(self.repo_id))
+
+    # -- nnsight's entry points ------------------------------------------------------------------------------------
+
+    def _remote_backend(self, remote: Any, blocking: bool, job_id: str | None, verbose: bool) -> Any:
+        ship_by_value()
+        if remote != "local":
+            self.check_servable()
+            remote = remote.rstrip("/") if isinstance(remote, str) else remote
+        return super()._remote_backend(remote, blocking, job_id, verbose)
+
+    def _remoteable_class(self) -> type:
+        return TransformersModel
+
+    def _remoteable_model_key(self) -> str:
+        return _model_key(str(self.repo_id), super()._remoteable_model_key)
+
+    def _remoteable_persistent_objects(self) -> dict[str, Any]:
+        return {**dict.fromkeys(SERVER_OBJECTS.values()), **super()._remoteable_persistent_objects()}
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # It travels as the base class, so that a server needs nothing of ours. Envoy's state, not the base class's:
+        # that one tags our extractor to be taken for the server's.
+        return (object.__new__, (TransformersModel,), self._portable(super(TransformersModel, self).__getstate__()))
+
+    def _portable(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of the envoys as it travels, to become that of a `TransformersModel`, which any server has.
+
+        What it does beyond that class, at a server, it takes along as attributes: `site`, and how invokes become a
+        batch.
+        """
+        state = {name: value for name, value in state.items() if name not in self.OWN_STATE}
+        state |= {"args": (), "kwargs": {}}  # a token may be among them
+        state |= {name: ServerObject(object_id) for name, object_id in SERVER_OBJECTS.items()}
+        state["site"] = SiteTable({site.name: self.handle(site) for site in self.sites()})
+        if self.takes_waveforms:
+            featuriser = self.featuriser
+            batch = ServedBatch(
+                self,
+                without_server_id(featuriser.extractor),
+                self.main_input,
+                featuriser.sampling_rate,
+                featuriser.options,
+                further_inputs(self.wrapped, remote=True),
+            )
+            state |= {"_batch": batch, "_batch_size": batch.size}
+        return state
+
+
+def _model_key(repo_id: str, mint: Callable[[], str]) -> str:
     """nnsight's key of a checkpoint, which asks the hub how its id is spelt; a folder goes by its path.
 
     Raises ModelError where the hub does not know the checkpoint.
@@ -48,30 +128,7 @@ def model_key(repo_id: str, mint: Callable[[], str]) -> str:
         ) from error
 
 
-def travelling(model: AudioModel, state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a model's envoys as it travels, to become that of a `TransformersModel`, which any server has.
-
-    What it does beyond that class, at a server, it takes along as attributes: `site`, and how invokes become a batch.
-    """
-    state = {name: value for name, value in state.items() if name not in _STAYS}
-    state |= {"args": (), "kwargs": {}}  # a token may be among them
-    state |= {name: OfTheServer(object_id) for name, object_id in OF_THE_SERVER.items()}
-    state["site"] = SiteTable({site.name: model.handle(site) for site in model.sites()})
-    if model._extractor is not None or not model._extractor_missing:
-        heard = model.featuriser
-        batch = ServedBatch(
-            model,
-            untagged(heard.extractor),
-            model.main_input,
-            heard.sampling_rate,
-            heard.options,
-            model.further_inputs(remote=True),
-        )
-        state |= {"_batch": batch, "_batch_size": batch.size}
-    return state
-
-
-def untagged(value: Any) -> Any:
+def without_server_id(value: Any) -> Any:
     """A copy of an object that nnsight would name to the server by an id, so that the object itself travels."""
     copied = copy.copy(value)
     copied.__dict__.pop("_persistent_id", None)

@@ -1,4 +1,4 @@
-"""A module is run as it is, and left as it was found: its mode, its buffers, what it remembers of a forward."""
+"""A module is run as it is, and left as it was: its mode, its buffers, what it remembers of a forward."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL = 2**20  # numbers: larger buffers are weights by another name, and are n
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """In eval mode while open: dropout and layer drop would make a unit's activation a matter of luck."""
     training = [child for child in module.modules() if child.training]
     if training:
@@ -30,37 +30,37 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def left_as_found(module: nn.Module) -> Iterator[None]:
+def preserving(module: nn.Module) -> Iterator[None]:
     """Afterwards every attribute, hook and buffer of the module is what it was, after an error too.
 
     Modules keep things of a forward (positions for the longest clip so far, counters), and nnsight puts a `forward`
     of its own into each. Weights are not looked after, for nothing here changes them; a conversion to another dtype or
     device, which was asked for, stays.
     """
-    found = [_Found(child) for child in module.modules() if not isinstance(child, torch.jit.ScriptModule)]
+    states = [_ModuleState(child) for child in module.modules() if not isinstance(child, torch.jit.ScriptModule)]
     try:
         yield
     finally:
-        for one in found:
-            one.restore()
+        for state in states:
+            state.restore()
 
 
-def leaves_the_model_as_found(run: Callable[P, R]) -> Callable[P, R]:
-    """A function whose first argument is a model, which it leaves as it was found (`left_as_found`)."""
+def preserves_model(run: Callable[P, R]) -> Callable[P, R]:
+    """A function whose first argument is a model, which it leaves as it was (`preserving`)."""
 
     @wraps(run)
-    def leaving(*args: P.args, **kwargs: P.kwargs) -> R:
-        given: Any = args[0] if args else kwargs.get("model")
-        module = given if isinstance(given, nn.Module) else getattr(given, "wrapped", None)
+    def run_and_restore(*args: P.args, **kwargs: P.kwargs) -> R:
+        model: Any = args[0] if args else kwargs.get("model")
+        module = model if isinstance(model, nn.Module) else getattr(model, "wrapped", None)
         if not isinstance(module, nn.Module):
             return run(*args, **kwargs)
-        with left_as_found(module):
+        with preserving(module):
             return run(*args, **kwargs)
 
-    return leaving
+    return run_and_restore
 
 
-class _Found:
+class _ModuleState:
     """One module's attributes, hooks and buffers."""
 
     def __init__(self, module: nn.Module) -> None:

@@ -21,8 +21,8 @@ _WHOLE = (torch.int16, torch.int32)
 
 def dtype_of(answer: Mapping[str, Any]) -> str:
     """The dtype (or dtypes) that the sites had at the server. Raises RemoteRunError if it is none."""
-    said = answer.get("dtype")
-    names = said.split(", ") if isinstance(said, str) else []
+    dtype = answer.get("dtype")
+    names = dtype.split(", ") if isinstance(dtype, str) else []
     if not names or not all(isinstance(getattr(torch, name, None), torch.dtype) for name in names):
         raise _unusable("it does not say of which dtype the activations were")
     return ", ".join(names)
@@ -64,23 +64,26 @@ def statistics_of(
     return statistics
 
 
-def _check_form(answer: Mapping[str, Any], clips: int, kept: int, widths: Mapping[str, int]) -> None:
+def _check_form(answer: Mapping[str, Any], clips: int, k: int, widths: Mapping[str, int]) -> None:
     """Everything is there, of the shape and dtype that it must have."""
     units = sum(widths.values())
     of_units = ("count", "active", "mean", "squares", "top_ties", "bottom_ties")
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(of_units, (units,))
-    shapes |= {f"{side}_{part}": (kept, units) for side in ("top", "bottom") for part in ("values", "rows", "frames")}
+    shapes |= {f"{side}_{part}": (k, units) for side in ("top", "bottom") for part in ("values", "rows", "frames")}
     shapes["nonfinite"] = (len(widths),)
     for name, shape in shapes.items():
-        tensor = answer.get(name)
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tuple(tensor.shape) != shape:
-            there = f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else "missing"
-            raise _unusable(f"{name} is {there}, not {shape}")
-        if tensor.dtype not in ((_KINDS[name],) if name in _KINDS else _WHOLE):
-            raise _unusable(f"{name} is {tensor.dtype}")
-    told = answer.get("clips")
-    if not isinstance(told, int) or told != clips:
-        raise _unusable(f"it is about {told if isinstance(told, int) else 'unknown'} clips, {clips} were sent")
+        _check_tensor(name, answer.get(name), shape)
+    count = answer.get("clips")
+    if not isinstance(count, int) or count != clips:
+        raise _unusable(f"it is about {count if isinstance(count, int) else 'unknown'} clips, {clips} were sent")
+
+
+def _check_tensor(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tuple(tensor.shape) != shape:
+        there = f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else "missing"
+        raise _unusable(f"{name} is {there}, not {shape}")
+    if tensor.dtype not in ((_KINDS[name],) if name in _KINDS else _WHOLE):
+        raise _unusable(f"{name} is {tensor.dtype}")
 
 
 def _check_moments(answer: Mapping[str, Any], clips: int) -> None:
@@ -94,10 +97,10 @@ def _check_moments(answer: Mapping[str, Any], clips: int) -> None:
 
 def _check_best(values: Tensor, rows: Tensor, frames: Tensor, count: Tensor, clips: int, most: Tensor) -> None:
     """Clips that were sent, each once a unit, best first (of equals the earliest), as many as were finite."""
-    kept = len(rows)
+    places = len(rows)
     if bool((rows < -1).any() | (rows >= clips).any()):
         raise _unusable("it names clips that were not sent")
-    there = torch.arange(kept)[:, None] < count
+    there = torch.arange(places)[:, None] < count
     empty = (rows == -1) & (values == -torch.inf) & (frames == -1)
     usable = (rows >= 0) & values.isfinite() & (frames >= -1) & (frames < most)
     if not bool(torch.where(there, usable, empty).all()):

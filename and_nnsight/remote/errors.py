@@ -13,18 +13,19 @@ _OF_THE_DEVICE = ("device-side assert", "illegal memory access")
 _OF_THE_SANDBOX = ("Connection", "BrokenPipeError", "TimeoutError", "RuntimeError: runner")
 
 
-def passing(said: str) -> bool:
+def is_transient(error: str) -> bool:
     """Whether a job's error looks like the server's own trouble, which may pass."""
-    low = said.lower()
-    if not said.lstrip().startswith("Traceback"):
-        return any(word in low for word in _PASSING) or ("could not be read" in low and any(w in low for w in _DAMAGED))
-    died = "ray/sandbox/" in said and gist(said).startswith(_OF_THE_SANDBOX)
+    low = error.lower()
+    if not error.lstrip().startswith("Traceback"):
+        damaged = "could not be read" in low and any(word in low for word in _DAMAGED)
+        return damaged or any(word in low for word in _PASSING)
+    died = "ray/sandbox/" in error and last_line(error).startswith(_OF_THE_SANDBOX)
     return died or any(word in low for word in _OF_THE_DEVICE)
 
 
-def explained(said: str) -> str:
+def explain_error(error: str) -> str:
     """A server's error in one sentence, with what to do about it where that is known."""
-    line, low = gist(said), said.lower()
+    line, low = last_line(error), error.lower()
     if "out of memory" in low or "outofmemory" in low:
         return f"the server ran out of memory: lower batch_size, or ask for fewer sites ({line})"
     if "no module at" in low or "unknownpersistentid" in low or "'module:" in low:
@@ -41,9 +42,9 @@ def explained(said: str) -> str:
     return f"a job failed at the server: {line}"
 
 
-def gist(said: str) -> str:
+def last_line(error: str) -> str:
     """The line that says most: a traceback's last, and of anything else the first."""
-    lines = [line for line in said.strip().splitlines() if line.strip()]
+    lines = [line for line in error.strip().splitlines() if line.strip()]
     if not lines:
         return "it does not say why"
     return one_line(lines[-1] if lines[0].startswith("Traceback") else lines[0])

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from nnsight.schema.response import Status
 
-from .errors import explained, gist, passing
+from .errors import explain_error, is_transient, last_line
 from .server import JobFailed, JobLost, Unanswered
 from .settings import Remote, RemoteRunError
 
@@ -38,11 +38,11 @@ class AtServer(Protocol):
 
 
 @dataclass
-class _Sent(Generic[P]):
-    parcel: P
+class _JobInFlight(Generic[P]):
+    payload: P
     job: AtServer
-    at: float
-    heard_at: float
+    sent_at: float
+    last_news: float
     attempts: int = 1
     running_since: float | None = None
     answer: dict[str, Any] | None = None
@@ -70,10 +70,10 @@ class Traffic:
 
 
 class JobQueue(Generic[P]):
-    """Sends parcels as jobs and yields each with its answer, in order.
+    """Sends payloads as jobs and yields each with its answer, in order.
 
-    `send` makes a job of a parcel: it raises Unanswered for a server that may yet answer. `tell` is told, in a few
-    words, what the server is doing. `clock` and `sleep` are there for tests.
+    `send` makes a job of a payload: it raises Unanswered for a server that may yet answer. `tell` is called with a few
+    words on what the server is doing. `clock` and `sleep` are there for tests.
     """
 
     def __init__(
@@ -81,61 +81,67 @@ class JobQueue(Generic[P]):
         send: Callable[[P], AtServer],
         settings: Remote,
         *,
-        tell: Callable[[str], None] = lambda said: None,
+        tell: Callable[[str], None] = lambda status: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._send, self._settings, self._tell = send, settings, tell
         self._clock, self._sleep = clock, sleep
-        self._sent: deque[_Sent[P]] = deque()
+        self._in_flight: deque[_JobInFlight[P]] = deque()
         self._silent_since: float | None = None
         self._back_since = -float("inf")
         self._slowest = 0.0
         self.traffic = Traffic()
 
-    def run(self, parcels: Iterable[P]) -> Iterator[tuple[P, dict[str, Any]]]:
-        """Every parcel with its answer, in order. Raises RemoteRunError if it cannot go on."""
-        waiting = iter(parcels)
-        pause, more = _FIRST_PAUSE, True
-        while more or self._sent:
-            while more and len(self._sent) < self._settings.in_flight:
-                parcel = next(waiting, None)
-                if parcel is None:
-                    more = False
-                    break
-                job, now = self._launch(parcel), self._clock()
-                self._sent.append(_Sent(parcel, job, now, now))
-            news = [self._look(sent) for sent in list(self._sent) if sent.answer is None]
-            while self._sent and (answer := self._sent[0].answer) is not None:
-                sent = self._sent.popleft()
-                yield sent.parcel, answer
+    def run(self, payloads: Iterable[P]) -> Iterator[tuple[P, dict[str, Any]]]:
+        """Every payload with its answer, in order. Raises RemoteRunError if it cannot go on."""
+        waiting = iter(payloads)
+        pause = _FIRST_PAUSE
+        while self._fill(waiting):
+            news = [self._poll(flight) for flight in list(self._in_flight) if flight.answer is None]
+            while self._in_flight and (answer := self._in_flight[0].answer) is not None:
+                yield self._in_flight.popleft().payload, answer
                 news.append(True)
             if any(news):
                 pause = _FIRST_PAUSE
-            elif self._sent:
-                if self._silent_since is None:
-                    self._tell(self._state())
-                self._sleep(pause)
-                longest = max(self._slowest / 5, _FIRST_PAUSE) if self._slowest else _LONGEST_PAUSE
-                pause = min(2 * pause, longest, _LONGEST_PAUSE)
+            elif self._in_flight:
+                pause = self._wait(pause)
 
-    def _launch(self, parcel: P) -> AtServer:
+    def _fill(self, waiting: Iterator[P]) -> bool:
+        """Send as many payloads as may be at the server at once. False where nothing is left, there or here."""
+        while len(self._in_flight) < self._settings.in_flight:
+            payload = next(waiting, None)
+            if payload is None:
+                break
+            job, now = self._launch(payload), self._clock()
+            self._in_flight.append(_JobInFlight(payload, job, now, now))
+        return bool(self._in_flight)
+
+    def _wait(self, pause: float) -> float:
+        """Wait for news; gives how long the next pause is."""
+        if self._silent_since is None:
+            self._tell(self._status())
+        self._sleep(pause)
+        longest = max(self._slowest / 5, _FIRST_PAUSE) if self._slowest else _LONGEST_PAUSE
+        return min(2 * pause, longest, _LONGEST_PAUSE)
+
+    def _launch(self, payload: P) -> AtServer:
         back_off = 1.0
         while True:
             try:
-                job = self._send(parcel)
+                job = self._send(payload)
             except Unanswered as error:
                 self._wait_for_answer(error)
                 self._sleep(back_off)
                 back_off = min(2 * back_off, _LONGEST_BACK_OFF)
                 continue
-            self._heard()
+            self._note_answer()
             self.traffic.jobs += bool(job.sent)
             self.traffic.bytes_up += job.sent
             return job
 
-    def _heard(self) -> float:
-        """The server answered, now."""
+    def _note_answer(self) -> float:
+        """The server answered; gives when: now."""
         now = self._clock()
         if self._silent_since is not None:
             self._silent_since, self._back_since = None, now
@@ -151,68 +157,72 @@ class JobQueue(Generic[P]):
             raise RemoteRunError(f"{error}, for {silent:.0f} s now: start the server again, or check the network")
         self._tell(f"{error}; trying again")
 
-    def _look(self, sent: _Sent[P]) -> bool:
+    def _poll(self, flight: _JobInFlight[P]) -> bool:
         """Ask after a job; True if there is news."""
-        before = sent.job.status
+        before = flight.job.status
         try:
-            answer = sent.job.ask()
+            answer = flight.job.ask()
         except Unanswered as error:
             self._wait_for_answer(error)
             return False
         except JobLost as error:
-            return self._again(sent, str(error))
+            return self._resend(flight, str(error))
         except JobFailed as error:
-            if not passing(str(error)):
-                raise RemoteRunError(explained(str(error))) from error
-            return self._again(sent, f"the server says: {gist(str(error))}")
-        now = self._heard()
-        news = answer is not None or sent.job.status != before
+            if not is_transient(str(error)):
+                raise RemoteRunError(explain_error(str(error))) from error
+            return self._resend(flight, f"the server says: {last_line(str(error))}")
+        now = self._note_answer()
+        news = answer is not None or flight.job.status != before
         if news:
-            sent.heard_at = now
+            flight.last_news = now
         if answer is not None:
-            took = now - (sent.at if sent.running_since is None else sent.running_since)
-            self._slowest = max(self._slowest, took)
-            if sent.job.sent:
-                self.traffic.seconds.append(took)
-            self.traffic.bytes_down += sent.job.received
-            sent.answer = answer
-        elif sent.job.status != Status.RUNNING:
-            sent.running_since = None  # a job whose replica was evicted goes back to the queue
-        elif sent.running_since is None:
-            sent.running_since = now
-        if answer is None and (why := self._given_up(sent, now)):
-            return self._again(sent, why)
-        return news
+            self._land(flight, answer, now)
+            return True
+        if flight.job.status != Status.RUNNING:
+            flight.running_since = None  # a job whose replica was evicted goes back to the queue
+        elif flight.running_since is None:
+            flight.running_since = now
+        why = self._given_up(flight, now)
+        return self._resend(flight, why) if why else news
 
-    def _given_up(self, sent: _Sent[P], now: float) -> str:
+    def _land(self, flight: _JobInFlight[P], answer: dict[str, Any], now: float) -> None:
+        """A job's answer is home."""
+        took = now - (flight.sent_at if flight.running_since is None else flight.running_since)
+        self._slowest = max(self._slowest, took)
+        if flight.job.sent:
+            self.traffic.seconds.append(took)
+        self.traffic.bytes_down += flight.job.received
+        flight.answer = answer
+
+    def _given_up(self, flight: _JobInFlight[P], now: float) -> str:
         """Why a job that has no answer yet is taken for lost; "" if it is not."""
-        if now - sent.at > self._settings.deadline:
+        if now - flight.sent_at > self._settings.deadline:
             return f"it has not ended within {self._settings.deadline:g} s"
-        if sent.job.status is None and now - sent.at > _UNSEEN:
+        if flight.job.status is None and now - flight.sent_at > _UNSEEN:
             return "the server never mentioned it"
         patience = max(_AFTER_SILENCE, 5 * self._slowest) if self._slowest else _BEFORE_ANY_ANSWER
-        if sent.at < self._back_since and now - max(sent.heard_at, self._back_since) > patience:
+        if flight.sent_at < self._back_since and now - max(flight.last_news, self._back_since) > patience:
             return "the server was away, and has said nothing of it since"
         stalled = max(_STALLED, 10 * self._slowest)
-        if self._slowest and sent.running_since is not None and now - sent.running_since > stalled:
+        if self._slowest and flight.running_since is not None and now - flight.running_since > stalled:
             return f"it has been running for {stalled:.0f} s, ten times as long as any before it"
         return ""
 
-    def _again(self, sent: _Sent[P], why: str) -> bool:
+    def _resend(self, flight: _JobInFlight[P], why: str) -> bool:
         """Send a job again. Raises RemoteRunError if that was done often enough."""
-        if sent.attempts > self._settings.retries:
-            times = "once" if sent.attempts == 1 else f"{sent.attempts} times"
+        if flight.attempts > self._settings.retries:
+            times = "once" if flight.attempts == 1 else f"{flight.attempts} times"
             raise RemoteRunError(f"a job was sent {times} and came to nothing, the last time because {why}")
         self._tell(f"sending a job again: {why}")
-        self._sleep(min(2.0 ** (sent.attempts - 1), _LONGEST_BACK_OFF))
-        sent.job = self._launch(sent.parcel)
-        sent.at = sent.heard_at = self._clock()
-        sent.running_since = None
-        sent.attempts += 1
+        self._sleep(min(2.0 ** (flight.attempts - 1), _LONGEST_BACK_OFF))
+        flight.job = self._launch(flight.payload)
+        flight.sent_at = flight.last_news = self._clock()
+        flight.running_since = None
+        flight.attempts += 1
         self.traffic.sent_again += 1
         return True
 
-    def _state(self) -> str:
-        status = self._sent[0].job.status
-        jobs = "1 job" if len(self._sent) == 1 else f"{len(self._sent)} jobs"
+    def _status(self) -> str:
+        status = self._in_flight[0].job.status
+        jobs = "1 job" if len(self._in_flight) == 1 else f"{len(self._in_flight)} jobs"
         return f"{jobs} at the server, the first {status.value.lower() if status else 'sent'}"

@@ -20,7 +20,7 @@ from ..portable import as_inputs, featurise
 def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's groups of clips through the model and keep each unit's best and worst clips, and its moments.
 
-    `job` holds: sites (`SiteHandle`s in forward order), groups (see `parcels`), extractor, rate, options, extras,
+    `job` holds: sites (`SiteHandle`s in forward order), groups (see `payloads`), extractor, rate, options, extras,
     k, pooling, stop (whether the model may stop after the last site) and gather: "trace" (reduce while the model runs)
     or "cache" (let nnsight keep the sites, reduce after).
     Clips are counted by their row in the job; the answer is plain tensors, numbers and one string.

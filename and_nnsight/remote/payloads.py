@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data import Batch, Clip, Quarantined
-from ..model.features import Features, Featuriser
+from ..model.features import Features, Featuriser, probe_features
 from ..sites.site import Site, frame_mask
 from .shapes import FrameCounts
 
@@ -79,8 +79,7 @@ class Packer:
 
 @lru_cache(maxsize=4)
 def _window_bytes(featuriser: Featuriser) -> int:
-    noise = np.random.default_rng(0).standard_normal(featuriser.sampling_rate).astype(np.float32)
-    return sum(tensor.nbytes for tensor in featuriser([noise]).values())
+    return sum(tensor.nbytes for tensor in probe_features(featuriser).values())
 
 
 def _of(features: Features) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def needs_torchaudio(extractor: Any) -> bool:
 
 
 @dataclass
-class Parcel:
+class Payload:
     """A job's clips: the batches they came in, and the groups that go up, with rows counted through the job."""
 
     batches: list[Batch[tuple[Packed, ...]]] = field(default_factory=list)
@@ -134,34 +133,42 @@ class Parcel:
         return [max(of_site) for of_site in zip(*counts, strict=True)]
 
 
-def parcels(
+def make_payloads(
     batches: Iterable[Batch[tuple[Packed, ...]]],
     sites: Sequence[Site],
     frames: FrameCounts,
     *,
     most_clips: int,
     most_bytes: int,
-) -> Iterator[Parcel]:
+) -> Iterator[Payload]:
     """Batches as jobs of at most so many clips (or one batch) and about so many bytes.
 
     Clips that were set aside count too: a long run of them must not wait for a job to fill up.
     """
-    parcel = Parcel()
+    payload = Payload()
     for batch in batches:
-        packed = batch.inputs or ()
-        size = sum(group.size for group in packed)
-        if parcel.batches and (parcel.positions + batch.size > most_clips or parcel.size + size > most_bytes):
-            yield parcel
-            parcel = Parcel()
-        before = len(parcel.clips)
-        parcel.batches.append(batch)
-        parcel.size += size
-        for group in packed:
-            masks, mask_of_site = _masks(sites, [batch.clips[row].seconds for row in group.rows], frames(group.lengths))
-            rows = [before + row for row in group.rows]
-            parcel.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
-    if parcel.batches:
-        yield parcel
+        size = sum(group.size for group in batch.inputs or ())
+        full = payload.positions + batch.size > most_clips or payload.size + size > most_bytes
+        if payload.batches and full:
+            yield payload
+            payload = Payload()
+        _add(payload, batch, size, sites, frames)
+    if payload.batches:
+        yield payload
+
+
+def _add(
+    payload: Payload, batch: Batch[tuple[Packed, ...]], size: int, sites: Sequence[Site], frames: FrameCounts
+) -> None:
+    """Put a batch of so many bytes into a job, its rows behind those that are there."""
+    before = len(payload.clips)
+    payload.batches.append(batch)
+    payload.size += size
+    for group in batch.inputs or ():
+        seconds = [batch.clips[row].seconds for row in group.rows]
+        masks, mask_of_site = _masks(sites, seconds, frames(group.lengths))
+        rows = [before + row for row in group.rows]
+        payload.groups.append({"rows": rows, "masks": masks, "mask_of_site": mask_of_site, **group.content})
 
 
 def _masks(

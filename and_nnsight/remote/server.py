@@ -24,7 +24,6 @@ from .settings import Remote, RemoteRunError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 _TIMEOUT = httpx.Timeout(10.0, read=600.0)
-# transformers renamed AST's modules on the way to this version; from it on the trees of audio models are the same.
 
 
 class Unanswered(Exception):
@@ -100,10 +99,14 @@ class Job(RemoteBackend):
                 response = client.get(f"{self.host}/response/{self.job_id}", headers=headers)
         except httpx.HTTPError as error:
             raise Unanswered(f"{self.host} does not answer ({one_line(error)})") from error
+        if response.status_code == 404 and self.status is not None:
+            raise JobLost("the server has forgotten it")
         if response.status_code == 404:
-            if self.status is not None:
-                raise JobLost("the server has forgotten it")
             return None
+        return self._answer(self._response(response))
+
+    def _response(self, response: httpx.Response) -> ResponseModel:
+        """What the server says of the job; it is kept as the job's status. Raises as `ask` does."""
         if response.status_code >= 500 or response.status_code == 429:
             raise Unanswered(f"{self.host} is not ready ({response.status_code})")
         if response.is_error:
@@ -111,13 +114,16 @@ class Job(RemoteBackend):
                 f"{self.host} does not tell of its jobs ({response.status_code}: {one_line(response.text)})"
             )
         try:
-            said = ResponseModel.model_validate_json(response.text)
+            model = ResponseModel.model_validate_json(response.text)
         except ValueError as error:
             raise JobLost(f"the server's word of it makes no sense ({one_line(error)})") from error
-        self.status, self.meta = said.status, said.meta or self.meta
-        if said.status == Status.ERROR:
-            raise JobFailed(said.description)
-        return self._fetch(said.data) if said.status == Status.COMPLETED else None
+        self.status, self.meta = model.status, model.meta or self.meta
+        return model
+
+    def _answer(self, response: ResponseModel) -> dict[str, Any] | None:
+        if response.status == Status.ERROR:
+            raise JobFailed(response.description)
+        return self._fetch(response.data) if response.status == Status.COMPLETED else None
 
     def _fetch(self, where: Any) -> dict[str, Any]:
         if not isinstance(where, str) or not where:
@@ -182,11 +188,11 @@ def trusts(settings: Remote) -> bool | None:
     """Whether the server runs this key's code beside the model, not in a sandbox. None where it does not say."""
     headers = {"ndif-api-key": settings.key} if settings.key else None
     try:
-        said = httpx.get(f"{settings.host}/whoami", headers=headers, timeout=_TIMEOUT).raise_for_status().json()
+        user = httpx.get(f"{settings.host}/whoami", headers=headers, timeout=_TIMEOUT).raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None
-    tags = said.get("tags") if isinstance(said, dict) else None
-    if not isinstance(tags, list) or (not tags and said.get("email") is None):  # it knows nobody by this key
+    tags = user.get("tags") if isinstance(user, dict) else None
+    if not isinstance(tags, list) or (not tags and user.get("email") is None):  # it knows nobody by this key
         return None
     return "trusted" in tags
 
@@ -216,7 +222,7 @@ def _about_the_key(host: str, given: bool, detail: str) -> str:
     return f"{host} wants an API key ({detail}): set NDIF_API_KEY, or run `nnsight login`"
 
 
-def one_line(said: BaseException | str, most: int = 400) -> str:
+def one_line(message: BaseException | str, most: int = 400) -> str:
     """The first line of what somebody else says, without what would command a terminal."""
-    text = _CONTROL.sub(" ", next(iter(str(said).strip().splitlines()), "")).strip()
-    return text[:most] or (type(said).__name__ if isinstance(said, BaseException) else "it does not say why")
+    text = _CONTROL.sub(" ", next(iter(str(message).strip().splitlines()), "")).strip()
+    return text[:most] or (type(message).__name__ if isinstance(message, BaseException) else "it does not say why")

@@ -13,13 +13,15 @@ from ..redaction import without_credentials
 from .payloads import Audio
 
 LOCAL = "local"
+_LEAST = {"clips_per_job": 1, "bytes_per_job": 1, "in_flight": 1, "most_bytes_home": 1, "retries": 0}
+_CHOICES = {"gather": ("trace", "cache", None), "audio": ("exact", "int16", "features")}
 
 
 class RemoteRunError(RuntimeError):
     """A remote run that cannot go on; the message says why and what to do. What came home is kept."""
 
-    def __init__(self, said: object = "") -> None:
-        super().__init__(without_credentials(str(said)))
+    def __init__(self, message: object = "") -> None:
+        super().__init__(without_credentials(str(message)))
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,7 @@ class Remote:
     most_bytes_home: int = 2_000_000_000
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "clips_per_job": 1,
-            "bytes_per_job": 1,
-            "in_flight": 1,
-            "most_bytes_home": 1,
-            "retries": 0,
-        }.items():
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
@@ -71,7 +67,7 @@ class Remote:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not value >= 0:
                 raise ValueError(f"{name} must be a number of seconds, not {value!r}")
-        for name, known in {"gather": ("trace", "cache", None), "audio": ("exact", "int16", "features")}.items():
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it may be {', '.join(map(repr, known))}")
         if self.url not in (None, LOCAL) and not _is_address(self.url):
@@ -79,8 +75,8 @@ class Remote:
             raise ValueError(f"{url!r} is no server: give http://… or https://…, 'local', or True for nnsight's host")
 
     def __repr__(self) -> str:
-        told = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
-        return without_credentials(f"Remote({', '.join(told)})")
+        settings = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
+        return without_credentials(f"Remote({', '.join(settings)})")
 
     @property
     def shown(self) -> str:

@@ -24,10 +24,10 @@ def site_shapes(model: AudioModel, sites: Sequence[Site], features: Features) ->
     """
     shapes: dict[str, torch.Size] = {}
 
-    def take(site: Site, value: Tensor) -> None:
+    def note(site: Site, value: Tensor) -> None:
         shapes.setdefault(site.name, value.shape)
 
-    with site_hooks(model.wrapped, sites, take):
+    with site_hooks(model.wrapped, sites, note):
         _scan(model, features)
     return shapes
 
@@ -48,26 +48,31 @@ class FrameCounts:
         self._model, self._sites = model, sites
         self._known: dict[int, dict[str, int]] = {}
         self._scans = 0
-        self._foretold = all(isinstance(site.geometry, (Convolved, WholeClip)) for site in sites)
+        self._trusts_geometry = all(isinstance(site.geometry, (Convolved, WholeClip)) for site in sites)
 
     def __call__(self, lengths: Sequence[int]) -> dict[str, int]:
         """Frames a site, for a group of clips of these numbers of samples that run together."""
-        heard = self._model.featuriser
-        length = max(lengths) if heard.window_samples is None else min(heard.window_samples, heard.sampling_rate)
+        featuriser = self._model.featuriser
+        window = featuriser.window_samples
+        length = max(lengths) if window is None else min(window, featuriser.sampling_rate)
         if length not in self._known:
-            foretold = self._by_geometry(length) if self._foretold else {}
-            if not foretold or self._scans < _SCANS:
-                found = self._by_scan(length)
-                self._foretold = self._foretold and found == foretold
-                foretold = found
-            self._known[length] = foretold
+            self._known[length] = self._count(length)
         return self._known[length]
+
+    def _count(self, length: int) -> dict[str, int]:
+        computed = self._by_geometry(length) if self._trusts_geometry else {}
+        if computed and self._scans >= _SCANS:
+            return computed
+        counts = self._by_scan(length)
+        self._trusts_geometry = self._trusts_geometry and counts == computed
+        return counts
 
     def _by_scan(self, length: int) -> dict[str, int]:
         self._scans += 1
-        heard = self._model.featuriser
-        clip = np.random.default_rng(0).standard_normal(max(length, heard.minimum_samples)).astype(np.float32)
-        shapes = site_shapes(self._model, self._sites, heard([clip]))
+        featuriser = self._model.featuriser
+        samples = max(length, featuriser.minimum_samples)
+        clip = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+        shapes = site_shapes(self._model, self._sites, featuriser([clip]))
         return {name: clip_frame_unit(torch.empty(shape, device="meta")).shape[1] for name, shape in shapes.items()}
 
     def _by_geometry(self, length: int) -> dict[str, int]:

@@ -28,15 +28,15 @@ def check_versions(host: str, there: dict[str, str]) -> None:
         release = _release(theirs)
         if release is None or release[:2] == (_release(ours) or ())[:2]:
             continue
-        said = f"{host} has {name} {theirs} and this is {ours}"
+        both = f"{host} has {name} {theirs} and this is {ours}"
         if name == "nnsight":
-            raise RemoteRunError(f"{said}, whose requests it does not understand: {_advice(name, theirs, release[:2])}")
+            raise RemoteRunError(f"{both}, whose requests it does not understand: {_advice(name, theirs, release[:2])}")
         if release[:2] < _SAME_MODULES_SINCE:
             raise RemoteRunError(
-                f"{said}: audio models have other module names in versions before "
+                f"{both}: audio models have other module names in versions before "
                 f"{'.'.join(map(str, _SAME_MODULES_SINCE))}, so sites cannot be found there; {_advice(name, theirs)}"
             )
-        warnings.warn(f"{said}: if a job fails over a module that is not there, {_advice(name, theirs)}", stacklevel=2)
+        warnings.warn(f"{both}: if a job fails over a module that is not there, {_advice(name, theirs)}", stacklevel=2)
 
 
 def check_model(host: str, there: dict[str, str], saved_from: str | None, trusted: bool | None) -> None:
@@ -59,14 +59,14 @@ def check_model(host: str, there: dict[str, str], saved_from: str | None, truste
         )
     if trusted or nnsight is None or nnsight >= _KNOWS_LAZY_PIPELINES or transformers[:2] < _LAZY_PIPELINES_SINCE:
         return
-    said = (
+    reason = (
         f"{has} and nnsight {there['nnsight']}, which together build no audio model without its weights, as is done "
         "for keys that are not trusted: use a server with transformers 5.16 to 5.22 or nnsight 0.8.3, or a trusted key"
     )
     if trusted is None:
-        warnings.warn(said, stacklevel=2)
+        warnings.warn(reason, stacklevel=2)
     else:
-        raise RemoteRunError(said)
+        raise RemoteRunError(reason)
 
 
 def _advice(name: str, theirs: str, release: tuple[int, ...] = ()) -> str:
@@ -87,5 +87,5 @@ def _allowed(name: str) -> SpecifierSet:
 
 
 def _release(text: str) -> tuple[int, ...] | None:
-    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
-    return tuple(int(part or 0) for part in found.groups()) if found else None
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part or 0) for part in match.groups()) if match else None

@@ -40,7 +40,7 @@ class BatchCollector:
             ids = ids.pin_memory().to(device, non_blocking=True)
         self.clip_ids: Int64[Tensor, " clip"] = ids
 
-    def take(self, site: Site, value: Tensor) -> None:
+    def collect(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""
         activations = clip_frame_unit(value)
         if activations.device != self.device:  # a model that lies on several devices

@@ -5,42 +5,59 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..data import Source, batches
+import torch
+
+from ..data import Source
 from ..dissection.manifest import AT_SERVER
-from ..model.adapter import ListenedModel
 from ..model.audio_model import AudioModel
-from ..model.checkpoint import ModelError
 from ..model.fingerprint import config_hash, extractor_hash
-from ..model.opening import known_sites
-from ..model.remote_model import untagged
+from ..model.inputs import further_inputs
+from ..model.opening import open_servable
+from ..model.remote_model import without_server_id
+from ..model.resolving import resolve_sites
 from ..progress import ClipProgress
 from ..remote import LOCAL, Remote, RemoteRunError
 from ..remote.answers import dtype_of, statistics_of
 from ..remote.jobs import JobQueue
-from ..remote.payloads import Packer, Parcel, needs_torchaudio, parcels
-from ..remote.server import Job, installed, one_line, run_here, trusts
+from ..remote.payloads import Packer, Payload, make_payloads, needs_torchaudio
+from ..remote.server import Job, installed, run_here, trusts
 from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
 from ..sites.site import HEAD, Site, SiteError
-from ..statistics.units import UnitStatistics
 from ..wording import agree, counted
 from .folder import RunFolder
+from .loop import prepared_batches
+from .options import RunOptions
+from .session import CollectionPlan, Session
 
 
-class RemoteTarget(NamedTuple):
-    """The model and its sites as a server has them, and how to run there."""
+@dataclass(frozen=True)
+class RemoteTarget:
+    """The model and its sites as a server has them, and how to run there.
+
+    trusted   whether the server runs the job's code beside the model
+    versions  what is installed there, of the packages that values depend on
+    """
 
     model: AudioModel
     sites: tuple[Site, ...]
     settings: Remote
     trusted: bool
-    versions: Mapping[str, str] = MappingProxyType({})
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> str | None:
+        """Not known before a job is home."""
+        return None
+
+    @property
+    def statistics_device(self) -> torch.device:
+        """Where statistics are added up: what comes home is on the CPU."""
+        return torch.device("cpu")
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of the model. Its weights are the server's, and not seen here."""
@@ -48,36 +65,72 @@ class RemoteTarget(NamedTuple):
             "id": self.model.repo_id or type(self.model.wrapped).__name__,
             "revision": self.model.revision,
             "class": type(self.model.wrapped).__name__,
-            "edits": len(self.model._edits),
+            "edits": self.model.edits,
             "config": config_hash(self.model.wrapped),
             "weights": AT_SERVER,
             "features": extractor_hash(self.model.featuriser.extractor),
         }
 
+    def negotiate(self) -> RemoteTarget:
+        """The target with settings that fit its server. Sends no job.
 
-def open_target(model: Any, sites: str | Iterable[str], pool: str, settings: Remote) -> RemoteTarget:
+        Raises RemoteRunError for a server that does not answer, does not fit, or wants a key.
+        """
+        if self.settings.url == LOCAL:
+            self.model.dispatch()
+            return replace(self, settings=at(self.settings, gather=self.settings.gather or "trace"))
+        return _fitted(self)
+
+    def stream(self, source: Source, session: Session, options: RunOptions) -> None:
+        """Take every clip from the last checkpoint on into the session; a checkpoint after every job.
+
+        Raises RemoteRunError if it cannot go on; what came home before is kept.
+        """
+        settings, featuriser = self.settings, self.model.featuriser
+        with session.streaming() as start:
+            packer = Packer(featuriser, settings.audio)
+            prepared = prepared_batches(source, featuriser, packer, options, start)
+            with closing(prepared), ClipProgress(source.length, start, options.progress) as bar:
+                payloads = make_payloads(
+                    prepared,
+                    self.sites,
+                    FrameCounts(self.model, self.sites),
+                    most_clips=settings.clips_per_job,
+                    most_bytes=settings.bytes_per_job,
+                )
+                jobs = _Jobs(self, session.plan, bar)
+                try:
+                    for payload, answer in jobs.run(payloads):
+                        _take_home(payload, answer, session)
+                        session.folder.manifest = replace(session.folder.manifest, remote=jobs.describe())
+                        session.checkpoint()
+                        bar.advance(payload.positions, len(payload.quarantined))
+                except RemoteRunError as error:
+                    clips = session.statistics.clips
+                    raise RemoteRunError(
+                        f"{error}; {counted(clips, 'clip')} {agree(clips, 'is', 'are')} kept in "
+                        f"{session.folder.folder}, and the same call goes on from there"
+                    ) from error
+
+
+def open_remote(model: Any, sites: str | Iterable[str], pool: str, settings: Remote) -> RemoteTarget:
     """The model without its weights, and its sites. Asks no server.
 
     Raises ModelError for a model that a server cannot have, SiteError for sites.
     """
-    audio_model = _without_weights(model, settings)
+    local = settings.url == LOCAL
+    audio_model = open_servable(model, local=local)
     patterns = [sites] if isinstance(sites, str) else list(sites)
-    chosen = known_sites(audio_model, patterns, pool, run=site_shapes)
-    if settings.url != LOCAL:
+    resolved = resolve_sites(audio_model, patterns, pool, shapes=site_shapes)
+    if not local:
         audio_model.check_servable()
-        chosen = _of_the_checkpoint(audio_model, chosen, patterns)
-    return RemoteTarget(audio_model, chosen, settings, trusted=settings.url == LOCAL)
+        resolved = _of_the_checkpoint(audio_model, resolved, patterns)
+    return RemoteTarget(audio_model, resolved, settings, trusted=local)
 
 
-def meet(target: RemoteTarget) -> RemoteTarget:
-    """The target with settings that fit its server. Sends no job.
-
-    Raises RemoteRunError for a server that does not answer, does not fit, or wants a key.
-    """
+def _fitted(target: RemoteTarget) -> RemoteTarget:
+    """The target with what its server is known to have, and settings to match; see `RemoteTarget.negotiate`."""
     model, settings = target.model, target.settings
-    if settings.url == LOCAL:
-        model.dispatch()
-        return target._replace(settings=at(settings, gather=settings.gather or "trace"))
     if settings.url is None and not settings.key:
         raise RemoteRunError(
             f"{settings.host} wants an API key: set NDIF_API_KEY, or run `nnsight login`; a server of your own is "
@@ -86,35 +139,24 @@ def meet(target: RemoteTarget) -> RemoteTarget:
     there = installed(settings)
     check_versions(settings.shown, there)
     trusted = trusts(settings)
-    check_model(settings.shown, there, (getattr(model.wrapped.config, "architectures", None) or [None])[0], trusted)
+    check_model(settings.shown, there, _saved_from(model), trusted)
     trusted = bool(trusted)
     gather = settings.gather or ("trace" if trusted else "cache")
     audio = settings.audio
     if "torchaudio" not in there and needs_torchaudio(model.featuriser.extractor):
         audio = "features"  # without it, the server would make other features
     versions = {name: there[name] for name in ("nnsight", "transformers", "torch", "torchaudio") if name in there}
-    return target._replace(settings=at(settings, gather=gather, audio=audio), trusted=trusted, versions=versions)
+    return replace(target, settings=at(settings, gather=gather, audio=audio), trusted=trusted, versions=versions)
 
 
-def _without_weights(model: Any, settings: Remote) -> AudioModel:
-    if isinstance(model, AudioModel):
-        return model
-    if isinstance(model, ListenedModel) or not isinstance(model, (str, Path)):
-        raise ModelError(
-            f"a {type(model).__name__} cannot run on a server: give a hub id, or an AudioModel that was opened by one"
-        )
-    opened = AudioModel(str(model))
-    if settings.url == LOCAL or opened.served_class() == type(opened.wrapped).__name__:
-        return opened
-    try:
-        return AudioModel(str(model), task=opened.task)  # the class that the server has, so that paths are its paths
-    except Exception as error:  # transformers' pipelines raise anything
-        raise ModelError(f"no server can load {model} for the task {opened.task!r}: {one_line(error)}") from error
+def _saved_from(model: AudioModel) -> str | None:
+    """The class that the checkpoint was saved from."""
+    return (getattr(model.wrapped.config, "architectures", None) or [None])[0]
 
 
 def _of_the_checkpoint(model: AudioModel, sites: tuple[Site, ...], patterns: Sequence[str]) -> tuple[Site, ...]:
     """Without the head that a server makes up, of random weights, for a checkpoint that was saved without one."""
-    saved_from = (getattr(model.wrapped.config, "architectures", None) or [None])[0]
+    saved_from = _saved_from(model)
     if saved_from in (None, type(model.wrapped).__name__):
         return sites
     kept = tuple(site for site in sites if site.name != HEAD)
@@ -126,88 +168,54 @@ def _of_the_checkpoint(model: AudioModel, sites: tuple[Site, ...], patterns: Seq
     return kept
 
 
-def stream_remote(
-    target: RemoteTarget,
-    source: Source,
-    statistics: UnitStatistics,
-    run: RunFolder,
-    batch_size: int,
-    num_workers: int,
-    show: bool,
-) -> None:
-    """Take every clip from the last checkpoint on into the statistics; a checkpoint after every job.
+class _Jobs:
+    """A run's jobs: payloads go up, or are run here in nnsight's dry run, and come back with their answers."""
 
-    Raises RemoteRunError if it cannot go on; what came home before is kept.
-    """
-    model, settings = target.model, target.settings
-    heard = model.featuriser
-    start = run.restore(statistics)
-    widths = {site.name: site.width for site in target.sites}
-    prepared = batches(
-        source,
-        sampling_rate=heard.sampling_rate,
-        featurise=Packer(heard, settings.audio),
-        batch_size=batch_size,
-        num_workers=num_workers,
-        start=start,
-        minimum_samples=heard.minimum_samples,
-        window_samples=heard.window_samples,
-    )
-    frames = FrameCounts(model, target.sites)
-    jobs = parcels(prepared, target.sites, frames, most_clips=settings.clips_per_job, most_bytes=settings.bytes_per_job)
-    content = {
-        "sites": [model.handle(site) for site in target.sites],
-        "extractor": untagged(heard.extractor),
-        "rate": heard.sampling_rate,
-        "options": heard.options,
-        "extras": model.further_inputs(remote=settings.url != LOCAL),
-        "k": statistics.k,
-        "pooling": statistics.pooling,
-        "gather": settings.gather,
-        "stop": target.trusted,
-    }
-    described = {
-        "url": settings.shown,
-        "gather": settings.gather,
-        "audio": settings.audio,
-        "versions": dict(target.versions),
-    }
-    with closing(prepared), ClipProgress(source.length, start, show) as bar:
-        queue: JobQueue[Parcel] = JobQueue(
-            lambda parcel: _launched(model, settings, content, parcel), settings, tell=bar.tell
-        )
-        pairs = _here(model, content, jobs) if settings.url == LOCAL else queue.run(jobs)
-        try:
-            for parcel, answer in pairs:
-                if parcel.groups:
-                    ids = [clip.id for clip in parcel.clips]
-                    came = statistics_of(answer, ids, widths, statistics.k, statistics.pooling, parcel.frames)
-                    _check_dtype(run, dtype_of(answer))
-                    statistics.merge(came)
-                cut = sum(
-                    heard.window_seconds is not None and clip.seconds > heard.window_seconds for clip in parcel.clips
-                )
-                run.saw(parcel.end, parcel.clips, parcel.quarantined, cut)
-                run.manifest = replace(run.manifest, remote=described | queue.traffic.to_json())
-                run.checkpoint(statistics)
-                bar.advance(parcel.positions, len(parcel.quarantined))
-        except RemoteRunError as error:
-            raise RemoteRunError(
-                f"{error}; {counted(statistics.clips, 'clip')} {agree(statistics.clips, 'is', 'are')} kept in "
-                f"{run.folder}, and the same call goes on from there"
-            ) from error
+    def __init__(self, target: RemoteTarget, plan: CollectionPlan, bar: ClipProgress) -> None:
+        self.target, self.model, self.settings = target, target.model, target.settings
+        featuriser = self.model.featuriser
+        self.content = {
+            "sites": [self.model.handle(site) for site in target.sites],
+            "extractor": without_server_id(featuriser.extractor),
+            "rate": featuriser.sampling_rate,
+            "options": featuriser.options,
+            "extras": further_inputs(self.model.wrapped, remote=self.settings.url != LOCAL),
+            "k": plan.k,
+            "pooling": plan.pool,
+            "gather": self.settings.gather,
+            "stop": target.trusted,
+        }
+        self.queue: JobQueue[Payload] = JobQueue(self._launch, self.settings, tell=bar.tell)
+
+    def run(self, payloads: Iterator[Payload]) -> Iterator[tuple[Payload, dict[str, Any]]]:
+        """Every payload with its answer, in order. Raises RemoteRunError if it cannot go on."""
+        return self._run_here(payloads) if self.settings.url == LOCAL else self.queue.run(payloads)
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of the server and of what went over the wire."""
+        return {
+            "url": self.settings.shown,
+            "gather": self.settings.gather,
+            "audio": self.settings.audio,
+            "versions": dict(self.target.versions),
+            **self.queue.traffic.to_json(),
+        }
+
+    def _launch(self, payload: Payload) -> Any:
+        if not payload.groups:
+            return _NoJob()
+        job = Job(self.model, self.settings)
+        job.launch(self.model, {**self.content, "groups": payload.groups})
+        return job
+
+    def _run_here(self, payloads: Iterator[Payload]) -> Iterator[tuple[Payload, dict[str, Any]]]:
+        for payload in payloads:
+            content = {**self.content, "groups": payload.groups}
+            yield payload, run_here(self.model, content) if payload.groups else {}
 
 
-def _launched(model: AudioModel, settings: Remote, content: Mapping[str, Any], parcel: Parcel) -> Any:
-    if not parcel.groups:
-        return _Empty()
-    job = Job(model, settings)
-    job.launch(model, {**content, "groups": parcel.groups})
-    return job
-
-
-class _Empty:
-    """A parcel of which every clip was set aside: nothing to send."""
+class _NoJob:
+    """A payload of which every clip was set aside: nothing to send."""
 
     status, meta, sent, received = None, None, 0, 0
 
@@ -216,11 +224,16 @@ class _Empty:
         return {}
 
 
-def _here(
-    model: AudioModel, content: Mapping[str, Any], jobs: Iterator[Parcel]
-) -> Iterator[tuple[Parcel, dict[str, Any]]]:
-    for parcel in jobs:
-        yield parcel, run_here(model, {**content, "groups": parcel.groups}) if parcel.groups else {}
+def _take_home(payload: Payload, answer: Mapping[str, Any], session: Session) -> None:
+    """A job's clips into the session. Raises RemoteRunError for an answer that is none."""
+    plan = session.plan
+    session.begin_batch(payload.clips)
+    if payload.groups:
+        ids = [clip.id for clip in payload.clips]
+        statistics = statistics_of(answer, ids, plan.widths, plan.k, plan.pool, payload.frames)
+        _check_dtype(session.folder, dtype_of(answer))
+        session.merge(statistics)
+    session.end_batch(payload.end, payload.clips, payload.quarantined)
 
 
 def _check_dtype(run: RunFolder, there: str) -> None:
@@ -231,7 +244,7 @@ def _check_dtype(run: RunFolder, there: str) -> None:
         if there != "float32":
             warnings.warn(
                 f"the server runs the model in {there}: activations are rounded there, and differ from a float32 run's",
-                stacklevel=4,
+                stacklevel=6,
             )
     elif known != there:
         raise RemoteRunError(

@@ -1,4 +1,4 @@
-"""What a run will take of memory and disk: said before it starts, and refused where there clearly is not enough."""
+"""What a run will take of memory and disk: known before it starts, and refused where there clearly is not enough."""
 
 from __future__ import annotations
 
@@ -8,14 +8,38 @@ from pathlib import Path
 
 import torch
 
+from ..dissection.dissection import activation_file
+from ..statistics.concept_scores import ConceptScores
+from ..statistics.concepts import ConceptAccumulator
 from ..wording import counted
+from .session import CollectionPlan
 
 _WORTH_SAYING = 10**9
 _BYTES_A_PLACE = 16  # a value, a clip and a frame
 
 
+def check_resources(plan: CollectionPlan, folder: Path, clips: int | None) -> list[str]:
+    """What the run will take, a line each for what is worth knowing; `clips` is how many there are, None if not known.
+
+    Raises ValueError if there clearly is not enough.
+    """
+    lines = [memory_for_exemplars(plan.k, plan.units, plan.device)]
+    if plan.scores is not None:
+        lines.append(_memory_for_scores(plan.units, plan.scores, plan.device))
+    if plan.keep_activations:
+        files = [activation_file(folder, site) for site in plan.widths]
+        already = sum(path.stat().st_size for path in files if path.exists())
+        needed = None if clips is None else 4 * plan.units * clips
+        lines.append(disk_for_activations(needed, already, plan.units, folder))
+    return [line for line in lines if line]
+
+
+def _memory_for_scores(units: int, scores: ConceptScores, device: torch.device) -> str | None:
+    return memory_for_concepts(ConceptAccumulator.bytes_needed(units, scores), units, len(scores.names), device)
+
+
 def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.device) -> str | None:
-    """A word on the memory that comparing units with concepts takes, if it is above 1 GB.
+    """A line on the memory that comparing units with concepts takes, if it is above 1 GB.
 
     Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
     """
@@ -27,7 +51,7 @@ def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.de
 
 
 def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None:
-    """A word on the memory that the K highest and lowest clips of every unit take, if it is above 1 GB.
+    """A line on the memory that the K highest and lowest clips of every unit take, if it is above 1 GB.
 
     Raises ValueError if it is more than the machine (or, of a GPU, what is free there) has.
     """
@@ -40,7 +64,7 @@ def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None
 
 
 def disk_for_activations(needed: int | None, there_already: int, units: int, folder: Path) -> str:
-    """A word on what keeping activations writes. Raises ValueError if the disk clearly has not the room.
+    """A line on what keeping activations writes. Raises ValueError if the disk clearly has not the room.
 
     needed: bytes; None where only reading the data tells.
     """

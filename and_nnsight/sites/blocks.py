@@ -58,17 +58,7 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     Of several stacks the one as deep as the config says is meant, else the deepest, else the first. Raises
     SharedLayersError where the blocks are one module.
     """
-    candidates: list[tuple[str, nn.Module]] = []
-    others: list[str] = []
-    for _, path, module in walk(model):
-        if isinstance(module, (nn.ModuleList, nn.Sequential)):
-            for index, child in module.named_children():
-                child_path = f"{path}.{index}" if path else index
-                cores = len(_attention_cores(child))
-                if cores == 1 and _feed_forwards(child):
-                    candidates.append((child_path, child))
-                elif cores:
-                    others.append(child_path)
+    candidates, others = _candidates(model)
     groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
     for path, module in candidates:
         tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
@@ -82,11 +72,28 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     return tuple(_describe(path, module) for path, module in chosen)
 
 
+def _candidates(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[str]]:
+    """What stands in lists of modules and may be a block, and the paths of what has attention but is none."""
+    candidates: list[tuple[str, nn.Module]] = []
+    others: list[str] = []
+    for _, path, module in walk(model):
+        if not isinstance(module, (nn.ModuleList, nn.Sequential)):
+            continue
+        for index, child in module.named_children():
+            child_path = f"{path}.{index}" if path else index
+            cores = len(_attention_cores(child))
+            if cores == 1 and _feed_forwards(child):
+                candidates.append((child_path, child))
+            elif cores:
+                others.append(child_path)
+    return candidates, others
+
+
 def _refuse_shared(model: nn.Module, paths: list[str]) -> None:
     """Raise SharedLayersError where one block stands at several places of its list: a path then names all its runs."""
     for parent in {path.rpartition(".")[0] for path in paths}:
-        held = list(model.get_submodule(parent)._modules.values())
-        if len({id(block) for block in held}) < len(held):
+        layers = list(model.get_submodule(parent)._modules.values())
+        if len({id(layer) for layer in layers}) < len(layers):
             raise SharedLayersError(
                 f"{type(model).__name__} runs one block several times (one module stands at several places of its "
                 "layers), and a site could not say which run is meant: give every place its own, as in "
@@ -182,12 +189,12 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
         if is_linear(module) and not name.startswith(f"{attention}.")
     ]
     pairs = []
-    taken = ""
+    last_down = ""
     for (up, up_in, up_out), (down, down_in, down_out) in pairwise(linears):
-        if up == taken:
+        if up == last_down:
             continue  # the last pair's down-projection, which leads into the next where all widths are equal
         if up_in == width == down_out and up_out == down_in:
-            taken = down
+            last_down = down
             before = order[up] < order[attention]
             pairs.append(FeedForward(_owner(up), up, down, up_out, width, before))
     return tuple(pairs)
@@ -211,19 +218,29 @@ def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bo
 
 def _reads_tokens(model: nn.Module, stack: list[tuple[str, nn.Module]], groups: dict, others: list[str]) -> bool:
     """Whether the tower around a stack of blocks embeds a vocabulary: then it reads text, not sound."""
-    vocabularies = set(_vocabulary_sizes(getattr(model, "config", None)))
     inside = {path for path, _ in stack}
     outside = others + [path for group in groups.values() for path, _ in group if path not in inside]
-    tower = stack[0][0]
-    for ancestor in _ancestors(tower):
-        if any(path == ancestor or path.startswith(f"{ancestor}.") or not ancestor for path in outside):
+    return _embeds_vocabulary(model, _tower_around(stack[0][0], outside), inside)
+
+
+def _tower_around(path: str, outside: list[str]) -> str:
+    """The outermost module around a block that has none of the other blocks in it."""
+    tower = path
+    for ancestor in _ancestors(path):
+        if any(not ancestor or other == ancestor or other.startswith(f"{ancestor}.") for other in outside):
             break
         tower = ancestor
+    return tower
+
+
+def _embeds_vocabulary(model: nn.Module, tower: str, blocks: set[str]) -> bool:
+    """Whether a tower has an embedding, outside its blocks, of as many entries as a vocabulary of the config."""
+    vocabularies = set(_vocabulary_sizes(getattr(model, "config", None)))
     return any(
         isinstance(module, nn.Embedding)
         and module.num_embeddings in vocabularies
         and not any(word in name for word in ("pos", "rel"))  # a table of positions may chance to have that size
-        and not any(f"{tower}.{name}".strip(".").startswith(f"{path}.") for path in inside)
+        and not any(f"{tower}.{name}".strip(".").startswith(f"{path}.") for path in blocks)
         for name, module in model.get_submodule(tower).named_modules()
     )
 

@@ -1,4 +1,4 @@
-"""What a model may say of itself, where neither its structure nor its config tells: models outside transformers."""
+"""What a model may declare of itself, where neither its structure nor its config tells: models outside transformers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAPER = ("*.hook_attn_out", "*.mlp.hook_pre", "*.hook_mlp_out", "unembed.hook_ou
 
 
 @dataclass(frozen=True)
-class Hearing:
+class AudioSpec:
     """How a model hears.
 
     frames     where the frames of its blocks lie on the time axis of a clip
@@ -29,22 +29,22 @@ class Hearing:
     paper: tuple[str, ...] = PAPER
 
 
-class SaysHowItHears(Protocol):
-    """A module with a method `hearing`.
+class DeclaresAudio(Protocol):
+    """A module with a method `audio_spec`.
 
     Its blocks, and its head by `config.num_labels`, are found by structure as everybody's are. Clips stand on the
     first axis of what its modules take and return. `main_input_name` names the input that holds the sound.
     """
 
-    def hearing(self) -> Hearing:
+    def audio_spec(self) -> AudioSpec:
         """How this model hears."""
         ...
 
 
-def hearing_of(model: nn.Module) -> Hearing | None:
+def declared_spec(model: nn.Module) -> AudioSpec | None:
     """What the model says of itself; None if it says nothing."""
     # Asked of the class: a submodule of that name would answer for the instance.
-    return cast(SaysHowItHears, model).hearing() if callable(getattr(type(model), "hearing", None)) else None
+    return cast(DeclaresAudio, model).audio_spec() if callable(getattr(type(model), "audio_spec", None)) else None
 
 
 _SOUNDS = ("input_values", "input_features", "audio", "wave", "speech", "spectrogram")
@@ -66,14 +66,14 @@ def reads_instead(kind: type[nn.Module]) -> str | None:
 
     None where it takes sound, or where its arguments do not tell.
     """
-    taken = inputs_of(kind)
-    if callable(getattr(kind, "hearing", None)) or any(word in name for name in taken for word in _SOUNDS):
+    inputs = inputs_of(kind)
+    if callable(getattr(kind, "audio_spec", None)) or any(word in name for name in inputs for word in _SOUNDS):
         return None
     named = getattr(kind, "main_input_name", None)
-    main = named if named in taken else next(iter(taken), None)
+    main = named if named in inputs else next(iter(inputs), None)
     if main not in _NO_SOUND:
         return None
-    others = [name for name in taken if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
+    others = [name for name in inputs if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
     return " and ".join(f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from .declared import hearing_of
+from .declared import declared_spec
 from .geometry import Convolved, FoldedGrid, Geometry, PatchGrid, Regular
 
 _KALDI_HOP, _KALDI_WINDOW = 160, 400  # torchaudio's and transformers' filter bank: 10 ms and 25 ms at 16 kHz
@@ -20,8 +20,9 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
     A model that says how it hears is taken at its word. Unknown architectures get the geometry under which every
     frame counts and none has seconds.
     """
-    if (said := hearing_of(model)) is not None:
-        return said.frames
+    declared = declared_spec(model)
+    if declared is not None:
+        return declared.frames
     config = audio_config(model)
     rate = int(getattr(feature_extractor, "sampling_rate", _KALDI_RATE))
     if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):

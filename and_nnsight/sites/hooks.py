@@ -8,13 +8,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .site import Site, SiteError
+from .site import Site, check_fired
 from .wrappers import uncompiled
 
 
 @contextmanager
-def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Tensor], None]) -> Iterator[None]:
-    """While open, each forward of the model hands each site's activation to `take`.
+def site_hooks(
+    model: nn.Module, sites: Sequence[Site], on_activation: Callable[[Site, Tensor], None]
+) -> Iterator[None]:
+    """While open, each forward of the model hands each site's activation to `on_activation`.
 
     Code that torch.compile made passes hooks by: meanwhile the model runs as it was written.
 
@@ -25,7 +27,7 @@ def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Te
     def watch(site: Site) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any = None) -> None:
             fired.add(site.name)
-            take(site, site.fold(inputs if site.side == "input" else output))
+            on_activation(site, site.fold(inputs if site.side == "input" else output))
 
         return hook
 
@@ -37,9 +39,7 @@ def site_hooks(model: nn.Module, sites: Sequence[Site], take: Callable[[Site, Te
     try:
         with uncompiled():
             yield
-        missing = [site.name for site in sites if site.name not in fired]
-        if missing:
-            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+        check_fired(sites, fired)
     finally:
         for handle in handles:
             handle.remove()

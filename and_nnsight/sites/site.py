@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from ..portable import fold
 from .blocks import Block, find_blocks, find_head
-from .declared import PAPER, hearing_of
+from .declared import PAPER, declared_spec
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 
+_OUTPUT_WIDTHS = ("out_features", "out_channels")
+_CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
 PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
 MODULE_PREFIX = "module:"
 HEAD = "unembed.hook_out"
@@ -70,6 +72,13 @@ class Site:
         return folded
 
 
+def check_fired(sites: Sequence[Site], fired: Container[str]) -> None:
+    """Raise SiteError, naming them, if not all sites are among those that fired."""
+    missing = [site.name for site in sites if site.name not in fired]
+    if missing:
+        raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+
+
 def clip_frame_unit(value: Tensor) -> Float[Tensor, "clip frame unit"]:
     """A folded value with a frame axis: one frame a clip where the site has none; further axes count as frames."""
     return value[:, None] if value.ndim == 2 else value.flatten(1, -2)
@@ -108,19 +117,19 @@ def _head_geometry(model: nn.Module, blocks: Geometry) -> Geometry:
 def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometry) -> list[Site]:
     """A block's sites in forward order. `windowed` is the geometry of what comes out of its attention."""
     attention = Site(f"blocks.{layer}.hook_attn_out", block.attention, "output", block.width, layer, windowed)
-    found: list[Site] = []
+    sites: list[Site] = []
     for pair in block.feed_forwards:
-        if not pair.before_attention and attention not in found:
-            found.append(attention)
+        if not pair.before_attention and attention not in sites:
+            sites.append(attention)
         stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
         out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
-        found += [
+        sites += [
             Site(f"{stem}.hook_pre", pair.up, "output", pair.inner, layer, geometry),
             Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
             Site(out, pair.down, "output", pair.outer, layer, geometry),
         ]
-    found += [] if attention in found else [attention]
-    return [*found, Site(f"blocks.{layer}.hook_resid_post", block.path, "output", block.width, layer, geometry)]
+    sites += [] if attention in sites else [attention]
+    return [*sites, Site(f"blocks.{layer}.hook_resid_post", block.path, "output", block.width, layer, geometry)]
 
 
 def select_sites(
@@ -133,22 +142,28 @@ def select_sites(
     for the output of any module. Raises SiteError for a pattern that names nothing; it lists near names.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    said = hearing_of(model)
-    presets = PRESETS if said is None else {**PRESETS, "paper": said.paper}
+    declared = declared_spec(model)
+    presets = PRESETS if declared is None else {**PRESETS, "paper": declared.paper}
     chosen: dict[str, Site] = {}
     for pattern in patterns:
-        if pattern.startswith(MODULE_PREFIX):
-            matched = [_module_site(model, available, pattern)]
-        else:
-            globs = presets.get(pattern, (pattern,))
-            matched = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
-        if not matched:
-            raise SiteError(_nothing_named(model, available, pattern))
-        chosen |= {site.name: site for site in matched}
+        chosen |= {site.name: site for site in _matching(model, available, pattern, presets)}
     if not chosen:
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
     order = _forward_order(model, available)
     return tuple(sorted(chosen.values(), key=lambda site: order(site)))
+
+
+def _matching(
+    model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]
+) -> list[Site]:
+    """The sites that one pattern names. Raises SiteError if it names none."""
+    if pattern.startswith(MODULE_PREFIX):
+        return [_module_site(model, available, pattern)]
+    globs = presets.get(pattern, (pattern,))
+    matching = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
+    if not matching:
+        raise SiteError(_nothing_named(model, available, pattern))
+    return matching
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
@@ -170,6 +185,7 @@ def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
 
 
 def _module_site(model: nn.Module, available: Sequence[Site], pattern: str) -> Site:
+    """The output of a module, by its path. Raises SiteError, with near paths, where there is none."""
     path = pattern.removeprefix(MODULE_PREFIX)
     modules = dict(model.named_modules())
     module = modules.get(path)
@@ -177,24 +193,20 @@ def _module_site(model: nn.Module, available: Sequence[Site], pattern: str) -> S
         near = difflib.get_close_matches(path, modules, n=5, cutoff=0.4)
         hint = f"; near names: {', '.join(near)}" if near else ""
         raise SiteError(f"the model has no module {path!r}{hint}")
-    width = next((int(getattr(module, name)) for name in ("out_features", "out_channels") if hasattr(module, name)), 0)
-    if isinstance(module, _CHANNELS_FIRST):
-        width = width or int(getattr(module, "num_channels", 0) or getattr(module, "num_features", 0))
-        return Site(pattern, path, "output", width, None, Geometry(), channels_first=True)
-    inside = [site for site in available if _same_block(site, path)]
-    if not inside:
-        return Site(pattern, path, "output", width, None, Geometry())
-    geometry = inside[-1].geometry
-    if isinstance(geometry, FoldedGrid) and any(
-        path.startswith(f"{site.path}.") or site.path.startswith(f"{path}.") or site.path == path
-        for site in inside
-        if site.name.endswith("hook_attn_out")
-    ):
-        geometry = next(site.geometry for site in inside if site.name.endswith("hook_attn_out"))
-    return Site(pattern, path, "output", width, inside[-1].layer, geometry)
+    channels_first = isinstance(module, _CHANNELS_FIRST)
+    width = _stated_width(module, _CHANNEL_COUNTS if channels_first else _OUTPUT_WIDTHS)
+    around = [site for site in available if _is_block_around(site, path)]
+    if channels_first or not around:
+        return Site(pattern, path, "output", width, None, Geometry(), channels_first=channels_first)
+    return Site(pattern, path, "output", width, around[-1].layer, around[-1].geometry)
 
 
-def _same_block(site: Site, path: str) -> bool:
+def _stated_width(module: nn.Module, names: Sequence[str]) -> int:
+    """How many units a module says that it gives; 0 where it does not say."""
+    return next((int(getattr(module, name)) for name in names if getattr(module, name, 0)), 0)
+
+
+def _is_block_around(site: Site, path: str) -> bool:
     return site.name.endswith("hook_resid_post") and (path == site.path or path.startswith(f"{site.path}."))
 
 

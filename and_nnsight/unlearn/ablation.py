@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from ..dissection.dissection import Dissection
 from ..model.audio_model import AudioModel
-from ..model.bare import bare
-from ..model.devices import device_of
-from ..model.opening import known_sites, moved
-from ..model.restoring import evaluating
+from ..model.devices import to_device
+from ..model.features import probe_features
+from ..model.opening import hookable_sites
 from ..sites.hooks import site_hooks
-from ..sites.site import Site, SiteError, find_sites, select_sites
-from ..sites.wrappers import uncompiled
+from ..sites.site import Site, SiteError
+from .hooks import hooked
 from .interventions import Intervention, SiteAblation, site_ablations
 from .unit_set import ChoiceError, UnitChoice
 
@@ -90,15 +89,15 @@ def _in_firing_order(model: AudioModel, sites: Mapping[str, Site]) -> dict[str, 
     Raises SiteError for one that does not fire (under plain hooks), or more than once: an edit changes the first time.
     """
     fired: Counter[str] = Counter()
-    noise = torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = moved(model.featuriser([noise.numpy()]), device_of(model.wrapped))
+    features = to_device(probe_features(model.featuriser), model.device)
 
-    def take(site: Site, value: Tensor) -> None:
+    def count(site: Site, value: Tensor) -> None:
         fired[site.name] += 1
 
-    with torch.no_grad(), evaluating(model.wrapped), site_hooks(model.wrapped, list(sites.values()), take):
-        model._call(**model._complete(features))
-    if again := [name for name, times in fired.items() if times > 1]:
+    with torch.no_grad(), site_hooks(model.wrapped, list(sites.values()), count):
+        model.plain_forward(features)
+    again = [name for name, times in fired.items() if times > 1]
+    if again:
         raise SiteError(
             f"site {again[0]!r} fires {fired[again[0]]} times a forward, and an edit changes only the first"
         )
@@ -125,49 +124,9 @@ def ablating(
     """
     intervention = Intervention(how, gain, seed)
     choices = [choice] if isinstance(choice, UnitChoice) else list(choice)
-    model = model if isinstance(model, AudioModel) else bare(model)
-    sites = model_sites(model, choices)
-    module = model.wrapped if isinstance(model, AudioModel) else model
+    module, sites = _sites_in(model, choices)
     with hooked(module, site_ablations(sites, choices, intervention, fills_of(sites, how, found, means))):
         yield
-
-
-@contextmanager
-def hooked(module: nn.Module, ablations: Sequence[SiteAblation]) -> Iterator[None]:
-    """While open, the changes are made in every forward of the module.
-
-    Code that torch.compile made passes hooks by: meanwhile the module runs as it was written.
-    """
-    handles = []
-    try:
-        for ablation in ablations:
-            target = module.get_submodule(ablation.site.path)
-            if ablation.site.side == "output":
-                handles.append(target.register_forward_hook(_at_output(ablation)))
-            else:
-                handles.append(target.register_forward_pre_hook(_at_input(ablation), with_kwargs=True))
-        with uncompiled():
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _at_output(ablation: SiteAblation) -> Any:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        return ablation(output)
-
-    return hook
-
-
-def _at_input(ablation: SiteAblation) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            return (ablation(args[0]), *args[1:]), kwargs
-        name = next(iter(kwargs))
-        return args, {**kwargs, name: ablation(kwargs[name])}
-
-    return hook
 
 
 def model_sites(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> dict[str, Site]:
@@ -175,21 +134,21 @@ def model_sites(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) ->
 
     Raises ChoiceError for units that the model does not have, SiteError for a site that it does not have.
     """
+    return _sites_in(model, choices)[1]
+
+
+def _sites_in(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> tuple[nn.Module, dict[str, Site]]:
+    """The module that hooks go into, and what `model_sites` gives."""
     names = list(dict.fromkeys(name for choice in choices for name in choice.units))
-    if not names:
-        return {}
-    if isinstance(model, AudioModel):
-        model.dispatch()
-        chosen = known_sites(model, names, "max")
-    else:
-        chosen = select_sites(model, find_sites(model), names)
-    sites = {site.name: site for site in chosen}
+    module, resolved = hookable_sites(model, names)
+    sites = {site.name: site for site in resolved}
     widths = {name: site.width for name, site in sites.items()}
-    if unknown := [name for name, width in widths.items() if not width]:
+    unknown = [name for name, width in widths.items() if not width]
+    if unknown:
         raise ChoiceError(f"how many units {unknown[0]!r} has shows only in a run: give an AudioModel of the module")
     for choice in choices:
         choice.masks(widths)
-    return sites
+    return module, sites
 
 
 def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, means: Means | None) -> dict[str, Tensor]:
@@ -200,14 +159,7 @@ def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, mean
     if how != "mean":
         return {}
     if means is None:
-        if found is None:
-            raise ValueError("mean needs each unit's mean: give means=, or found=, a dissection with pool='mean'")
-        if found.manifest.pool != "mean":
-            raise ValueError(
-                f"{found.folder} keeps the mean of each clip's {found.manifest.pool}, not the mean over frames: "
-                "dissect with pool='mean', or give means="
-            )
-        means = {name: found[name].mean for name in sites}
+        means = _means_of(sites, found)
     fills = {}
     for name, site in sites.items():
         if name not in means or tuple(means[name].shape) != (site.width,):
@@ -216,3 +168,15 @@ def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, mean
             raise ValueError(f"units of {name!r} have no finite mean")
         fills[name] = means[name].to(torch.float32)
     return fills
+
+
+def _means_of(sites: Iterable[str], found: Dissection | None) -> Means:
+    """Each unit's mean over frames, out of a dissection. Raises ValueError where it has none."""
+    if found is None:
+        raise ValueError("mean needs each unit's mean: give means=, or found=, a dissection with pool='mean'")
+    if found.manifest.pool != "mean":
+        raise ValueError(
+            f"{found.folder} keeps the mean of each clip's {found.manifest.pool}, not the mean over frames: "
+            "dissect with pool='mean', or give means="
+        )
+    return {name: found[name].mean for name in sites}

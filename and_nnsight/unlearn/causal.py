@@ -10,10 +10,12 @@ from jaxtyping import Bool
 
 from ..data import Clip, open_source
 from ..dissection.dissection import Dissection
-from ..model.restoring import leaves_the_model_as_found
-from .ablation import Means, fills_of
+from ..model.restoring import preserves_model
+from ..run.options import RunOptions
+from .ablation import Means, fills_of, model_sites
+from .classes import as_classifier
 from .effects import changes, clip_weights, estimate, prediction
-from .forward import Outcomes, Pass, as_classifier
+from .forward import Outcomes, Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import unseen
@@ -23,7 +25,7 @@ Belongs = Callable[[str, Clip], bool]
 Row = dict[str, Any]
 
 
-@leaves_the_model_as_found
+@preserves_model
 def causal_effects(
     model: Any,
     data: Any,
@@ -74,14 +76,16 @@ def causal_effects(
     if not choices:
         return []
     source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
-    run = Pass(as_classifier(model, device, dtype), choices, Intervention(how, gain, seed), rows)
-    run.fills = fills_of(run.sites, how, found, means)
-    widths = {name: site.width for name, site in run.sites.items()}
+    options = RunOptions(device, dtype, batch_size, num_workers, progress)
+    classifier = as_classifier(model, device, dtype)
+    sites = model_sites(classifier, choices)
+    widths = {name: site.width for name, site in sites.items()}
     pools = _pools(choices, widths, controls, seed)
     drawn = list(dict.fromkeys(choice for pool in pools.values() for choice in pool))
     place_of = {choice: len(choices) + place for place, choice in enumerate(drawn)}
-    run.choices = [*choices, *drawn]
-    for _ in run.over(source, batch_size, num_workers, unseen(source, found, choices, overlap), progress):
+    fills = fills_of(sites, how, found, means)
+    run = Pass(classifier, sites, [*choices, *drawn], Intervention(how, gain, seed), fills, rows)
+    for _ in run.over(source, options, unseen(source, found, choices, overlap)):
         pass
     outcomes = run.outcomes()
     after, before = (

@@ -13,11 +13,10 @@ from ..explain.records.claim_rows import EffectRow, LabelRow
 from ..explain.records.reading import read_table
 from ..explain.records.tables import Table
 from ..explain.records.unit_selection import chosen_units
-from ..model.fingerprint import describe_model
-from ..model.restoring import leaves_the_model_as_found
+from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
-from .forward import as_classifier, class_names, class_numbers
+from .classes import as_classifier, class_names, class_numbers
 from .names import plain_name
 from .selection import site_widths
 from .unit_set import ChoiceError
@@ -25,7 +24,7 @@ from .unit_set import ChoiceError
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
 
 
-@leaves_the_model_as_found
+@preserves_model
 def label_effects(
     model: Any,
     data: Any,
@@ -81,7 +80,7 @@ def label_effects(
         name: options[name] for name in ("split", "audio_column", "label_column") if name in options
     }
     source = open_source(data, **columns)
-    settings = {"model": describe_model(classifier), "data": source.fingerprint, "method": method}
+    settings = {"model": classifier.describe(), "data": source.fingerprint, "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(found, EffectRow, settings) as table:
         table.add(effects)

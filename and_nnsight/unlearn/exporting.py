@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..model.audio_model import AudioModel
-from ..model.opening import moved
-from ..model.restoring import evaluating
+from ..model.devices import to_device
+from ..model.features import probe_features
+from ..model.inputs import audio_forward
+from ..model.restoring import eval_mode
 from ..sites.site import MODULE_PREFIX, Site
 from ..sites.wrappers import through, unadapted
 from ..storage import write_json, writing
@@ -61,22 +63,14 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} holds something already: name a new folder")
-    if model._edits:
+    if model.edits:
         raise ExportError("the model has edits, which no checkpoint can hold: export the original with all the units")
     intervention = Intervention("zero") if gain == 0 else Intervention("amplify", gain)
     if not choice.count:
         raise ExportError("no unit is chosen: the checkpoint would be the model itself")
     sites = model_sites(model, [choice])
     module = model.wrapped
-    if not hasattr(module, "save_pretrained"):
-        raise ExportError(f"{type(module).__name__} is no transformers model: it has no save_pretrained")
-    if wrapped := next((child for child in module.modules() if through(child)[1] is not child), None):
-        raise ExportError(
-            f"a {type(wrapped).__name__} stands in the model for another module, and no checkpoint holds it: export "
-            "the model as it was before"
-        )
-    if any(unadapted(child) is not child for child in module.modules()):
-        raise ExportError("the model has a PEFT adapter in it: export what merge_and_unload() makes of the PeftModel")
+    _check_exportable(module)
     scaled = [part for name, site in sites.items() for part in _scaled(module, site, tuple(choice.units[name]))]
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -93,6 +87,20 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return scaled
+
+
+def _check_exportable(module: nn.Module) -> None:
+    """Raise ExportError for a module that no checkpoint holds as it is."""
+    if not hasattr(module, "save_pretrained"):
+        raise ExportError(f"{type(module).__name__} is no transformers model: it has no save_pretrained")
+    wrapper = next((child for child in module.modules() if through(child)[1] is not child), None)
+    if wrapper is not None:
+        raise ExportError(
+            f"a {type(wrapper).__name__} stands in the model for another module, and no checkpoint holds it: export "
+            "the model as it was before"
+        )
+    if any(unadapted(child) is not child for child in module.modules()):
+        raise ExportError("the model has a PEFT adapter in it: export what merge_and_unload() makes of the PeftModel")
 
 
 def _scaled(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Scaled]:
@@ -120,15 +128,22 @@ def _linear(module: nn.Module, site: Site) -> tuple[str, nn.Linear]:
             "it in a trace"
         )
     # An attention ends in its output projection, a class head in its last layer.
-    linears = [(path, child) for path, child in owner.named_modules() if isinstance(child, nn.Linear)]
-    last = [(path, child) for path, child in linears if child.out_features == site.width]
-    named = [(path, child) for path, child in last if path.rpartition(".")[2] in _OUTPUTS]
-    if site.name.endswith("hook_attn_out"):
-        last = named
-    if not last:
+    path = _last_linear(owner, site.width, named=site.name.endswith("hook_attn_out"))
+    if path is None:
         raise ExportError(f"{site.name}: no linear layer in {site.path!r} ends it; ablate() does it in a trace")
-    path, linear = last[-1]
+    linear = owner.get_submodule(path)
+    assert isinstance(linear, nn.Linear)
     return f"{site.path}.{path}", linear
+
+
+def _last_linear(owner: nn.Module, width: int, *, named: bool) -> str | None:
+    """Path of the last linear layer of this width in a module; `named`: of those called as output projections are."""
+    paths = [
+        path for path, child in owner.named_modules() if isinstance(child, nn.Linear) and child.out_features == width
+    ]
+    if named:
+        paths = [path for path in paths if path.rpartition(".")[2] in _OUTPUTS]
+    return paths[-1] if paths else None
 
 
 _OUTPUTS = ("o_proj", "out_proj", "linear_out", "dense", "output_dense", "proj", "c_proj", "wo")
@@ -163,25 +178,20 @@ def _compare(model: AudioModel, choice: UnitChoice, intervention: Intervention, 
     module = model.wrapped
     parameter = next(module.parameters())
     exported: Any = type(module).from_pretrained(folder, dtype=parameter.dtype).to(parameter.device).eval()
-    noise = 0.1 * torch.randn(model.featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))
-    features = model._complete(moved(model.featuriser([noise.numpy()]), parameter.device))
-    with torch.no_grad(), evaluating(module):
+    features = to_device(probe_features(model.featuriser, level=0.1), parameter.device)
+    with torch.no_grad(), eval_mode(module):
         with ablating(model, choice, intervention.how, gain=intervention.gain):
-            expected = _first_tensor(model._call(**features))
-        found = _first_tensor(_call_like(model, exported)(**features))
+            expected = _first_tensor(model.plain_forward(features))
+        actual = _first_tensor(audio_forward(exported)(**model.model_inputs(features)))
     size = max(1.0, float(expected.float().abs().max()))
     epsilon = TOLERANCE if parameter.dtype == torch.float32 else float(torch.finfo(parameter.dtype).eps)
-    difference = float((found.float() - expected.float()).abs().max())
+    difference = float((actual.float() - expected.float()).abs().max())
     if not difference <= epsilon * size:
         raise ExportError(
             f"the checkpoint with {counted(choice.count, 'unit')} ablated differs from the ablated model by "
             f"{difference:.3g} (outputs go up to {size:.3g}): {', '.join(choice.units)} cannot be "
             "exported exactly; ablate() does it in a trace"
         )
-
-
-def _call_like(model: AudioModel, module: nn.Module) -> Any:
-    return module.get_audio_features if type(module).__name__ == "ClapModel" else module  # as AudioModel runs it
 
 
 def _first_tensor(output: Any) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -14,19 +13,21 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from ..data import Batch, Clip, Source, batches, open_source
-from ..model.adapter import ListenedModel
+from ..data import Clip, Source
+from ..data.options import DataOptions
 from ..model.audio_model import AudioModel
-from ..model.devices import device_of
-from ..model.features import Features, Group
-from ..model.opening import as_model, moved
-from ..model.restoring import evaluating, leaves_the_model_as_found
+from ..model.devices import to_device
+from ..model.features import Features
+from ..model.restoring import eval_mode, preserves_model
+from ..run.loop import GroupedBatch, run_batches
+from ..run.options import RunOptions
 from ..sites.site import Site
 from ..wording import counted
-from .ablation import Means, fills_of, hooked, model_sites
+from .ablation import Means, fills_of, model_sites
+from .classes import as_classifier, class_names, class_numbers, label_numbers
+from .hooks import hooked
 from .interventions import Intervention, SiteAblation, site_ablations
 from .names import plain_name
-from .progress import pass_progress
 from .unit_set import UnitChoice
 
 Keep = Callable[[Clip], bool]
@@ -72,7 +73,7 @@ class Outcomes:
         return self.ablated.correct.mean(1)
 
 
-@leaves_the_model_as_found
+@preserves_model
 def ablated_outcomes(
     model: Any,
     data: Any,
@@ -112,94 +113,96 @@ def ablated_outcomes(
     Raises ValueError for a model without a class head, data without a clip whose label is a class, and what `ablate`
     raises it for; ChoiceError for units that the model does not have.
     """
-    source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
+    source = DataOptions(split, audio_column, label_column, limit=limit).open(data)
+    options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
-    run = Pass(classifier, choices, Intervention(how, gain, seed), rows)
-    run.fills = fills_of(run.sites, how, None, means)
-    for _ in run.over(source, batch_size, num_workers, keep, progress):
+    sites = model_sites(classifier, choices)
+    run = Pass(classifier, sites, choices, Intervention(how, gain, seed), fills_of(sites, how, None, means), rows)
+    for _ in run.over(source, options, keep):
         pass
     return run.outcomes()
 
 
 class Pass:
-    """A pass over the data in progress: what it has measured so far."""
+    """A pass over the data in progress: what it has measured so far.
+
+    sites         the sites that the choices have units of, in forward order
+    choices       the choices to ablate, each for itself
+    intervention  what becomes of their units; `fills` is what takes their place, where that is a mean
+    rows          how many rows a forward has at most; None: as many as pay
+    """
 
     def __init__(
         self,
         model: AudioModel,
+        sites: Mapping[str, Site],
         choices: Sequence[UnitChoice],
         intervention: Intervention,
-        rows: int | None,
+        fills: Mapping[str, Tensor],
+        rows: int | None = None,
     ) -> None:
         if rows is not None and rows < 1:
             raise ValueError(f"rows must be at least 1, it is {rows}")
-        self.model, self.choices, self.intervention = model, choices, intervention
-        self.fills: Mapping[str, Tensor] = {}
-        self.device = device_of(model.wrapped)
+        self.model, self.sites, self.choices = model, sites, choices
+        self.intervention, self.fills = intervention, fills
+        self.device = model.device
         self.rows = rows or (_ROWS_ON_CPU if self.device.type == "cpu" else _ROWS)
-        self.sites: dict[str, Site] = model_sites(model, choices)
         self.classes = class_names(model)
         self._class_of = class_numbers(self.classes)
         self.clips: list[Clip] = []
         self.left_out: Counter[str] = Counter()
         self.strange: Counter[str] = Counter()
-        self._together, self._kept = 0, dict[int, list[SiteAblation]]()
-        self._measured: list[Tensor] = []  # float64 [3, 1 + choice, clip]: logit, probability, correct
-        self._end_batch()
+        self._keep: Keep | None = None
+        self._together, self._ablations = 0, dict[int, list[SiteAblation]]()
+        self._scores: list[Tensor] = []  # float64 [3, 1 + choice, clip]: logit, probability, correct
+        self._mark_whole()
 
     def over(
-        self, source: Source, batch_size: int, num_workers: int, keep: Keep | None, progress: bool, start: int = 0
-    ) -> Iterator[int]:
+        self, source: Source, options: RunOptions, keep: Keep | None = None, start: int = 0
+    ) -> Generator[int, None, None]:
         """Measure the clips of a source; gives the position up to which it has come, after every batch."""
-        featuriser = self.model.featuriser
-        prepared = batches(
-            source,
-            sampling_rate=featuriser.sampling_rate,
-            featurise=featuriser.groups,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            start=start,
-            minimum_samples=featuriser.minimum_samples,
-            window_samples=featuriser.window_samples,
-        )
-        with closing(prepared), evaluating(self.model.wrapped), pass_progress(source.length, start, progress) as done:
-            for batch in prepared:
-                self.left_out["could not be read"] += len(batch.quarantined)
-                for group in batch.inputs or ():
-                    self._take(batch, group, keep)
-                self._end_batch()
-                done(batch.size)
-                yield batch.position + batch.size
+        self._keep = keep
+        with eval_mode(self.model.wrapped):
+            yield from run_batches(source, self.model.featuriser, options, self, start=start, title="measuring")
 
-    def _end_batch(self) -> None:
-        """What was measured so far is of whole batches."""
-        self._whole = (len(self._measured), len(self.clips), Counter(self.left_out), Counter(self.strange))
+    def begin_batch(self, batch: GroupedBatch) -> None:
+        """Count the clips of a batch that could not be read."""
+        self.left_out["could not be read"] += len(batch.quarantined)
 
-    def _take(self, batch: Batch[tuple[Group, ...]], group: Group, keep: Keep | None) -> None:
-        chosen: list[int] = []
-        clips: list[Clip] = []
-        for place, row in enumerate(group.rows):
-            clip = batch.clips[row]
-            if keep is not None and not keep(clip):
-                self.left_out["not to be measured"] += 1
-            elif clip.label is None:
-                self.left_out["no label"] += 1
-            elif plain_name(clip.label) not in self._class_of:
-                self.left_out["a label that is no class of the model"] += 1
-                self.strange[clip.label] += 1
-            else:
-                chosen.append(place)
-                clips.append(clip)
-        if not chosen:
+    def run_group(self, clips: Sequence[Clip], features: Features) -> None:
+        """Measure the clips of a group that are to be measured."""
+        places = [place for place, clip in enumerate(clips) if self._is_measured(clip)]
+        if not places:
             return
-        features = {name: value[chosen] for name, value in group.features.items()}
-        labels = torch.from_numpy(label_numbers(clips, self.classes))
-        self._measured.append(self._measure(features, labels))
-        self.clips += clips
+        measured = [clips[place] for place in places]
+        labels = torch.from_numpy(label_numbers(measured, self.classes))
+        self._scores.append(self._measure({name: value[places] for name, value in features.items()}, labels))
+        self.clips += measured
+
+    def end_batch(self, batch: GroupedBatch) -> None:
+        """All groups of a batch have been measured."""
+        self._mark_whole()
+
+    def _mark_whole(self) -> None:
+        """What was measured so far is of whole batches."""
+        self._whole = (len(self._scores), len(self.clips), Counter(self.left_out), Counter(self.strange))
+
+    def _is_measured(self, clip: Clip) -> bool:
+        """Whether a clip is measured; where it is not, the reason is counted."""
+        if self._keep is not None and not self._keep(clip):
+            self.left_out["not to be measured"] += 1
+        elif clip.label is None:
+            self.left_out["no label"] += 1
+        elif plain_name(clip.label) not in self._class_of:
+            self.left_out["a label that is no class of the model"] += 1
+            self.strange[clip.label] += 1
+        else:
+            return True
+        return False
 
     def _measure(self, features: Features, labels: Int64[Tensor, " clip"]) -> Tensor:
         """Everything about a batch: float64 [3, 1 + choice, clip]."""
-        features = moved(features, self.device)
+        features = to_device(features, self.device)
         clips = len(labels)
         together = max(1, self.rows // clips)
         with torch.no_grad():
@@ -207,25 +210,25 @@ class Pass:
             for first in range(0, len(self.choices), together):
                 some = self.choices[first : first + together]
                 stacked = {name: value.repeat(len(some), *(1,) * (value.ndim - 1)) for name, value in features.items()}
-                with hooked(self.model.wrapped, self._ablations(first, together)):
+                with hooked(self.model.wrapped, self._ablations_from(first, together)):
                     logits = self._logits(stacked)
                 parts.append(self._score(logits.unflatten(0, (len(some), clips)), labels))
         return torch.cat(parts, 1)
 
-    def _ablations(self, first: int, together: int) -> list[SiteAblation]:
+    def _ablations_from(self, first: int, together: int) -> list[SiteAblation]:
         """The changes by the choices from `first` on; kept on the device while as many run side by side."""
         if together != self._together:
-            self._kept.clear()
+            self._ablations.clear()
             self._together = together
-        if first not in self._kept:
+        if first not in self._ablations:
             some = self.choices[first : first + together]
-            self._kept[first] = site_ablations(self.sites, some, self.intervention, self.fills)
-            for ablation in self._kept[first]:
+            self._ablations[first] = site_ablations(self.sites, some, self.intervention, self.fills)
+            for ablation in self._ablations[first]:
                 ablation.to(self.device)
-        return self._kept[first]
+        return self._ablations[first]
 
     def _logits(self, features: Features) -> Tensor:
-        output = self.model._call(**self.model._complete(features))
+        output = self.model.plain_forward(features)
         logits = getattr(output, "logits", None)
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] != len(self.classes):
             raise ValueError(
@@ -246,27 +249,22 @@ class Pass:
         """What was measured of whole batches, to go on from another time: a tensor, and the rest as JSON."""
         parts, clips, left_out, strange = self._whole
         none = torch.empty(3, 1 + len(self.choices), 0, dtype=torch.float64)
-        measured = torch.cat([none, *self._measured[:parts]], 2)
+        measured = torch.cat([none, *self._scores[:parts]], 2)
         rest = {"clips": [asdict(clip) for clip in self.clips[:clips]], "left_out": left_out, "strange": strange}
         return {"measured": measured.contiguous()}, rest
 
     def restore(self, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self._measured = [tensors["measured"]]
+        self._scores = [tensors["measured"]]
         self.clips = [Clip(**row) for row in rest["clips"]]
         self.left_out, self.strange = Counter(rest["left_out"]), Counter(rest["strange"])
-        self._end_batch()
+        self._mark_whole()
 
     def outcomes(self) -> Outcomes:
         """What was measured. Raises ValueError if it is nothing."""
         if not self.clips:
-            near = [f"{label!r} ({', '.join(_near(label, self.classes))})" for label, _ in self.strange.most_common(3)]
-            reasons = "; ".join(
-                f"{counted(count, 'clip')}: {reason}" for reason, count in self.left_out.items() if count
-            )
-            hint = f"; labels such as {', '.join(near)}" if near else ""
-            raise ValueError(f"there is no clip to measure by ({reasons or 'the data is empty'}{hint})")
-        measured = torch.cat(self._measured, 2).numpy()
+            raise ValueError(self._nothing_measured())
+        measured = torch.cat(self._scores, 2).numpy()
         order = np.argsort([clip.id for clip in self.clips], kind="stable")  # clips of one length ran together
         logit, probability, correct = measured[:, :, order]
         clips = tuple(self.clips[place] for place in order)
@@ -280,48 +278,11 @@ class Pass:
             {reason: count for reason, count in self.left_out.items() if count},
         )
 
-
-def as_classifier(model: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> AudioModel:
-    """The AudioModel that is measured. Raises ValueError for a model of another kind, or one with edits."""
-    opened = as_model(model, device, dtype)
-    if isinstance(opened, ListenedModel):
-        raise ValueError(
-            f"{type(opened).__name__} cannot be ablated here: give the AudioModel, or the transformers checkpoint"
-        )
-    if opened._edits:
-        raise ValueError("the model has edits, so its baseline would not be the unpruned model: give the original")
-    return opened
-
-
-def class_names(model: AudioModel) -> tuple[str, ...]:
-    """The model's classes, in the order of its logits. Raises ValueError for a model that names none."""
-    names: Mapping[Any, str] = getattr(getattr(model.wrapped, "config", None), "id2label", None) or {}
-    by_number = {int(number): name for number, name in names.items()}
-    head = [site for site in model.sites() if site.name == "unembed.hook_out"]
-    if not by_number or not head or sorted(by_number) != list(range(head[0].width)):
-        raise ValueError(
-            f"{type(model.wrapped).__name__} is no classifier whose config names every class: what a concept loses "
-            "shows in its class's logit"
-        )
-    return tuple(by_number[number] for number in range(len(by_number)))
-
-
-def class_numbers(classes: Sequence[str]) -> dict[str, int]:
-    """The number of each class by its name without capitals and underscores.
-
-    Raises ValueError where two classes have one name.
-    """
-    numbers: dict[str, int] = {}
-    for number, name in enumerate(classes):
-        if numbers.setdefault(plain_name(name), number) != number:
-            raise ValueError(f"two classes of the model are called {name!r}: labels cannot tell them apart")
-    return numbers
-
-
-def label_numbers(clips: Sequence[Clip], classes: Sequence[str]) -> Int64[np.ndarray, " clip"]:
-    """The number of each clip's class. Raises KeyError for a label that is no class."""
-    numbers = class_numbers(classes)
-    return np.array([numbers[plain_name(clip.label or "")] for clip in clips], dtype=np.int64)
+    def _nothing_measured(self) -> str:
+        near = [f"{label!r} ({', '.join(_near(label, self.classes))})" for label, _ in self.strange.most_common(3)]
+        reasons = [f"{counted(count, 'clip')}: {reason}" for reason, count in self.left_out.items() if count]
+        hint = f"; labels such as {', '.join(near)}" if near else ""
+        return f"there is no clip to measure by ({'; '.join(reasons) or 'the data is empty'}{hint})"
 
 
 def _near(label: str, classes: Iterable[str]) -> list[str]:

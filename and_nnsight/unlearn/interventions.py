@@ -148,12 +148,12 @@ def site_ablations(
 ) -> list[SiteAblation]:
     """The changes that make all the choices' ablations side by side, in forward order: those of `sites`."""
     masks = [choice.masks({name: site.width for name, site in sites.items()}) for choice in choices]
-    found = []
+    ablations = []
     for name, site in sites.items():
         if not any(name in mask for mask in masks):
             continue
         none = torch.zeros(site.width, dtype=torch.bool)
         rows = torch.stack([mask.get(name, none) for mask in masks])
         fill = torch.zeros(site.width) if intervention.how == "zero" else fills.get(name)
-        found.append(SiteAblation(site, rows, intervention, fill))
-    return found
+        ablations.append(SiteAblation(site, rows, intervention, fill))
+    return ablations

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 
 from ..data import UNKNOWN, Source, open_source
-from ..dissection.dissection import Dissection
-from ..dissection.errors import DissectionError
+from ..dissection.dissection import Dissection, DissectionError
 from ..model.devices import dtype_of
-from ..model.fingerprint import describe_model, package_versions
-from ..model.restoring import leaves_the_model_as_found
+from ..model.fingerprint import package_versions
+from ..model.restoring import preserves_model
+from ..run.options import RunOptions
 from ..storage import locked, read_tensors, short_hash, undamaged, write_tensors
-from .ablation import Means, fills_of
-from .forward import Pass, as_classifier, class_numbers
+from .ablation import Means, fills_of, model_sites
+from .classes import as_classifier, class_numbers
+from .forward import Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import OverlapError, unseen, warn_of_another_model
@@ -32,7 +33,7 @@ CHECKPOINT_SECONDS = 20.0
 _PARTIAL = ".partial.safetensors"
 
 
-@leaves_the_model_as_found
+@preserves_model
 def measure(
     model: Any,
     data: Any,
@@ -92,21 +93,22 @@ def measure(
         raise ValueError("there is no choice of units to measure")
     columns = {"audio_column": audio_column, "label_column": label_column}
     source = open_source(data, split=split, limit=limit, **columns)
+    options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
-    run = Pass(classifier, choices, Intervention(how, gain, seed), rows)
-    run.fills = fills_of(run.sites, how, found, means)
-    aims = np.array([_target(choice, run.classes, targets or {}) for choice in choices], dtype=np.int64)
-    widths = {name: site.width for name, site in run.sites.items()}
+    sites = model_sites(classifier, choices)
+    widths = {name: site.width for name, site in sites.items()}
     controls = [
         matched(choice, widths, seed + place * draws + draw)
         for place, choice in enumerate(choices)
         for draw in range(draws)
     ]
-    run.choices = [*choices, *controls]
+    fills = fills_of(sites, how, found, means)
+    run = Pass(classifier, sites, [*choices, *controls], Intervention(how, gain, seed), fills, rows)
+    aims = np.array([_target(choice, run.classes, targets or {}) for choice in choices], dtype=np.int64)
     keep = unseen(source, found, choices, overlap)
     about = {
         "versions": package_versions(),
-        "model": describe_model(classifier),
+        "model": classifier.describe(),
         "dataset": {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
         | {"limit": limit, **columns},
         "dissection": None if found is None else _origin(found),
@@ -121,7 +123,7 @@ def measure(
         if folder is not None and (done := folder.complete(draws, bootstrap, seed)) is not None:
             return done
         try:
-            _run(run, source, folder, batch_size, num_workers, keep, progress)
+            _run(run, source, folder, options, keep)
         except OverlapError:  # told by what a clip holds, which shows only when it is decoded
             if folder is not None:
                 stack.callback(folder.discard)
@@ -133,13 +135,11 @@ def measure(
     return measured
 
 
-def _run(
-    run: Pass, source: Source, folder: _Folder | None, batch_size: int, num_workers: int, keep: Any, progress: bool
-) -> None:
+def _run(run: Pass, source: Source, folder: _Folder | None, options: RunOptions, keep: Any) -> None:
     start = 0 if folder is None else folder.restore(run)
     position, saved = start, time.monotonic()
     try:
-        for position in run.over(source, batch_size, num_workers, keep, progress, start):
+        for position in run.over(source, options, keep, start):
             if folder is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 folder.checkpoint(run, position)
                 saved = time.monotonic()

@@ -222,7 +222,7 @@ class Measured:
             )
         except (OSError, ValueError, KeyError, TypeError, arrow.ArrowException) as error:
             raise DissectionError(f"{folder} holds no measured unlearning: {error}") from error
-        from .forward import label_numbers
+        from .classes import label_numbers
 
         outcomes = Outcomes(
             clips,

@@ -1,4 +1,4 @@
-"""Models that are no AudioModel: opened by a plugin's name, taken in by its `adapt`, heard by their own `listen`."""
+"""Models that are no AudioModel: opened by a plugin's name, taken in by its `adapt`, run by their own `run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from and_nnsight import AudioModel, SiteError, dissect, plugins
-from and_nnsight.model.adapter import ListenedModel, Take
+from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.features import Features, Featuriser
 from and_nnsight.plugins import PluginError
 from and_nnsight.sites.hooks import site_hooks
@@ -22,7 +22,7 @@ from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged
 
 
-class Hooked(ListenedModel):
+class Hooked(ModelAdapter):
     """A tiny AST that is heard through plain hooks."""
 
     name = "a tiny one"
@@ -43,8 +43,8 @@ class Hooked(ListenedModel):
     def sites(self, *patterns: str) -> tuple[Site, ...]:
         return self.model.sites(*patterns)
 
-    def listen(self, sites: Sequence[Site], features: Features, take: Take) -> None:
-        with torch.inference_mode(), site_hooks(self.wrapped, sites, take):
+    def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        with torch.inference_mode(), site_hooks(self.wrapped, sites, on_activation):
             if not self.deaf:
                 dtype = next(self.wrapped.parameters()).dtype
                 self.wrapped(**{name: value.to(dtype) for name, value in features.items()})
@@ -57,14 +57,14 @@ class Box:
 class Plugin:
     """Opens and takes in boxes."""
 
-    def open(self, argument: str, *, device: Any, dtype: Any) -> ListenedModel:
+    def open(self, argument: str, *, device: Any, dtype: Any) -> ModelAdapter:
         if argument != "a tiny one":
             raise ValueError(f"there is no model {argument!r}")
         made = Hooked()
         made.wrapped.to(device=device, dtype=dtype)
         return made
 
-    def adapt(self, value: Any) -> ListenedModel | None:
+    def adapt(self, value: Any) -> ModelAdapter | None:
         return Hooked() if isinstance(value, Box) else None
 
 
@@ -87,7 +87,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
     yield entries
 
 
-def test_a_model_by_a_plugin_s_name_an_object_and_a_listened_model_give_what_an_audio_model_gives(
+def test_a_model_by_a_plugin_s_name_an_object_and_an_adapter_give_what_an_audio_model_gives(
     tmp_path: Path,
 ) -> None:
     family = FAMILIES["ast"]

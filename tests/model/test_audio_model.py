@@ -152,7 +152,7 @@ def test_outputs_equal_the_plain_forward_on_every_family(name: str) -> None:
     module, model = family.build(), AudioModel(family.build(), feature_extractor=family.extractor())
     waves = [noise(1.0), noise(0.6, seed=1)]
     with torch.no_grad():
-        features = model._complete(model.features(waves, RATE))
+        features = model.model_inputs(model.features(waves, RATE))
         if name == "clap":  # its own forward wants text beside the sound
             expected = module.get_audio_features(**features)  # type: ignore[operator]
             with model.trace(waves, sampling_rate=RATE) as tracer:

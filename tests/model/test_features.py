@@ -58,7 +58,7 @@ def test_the_models_own_fit(name: str) -> None:
     family = FAMILIES[name]
     model = AudioModel(family.build(), feature_extractor=family.extractor())
     rate = model.sampling_rate
-    model._complete(model.features(noise(1.0), rate))
+    model.model_inputs(model.features(noise(1.0), rate))
 
 
 def test_features_as_arrays_by_name_and_by_place() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from and_nnsight import AudioModel, DissectionError, dissect
-from and_nnsight.model.fingerprint import changes, describe_model, structure_hash
+from and_nnsight.model.fingerprint import changes, structure_hash
 from tests.families import FAMILIES, ast_extractor
 from tests.sounds_for_tests import noise
 
@@ -32,10 +32,10 @@ def made(name: str = "ast") -> AudioModel:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_is_the_same_before_and_after_a_run_and_however_it_was_opened(name: str, tmp_path: Path) -> None:
     model = made(name)
-    before = describe_model(model)
+    before = model.describe()
     clips = [noise(1.0), noise(1.5, seed=1)]
     dissect(model, clips, "blocks.0.hook_resid_post", 1, out=tmp_path / "run", progress=False)
-    assert describe_model(model) == before
+    assert model.describe() == before
     assert before["edits"] == 0
     assert structure_hash(FAMILIES[name].build()) == before["structure"]
 
@@ -44,8 +44,8 @@ def test_a_saved_model_is_the_one_that_was_saved(tmp_path: Path) -> None:
     module = FAMILIES["ast"].build()
     module.save_pretrained(tmp_path)  # type: ignore[operator]
     ast_extractor().save_pretrained(tmp_path)
-    loaded = describe_model(AudioModel(str(tmp_path), dispatch=True))
-    ours = describe_model(AudioModel(module, feature_extractor=ast_extractor()))
+    loaded = AudioModel(str(tmp_path), dispatch=True).describe()
+    ours = AudioModel(module, feature_extractor=ast_extractor()).describe()
     assert {name: loaded[name] for name in ("structure", "weights", "edits")} == {
         name: ours[name] for name in ("structure", "weights", "edits")
     }
@@ -136,7 +136,7 @@ def test_hooks_and_replaced_methods_are_counted(change: Callable[[Any], Any], wr
     change(_layer(module))
     model = model or AudioModel(module, feature_extractor=ast_extractor())
     assert changes(module) == 1
-    assert describe_model(model)["edits"] == 1
+    assert model.describe()["edits"] == 1
 
 
 def test_a_forward_that_a_class_was_given_from_outside_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from and_nnsight import AudioModel, ModelError, dissect
-from and_nnsight.model.trace import run_trace
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.unlearn import ExportError, UnitChoice, export
 from tests.families import FAMILIES
@@ -55,9 +54,7 @@ def adapted(name: str, config: Any) -> Any:
 def traced(module: nn.Module, name: str = "wav2vec2-post") -> dict[str, Tensor]:
     model = AudioModel(module, feature_extractor=FAMILIES[name].extractor())
     seen: dict[str, Tensor] = {}
-    run_trace(
-        model, model.sites(), model.features(noise(1.0)), lambda site, value: seen.update({site.name: value.clone()})
-    )
+    model.run(model.sites(), model.features(noise(1.0)), lambda site, value: seen.update({site.name: value.clone()}))
     return seen
 
 
@@ -69,7 +66,7 @@ def test_values_are_those_of_pefts_own_forward(kind: str) -> None:
     untouched = adapted("wav2vec2-post", KINDS[kind]()).eval()
     model = AudioModel(untouched, feature_extractor=FAMILIES["wav2vec2-post"].extractor())
     eager: dict[str, Tensor] = {}
-    features = model._complete(model.features(noise(1.0)))
+    features = model.model_inputs(model.features(noise(1.0)))
     with (
         torch.no_grad(),
         site_hooks(model.wrapped, model.sites(), lambda site, value: eager.update({site.name: value.clone()})),

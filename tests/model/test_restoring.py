@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from and_nnsight import AudioModel, SiteError, dissect
-from and_nnsight.model.restoring import left_as_found
+from and_nnsight.model.restoring import preserving
 from tests.families import FAMILIES
 from tests.sounds_for_tests import noise
 
@@ -142,7 +142,7 @@ def test_an_audio_model_stays_one(tmp_path: Path) -> None:
 
 def test_a_lazy_layer_that_became_a_layer_stays_one() -> None:
     module = nn.Sequential(nn.LazyLinear(3))
-    with left_as_found(module):
+    with preserving(module):
         module(torch.zeros(1, 2))
     assert type(module[0]) is nn.Linear
     assert module(torch.zeros(1, 2)).shape == (1, 3)

@@ -13,7 +13,6 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 
 from and_nnsight import AudioModel, Dissection, ModelError, dissect
 from and_nnsight.model.bare import bare
-from and_nnsight.model.trace import run_trace
 from and_nnsight.sites.blocks import find_blocks
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.unlearn import UnitChoice, ablating
@@ -161,10 +160,10 @@ def test_a_dynamically_quantised_model(name: str, tmp_path: Path) -> None:
     model = AudioModel(made(), feature_extractor=FAMILIES[name].extractor())
     plain = AudioModel(FAMILIES[name].build(), feature_extractor=FAMILIES[name].extractor())
     assert [site.name for site in model.sites()] == [site.name for site in plain.sites()]
-    features = model._complete(model.features(CLIPS[0]))
+    features = model.model_inputs(model.features(CLIPS[0]))
     seen: dict[str, Tensor] = {}
     eager: dict[str, Tensor] = {}
-    run_trace(model, model.sites(), features, lambda site, value: seen.update({site.name: value.clone()}))
+    model.run(model.sites(), features, lambda site, value: seen.update({site.name: value.clone()}))
     untouched = made()
     with (
         torch.no_grad(),

@@ -9,7 +9,7 @@ import pytest
 from nnsight.schema.response import Status
 
 from and_nnsight.remote import Remote, RemoteRunError
-from and_nnsight.remote.errors import explained, passing
+from and_nnsight.remote.errors import explain_error, is_transient
 from and_nnsight.remote.jobs import JobQueue
 from and_nnsight.remote.server import JobFailed, JobLost, Unanswered
 
@@ -33,8 +33,8 @@ class FakeJob:
 
     sent, received = 100, 10
 
-    def __init__(self, server: FakeServer, parcel: Any, fate: Callable[[float], Any] | None) -> None:
-        self.server, self.parcel, self.fate = server, parcel, fate
+    def __init__(self, server: FakeServer, payload: Any, fate: Callable[[float], Any] | None) -> None:
+        self.server, self.payload, self.fate = server, payload, fate
         self.status: Status | None = None
         self.began = server.clock.now
 
@@ -60,11 +60,11 @@ class FakeJob:
             return None
         self.status = Status.COMPLETED
         self.server.at_once -= 1
-        return {"of": self.parcel}
+        return {"of": self.payload}
 
 
 class FakeServer:
-    """Jobs by parcel; `fates[parcel]` are those of its first, second, … job."""
+    """Jobs by payload; `fates[payload]` are those of its first, second, … job."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.clock, self.seconds = Clock(), seconds
@@ -79,29 +79,29 @@ class FakeServer:
     def up(self) -> bool:
         return not any(start <= self.clock.now < end for start, end in self.away)
 
-    def send(self, parcel: Any) -> FakeJob:
+    def send(self, payload: Any) -> FakeJob:
         if self.refusals:
             raise self.refusals.pop(0)
         if not self.up:
             raise Unanswered("there is no answer")
-        self.sent.append(parcel)
+        self.sent.append(payload)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        fates = self.fates.get(parcel, [])
-        return FakeJob(self, parcel, fates.pop(0) if fates else None)
+        fates = self.fates.get(payload, [])
+        return FakeJob(self, payload, fates.pop(0) if fates else None)
 
     def queue(self, **settings: Any) -> JobQueue[Any]:
         remote = Remote("http://there", **settings)
         return JobQueue(self.send, remote, tell=self.told.append, clock=self.clock, sleep=self.clock.sleep)
 
 
-def run(queue: JobQueue[Any], parcels: int = 5) -> list[Any]:
-    answers = list(queue.run(range(parcels)))
-    assert [answer for _, answer in answers] == [{"of": parcel} for parcel, _ in answers]
-    return [parcel for parcel, _ in answers]
+def run(queue: JobQueue[Any], payloads: int = 5) -> list[Any]:
+    answers = list(queue.run(range(payloads)))
+    assert [answer for _, answer in answers] == [{"of": payload} for payload, _ in answers]
+    return [payload for payload, _ in answers]
 
 
-def test_answers_come_in_the_order_of_the_parcels_however_long_each_takes() -> None:
+def test_answers_come_in_the_order_of_the_payloads_however_long_each_takes() -> None:
     server = FakeServer()
     server.fates[0] = [lambda since: Status.RUNNING if since < 60 else "goes on"]
     assert run(server.queue(in_flight=3)) == [0, 1, 2, 3, 4]
@@ -115,20 +115,20 @@ def test_so_many_jobs_are_at_the_server_at_once_and_no_more(in_flight: int) -> N
     assert server.most_at_once == in_flight
 
 
-def test_parcels_are_made_when_there_is_room_for_them() -> None:
+def test_payloads_are_made_when_there_is_room_for_them() -> None:
     server, made = FakeServer(), []
 
-    def parcels() -> Iterator[int]:
+    def make_payloads() -> Iterator[int]:
         for number in range(6):
             made.append(number)
             yield number
 
-    answers = server.queue(in_flight=2).run(parcels())
+    answers = server.queue(in_flight=2).run(make_payloads())
     next(answers)
     assert made == [0, 1]
 
 
-def test_no_parcels_are_no_jobs() -> None:
+def test_no_payloads_are_no_jobs() -> None:
     server = FakeServer()
     assert run(server.queue(), 0) == []
     assert server.asked == 0
@@ -199,7 +199,7 @@ def test_retries_come_to_an_end_and_what_came_before_is_had() -> None:
     server.fates[2] = [lambda since: JobLost("the server has forgotten it")] * 9
     had = []
     with pytest.raises(RemoteRunError, match="sent 4 times and came to nothing, the last time because the server has"):
-        had += [parcel for parcel, _ in server.queue(retries=3, in_flight=1).run(range(5))]
+        had += [payload for payload, _ in server.queue(retries=3, in_flight=1).run(range(5))]
     assert server.sent.count(2) == 4
     assert server.sent == [0, 1, 2, 2, 2, 2]
 
@@ -291,7 +291,7 @@ def test_a_refused_job_is_an_error_at_once() -> None:
     ],
 )  # fmt: skip
 def test_a_servers_error_is_explained_in_one_line(said: str, told: str) -> None:
-    line = explained(said)
+    line = explain_error(said)
     import re
 
     assert re.search(told, line), line
@@ -300,13 +300,17 @@ def test_a_servers_error_is_explained_in_one_line(said: str, told: str) -> None:
 
 
 def test_what_may_pass_is_told_from_what_will_not() -> None:
-    assert passing("Service temporarily unavailable: compute backend is reconnecting.")
-    assert passing("Your request payload could not be read (ZstdError: damaged). Re-sending it usually resolves this")
-    assert not passing("Your request payload could not be read (ModuleNotFoundError: No module named 'mine').")
-    assert not passing("Request cancelled by operator.")
-    assert not passing("Traceback (most recent call last):\n  RuntimeError: try again later")
-    assert passing("Traceback (most recent call last):\n  File\nRuntimeError: CUDA error: device-side assert triggered")
-    assert passing(
+    assert is_transient("Service temporarily unavailable: compute backend is reconnecting.")
+    assert is_transient(
+        "Your request payload could not be read (ZstdError: damaged). Re-sending it usually resolves this"
+    )
+    assert not is_transient("Your request payload could not be read (ModuleNotFoundError: No module named 'mine').")
+    assert not is_transient("Request cancelled by operator.")
+    assert not is_transient("Traceback (most recent call last):\n  RuntimeError: try again later")
+    assert is_transient(
+        "Traceback (most recent call last):\n  File\nRuntimeError: CUDA error: device-side assert triggered"
+    )
+    assert is_transient(
         'Traceback (most recent call last):\n  File "ndif/services/ray/sandbox/host.py"\nBrokenPipeError: gone'
     )
-    assert not passing("Could not deploy this model. CANT_ACCOMMODATE: placed 0 of 1 new replicas")
+    assert not is_transient("Could not deploy this model. CANT_ACCOMMODATE: placed 0 of 1 new replicas")

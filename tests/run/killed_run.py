@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import and_nnsight.run.dissect
+import and_nnsight.run.session
 
 OPERATIONS = frozenset({"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree"})
 
@@ -31,7 +32,7 @@ class KillsItself:
 
 
 if __name__ == "__main__":
-    and_nnsight.run.dissect.CHECKPOINT_SECONDS = 0.0
+    and_nnsight.run.session.CHECKPOINT_SECONDS = 0.0
     model, audio, out, operation, *scores = sys.argv[1:]
     kills = KillsItself(out, int(operation))
     sys.addaudithook(kills)

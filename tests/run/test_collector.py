@@ -21,7 +21,7 @@ def feed(
     collector: BatchCollector, clips: list[int], activations: torch.Tensor, seconds: list[float] | None = None
 ) -> None:
     collector.begin(clips, seconds or [10.0] * len(clips), CPU)
-    collector.take(SITE, activations)
+    collector.collect(SITE, activations)
     collector.end()
 
 

@@ -120,7 +120,7 @@ def test_an_interrupted_run_with_concepts_resumes_to_equal_files(
     model, data = made("hubert-post"), ragged(11)
     options = {"concepts": concepts_for(11), "keep_activations": True, "batch_size": batch_size}
     whole = quick(model, iter(data), tmp_path / "whole", **options)
-    monkeypatch.setattr("and_nnsight.run.dissect.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
     out = tmp_path / "run"
     for at in (5, 9):
         with pytest.raises(KeyboardInterrupt):

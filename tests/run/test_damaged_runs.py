@@ -25,7 +25,7 @@ def model() -> AudioModel:
 def interrupted(model: AudioModel, out: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A run of eight clips that stopped after six, with a checkpoint after every two."""
     data = ragged(8)
-    monkeypatch.setattr("and_nnsight.run.dissect.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         quick(model, iter(StopsAfter(data, 6, KeyboardInterrupt)), out, batch_size=2)
     return data
@@ -160,7 +160,7 @@ def odd_clips() -> list[dict[str, Any]]:
 def test_odd_text_goes_through_a_run_its_resumption_and_its_reading(
     model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("and_nnsight.run.dissect.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
     data = odd_clips()
     with pytest.raises(KeyboardInterrupt):
         quick(model, iter(StopsAfter(data, 2, KeyboardInterrupt)), tmp_path / "run", batch_size=1)

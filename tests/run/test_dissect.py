@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from and_nnsight import AudioModel, Dissection, DissectionError, SiteError, dissect
-from and_nnsight.run import dissect as running
+from and_nnsight.run import session as running
 from and_nnsight.run.folder import RunFolder
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
 from tests.damaged import write_damaged_folder
@@ -255,7 +255,7 @@ def test_an_interrupted_run_resumes_to_equal_files(
 ) -> None:
     model, data = made(), ragged(11)
     whole = quick(model, iter(data), tmp_path / "whole", batch_size=2)
-    monkeypatch.setattr("and_nnsight.run.dissect.CHECKPOINT_SECONDS", 0.0 if error is OSError else 1e9)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0 if error is OSError else 1e9)
     out = tmp_path / "run"
     with pytest.raises(error):
         quick(model, iter(StopsAfter(data, 7, error)), out, batch_size=2)
@@ -276,7 +276,7 @@ def test_an_interrupted_run_resumes_to_equal_files(
 
 @pytest.mark.parametrize(
     ("owner", "name", "last"),
-    [(dissect, "run_trace", 4), (RunFolder, "saw", 2)],
+    [(AudioModel, "run", 4), (RunFolder, "saw", 2)],
     ids=["between the traces of the second batch", "at the end of the second batch"],
 )
 def test_a_run_that_is_interrupted_within_a_batch_counts_none_of_its_clips(
@@ -353,7 +353,7 @@ def test_data_that_cannot_be_recognised_is_not_mixed_unless_the_caller_vouches_f
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data, out = made(), ragged(6), tmp_path / "run"
-    monkeypatch.setattr("and_nnsight.run.dissect.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         quick(model, iter(StopsAfter(data, 4, KeyboardInterrupt)), out, batch_size=2)
     said = 'holds a dissection of data that cannot be recognised .*choose a new folder, or.*pass resume="trust"'

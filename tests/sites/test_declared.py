@@ -15,7 +15,7 @@ import transformers
 from torch import Tensor, nn
 
 from and_nnsight import AudioError, AudioModel, ModelError
-from and_nnsight.sites.declared import Hearing, hearing_of, reads_instead
+from and_nnsight.sites.declared import AudioSpec, declared_spec, reads_instead
 from and_nnsight.sites.geometry import Regular
 from and_nnsight.sites.site import find_sites
 from tests.families import FAMILIES
@@ -69,8 +69,8 @@ class Foreign(nn.Module):
             hidden = layer(hidden)
         return self.head(hidden.mean(1))
 
-    def hearing(self) -> Hearing:
-        return Hearing(Regular(hop=HOP / RATE, span=HOP / RATE), Frames(), **self.said)
+    def audio_spec(self) -> AudioSpec:
+        return AudioSpec(Regular(hop=HOP / RATE, span=HOP / RATE), Frames(), **self.said)
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_a_given_extractor_comes_before_its_own() -> None:
 
 def test_models_that_say_nothing_are_left_alone() -> None:
     family = FAMILIES["ast"]
-    assert hearing_of(family.build()) is None
-    mounted = nn.ModuleDict({"hearing": nn.Linear(2, 2)})
-    assert hearing_of(mounted) is None, "a submodule of that name is no statement"
+    assert declared_spec(family.build()) is None
+    mounted = nn.ModuleDict({"audio_spec": nn.Linear(2, 2)})
+    assert declared_spec(mounted) is None, "a submodule of that name is no statement"
     assert find_sites(transformers.ASTModel(transformers.ASTConfig(num_hidden_layers=1, hidden_size=12))) != ()
 
 

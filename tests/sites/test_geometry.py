@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from and_nnsight import AudioModel
-from and_nnsight.model.trace import run_trace
 from and_nnsight.sites.geometry import (
     Convolved,
     FoldedGrid,
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 
 def activations(model: AudioModel, site: Site, wave: np.ndarray) -> Tensor:
     seen: list[Tensor] = []
-    run_trace(model, (site,), model.features(wave, RATE), lambda site, value: seen.append(value.clone()))
+    model.run((site,), model.features(wave, RATE), lambda site, value: seen.append(value.clone()))
     return clip_frame_unit(seen[0])[0]
 
 
@@ -63,7 +62,7 @@ def test_a_short_clip_has_the_same_frames_alone_and_beside_a_long_one(name: str)
     short, long = noise(0.6), noise(1.9, seed=1)
     alone = activations(model, site, short)
     seen: list[Tensor] = []
-    run_trace(model, (site,), model.features([short, long], RATE), lambda site, value: seen.append(value.clone()))
+    model.run((site,), model.features([short, long], RATE), lambda site, value: seen.append(value.clone()))
     together = clip_frame_unit(seen[0])
     in_both = frame_mask(site, [0.6, 1.9], together.shape[1])
     by_itself = frame_mask(site, [0.6], alone.shape[0])[0]

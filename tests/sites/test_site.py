@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from and_nnsight import AudioModel, SiteError
-from and_nnsight.model.trace import run_trace
 from and_nnsight.sites.frame_geometry import audio_config
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, find_sites, select_sites
@@ -33,7 +32,7 @@ def made(name: str) -> AudioModel:
 
 def traced(model: AudioModel, sites: tuple[Site, ...], audio: Any) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
-    run_trace(model, sites, model.features(audio, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
+    model.run(sites, model.features(audio, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
     return seen
 
 
@@ -47,7 +46,7 @@ def test_values_equal_plain_hooks_bit_for_bit(name: str) -> None:
         order.append(site.name)
         plain[site.name] = value.clone()
 
-    features = model._complete(model.features(audio, RATE))
+    features = model.model_inputs(model.features(audio, RATE))
     with torch.inference_mode(), site_hooks(untouched, sites, keep):
         run: Any = untouched.get_audio_features if name == "clap" else untouched
         run(**features)

@@ -50,7 +50,7 @@ def traced(model: AudioModel, site: str | None = None) -> Tensor:
 def under_hooks(model: AudioModel, choice: UnitChoice, **how: Any) -> Tensor:
     features = model.features([noise(1.0, seed=1), noise(1.0, seed=2)])
     with torch.inference_mode(), ablating(model, choice, **how):
-        return first_tensor(model._call(**model._complete(features)))
+        return first_tensor(model.plain_forward(features))
 
 
 @of_torch

@@ -36,7 +36,7 @@ def test_the_checkpoint_gives_what_the_trace_gives_in_every_family(name: str, tm
     assert not torch.equal(expected, traced(model))
     export(model, choice, tmp_path / "without")
     plain: Any = type(model.wrapped).from_pretrained(tmp_path / "without").eval()
-    features = model._complete(model.features([noise(1.0, seed=1), noise(1.0, seed=2)]))
+    features = model.model_inputs(model.features([noise(1.0, seed=1), noise(1.0, seed=2)]))
     with torch.inference_mode():
         found = first_tensor(plain(**features))
     assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
@@ -51,7 +51,7 @@ def test_the_checkpoint_of_amplified_units_gives_what_the_trace_gives(name: str,
     expected = traced(ablate(model, choice, "amplify", gain=gain))
     export(model, choice, tmp_path / "louder", gain=gain)
     plain: Any = type(model.wrapped).from_pretrained(tmp_path / "louder").eval()
-    features = model._complete(model.features([noise(1.0, seed=1), noise(1.0, seed=2)]))
+    features = model.model_inputs(model.features([noise(1.0, seed=1), noise(1.0, seed=2)]))
     with torch.inference_mode():
         found = first_tensor(plain(**features))
     assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from and_nnsight.sites.declared import Hearing
+from and_nnsight.sites.declared import AudioSpec
 from and_nnsight.sites.geometry import PatchColumns
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
@@ -123,7 +123,7 @@ class BEATs(nn.Module):
             return torch.zeros(len(input_values), columns, dtype=torch.bool, device=input_values.device)
         return ~attention_mask[:, : columns * patch].bool().unflatten(1, (columns, patch)).all(-1)
 
-    def hearing(self) -> Hearing:
+    def audio_spec(self) -> AudioSpec:
         """See `and_nnsight.sites.declared`. The paper recorded BEATs's linear layers fc1 and fc2, not its attention."""
         bank = FilterBank(patch=self.config.cfg["input_patch_size"])
         frames = PatchColumns(
@@ -135,4 +135,4 @@ class BEATs(nn.Module):
             bands=MEL_BINS // bank.patch,
             bins_per_band=bank.patch,
         )
-        return Hearing(frames=frames, extractor=bank, paper=_PAPER)
+        return AudioSpec(frames=frames, extractor=bank, paper=_PAPER)

@@ -28,7 +28,7 @@ class Beats:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         module = load(argument).to(device=device, dtype=dtype)
         module.name_or_path = f"beats:{argument}"  # what the manifest of a dissection calls it
-        return AudioModel(module, feature_extractor=module.hearing().extractor)
+        return AudioModel(module, feature_extractor=module.audio_spec().extractor)
 
     def adapt(self, value: Any) -> AudioModel | None:
         """A model around a BEATs of this package, or one of SpeechBrain's, whose parameters it shares; else None."""

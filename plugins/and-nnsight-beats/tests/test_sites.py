@@ -11,7 +11,6 @@ import pytest
 import torch
 from and_nnsight import AudioModel
 from and_nnsight.audio import loading
-from and_nnsight.model.trace import run_trace
 from and_nnsight.sites.geometry import PatchColumns
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site
@@ -31,9 +30,7 @@ def opened(path: Path) -> AudioModel:
 
 def traced(model: AudioModel, sites: tuple[Site, ...], audio: Any) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
-    run_trace(
-        model, sites, model.features(loading, RATE), lambda site, value: seen.__setitem__(site.name, value.clone())
-    )
+    model.run(sites, model.features(loading, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
     return seen
 
 

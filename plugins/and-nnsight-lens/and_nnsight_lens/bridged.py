@@ -7,10 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from and_nnsight.model.adapter import ListenedModel, Take
+from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.features import Features, Featuriser, default_extractor, make_featuriser
-from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError, find_sites, select_sites
+from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
@@ -21,7 +21,7 @@ _MAIN = ("input_values", "input_features")
 _MIRRORS = "_wire_symbolic_hooks"  # TransformerLens's own permanent hooks, which change nothing
 
 
-class BridgedModel(ListenedModel):
+class BridgedModel(ModelAdapter):
     """A TransformerBridge around an acoustic transformer, ours or TransformerLens's own.
 
     feature_extractor  transformers feature extractor; by default the bridge's `processor`, else what the model's
@@ -51,23 +51,22 @@ class BridgedModel(ListenedModel):
         """The sites that the patterns name; each but `module:PATH` is also the name of a hook of the bridge."""
         return select_sites(self._view, self._available, patterns) if patterns else self._available
 
-    def listen(self, sites: Sequence[Site], features: Features, take: Take) -> None:
+    def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
         """Run the bridge on features, with a hook at each site. Hooks that the user added to the bridge act too."""
         fired: set[str] = set()
 
-        def taker(site: Site) -> Callable[[Any], None]:
-            def taken(value: Any) -> None:
+        def watch(site: Site) -> Callable[[Any], None]:
+            def note(value: Any) -> None:
                 fired.add(site.name)
-                take(site, site.fold(value))
+                on_activation(site, site.fold(value))
 
-            return taken
+            return note
 
         named = [site for site in sites if not site.name.startswith(MODULE_PREFIX)]
-        fwd_hooks: list[Any] = [(site.name, _fwd_hook(taker(site))) for site in named]
+        by_path = [site for site in sites if site.name.startswith(MODULE_PREFIX)]
+        fwd_hooks: list[Any] = [(site.name, _fwd_hook(watch(site))) for site in named]
         handles = [
-            submodule(self.wrapped, site.path).register_forward_hook(_module_hook(taker(site)))
-            for site in sites
-            if site.name.startswith(MODULE_PREFIX)
+            submodule(self.wrapped, site.path).register_forward_hook(_module_hook(watch(site))) for site in by_path
         ]
         try:
             with torch.no_grad():  # what the model remembers of a forward must still train
@@ -75,8 +74,7 @@ class BridgedModel(ListenedModel):
         finally:
             for handle in handles:
                 handle.remove()
-        if missing := [site.name for site in sites if site.name not in fired]:
-            raise SiteError(f"{len(missing)} of {len(sites)} sites did not fire: {', '.join(missing[:5])}")
+        check_fired(sites, fired)
 
     def _run(self, features: Features, fwd_hooks: list[Any], last: int | None) -> None:
         dtype = dtype_of(self.wrapped)
@@ -102,16 +100,16 @@ class BridgedModel(ListenedModel):
         return super().describe() | {"through": f"transformer-lens {version('transformer-lens')}"}
 
 
-def _fwd_hook(taken: Callable[[Any], None]) -> Callable[..., None]:
+def _fwd_hook(note: Callable[[Any], None]) -> Callable[..., None]:
     def hook_fn(tensor: Tensor, hook: Any) -> None:
-        taken(tensor)
+        note(tensor)
 
     return hook_fn
 
 
-def _module_hook(taken: Callable[[Any], None]) -> Callable[..., None]:
+def _module_hook(note: Callable[[Any], None]) -> Callable[..., None]:
     def hook_fn(module: nn.Module, inputs: Any, output: Any) -> None:
-        taken(output)
+        note(output)
 
     return hook_fn
 

@@ -115,6 +115,6 @@ class HookedStatistics:
             value, clips = site.fold(tensor.detach()), len(self._collector.clip_ids)
             if len(value) != clips:
                 raise ValueError(f"the bridge ran on a batch of {len(value)} rows, but {clips} clip ids were given")
-            self._collector.take(site, value)
+            self._collector.collect(site, value)
 
         return hook_fn

@@ -91,7 +91,7 @@ def plain_hooks(model: AudioModel, name: str) -> dict[tuple[str, str], Any]:
     for path, module in model.wrapped.named_modules():
         module.register_forward_hook(hook(path), with_kwargs=True)
     with torch.inference_mode():
-        model._call(**model._complete({model.main_input: sound, **given}))
+        model.plain_forward({model.main_input: sound, **given})
     return seen
 
 

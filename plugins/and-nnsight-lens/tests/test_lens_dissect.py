@@ -100,7 +100,7 @@ def test_only_the_blocks_that_are_needed_run() -> None:
     for layer in (0, 1):
         bridge.add_hook(f"blocks.{layer}.hook_resid_post", lambda t, hook: ran.append(hook.name))
     model = BridgedModel(bridge)
-    model.listen(model.sites("blocks.0.mlp.hook_post"), {"input_values": sound}, lambda site, value: None)
+    model.run(model.sites("blocks.0.mlp.hook_post"), {"input_values": sound}, lambda site, value: None)
     assert ran == ["blocks.0.hook_out"]
 
 
@@ -182,7 +182,7 @@ def test_nothing_is_remembered_of_the_tensors_that_pass() -> None:
     def remembered(bridge: Any) -> int:
         model = BridgedModel(bridge, audio_model("ast").featuriser.extractor)
         for _ in range(3):
-            model.listen(model.sites(), {"input_values": heard("ast")[0]}, lambda site, value: None)
+            model.run(model.sites(), {"input_values": heard("ast")[0]}, lambda site, value: None)
         conversions = {id(p.hook_conversion): p.hook_conversion for p in points(bridge).values()}
         return sum(len(getattr(conversion, "_conversion_state", ())) for conversion in conversions.values())
 

@@ -50,7 +50,7 @@ def test_hooks_equal_plain_hooks(whisper: Path, attention: str, tolerance: float
         from and_nnsight.sites.hooks import site_hooks
 
         with site_hooks(model.wrapped, sites, lambda site, value: plain.__setitem__(site.name, value)):
-            model._call(**model._complete({"input_features": features}))
+            model.plain_forward({"input_features": features})
     assert len(sites) == 20
     for site in sites:
         canonical = bridge.hook_dict[site.name].name

@@ -19,7 +19,7 @@ from and_nnsight.audio.loading import AudioError
 from and_nnsight.data import batches, open_source
 from and_nnsight.model.features import Featuriser, make_featuriser
 from and_nnsight.remote.on_server import _features, _mask
-from and_nnsight.remote.payloads import PCM_STEPS, Packer, parcels
+from and_nnsight.remote.payloads import PCM_STEPS, Packer, make_payloads
 from and_nnsight.remote.shapes import FrameCounts
 from and_nnsight.sites.site import frame_mask
 from tests.families import FAMILIES
@@ -144,29 +144,33 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
         batch_size=batch,
         minimum_samples=heard.minimum_samples,
     )
-    made = list(parcels(stream, sites, FrameCounts(model, sites), most_clips=most, most_bytes=10**9))
-    assert sum(parcel.positions for parcel in made) == len(lengths)
-    assert [parcel.end for parcel in made][-1] == len(lengths)
-    assert [clip.id for parcel in made for clip in parcel.clips] == [i for i, length in enumerate(lengths) if length]
-    assert [clip.clip for parcel in made for clip in parcel.quarantined] == [i for i, n in enumerate(lengths) if not n]
-    for parcel in made:
-        assert parcel.positions <= max(batch, most)
-        rows = [row for group in parcel.groups for row in group["rows"]]
-        assert sorted(rows) == list(range(len(parcel.clips)))
-        for group in parcel.groups:
-            ids = [parcel.clips[row].id for row in group["rows"]]
+    made = list(make_payloads(stream, sites, FrameCounts(model, sites), most_clips=most, most_bytes=10**9))
+    assert sum(payload.positions for payload in made) == len(lengths)
+    assert [payload.end for payload in made][-1] == len(lengths)
+    assert [clip.id for payload in made for clip in payload.clips] == [i for i, length in enumerate(lengths) if length]
+    assert [clip.clip for payload in made for clip in payload.quarantined] == [
+        i for i, n in enumerate(lengths) if not n
+    ]
+    for payload in made:
+        assert payload.positions <= max(batch, most)
+        rows = [row for group in payload.groups for row in group["rows"]]
+        assert sorted(rows) == list(range(len(payload.clips)))
+        for group in payload.groups:
+            ids = [payload.clips[row].id for row in group["rows"]]
             assert group["lengths"] == [lengths[index] for index in ids]
             assert group["samples"][2] == b"".join(np.int16(pcm(lengths[i], i) * PCM_STEPS).tobytes() for i in ids)
             for site, index in zip(sites, group["mask_of_site"], strict=True):
                 mask = _mask(group["masks"][index])
-                seconds = [parcel.clips[row].seconds for row in group["rows"]]
+                seconds = [payload.clips[row].seconds for row in group["rows"]]
                 assert torch.equal(mask, frame_mask(site, seconds, mask.shape[1]))
-                assert mask.shape[1] <= parcel.frames[sites.index(site)]
+                assert mask.shape[1] <= payload.frames[sites.index(site)]
 
 
 def test_a_job_is_full_at_so_many_bytes_too(tmp_path: Path) -> None:
     model = listener()
     data = [{"audio": {"array": pcm(8_000, index), "sampling_rate": RATE}} for index in range(6)]
     stream = batches(open_source(data), sampling_rate=RATE, featurise=Packer(model.featuriser), batch_size=1)
-    made = list(parcels(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000))
-    assert [len(parcel.clips) for parcel in made] == [2, 2, 2]
+    made = list(
+        make_payloads(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000)
+    )
+    assert [len(payload.clips) for payload in made] == [2, 2, 2]

@@ -1,0 +1,216 @@
+"""An acoustic transformer under nnsight: loaded from a checkpoint or around a module, with its feature extractor."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from nnsight.modeling import peft
+from nnsight.modeling.mixins.meta import MetaDevice
+from nnsight.modeling.transformers import TransformersModel
+from nnsight.util import from_import_path
+from torch import nn
+
+from ..sites.blocks import find_blocks
+from ..sites.site import Site, find_sites, select_sites
+from .bare import bare
+from .checkpoint import checkpoint_class, load_weights, reaching, refuse_other_kinds, task_of
+from .devices import device_of, known_device, known_dtype
+from .features import Featuriser, default_extractor, load_extractor, make_featuriser
+from .inputs import main_input
+
+
+class CheckpointModel(TransformersModel):
+    """Loads a checkpoint, or takes in a module, with its feature extractor and its sites: see AudioModel."""
+
+    OWN_STATE = (
+        "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
+        "_checkpoint_config", "name",
+    )  # fmt: skip
+    """What an instance has beside nnsight's own attributes."""
+
+    def __init__(
+        self, model: str | nn.Module, *args: Any, task: str | None = None, feature_extractor: Any = None, **kwargs: Any
+    ) -> None:
+        if isinstance(feature_extractor, str):
+            feature_extractor = load_extractor(feature_extractor)
+        if isinstance(model, nn.Module):
+            model = bare(model)
+        else:
+            kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
+        if kwargs.get("dtype", "auto") not in (None, "auto"):
+            kwargs["dtype"] = known_dtype(kwargs["dtype"])
+        # nnsight mounts submodules as attributes, and some models have one named feature_extractor: keep our own.
+        self._extractor = feature_extractor
+        self._extractor_missing = ""
+        self._featuriser: Featuriser | None = None
+        self._available: tuple[Site, ...] = ()
+        self._own_class = task is None
+        self._checkpoint_config: Any = None
+        device = kwargs.pop("device", None)
+        self._device_wanted = None if device is None else known_device(device)
+        # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
+        self._aliases_wanted: dict[Any, Any] = dict(kwargs.pop("rename", None) or {})
+        with warnings.catch_warnings():
+            # BERT-like trees have submodules named `output`; sites find them wherever nnsight mounts them.
+            warnings.filterwarnings("ignore", message="Module .* has a submodule named", category=UserWarning)
+            super().__init__(
+                model if isinstance(model, nn.Module) else str(model),
+                *args,
+                task=task,
+                feature_extractor=feature_extractor,
+                rename=self._aliases_wanted,
+                **kwargs,
+            )
+        self.name: str | None = self.repo_id
+        if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)):
+            # The blocks lie in several lists (Swin's stages), which no one alias reaches.
+            object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
+
+    # -- nnsight's entry points ------------------------------------------------------------------------------------
+
+    def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
+        if not self._own_class:
+            self._source_extractor(repo_id, kwargs)
+            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)).eval())
+        model_class, config = self._checkpoint_class(repo_id, kwargs)
+        wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
+        options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
+        build = getattr(model_class, "_from_config", None)
+        if build is None:  # AutoModel
+            build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
+        module = _weightless(partial(build, config, **options)).eval()
+        return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
+
+    def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
+        if not self._own_class:
+            self._source_extractor(repo_id, kwargs)
+            return self._place(self._adopt(super()._load(repo_id, *args, **kwargs).eval()))
+        model_class, _ = self._checkpoint_class(repo_id, kwargs)
+        module = load_weights(model_class, repo_id, self.revision, kwargs).eval()
+        return self._place(self._adopt(self._with_adapter(module), repo_id, kwargs))
+
+    def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        source = str(getattr(module, "name_or_path", "") or "")
+        if isinstance(kwargs.get("dtype"), torch.dtype):
+            module = module.to(kwargs["dtype"])
+        return self._place(self._adopt(module, source or None))
+
+    def _loaded_preprocessors(self) -> set[str]:
+        from transformers.pipelines import check_task
+
+        pipeline = check_task(self.task)[1]["impl"]
+        if isinstance(pipeline, str):  # since transformers 5.23, which nnsight 0.8.1 does not know
+            pipeline = from_import_path(pipeline)
+        kinds = ("tokenizer", "image_processor", "feature_extractor", "processor")
+        return {kind for kind in kinds if getattr(pipeline, f"_load_{kind}", False)}
+
+    # -- steps of loading ------------------------------------------------------------------------------------------
+
+    def _with_adapter(self, module: nn.Module, weights: bool = True) -> nn.Module:
+        """The module with the PEFT adapter that was asked for in it, as nnsight puts it there."""
+        if self.peft is not None:
+            peft.attach(module, self.peft, weights=weights)
+        return module
+
+    def _checkpoint_class(self, repo_id: str, kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        model_class, config, self._checkpoint_config = checkpoint_class(repo_id, self.revision, kwargs)
+        return model_class, config
+
+    def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
+        """Take a module as this model's: extractor, sites, and `blocks` as an alias of its blocks."""
+        refuse_other_kinds(type(module))
+        if self.task is None:
+            self.task = task_of(module)
+        if self._extractor is None and source is not None:
+            self._source_extractor(source, options or {})
+        self._available = find_sites(module, self._extractor)
+        blocks = find_blocks(module)
+        parents = {block.path.rpartition(".")[0] for block in blocks}
+        if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
+            (parent,) = parents
+            if parent and parent != "blocks":
+                self._aliases_wanted[parent] = "blocks"
+        return module
+
+    def _source_extractor(self, source: str, options: Mapping[str, Any]) -> None:
+        if self._extractor is not None:
+            return
+        try:
+            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
+        except ValueError as error:
+            self._extractor_missing = str(error)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module if self._device_wanted is None else module.to(self._device_wanted)
+
+    # -- what was loaded -------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs belong; accelerate's word counts where it keeps weights elsewhere until they are needed."""
+        return device_of(self.wrapped)
+
+    @property
+    def wrapped(self) -> Any:
+        """The transformers module itself (weightless until it is dispatched)."""
+        return self._module
+
+    @property
+    def takes_waveforms(self) -> bool:
+        """Whether there is a feature extractor, or one that may be made: else only ready features go in."""
+        return self._extractor is not None or not self._extractor_missing
+
+    @property
+    def featuriser(self) -> Featuriser:
+        """The model's feature extraction: waveforms in, model inputs out. Raises ValueError if it has none."""
+        if self._featuriser is None:
+            if self._extractor is None:
+                if self._extractor_missing and isinstance(self.args[0], str):
+                    raise ValueError(self._extractor_missing)
+                self._extractor = default_extractor(self.wrapped)
+                self._available = find_sites(self.wrapped, self._extractor)
+            self._featuriser = make_featuriser(self.wrapped, self._extractor)
+        return self._featuriser
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz that the model wants; audio at another known rate is resampled."""
+        return self.featuriser.sampling_rate
+
+    @property
+    def main_input(self) -> str:
+        """Name of the model input that holds the sound, for example `input_values`."""
+        return main_input(self.wrapped)
+
+    def sites(self, *patterns: str) -> tuple[Site, ...]:
+        """The sites that the patterns name (all of them without one), in forward order.
+
+        Patterns are globs over names, the presets "default", "paper" and "all", or `module:PATH` for any module.
+        Raises SiteError for a pattern that names nothing; it lists near names.
+        """
+        if not patterns:
+            return self._available
+        return select_sites(self.wrapped, self._available, patterns)
+
+    def envoy(self, path: str) -> Any:
+        """nnsight's envoy of the module at a path, also where it is mounted under another name (`output`)."""
+        envoy: Any = self
+        for part in filter(None, path.split(".")):
+            envoy = envoy._child_map[part]
+        return envoy
+
+
+def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
+    """A module on the meta device, where nnsight builds what is to have no weights yet."""
+    try:
+        module = build()
+    except RuntimeError:
+        # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
+        with MetaDevice.real():
+            module = build()
+    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
+    return module.to("meta")

@@ -1,0 +1,172 @@
+"""What a run keeps from its first batch to its last, and when it may be written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..data import Clip, Quarantined
+from ..sites.site import Site
+from ..statistics.concept_scores import ConceptScores
+from ..statistics.concepts import ConceptAccumulator
+from ..statistics.units import UnitStatistics
+from .collector import BatchCollector
+from .folder import RunFolder
+
+CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
+
+
+@dataclass(frozen=True)
+class CollectionPlan:
+    """What a run is to keep of every unit.
+
+    sites             sites in the order in which they fire
+    k, pool           clips kept at either end of each unit; how a clip's frames become one value
+    device            where it is added up
+    window_seconds    what the model takes of a clip at most, from its start; None: all of it
+    scores            scores of clips for concepts that every unit is compared with
+    keep_activations  whether every clip's pooled values are written down
+    """
+
+    sites: tuple[Site, ...]
+    k: int
+    pool: str
+    device: torch.device
+    window_seconds: float | None = None
+    scores: ConceptScores | None = None
+    keep_activations: bool = False
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Units of each site."""
+        return {site.name: site.width for site in self.sites}
+
+    @property
+    def units(self) -> int:
+        """Units of all sites."""
+        return sum(self.widths.values())
+
+
+class Session:
+    """The statistics of a run, how its units go with concepts and their values (both if asked for), and its folder.
+
+    Its life, and what an interruption at each point leaves in the folder, from which the same call goes on:
+
+    with streaming()     the last checkpoint is loaded               that checkpoint
+    begin_batch          the scores of its clips are looked up       everything up to the batch before it
+      begin_group        per group of clips that run together        the same, as long as no group has ended
+      on_activation      each site, as the model gives it            the same
+      end_group          the statistics have the group's clips       the last checkpoint: the batch is half done
+    end_batch            concepts, values and rows have them too     everything up to this batch
+    checkpoint           all of it is on the disk                    everything up to this batch
+    finish               the results are written                     the last checkpoint, or the whole
+
+    A server's jobs come between `begin_batch` and `end_batch` as statistics of their own, by `merge`. Within
+    `streaming`, an error or an interruption writes a checkpoint if all parts end at the same batch. The folder must be
+    open (locked) all along.
+    """
+
+    def __init__(self, folder: RunFolder, plan: CollectionPlan) -> None:
+        self.folder, self.plan = folder, plan
+        observe = self._observe if plan.scores is not None or plan.keep_activations else None
+        self.statistics = UnitStatistics(plan.widths, k=plan.k, pooling=plan.pool, device=plan.device, observe=observe)
+        units = self.statistics.units
+        self.concepts = None if plan.scores is None else ConceptAccumulator(units, plan.scores, device=plan.device)
+        self._collector = BatchCollector(self.statistics)
+        self._batch_scores: Tensor | None = None
+        self._batch_clips: list[Tensor] = []
+        self._batch_values: list[Tensor] = []
+        self._whole = True  # whether all parts end at the same batch: only then may they be written
+        self._saved_at, self._pause = time.monotonic(), CHECKPOINT_SECONDS
+
+    @contextmanager
+    def streaming(self) -> Iterator[int]:
+        """Load the last checkpoint; gives the stream position to go on at. Raises DissectionError if it is damaged."""
+        start = self.folder.restore(self.statistics, self.concepts)
+        self._collector = BatchCollector(self.statistics)  # it goes on after the highest clip
+        self._saved_at = time.monotonic()
+        try:
+            yield start
+        except BaseException:
+            if self._whole:
+                self.checkpoint()
+            raise
+
+    # -- a batch ---------------------------------------------------------------------------------------------------
+
+    def begin_batch(self, clips: Sequence[Clip]) -> None:
+        """Begin a batch of these clips. Raises ConceptError, naming it, for one without scores."""
+        if self.concepts is not None:
+            self._batch_scores = self.concepts.scores.rows([clip.id for clip in clips])
+
+    def begin_group(self, clips: Sequence[Clip], device: torch.device) -> None:
+        """Begin a group: the clips that are the rows of the next activations, and the device of those."""
+        self._collector.begin([clip.id for clip in clips], [clip.seconds for clip in clips], device)
+
+    def on_activation(self, site: Site, value: Tensor) -> None:
+        """Take in a site's activation, as `Site.fold` returns it."""
+        self._collector.collect(site, value)
+
+    def end_group(self) -> None:
+        """Update the statistics. Raises RuntimeError if a site did not fire."""
+        self._whole = False
+        self._collector.end()
+
+    def merge(self, statistics: UnitStatistics) -> None:
+        """Take in the statistics of clips that were collected elsewhere."""
+        self._whole = False
+        self.statistics.merge(statistics)
+
+    def end_batch(self, end: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined]) -> None:
+        """All of a batch is done; `end` is the stream position after it."""
+        self._whole = False
+        self._keep_values()
+        self.folder.saw(end, clips, quarantined, self._truncated(clips))
+        self._whole = True
+
+    def _observe(self, clips: Tensor, values: Tensor) -> None:
+        self._batch_clips.append(clips)
+        self._batch_values.append(values)
+
+    def _keep_values(self) -> None:
+        """Take in the pooled values of a whole batch, in the order of the stream."""
+        if not self._batch_values:
+            return
+        values = torch.cat(self._batch_values)
+        if len(self._batch_values) > 1:  # clips of one length run together
+            values = values[torch.cat(self._batch_clips).argsort()]
+        self._batch_clips, self._batch_values = [], []
+        if self.concepts is not None and self._batch_scores is not None:
+            self.concepts.update(values, self._batch_scores)
+        self.folder.keep(values)
+
+    def _truncated(self, clips: Sequence[Clip]) -> int:
+        """How many clips are longer than what the model takes of them."""
+        window = self.plan.window_seconds
+        return 0 if window is None else sum(clip.seconds > window for clip in clips)
+
+    # -- the folder ------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Make everything up to the last batch survive."""
+        self.folder.checkpoint(self.statistics, self.concepts)
+
+    def checkpoint_if_due(self) -> None:
+        """A checkpoint, if the last one is some time ago or many rows wait in memory."""
+        began = time.monotonic()
+        if began - self._saved_at <= self._pause and self.folder.pending <= CHECKPOINT_ROWS:
+            return
+        self.checkpoint()
+        self._saved_at = time.monotonic()
+        # Many concepts take seconds to write: no more than about a twentieth of the time may go into that.
+        self._pause = CHECKPOINT_SECONDS * max(1.0, self._saved_at - began)
+
+    def finish(self) -> None:
+        """Write the results. Raises DissectionError if no clip could be used."""
+        self.folder.finish(self.statistics, self.concepts)
