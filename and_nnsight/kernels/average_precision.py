@@ -1,13 +1,13 @@
 """Average precision of activations as detectors of concepts: exact over a table, or from counts in a unit's own bins.
 
-Average precision is the sum over distinct activations, from the highest down, of (recall gained) × (precision there):
-equal activations count together. Over a stream activations are put into 64 bins a unit, whose edges are fixed
-from its first 256 clips, and all clips of a bin count as equal. The bins are narrow where precision is decided: at the
-top. Up to the largest of the 256 they are a quarter of an octave of rank wide (ranks 1, 2, 3 … 8, 10, 11, 13 … 215,
-256), and where many of the 256 are equal, their edges are spread evenly over the values above. Beyond the largest, bins
-are as wide as a quarter of an octave of rank would be if the tail went on exponentially at the mean excess of the 16
-largest, for five octaves, then ever wider. A unit that is constant on its first clips gets bins that grow by a quarter
-of an octave from its value.
+The one home of average precision. It is the sum over distinct activations, from the highest down, of (recall gained)
+× (precision there): equal activations count together. Over a stream activations are put into 64 bins a unit, whose
+edges are fixed from its first 256 clips, and all clips of a bin count as equal. The bins are narrow where precision
+is decided: at the top. Up to the largest of the 256 they are a quarter of an octave of rank wide (ranks 1, 2, 3 … 8,
+10, 11, 13 … 215, 256), and where many of the 256 are equal, their edges are spread evenly over the values above.
+Beyond the largest, bins are as wide as a quarter of an octave of rank would be if the tail went on exponentially at
+the mean excess of the 16 largest, for five octaves, then ever wider. A unit that is constant on its first clips gets
+bins that grow by a quarter of an octave from its value.
 
 Binned average precision lies where the counts allow, mostly below the exact one. Over 3,000 random clips of ten kinds
 (normal to heavy tails, rectified, rarely active, negative; concepts of 1 clip in 2 to 1 in 500) it was off by 0.001 to
@@ -118,6 +118,28 @@ def exact_average_precision(
         positives = repeat(torch.zeros_like(everything), "unit bin -> unit concept bin", concept=concepts).contiguous()
         count_in_bins(positives, everything, bins, fits)
         found.append(average_precision(positives, everything))
+    return torch.cat(found)
+
+
+def average_precision_at(
+    ranked: Integer[Tensor, "prediction clip"], which: Int64[Tensor, " unit"], clips: Int64[Tensor, "unit most"]
+) -> Float64[Tensor, " unit"]:
+    """Average precision of one prediction for each unit, from the places of the few clips that count for it.
+
+    ranked  the place of each clip in each prediction, from 1: how many clips are predicted as high or higher
+    which   the prediction that is each unit's
+    clips   the places of the clips that it should detect, filled up with −1; NaN for a unit without any
+    """
+    found = [torch.zeros(0, dtype=torch.float64, device=which.device)]
+    for units in _parts(len(which), clips.shape[1]):
+        there = clips[units] >= 0
+        place = ranked[which[units, None], clips[units].clamp(min=0)].int()
+        place = place.masked_fill(~there, torch.iinfo(torch.int32).max).sort(1).values
+        reached = torch.searchsorted(place, place, right=True)
+        counts = there.sum(1)
+        within = torch.arange(place.shape[1], device=place.device) < counts[:, None]
+        precision = (reached.double() / place).masked_fill(~within, 0.0)
+        found.append(precision.sum(1) / counts)
     return torch.cat(found)
 
 

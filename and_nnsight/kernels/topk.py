@@ -90,13 +90,13 @@ def as_candidates(
 
 
 def best_clips(
-    values: Float32[Tensor, "row unit"],
+    values: Float[Tensor, "row unit"],
     clips: Int64[Tensor, "row unit"],
     frames: Int32[Tensor, "row unit"],
     k: int,
     largest: bool,
     in_order: bool,
-) -> tuple[Float32[Tensor, "kept unit"], Int64[Tensor, "kept unit"], Int32[Tensor, "kept unit"]]:
+) -> tuple[Float[Tensor, "kept unit"], Int64[Tensor, "kept unit"], Int32[Tensor, "kept unit"]]:
     """The k best of each unit's candidates, best first; all of them, ordered, where there are fewer than k.
 
     `in_order` promises that among a unit's equal values the clip ids ascend already, which saves one of two sorts.

@@ -16,8 +16,9 @@ from jaxtyping import Float64, Int64
 
 from ..data import Clip
 from ..dissection.errors import DissectionError
+from ..statistics.bootstrap import clip_weights, estimate
 from ..storage import read_parquet, write_json, written_whole
-from .effects import Changes, chance, changes, clip_weights, estimate, prediction
+from .effects import Changes, chance, changes, prediction
 from .forward import Outcome, Outcomes
 from .unit_set import UnitChoice
 
