@@ -68,8 +68,8 @@ _HOMES = {
 __all__ = [
     "AudioTextEncoder", "CaptionedExemplar", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation",
     "Evidence", "Failure", "Listener", "Match", "Message", "PluginError", "Question", "Span", "Summarizer", "Summary",
-    "TextEncoder", "Verdict", "calibrate", "caption", "card", "explain", "find_concepts", "label", "read_table", "score",
-    "score_concepts", "search", "summarize",
+    "TextEncoder", "Verdict", "calibrate", "caption", "card", "explain", "find_concepts", "label", "read_table",
+    "score", "score_concepts", "search", "summarize",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -94,13 +94,13 @@ def average_precision(
     positives: Integer[Tensor, "unit concept bin"], everything: Integer[Tensor, "unit bin"]
 ) -> Float64[Tensor, "unit concept"]:
     """Average precision, bins ascending and all clips of a bin being equal; NaN for concepts without a clip."""
-    found = []
+    precisions = []
     for units in _parts(len(positives), positives.shape[1] * positives.shape[2]):
         gained = positives[units].flip(2).double()
         seen = rearrange(everything[units].flip(1).double().cumsum(1), "unit bin -> unit 1 bin")
         total = gained.sum(2)
-        found.append((gained * gained.cumsum(2) / seen.clamp(min=1)).sum(2) / total)  # 0 / 0 is NaN
-    return torch.cat(found)
+        precisions.append((gained * gained.cumsum(2) / seen.clamp(min=1)).sum(2) / total)  # 0 / 0 is NaN
+    return torch.cat(precisions)
 
 
 def exact_average_precision(
@@ -108,7 +108,7 @@ def exact_average_precision(
 ) -> Float64[Tensor, "unit concept"]:
     """Average precision with a bin for every distinct value; time goes with clips × units × concepts."""
     clips, concepts = fits.shape
-    found = []
+    precisions = []
     for units in _parts(values.shape[1], clips * concepts):
         ordered, order = rearrange(values[:, units], "clip unit -> unit clip").sort(1)
         rank = torch.zeros_like(order)
@@ -117,8 +117,8 @@ def exact_average_precision(
         everything = torch.zeros(bins.shape, dtype=torch.int32, device=bins.device)
         positives = repeat(torch.zeros_like(everything), "unit bin -> unit concept bin", concept=concepts).contiguous()
         count_in_bins(positives, everything, bins, fits)
-        found.append(average_precision(positives, everything))
-    return torch.cat(found)
+        precisions.append(average_precision(positives, everything))
+    return torch.cat(precisions)
 
 
 def average_precision_at(
@@ -130,7 +130,7 @@ def average_precision_at(
     which   the prediction that is each unit's
     clips   the places of the clips that it should detect, filled up with −1; NaN for a unit without any
     """
-    found = [torch.zeros(0, dtype=torch.float64, device=which.device)]
+    precisions = [torch.zeros(0, dtype=torch.float64, device=which.device)]
     for units in _parts(len(which), clips.shape[1]):
         there = clips[units] >= 0
         place = ranked[which[units, None], clips[units].clamp(min=0)].int()
@@ -139,8 +139,8 @@ def average_precision_at(
         counts = there.sum(1)
         within = torch.arange(place.shape[1], device=place.device) < counts[:, None]
         precision = (reached.double() / place).masked_fill(~within, 0.0)
-        found.append(precision.sum(1) / counts)
-    return torch.cat(found)
+        precisions.append(precision.sum(1) / counts)
+    return torch.cat(precisions)
 
 
 def _parts(units: int, elements_a_unit: int) -> list[slice]:
