@@ -12,9 +12,10 @@ from ..data import Clip, open_source
 from ..dissection.dissection import Dissection
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
+from ..statistics.bootstrap import clip_weights, estimate
 from .ablation import Means, fills_of, model_sites
 from .classes import as_classifier
-from .effects import changes, clip_weights, estimate, prediction
+from .effects import changes, prediction
 from .forward import Outcomes, Pass
 from .interventions import Intervention
 from .names import plain_name

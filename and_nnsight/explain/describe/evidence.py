@@ -16,7 +16,7 @@ from ...dissection.moments import FrameMoments
 from ...sites.geometry import Geometry
 from ...wording import counted
 from ..records.unit_selection import moment_span
-from ..roles import Evidence, Heard, Span
+from ..roles import CaptionedExemplar, Evidence, Span
 from .contrast import contrast_clips, contrast_spans
 
 FEW = 5
@@ -118,13 +118,17 @@ def _of_sites(
 
 def _contrast(
     found: Dissection, site: str, units: Sequence[int], captions: Mapping[Span, str], k: int, excerpt: float | None
-) -> Iterator[tuple[Heard, ...]]:
+) -> Iterator[tuple[CaptionedExemplar, ...]]:
     """The clips that each unit is contrasted with, those that have a caption."""
     clips = contrast_clips(found, site, units, k)
     spans = contrast_spans(found, site, clips, excerpt)
     for ids, values in zip(clips.clips.T.tolist(), clips.values.T.tolist(), strict=True):
         there = ((clip, spans[clip], value) for clip, value in zip(ids, values, strict=True) if clip >= 0)
-        yield tuple(Heard(clip, captions[span], value, strength=0.0) for clip, span, value in there if span in captions)
+        yield tuple(
+            CaptionedExemplar(clip, captions[span], value, strength=0.0)
+            for clip, span, value in there
+            if span in captions
+        )
 
 
 class _Side:
@@ -147,7 +151,7 @@ class _Side:
         self._moments = FrameMoments(lie, ranked.frames[:, chosen].numpy())
         self._known, self._captions, self._excerpt = found.clips, captions, excerpt
 
-    def unit(self, place: int) -> tuple[tuple[Heard, ...], str | None]:
+    def unit(self, place: int) -> tuple[tuple[CaptionedExemplar, ...], str | None]:
         """The exemplars of the unit at a place that are evidence and have captions; why there are none, if so."""
         if (reason := self._evidence.reason(self._units[place])) is not None:
             return (), reason
@@ -156,8 +160,8 @@ class _Side:
         heard = tuple(one for row in telling if (one := self._heard(*row)) is not None)
         return heard, None if heard else f"none of the {counted(len(telling), 'clip')} has a caption"
 
-    def _heard(self, clip: int, value: float, frame: int, strength: float) -> Heard | None:
+    def _heard(self, clip: int, value: float, frame: int, strength: float) -> CaptionedExemplar | None:
         seconds = self._known[clip].seconds
         moment = self._moments.moment(frame, seconds)
         caption = self._captions.get(moment_span(clip, moment, seconds, self._excerpt))
-        return None if caption is None else Heard(clip, caption, value, *moment, strength)
+        return None if caption is None else CaptionedExemplar(clip, caption, value, *moment, strength)

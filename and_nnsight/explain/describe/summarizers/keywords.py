@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ....wording import agree, counted
 from ...acoustics.traits import qualified, unsaid
-from ...roles import Evidence, Failure, Heard, Summary
+from ...roles import CaptionedExemplar, Evidence, Failure, Summary
 from ...text.log_odds import Corpus
 from ...text.names import bound_names
 from ...text.phrases import Phrases
@@ -83,8 +83,8 @@ class Keywords:
     def _said(
         self,
         corpus: Corpus,
-        side: Sequence[Heard],
-        other: Sequence[Heard],
+        side: Sequence[CaptionedExemplar],
+        other: Sequence[CaptionedExemplar],
         site: str | None,
         shared: SharedTraits | None,
     ) -> str | Failure:

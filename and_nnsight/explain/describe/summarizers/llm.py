@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ....storage import short_hash
-from ...roles import ChatModel, ChatOptions, Evidence, Failure, Heard, Request, Summary
+from ...roles import CaptionedExemplar, ChatModel, ChatOptions, Evidence, Failure, Request, Summary
 from ._cleaning import cleaned
 from ._wording import CONTRAST, PLAIN, Wording
 
@@ -59,10 +59,10 @@ class LanguageModel:
         return (FORMS[self._form], unit.highly, unit.contrast), (PLAIN, unit.lowly, ())
 
 
-_Side = tuple[Wording, Sequence[Heard], Sequence[Heard]]
+_Side = tuple[Wording, Sequence[CaptionedExemplar], Sequence[CaptionedExemplar]]
 
 
-def _summary(wording: Wording, clips: Sequence[Heard], answers: Iterator[str | Failure]) -> str | Failure:
+def _summary(wording: Wording, clips: Sequence[CaptionedExemplar], answers: Iterator[str | Failure]) -> str | Failure:
     if not clips:
         return Failure("there are no captions")
     answer = next(answers, Failure("the chat model gave no answer"))
