@@ -160,6 +160,11 @@ class CheckpointModel(TransformersModel):
         return self._module
 
     @property
+    def own_extractor(self) -> Any:
+        """The feature extractor that was given, or that the checkpoint came with; None if there is none yet."""
+        return self._extractor
+
+    @property
     def takes_waveforms(self) -> bool:
         """Whether there is a feature extractor, or one that may be made: else only ready features go in."""
         return self._extractor is not None or not self._extractor_missing

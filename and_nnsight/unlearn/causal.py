@@ -85,8 +85,9 @@ def causal_effects(
     drawn = list(dict.fromkeys(choice for pool in pools.values() for choice in pool))
     place_of = {choice: len(choices) + place for place, choice in enumerate(drawn)}
     fills = fills_of(sites, how, found, means)
-    run = Pass(classifier, sites, [*choices, *drawn], Intervention(how, gain, seed), fills, rows)
-    for _ in run.over(source, options, unseen(source, found, choices, overlap)):
+    keep = unseen(source, found, choices, overlap)
+    run = Pass(classifier, sites, [*choices, *drawn], Intervention(how, gain, seed), fills, keep, rows)
+    for _ in run.over(source, options):
         pass
     outcomes = run.outcomes()
     after, before = (

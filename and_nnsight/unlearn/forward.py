@@ -117,8 +117,9 @@ def ablated_outcomes(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
-    run = Pass(classifier, sites, choices, Intervention(how, gain, seed), fills_of(sites, how, None, means), rows)
-    for _ in run.over(source, options, keep):
+    fills = fills_of(sites, how, None, means)
+    run = Pass(classifier, sites, choices, Intervention(how, gain, seed), fills, keep, rows)
+    for _ in run.over(source, options):
         pass
     return run.outcomes()
 
@@ -129,6 +130,7 @@ class Pass:
     sites         the sites that the choices have units of, in forward order
     choices       the choices to ablate, each for itself
     intervention  what becomes of their units; `fills` is what takes their place, where that is a mean
+    keep          which clips to measure; None: all
     rows          how many rows a forward has at most; None: as many as pay
     """
 
@@ -139,6 +141,7 @@ class Pass:
         choices: Sequence[UnitChoice],
         intervention: Intervention,
         fills: Mapping[str, Tensor],
+        keep: Keep | None = None,
         rows: int | None = None,
     ) -> None:
         if rows is not None and rows < 1:
@@ -152,16 +155,13 @@ class Pass:
         self.clips: list[Clip] = []
         self.left_out: Counter[str] = Counter()
         self.strange: Counter[str] = Counter()
-        self._keep: Keep | None = None
+        self._keep = keep
         self._together, self._ablations = 0, dict[int, list[SiteAblation]]()
         self._scores: list[Tensor] = []  # float64 [3, 1 + choice, clip]: logit, probability, correct
         self._mark_whole()
 
-    def over(
-        self, source: Source, options: RunOptions, keep: Keep | None = None, start: int = 0
-    ) -> Generator[int, None, None]:
+    def over(self, source: Source, options: RunOptions, start: int = 0) -> Generator[int, None, None]:
         """Measure the clips of a source; gives the position up to which it has come, after every batch."""
-        self._keep = keep
         with eval_mode(self.model.wrapped):
             yield from run_batches(source, self.model.featuriser, options, self, start=start, title="measuring")
 

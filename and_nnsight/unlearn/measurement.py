@@ -21,7 +21,7 @@ from ..model.restoring import preserves_model
 from ..run.options import RunOptions
 from ..storage import locked, read_tensors, short_hash, undamaged, write_tensors
 from .ablation import Means, fills_of, model_sites
-from .classes import as_classifier, class_numbers
+from .classes import as_classifier, class_names, class_numbers
 from .forward import Pass
 from .interventions import Intervention
 from .names import plain_name
@@ -96,16 +96,17 @@ def measure(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
+    fills = fills_of(sites, how, found, means)
+    classes = class_names(classifier)
+    aims = np.array([_target(choice, classes, targets or {}) for choice in choices], dtype=np.int64)
     widths = {name: site.width for name, site in sites.items()}
     controls = [
         matched(choice, widths, seed + place * draws + draw)
         for place, choice in enumerate(choices)
         for draw in range(draws)
     ]
-    fills = fills_of(sites, how, found, means)
-    run = Pass(classifier, sites, [*choices, *controls], Intervention(how, gain, seed), fills, rows)
-    aims = np.array([_target(choice, run.classes, targets or {}) for choice in choices], dtype=np.int64)
     keep = unseen(source, found, choices, overlap)
+    run = Pass(classifier, sites, [*choices, *controls], Intervention(how, gain, seed), fills, keep, rows)
     about = {
         "versions": package_versions(),
         "model": classifier.describe(),
@@ -123,7 +124,7 @@ def measure(
         if folder is not None and (done := folder.complete(draws, bootstrap, seed)) is not None:
             return done
         try:
-            _run(run, source, folder, options, keep)
+            _run(run, source, folder, options)
         except OverlapError:  # told by what a clip holds, which shows only when it is decoded
             if folder is not None:
                 stack.callback(folder.discard)
@@ -135,11 +136,11 @@ def measure(
     return measured
 
 
-def _run(run: Pass, source: Source, folder: _Folder | None, options: RunOptions, keep: Any) -> None:
+def _run(run: Pass, source: Source, folder: _Folder | None, options: RunOptions) -> None:
     start = 0 if folder is None else folder.restore(run)
     position, saved = start, time.monotonic()
     try:
-        for position in run.over(source, options, keep, start):
+        for position in run.over(source, options, start):
             if folder is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 folder.checkpoint(run, position)
                 saved = time.monotonic()

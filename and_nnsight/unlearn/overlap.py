@@ -80,7 +80,7 @@ def _limit_of_the_choices(choices: Sequence[UnitChoice], origin: Origin) -> floa
 
 
 def warn_of_another_model(dissection: Dissection | None, model: Mapping[str, Any], dtype: Any) -> None:
-    """Warn where units were found in another model than the one that is measured, as `describe_model` describes it.
+    """Warn where units were found in another model than the one that is measured, as it describes itself.
 
     Unit 7 of a site is another unit there, though there are as many. Weights of another precision are not compared.
     """

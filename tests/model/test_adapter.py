@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import and_nnsight
 from and_nnsight import AudioModel, SiteError, dissect, plugins
 from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.features import Features, Featuriser
@@ -138,3 +140,15 @@ def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
     family.extractor().save_pretrained(folder)
     found = dissect(str(folder), ragged(2), k=1, out=tmp_path / "run", progress=False)
     assert found.manifest.model.id == str(folder)
+
+
+def test_nobody_outside_the_room_of_models_asks_what_kind_a_model_is() -> None:
+    assert issubclass(AudioModel, ModelAdapter)
+    package = Path(str(and_nnsight.__file__)).parent
+    for path in package.rglob("*.py"):
+        if path.parent.name == "model":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+                kinds = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+                assert not kinds & {"AudioModel", "ModelAdapter"}, f"{path}:{node.lineno}"

@@ -37,15 +37,11 @@ def to_transformer_lens(
     Raises ValueError for an architecture without an adapter, naming those there are; for an AudioModel with edits,
     which a bridge cannot carry; and, with copy=False, for a model that is in a bridge already.
     """
-    extractor = None
-    if isinstance(model, AudioModel):
-        if model._edits:
-            raise ValueError("this AudioModel has edits, which a bridge cannot carry: pass model.wrapped to go without")
-        model.dispatch()
-        extractor = model._extractor
-    module = _hearing_part(model.wrapped if isinstance(model, AudioModel) else model)
+    module, extractor = _module_and_extractor(model)
+    module = _audio_part(module)
     architecture = type(module).__name__
-    if architecture not in (known := adapters()):
+    known = adapters()
+    if architecture not in known:
         raise ValueError(f"no adapter for {architecture}; there are adapters for {', '.join(sorted(known))}")
     if copy:
         module = copying.deepcopy(module)
@@ -62,6 +58,16 @@ def to_transformer_lens(
     bridge.cfg.architecture = architecture
     bridge.processor = extractor
     return bridge
+
+
+def _module_and_extractor(model: AudioModel | nn.Module) -> tuple[nn.Module, Any]:
+    """The module with its weights, and the feature extractor of an AudioModel. Raises ValueError for one with edits."""
+    if isinstance(model, nn.Module):
+        return model, None
+    if model.edits:
+        raise ValueError("this AudioModel has edits, which a bridge cannot carry: pass model.wrapped to go without")
+    model.dispatch()
+    return model.wrapped, model.own_extractor
 
 
 def from_transformer_lens(bridge: TransformerBridge) -> nn.Module:
@@ -93,7 +99,7 @@ def _take_out(model: nn.Module) -> None:
     unwrap(model)
 
 
-def _hearing_part(model: nn.Module) -> Any:
+def _audio_part(model: nn.Module) -> Any:
     """The part of a model that hears, with its head if that makes one output a clip or frame of it."""
     name = type(model).__name__
     part: Any = model

@@ -20,7 +20,7 @@ from transformer_lens.model_bridge.generalized_components import (
 )
 
 from and_nnsight_lens import register
-from and_nnsight_lens.convert import _hearing_part
+from and_nnsight_lens.convert import _audio_part
 from and_nnsight_lens.registration import adapter_class, adapters
 from and_nnsight_lens.residual import DecompositionError
 
@@ -67,7 +67,7 @@ BARE = ["ast-bare", "whisper-encoder", "hubert-post", "wav2vec2-pre", "wavlm-pre
 
 @pytest.mark.parametrize("name", BARE)
 def test_that_mapping_is_the_bare_model_s(name: str) -> None:
-    model = _hearing_part(audio_model(name).wrapped)
+    model = _audio_part(audio_model(name).wrapped)
     stable = bool(getattr(model.config, "do_stable_layer_norm", False))
     adapter = made(type(model).__name__, do_stable_layer_norm=stable)
     before = tree(adapter.component_mapping), dict(adapter.component_mapping["blocks"].hook_aliases)  # type: ignore[index]
@@ -121,7 +121,7 @@ def test_hidden_states_come_once_a_layer(name: str) -> None:
     sound, rest = heard(name)
     given = {model.main_input: sound, **rest, "output_hidden_states": True}
     with torch.no_grad():
-        expected = _hearing_part(model.wrapped)(**given).hidden_states
+        expected = _audio_part(model.wrapped)(**given).hidden_states
         found = bridged(name).original_model(**given).hidden_states
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
