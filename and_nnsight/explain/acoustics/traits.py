@@ -61,7 +61,7 @@ MANNERS: Mapping[str, Callable[[Acoustics], bool]] = {
     "with much silence": lambda one: one.silence_share >= MOSTLY_SILENT,
 }
 """What stands behind it."""
-_SAID_BY = (
+_SPOKEN_OF_BY = (
     ({"loud", "quiet"}, {"loud", "quiet", "soft", "faint", "silent"}),
     ({"low-pitched", "mid-pitched", "high-pitched"}, {"low", "high", "mid", "pitched", "deep", "shrill"}),
     ({"short"}, {"short", "long", "brief", "sustained"}),
@@ -78,14 +78,14 @@ def traits_of(measured: Acoustics) -> frozenset[str]:
     return frozenset(name for name, has in {**ADJECTIVES, **MANNERS}.items() if has(measured))
 
 
-def unsaid(traits: Iterable[str], clause: str) -> tuple[str, ...]:
+def not_spoken_of(traits: Iterable[str], clause: str) -> tuple[str, ...]:
     """The traits that a clause says nothing about."""
     words = set(_WORD.findall(clause.lower()))
-    about = {name for names, those in _SAID_BY if words & those for name in names}
+    about = {name for names, those in _SPOKEN_OF_BY if words & those for name in names}
     return tuple(name for name in traits if name not in about)
 
 
-def qualified(traits: Iterable[str]) -> str:
+def as_clause(traits: Iterable[str]) -> str:
     """Traits as a clause: loud, low-pitched sounds starting abruptly and dying away."""
     named = set(traits)
     adjectives = ", ".join(name for name in ADJECTIVES if name in named)

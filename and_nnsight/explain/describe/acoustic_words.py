@@ -9,7 +9,7 @@ import pyarrow as arrow
 
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
-from ..providers.requests import Remembered, remembered
+from ..providers.requests import CachedChat, cached_chat
 from ..records.tables import Row, Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message
 from ..text.acoustic_adjectives import is_acoustic
@@ -57,7 +57,7 @@ def judge_words(
         if model is None:
             table.add(_row(word, is_acoustic(word), source) for word in due)
         elif due:
-            with step_progress("testing adjectives", len(due), progress) as done, remembered(found, model) as chat:
+            with step_progress("testing adjectives", len(due), progress) as done, cached_chat(found, model) as chat:
                 for row in _asked(chat, due, options):
                     table.add([row])
                     done(1)
@@ -79,7 +79,7 @@ def verdict(answer: str) -> bool | None:
     return None
 
 
-def _asked(chat: Remembered, words: Sequence[str], options: ChatOptions) -> Iterable[Row]:
+def _asked(chat: CachedChat, words: Sequence[str], options: ChatOptions) -> Iterable[Row]:
     """A row a word, as the answers come; last those of the words that were asked about twice."""
     unclear: list[tuple[str, Conversation]] = []
     questions: list[Conversation] = [(Message("user", QUESTION.format(word)),) for word in words]

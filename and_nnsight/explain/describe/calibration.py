@@ -18,7 +18,7 @@ from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
 from ..records.tables import Row, Table, read_table, table_settings
 from ..roles import TextEncoder
-from ..text.sentences import idea, joined, telling_sentences
+from ..text.sentences import idea, join_sentences, telling_sentences
 
 DEFAULT_THRESHOLD = 0.6
 _UNITS_AT_ONCE = 2_000
@@ -139,7 +139,7 @@ def _rows(summaries: Sequence[Row], embeddings: Embeddings, threshold: float) ->
         row: dict[str, Any] = {
             "site": summary["site"],
             "unit": summary["unit"],
-            "calibrated": joined(result.kept) if highly else None,
+            "calibrated": join_sentences(result.kept) if highly else None,
             "kept": list(result.kept),
             "dropped": [one._asdict() for one in result.dropped],
             "failure": _failure(summary, highly, lowly),

@@ -17,8 +17,8 @@ from ... import plugins
 from ...dissection.dissection import Dissection, DissectionError
 from ...wording import command
 from .._progress import step_progress
-from ..providers.answers import aligned
-from ..providers.requests import remembered
+from ..providers.answers import match_answers
+from ..providers.requests import cached_chat
 from ..records.tables import Row, Table, table_settings
 from ..records.unit_selection import chosen_units
 from ..roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
@@ -110,7 +110,7 @@ def summarize(
             offered["traits"] = measured_traits(found, chosen, data, progress)
         if chat is not None:
             model, _ = plugins.resolve("chat model", chat, device=device)
-            recorded = stack.enter_context(remembered(found, model))
+            recorded = stack.enter_context(cached_chat(found, model))
             offered |= {"chat": recorded, "options": options}
             settings |= {"chat": recorded.name, "options": asdict(options)}
         plugin, name = plugins.resolve("summarizer", wanted, **offered)
@@ -170,7 +170,7 @@ def _rows(plugin: Any, batch: Sequence[Gathered]) -> Iterator[Row]:
     asked = [gathered for gathered in batch if gathered.evidence.highly]
     unasked = Failure("not summarized, as the highly clips cannot be")
     yield from (_row(gathered, Summary(unasked, unasked)) for gathered in batch if not gathered.evidence.highly)
-    for place, answer in aligned(plugin.summarize, [gathered.evidence for gathered in asked]):
+    for place, answer in match_answers(plugin.summarize, [gathered.evidence for gathered in asked]):
         yield _row(asked[place], answer)
 
 

@@ -25,7 +25,7 @@ from ... import plugins
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings
-from ..providers.requests import remembered
+from ..providers.requests import cached_chat
 from ..records.tables import Row, Table
 from ..records.unit_selection import chosen_units
 from ..roles import ChatModel, ChatOptions, Listener, TextEncoder
@@ -163,7 +163,7 @@ def score(
         for claim in made:
             pools.setdefault((claim.site, claim.source), {})[claim.unit] = claim
         _drop_what_is_not_claimed(table, made, sources)
-        recorded = None if model is None else stack.enter_context(remembered(found, model))
+        recorded = None if model is None else stack.enter_context(cached_chat(found, model))
         embeddings = Embeddings(encoder, name)
         with step_progress("scoring", len(asked), progress) as done:
             for site, group in groupby(asked, key=lambda at: at[0]):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...dissection.dissection import Dissection
 from ..providers.embeddings import Embeddings
-from ..providers.requests import Remembered
+from ..providers.requests import CachedChat
 from ..records.tables import Row
 from ..roles import ChatOptions
 from .baselines import NULLS, Measured, features, filled
@@ -269,7 +269,7 @@ def _predictions(
     return near[:, [caption_of[caption] for caption in captions]]
 
 
-def add_detection(rows: Sequence[Row], scorer: SiteScores, chat: Remembered, options: ChatOptions) -> None:
+def add_detection(rows: Sequence[Row], scorer: SiteScores, chat: CachedChat, options: ChatOptions) -> None:
     """Fill in what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
     asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []
     which: list[tuple[Row, np.ndarray, np.ndarray, bool]] = []

@@ -17,7 +17,7 @@ from ...plugins import PluginError
 from ...wording import counted
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
-from ..providers.requests import remembered
+from ..providers.requests import cached_chat
 from ..records.tables import Row, read_table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message, TextEncoder
 from .concept_scores import concept_text
@@ -65,7 +65,7 @@ def choose(
     said = {place: summary for place in asked if (summary := summaries.get(place, {}).get("highly"))}
     conversations = [conversation_of(names, summary, top) for summary in said.values()]
     rows: list[Row] = []
-    with remembered(found, model) as remembering, step_progress("choosing", len(said), progress) as done:
+    with cached_chat(found, model) as remembering, step_progress("choosing", len(said), progress) as done:
         answers = iter(remembering.chat(conversations, options))
         ids = (remembering.request_id(conversation, options) for conversation in conversations)
         for site, unit in asked:

@@ -1,8 +1,8 @@
 """What captions have in common as a clause that a person would write: one of the captions, less what is its own.
 
-A caption is cut into groups of words (`word_groups`). Groups with a key word stay, and so does what holds them together
-where all the captions have it (`stretches`); adjectives and adverbs stay only if they are key words. Captions that share
-adjectives of different things speak of "a sound".
+A caption is cut into groups of words (`word_groups`). Groups with a key word stay, and so does what holds them
+together where all the captions have it (`stretches`); adjectives and adverbs stay only if they are key words. Captions
+that share adjectives of different things speak of "a sound".
 """
 
 from __future__ import annotations
