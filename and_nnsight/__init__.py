@@ -10,7 +10,7 @@ from ._facade import lazily
 if TYPE_CHECKING:
     from .audio.loading import AudioError as AudioError
     from .dissection.dissection import Dissection as Dissection
-    from .dissection.dissection import DissectionError as DissectionError
+    from .dissection.errors import DissectionError as DissectionError
     from .model.audio_model import AudioModel as AudioModel
     from .model.audio_model import ModelError as ModelError
     from .remote import Remote as Remote
@@ -30,7 +30,7 @@ _HOMES = {
     "ConceptError": ".statistics.concept_scores",
     "ConceptScores": ".statistics.concept_scores",
     "Dissection": ".dissection.dissection",
-    "DissectionError": ".dissection.dissection",
+    "DissectionError": ".dissection.errors",
     "ModelError": ".model.audio_model",
     "Remote": ".remote",
     "RemoteRunError": ".remote",

@@ -11,14 +11,15 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -100,6 +101,17 @@ def as_json(value: Any, indent: int | None = None) -> bytes:
     return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+def short_hash(text: str | bytes, size: int = 8) -> str:
+    """A hash of text in `2 × size` characters. Lone surrogates, which UTF-8 has no place for, count as "?"."""
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    return hashlib.blake2b(content, digest_size=size).hexdigest()
+
+
+def json_hash(value: Any, size: int = 8) -> str:
+    """A short hash of JSON, whose keys keep their order."""
+    return short_hash(json.dumps(value), size)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
     """Write a safetensors file with its checksum, whole or not at all. Gives the checksum."""
     about = {"checksum": _checksum(tensors, metadata or {}), "metadata": dict(metadata or {})}
@@ -160,40 +172,50 @@ def read_parquet(path: Path, **options: Any) -> arrow.Table:
         return parquet.read_table(file, **options)
 
 
-def locked(path: Path) -> IO[bytes]:
-    """Open a file under an exclusive lock, which the system drops when the process ends, however it ends.
+class Lock:
+    """An exclusive lock on a file, which the system drops when the process ends, however it ends."""
 
-    What an earlier process left of the file says nothing: only the lock does. Raises BlockingIOError if another
-    process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: writers there are not guarded against each other
-        return path.open("ab")
-    while True:
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(file, path):
-                return file
-            file.close()  # the process that held it has removed the file since it was opened here
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
+    def __init__(self, path: Path) -> None:
+        """Raises BlockingIOError if another process holds it. What an earlier process left of the file says nothing."""
+        self._path = path
+        self._lock = FileLock(path, timeout=0, thread_local=False)
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._lock.acquire()
+                return
+            except Timeout as error:  # held, or the file was removed by its holder since it was opened here
+                if attempt == _ATTEMPTS - 1:
+                    raise BlockingIOError(f"another process is writing to {path.parent}") from error
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                    raise
                 warnings.warn(
-                    f"{path.parent} is on a file system without locks: let one process write to it", stacklevel=3
+                    f"{path.parent} is on a file system without locks: let one process write to it", stacklevel=4
                 )
-                return file
-            file.close()
-            raise BlockingIOError(f"another process is writing to {path.parent}") from error
+                return
+
+    def close(self, *, remove: bool = False) -> None:
+        """Let others have it; `remove` the file as well, which is there for nothing else."""
+        if remove and os.name == "posix":
+            self._path.unlink(missing_ok=True)  # while it is held: afterwards it may be another's
+        self._lock.release()
+        if remove and os.name != "posix":  # where a file that is open cannot be removed
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+def locked(path: Path) -> Lock:
+    """A lock on a file, held from here on. Raises BlockingIOError if another process holds it."""
+    return Lock(path)
 
 
+_ATTEMPTS = 3
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 

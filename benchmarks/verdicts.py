@@ -30,7 +30,7 @@ from rich.table import Table
 
 from and_nnsight import Dissection, dissect
 from and_nnsight.demo import make_sounds
-from and_nnsight.dissection.dissection import activation_file
+from and_nnsight.dissection.files import activation_file
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.evaluate.baselines import NULLS
 from and_nnsight.explain.evaluate.verdicts import verdict

@@ -16,7 +16,7 @@ from ._output import clean, resumable
 from .show import print_card
 
 if TYPE_CHECKING:
-    from ..dissection.common_labels import Common
+    from ..dissection.common_labels import LabelCount
     from ..dissection.dissection import Dissection
     from ..dissection.exemplars import Unit
 
@@ -68,7 +68,7 @@ def demo(
         console.print(f"\n{what}: {clean(told)}", soft_wrap=True)
 
 
-def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
+def neuron_table(found: Dissection, chosen: list[tuple[Unit, LabelCount]]) -> Table:
     """A table of neurons with what their top clips have in common."""
     from ..explain import card
 
@@ -78,30 +78,30 @@ def neuron_table(found: Dissection, chosen: list[tuple[Unit, Common]]) -> Table:
         said = card(found, unit.site, unit.index)
         table.add_row(
             f"block {unit.site.split('.')[1]}, [bold]{unit.index}[/bold]",
-            f"{label.count} of {label.of} are {clean(label.what)}",
+            f"{label.count} of {label.of} are {clean(label.label)}",
             clean(said.calibrated or "–"),
             clean(said.labels[0].concept if said.labels else "–"),
         )
     return table
 
 
-def most_selective(found: Dissection, most: int) -> list[tuple[Unit, Common]]:
+def most_selective(found: Dissection, most: int) -> list[tuple[Unit, LabelCount]]:
     """The MLP neurons whose top clips agree most on a label, one neuron a label, deepest agreement first."""
-    from ..dissection.common_labels import Commonalities
+    from ..dissection.common_labels import LabelCounter
 
-    common = Commonalities(found)
-    candidates: list[tuple[float, float, Unit, Common]] = []
+    labels = LabelCounter(found)
+    candidates: list[tuple[float, float, Unit, LabelCount]] = []
     for site in found.sites:
         if not site.endswith(".mlp.hook_post"):
             continue
         for index in range(found[site].units):
             unit = found.unit(site, index)
-            label = common.label(unit.top)
+            label = labels.commonest(unit.top)
             if label is not None and unit.top_shortfall is None:
                 margin = (unit.top[-1].activation - unit.mean) / max(unit.variance**0.5, 1e-12)
                 candidates.append((label.excess, margin, unit, label))
     candidates.sort(key=lambda found: (-found[0], -found[1], found[2].site, found[2].index))
-    chosen: dict[str, tuple[Unit, Common]] = {}
+    chosen: dict[str, tuple[Unit, LabelCount]] = {}
     for _, _, unit, label in candidates:
-        chosen.setdefault(label.what, (unit, label))
+        chosen.setdefault(label.label, (unit, label))
     return list(chosen.values())[:most]

@@ -95,8 +95,8 @@ def dissect(
             concepts=concepts, keep_activations=keep_activations, remote=there,
         )  # fmt: skip
     there = f"{counted(sum(found.widths().values()), 'unit')} of {counted(len(found.sites), 'site')}"
-    print(f"{counted(found.manifest['clips'], 'clip')} through {there}: {out}")
-    if aside := found.manifest["quarantined"]:
+    print(f"{counted(found.manifest.clips, 'clip')} through {there}: {out}")
+    if aside := found.manifest.quarantined:
         print(f"{counted(aside, 'clip')} {agree(aside, 'was', 'were')} set aside: {out / 'quarantine.jsonl'} says why")
     print("look at a unit: " + command("show", out, found.sites[-1], 0))
 

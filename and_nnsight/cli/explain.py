@@ -14,7 +14,7 @@ from ._output import clean, plain, print_verdicts, resumable
 from ._units import unit_indices
 
 if TYPE_CHECKING:
-    from ..explain.records.tables import Row
+    from ..dissection.table_row import TableRow
 
 
 _OF_UNITS = ("summaries", "calibrated")
@@ -83,7 +83,7 @@ def explain(
     from ..explain import explain as run
     from ..explain.evaluate.verdicts import Verdicts
     from ..explain.pipeline import STEPS
-    from ..explain.records.tables import units_aside
+    from ..explain.records.reading import units_aside
     from .dissect import quiet_transformers
 
     quiet_transformers()
@@ -104,7 +104,7 @@ def explain(
             f"{folder / 'explanations' / 'earlier'}; show and search still tell of {agree(aside, 'it', 'them')}, and "
             "the same command without --units and --sites explains every unit alike"
         )
-    said = {(row["site"], row["unit"]): row["calibrated"] for row in answers.get("calibrated", ())}
+    said = {(row.site, row.unit): row.calibrated for row in answers.get("calibrated", ())}
     print_verdicts(*Verdicts.read(found).counts(said, "explanation"), "explanations")
     site = sites[0] if sites and sites[0] in found.sites else found.sites[-1]
     print("a unit's card: " + command("show", folder, site, (unit_indices(units) or [0])[0]))
@@ -158,16 +158,17 @@ def plugins() -> None:
     console.print("\nChosen by name, with what it needs after a colon: --chat transformers:REPO")
 
 
-def _counted(rows: list[Row]) -> str:
-    failed = sum(1 for row in rows if row.get("failure"))
+def _counted(rows: Sequence[TableRow]) -> str:
+    failed = sum(1 for row in rows if getattr(row, "failure", None))
     return counted(len(rows), "row") + (f", {failed:,} with a failure" if failed else "")
 
 
-def _print_reasons(answers: dict[str, list[Row]]) -> None:
+def _print_reasons(answers: Mapping[str, Sequence[TableRow]]) -> None:
     """The commonest failure of each step: one line says more than a count."""
     from collections import Counter
 
     for name, rows in answers.items():
-        reasons = Counter(row["failure"] for row in rows if row.get("failure"))
+        failures = [getattr(row, "failure", None) for row in rows]
+        reasons = Counter(failure for failure in failures if failure)
         for reason, count in reasons.most_common(2):
             print(f"  {name}, {counted(count, 'time')}: {plain(reason)}")

@@ -18,7 +18,7 @@ from ._units import unit_indices
 
 if TYPE_CHECKING:
     from ..explain.evaluate.verdicts import Verdicts
-    from ..explain.records.tables import Row
+    from ..explain.records.claim_rows import LabelRow
     from ..statistics.concept_scores import ConceptScores
 
 _SHOWN = 20
@@ -69,7 +69,6 @@ def label(
 ) -> None:
     """Say which concepts of a list each unit goes with best."""
     from ..dissection.dissection import Dissection
-    from ..explain.evaluate.claims import label_source
     from ..explain.evaluate.verdicts import Verdicts
     from ..explain.labels.concept_scores import concept_text
     from ..explain.labels.label import label as run
@@ -93,10 +92,10 @@ def label(
     verdicts = Verdicts.read(found)
     _print_most_confident(rows, verdicts)
     _print_summary(rows, folder)
-    first = {(row["site"], row["unit"]): row for row in rows if row["rank"] == 0 and row["concept"] is not None}
+    first = {(row.site, row.unit): row for row in rows if row.rank == 0 and row.concept is not None}
     if first:
-        texts = {at: concept_text(row["concept"]) for at, row in first.items()}
-        print_verdicts(*verdicts.counts(texts, label_source(next(iter(first.values())))), "labels")
+        texts = {at: concept_text(row.concept or "") for at, row in first.items()}
+        print_verdicts(*verdicts.counts(texts, next(iter(first.values())).source), "labels")
 
 
 def concept_scores(
@@ -142,17 +141,16 @@ def concept_scores(
     print("next: " + command("dissect", "MODEL", data, "--out", "DIR", "--concepts", out))
 
 
-def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
+def _print_most_confident(rows: list[LabelRow], verdicts: Verdicts) -> None:
     """The best-scored units, with the runner-up that tells how clear the choice was.
 
     A star marks a label that has been put to the test on held-out clips and does not hold.
     """
-    from ..explain.evaluate.claims import label_source
     from ..explain.labels.concept_scores import concept_text
 
-    second = {(row["site"], row["unit"]): row for row in rows if row["rank"] == 1}
-    first = [row for row in rows if row["rank"] == 0 and row["concept"] is not None]
-    first.sort(key=lambda row: -row["score"])
+    second = {(row.site, row.unit): row for row in rows if row.rank == 1}
+    first = [row for row in rows if row.rank == 0 and row.concept is not None]
+    first.sort(key=lambda row: -(row.score or 0.0))
     if not first:
         return
     headings = ("unit", "concept", "score", "next", "score")
@@ -162,30 +160,30 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
     table.columns[0].no_wrap = True  # the end of a site's name tells it from others
     starred = False
     for row in first[:_SHOWN]:
-        other = second.get((row["site"], row["unit"]))
-        known = verdicts(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
+        other = second.get((row.site, row.unit))
+        known = verdicts(row.site, row.unit, row.source, concept_text(row.concept or ""))
         star = "*" if known is not None and not known.holds else ""
         starred |= bool(star)
-        concept = concept_text(row["concept"]) if row["members"] else row["concept"]
+        concept = concept_text(row.concept or "") if row.members else row.concept or ""
         table.add_row(
-            f"{clean(row['site'])} {row['unit']}", clean(concept) + star, f"{row['score']:.3f}",
-            clean(other["concept"]) if other else "", f"{other['score']:.3f}" if other else "",
+            f"{clean(row.site)} {row.unit}", clean(concept) + star, f"{row.score:.3f}",
+            clean(other.concept or "") if other else "", f"{other.score:.3f}" if other else "",
         )  # fmt: skip
     Console().print(table)
     if starred:
         print("* does not hold on held-out clips")
 
 
-def _print_summary(rows: list[Row], folder: Path) -> None:
-    labelled = [row for row in rows if row["rank"] == 0 and row["concept"] is not None]
-    bases = Counter(row["basis"] for row in labelled)
-    unions = sum(1 for row in labelled if row["members"])
+def _print_summary(rows: list[LabelRow], folder: Path) -> None:
+    labelled = [row for row in rows if row.rank == 0 and row.concept is not None]
+    bases = Counter(row.basis for row in labelled)
+    unions = sum(1 for row in labelled if row.members)
     said = f", {unions:,} of them with a union of near concepts" if unions else ""
     print(f"{counted(len(labelled), 'unit')} labelled{said} ({folder / 'explanations' / 'labels.parquet'})")
     for basis, count in bases.most_common():
         note = ": a variant of the similarity over each unit's extreme clips" if basis == "top-K only" else ""
         print(f"  {count:,} from {basis}{note}")
-    for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
+    for reason, count in Counter(row.failure for row in rows if row.failure).most_common(3):
         print(f"  {count:,} without a label: {plain(reason)}")
 
 

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 def report_listening(dissection: Dissection) -> None:
     """Print what was heard of each source's claims, and why some were not judged."""
     from ..explain.evaluate.listening.result import listening_summary
-    from ..explain.records.tables import read_table, table_settings
+    from ..explain.records.claim_rows import ListeningRow
+    from ..explain.records.reading import read_table, table_settings
 
-    rows = read_table(dissection, "listening")
+    rows = read_table(dissection, ListeningRow)
     name = plain(str(table_settings(dissection, "listening").get("listener")))
-    for source in sorted({row["source"] for row in rows}):
-        summary = listening_summary([row for row in rows if row["source"] == source])
+    for source in sorted({row.source for row in rows}):
+        summary = listening_summary([row for row in rows if row.source == source])
         print(f"By ear ({name}), {' '.join(source.split(' ')[:3])}, held out, with 95% intervals:")
         _print(summary)
     for column in ("failure", "intruder_failure"):
-        for reason, count in Counter(row[column] for row in rows if row[column]).most_common(2):
+        for reason, count in Counter(getattr(row, column) for row in rows if getattr(row, column)).most_common(2):
             print(f"  {count:,} {'not judged' if column == 'failure' else 'without an intruder'}: {plain(reason)}")
     print(f"  what was heard: {dissection.folder / 'explanations' / 'listening.parquet'}")
 

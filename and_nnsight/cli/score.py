@@ -19,7 +19,7 @@ from .listen import report_listening
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
-    from ..explain.records.tables import Row
+    from ..explain.records.claim_rows import EffectRow, ScoreRow
 
 
 def register(app: typer.Typer) -> None:
@@ -111,33 +111,33 @@ def score(
         _report_effects(found, effects)
 
 
-def _report(found: Dissection, rows: list[Row]) -> None:
+def _report(found: Dissection, rows: list[ScoreRow]) -> None:
     from ..explain.evaluate.verdicts import ACOUSTICS, verdict
 
     folder = found.folder
-    by_source: dict[str, list[Row]] = {}
+    by_source: dict[str, list[ScoreRow]] = {}
     for row in rows:
-        by_source.setdefault(row["source"], []).append(row)
+        by_source.setdefault(row.source, []).append(row)
     for said_by in sorted(by_source):
         Console().print(_summary(found, said_by, by_source[said_by]))
-    predict = [row for row in rows if row["predicts"]]
-    best = [row for row in predict if row["beyond_acoustics"]]
+    predict = [row for row in rows if row.predicts]
+    best = [row for row in predict if row.beyond_acoustics]
     print(
-        f"{len(predict):,} of {len(rows):,} predict their clips (false-discovery rate {rows[0]['level']:g}), "
+        f"{len(predict):,} of {len(rows):,} predict their clips (false-discovery rate {rows[0].level:g}), "
         f"{len(best):,} of them more than {ACOUSTICS} do: these hold ({folder / 'explanations' / 'scores.parquet'})"
     )
     distinctive = sum(verdict(row).distinctive for row in best)
     print(f"{distinctive:,} of these do so better than 19 in 20 claims about other units")
-    for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
+    for reason, count in Counter(row.failure for row in rows if row.failure).most_common(3):
         print(f"  {count:,} not judged: {plain(reason)}")
-    for reason, count in Counter(row["detection_failure"] for row in rows if row["detection_failure"]).most_common(2):
+    for reason, count in Counter(row.detection_failure for row in rows if row.detection_failure).most_common(2):
         print(f"  {count:,} without an answer: {plain(reason)}")
     if best:
-        first = max(best, key=lambda row: row["auprc"])
-        print("a unit's card: " + command("show", folder, first["site"], first["unit"]))
+        first = max(best, key=lambda row: row.auprc or 0.0)
+        print("a unit's card: " + command("show", folder, first.site, first.unit))
 
 
-def _report_effects(found: Dissection, rows: list[Row]) -> None:
+def _report_effects(found: Dissection, rows: list[EffectRow]) -> None:
     """The units that were ablated, most selective first, and how many stand out of their controls."""
     table = Table(
         "unit", "label", "own clips", "others", "excess", "p",
@@ -147,26 +147,26 @@ def _report_effects(found: Dissection, rows: list[Row]) -> None:
     table.columns[0].no_wrap = True
     for column in table.columns[2:]:
         column.justify = "right"
-    measured = [row for row in rows if row["failure"] is None]
-    for row in sorted(measured, key=lambda row: -row["excess"])[:10]:
-        numbers = [f"{row[name]:+.2g}" for name in ("own", "others", "excess")]
-        table.add_row(clean(f"{row['site']} {row['unit']}"), clean(row["concept"]), *numbers, f"{row['p']:.2g}")
+    measured = [row for row in rows if row.failure is None]
+    for row in sorted(measured, key=lambda row: -(row.excess or 0.0))[:10]:
+        numbers = [f"{getattr(row, name):+.2g}" for name in ("own", "others", "excess")]
+        table.add_row(clean(f"{row.site} {row.unit}"), clean(row.concept), *numbers, f"{row.p:.2g}")
     if measured:
         Console().print(table)
-        first = sum(1 for row in measured if row["p"] <= 1 / (1 + row["controls"]))
-        above = sum(1 for row in measured if row["excess"] > 0)
+        first = sum(1 for row in measured if (row.p or 0.0) <= 1 / (1 + row.controls))
+        above = sum(1 for row in measured if (row.excess or 0.0) > 0)
         print(
             f"of {counted(len(measured), 'unit')}, {above:,} {agree(above, 'takes', 'take')} more from their label's "
             f"class than other units of their site do on average, {first:,} more than every one of them "
             f"({found.folder / 'explanations' / 'causal.parquet'})"
         )
-    for reason, count in Counter(row["failure"] for row in rows if row["failure"]).most_common(3):
+    for reason, count in Counter(row.failure for row in rows if row.failure).most_common(3):
         print(f"  {count:,} not measured: {plain(reason)}")
 
 
-def _summary(found: Dissection, source: str, rows: list[Row]) -> Table:
+def _summary(found: Dissection, source: str, rows: list[ScoreRow]) -> Table:
     """A line a site, in forward order: how many claims of a source predict their clips, how many hold; the medians."""
-    asked = any(row["detection"] is not None for row in rows)
+    asked = any(row.detection is not None for row in rows)
     columns = [
         "site",
         "scored",
@@ -186,13 +186,14 @@ def _summary(found: Dissection, source: str, rows: list[Row]) -> Table:
     for column in table.columns:
         column.no_wrap = True  # the end of a site's name tells it from others
         column.justify = "right" if column is not table.columns[0] else "left"
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[ScoreRow]] = {}
     for row in rows:
-        groups.setdefault(row["site"], []).append(row)
+        groups.setdefault(row.site, []).append(row)
     for site in sorted(groups, key=found.sites.index):
         group = groups[site]
         predict, hold = (
-            f"{sum(1 for row in group if row[answer]) / len(group):.0%}" for answer in ("predicts", "beyond_acoustics")
+            f"{sum(1 for row in group if getattr(row, answer)) / len(group):.0%}"
+            for answer in ("predicts", "beyond_acoustics")
         )
         cells = [clean(site), f"{len(group):,}", predict, hold]
         cells += [_median(group, name) for name in ("auprc", "null_auprc", "base_rate", "pearson", "null_pearson")]
@@ -206,6 +207,6 @@ def _kind(source: str) -> str:
     return " ".join([kind, *way[:2]])
 
 
-def _median(rows: list[Row], name: str) -> str:
-    values = [row[name] for row in rows if row[name] is not None]
+def _median(rows: list[ScoreRow], name: str) -> str:
+    values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
     return f"{median(values):.2f}" if values else ""

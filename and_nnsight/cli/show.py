@@ -88,13 +88,13 @@ def _print_side(
 
 
 def _print_label_count(console: Console, found: Dissection, unit: Unit) -> None:
-    from ..dissection.common_labels import Commonalities
+    from ..dissection.common_labels import LabelCounter
 
-    label = Commonalities(found).label(unit.top)
-    if label is not None:
-        everywhere = f"{label.share_of_all:.1%} of all clips are"
-        of = f"{label.count} of these {label.of} {agree(label.count, 'is', 'are')}"
-        console.print(f"{of} labelled {clean(label.what)!r} ({everywhere}).")
+    common = LabelCounter(found).commonest(unit.top)
+    if common is not None:
+        everywhere = f"{common.share_of_all:.1%} of all clips are"
+        of = f"{common.count} of these {common.of} {agree(common.count, 'is', 'are')}"
+        console.print(f"{of} labelled {clean(common.label)!r} ({everywhere}).")
 
 
 def _print_said(console: Console, card: Card) -> None:
@@ -204,7 +204,7 @@ def _cut(text: str) -> str:
 def clip_names(found: Dissection) -> dict[str, str]:
     """For the path of every clip as much of its end as tells it from all others."""
     names: dict[str, str] = {}
-    left = {path: _PARTS.split(path) for row in found.clips.values() if (path := row["path"])}
+    left = {path: _PARTS.split(path) for row in found.clips.values() if (path := row.path)}
     length = 1
     while left:
         alike = Counter(tuple(parts[-length:]) for parts in left.values())

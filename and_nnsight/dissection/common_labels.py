@@ -14,10 +14,15 @@ from .exemplars import Exemplar
 
 
 @dataclass(frozen=True)
-class Common:
-    """A label that so many of a unit's exemplars share, and how common it is everywhere."""
+class LabelCount:
+    """A label that so many of a unit's exemplars share, and how common it is everywhere.
 
-    what: str
+    count         exemplars with the label
+    of            exemplars
+    share_of_all  share of all clips that have it
+    """
+
+    label: str
     count: int
     of: int
     share_of_all: float
@@ -28,18 +33,18 @@ class Common:
         return self.count / self.of - self.share_of_all
 
 
-class Commonalities:
+class LabelCounter:
     """Counts the labels of a dissection once, then answers for any unit."""
 
-    def __init__(self, found: Dissection) -> None:
-        self._labels = Counter(row["label"] for row in found.clips.values() if row["label"])
-        self._clips = max(1, len(found.clips))
+    def __init__(self, dissection: Dissection) -> None:
+        self._labels = Counter(row.label for row in dissection.clips.values() if row.label)
+        self._clips = max(1, len(dissection.clips))
 
-    def label(self, exemplars: Iterable[Exemplar]) -> Common | None:
+    def commonest(self, exemplars: Iterable[Exemplar]) -> LabelCount | None:
         """The commonest label among the exemplars that are evidence; None if none of these has a label."""
         exemplars = [exemplar for exemplar in exemplars if exemplar.telling]
-        counted = Counter(exemplar.label for exemplar in exemplars if exemplar.label)
-        if not counted:
+        counts = Counter(exemplar.label for exemplar in exemplars if exemplar.label)
+        if not counts:
             return None
-        what, count = min(counted.items(), key=lambda pair: (-pair[1], pair[0]))
-        return Common(what, count, len(exemplars), self._labels[what] / self._clips)
+        label, count = min(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        return LabelCount(label, count, len(exemplars), self._labels[label] / self._clips)

@@ -12,13 +12,13 @@ the same path     a file, by whatever name or link; or the same name within a da
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..data import UNKNOWN, Source
 from .dissection import Dissection
+from .manifest import DatasetDescription
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,9 @@ class Origin:
     fingerprint: str
 
     @classmethod
-    def of(cls, data: Mapping[str, Any] | Source) -> Origin:
-        """Of the entry `dataset` of a manifest, or of a source."""
-        if isinstance(data, Mapping):
-            return cls(str(data.get("name")), data.get("split"), str(data.get("fingerprint") or UNKNOWN))
-        return cls(data.name, data.split, data.fingerprint)
+    def of(cls, data: DatasetDescription | Source) -> Origin:
+        """Of the data of a dissection, or of a source."""
+        return cls(str(data.name), data.split, data.fingerprint or UNKNOWN)
 
     def is_same_data(self, other: Origin) -> bool:
         """Whether a place in the one is that place in the other; False where that cannot be known."""
@@ -46,12 +44,12 @@ class KnownClips:
     """The clips of a dissection, to tell whether a clip is one of them."""
 
     def __init__(self, dissection: Dissection) -> None:
-        self._origin = Origin.of(dissection.manifest["dataset"])
+        self._origin = Origin.of(dissection.manifest.dataset)
         rows = dissection.clips.values()
         self._places = set(dissection.clips)
-        self._contents: set[str] = {row["content"] for row in rows if row.get("content")}
-        self._paths = {_name(row["path"], self._origin) for row in rows if row["path"]}
-        self.tell = all(row.get("content") or row["path"] for row in rows)
+        self._contents: set[str] = {row.content for row in rows if row.content}
+        self._paths = {_name(row.path, self._origin) for row in rows if row.path}
+        self.tell = all(row.content or row.path for row in rows)
         """Whether each of them has a path or a hash, by which it can be known again in other data."""
 
     def has(self, clip: int, path: str | None, content: str | None, origin: Origin | None) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .read.search import search as search
     from .read.unit_card import Card as Card
     from .read.unit_card import card as card
-    from .records.tables import read_table as read_table
+    from .records.reading import read_table as read_table
     from .roles import AudioTextEncoder as AudioTextEncoder
     from .roles import Captioner as Captioner
     from .roles import ChatModel as ChatModel
@@ -59,7 +59,7 @@ _HOMES = {
     "explain": ".pipeline",
     "find_concepts": ".describe.concepts",
     "label": ".labels.label",
-    "read_table": ".records.tables",
+    "read_table": ".records.reading",
     "score": ".evaluate.scoring",
     "score_concepts": ".labels.concept_scores",
     "search": ".read.search",

@@ -15,7 +15,6 @@ from .describe.concepts import DEFAULT_OPTIONS as WORD_OPTIONS
 from .describe.concepts import find_concepts
 from .describe.evidence import FEW
 from .describe.summaries import counts_words, summarize
-from .records.tables import Row
 from .roles import Captioner, ChatModel, ChatOptions, Summarizer, TextEncoder
 
 STEPS = ("captions", "summaries", "calibrated", "concepts")
@@ -42,7 +41,7 @@ def explain(
     batch_size: int = 8,
     device: str | None = None,
     progress: bool = True,
-) -> dict[str, list[Row]]:
+) -> dict[str, list[Any]]:
     """Caption the clips, summarize each unit's, calibrate the summaries, draw the open concepts out of them.
 
     captioner    plugin; None: the dataset's captions where it has any, else the acoustic describer
@@ -85,7 +84,7 @@ def explain(
     k = FEW if k is None and not counts_words(chosen) else k
     part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt, "spread": spread}
     common: dict[str, Any] = {"device": device, "progress": progress}
-    answers: dict[str, list[Row]] = {}
+    answers: dict[str, list[Any]] = {}
     if "captions" in steps:
         contrast = "summaries" in steps and _wants_contrast(chosen, offered | {"chat": chat})
         answers["captions"] = caption(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32
+
+from ..storage import json_hash
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,9 @@ class Request:
     def id(self) -> str:
         """Short hash of the model's name, every message, and every option."""
         content = [self.model, [list(message) for message in self.conversation], asdict(self.options)]
-        return _short(content)
+        return json_hash(content)
 
     @property
     def prompt_hash(self) -> str:
         """Short hash of the messages alone."""
-        return _short([list(message) for message in self.conversation])
-
-
-def _short(content: Any) -> str:
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+        return json_hash([list(message) for message in self.conversation])

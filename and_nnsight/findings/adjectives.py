@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dissection.dissection import Dissection
-from ..explain.describe.captions import captions_of
 from ..explain.describe.concepts import concepts_in, names_in
-from ..explain.records.tables import has_table
+from ..explain.records.captions import captions_of
+from ..explain.records.reading import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
 from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
@@ -103,8 +103,8 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
     facts = said.facts()
     first, having = said.chosen.first, dict[str, list[int]]()
     for row in said.rows:
-        if row["part"] == "adjective" and row["acoustic"]:
-            having.setdefault(row["word"], []).append(first[row["site"]] + row["unit"])
+        if row.part == "adjective" and row.acoustic:
+            having.setdefault(row.word, []).append(first[row.site] + row.unit)
     in_captions, captions = _in_captions(found)
     rows: list[Row] = []
     for word, places in sorted(having.items(), key=lambda pair: (-len(pair[1]), pair[0])):

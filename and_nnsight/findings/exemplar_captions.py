@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 
 from ..dissection.dissection import Dissection
 from ..explain.describe.evidence import gather
-from ..explain.records.tables import table_settings
+from ..explain.records.reading import table_settings
 from ..explain.roles import Span
 from ..explain.text.repeated import clean_repeated
 from .word_units import Chosen
@@ -24,7 +24,7 @@ def every_caption(found: Dissection, captions: Mapping[Span, str]) -> list[str]:
     if column not in ("caption", "label"):
         return list(captions.values())
     known = {span.clip: caption for span, caption in captions.items()}
-    texts = (known.get(clip) or clean_repeated(row[column] or "") for clip, row in found.clips.items())
+    texts = (known.get(clip) or clean_repeated(getattr(row, column) or "") for clip, row in found.clips.items())
     return [text for text in texts if text]
 
 

@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from .. import plugins
-from ..dissection.dissection import Dissection, DissectionError
-from ..explain.describe.captions import captions_of
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
 from ..explain.providers.embeddings import Embeddings
-from ..explain.records.tables import table_settings
+from ..explain.records.captions import captions_of
+from ..explain.records.reading import table_settings
 from ..explain.roles import TextEncoder
 from ..wording import agree, counted
 from .caption_clusters import cluster_captions
@@ -203,7 +204,7 @@ def uninterpretable_units(
     cannot be used.
     """
     _check(clusters, shared, k, clusterings)
-    if (kept := found.manifest["k"]) < k:
+    if (kept := found.manifest.k) < k:
         raise DissectionError(
             f"the dissection in {found.folder} keeps {counted(kept, 'clip')} a unit: k = {k} is too many"
         )

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from ..dissection.dissection import Dissection, DissectionError
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
 from ..explain.evaluate.verdicts import Verdicts
-from ..explain.records.tables import Row, has_table, read_table, table_settings
+from ..explain.records.claim_rows import ScoreRow
+from ..explain.records.description_rows import CalibratedRow, ConceptRow, WordRow
+from ..explain.records.reading import has_table, read_table, table_settings
 from ..explain.records.unit_selection import chosen_units
 from ..explain.text.acoustic_adjectives import is_basic
 from ..explain.text.english import compounds
@@ -85,22 +88,22 @@ def chosen_sites(found: Dissection, sites: str | Iterable[str] | None = None, *,
 
     Raises DissectionError for a pattern that matches no site, and where no site is left.
     """
-    entries = {entry["name"]: entry for entry in found.manifest["sites"]}
+    entries = {entry.name: entry for entry in found.manifest.sites}
     every = list(dict.fromkeys(site for site, _ in chosen_units(found, sites)))
     twice = _twice(every, entries, in_blocks) if sites is None else {}
     every = [site for site in every if not any(site in those for those in twice.values())]
     said = "; ".join(reason for reason, those in twice.items() if those)
     if not every:
         raise DissectionError(f"no site of {found.folder} is in a transformer block: name the sites that are meant")
-    layers = tuple(entries[site].get("layer") for site in every)
+    layers = tuple(entries[site].layer for site in every)
     kinds = tuple(_kind(site, layer) for site, layer in zip(every, layers, strict=True))
-    widths = tuple(int(entries[site]["width"]) for site in every)
+    widths = tuple(entries[site].width for site in every)
     return Chosen(tuple(every), layers, kinds, widths, f"left out: {said}" if said else None)
 
 
 def _twice(sites: Sequence[str], entries: Mapping[str, Any], in_blocks: bool) -> dict[str, list[str]]:
     """The sites to leave out, by the reason."""
-    inside = [site for site in sites if entries[site].get("layer") is not None]
+    inside = [site for site in sites if entries[site].layer is not None]
     streams = [site for site in inside if site.endswith(".hook_resid_post")]
     return {
         "hook_post, whose neurons are those of hook_pre": [
@@ -141,7 +144,7 @@ class Explained:
     holds: Int64[np.ndarray, " unit"]
     uncalibrated: int
     untested: int
-    rows: list[Row]
+    rows: list[ConceptRow]
     made_with: dict[str, Any]
 
     @property
@@ -203,7 +206,7 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
     or where the concepts were drawn out of other summaries.
     """
     chosen = chosen_sites(found, sites, in_blocks=in_blocks)
-    calibrated, concepts = read_table(found, "calibrated"), read_table(found, "concepts")
+    calibrated, concepts = read_table(found, CalibratedRow), read_table(found, ConceptRow)
     made_with = table_settings(found, "concepts")
     if "calibrated" in made_with and made_with["calibrated"] != table_settings(found, "calibrated"):
         raise DissectionError(
@@ -215,23 +218,23 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
     words = {kind: np.zeros(chosen.units, np.int64) for kind in KINDS}
     uncalibrated = 0
     for row in calibrated:
-        if row["site"] in first:
-            place = first[row["site"]] + row["unit"]
-            status[place] = NOT_SAID if row["calibrated"] is None else SAID if row["kept"] else NOTHING_LEFT
-            uncalibrated += bool(row["kept"] and row.get("failure"))
-            words[LENGTH][place] = sum(len(compounds(idea(sentence))) for sentence in row["kept"] or ())
+        if row.site in first:
+            place = first[row.site] + row.unit
+            status[place] = NOT_SAID if row.calibrated is None else SAID if row.kept else NOTHING_LEFT
+            uncalibrated += bool(row.kept and row.failure)
+            words[LENGTH][place] = sum(len(compounds(idea(sentence))) for sentence in row.kept or ())
     holds = np.full(chosen.units, -1, np.int64)
-    scores = read_table(found, "scores") if has_table(found, "scores") else []
-    verdicts = Verdicts(row for row in scores if row["source"] == "explanation" and row["failure"] is None)
+    scores = read_table(found, ScoreRow) if has_table(found, "scores") else []
+    verdicts = Verdicts(row for row in scores if row.source == "explanation" and row.failure is None)
     for row in calibrated if len(verdicts) else ():
-        known = verdicts(row["site"], row["unit"], "explanation", row["calibrated"])
-        if row["site"] in first and known is not None:
-            holds[first[row["site"]] + row["unit"]] = known.holds
-    rows = [row for row in concepts if row["site"] in first]
+        known = verdicts(row.site, row.unit, "explanation", row.calibrated)
+        if row.site in first and known is not None:
+            holds[first[row.site] + row.unit] = known.holds
+    rows = [row for row in concepts if row.site in first]
     for row in rows:
         for kind in _kinds(row):
-            words[kind][first[row["site"]] + row["unit"]] += 1
-    untested = sum(1 for row in read_table(found, "words") if row["failure"]) if has_table(found, "words") else 0
+            words[kind][first[row.site] + row.unit] += 1
+    untested = sum(1 for row in read_table(found, WordRow) if row.failure) if has_table(found, "words") else 0
     most = table_settings(found, "summaries").get("k")
     fewer = np.zeros(chosen.units, bool)
     if most is not None:
@@ -240,8 +243,8 @@ def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in
     return Explained(chosen, status, words, most, fewer, holds, uncalibrated, untested, rows, made_with)
 
 
-def _kinds(row: Row) -> Sequence[str]:
+def _kinds(row: ConceptRow) -> Sequence[str]:
     """The kinds of words, but for length, that a row of `concepts` counts in."""
-    if row["part"] != "adjective":
-        return (row["part"],)
-    return ("adjective", BASIC if is_basic(row["word"]) else HIGH_LEVEL) if row["acoustic"] else ()
+    if row.part != "adjective":
+        return (row.part,)
+    return ("adjective", BASIC if is_basic(row.word) else HIGH_LEVEL) if row.acoustic else ()

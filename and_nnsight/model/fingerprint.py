@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..storage import short_hash
+
 _LIBRARIES = frozenset(
     {
         "accelerate",
@@ -42,7 +44,7 @@ def config_hash(model: nn.Module) -> str:
     config: Any = getattr(model, "config", None)
     values = config.to_dict() if hasattr(config, "to_dict") else {"structure": repr(model)}
     kept = {name: value for name, value in values.items() if name not in _LEFT_OUT}
-    return _short(json.dumps(kept, sort_keys=True, default=str).encode())
+    return short_hash(json.dumps(kept, sort_keys=True, default=str))
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -99,7 +101,7 @@ def _said(value: Any) -> str | None:
 def _code(code: CodeType) -> str:
     """Short hash of a function's code: one without a name of its own is known by what it does."""
     constants = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    return _short(repr((code.co_code, constants, code.co_names)).encode())
+    return short_hash(repr((code.co_code, constants, code.co_names)))
 
 
 def changes(model: nn.Module) -> int:
@@ -165,7 +167,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 def extractor_hash(extractor: Any) -> str:
     """Short hash of a feature extractor's settings."""
     values = extractor.to_dict() if hasattr(extractor, "to_dict") else {"extractor": repr(extractor)}
-    return _short(json.dumps(values, sort_keys=True, default=str).encode())
+    return short_hash(json.dumps(values, sort_keys=True, default=str))
 
 
 def package_versions() -> dict[str, str]:
@@ -177,10 +179,6 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     return found
-
-
-def _short(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def describe_model(model: Any) -> dict[str, Any]:

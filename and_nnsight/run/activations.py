@@ -12,14 +12,15 @@ import numpy as np
 from jaxtyping import Float32
 from torch import Tensor
 
-from ..dissection.dissection import DissectionError, activation_file
+from ..dissection.errors import DissectionError
+from ..dissection.files import activation_file
 from ..storage import writing
 from ..wording import counted
 
 _BUFFER = 64 << 20  # bytes that wait in memory
 
 
-class KeptActivations:
+class ActivationWriter:
     """Writes float32 [clip, unit] a site. Rows count once `flush` has returned; `restore` cuts off what came later."""
 
     def __init__(self, folder: Path, widths: Mapping[str, int]) -> None:

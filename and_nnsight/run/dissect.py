@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ import torch
 from torch import Tensor
 
 from ..data import UNKNOWN, Batch, Clip, Source, batches, open_source
-from ..dissection.dissection import FORMAT_VERSION, Dissection, activation_file
+from ..dissection.dissection import Dissection
+from ..dissection.files import activation_file
+from ..dissection.manifest import ConceptsDescription, DatasetDescription, Manifest, ModelDescription, SiteDescription
 from ..kernels import POOLINGS
 from ..model.adapter import ListenedModel
 from ..model.audio_model import AudioModel
@@ -27,7 +28,6 @@ from ..model.opening import as_model, known_sites, moved
 from ..model.restoring import evaluating, leaves_the_model_as_found
 from ..model.trace import run_trace
 from ..progress import ClipProgress
-from ..redaction import without_credentials
 from ..remote import Remote, as_settings
 from ..sites.site import Site
 from ..statistics.concept_scores import ConceptError, ConceptScores
@@ -124,18 +124,17 @@ def dissect(
     chosen = known_sites(audio_model, sites, pool) if target is None else target.sites
     widths = {site.name: site.width for site in chosen}
     described = _describe_model(audio_model) if target is None else target.describe()
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "versions": package_versions(),
-        "model": described,
-        "dataset": _describe_source(source) | {"limit": limit} | columns,
-        "sites": [_describe_site(site) for site in chosen],
-        "k": k,
-        "pool": pool,
-        "dtype": None if target else str(dtype_of(audio_model.wrapped)).removeprefix("torch."),
-        "concepts": None if scores is None else _describe_scores(scores),
-        "keep_activations": bool(keep_activations),
-    }
+    manifest = Manifest(
+        sites=tuple(map(SiteDescription.of, chosen)),
+        model=ModelDescription.from_json(described),
+        dataset=DatasetDescription.of(source, limit, columns),
+        k=k,
+        pool=pool,
+        dtype=None if target else str(dtype_of(audio_model.wrapped)).removeprefix("torch."),
+        concepts=None if scores is None else ConceptsDescription.of(scores),
+        keep_activations=bool(keep_activations),
+        versions=package_versions(),
+    )
     out = Path(out).expanduser()
     run = RunFolder(out, manifest, resume, _unrecognisable(source, described))
     _say_unused(source, progress)
@@ -228,9 +227,9 @@ def _concept_scores(concepts: ConceptScores | str | Path | None, source: Source)
 def _demand(run: RunFolder, scores: ConceptScores | None, clips: int | None, device: torch.device, show: bool) -> None:
     """Say what the run will take; ValueError if there clearly is not enough."""
     said: list[str | None] = []
-    widths = {site["name"]: int(site["width"]) for site in run.manifest["sites"]}
+    widths = run.manifest.widths
     units = sum(widths.values())
-    said.append(memory_for_exemplars(int(run.manifest["k"]), units, device))
+    said.append(memory_for_exemplars(run.manifest.k, units, device))
     if scores is not None:
         needed = ConceptAccumulator.bytes_needed(units, scores)
         said.append(memory_for_concepts(needed, units, len(scores.names), device))
@@ -364,24 +363,3 @@ def _statistics_device(model: AudioModel | ListenedModel) -> torch.device:
     """The model's device; the CPU where it has no float64 (Apple's GPUs)."""
     device = device_of(model.wrapped)
     return torch.device("cpu") if device.type == "mps" else device
-
-
-def _describe_site(site: Site) -> dict[str, Any]:
-    return {
-        "name": site.name,
-        "path": site.path,
-        "side": site.side,
-        "width": site.width,
-        "layer": site.layer,
-        "frames": site.geometry.to_json(),
-    }
-
-
-def _describe_scores(scores: ConceptScores) -> dict[str, Any]:
-    return {"fingerprint": scores.fingerprint, "method": scores.method, "count": len(scores.names)}
-
-
-def _describe_source(source: Source) -> dict[str, Any]:
-    described = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
-    described["name"] = without_credentials(described["name"])
-    return described | {"unused": [asdict(unused) for unused in source.unused]}

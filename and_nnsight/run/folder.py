@@ -6,46 +6,43 @@ may be killed at any moment: the next one continues from the last checkpoint and
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import pyarrow as arrow
 import pyarrow.parquet as parquet
 from jaxtyping import Float32
 from torch import Tensor
 
 from ..data import Clip, Quarantined
-from ..dissection.dissection import DissectionError, concept_file, read_manifest, scores_file, site_file
+from ..dissection.clips import ClipRow
+from ..dissection.errors import DissectionError
+from ..dissection.files import concept_file, scores_file, site_file
+from ..dissection.manifest import COMPLETE, Manifest, read_manifest
+from ..dissection.manifest_differences import differences
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
-from ..storage import as_json, file_checksum, locked, read_tensors, undamaged, write_json, write_tensors, written_whole
-from ..wording import counted
-from .activations import KeptActivations
-
-CLIP_SCHEMA = arrow.schema(
-    [
-        ("clip", arrow.int64()),
-        ("path", arrow.string()),
-        ("label", arrow.string()),
-        ("caption", arrow.string()),
-        ("seconds", arrow.float64()),
-        ("sampling_rate", arrow.int64()),
-        ("content", arrow.string()),  # hash of the samples that the model is given
-        ("silent", arrow.bool_()),
-    ]
+from ..storage import (
+    Lock,
+    as_json,
+    file_checksum,
+    locked,
+    read_tensors,
+    short_hash,
+    undamaged,
+    write_json,
+    write_tensors,
+    written_whole,
 )
+from ..wording import counted
+from .activations import ActivationWriter
+
 _ROWS_A_GROUP = 4_096
 _OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
-AT_SERVER = "the server's"  # what a manifest says of weights that this machine never saw
-_HASHED = {
-    "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
-}  # fmt: skip
 _BEGIN_AGAIN = "this run cannot go on, begin again in a new folder"
 TRUST = "trust"
 """What `resume` is to be where a caller vouches that it is the same data and the same model."""
@@ -59,46 +56,46 @@ class RunFolder:
     """
 
     def __init__(
-        self, folder: Path, manifest: Mapping[str, Any], resume: bool | str = True, unknown: Sequence[str] = ()
+        self, folder: Path, manifest: Manifest, resume: bool | str = True, unknown: Sequence[str] = ()
     ) -> None:
         """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
-        self.folder, self.manifest = folder, dict(manifest)
+        self.folder, self.manifest = folder, manifest
         self._unknown = () if resume == TRUST else tuple(unknown)
         self.progress = folder / "progress"
         self.position = 0
         self.truncated = 0
         self._segments = 0
-        self._rows: list[dict[str, Any]] = []
-        self._aside: list[dict[str, Any]] = []
-        self._lock: IO[bytes] | None = None
-        widths = {site["name"]: int(site["width"]) for site in manifest["sites"]}
-        self.activations = KeptActivations(folder, widths) if manifest.get("keep_activations") else None
+        self._rows: list[ClipRow] = []
+        self._aside: list[Quarantined] = []
+        self._lock: Lock | None = None
+        self.activations = ActivationWriter(folder, manifest.widths) if manifest.keep_activations else None
         self._inspect(bool(resume))
 
     def _inspect(self, resume: bool) -> None:
         """Find out whether the folder is new, this run's, or somebody else's."""
         if self.folder.exists() and not self.folder.is_dir():
             raise DissectionError(f"{self.folder} is a file: choose a folder")
-        found = read_manifest(self.folder)
-        if found is None:
+        there = read_manifest(self.folder)
+        if there is None:
             others = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
             others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
             if others:
                 raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
         elif not resume:
             raise DissectionError(f"{self.folder} already holds a dissection: a fresh run needs a new folder")
-        elif differences := _differences(found, self.manifest):
-            said = "; ".join(differences)
-            raise DissectionError(f"{self.folder} holds a dissection with other settings ({said}): choose a new folder")
+        elif differing := "; ".join(differences(there, self.manifest)):
+            raise DissectionError(
+                f"{self.folder} holds a dissection with other settings ({differing}): choose a new folder"
+            )
         elif self._unknown:
             raise DissectionError(
                 f"{self.folder} holds a dissection of {' and '.join(self._unknown)}: choose a new folder, or, if it is "
                 'the very same, pass resume="trust"'
             )
-        self.continues = found is not None
-        if found is not None and self.manifest.get("dtype") is None:
-            self.manifest["dtype"] = found.get("dtype")  # a server's, known since an earlier call
-        self.complete = found is not None and found["state"] == "complete"
+        self.continues = there is not None
+        if there is not None and self.manifest.dtype is None:
+            self.manifest = replace(self.manifest, dtype=there.dtype)  # a server's, known since an earlier call
+        self.complete = there is not None and there.state == COMPLETE
 
     def __enter__(self) -> RunFolder:
         """Lock the folder. Raises DissectionError if another process writes to it."""
@@ -113,7 +110,7 @@ class RunFolder:
         try:
             self._inspect(resume=True)  # another process may have come first
             if not self.continues:
-                write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+                self._write_manifest()
         except BaseException:
             self._lock.close()
             raise
@@ -122,14 +119,15 @@ class RunFolder:
     def __exit__(self, *error: object) -> None:
         """Unlock the folder."""
         if self._lock is not None:
-            self._lock.close()
-            if self.complete:
-                (self.folder / ".lock").unlink(missing_ok=True)
+            self._lock.close(remove=self.complete)
+
+    def _write_manifest(self) -> None:
+        write_json(self.folder / "manifest.json", self.manifest.to_json())
 
     def settle_dtype(self, dtype: str) -> None:
         """Write down the dtype of a model that runs elsewhere, once it is known."""
-        self.manifest["dtype"] = dtype
-        write_json(self.folder / "manifest.json", {**self.manifest, "state": "running"})
+        self.manifest = replace(self.manifest, dtype=dtype)
+        self._write_manifest()
 
     def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
         """Load the last checkpoint, if there is one, and return the stream position to continue at.
@@ -156,10 +154,8 @@ class RunFolder:
         """Note what a finished batch held; `position` is the stream position after it."""
         self.position = position
         self.truncated += truncated
-        self._rows += [
-            {("clip" if name == "id" else name): value for name, value in asdict(clip).items()} for clip in clips
-        ]
-        self._aside += [asdict(item) for item in quarantined]
+        self._rows += map(ClipRow.of, clips)
+        self._aside += quarantined
 
     def keep(self, values: Float32[Tensor, "clip unit"]) -> None:
         """Keep the pooled values of all sites for the clips of a finished batch, if the run keeps them."""
@@ -177,7 +173,8 @@ class RunFolder:
         if self.activations is not None:
             self.activations.flush()
         if self._rows or self._aside:
-            rows = [["clips", row] for row in self._rows] + [["quarantined", row] for row in self._aside]
+            rows: list[tuple[str, dict[str, Any]]] = [("clips", row.columns()) for row in self._rows]
+            rows += [("quarantined", asdict(row)) for row in self._aside]
             content = b"".join(as_json(row) + b"\n" for row in rows)
             with written_whole(self._segment(self._segments)) as path:
                 path.write_bytes(content + as_json(["end", _segment_checksum(self._segments, content)]) + b"\n")
@@ -212,10 +209,17 @@ class RunFolder:
         silent, copies = self._write_clips()
         for name in ("clips.parquet", "quarantine.jsonl"):
             checksums[name] = file_checksum(self.folder / name)
-        counts = {"clips": statistics.clips, "quarantined": quarantined, "truncated": self.truncated}
-        counts |= {"silent": silent, "copies": copies}
-        self.manifest |= counts | {"checksums": checksums}
-        write_json(self.folder / "manifest.json", {**self.manifest, "state": "complete"})
+        self.manifest = replace(
+            self.manifest,
+            clips=statistics.clips,
+            quarantined=quarantined,
+            truncated=self.truncated,
+            silent=silent,
+            copies=copies,
+            checksums=checksums,
+            state=COMPLETE,
+        )
+        self._write_manifest()
         self.complete = True
         self._clear()
 
@@ -260,22 +264,23 @@ class RunFolder:
 
         Gives the number of silent clips, and of those whose samples an earlier clip has.
         """
-        rows: list[dict[str, Any]] = []
+        rows: list[ClipRow] = []
         contents, silent = array("Q"), 0
         with (
             written_whole(self.folder / "clips.parquet") as path,
             path.open("wb") as file,
-            parquet.ParquetWriter(file, CLIP_SCHEMA) as writer,
+            parquet.ParquetWriter(file, ClipRow.schema()) as writer,
         ):
-            for row in self._read_segments("clips"):
+            for columns in self._read_segments("clips"):
+                row = ClipRow.of_columns(columns)
                 rows.append(row)
-                contents.append(int(row["content"], 16))
-                silent += row["silent"]
+                contents.append(int(row.content or "", 16))
+                silent += bool(row.silent)
                 if len(rows) == _ROWS_A_GROUP:
-                    writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+                    writer.write_table(ClipRow.to_arrow(rows))
                     rows = []
             if rows:
-                writer.write_table(arrow.Table.from_pylist(rows, CLIP_SCHEMA))
+                writer.write_table(ClipRow.to_arrow(rows))
         return silent, len(contents) - len(np.unique(contents))
 
     def _nothing_usable(self, quarantined: int) -> str:
@@ -289,42 +294,4 @@ class RunFolder:
 
 
 def _segment_checksum(index: int, content: bytes) -> str:
-    return hashlib.blake2b(b"%d\n" % index + content, digest_size=8).hexdigest()
-
-
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """In words, what a run with the wanted settings would do differently from the one found."""
-    differences = []
-    there, here = (manifest.get("model", {}).get("weights") == AT_SERVER for manifest in (found, wanted))
-    if there != here:
-        return [
-            f"the model ran {'on a server' if there else 'here'}, and is to run {'on a server' if here else 'here'} now"
-        ]
-    for name in ("k", "pool", "dtype"):
-        if name == "dtype" and wanted[name] is None:  # a server's: it is compared when the first job is home
-            continue
-        if found.get(name) != wanted[name]:
-            differences.append(f"{name} is {found.get(name)} there, {wanted[name]} here")
-    for part, names in {
-        "model": ("class", "config", "weights", "structure", "features", "edits"),
-        "dataset": ("fingerprint", "split", "limit", "audio_column", "label_column", "caption_column"),
-    }.items():
-        for name in names:
-            there, here = found.get(part, {}).get(name), wanted[part].get(name)
-            if there == here:
-                continue
-            if name in _HASHED:  # a hash says nothing to a person
-                differences.append(f"{_HASHED[name]} {part} {name}")
-            else:
-                differences.append(f"{part} {name} is {there} there, {here} here")
-    scores = [(manifest.get("concepts") or {}).get("fingerprint") for manifest in (found, wanted)]
-    if scores[0] != scores[1]:
-        how = "none" if scores[0] is None else "other ones" if scores[1] is not None else "some"
-        differences.append(f"concept scores: {how} there, {'none' if scores[1] is None else 'these'} here")
-    kept = [bool(manifest.get("keep_activations")) for manifest in (found, wanted)]
-    if kept[0] != kept[1]:
-        differences.append(f"keep_activations is {kept[0]} there, {kept[1]} here")
-    sites = [[(site["name"], site["width"]) for site in manifest.get("sites", [])] for manifest in (found, wanted)]
-    if sites[0] != sites[1]:
-        differences.append(f"{counted(len(sites[0]), 'site')} there, {len(sites[1])} here, not the same")
-    return differences
+    return short_hash(b"%d\n" % index + content)

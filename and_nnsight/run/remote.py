@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..data import Source, batches
+from ..dissection.manifest import AT_SERVER
 from ..model.adapter import ListenedModel
 from ..model.audio_model import AudioModel
 from ..model.checkpoint import ModelError
@@ -28,7 +30,7 @@ from ..remote.versions import check_model, check_versions
 from ..sites.site import HEAD, Site, SiteError
 from ..statistics.units import UnitStatistics
 from ..wording import agree, counted
-from .folder import AT_SERVER, RunFolder
+from .folder import RunFolder
 
 
 class RemoteTarget(NamedTuple):
@@ -186,7 +188,7 @@ def stream_remote(
                     heard.window_seconds is not None and clip.seconds > heard.window_seconds for clip in parcel.clips
                 )
                 run.saw(parcel.end, parcel.clips, parcel.quarantined, cut)
-                run.manifest["remote"] = described | queue.traffic.to_json()
+                run.manifest = replace(run.manifest, remote=described | queue.traffic.to_json())
                 run.checkpoint(statistics)
                 bar.advance(parcel.positions, len(parcel.quarantined))
         except RemoteRunError as error:
@@ -223,7 +225,7 @@ def _here(
 
 def _check_dtype(run: RunFolder, there: str) -> None:
     """Write down which dtype the server runs in; a run does not mix two."""
-    known = run.manifest["dtype"]
+    known = run.manifest.dtype
     if known is None:
         run.settle_dtype(there)
         if there != "float32":

@@ -202,9 +202,9 @@ def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, mean
     if means is None:
         if found is None:
             raise ValueError("mean needs each unit's mean: give means=, or found=, a dissection with pool='mean'")
-        if found.manifest["pool"] != "mean":
+        if found.manifest.pool != "mean":
             raise ValueError(
-                f"{found.folder} keeps the mean of each clip's {found.manifest['pool']}, not the mean over frames: "
+                f"{found.folder} keeps the mean of each clip's {found.manifest.pool}, not the mean over frames: "
                 "dissect with pool='mean', or give means="
             )
         means = {name: found[name].mean for name in sites}

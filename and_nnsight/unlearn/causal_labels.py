@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-import pyarrow as arrow
-
 from ..data import open_source
-from ..dissection.dissection import Dissection, DissectionError
-from ..explain.records.tables import Table, read_table
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
+from ..explain.records.claim_rows import EffectRow, LabelRow
+from ..explain.records.reading import read_table
+from ..explain.records.tables import Table
 from ..explain.records.unit_selection import chosen_units
 from ..model.fingerprint import describe_model
 from ..model.restoring import leaves_the_model_as_found
@@ -21,12 +23,6 @@ from .selection import site_widths
 from .unit_set import ChoiceError
 
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
-SCHEMA = arrow.schema(
-    [("site", arrow.string()), ("unit", arrow.int64()), ("concept", arrow.string())]
-    + [(name, arrow.int64()) for name in ("clips", "other_clips", "controls")]
-    + [(f"{name}{part}", arrow.float64()) for name in NUMBERS for part in ("", "_low", "_high")]
-    + [("p", arrow.float64()), ("failure", arrow.string())]
-)
 
 
 @leaves_the_model_as_found
@@ -42,7 +38,7 @@ def label_effects(
     units: Iterable[int] | None = None,
     most: int = 50,
     **options: Any,
-) -> list[Row]:
+) -> list[EffectRow]:
     """What ablating units does to the concept of their label, against other units: `explanations/causal.parquet`.
 
     Of the units whose first label is a class of the model, the `most` that score highest are ablated one at a time, as
@@ -59,42 +55,43 @@ def label_effects(
     classes = class_numbers(class_names(classifier))
     wanted = set(chosen_units(found, list(site_widths(found, sites)), units))
     labels = [
-        row | {"concept": row["members"][0]} if row["members"] else row  # of a union the concept that is closest
-        for row in read_table(found, "labels")
-        if row["method"] == method and row["rank"] == 0 and row["concept"] is not None
-        and similarity in (None, row["similarity"]) and encoder in (None, row["encoder"])
+        replace(row, concept=row.members[0]) if row.members else row  # of a union the concept that is closest
+        for row in read_table(found, LabelRow)
+        if row.method == method and row.rank == 0 and row.concept is not None
+        and similarity in (None, row.similarity) and encoder in (None, row.encoder)
     ]  # fmt: skip
     if not labels:
         raise DissectionError(
             f"{found.folder} has no such labels by {method}: run "
             f"`{command('label', found.folder, '--method', method, '--concepts', 'FILE')}` first"
         )
-    kinds = {(row["similarity"], row["concepts"], row["encoder"]) for row in labels}
+    kinds = {(row.similarity, row.concepts, row.encoder) for row in labels}
     if len(kinds) > 1:
         said = "; ".join(sorted(" ".join(str(part) for part in kind if part) for kind in kinds))
         raise ChoiceError(f"there are labels by {method} of several kinds ({said}): say similarity= or encoder=")
     known = [
-        row for row in labels if (row["site"], row["unit"]) in wanted and plain_name(row["concept"]) in classes
+        row for row in labels if (row.site, row.unit) in wanted and plain_name(row.concept or "") in classes
     ]  # fmt: skip
     if not known:
         raise ChoiceError(f"no unit's label by {method} is a class of the model, so no logit shows what it does")
-    known.sort(key=lambda row: (-row["score"], row["site"], row["unit"]))
-    concepts = {(row["site"], row["unit"]): row["concept"] for row in known[:most]}
-    effects = [_flat(row) for row in causal_effects(classifier, data, found, concepts, **options)]
+    known.sort(key=lambda row: (-(row.score or 0.0), row.site, row.unit))
+    concepts = {(row.site, row.unit): row.concept or "" for row in known[:most]}
+    effects = [_effect(row) for row in causal_effects(classifier, data, found, concepts, **options)]
     columns: dict[str, Any] = {
         name: options[name] for name in ("split", "audio_column", "label_column") if name in options
     }
     source = open_source(data, **columns)
     settings = {"model": describe_model(classifier), "data": source.fingerprint, "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
-    with Table(found, "causal", SCHEMA, ("site", "unit", "concept"), settings) as table:
+    with Table(found, EffectRow, settings) as table:
         table.add(effects)
     return effects
 
 
-def _flat(row: Row) -> Row:
-    flat = {name: row.get(name) for name in SCHEMA.names}
+def _effect(row: Row) -> EffectRow:
+    """An effect with its estimates as columns."""
+    columns = dict(row)
     for name in NUMBERS:
         bounds = row.get(name) or {}
-        flat |= {name: bounds.get("value"), f"{name}_low": bounds.get("low"), f"{name}_high": bounds.get("high")}
-    return flat
+        columns |= {name: bounds.get("value"), f"{name}_low": bounds.get("low"), f"{name}_high": bounds.get("high")}
+    return EffectRow.of_columns(columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,12 @@ import numpy as np
 import torch
 
 from ..data import UNKNOWN, Source, open_source
-from ..dissection.dissection import Dissection, DissectionError
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
 from ..model.devices import dtype_of
 from ..model.fingerprint import describe_model, package_versions
 from ..model.restoring import leaves_the_model_as_found
-from ..storage import locked, read_tensors, undamaged, write_tensors
+from ..storage import locked, read_tensors, short_hash, undamaged, write_tensors
 from .ablation import Means, fills_of
 from .forward import Pass, as_classifier, class_numbers
 from .interventions import Intervention
@@ -173,7 +173,7 @@ def _check(measured: Measured) -> None:
 
 
 def _origin(found: Dissection) -> dict[str, Any]:
-    return {"folder": str(found.folder), "dataset": found.manifest["dataset"], "clips": found.manifest["clips"]}
+    return {"folder": str(found.folder), "dataset": found.manifest.dataset.to_json(), "clips": found.manifest.clips}
 
 
 def _key(about: Mapping[str, Any], run: Pass, aims: np.ndarray, batch_size: int, means: Means | None) -> str:
@@ -187,7 +187,7 @@ def _key(about: Mapping[str, Any], run: Pass, aims: np.ndarray, batch_size: int,
         batch_size,
         filled,
     ]
-    return hashlib.blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+    return short_hash(json.dumps(said, sort_keys=True, default=str))
 
 
 class _Folder:

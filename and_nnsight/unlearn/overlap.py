@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data import UNKNOWN, Clip, Source
 from ..dissection.dissection import Dissection
+from ..dissection.manifest import AT_SERVER, DatasetDescription, ModelDescription
 from ..dissection.same_clips import KnownClips, Origin
-from ..run.folder import AT_SERVER
 from .unit_set import UnitChoice
 
 WAYS = ("refuse", "exclude", "allow")
@@ -21,7 +22,7 @@ class OverlapError(ValueError):
 
 
 def unseen(
-    source: Source, found: Dissection | None, choices: Sequence[UnitChoice], overlap: str
+    source: Source, dissection: Dissection | None, choices: Sequence[UnitChoice], overlap: str
 ) -> Callable[[Clip], bool]:
     """Says of each clip of a source whether it may be measured: whether the units were not found by it.
 
@@ -34,8 +35,8 @@ def unseen(
     if overlap not in WAYS:
         raise ValueError(f"unknown way to treat an overlap {overlap!r}: one of {', '.join(WAYS)}")
     origin = Origin.of(source)
-    known = None if found is None else KnownClips(found)
-    limit = 0.0 if found is not None else _limit_of_the_choices(choices, origin)
+    known = None if dissection is None else KnownClips(dissection)
+    limit = 0.0 if dissection is not None else _limit_of_the_choices(choices, origin)
     if overlap == "refuse" and known is not None and source.kind in _LISTED and source.fingerprint != UNKNOWN:
         known_before = known.first(((item.id, item.path) for item in source.items()), origin)
         if known_before is not None:
@@ -49,14 +50,14 @@ def unseen(
         if overlap == "refuse":
             raise _refusal(clip.id, clip.path, source)
         if not warned:
-            warnings.warn(_said(clip.id, clip.path, source), stacklevel=2)
+            warnings.warn(_warning(clip.id, clip.path, source), stacklevel=2)
         warned.append(clip)
         return True
 
     return may_be_measured
 
 
-def _said(clip: int, path: str | None, source: Source) -> str:
+def _warning(clip: int, path: str | None, source: Source) -> str:
     return (
         f"clip {clip} ({path or 'no path'}) of {source.name} is one that the units were found by, so what ablating "
         "them does to it says little"
@@ -65,32 +66,34 @@ def _said(clip: int, path: str | None, source: Source) -> str:
 
 def _refusal(clip: int, path: str | None, source: Source) -> OverlapError:
     return OverlapError(
-        f"{_said(clip, path, source)}: measure by other data or another split, or leave such clips out with "
+        f"{_warning(clip, path, source)}: measure by other data or another split, or leave such clips out with "
         "overlap='exclude' (--overlap exclude)"
     )
 
 
 def _limit_of_the_choices(choices: Sequence[UnitChoice], origin: Origin) -> float:
     """Up to which place the choices were found by this data; 0 where they were found by other data."""
-    recorded = [data for choice in choices if (data := choice.settings.get("dataset"))]
-    same = [data for data in recorded if Origin.of(data).is_same_data(origin)]
-    return max((float("inf") if data.get("limit") is None else float(data["limit"]) for data in same), default=0.0)
+    recorded = [choice.settings["dataset"] for choice in choices if choice.settings.get("dataset")]
+    datasets = [DatasetDescription.from_json(dataset) for dataset in recorded]
+    limits = [dataset.limit for dataset in datasets if Origin.of(dataset).is_same_data(origin)]
+    return max((math.inf if limit is None else float(limit) for limit in limits), default=0.0)
 
 
-def warn_of_another_model(found: Dissection | None, model: Mapping[str, Any], dtype: Any) -> None:
+def warn_of_another_model(dissection: Dissection | None, model: Mapping[str, Any], dtype: Any) -> None:
     """Warn where units were found in another model than the one that is measured, as `describe_model` describes it.
 
     Unit 7 of a site is another unit there, though there are as many. Weights of another precision are not compared.
     """
-    theirs = {} if found is None else found.manifest.get("model") or {}
+    if dissection is None:
+        return
+    there, here = dissection.manifest.model, ModelDescription.from_json(dict(model))
     names = ["class", "config", "features"]
-    if found is not None and found.manifest.get("dtype") == str(dtype).removeprefix("torch."):
+    if dissection.manifest.dtype == str(dtype).removeprefix("torch."):
         names.append("weights")
-    unknown = (None, AT_SERVER)
-    differing = [name for name in names if theirs.get(name) not in unknown and theirs[name] != model.get(name)]
-    if found is not None and differing:
+    known = [name for name in names if there.get(name) not in (None, AT_SERVER)]
+    if differing := [name for name in known if there.get(name) != here.get(name)]:
         warnings.warn(
-            f"{found.folder} is a dissection of another model ({theirs.get('id')}) than the one that is measured "
-            f"({model.get('id')}; other {', '.join(differing)}): its units need not be those of this one",
+            f"{dissection.folder} is a dissection of another model ({there.id}) than the one that is measured "
+            f"({here.id}; other {', '.join(differing)}): its units need not be those of this one",
             stacklevel=3,
         )

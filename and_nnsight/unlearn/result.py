@@ -15,7 +15,7 @@ import pyarrow.parquet as parquet
 from jaxtyping import Float64, Int64
 
 from ..data import Clip
-from ..dissection.dissection import DissectionError
+from ..dissection.errors import DissectionError
 from ..storage import read_parquet, write_json, written_whole
 from .effects import Changes, chance, changes, clip_weights, estimate, prediction
 from .forward import Outcome, Outcomes

@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dissection.dissection import Dissection, DissectionError
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
 from ..wording import counted
 from .selectors.activations import SELECTORS, by_activations
 from .selectors.correlation import by_correlation
@@ -250,5 +251,5 @@ def _drawn_order(widths: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
 
 def _origin(found: Dissection) -> dict[str, Any]:
     """Which clips the units were found by, so that they are not measured by the same."""
-    dataset = found.manifest.get("dataset") or {}
+    dataset = found.manifest.dataset
     return {"dataset": {name: dataset.get(name) for name in ("name", "split", "fingerprint", "limit")}}

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from and_nnsight.dissection.exemplars import WEAKEST, Exemplar, ExemplarEvidence, Ranked, exemplar_evidence
+from and_nnsight.dissection.evidence import WEAKEST, ExemplarEvidence, Ranked, exemplar_evidence
+from and_nnsight.dissection.exemplars import Exemplar
 from and_nnsight.statistics.units import TopK
 
 

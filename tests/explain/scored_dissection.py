@@ -15,7 +15,9 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, activation_file, site_file
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.files import activation_file, site_file
+from and_nnsight.dissection.manifest import FORMAT_VERSION
 from and_nnsight.explain.acoustics import measuring
 from and_nnsight.explain.acoustics.measuring import Acoustics
 from and_nnsight.explain.records.tables import Table

@@ -9,7 +9,9 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, site_file
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.files import site_file
+from and_nnsight.dissection.manifest import FORMAT_VERSION
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 

@@ -11,7 +11,9 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
 
-from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, site_file
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.files import site_file
+from and_nnsight.dissection.manifest import FORMAT_VERSION
 from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
 from and_nnsight.explain.describe.captions import SCHEMA as CAPTIONS
 from and_nnsight.explain.describe.concepts import SCHEMA as CONCEPTS

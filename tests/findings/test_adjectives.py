@@ -12,7 +12,8 @@ import pyarrow.parquet as parquet
 import pytest
 from matplotlib.figure import Figure
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import units_per_adjective

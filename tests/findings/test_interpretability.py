@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.describe.captions import SCHEMA, captions_of
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.text.sentences import idea, telling_sentences

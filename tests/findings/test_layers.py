@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.describe.summaries import SCHEMA as SUMMARIES
 from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
 from and_nnsight.explain.records.tables import Table

@@ -14,7 +14,8 @@ import torch
 from scipy import stats
 
 from and_nnsight.data import Clip
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from and_nnsight.dissection.dissection import FORMAT_VERSION, Dissection, DissectionError, read_manifest
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
+from and_nnsight.dissection.manifest import FORMAT_VERSION, read_manifest
 from tests.findings.hand_made import dissection
 
 CAPTIONS = ["A bell."] * 6

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from and_nnsight import dissect
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain import card
 from and_nnsight.explain.records.tables import read_table
 from and_nnsight.unlearn import ChoiceError, causal_effects, label_effects

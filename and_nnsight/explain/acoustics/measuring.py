@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import pyarrow as arrow
 import torch
 from jaxtyping import Bool, Float, Float32
 
-from ...audio.loading import SILENCE_DBFS as SILENCE_DBFS
+from ...audio.loading import SILENCE_DBFS
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
+from ..records.acoustics import Acoustics, AcousticsRow
 from ..records.clip_audio import dissection_clips
-from ..records.tables import Row, Table
+from ..records.tables import Table
 from ..roles import Failure, Span
 from ._envelope import course, regular_rate
 from ._pitch import HOP_SECONDS, pitches
@@ -38,74 +38,6 @@ _LEAST_SWING = 0.5 / 12  # octaves: half a semitone; less is no vibrato
 _FASTEST_VIBRATO_HZ = 12.0
 _LARGEST_STEP = 0.4  # octaves from one frame to the next; more is another sound
 _LEAST_LINES = 0.5  # share of a frame's energy in lines from where on the lowest line is its pitch
-
-
-@dataclass(frozen=True)
-class Acoustics:
-    """What is measured of a clip or excerpt. NaN: has no meaning here (the pitch of noise, anything of silence).
-
-    "Sounding" are the 10 ms frames whose RMS lies within 30 dB of the loudest such frame. A constant offset is taken
-    off first.
-    """
-
-    seconds: float
-    """length of the clip, s"""
-    level_dbfs: float
-    """RMS over the sounding frames, dB re an RMS of 1 (a full-scale sine has -3.0); -inf: digital silence"""
-    peak_dbfs: float
-    """largest absolute sample, dB re 1"""
-    loudest_dbfs: float
-    """RMS of the loudest 50 ms, dB re an RMS of 1"""
-    silence_share: float
-    """share of the clip's frames that are not sounding, 0 to 1"""
-    sound_start_seconds: float
-    """when the first sounding frame begins, s"""
-    sound_seconds: float
-    """from there to the end of the last sounding frame, s"""
-    brightness_hz: float
-    """centroid of the clip's power spectrum, Hz"""
-    bandwidth_hz: float
-    """standard deviation of the clip's power spectrum about the centroid, Hz"""
-    noisiness: float
-    """share of the energy that is neither periodic nor in narrow spectral lines: 0 a tone, 1 noise"""
-    pitch_hz: float
-    """median fundamental of the frames within 20 dB of the loudest, Hz; of a chord or bell its lowest strong partial"""
-    pitch_low_hz: float
-    """5th percentile of the fundamental, Hz"""
-    pitch_high_hz: float
-    """95th percentile of the fundamental, Hz"""
-    pitch_share: float
-    """share of the sounding frames that have a pitch, 0 to 1"""
-    pitch_slope: float
-    """mean slope of the pitch within unbroken stretches, octaves a second; positive: rising"""
-    pitch_rate_hz: float
-    """cycles a second of a regular swing of the pitch (vibrato, siren), Hz"""
-    attack_seconds: float
-    """median rise time of the onsets, as long as a linear rise would take, s; resolution about 0.005 s"""
-    onsets: int
-    """separate beginnings of a sound; 0: what sounds has sounded from the start"""
-    level_rate_hz: float
-    """cycles a second of a regular swing or repetition of the level, 0.8 to 60 Hz"""
-    level_depth: float
-    """depth of that swing: 1 minus the lowest amplitude over the highest, 0 to 1 (1: silence in between)"""
-    decay_db: float
-    """how far the level falls from the sounding frames' first third (by time) to their last, dB; negative: it grows"""
-
-    @property
-    def silent(self) -> bool:
-        """Whether there is nothing to be heard."""
-        return not self.level_dbfs > SILENCE_DBFS
-
-
-SCHEMA = arrow.schema(
-    [
-        ("clip", arrow.int64()),
-        ("start", arrow.float64()),
-        ("end", arrow.float64()),
-        *((field.name, arrow.int64() if field.name == "onsets" else arrow.float64()) for field in fields(Acoustics)),
-        ("failure", arrow.string()),
-    ]
-)
 
 
 def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoustics:
@@ -166,36 +98,23 @@ def measure_acoustics(
     """
     wanted = sorted(map(Span, found.clips)) if spans is None else list(spans)
     settings = {"sampling_rate": SAMPLING_RATE, "version": _VERSION}
-    with Table(found, "acoustics", SCHEMA, ("clip", "start", "end"), settings) as table:
-        missing = [span for span in wanted if (row := table.get(tuple(span))) is None or row["failure"] is not None]
-        rows: list[Row] = []
+    with Table(found, AcousticsRow, settings) as table:
+        missing = [span for span in wanted if (row := table.get(tuple(span))) is None or row.failure is not None]
+        rows: list[AcousticsRow] = []
         with step_progress("acoustics", len(missing), progress) as advance:
             try:
                 for clip in dissection_clips(found, missing, sampling_rate=SAMPLING_RATE, data=data):
-                    rows.append(
-                        _row(*clip)
-                        if isinstance(clip, tuple)
-                        else _row(clip.span, measure(clip.samples, clip.sampling_rate))
-                    )
+                    if isinstance(clip, tuple):
+                        rows.append(AcousticsRow.of(*clip))
+                    else:
+                        rows.append(AcousticsRow.of(clip.span, measure(clip.samples, clip.sampling_rate)))
                     advance(1)
                     if len(rows) >= 128:
                         table.add(rows)
                         rows = []
             finally:
                 table.add(rows)
-        return {span: _measured(table[tuple(span)]) for span in wanted}
-
-
-def _row(span: Span, measured: Acoustics | Failure) -> Row:
-    if isinstance(measured, Failure):
-        return {**dict.fromkeys(SCHEMA.names), **span._asdict(), "failure": measured.reason}
-    return {**span._asdict(), **asdict(measured), "failure": None}
-
-
-def _measured(row: Row) -> Acoustics | Failure:
-    if row["failure"] is not None:
-        return Failure(row["failure"])
-    return Acoustics(**{field.name: row[field.name] for field in fields(Acoustics)})
+        return {span: table[tuple(span)].answer for span in wanted}
 
 
 def _frames(samples: Float32[np.ndarray, " time"], rate: int) -> Float[np.ndarray, " frame"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .measuring import Acoustics
+from ..records.acoustics import Acoustics
 
 LOUDNESS = ((-18.0, "loud"), (-26.0, "moderately loud"), (-45.0, "quiet"), (float("-inf"), "faint"))
 """Least level in dBFS and the word from there on."""

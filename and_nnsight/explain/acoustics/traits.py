@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from .measuring import Acoustics
+from ..records.acoustics import Acoustics
 from .sentences import (
     BRIGHT_HZ,
     DARK_HZ,

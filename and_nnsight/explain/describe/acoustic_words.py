@@ -5,28 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-import pyarrow as arrow
-
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
 from ..providers.requests import CachedChat, cached_chat
-from ..records.tables import Row, Table
+from ..records.description_rows import WordRow
+from ..records.tables import Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message
 from ..text.acoustic_adjectives import is_acoustic
 
 VERSION = 1
 """Goes up when the same word may be judged otherwise: the question, the reading of answers, or the list."""
 
-SCHEMA = arrow.schema(
-    [
-        ("word", arrow.string()),
-        ("acoustic", arrow.bool_()),
-        ("source", arrow.string()),
-        ("answer", arrow.string()),
-        ("request", arrow.string()),
-        ("failure", arrow.string()),
-    ]
-)
 QUESTION = (
     'Can the adjective "{}" describe the tone, emotion or acoustic features of audio, music or any other sound? '
     "Answer yes or no."
@@ -52,16 +41,17 @@ def judge_words(
     if model is not None:
         name = str(getattr(model, "name", None) or type(model).__qualname__)
         settings |= {"chat": name, "options": vars(options)}
-    with Table(found, "words", SCHEMA, ("word",), settings) as table:
-        due = [word for word in words if (row := table.get((word,))) is None or row["failure"] is not None]
+    with Table(found, WordRow, settings) as table:
+        due = [word for word in words if (row := table.get((word,))) is None or row.failure is not None]
         if model is None:
-            table.add(_row(word, is_acoustic(word), source) for word in due)
+            table.add(WordRow(word, is_acoustic(word), source) for word in due)
         elif due:
             with step_progress("testing adjectives", len(due), progress) as done, cached_chat(found, model) as chat:
                 for row in _asked(chat, due, options):
                     table.add([row])
                     done(1)
-        return {word: row["acoustic"] for word in words if (row := table[(word,)])["failure"] is None}
+        rows = [table[(word,)] for word in words]
+        return {row.word: bool(row.acoustic) for row in rows if row.failure is None}
 
 
 def verdict(answer: str) -> bool | None:
@@ -79,7 +69,7 @@ def verdict(answer: str) -> bool | None:
     return None
 
 
-def _asked(chat: CachedChat, words: Sequence[str], options: ChatOptions) -> Iterable[Row]:
+def _asked(chat: CachedChat, words: Sequence[str], options: ChatOptions) -> Iterable[WordRow]:
     """A row a word, as the answers come; last those of the words that were asked about twice."""
     unclear: list[tuple[str, Conversation]] = []
     questions: list[Conversation] = [(Message("user", QUESTION.format(word)),) for word in words]
@@ -93,26 +83,10 @@ def _asked(chat: CachedChat, words: Sequence[str], options: ChatOptions) -> Iter
         yield _judged(word, answer, chat.request_id(question, options))
 
 
-def _judged(word: str, answer: str | Failure, request: str) -> Row:
+def _judged(word: str, answer: str | Failure, request: str) -> WordRow:
     if isinstance(answer, Failure):
-        return _row(word, None, "chat", request=request, failure=answer.reason)
+        return WordRow(word, None, "chat", request=request, failure=answer.reason)
     said = verdict(answer)
-    return _row(word, said, "chat", answer, request, None if said is not None else "the answer is neither yes nor no")
-
-
-def _row(
-    word: str,
-    acoustic: bool | None,
-    source: str,
-    answer: str | None = None,
-    request: str | None = None,
-    failure: str | None = None,
-) -> Row:
-    return {
-        "word": word,
-        "acoustic": acoustic,
-        "source": source,
-        "answer": answer,
-        "request": request,
-        "failure": failure,
-    }
+    return WordRow(
+        word, said, "chat", answer, request, None if said is not None else "the answer is neither yes nor no"
+    )

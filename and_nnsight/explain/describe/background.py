@@ -41,7 +41,7 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     drawn = sorted(random.permutation(len(clips))[:size].tolist())
     spans = []
     for clip in (clips[place] for place in drawn):
-        seconds = found.clips[clip]["seconds"]
+        seconds = found.clips[clip].seconds
         if excerpt is None or seconds <= excerpt:
             spans.append(Span(clip))
             continue

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as arrow
 from jaxtyping import Float
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...storage import json_hash
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
-from ..records.tables import Row, Table, read_table, table_settings
+from ..records.description_rows import CalibratedRow, Dropped, SummaryRow
+from ..records.reading import read_table, table_settings
+from ..records.tables import Table
 from ..roles import TextEncoder
 from ..text.sentences import idea, join_sentences, telling_sentences
 
@@ -24,32 +24,7 @@ DEFAULT_THRESHOLD = 0.6
 _UNITS_AT_ONCE = 2_000
 _DECIMALS = 5  # of a similarity: products of the same vectors differ in the last bits with the shape of a batch
 
-SCHEMA = arrow.schema(
-    [
-        ("site", arrow.string()),
-        ("unit", arrow.int64()),
-        ("calibrated", arrow.string()),
-        ("kept", arrow.list_(arrow.string())),
-        (
-            "dropped",
-            arrow.list_(
-                arrow.struct([("sentence", arrow.string()), ("lowly", arrow.string()), ("similarity", arrow.float64())])
-            ),
-        ),
-        ("failure", arrow.string()),
-        ("summary_hash", arrow.string()),  # of what was calibrated: a summary that is made anew is calibrated anew
-    ]
-)
-
 Encode = Callable[[Sequence[str]], Float[np.ndarray, "text dim"]]
-
-
-class Dropped(NamedTuple):
-    """A sentence that was dropped, the lowly sentence nearest to it, and their cosine."""
-
-    sentence: str
-    lowly: str
-    similarity: float
 
 
 class Calibrated(NamedTuple):
@@ -88,7 +63,7 @@ def calibrate(
     threshold: float = DEFAULT_THRESHOLD,
     device: str | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[CalibratedRow]:
     """Calibrate every unit's summary; returns the rows of the table `calibrated`.
 
     found         a dissection with summaries (`summarize`)
@@ -100,11 +75,11 @@ def calibrate(
     PluginError if the encoder cannot be used, ValueError for a threshold that is no cosine.
     """
     check_threshold(threshold)
-    summaries = read_table(found, "summaries")
+    summaries = read_table(found, SummaryRow)
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     settings = {"text_encoder": name, "threshold": threshold, "summaries": table_settings(found, "summaries")}
-    with Table(found, "calibrated", SCHEMA, ("site", "unit"), settings) as table:
-        due = [row for row in summaries if not _is_done(row, table.get((row["site"], row["unit"])))]
+    with Table(found, CalibratedRow, settings) as table:
+        due = [row for row in summaries if not _is_done(row, table.get((row.site, row.unit)))]
         embeddings = Embeddings(encoder, name)
         with step_progress("calibrating", len(summaries), progress) as advance:
             advance(len(summaries) - len(due))
@@ -121,38 +96,40 @@ def check_threshold(threshold: float) -> None:
         raise ValueError(f"the threshold is a cosine between -1 and 1, not {threshold}")
 
 
-def _is_done(summary: Row, row: Row | None) -> bool:
-    return row is not None and row["summary_hash"] == _hash(summary)
+def _is_done(summary: SummaryRow, row: CalibratedRow | None) -> bool:
+    return row is not None and row.summary_hash == _hash(summary)
 
 
-def _hash(summary: Row) -> str:
-    content = json.dumps([summary["highly"], summary["lowly"], summary["failure"]])
-    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+def _hash(summary: SummaryRow) -> str:
+    return json_hash([summary.highly, summary.lowly, summary.failure])
 
 
-def _rows(summaries: Sequence[Row], embeddings: Embeddings, threshold: float) -> list[Row]:
-    sides = [tuple(telling_sentences(row[side] or "") for side in ("highly", "lowly")) for row in summaries]
+def _rows(summaries: Sequence[SummaryRow], embeddings: Embeddings, threshold: float) -> list[CalibratedRow]:
+    sides = [(telling_sentences(row.highly or ""), telling_sentences(row.lowly or "")) for row in summaries]
     embeddings([idea(text) for highly, lowly in sides if highly and lowly for text in (*highly, *lowly)])  # in batches
-    rows: list[Row] = []
+    rows: list[CalibratedRow] = []
     for summary, (highly, lowly) in zip(summaries, sides, strict=True):
         result = calibrated(highly, lowly, embeddings, threshold)
-        row: dict[str, Any] = {
-            "site": summary["site"],
-            "unit": summary["unit"],
-            "calibrated": join_sentences(result.kept) if highly else None,
-            "kept": list(result.kept),
-            "dropped": [one._asdict() for one in result.dropped],
-            "failure": _failure(summary, highly, lowly),
-            "summary_hash": _hash(summary),
-        }
+        row = CalibratedRow(
+            site=summary.site,
+            unit=summary.unit,
+            calibrated=join_sentences(result.kept) if highly else None,
+            kept=list(result.kept),
+            dropped=list(result.dropped),
+            failure=_failure(summary, highly, lowly),
+            summary_hash=_hash(summary),
+        )
         rows.append(row)
     return rows
 
 
-def _failure(summary: Row, highly: Sequence[str], lowly: Sequence[str]) -> str | None:
+def _failure(summary: SummaryRow, highly: Sequence[str], lowly: Sequence[str]) -> str | None:
     if highly and lowly:
         return None
-    side, what = ("highly", "nothing to calibrate") if not highly else ("lowly", "nothing was compared")
-    said = "no summary" if summary[side] is None else "a summary without a sentence that says something"
-    reason = f" ({summary['failure']})" if summary["failure"] else ""
-    return f"{what}: {said} of the {side} clips{reason}"
+    if not highly:
+        side, text, what = "highly", summary.highly, "nothing to calibrate"
+    else:
+        side, text, what = "lowly", summary.lowly, "nothing was compared"
+    lacking = "no summary" if text is None else "a summary without a sentence that says something"
+    reason = f" ({summary.failure})" if summary.failure else ""
+    return f"{what}: {lacking} of the {side} clips{reason}"

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as arrow
 import torch
 
 from ...data import open_source
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar, Unit
+from ...dissection.moments import FrameMoments
 from ...plugins import PluginError, resolve
 from .._progress import step_progress
-from ..acoustics.measuring import Acoustics, measure_acoustics
+from ..acoustics.measuring import measure_acoustics
 from ..acoustics.sentences import describe
 from ..providers.captioners.acoustic import Acoustic
+from ..records.acoustics import Acoustics
+from ..records.captions import background_captions, captioner_of, captions_of_clips
 from ..records.clip_audio import ClipOrFailure, columns_of, data_clips, dissection_clips
-from ..records.tables import Row, Table, clip_rows, read_table, table_settings
-from ..records.unit_selection import chosen_units, exemplar_span
+from ..records.description_rows import CaptionRow
+from ..records.reading import read_table, table_settings
+from ..records.tables import Table
+from ..records.unit_selection import chosen_units, exemplar_span, moment_span
 from ..roles import Clip, Failure, Span
 from ..text.repeated import clean_repeated
 from .background import SAMPLE, Background, background_spans
@@ -32,18 +38,6 @@ from .evidence import chosen_places, usual_k
 LONGEST = 2_000
 """Characters of a caption that are kept: a model that floods must not drown the prompts. `raw` has all of it."""
 
-SCHEMA = arrow.schema(
-    [
-        ("clip", arrow.int64()),
-        ("start", arrow.float64()),
-        ("end", arrow.float64()),
-        ("caption", arrow.string()),
-        ("raw", arrow.string()),
-        ("failure", arrow.string()),
-        ("background", arrow.bool_()),
-    ]
-)
-KEY = ("clip", "start", "end")
 _WRITE_SECONDS = 1.0  # rows wait so long at most: a table is synced to disk at each writing
 
 
@@ -63,7 +57,7 @@ def caption(
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[CaptionRow]:
     """Caption the clips that units need, those only that have no caption yet, and return all rows of the table.
 
     A fixed random sample of all clips is captioned as well: what the words of a unit's captions are held against must
@@ -101,12 +95,12 @@ def caption(
     every = map(Span, found.clips if every_clip else ())
     sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
     spans = _ordered({*spans, *sample, *every})
-    with Table(found, "captions", SCHEMA, KEY, _settings(plugin, name)) as table:
-        table.add({**row, "background": not row["background"]} for row in table.rows() if _is_stale(row, sample))
+    with Table(found, CaptionRow, _settings(plugin, name)) as table:
+        table.add(replace(row, background=not row.background) for row in table.rows() if _is_stale(row, sample))
         missing = [span for span in spans if _lacks(table, span)]
 
-        def add(rows: Iterable[Row]) -> None:
-            table.add({**row, "background": _span(row) in sample} for row in rows)
+        def add(rows: Iterable[CaptionRow]) -> None:
+            table.add(replace(row, background=row.span in sample) for row in rows)
 
         if isinstance(plugin, Acoustic):
             measured = measure_acoustics(found, data=data, spans=missing, progress=progress)
@@ -115,7 +109,7 @@ def caption(
             column = getattr(plugin, "column", None)
             clips = dissection_clips(found, missing, sampling_rate=plugin.sampling_rate, data=data, column=column)
             _write(clips, plugin, batch_size, add, len(missing), progress)
-    return read_table(found, "captions")
+    return read_table(found, CaptionRow)
 
 
 def caption_data(
@@ -132,7 +126,7 @@ def caption_data(
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[CaptionRow]:
     """Caption every clip of data that has not been dissected, whole, in a Parquet file `out`, and return its rows.
 
     Rows are those of `caption`; ids of clips are those that `dissect` will give them. The same call goes on where it
@@ -153,16 +147,10 @@ def caption_data(
     clips = data_clips(data, sampling_rate=rate, column=column, source_rate=source_rate, **options)
     path = Path(out).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Table(path.parent, path.stem, SCHEMA, KEY, settings) as table:
+    with Table(path.parent / f"{path.stem}.parquet", CaptionRow, settings) as table:
         lacking = (clip for clip in clips if _lacks(table, clip[0] if isinstance(clip, tuple) else clip.span))
         _write(lacking, plugin, batch_size, table.add, source.length, progress)
         return _in_order(table.rows())
-
-
-def captions_of(found: Dissection) -> dict[Span, str]:
-    """The captions that were made. Raises DissectionError if none have been asked for yet."""
-    rows = read_table(found, "captions")
-    return {_span(row): row["caption"] for row in rows if row["caption"] is not None}
 
 
 def background_of(found: Dissection) -> Background:
@@ -171,11 +159,12 @@ def background_of(found: Dissection) -> Background:
     All of the dissection's captions where it keeps them, else those that were made of the sample; empty where a table
     of captions has none of the sample. Raises DissectionError if there are no captions yet.
     """
-    if (column := _column(str(table_settings(found, "captions").get("captioner", "")))) is not None:
-        pairs = [(row[column], clip) for clip, row in sorted(found.clips.items()) if row[column]]
+    column = _column(captioner_of(found) or "")
+    if column is None:
+        pairs = background_captions(found)
     else:
-        rows = [row for row in read_table(found, "captions") if row["background"] and row["caption"] is not None]
-        pairs = [(row["caption"], row["clip"]) for row in rows]
+        texts = [(getattr(row, column), clip) for clip, row in sorted(found.clips.items())]
+        pairs = [(text, clip) for text, clip in texts if text]
     return Background(tuple(caption for caption, _ in pairs), tuple(clip for _, clip in pairs))
 
 
@@ -185,10 +174,9 @@ def captions_of_unit(found: Dissection, unit: Unit) -> dict[Exemplar, str]:
     Before there are summaries: of whole clips.
     """
     exemplars = unit.top + unit.bottom
-    rows = clip_rows(found, "captions", {exemplar.clip for exemplar in exemplars})
-    made = {_span(row): row["caption"] for row in rows if row["caption"] is not None}
+    made = captions_of_clips(found, {exemplar.clip for exemplar in exemplars})
     excerpt = table_settings(found, "summaries").get("excerpt")
-    spans = {one: exemplar_span(one, found.clips[one.clip]["seconds"], excerpt) for one in exemplars}
+    spans = {one: exemplar_span(one, found.clips[one.clip].seconds, excerpt) for one in exemplars}
     return {one: made[span] for one, span in spans.items() if span in made}
 
 
@@ -233,24 +221,18 @@ def needed_spans(
 
 def _excerpts(found: Dissection, site: str, pairs: np.ndarray, excerpt: float) -> Iterator[Span]:
     """The excerpts of (clip, frame) pairs: `exemplar_span` of the exemplars, without making them one by one."""
-    frames_lie = found.geometry(site)
-    frames, place = np.unique(pairs[1], return_inverse=True)
-    times = frames_lie.times(frames).tolist()
-    for clip, at in zip(pairs[0].tolist(), place.tolist(), strict=True):
-        length, frame, (start, end) = found.clips[clip]["seconds"], int(frames[at]), times[at]
-        if frame < 0 or (start != start and frame < frames_lie.special_tokens):  # no one frame stands for the value
-            moment = (0.0, length)
-        else:
-            moment = (None, None) if start != start else (min(start, length), min(end, length))
-        yield exemplar_span(Exemplar(clip, None, None, None, 0.0, frame, *moment), length, excerpt)
+    moments = FrameMoments(found.geometry(site), pairs[1])
+    for clip, frame in pairs.T.tolist():
+        length = found.clips[clip].seconds
+        yield moment_span(clip, moments.moment(frame, length), length, excerpt)
 
 
 def _ordered(spans: Collection[Span]) -> list[Span]:
     return sorted(spans, key=lambda span: (span.clip, span.start is not None, span.start or 0.0, span.end or 0.0))
 
 
-def _in_order(rows: Iterable[Row]) -> list[Row]:
-    by_span = {_span(row): row for row in rows}
+def _in_order(rows: Iterable[CaptionRow]) -> list[CaptionRow]:
+    by_span = {row.span: row for row in rows}
     return [by_span[span] for span in _ordered(by_span)]
 
 
@@ -270,46 +252,41 @@ def _sample(found: Dissection, captioner: str, size: int, excerpt: float | None)
     return frozenset(() if _column(captioner) else background_spans(found, size, excerpt))
 
 
-def _is_stale(row: Row, sample: Set[Span]) -> bool:
-    return bool(row["background"]) != (_span(row) in sample)
+def _is_stale(row: CaptionRow, sample: Set[Span]) -> bool:
+    return bool(row.background) != (row.span in sample)
 
 
-def _span(row: Mapping[str, Any]) -> Span:
-    return Span(row["clip"], row["start"], row["end"])
-
-
-def _lacks(table: Table, span: Span) -> bool:
+def _lacks(table: Table[CaptionRow], span: Span) -> bool:
     row = table.get(tuple(span))
-    return row is None or row["caption"] is None
+    return row is None or row.caption is None
 
 
 def _described(measured: Acoustics | Failure) -> str | Failure:
     return measured if isinstance(measured, Failure) else describe(measured)
 
 
-def _row(span: Span, answer: Any) -> Row:
+def _row(span: Span, answer: Any) -> CaptionRow:
     """The row of an answer: text that says nothing, and anything but text, is a failure."""
-    row: Row = {**span._asdict(), "caption": None, "raw": None, "failure": None, "background": False}
     if isinstance(answer, Failure):
-        return {**row, "failure": answer.reason}
+        return CaptionRow(*span, failure=answer.reason)
     if not isinstance(answer, str):
-        return {**row, "failure": f"the captioner answered with {type(answer).__name__}, not text"}
+        return CaptionRow(*span, failure=f"the captioner answered with {type(answer).__name__}, not text")
     cleaned = clean_repeated(answer)
     if not cleaned:
-        return {**row, "raw": answer, "failure": "the caption is empty"}
-    return {**row, "caption": cleaned[:LONGEST].rstrip(), "raw": answer}
+        return CaptionRow(*span, raw=answer, failure="the caption is empty")
+    return CaptionRow(*span, caption=cleaned[:LONGEST].rstrip(), raw=answer)
 
 
 def _write(
     clips: Iterator[ClipOrFailure],
     captioner: Any,
     batch_size: int,
-    add: Callable[[Iterable[Row]], None],
+    add: Callable[[Iterable[CaptionRow]], None],
     total: int | None,
     show: bool,
 ) -> None:
     """Caption clips batch by batch; whatever stops it, every answer that came is written."""
-    pending: list[Row] = []
+    pending: list[CaptionRow] = []
     batch: list[Clip] = []
     written = time.monotonic()
     with step_progress("captions", total, show) as advance:
@@ -331,7 +308,7 @@ def _write(
             add(pending)
 
 
-def _answer(captioner: Any, batch: Sequence[Clip], rows: list[Row]) -> None:
+def _answer(captioner: Any, batch: Sequence[Clip], rows: list[CaptionRow]) -> None:
     """Append one row a clip. Answers that are not as many as the clips belong to nobody knows which of them."""
     answers: list[Any] = []
     reason = None

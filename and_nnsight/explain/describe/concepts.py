@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from operator import itemgetter
-
-import pyarrow as arrow
+from operator import attrgetter
 
 from ... import plugins
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
-from ..records.tables import Key, Row, Table, has_table, read_table, table_settings
+from ..records.captions import captions_of
+from ..records.description_rows import CalibratedRow, ConceptRow
+from ..records.reading import has_table, read_table, table_settings
+from ..records.tables import Key, Table
 from ..roles import ChatModel, ChatOptions
 from ..text.names import VERSION as NAMES_VERSION
 from ..text.names import Names, class_names
@@ -29,23 +30,11 @@ from ..text.tagging import VERSION as TAGGING_VERSION
 from ..text.tagging import Tagged, tag
 from .acoustic_words import VERSION as TEST_VERSION
 from .acoustic_words import judge_words
-from .captions import captions_of
 
-SCHEMA = arrow.schema(
-    [
-        ("site", arrow.string()),
-        ("unit", arrow.int64()),
-        ("word", arrow.string()),
-        ("part", arrow.string()),
-        ("count", arrow.int64()),
-        ("acoustic", arrow.bool_()),
-    ]
-)
 DEFAULT_OPTIONS = ChatOptions(max_tokens=16)
 
 _STOP_WORDS = {"adjective": ADJECTIVES, "noun": NOUNS, "verb": VERBS, "preposition": frozenset[str]()}
 _SHORTEST = {"adjective": 3, "noun": 2, "verb": 2, "preposition": 2}
-_KEY = ("site", "unit", "word", "part")
 _MODIFIER = "modifier"
 _ROWS_AT_ONCE = 50_000
 
@@ -60,7 +49,7 @@ def find_concepts(
     options: ChatOptions = DEFAULT_OPTIONS,
     device: str | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[ConceptRow]:
     """Write the tables `concepts` and `words` over all calibrated summaries; returns the rows of `concepts`.
 
     Args:
@@ -78,7 +67,7 @@ def find_concepts(
 
     Raises DissectionError if nothing is calibrated yet, PluginError for a chat model that cannot be used.
     """
-    summaries = [row for row in read_table(found, "calibrated") if row["kept"]]
+    summaries = [row for row in read_table(found, CalibratedRow) if row.kept]
     model, name = None, None
     if chat is not None:
         model, name = plugins.resolve("chat model", chat, device=device)
@@ -93,8 +82,8 @@ def find_concepts(
         "version": [TAGGING_VERSION, TEST_VERSION, NAMES_VERSION],
     }
     rows = _rows(summaries, said, acoustic)
-    with Table(found, "concepts", SCHEMA, _KEY, settings) as table:
-        table.remove([_key(row) for row in table.rows() if _key(row) not in rows])
+    with Table(found, ConceptRow, settings) as table:
+        table.remove([row.key_values for row in table.rows() if row.key_values not in rows])
         due = (row for key, row in rows.items() if table.get(key) != row)
         while some := list(islice(due, _ROWS_AT_ONCE)):
             table.add(some)
@@ -103,7 +92,7 @@ def find_concepts(
 
 def names_in(found: Dissection) -> Names:
     """The names of sources in a dissection: its clips' labels, its concepts, and what its captions say of them."""
-    labels = {row.get("label") for row in found.clips.values()}
+    labels = {row.label for row in found.clips.values()}
     concepts = found.concepts.names if found.concepts is not None else ()
     captions = dict.fromkeys(captions_of(found).values()) if has_table(found, "captions") else ()
     return Names(class_names(labels, concepts), captions)
@@ -123,9 +112,9 @@ def concepts_in(sentence: Iterable[Tagged], names: Names) -> Concepts:
     return found
 
 
-def _said_in(summaries: Iterable[Row], names: Names, progress: bool) -> dict[str, Concepts]:
+def _said_in(summaries: Iterable[CalibratedRow], names: Names, progress: bool) -> dict[str, Concepts]:
     """The concepts of every distinct sentence: units share most of them."""
-    sentences = list(dict.fromkeys(sentence for row in summaries for sentence in row["kept"]))
+    sentences = list(dict.fromkeys(sentence for row in summaries for sentence in row.kept or ()))
     said: dict[str, Concepts] = {}
     with step_progress("tagging sentences", len(sentences), progress) as done:
         for sentence in sentences:
@@ -134,13 +123,15 @@ def _said_in(summaries: Iterable[Row], names: Names, progress: bool) -> dict[str
     return said
 
 
-def _rows(summaries: Iterable[Row], said: dict[str, Concepts], acoustic: dict[str, bool]) -> dict[Key, Row]:
+def _rows(
+    summaries: Iterable[CalibratedRow], said: dict[str, Concepts], acoustic: dict[str, bool]
+) -> dict[Key, ConceptRow]:
     """Every row by its key, in the table's order."""
-    rows: dict[Key, Row] = {}
-    for summary in sorted(summaries, key=itemgetter("site", "unit")):
+    rows: dict[Key, ConceptRow] = {}
+    for summary in sorted(summaries, key=attrgetter("site", "unit")):
         counts: Concepts = Counter()
         free: set[str] = set()
-        for sentence in summary["kept"]:
+        for sentence in summary.kept or ():
             for (word, part), count in said[sentence].items():
                 counts[word, "adjective" if part == _MODIFIER else part] += count
                 free.update([word] if part == "adjective" else ())
@@ -150,10 +141,6 @@ def _rows(summaries: Iterable[Row], said: dict[str, Concepts], acoustic: dict[st
                 judged = acoustic.get(word) if word in free else False
                 if judged is None:
                     continue
-            key = (summary["site"], summary["unit"], word, part)
-            rows[key] = {**dict(zip(_KEY, key, strict=True)), "count": count, "acoustic": judged}
+            row = ConceptRow(summary.site, summary.unit, word, part, count, judged)
+            rows[row.key_values] = row
     return rows
-
-
-def _key(row: Row) -> Key:
-    return row["site"], row["unit"], row["word"], row["part"]

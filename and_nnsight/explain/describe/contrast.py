@@ -25,9 +25,10 @@ import torch
 from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
-from ...dissection.dissection import Dissection, frame_seconds
-from ...dissection.exemplars import WEAKEST, Exemplar
-from ..records.unit_selection import exemplar_span
+from ...dissection.dissection import Dissection
+from ...dissection.evidence import WEAKEST
+from ...dissection.moments import FrameMoments
+from ..records.unit_selection import moment_span
 from ..roles import Span
 
 _ELEMENTS = 2**23  # numbers in an intermediate: so many units at a time
@@ -85,11 +86,12 @@ def contrast_spans(
     frame_of = dict(zip(contrast.clips[there].tolist(), contrast.frames[there].tolist(), strict=True))
     if excerpt is None:
         return {clip: Span(clip) for clip in frame_of}
-    frames_lie, spans = dissection.geometry(site), dict[int, Span]()
+    moments = FrameMoments(dissection.geometry(site), np.array(list(frame_of.values()), dtype=np.int64))
+    spans: dict[int, Span] = {}
     for clip, frame in frame_of.items():
-        seconds = dissection.clips[clip]["seconds"]
-        moment = frame_seconds(frames_lie, frame, seconds)
-        spans[clip] = exemplar_span(Exemplar(clip, None, None, None, 0.0, frame, *moment), seconds, excerpt)
+        seconds = dissection.clips[clip].seconds
+        moment = moments.moment(frame, seconds)
+        spans[clip] = moment_span(clip, moment, seconds, excerpt)
     return spans
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
-from ...dissection.exemplars import Exemplar, ExemplarEvidence
-from ...sites import geometry
+from ...dissection.evidence import ExemplarEvidence
+from ...dissection.moments import FrameMoments
+from ...sites.geometry import Geometry
 from ...wording import counted
-from ..records.unit_selection import exemplar_span
+from ..records.unit_selection import moment_span
 from ..roles import Evidence, Heard, Span
 from .contrast import contrast_clips, contrast_spans
 
@@ -24,8 +23,6 @@ FEW = 5
 """Exemplars at either end that are looked at where each costs something: as in the paper."""
 MANY = 16
 """Exemplars at either end, at most, where captions are there of all clips: five tell little of a unit of many kinds."""
-
-_Moment = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def usual_k(found: Dissection, captioner: str, *, spread: bool = False) -> int:
     spread     the few are taken from all that are stored (see `chosen_places`)
     """
     own = captioner in ("column:caption", "column:label")
-    return min(int(found.manifest["k"]), MANY) if own and not spread else FEW
+    return min(found.manifest.k, MANY) if own and not spread else FEW
 
 
 def gather(
@@ -108,9 +105,9 @@ def _of_sites(
     spread: bool,
 ) -> Iterator[Gathered]:
     for site, units in by_site.items():
-        frames_lie = found.geometry(site)
+        lie = found.geometry(site)
         sides = [
-            _Side(found, *chosen_places(found, site, side, k, spread=spread), frames_lie, units, captions, excerpt)
+            _Side(found, *chosen_places(found, site, side, k, spread=spread), lie, units, captions, excerpt)
             for side in ("top", "bottom")
         ]
         others = _contrast(found, site, units, captions, k, excerpt) if contrast else repeat(())
@@ -138,7 +135,7 @@ class _Side:
         found: Dissection,
         evidence: ExemplarEvidence,
         places: Bool[Tensor, "k unit"],
-        frames_lie: geometry.Geometry,
+        lie: Geometry,
         units: Sequence[int],
         captions: Mapping[Span, str],
         excerpt: float | None,
@@ -147,8 +144,7 @@ class _Side:
         chosen, ranked = torch.tensor(units), evidence.ranked
         tensors = (places, ranked.clips, ranked.values, ranked.frames, evidence.strength)
         self._columns = [tensor[:, chosen].T.tolist() for tensor in tensors]
-        self._times = _times(frames_lie, ranked.frames[:, chosen])
-        self._special = frames_lie.special_tokens
+        self._moments = FrameMoments(lie, ranked.frames[:, chosen].numpy())
         self._known, self._captions, self._excerpt = found.clips, captions, excerpt
 
     def unit(self, place: int) -> tuple[tuple[Heard, ...], str | None]:
@@ -161,29 +157,7 @@ class _Side:
         return heard, None if heard else f"none of the {counted(len(telling), 'clip')} has a caption"
 
     def _heard(self, clip: int, value: float, frame: int, strength: float) -> Heard | None:
-        seconds = self._known[clip]["seconds"]
-        start, end = self._moment(frame, seconds)
-        span = Span(clip)
-        if self._excerpt is not None:
-            exemplar = Exemplar(clip, None, None, None, value, frame, start, end)
-            span = exemplar_span(exemplar, seconds, self._excerpt)
-        caption = self._captions.get(span)
-        return None if caption is None else Heard(clip, caption, value, start, end, strength)
-
-    def _moment(self, frame: int, seconds: float) -> _Moment:
-        """As `Exemplar` has it: the whole clip where no one frame stands for the value."""
-        start, end = self._times.get(frame, (None, None))
-        if frame < 0 or (start is None and frame < self._special):
-            return 0.0, seconds
-        return (None, None) if start is None or end is None else (min(start, seconds), min(end, seconds))
-
-
-def _times(frames_lie: geometry.Geometry, frames: Any) -> dict[int, _Moment]:
-    """Start and end of every frame that occurs; None where it has no place in time."""
-    occurring = np.unique(frames.numpy())
-    occurring = occurring[occurring >= 0]
-    times = frames_lie.times(occurring).tolist()
-    return {
-        frame: (None, None) if start != start else (start, end)
-        for frame, (start, end) in zip(occurring.tolist(), times, strict=True)
-    }
+        seconds = self._known[clip].seconds
+        moment = self._moments.moment(frame, seconds)
+        caption = self._captions.get(moment_span(clip, moment, seconds, self._excerpt))
+        return None if caption is None else Heard(clip, caption, value, *moment, strength)

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
-import pyarrow as arrow
-
 from ... import plugins
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
+from ...storage import json_hash
 from ...wording import command
 from .._progress import step_progress
 from ..providers.answers import match_answers
 from ..providers.requests import cached_chat
-from ..records.tables import Row, Table, table_settings
+from ..records.captions import captions_of
+from ..records.description_rows import SummaryRow
+from ..records.reading import table_settings
+from ..records.tables import Table
 from ..records.unit_selection import chosen_units
 from ..roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
 from ..text.names import class_names
 from .background import layer_weights
-from .captions import background_of, captions_of
+from .captions import background_of
 from .evidence import FEW, Gathered, gather, usual_k
 from .summarizers.keywords import TRAITS_TOO, Keywords
 from .traits import measured_traits
 
-SCHEMA = arrow.schema(
-    [
-        ("site", arrow.string()),
-        ("unit", arrow.int64()),
-        ("highly", arrow.string()),
-        ("lowly", arrow.string()),
-        ("failure", arrow.string()),
-        ("highly_clips", arrow.list_(arrow.int64())),
-        ("lowly_clips", arrow.list_(arrow.int64())),
-        ("contrast_clips", arrow.list_(arrow.int64())),
-        ("requests", arrow.list_(arrow.string())),
-        ("corpus", arrow.string()),  # hash of the corpus, where the summarizer is deterministic
-    ]
-)
-KEY = ("site", "unit")
 _BATCH = 256  # units handed to a summarizer at once: enough that batches of a chat model are of like length
 _WRITE_SECONDS = 1.0  # rows wait so long at most: a table is synced to disk at each writing
 _LONGEST_REASON = 500
@@ -63,7 +49,7 @@ def summarize(
     data: Any = None,
     device: Any = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[SummaryRow]:
     """Say in words what the highest and what the lowest clips of units have in common; all rows of the table.
 
     summarizer  plugin; None: `llm` if a chat model is given, else `keywords`. It is offered `chat`, `options`,
@@ -105,7 +91,7 @@ def summarize(
         corpus = list(background.captions)
         offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
         offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
-        offered["names"] = class_names(clip["label"] for clip in found.clips.values())
+        offered["names"] = class_names(clip.label for clip in found.clips.values())
         if wanted == f"keywords:{TRAITS_TOO}":
             offered["traits"] = measured_traits(found, chosen, data, progress)
         if chat is not None:
@@ -115,8 +101,8 @@ def summarize(
             settings |= {"chat": recorded.name, "options": asdict(options)}
         plugin, name = plugins.resolve("summarizer", wanted, **offered)
         settings |= {"summarizer": name, **dict(getattr(plugin, "settings", {}))}
-        with Table(found, "summaries", SCHEMA, KEY, settings) as table:
-            hashed = _hash(corpus) if getattr(plugin, "deterministic", False) else None
+        with Table(found, SummaryRow, settings) as table:
+            hashed = json_hash(sorted(corpus)) if getattr(plugin, "deterministic", False) else None
             if isinstance(plugin, Keywords) and not corpus:
                 raise DissectionError(
                     f"{found.folder} has no captions of a sample of its clips to hold words against: run "
@@ -134,29 +120,36 @@ def counts_words(summarizer: str | Summarizer) -> bool:
     return isinstance(summarizer, Keywords) or (isinstance(summarizer, str) and summarizer.split(":")[0] == "keywords")
 
 
-def _hash(corpus: Iterable[str]) -> str:
-    return hashlib.blake2b(json.dumps(sorted(corpus)).encode(), digest_size=8).hexdigest()
-
-
-def _lacks(table: Table, gathered: Gathered, corpus: str | None) -> bool:
+def _lacks(table: Table[SummaryRow], gathered: Gathered, corpus: str | None) -> bool:
     """Whether there is no row, a failed one that may come out otherwise, or one from before some caption came."""
     evidence = gathered.evidence
     row = table.get((evidence.site, evidence.unit))
-    if row is None or row.get("corpus") != corpus or (row["failure"] is not None and corpus is None):
+    if row is None or row.corpus != corpus or (row.failure is not None and corpus is None):
         return True
-    sides = {"highly": evidence.highly, "lowly": evidence.lowly, "contrast": evidence.contrast}
-    return any(list(row[f"{name}_clips"]) != [heard.clip for heard in side] for name, side in sides.items())
+    sides = (
+        (row.highly_clips, evidence.highly),
+        (row.lowly_clips, evidence.lowly),
+        (row.contrast_clips, evidence.contrast),
+    )
+    return any(list(clips or ()) != [exemplar.clip for exemplar in side] for clips, side in sides)
 
 
-def _write(table: Table, plugin: Any, lacking: Iterator[Gathered], corpus: str | None, total: int, show: bool) -> None:
+def _write(
+    table: Table[SummaryRow],
+    plugin: Any,
+    lacking: Iterator[Gathered],
+    corpus: str | None,
+    total: int,
+    show: bool,
+) -> None:
     """Summarize batch by batch; whatever stops it, every summary that came is written."""
-    pending: list[Row] = []
+    pending: list[SummaryRow] = []
     written = time.monotonic()
     with step_progress("summaries", total, show) as advance:
         try:
             while batch := list(islice(lacking, _BATCH)):
                 for row in _rows(plugin, batch):
-                    pending.append({**row, "corpus": corpus})
+                    pending.append(replace(row, corpus=corpus))
                     advance(1)
                     if time.monotonic() - written > _WRITE_SECONDS:
                         table.add(pending)
@@ -165,7 +158,7 @@ def _write(table: Table, plugin: Any, lacking: Iterator[Gathered], corpus: str |
             table.add(pending)
 
 
-def _rows(plugin: Any, batch: Sequence[Gathered]) -> Iterator[Row]:
+def _rows(plugin: Any, batch: Sequence[Gathered]) -> Iterator[SummaryRow]:
     """The rows of units as they come; of those without highly captions nothing is asked."""
     asked = [gathered for gathered in batch if gathered.evidence.highly]
     unasked = Failure("not summarized, as the highly clips cannot be")
@@ -174,7 +167,7 @@ def _rows(plugin: Any, batch: Sequence[Gathered]) -> Iterator[Row]:
         yield _row(asked[place], answer)
 
 
-def _row(gathered: Gathered, answer: Any) -> Row:
+def _row(gathered: Gathered, answer: Any) -> SummaryRow:
     evidence = gathered.evidence
     highly, lowly, requests = _read(answer)
     if gathered.lowly is not None:
@@ -186,17 +179,17 @@ def _row(gathered: Gathered, answer: Any) -> Row:
         for side, said in (("highly", highly), ("lowly", lowly))
         if isinstance(said, Failure)
     ]
-    return {
-        "site": evidence.site,
-        "unit": evidence.unit,
-        "highly": None if isinstance(highly, Failure) else highly,
-        "lowly": None if isinstance(lowly, Failure) else lowly,
-        "failure": "; ".join(reasons) or None,
-        "highly_clips": [heard.clip for heard in evidence.highly],
-        "lowly_clips": [heard.clip for heard in evidence.lowly],
-        "contrast_clips": [heard.clip for heard in evidence.contrast],
-        "requests": requests,
-    }
+    return SummaryRow(
+        site=evidence.site,
+        unit=evidence.unit,
+        highly=None if isinstance(highly, Failure) else highly,
+        lowly=None if isinstance(lowly, Failure) else lowly,
+        failure="; ".join(reasons) or None,
+        highly_clips=[exemplar.clip for exemplar in evidence.highly],
+        lowly_clips=[exemplar.clip for exemplar in evidence.lowly],
+        contrast_clips=[exemplar.clip for exemplar in evidence.contrast],
+        requests=requests,
+    )
 
 
 def _read(answer: Any) -> tuple[str | Failure, str | Failure, list[str]]:

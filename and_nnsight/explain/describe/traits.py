@@ -9,14 +9,13 @@ traits, each is told only at `CHANCE` over their number.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ...dissection.dissection import Dissection
+from ...storage import json_hash
 from ..acoustics.measuring import measure_acoustics
 from ..acoustics.traits import TRAITS, traits_of
 from ..roles import Failure
@@ -55,7 +54,7 @@ class Traits:
     def hash(self) -> str:
         """Short hash of the background's traits."""
         content = [[clip, sorted(self.of.get(clip, ()))] for clip in self.background]
-        return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+        return json_hash(content)
 
     def shared(self, site: str, unit: int, side: str) -> SharedTraits | None:
         """What is to be said of one end of a unit: the least likely trait, with those that the same clips have.
@@ -112,7 +111,7 @@ def measured_traits(dissection: Dissection, units: Iterable[tuple[str, int]], da
     background = sorted(dissection.clips)
     measured = measure_acoustics(dissection, data=data, progress=progress)
     known = {span.clip: traits_of(one) for span, one in measured.items() if not isinstance(one, Failure)}
-    layers = layer_weights(dissection, background, dissection.manifest["k"])
+    layers = layer_weights(dissection, background, dissection.manifest.k)
     return Traits(known, background, layers, dict(_exemplars(dissection, units)))
 
 

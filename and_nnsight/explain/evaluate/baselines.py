@@ -14,8 +14,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ...dissection.dissection import Dissection, DissectionError
-from ..acoustics.measuring import SILENCE_DBFS, Acoustics, measure_acoustics
+from ...audio.loading import SILENCE_DBFS
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
+from ..acoustics.measuring import measure_acoustics
+from ..records.acoustics import Acoustics
 from ..roles import Failure, Span
 from .metrics import correlations, standardised
 

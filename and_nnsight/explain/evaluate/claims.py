@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...wording import command
 from ..labels.concept_scores import concept_text
-from ..records.tables import Row, has_table, read_table
+from ..records.claim_rows import LabelRow
+from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
+from ..records.reading import has_table, read_table
 from ..text.sentences import idea, share, telling_sentences
 
 SOURCES = ("explanation", "concepts", "label")
@@ -21,7 +24,7 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that is said of a unit. `source`: explanation, concepts, or `label_source` of the labels' kind."""
+    """One thing that is said of a unit. `source`: explanation, concepts, or that of the label."""
 
     site: str
     unit: int
@@ -60,44 +63,38 @@ def claims(found: Dissection, sources: Sequence[str] | None = None) -> list[Clai
             raise DissectionError(f"{found.folder} has no {table} yet: run `{command(step, found.folder)}` first")
     made: list[Claim] = []
     if "explanation" in wanted:
-        calibrated = read_table(found, "calibrated") if has_table(found, "calibrated") else []
-        texts = explanations(read_table(found, "summaries"), calibrated)
+        calibrated = read_table(found, CalibratedRow) if has_table(found, "calibrated") else []
+        texts = explanations(read_table(found, SummaryRow), calibrated)
         made += [Claim(site, unit, "explanation", text) for (site, unit), text in texts.items()]
     if "concepts" in wanted:
-        words = open_concepts(read_table(found, "concepts"))
+        words = open_concepts(read_table(found, ConceptRow))
         made += [Claim(site, unit, "concepts", text) for (site, unit), text in words.items()]
     if "label" in wanted:
-        made += labels(read_table(found, "labels"))
+        made += labels(read_table(found, LabelRow))
     return made
 
 
-def explanations(summaries: Iterable[Row], calibrated: Iterable[Row]) -> dict[tuple[str, int], str]:
+def explanations(summaries: Iterable[SummaryRow], calibrated: Iterable[CalibratedRow]) -> dict[tuple[str, int], str]:
     """What is said of each unit: its calibrated summary, its summary where that was not calibrated."""
-    found = {(row["site"], row["unit"]): row["highly"] for row in summaries}
-    found.update({(row["site"], row["unit"]): row["calibrated"] for row in calibrated})
-    return {at: text for at, text in found.items() if text}
+    texts = {(row.site, row.unit): row.highly for row in summaries}
+    texts.update({(row.site, row.unit): row.calibrated for row in calibrated})
+    return {at: text for at, text in texts.items() if text}
 
 
-def open_concepts(rows: Iterable[Row]) -> dict[tuple[str, int], str]:
+def open_concepts(rows: Iterable[ConceptRow]) -> dict[tuple[str, int], str]:
     """Each unit's open concepts as one text, without prepositions."""
     words: dict[tuple[str, int], dict[str, None]] = {}
     for row in rows:
-        if row["part"] != "preposition":
-            words.setdefault((row["site"], row["unit"]), {})[row["word"]] = None
+        if row.part != "preposition":
+            words.setdefault((row.site, row.unit), {})[row.word] = None
     return {at: ", ".join(said) for at, said in words.items()}
 
 
-def labels(rows: Iterable[Row]) -> Iterator[Claim]:
+def labels(rows: Iterable[LabelRow]) -> Iterator[Claim]:
     """The first label of each unit by each way of labelling."""
     for row in rows:
-        if row["rank"] == 0 and row["concept"] is not None:
-            yield Claim(row["site"], row["unit"], label_source(row), concept_text(row["concept"]))
-
-
-def label_source(row: Row) -> str:
-    """The source of a label: how it came about, and by which list and encoder, which tell it from others."""
-    way = [row.get(name) for name in ("method", "similarity", "concepts", "encoder")]
-    return " ".join(["label", *(str(part) for part in way if part)])
+        if row.rank == 0 and row.concept is not None:
+            yield Claim(row.site, row.unit, row.source, concept_text(row.concept))
 
 
 def pool_hash(claimed: Mapping[int, Claim]) -> str:

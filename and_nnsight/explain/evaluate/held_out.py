@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...dissection.same_clips import KnownClips, Origin, first_of_each
 from ...wording import agree, command, counted
-from ..records.tables import has_table, read_table, table_settings
+from ..records.captions import captioner_of as recorded_captioner
+from ..records.captions import whole_clip_captions
+from ..records.description_rows import CaptionRow
+from ..records.reading import has_table, read_table, table_settings
 from .baselines import Measured
 
 _MODEL = {
@@ -42,15 +46,15 @@ def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[st
     """Raise DissectionError, saying what differs, unless both are of one model, its sites and one pooling."""
     if held_out.folder.resolve() == found.folder.resolve():
         raise DissectionError(f"{found.folder} cannot judge itself: dissect other clips into another folder")
-    ours, theirs = found.manifest["model"], held_out.manifest["model"]
+    ours, theirs = found.manifest.model, held_out.manifest.model
     differing = [said for name, said in _MODEL.items() if ours.get(name) != theirs.get(name)]
     if differing:
         raise DissectionError(
             f"{held_out.folder} is of another model than {found.folder} (other {', '.join(differing)}): "
-            f"{theirs.get('id')} there, {ours.get('id')} here"
+            f"{theirs.id} there, {ours.id} here"
         )
-    if found.manifest["pool"] != held_out.manifest["pool"]:
-        pools = held_out.manifest["pool"], found.manifest["pool"]
+    if found.manifest.pool != held_out.manifest.pool:
+        pools = held_out.manifest.pool, found.manifest.pool
         raise DissectionError(f"{held_out.folder} was pooled by {pools[0]}, {found.folder} by {pools[1]}")
     widths, other = found.widths(), held_out.widths()
     for site in sites:
@@ -59,7 +63,7 @@ def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[st
             raise DissectionError(
                 f"site {site!r} has {counted(widths[site], 'unit')} in {found.folder}; {held_out.folder} has {has}"
             )
-    if not held_out.manifest.get("keep_activations"):
+    if not held_out.manifest.keep_activations:
         raise DissectionError(
             f"{held_out.folder} keeps only each unit's extreme clips: dissect it with keep_activations=True "
             "(--keep-activations) into a new folder"
@@ -72,11 +76,11 @@ def clips_held_out(found: Dissection, held_out: Dissection, most: int | None, se
     With more than `most`, so many drawn with the seed.
     """
     captions = _captions(held_out)
-    explained, origin = KnownClips(found), Origin.of(held_out.manifest["dataset"])
+    explained, origin = KnownClips(found), Origin.of(held_out.manifest.dataset)
     rows = held_out.clips
-    known = {clip for clip, row in rows.items() if explained.has(clip, row["path"], row.get("content"), origin)}
+    known = {clip for clip, row in rows.items() if explained.has(clip, row.path, row.content, origin)}
     fresh = [clip for clip in rows if clip not in known and captions.get(clip)]
-    clips = [fresh[place] for place in first_of_each(rows[clip].get("content") for clip in fresh)]
+    clips = [fresh[place] for place in first_of_each(rows[clip].content for clip in fresh)]
     copies = len(fresh) - len(clips)
     if most is not None and len(clips) > most:
         drawn = np.random.default_rng(seed).choice(len(clips), most, replace=False)
@@ -99,13 +103,13 @@ def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> Hel
 
 def _captions(held_out: Dissection) -> dict[int, str]:
     """Captions of whole clips: those that were made, of all clips, or the dataset's own."""
-    own = {clip: row["caption"] for clip, row in held_out.clips.items() if row["caption"]}
+    own = {clip: row.caption for clip, row in held_out.clips.items() if row.caption}
     if not has_table(held_out, "captions") or captioner_of(held_out) == "column:caption":
         if own:
             return own
         missing = len(held_out.clips)
     else:
-        rows = {row["clip"]: row["caption"] for row in read_table(held_out, "captions") if row["start"] is None}
+        rows = whole_clip_captions(read_table(held_out, CaptionRow))
         missing = sum(1 for clip in held_out.clips if clip not in rows)
         if not missing:
             return {clip: caption for clip, caption in rows.items() if caption}
@@ -118,8 +122,7 @@ def _captions(held_out: Dissection) -> dict[int, str]:
 
 def captioner_of(found: Dissection) -> str:
     """What made the captions of a dissection."""
-    made = table_settings(found, "captions").get("captioner")
-    return str(made) if made else "column:caption"
+    return recorded_captioner(found) or "column:caption"
 
 
 def warn_of_other_captions(found: Dissection, held_out: Dissection) -> None:

@@ -9,12 +9,10 @@ too narrow and one that is too wide.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -23,10 +21,12 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...storage import json_hash
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings
 from ..providers.requests import cached_chat
-from ..records.tables import Row, Table
+from ..records.claim_rows import ScoreRow
+from ..records.tables import Table
 from ..records.unit_selection import chosen_units
 from ..roles import ChatModel, ChatOptions, Listener, TextEncoder
 from .baselines import features, fit_to_units, known_means, measured_clips
@@ -36,7 +36,7 @@ from .false_discovery import false_discovery_rates
 from .held_out import captioner_of, check_same_model, clips_held_out, those_measured, warn_of_other_captions
 from .listening.asking import listen
 from .listening.plans import Design
-from .unit_scores import SCHEMA, Judge, SiteScores, add_detection
+from .unit_scores import Judge, SiteScores, with_detection
 
 DEFAULT_SHARE = 0.05
 """Near how often a concept is heard among those of a usual dataset: a wider share is mostly clips of other concepts."""
@@ -45,8 +45,6 @@ SHUFFLES = 999
 LEVEL = 0.05
 _VERSION = 3  # of what is measured, and how
 _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitted
-
-KEY = ("site", "unit", "source")
 
 
 def score(
@@ -69,7 +67,7 @@ def score(
     held_out_data: Any = None,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[ScoreRow]:
     """Measure on held-out clips how well what is said of units predicts them; all rows of the table `scores`.
 
     found         a dissection that has been explained, or labelled
@@ -145,8 +143,8 @@ def score(
     theirs = measured_clips(held_out, judges.clips, held_out_data, "held_out_data= (--held-out-data)", progress)
     judges = those_measured(judges, theirs, held_out.folder)
     settings = {
-        "held_out": held_out.manifest["dataset"]["fingerprint"],
-        "clips": _hash([judges.clips, judges.captions]),
+        "held_out": held_out.manifest.dataset.fingerprint,
+        "clips": json_hash([judges.clips, judges.captions]),
         "captions": captioner_of(held_out),
         "text_encoder": name,
         "chat": chat_name,
@@ -157,7 +155,7 @@ def score(
         "version": _VERSION,
     }
     used = [clip for clip in sample.uniform if clip in ours]
-    with Table(found, "scores", SCHEMA, KEY, settings) as table, ExitStack() as stack:
+    with Table(found, ScoreRow, settings) as table, ExitStack() as stack:
         stack.callback(judge_all, table, level)  # also of what was scored when it was interrupted
         pools: dict[tuple[str, str], dict[int, Claim]] = {}
         for claim in made:
@@ -181,9 +179,9 @@ def score(
                         means = known_means(features(ours, used))
                         judge = Judge(held_out, site, judges, theirs, means, fits, share, device)
                     scorer = SiteScores(judge, list(pool.values()), embeddings, shuffles, seed)
-                    rows = [{**row, "pool": hashed} for row in scorer.rows(due)]
+                    rows = [replace(row, pool=hashed) for row in scorer.rows(due)]
                     if recorded is not None:
-                        add_detection(rows, scorer, recorded, options)
+                        rows = with_detection(rows, scorer, recorded, options)
                     table.add(rows)
                 done(len(wanted))
         judge_all(table, level)
@@ -196,30 +194,32 @@ def score(
     return rows
 
 
-def judge_all(table: Table, level: float) -> None:
+def judge_all(table: Table[ScoreRow], level: float) -> None:
     """Settle both answers of every row: q over all rows of its source that have a p, and whether it is ≤ level."""
-    families: dict[str, list[Row]] = {}
+    families: dict[str, list[ScoreRow]] = {}
     for row in table.rows():
-        families.setdefault(row["source"], []).append(row)
+        families.setdefault(row.source, []).append(row)
     for family in families.values():
-        tested = [row for row in family if row["p"] is not None]
-        rates = [
-            false_discovery_rates(np.array([row[name] for row in tested], dtype=np.float64)).tolist()
-            for name in ("p", "p_beyond")
-        ]
-        judged = [(row, _answers(q, q_beyond, level)) for row, q, q_beyond in zip(tested, *rates, strict=True)]
-        judged += [(row, _answers(None, None, level)) for row in family if row["p"] is None]
-        table.add(row | answers for row, answers in judged if row != row | answers)
+        tested = [row for row in family if row.p is not None]
+        rates = [_rates([row.p for row in tested]), _rates([row.p_beyond for row in tested])]
+        judged = [(row, _judged(row, q, q_beyond, level)) for row, q, q_beyond in zip(tested, *rates, strict=True)]
+        judged += [(row, _judged(row, None, None, level)) for row in family if row.p is None]
+        table.add(answered for row, answered in judged if row != answered)
 
 
-def _answers(q: float | None, q_beyond: float | None, level: float) -> Row:
-    return {
-        "q": q,
-        "q_beyond": q_beyond,
-        "predicts": q is not None and q <= level,
-        "beyond_acoustics": q_beyond is not None and q_beyond <= level,
-        "level": level,
-    }
+def _rates(p: Sequence[float | None]) -> list[float]:
+    return false_discovery_rates(np.array(p, dtype=np.float64)).tolist()
+
+
+def _judged(row: ScoreRow, q: float | None, q_beyond: float | None, level: float) -> ScoreRow:
+    return replace(
+        row,
+        q=q,
+        q_beyond=q_beyond,
+        predicts=q is not None and q <= level,
+        beyond_acoustics=q_beyond is not None and q_beyond <= level,
+        level=level,
+    )
 
 
 @dataclass(frozen=True)
@@ -243,22 +243,18 @@ def _sample(found: Dissection, asked: Sequence[tuple[str, int]], seed: int) -> _
     return _Sample(clips, sorted({*clips, *exemplars} - {-1}))
 
 
-def _lacks(table: Table, claim: Claim, pool: str) -> bool:
+def _lacks(table: Table[ScoreRow], claim: Claim, pool: str) -> bool:
     row = table.get((claim.site, claim.unit, claim.source))
-    return row is None or (row["text"], row["pool"]) != (claim.text, pool) or row["detection_failure"] is not None
+    return row is None or (row.text, row.pool) != (claim.text, pool) or row.detection_failure is not None
 
 
-def _drop_what_is_not_claimed(table: Table, made: Iterable[Claim], sources: Sequence[str] | None) -> None:
+def _drop_what_is_not_claimed(table: Table[ScoreRow], made: Iterable[Claim], sources: Sequence[str] | None) -> None:
     standing = {(claim.site, claim.unit, claim.source) for claim in made}
     looked_at = sources or ("explanation", "label")
     table.remove(
         [
-            key
+            row.key_values
             for row in table.rows()
-            if (key := tuple(row[name] for name in KEY)) not in standing and row["source"].split()[0] in looked_at
+            if row.key_values not in standing and row.source.split()[0] in looked_at
         ]
     )
-
-
-def _hash(content: Any) -> str:
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as arrow
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from ...dissection.dissection import Dissection
 from ..providers.embeddings import Embeddings
 from ..providers.requests import CachedChat
-from ..records.tables import Row
+from ..records.claim_rows import ScoreRow
 from ..roles import ChatOptions
 from .baselines import NULLS, Measured, features, filled
 from .claims import Claim
@@ -25,43 +24,6 @@ from .metrics import average_precisions, clips_of, correlations, places, positiv
 from .permutation import PermutationResult, partial_test, prediction_test
 from .top_down import savage_scores
 
-SCHEMA = arrow.schema(
-    [
-        ("site", arrow.string()),
-        ("unit", arrow.int64()),
-        ("source", arrow.string()),
-        ("text", arrow.string()),
-        ("clips", arrow.int64()),
-        ("top_down", arrow.float64()),
-        ("p", arrow.float64()),
-        ("q", arrow.float64()),
-        ("predicts", arrow.bool_()),
-        ("top_down_beyond", arrow.float64()),
-        ("p_beyond", arrow.float64()),
-        ("q_beyond", arrow.float64()),
-        ("beyond_acoustics", arrow.bool_()),
-        ("level", arrow.float64()),
-        ("others", arrow.int64()),
-        ("others_as_good", arrow.float64()),
-        ("positives", arrow.int64()),
-        ("base_rate", arrow.float64()),
-        ("pearson", arrow.float64()),
-        ("auprc", arrow.float64()),
-        ("null", arrow.string()),
-        ("null_sign", arrow.int64()),
-        ("null_pearson", arrow.float64()),
-        ("null_auprc", arrow.float64()),
-        *((f"{null}_{name}", arrow.float64()) for null in NULLS for name in ("pearson", "auprc")),
-        ("detection", arrow.float64()),
-        ("detection_null", arrow.float64()),
-        ("detection_shuffled", arrow.float64()),
-        ("detection_clips", arrow.int64()),
-        ("requests", arrow.list_(arrow.string())),
-        ("detection_failure", arrow.string()),
-        ("failure", arrow.string()),
-        ("pool", arrow.string()),  # hash of what is claimed of the site's units
-    ]
-)
 _DECIMALS = 6  # sums over more units differ in the last bits
 
 
@@ -155,19 +117,19 @@ class SiteScores:
         key = hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest()
         return np.random.default_rng([self._seed, int.from_bytes(key, "little")])
 
-    def rows(self, due: Sequence[Claim]) -> list[Row]:
+    def rows(self, due: Sequence[Claim]) -> list[ScoreRow]:
         """The rows of claims. Units that are finite on the same clips are measured together: mostly all of them."""
         units = torch.tensor([claim.unit for claim in due], device=self.judge.device)
         finite = self.judge.activations[units].isfinite()
         patterns, which = finite.unique(dim=0, return_inverse=True)
-        rows: dict[int, Row] = {}
+        rows: dict[int, ScoreRow] = {}
         for pattern in range(len(patterns)):
             some = (which == pattern).nonzero()[:, 0].tolist()
             clips = patterns[pattern].nonzero()[:, 0]
             rows |= dict(zip(some, self._rows([due[place] for place in some], clips), strict=True))
         return [rows[place] for place in range(len(due))]
 
-    def _rows(self, due: Sequence[Claim], clips: Tensor) -> Iterator[Row]:
+    def _rows(self, due: Sequence[Claim], clips: Tensor) -> Iterator[ScoreRow]:
         measures = self._measured(due, clips) if len(clips) >= FEWEST else None
         for place, claim in enumerate(due):
             yield self._row(claim, measures, place, len(clips))
@@ -198,42 +160,45 @@ class SiteScores:
             top_down=correlations(*scores).cpu().numpy(),
         )
 
-    def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> Row:
+    def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> ScoreRow:
         judge, unit = self.judge, claim.unit
         best = int(judge.best[unit])
-        row: Row = dict.fromkeys(SCHEMA.names) | {
-            "site": claim.site, "unit": unit, "source": claim.source, "text": claim.text, "clips": clips,
-            "null": NULLS[best], "null_sign": int(judge.signs[unit, best]), "predicts": False,
-            "beyond_acoustics": False, "requests": [], "positives": 0,
-        }  # fmt: skip
+        row = ScoreRow(
+            site=claim.site, unit=unit, source=claim.source, text=claim.text, clips=clips,
+            null=NULLS[best], null_sign=int(judge.signs[unit, best]), requests=[], positives=0,
+        )  # fmt: skip
         if measures is None:
-            return row | {"failure": _few_finite(clips)}
+            return replace(row, failure=_few_finite(clips))
         if not (count := int(measures.chosen[place].sum())):
-            return row | {"failure": "the unit is the same on all held-out clips"}
+            return replace(row, failure="the unit is the same on all held-out clips")
         null_pearson, null_auprc = measures.null_pearson[place].tolist(), measures.null_auprc[place].tolist()
         p = float(measures.tested.p[place])
-        row |= {
-            "positives": count,
-            "base_rate": count / clips,
-            "top_down": round(float(measures.tested.correlation[place]), _DECIMALS),
-            "p": p,
-            "top_down_beyond": round(float(measures.beyond.correlation[place]), _DECIMALS),
-            "p_beyond": max(p, float(measures.beyond.p[place])),
-            "pearson": float(measures.pearson[place]),
-            "auprc": float(measures.auprc[place]),
-            "null_pearson": null_pearson[best],
-            "null_auprc": null_auprc[best],
-            **self._among_others(claim, measures.top_down[place]),
-        }
-        for place_of_null, null in enumerate(NULLS):
-            row |= {f"{null}_pearson": null_pearson[place_of_null], f"{null}_auprc": null_auprc[place_of_null]}
-        return row
+        others, as_good = self._among_others(claim, measures.top_down[place])
+        of_nulls: dict[str, float] = {}
+        for null, correlation, precision in zip(NULLS, null_pearson, null_auprc, strict=True):
+            of_nulls |= {f"{null}_pearson": correlation, f"{null}_auprc": precision}
+        return replace(
+            row,
+            positives=count,
+            base_rate=count / clips,
+            top_down=round(float(measures.tested.correlation[place]), _DECIMALS),
+            p=p,
+            top_down_beyond=round(float(measures.beyond.correlation[place]), _DECIMALS),
+            p_beyond=max(p, float(measures.beyond.p[place])),
+            pearson=float(measures.pearson[place]),
+            auprc=float(measures.auprc[place]),
+            null_pearson=null_pearson[best],
+            null_auprc=null_auprc[best],
+            others=others,
+            others_as_good=as_good,
+            **of_nulls,
+        )
 
-    def _among_others(self, claim: Claim, top_down: np.ndarray) -> Row:
+    def _among_others(self, claim: Claim, top_down: np.ndarray) -> tuple[int, float | None]:
         """How many claims there are about other units, and the share of them that tells this one as well as its own."""
         others = len(self._pool) - 1
         as_good = int((top_down[self._text_of_pool] >= top_down[self._text_of[claim.text]]).sum()) - 1  # itself
-        return {"others": others, "others_as_good": as_good / others if others else None}
+        return others, as_good / others if others else None
 
 
 def _few_finite(clips: int) -> str:
@@ -269,39 +234,46 @@ def _predictions(
     return near[:, [caption_of[caption] for caption in captions]]
 
 
-def add_detection(rows: Sequence[Row], scorer: SiteScores, chat: CachedChat, options: ChatOptions) -> None:
-    """Fill in what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
+def with_detection(
+    rows: Sequence[ScoreRow], scorer: SiteScores, chat: CachedChat, options: ChatOptions
+) -> list[ScoreRow]:
+    """Rows with what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
     asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []
-    which: list[tuple[Row, np.ndarray, np.ndarray, bool]] = []
+    which: dict[int, tuple[np.ndarray, np.ndarray, bool]] = {}
     captions = scorer.judge.judges.captions
-    for row in rows:
-        if row["failure"] is not None:
+    for place, row in enumerate(rows):
+        if row.failure is not None:
             continue
-        claim = Claim(row["site"], row["unit"], row["source"], row["text"])
+        claim = Claim(row.site, row.unit, row.source, row.text)
         sample, fires = scorer.balanced(claim)
         another = scorer.another(claim)
-        shown = [captions[place] for place in sample]
+        shown = [captions[clip] for clip in sample]
         texts = [claim.text] if another is None else [claim.text, another]
         asked += [(text, shown, fires.tolist()) for text in texts]
-        which.append((row, sample, fires, another is not None))
+        which[place] = (sample, fires, another is not None)
     answers = iter(list(detected(chat, asked, options)))
-    for row, sample, fires, has_another in which:
+    filled_in = list(rows)
+    for place, (sample, fires, has_another) in which.items():
         own = next(answers)
-        row |= _detection(scorer, row, sample, fires, own, next(answers) if has_another else None)
+        another = next(answers) if has_another else None
+        filled_in[place] = _with_detection(scorer, rows[place], sample, fires, own, another)
+    return filled_in
 
 
-def _detection(
-    scorer: SiteScores, row: Row, sample: np.ndarray, fires: np.ndarray, own: Detected, another: Detected | None
-) -> Row:
-    null = row["null_sign"] * scorer.judge.nulls[NULLS.index(row["null"])].cpu().numpy()[sample]
+def _with_detection(
+    scorer: SiteScores, row: ScoreRow, sample: np.ndarray, fires: np.ndarray, own: Detected, another: Detected | None
+) -> ScoreRow:
+    assert row.null is not None  # of every row that is made here
+    null = row.null_sign * scorer.judge.nulls[NULLS.index(row.null)].cpu().numpy()[sample]
     chosen = np.zeros(len(sample), bool)
     chosen[np.argsort(-null, kind="stable")[: int(fires.sum())]] = True
     answers = [own] if another is None else [own, another]
-    return {
-        "detection": own.accuracy,
-        "detection_shuffled": None if another is None else another.accuracy,
-        "detection_null": float((chosen == fires).mean()),
-        "detection_clips": len(sample),
-        "requests": [answer.request for answer in answers],
-        "detection_failure": next((answer.failure for answer in answers if answer.failure), None),
-    }
+    return replace(
+        row,
+        detection=own.accuracy,
+        detection_shuffled=None if another is None else another.accuracy,
+        detection_null=float((chosen == fires).mean()),
+        detection_clips=len(sample),
+        requests=[answer.request for answer in answers],
+        detection_failure=next((answer.failure for answer in answers if answer.failure), None),
+    )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...dissection.dissection import Dissection
-from ..records.tables import Row, has_table, read_table
+from ..records.claim_rows import ScoreRow
+from ..records.reading import has_table, read_table
 
 
 @dataclass(frozen=True)
@@ -84,21 +85,21 @@ def _digits(q: float) -> str:
     return f"{q:.2g}" if q < 0.04 or q > 0.06 else f"{q:.3f}"  # near 0.05 both sides of it must be told apart
 
 
-def verdict(row: Row) -> Verdict:
+def verdict(row: ScoreRow) -> Verdict:
     """The verdict of a row of `scores`."""
-    return Verdict(**{name: row[name] for name in Verdict.__dataclass_fields__})
+    return Verdict(**{name: getattr(row, name) for name in Verdict.__dataclass_fields__})
 
 
 class Verdicts:
     """The verdicts of a dissection, or of some rows of its table `scores`, looked up by what is claimed of a unit."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._of = {(row["site"], row["unit"], row["source"]): verdict(row) for row in rows}
+    def __init__(self, rows: Iterable[ScoreRow]) -> None:
+        self._of = {(row.site, row.unit, row.source): verdict(row) for row in rows}
 
     @classmethod
     def read(cls, found: Dissection) -> Verdicts:
         """All of them; none where nothing has been scored."""
-        return cls(read_table(found, "scores") if has_table(found, "scores") else ())
+        return cls(read_table(found, ScoreRow) if has_table(found, "scores") else ())
 
     def __call__(self, site: str, unit: int, source: str, text: str | None) -> Verdict | None:
         """The verdict on a claim; None if it has not been scored, or said something else when it was."""

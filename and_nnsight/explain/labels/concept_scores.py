@@ -27,8 +27,10 @@ from ...storage import read_parquet, undamaged
 from ...wording import agree, counted
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines, directions
+from ..records.captions import captioner_of, whole_clip_captions
 from ..records.clip_audio import ClipOrFailure, data_clips, dissection_clips
-from ..records.tables import Row, has_table, read_table, table_settings
+from ..records.description_rows import CaptionRow
+from ..records.reading import has_table, read_table
 from ..roles import AudioTextEncoder, Clip, Span, TextEncoder
 
 METHODS = ("db", "tab", "labels")
@@ -181,7 +183,7 @@ def _said_of(clips: _Clips, captions: Captions | None) -> dict[int, str | None]:
     else:
         path = Path(captions).expanduser()
         with undamaged(path, "name a Parquet file with the columns clip and caption"):
-            said = _of_whole_clips(read_parquet(path).to_pylist())
+            said = whole_clip_captions(CaptionRow.of_arrow(read_parquet(path)))
     if not any(_says(caption) for caption in said.values()):
         raise ValueError(
             "no clip has a caption to compare concepts with: name the caption column, or caption the clips first "
@@ -257,19 +259,19 @@ class _Dissected:
 
     @property
     def fingerprint(self) -> str:
-        return str(self.found.manifest["dataset"]["fingerprint"])
+        return self.found.manifest.dataset.fingerprint
 
     @cached_property
     def labels(self) -> dict[int, str | None]:
-        return {clip: row["label"] for clip, row in self.found.clips.items()}
+        return {clip: row.label for clip, row in self.found.clips.items()}
 
     def captions(self) -> dict[int, str | None]:
         """Those of the captions table, or the dataset's own: all of them where the table was made from these."""
-        own = {clip: row["caption"] for clip, row in self.found.clips.items()}
-        made = table_settings(self.found, "captions").get("captioner") != "column:caption"
+        own = {clip: row.caption for clip, row in self.found.clips.items()}
+        made = captioner_of(self.found) != "column:caption"
         if not (has_table(self.found, "captions") and made):
             return own
-        captions = _of_whole_clips(read_table(self.found, "captions"))
+        captions = whole_clip_captions(read_table(self.found, CaptionRow))
         return captions if any(captions.values()) else own
 
     def sounds(self, rate: int) -> Iterator[ClipOrFailure]:
@@ -317,10 +319,6 @@ class _Data:
 
 
 _Clips = _Dissected | _Data
-
-
-def _of_whole_clips(rows: Iterable[Row]) -> dict[int, str | None]:
-    return {row["clip"]: row["caption"] for row in rows if row.get("start") is None}
 
 
 def _says(caption: str | None) -> bool:

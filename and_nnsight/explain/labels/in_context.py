@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +17,9 @@ from ...wording import counted
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
 from ..providers.requests import cached_chat
-from ..records.tables import Row, read_table
+from ..records.claim_rows import LabelRow
+from ..records.description_rows import SummaryRow
+from ..records.reading import read_table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message, TextEncoder
 from .concept_scores import concept_text
 
@@ -43,55 +44,54 @@ def choose(
     names: Sequence[str],
     chat: str | ChatModel | None,
     *,
+    kind: tuple[str, str],
     top: int,
     options: ChatOptions,
     text_encoder: str | TextEncoder,
     batch_size: int,
     device: str | torch.device | None,
     progress: bool,
-) -> list[Row]:
-    """The chat model's choice for every unit: rows of `labels` without method, similarity and concepts.
+) -> list[LabelRow]:
+    """The chat model's choice for every unit. `kind`: similarity and concepts, as the rows are to have them.
 
     Needs the table `summaries`. A unit without a summary, and one whose answer names none or most of the list, gets a
     row with the reason. Raises PluginError without a chat model; DissectionError without summaries.
     """
     if chat is None:
         raise PluginError("icl needs a chat model, for example transformers:Qwen/Qwen3-8B")
-    summaries = {(row["site"], row["unit"]): row for row in read_table(found, "summaries")}
+    summaries = {(row.site, row.unit): row for row in read_table(found, SummaryRow)}
     model, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
     encoder, encoder_name = plugins.resolve("text encoder", text_encoder, device=device, batch_size=batch_size)
     snap = Snapping(names, Embeddings(encoder, encoder_name), top)
     asked = [(site, unit) for site, indices in units.items() for unit in indices]
-    said = {place: summary for place in asked if (summary := summaries.get(place, {}).get("highly"))}
-    conversations = [conversation_of(names, summary, top) for summary in said.values()]
-    rows: list[Row] = []
-    with cached_chat(found, model) as remembering, step_progress("choosing", len(said), progress) as done:
+    texts = {place: summaries[place].highly or "" for place in asked if place in summaries and summaries[place].highly}
+    conversations = [conversation_of(names, summary, top) for summary in texts.values()]
+    rows: list[LabelRow] = []
+    with cached_chat(found, model) as remembering, step_progress("choosing", len(texts), progress) as done:
         answers = iter(remembering.chat(conversations, options))
         ids = (remembering.request_id(conversation, options) for conversation in conversations)
         for site, unit in asked:
-            row: dict[str, Any] = {"site": site, "unit": unit, "rank": 0, "concept": None, "score": None, "basis": None}
-            row |= {"encoder": remembering.name, "answer": None, "request": None, "failure": None}
-            if (site, unit) not in said:
-                reason = summaries.get((site, unit), {}).get("failure")
-                rows.append(row | {"failure": f"no summary: {reason or 'it has not been summarized'}"})
+            row = LabelRow(site, unit, "icl", *kind, encoder=remembering.name)
+            if (site, unit) not in texts:
+                reason = summaries[site, unit].failure if (site, unit) in summaries else None
+                rows.append(replace(row, failure=f"no summary: {reason or 'it has not been summarized'}"))
                 continue
             answer, request = next(answers), next(ids)
             done(1)
             if isinstance(answer, Failure):
-                rows.append(row | {"request": request, "failure": answer.reason})
+                rows.append(replace(row, request=request, failure=answer.reason))
                 continue
-            row |= {"answer": answer, "request": request}
-            rows += _rows(row, snap(answer))
+            rows += _rows(replace(row, answer=answer, request=request), snap(answer))
     return rows
 
 
-def _rows(row: Row, chosen: list[Choice] | Failure) -> Iterator[Row]:
+def _rows(row: LabelRow, chosen: list[Choice] | Failure) -> Iterator[LabelRow]:
     if isinstance(chosen, Failure):
-        yield row | {"failure": chosen.reason}
+        yield replace(row, failure=chosen.reason)
         return
     for rank, choice in enumerate(chosen):
         basis = _NAMED if choice.cosine == 1 else _NEAREST
-        yield row | {"rank": rank, "concept": choice.concept, "score": choice.cosine, "basis": basis}
+        yield replace(row, rank=rank, concept=choice.concept, score=choice.cosine, basis=basis)
 
 
 def conversation_of(names: Sequence[str], summary: str, top: int) -> Conversation:

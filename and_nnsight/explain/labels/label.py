@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as arrow
-import pyarrow.parquet as parquet
 import torch
 
 from ... import plugins
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
 from ...statistics.concept_scores import ConceptScores
-from ...storage import locked, read_parquet, written_whole
+from ...storage import json_hash
 from .._progress import step_progress
-from ..records.tables import Row, undamaged
+from ..records.claim_rows import LabelRow
+from ..records.tables import ColumnTable
 from ..records.unit_selection import chosen_units
 from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
 from .concept_scores import DEFAULT_SOFTMAX, METHODS, UNION, Captions, fits, read_concepts, score_concepts, selected
@@ -30,24 +27,6 @@ from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimil
 
 DEFAULT_SIMILARITY = {"db": "cos_cubed", "tab": "soft_wpmi", "labels": "cos_cubed"}
 CHOSEN = "chosen"
-SCHEMA = arrow.schema(
-    [
-        ("site", arrow.string()),
-        ("unit", arrow.int64()),
-        ("method", arrow.string()),
-        ("similarity", arrow.string()),
-        ("concepts", arrow.string()),
-        ("rank", arrow.int64()),
-        ("concept", arrow.string()),
-        ("members", arrow.list_(arrow.string())),
-        ("score", arrow.float64()),
-        ("basis", arrow.string()),
-        ("encoder", arrow.string()),
-        ("answer", arrow.string()),
-        ("request", arrow.string()),
-        ("failure", arrow.string()),
-    ]
-)
 
 
 def label(
@@ -70,7 +49,7 @@ def label(
     batch_size: int = 16,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[LabelRow]:
     """Say which concepts each unit goes with best, write them to the table `labels`, and return the rows written.
 
     concepts   the list (see `read_concepts`; "labels": the dissection's own labels), or scores of clips made before
@@ -104,16 +83,15 @@ def label(
     if method == "icl" and not isinstance(concepts, ConceptScores):
         if similarity is not None:
             raise ValueError("icl has no similarity: the chat model chooses")
-        names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+        names = read_concepts(concepts, {clip: row.label for clip, row in found.clips.items()})
         chosen = choose(
-            found, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
-            batch_size=batch_size, device=device, progress=progress,
+            found, asked, names, chat, kind=(CHOSEN, _hash(names)), top=top, options=options or ChatOptions(),
+            text_encoder=text_encoder, batch_size=batch_size, device=device, progress=progress,
         )  # fmt: skip
-        encoder = chosen[0]["encoder"] if chosen else None
-        with _replacing(found, _key("icl", CHOSEN, names, encoder)) as write:
-            rows = [{"method": "icl", "similarity": CHOSEN, "concepts": _hash(names), **row} for row in chosen]
-            write(_table(rows), asked)
-        return rows
+        encoder = chosen[0].encoder if chosen else None
+        with ColumnTable(found, LabelRow, _kind("icl", CHOSEN, names, encoder)) as table:
+            table.replace(LabelRow.to_arrow(chosen), asked)
+        return chosen
     scores = concepts if isinstance(concepts, ConceptScores) else _scores(
         found, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
     )  # fmt: skip
@@ -123,18 +101,17 @@ def label(
     near = None
     if unions and similarity in LINEAR:
         near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
-    written: list[arrow.Table] = []
+    kind = _kind(scores.method, similarity, scores.names, scores.settings.get("encoder"))
     with (
-        _replacing(found, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
+        ColumnTable(found, LabelRow, kind) as table,
         step_progress("labelling", len(asked), progress) as done,
     ):
         for site, wanted in asked.items():
             compared = unit_similarity(found, site, scores, similarity, device=device)
             united = {} if near is None else find_unions(found, site, scores, similarity, compared.values, near)
-            written.append(_site_table(site, wanted, compared, scores, similarity, top, united))
-            write(written[-1], {site: wanted})
+            table.replace(_site_table(site, wanted, compared, scores, similarity, top, united), {site: wanted})
             done(1)
-    return arrow.concat_tables(written).to_pylist() if written else []
+    return LabelRow.of_arrow(table.rows())
 
 
 def _by_site(found: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None) -> dict[str, list[int]]:
@@ -158,7 +135,7 @@ def _scores(
     progress: bool,
 ) -> ConceptScores:
     """Those that the run compared its units with, if they are what is asked for; else new ones."""
-    names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+    names = read_concepts(concepts, {clip: row.label for clip, row in found.clips.items()})
     encoder = {"db": text_encoder, "tab": audio_text_encoder}.get(method)
     encoder_name = encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
     streamed = found.concepts
@@ -216,74 +193,16 @@ def _site_table(
         columns["concept"][place], columns["members"][place] = UNION.join(members), members
         if basis[place] == STREAMED:  # which holds of single concepts
             basis[place] = TOP_ONLY
+    schema = LabelRow.schema()
     return arrow.table(
-        {name: arrow.array(columns[name], SCHEMA.field(name).type, from_pandas=True) for name in SCHEMA.names}
+        {name: arrow.array(columns[name], schema.field(name).type, from_pandas=True) for name in schema.names}
     )
 
 
-def _table(rows: Sequence[Row]) -> arrow.Table:
-    return arrow.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
-
-
-@contextmanager
-def _replacing(found: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
-    """Take in tables of rows with the units that they are for; the file is replaced on leaving, also when interrupted.
-
-    Not a `Table`: a million rows are read, sorted out and written as columns.
-    """
-    folder = found.folder / "explanations"
-    folder.mkdir(exist_ok=True)
-    path, lock_path = folder / "labels.parquet", folder / ".labels.lock"
-    try:
-        lock = locked(lock_path)
-    except BlockingIOError as error:
-        raise DissectionError(f"another process is writing labels in {folder}") from error
-    new: list[arrow.Table] = []
-    replaced: dict[str, list[int]] = {}
-
-    def write(rows: arrow.Table, units: dict[str, list[int]]) -> None:
-        new.append(rows)
-        replaced.update(units)
-
-    try:
-        try:
-            yield write
-        finally:
-            if new:
-                earlier = _without(_read(path), key, replaced)
-                every = arrow.concat_tables([earlier, *new])
-                with written_whole(path) as temporary, temporary.open("wb") as file:
-                    parquet.write_table(every, file)
-    finally:
-        lock_path.unlink(missing_ok=True)
-        lock.close()
-
-
-def _read(path: Path) -> arrow.Table:
-    if not path.exists():
-        return SCHEMA.empty_table()
-    with undamaged(path):
-        return read_parquet(path).select(SCHEMA.names).cast(SCHEMA)
-
-
-def _key(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
+def _kind(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
     """What tells the labels of one call from those of another."""
     return {"method": method, "similarity": similarity, "concepts": _hash(names), "encoder": encoder}
 
 
-def _without(rows: arrow.Table, key: Mapping[str, str | None], units: dict[str, list[int]]) -> arrow.Table:
-    same = np.ones(len(rows), dtype=bool)
-    for name, value in key.items():
-        same &= _numpy(rows[name]) == value
-    again, site_of, unit_of = np.zeros(len(rows), dtype=bool), _numpy(rows["site"]), _numpy(rows["unit"])
-    for site, indices in units.items():
-        again |= (site_of == site) & np.isin(unit_of, indices)
-    return rows.filter(arrow.array(~(same & again)))
-
-
-def _numpy(column: arrow.ChunkedArray) -> np.ndarray:
-    return column.to_numpy(zero_copy_only=False)
-
-
 def _hash(names: Sequence[str]) -> str:
-    return hashlib.blake2b(json.dumps(list(names)).encode(), digest_size=4).hexdigest()
+    return json_hash(list(names), 4)

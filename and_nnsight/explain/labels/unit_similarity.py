@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
-from ...dissection.dissection import Dissection, DissectionError, SiteStatistics
-from ...dissection.exemplars import ExemplarEvidence
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
+from ...dissection.evidence import ExemplarEvidence
+from ...dissection.site_statistics import SiteStatistics
 from ...kernels import exact_average_precision
 from ...kernels.decided import decided_places
 from ...statistics.concept_scores import ConceptScores

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as arrow
-
 from ...dissection.dissection import Dissection
+from ..records.description_rows import RequestRow
 from ..records.tables import Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Request
 from .answers import match_answers
@@ -24,20 +23,6 @@ from .reasoning import without_thinking
 
 LONGEST_CONVERSATION = 100_000
 _LONGEST_REASON = 1_000
-
-SCHEMA = arrow.schema(
-    [
-        ("id", arrow.string()),
-        ("model", arrow.string()),
-        ("prompt_hash", arrow.string()),
-        ("messages", arrow.string()),
-        ("options", arrow.string()),
-        ("seed", arrow.int64()),
-        ("answer", arrow.string()),
-        ("failure", arrow.string()),
-        ("seconds", arrow.float64()),
-    ]
-)
 
 
 @contextmanager
@@ -53,14 +38,14 @@ def cached_chat(
                 conversation's index and its answer, in any order, that is used: nothing then waits for a slow one
     longest     characters that a conversation may have in all. A longer one is not sent and is a Failure
     """
-    with Table(dissection, "requests", SCHEMA, ("id",), {}) as table:
+    with Table(dissection, RequestRow, {}) as table:
         yield CachedChat(chat, table, longest)
 
 
 class CachedChat:
     """A chat model before which a record stands. Made by `cached_chat`."""
 
-    def __init__(self, chat: ChatModel, table: Table, longest: int) -> None:
+    def __init__(self, chat: ChatModel, table: Table[RequestRow], longest: int) -> None:
         self.name = str(getattr(chat, "name", None) or type(chat).__qualname__)
         self._chat, self._table, self._longest = chat, table, longest
         self._failed_now: set[str] = set()
@@ -92,30 +77,30 @@ class CachedChat:
                 self._write(to_send[place], _text(answer), time.monotonic() - since)
                 since = time.monotonic()
             row = self._table[(key,)]
-            yield without_thinking(row["answer"]) if row["failure"] is None else Failure(row["failure"])
+            yield without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
             since = time.monotonic()
 
     def _settled(self, key: str) -> bool:
         """Whether there is an answer, or there was none in this run already."""
         row = self._table.get((key,))
-        return row is not None and (row["failure"] is None or key in self._failed_now)
+        return row is not None and (row.failure is None or key in self._failed_now)
 
     def _write(self, request: Request, answer: str | Failure, seconds: float) -> None:
-        failed = isinstance(answer, Failure)
-        if failed:
+        failure = answer.reason[:_LONGEST_REASON] if isinstance(answer, Failure) else None
+        if failure is not None:
             self._failed_now.add(request.id)
         flood = _length(request) > self._longest  # the text of what was never sent need not be kept
-        row = {
-            "id": request.id,
-            "model": request.model,
-            "prompt_hash": request.prompt_hash,
-            "messages": None if flood else json.dumps([turn._asdict() for turn in request.conversation]),
-            "options": json.dumps(asdict(request.options)),
-            "seed": request.options.seed,
-            "answer": None if failed else answer,
-            "failure": answer.reason[:_LONGEST_REASON] if failed else None,
-            "seconds": round(seconds, 3),
-        }
+        row = RequestRow(
+            id=request.id,
+            model=request.model,
+            prompt_hash=request.prompt_hash,
+            messages=None if flood else json.dumps([turn._asdict() for turn in request.conversation]),
+            options=json.dumps(asdict(request.options)),
+            seed=request.options.seed,
+            answer=None if isinstance(answer, Failure) else answer,
+            failure=failure,
+            seconds=round(seconds, 3),
+        )
         self._table.add([row])
 
     def _ask(self, requests: Sequence[Request], options: ChatOptions) -> Iterator[tuple[int, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -10,19 +9,24 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import plugins
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar
+from ...dissection.table_row import TableRow
+from ...storage import short_hash
 from ...wording import command
-from ..evaluate.claims import explanations, label_source, open_concepts
+from ..evaluate.claims import explanations, open_concepts
 from ..evaluate.verdicts import Verdict, Verdicts
 from ..labels.concept_scores import concept_text
 from ..providers.embeddings import Embeddings, cosines
-from ..records.tables import Row, has_table, rows_of_every_unit
+from ..records.claim_rows import LabelRow
+from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
+from ..records.reading import has_table, rows_of_every_unit
 from ..records.unit_selection import chosen_units
 from ..roles import TextEncoder
 from ..text.sentences import idea, share, telling_sentences
 
-_TABLES = ("summaries", "calibrated", "concepts", "labels")
+_TABLES: tuple[type[TableRow], ...] = (SummaryRow, CalibratedRow, ConceptRow, LabelRow)
 _DECIMALS = 5  # of a score: products of the same vectors differ in the last bits with the number of texts
 
 
@@ -111,13 +115,14 @@ def search(
     if most < 1:
         raise ValueError(f"the number of units to find must be 1 or more, not {most}")
     wanted = {site for site, _ in chosen_units(found, sites)}
-    tables = {name: rows for name in _TABLES if (rows := rows_of_every_unit(found, name)) or has_table(found, name)}
-    if not tables:
+    summaries, calibrated = rows_of_every_unit(found, SummaryRow), rows_of_every_unit(found, CalibratedRow)
+    concepts, labels = rows_of_every_unit(found, ConceptRow), rows_of_every_unit(found, LabelRow)
+    if not (summaries or calibrated or concepts or labels or any(has_table(found, row.table) for row in _TABLES)):
         raise DissectionError(
             f"{found.folder} has no explanations to search yet: run `{command('explain', found.folder)}` first"
         )
-    explained = _explanations(tables)
-    said = [one for one in _everything(explained, tables) if one.at[0] in wanted]
+    explained = explanations(summaries, calibrated)
+    said = [one for one in _everything(explained, concepts, labels) if one.at[0] in wanted]
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     near = _near(found, text, {idea(one.text) for one in said}, encoder, name, lasting=isinstance(text_encoder, str))
     verdicts, least = Verdicts.read(found), max(0.0, float(getattr(encoder, "chance", 0.0)))
@@ -155,39 +160,38 @@ def _said_of(one: _Said) -> float:
     return share(one.text) if one.source == "explanation" else 0.0
 
 
-def _explanations(tables: Mapping[str, list[Row]]) -> dict[tuple[str, int], str]:
-    return explanations(tables.get("summaries", ()), tables.get("calibrated", ()))
-
-
-def _everything(explained: Mapping[tuple[str, int], str], tables: Mapping[str, list[Row]]) -> Iterator[_Said]:
+def _everything(
+    explained: Mapping[tuple[str, int], str], concepts: Iterable[ConceptRow], labels: Iterable[LabelRow]
+) -> Iterator[_Said]:
     for at, text in explained.items():
         yield from (_Said(at, "explanation", sentence, "explanation") for sentence in telling_sentences(text))
-    for at, text in open_concepts(tables.get("concepts", ())).items():
+    for at, text in open_concepts(concepts).items():
         yield _Said(at, "concepts", text, "concepts")
-    for row, strength in _first_labels(tables.get("labels", ())):
-        text = concept_text(row["concept"])
-        yield _Said((row["site"], row["unit"]), "label", text, label_source(row), strength)
+    for row, strength in _first_labels(labels):
+        yield _Said((row.site, row.unit), "label", concept_text(row.concept or ""), row.source, strength)
 
 
-def _first_labels(rows: Iterable[Row]) -> Iterator[tuple[Row, float]]:
+def _first_labels(rows: Iterable[LabelRow]) -> Iterator[tuple[LabelRow, float]]:
     """The first label of each unit by each way of labelling, and its strength (see `search`)."""
-    ways: dict[str, dict[tuple[str, int], list[Row]]] = {}
+    ways: dict[str, dict[tuple[str, int], list[LabelRow]]] = {}
     for row in rows:
-        if row["concept"] is not None:
-            ways.setdefault(label_source(row), {}).setdefault((row["site"], row["unit"]), []).append(row)
+        if row.concept is not None:
+            ways.setdefault(row.source, {}).setdefault((row.site, row.unit), []).append(row)
     for of_units in ways.values():
-        ranked = [sorted(of_unit, key=lambda row: row["rank"]) for of_unit in of_units.values()]
-        shares = [_shares([of_unit[0].get("score") for of_unit in ranked]), _shares([_margin(each) for each in ranked])]
+        ranked = [sorted(of_unit, key=lambda row: row.rank) for of_unit in of_units.values()]
+        shares = [_shares([of_unit[0].score for of_unit in ranked]), _shares([_margin(each) for each in ranked])]
         for of_unit, *known in zip(ranked, *shares, strict=True):
             told = [share for share in known if share is not None]
             yield of_unit[0], sum(told) / len(told) if told else 1.0
 
 
-def _margin(ranked: list[Row]) -> float | None:
+def _margin(ranked: list[LabelRow]) -> float | None:
     """How far a unit's first label is above the next concept that is not in it; None where no more are known."""
-    first, within = ranked[0], ranked[0].get("members") or ()
-    others = [row.get("score") for row in ranked[1:] if row["concept"] not in within]
-    return None if not others or None in (first.get("score"), others[0]) else first["score"] - others[0]
+    first, within = ranked[0].score, ranked[0].members or ()
+    others = [row.score for row in ranked[1:] if row.concept not in within]
+    if first is None or not others or others[0] is None:
+        return None
+    return first - others[0]
 
 
 def _shares(values: list[float | None]) -> list[float | None]:
@@ -206,7 +210,7 @@ def _near(
     ordered = sorted(texts)
     embeddings = Embeddings(encoder, name)
     query = embeddings([text])
-    hashed = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    hashed = short_hash(name, 6)
     path = found.folder / "explanations" / f"embeddings-{hashed}.safetensors"
     lasting = lasting and name != "words"
     if lasting:

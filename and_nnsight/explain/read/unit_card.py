@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
 from ..describe.captions import captions_of_unit
-from ..evaluate.claims import label_source, open_concepts
+from ..evaluate.claims import open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
 from ..labels.concept_scores import concept_text
-from ..records.tables import Row, unit_rows
+from ..records.claim_rows import EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
+from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
+from ..records.reading import unit_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Label:
     @property
     def source(self) -> str:
         """The key of its verdict in `Card.verdicts`, if it is the first."""
-        return label_source(vars(self))
+        return label_source(self.method, self.similarity, self.concepts, self.encoder)
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,11 @@ class Effect:
     p: float
 
 
-_TABLES = ("summaries", "calibrated", "concepts", "labels", "scores", "listening", "causal")
-_LABEL = tuple(each.name for each in fields(Label) if each.name != "members")
 _EFFECT = tuple(each.name for each in fields(Effect))
 
 
-def _order(row: Row) -> tuple[Any, ...]:
-    return row["method"], row["similarity"], row["concepts"], row["encoder"] or "", row["rank"]
+def _order(row: LabelRow) -> tuple[Any, ...]:
+    return row.method, row.similarity, row.concepts, row.encoder or "", row.rank
 
 
 @dataclass(frozen=True)
@@ -112,42 +112,71 @@ class Card:
 def card(found: Dissection, site: str, unit: int) -> Card:
     """The card of a unit. Raises DissectionError for a site or unit that does not exist."""
     shown = found.unit(site, unit)
-    rows = {name: unit_rows(found, name, site, unit) for name in _TABLES}
-    summary: dict[str, Any] = rows["summaries"][0] if rows["summaries"] else {}
-    calibrated: dict[str, Any] = rows["calibrated"][0] if rows["calibrated"] else {}
-    said = {name: found_row.get("failure") for name, found_row in (("summary", summary), ("calibration", calibrated))}
-    failed = [row for row in rows["labels"] if row["failure"]]
-    said_of = {
-        "explanation": calibrated["calibrated"] if calibrated else summary.get("highly"),
-        "concepts": open_concepts(rows["concepts"]).get((site, unit)),
-        **{
-            label_source(row): concept_text(row["concept"])
-            for row in rows["labels"]
-            if row["concept"] and not row["rank"]
-        },
-    }
-    known, verdicts = Verdicts(rows["scores"]), dict[str, Verdict]()
-    for source, text in said_of.items():
-        if (shown_by := known(site, unit, source, text)) is not None:
-            verdicts[source] = shown_by
+    summary = next(iter(unit_rows(found, SummaryRow, site, unit)), None)
+    calibrated = next(iter(unit_rows(found, CalibratedRow, site, unit)), None)
+    concepts, labels = unit_rows(found, ConceptRow, site, unit), unit_rows(found, LabelRow, site, unit)
+    texts = _texts(site, unit, summary, calibrated, concepts, labels)
     return Card(
         unit=shown,
         captions=captions_of_unit(found, shown),
-        summary=summary.get("highly"),
-        lowly=summary.get("lowly"),
-        calibrated=calibrated.get("calibrated"),
-        dropped=tuple((row["sentence"], row["lowly"], row["similarity"]) for row in calibrated.get("dropped") or ()),
-        concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
-        labels=tuple(
-            Label(**{name: row[name] for name in _LABEL}, members=tuple(row.get("members") or ()))
-            for row in sorted(rows["labels"], key=_order)
-            if row["concept"] is not None
-        ),
-        failures={name: reason for name, reason in said.items() if reason}
-        | {f"label by {row['method']}": row["failure"] for row in failed},
-        verdicts=verdicts,
-        listening=listening_results(found, rows["listening"], said_of),
-        effects=tuple(
-            Effect(**{name: row[name] for name in _EFFECT}) for row in rows["causal"] if row["failure"] is None
-        ),
+        summary=None if summary is None else summary.highly,
+        lowly=None if summary is None else summary.lowly,
+        calibrated=None if calibrated is None else calibrated.calibrated,
+        dropped=() if calibrated is None else tuple(calibrated.dropped or ()),
+        concepts=tuple(Concept(row.word, row.part, row.count, row.acoustic) for row in concepts),
+        labels=tuple(_label(row) for row in sorted(labels, key=_order) if row.concept is not None),
+        failures=_failures(summary, calibrated, labels),
+        verdicts=_verdicts(site, unit, unit_rows(found, ScoreRow, site, unit), texts),
+        listening=listening_results(found, unit_rows(found, ListeningRow, site, unit), texts),
+        effects=tuple(_effect(row) for row in unit_rows(found, EffectRow, site, unit) if row.failure is None),
     )
+
+
+def _texts(
+    site: str,
+    unit: int,
+    summary: SummaryRow | None,
+    calibrated: CalibratedRow | None,
+    concepts: Sequence[ConceptRow],
+    labels: Sequence[LabelRow],
+) -> dict[str, str | None]:
+    """What each source says of the unit: of labels the first of each kind."""
+    explanation = None if summary is None else summary.highly
+    texts: dict[str, str | None] = {
+        "explanation": explanation if calibrated is None else calibrated.calibrated,
+        "concepts": open_concepts(concepts).get((site, unit)),
+    }
+    texts |= {row.source: concept_text(row.concept) for row in labels if row.concept and not row.rank}
+    return texts
+
+
+def _failures(
+    summary: SummaryRow | None, calibrated: CalibratedRow | None, labels: Sequence[LabelRow]
+) -> dict[str, str]:
+    steps = {"summary": summary, "calibration": calibrated}
+    failures = {name: row.failure for name, row in steps.items() if row is not None and row.failure}
+    return failures | {f"label by {row.method}": row.failure for row in labels if row.failure}
+
+
+def _verdicts(site: str, unit: int, rows: Sequence[ScoreRow], texts: Mapping[str, str | None]) -> dict[str, Verdict]:
+    known = Verdicts(rows)
+    verdicts = {source: known(site, unit, source, text) for source, text in texts.items()}
+    return {source: verdict for source, verdict in verdicts.items() if verdict is not None}
+
+
+def _label(row: LabelRow) -> Label:
+    return Label(
+        concept=row.concept or "",
+        score=row.score or 0.0,
+        rank=row.rank,
+        method=row.method,
+        similarity=row.similarity,
+        basis=row.basis or "",
+        concepts=row.concepts,
+        encoder=row.encoder,
+        members=tuple(row.members or ()),
+    )
+
+
+def _effect(row: EffectRow) -> Effect:
+    return Effect(**{name: getattr(row, name) for name in _EFFECT})

@@ -11,7 +11,9 @@ import numpy as np
 from ...audio.limits import MOST_SAMPLES
 from ...audio.loading import AudioError, load
 from ...data import UNKNOWN, Item, Source, open_source
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.clips import ClipRow
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...wording import agree, counted
 from ..roles import Clip, Failure, Span
 
@@ -24,7 +26,7 @@ ClipOrFailure = Clip | tuple[Span, Failure]
 
 
 def dissection_clips(
-    found: Dissection,
+    dissection: Dissection,
     spans: Iterable[Span],
     *,
     sampling_rate: int | None,
@@ -44,18 +46,18 @@ def dissection_clips(
     column that the data does not have (it lists those it has).
     """
     wanted = list(spans)
-    needs_column = column is not None and column not in columns_of(found)
-    paths = {} if sampling_rate is None else _paths(found, wanted)
+    needs_column = column is not None and column not in columns_of(dissection)
+    paths = {} if sampling_rate is None else _paths(dissection, wanted)
     lacking = [clip for clip, path in paths.items() if path is None]
     if needs_column or (lacking and data is not None):
-        source = _reopened(found, data, column if needs_column else None)
-        return _from_source(found, source, wanted, sampling_rate, column if needs_column else None)
-    if lacking and (len(lacking) == len(paths) or found.manifest["dataset"]["kind"] not in ("folder", "file")):
+        source = _reopened(dissection, data, column if needs_column else None)
+        return _from_source(dissection, source, wanted, sampling_rate, column if needs_column else None)
+    if lacking and (len(lacking) == len(paths) or dissection.manifest.dataset.kind not in ("folder", "file")):
         raise DissectionError(
             f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
-            f"is still there: pass data= (--data), what was dissected ({found.manifest['dataset']['name']})"
+            f"is still there: pass data= (--data), what was dissected ({dissection.manifest.dataset.name})"
         )
-    return _from_files(found, paths, wanted, sampling_rate)
+    return _from_files(dissection, paths, wanted, sampling_rate)
 
 
 def data_clips(
@@ -90,24 +92,26 @@ def data_clips(
     return _all_of(source, sampling_rate, source_rate, other or "caption")
 
 
-def columns_of(found: Dissection) -> dict[str, str]:
+def columns_of(dissection: Dissection) -> dict[str, str]:
     """The columns that the dissection keeps of its clips and where: {"label": "label", "text": "caption", …}.
 
     Only those that some clip has a value in; under the names "label" and "caption" and the dataset's own.
     """
-    held = {name for name in _RECORDED if any(row[name] is not None for row in found.clips.values())}
-    named = {found.manifest["dataset"].get(f"{name}_column"): name for name in _RECORDED}
-    return {name: name for name in _RECORDED if name in held} | {
-        column: name for column, name in named.items() if column is not None and name in held and column not in held
-    }
+    recorded = {name for name in _RECORDED if any(getattr(row, name) is not None for row in dissection.clips.values())}
+    named = {dissection.manifest.dataset.label_column: "label", dissection.manifest.dataset.caption_column: "caption"}
+    columns = {name: name for name in _RECORDED if name in recorded}
+    for column, name in named.items():
+        if column is not None and name in recorded:
+            columns.setdefault(column, name)
+    return columns
 
 
-def _paths(found: Dissection, spans: Sequence[Span]) -> dict[int, Path | None]:
+def _paths(dissection: Dissection, spans: Sequence[Span]) -> dict[int, Path | None]:
     """Where each clip's file is; None for those that have none."""
     paths: dict[int, Path | None] = {}
     for clip in dict.fromkeys(span.clip for span in spans):
-        if clip in found.clips:
-            path = found.clips[clip]["path"]
+        if clip in dissection.clips:
+            path = dissection.clips[clip].path
             paths[clip] = Path(path) if path is not None and _is_file(path) else None
     return paths
 
@@ -119,71 +123,78 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _reopened(found: Dissection, data: Any, column: str | None) -> Source:
+def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
     """The dissected data, opened as it was then, with `column` in the place of the captions."""
-    dataset = found.manifest["dataset"]
+    dataset = dissection.manifest.dataset
     if data is None:
-        if dataset["kind"] not in ("folder", "file") or not Path(dataset["name"]).exists():
+        if dataset.kind not in ("folder", "file") or dataset.name is None or not Path(dataset.name).exists():
             raise DissectionError(
                 f"the dissection keeps no column {column!r} of its clips, only "
-                f"{', '.join(columns_of(found)) or 'none'}: pass data= (--data), what was dissected ({dataset['name']})"
+                f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected "
+                f"({dataset.name})"
             )
-        data = dataset["name"]
-    names = {name: dataset[name] for name in ("split", "limit", "audio_column", "label_column")}
-    source = open_source(data, caption_column=column or dataset["caption_column"], **names)
-    known = UNKNOWN not in (source.fingerprint, dataset["fingerprint"])
-    if known and source.fingerprint != dataset["fingerprint"] and not _has_the_files_of(found, source):
+        data = dataset.name
+    source = open_source(
+        data,
+        split=dataset.split,
+        limit=dataset.limit,
+        audio_column=dataset.audio_column or "audio",
+        label_column=dataset.label_column,
+        caption_column=column or dataset.caption_column,
+    )
+    known = UNKNOWN not in (source.fingerprint, dataset.fingerprint)
+    if known and source.fingerprint != dataset.fingerprint and not _has_the_files_of(dissection, source):
         raise DissectionError(
-            f"data= is not what was dissected ({dataset['name']}): the fingerprint there was {dataset['fingerprint']}, "
+            f"data= is not what was dissected ({dataset.name}): the fingerprint there was {dataset.fingerprint}, "
             f"this one is {source.fingerprint}"
         )
     return source
 
 
-def _has_the_files_of(found: Dissection, source: Source) -> bool:
+def _has_the_files_of(dissection: Dissection, source: Source) -> bool:
     """Whether a folder has the dissected files under their names: a copy, whose times of change are other ones.
 
     That it holds the same sounds shows in each clip's length when it is read.
     """
-    if not source.kind == found.manifest["dataset"]["kind"] == "folder":
+    if not source.kind == dissection.manifest.dataset.kind == "folder":
         return False
     root = Path.cwd() / source.name
     names = {item.id: Path(item.path or root).relative_to(root).parts for item in source.items()}
     return all(
-        clip in names and row["path"] is not None and Path(row["path"]).parts[-len(names[clip]) :] == names[clip]
-        for clip, row in found.clips.items()
+        clip in names and row.path is not None and Path(row.path).parts[-len(names[clip]) :] == names[clip]
+        for clip, row in dissection.clips.items()
     )
 
 
 def _from_files(
-    found: Dissection, paths: Mapping[int, Path | None], spans: Sequence[Span], rate: int | None
+    dissection: Dissection, paths: Mapping[int, Path | None], spans: Sequence[Span], rate: int | None
 ) -> Iterator[ClipOrFailure]:
-    known = columns_of(found)
+    known = columns_of(dissection)
     last: tuple[int, np.ndarray | Failure] | None = None
     for span in spans:
-        row = found.clips.get(span.clip)
+        row = dissection.clips.get(span.clip)
         if row is None:
             yield span, _not_dissected(span)
             continue
         if last is None or last[0] != span.clip:
-            audio: Any = paths.get(span.clip) or row["path"]
-            last = (span.clip, _NO_SAMPLES if rate is None else _decoded(audio, rate, row))
-        yield _cut(span, row["path"], {name: row[place] for name, place in known.items()}, last[1], rate)
+            audio: Any = paths.get(span.clip) or row.path
+            last = (span.clip, _NO_SAMPLES if rate is None else _decoded(audio, rate, row.sampling_rate, row.seconds))
+        yield _cut(span, row.path, {name: getattr(row, place) for name, place in known.items()}, last[1], rate)
 
 
 def _from_source(
-    found: Dissection, source: Source, spans: Sequence[Span], rate: int | None, column: str | None
+    dissection: Dissection, source: Source, spans: Sequence[Span], rate: int | None, column: str | None
 ) -> Iterator[ClipOrFailure]:
     """One pass over the source. A clip that comes before its turn waits; none does where spans are sorted by clip."""
-    known = columns_of(found)
+    known = columns_of(dissection)
     left = [0] * len(spans)  # how often the clip of each place is asked for from there on
     times: dict[int, int] = {}
     for place in range(len(spans) - 1, -1, -1):
         left[place] = times[spans[place].clip] = times.get(spans[place].clip, 0) + 1
-    coming = _wanted_items(source, sorted(clip for clip in times if clip in found.clips))
+    coming = _wanted_items(source, sorted(clip for clip in times if clip in dissection.clips))
     waiting: dict[int, tuple[np.ndarray | Failure, dict[str, Any]]] = {}
     for place, span in enumerate(spans):
-        row = found.clips.get(span.clip)
+        row = dissection.clips.get(span.clip)
         if row is None:
             yield span, _not_dissected(span)
             continue
@@ -191,12 +202,13 @@ def _from_source(
             item = next(coming, None)
             if item is None:
                 raise DissectionError(f"data= ends before clip {span.clip}: it is not what was dissected")
-            samples = _NO_SAMPLES if rate is None else _read(item, rate, found.clips[item.id])
+            samples = _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
             waiting[item.id] = (samples, {} if column is None else {column: item.caption})
         samples, more = waiting[span.clip]
         if left[place] == 1:
             del waiting[span.clip]
-        yield _cut(span, row["path"], {name: row[at] for name, at in known.items()} | more, samples, rate)
+        columns = {name: getattr(row, at) for name, at in known.items()} | more
+        yield _cut(span, row.path, columns, samples, rate)
 
 
 def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:
@@ -216,25 +228,29 @@ def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:
 
 def _all_of(source: Source, rate: int | None, source_rate: int | None, caption: str) -> Iterator[ClipOrFailure]:
     for item in source.items():
-        row = {"sampling_rate": source_rate, "seconds": None}
-        samples = _NO_SAMPLES if rate is None else _read(item, rate, row)
+        samples = _NO_SAMPLES if rate is None else _decoded(item.audio, rate, _rate(item, source_rate), None, item.path)
         yield _cut(Span(item.id), item.path, {"label": item.label, caption: item.caption}, samples, rate)
 
 
-def _read(item: Item, rate: int, row: Mapping[str, Any]) -> np.ndarray | Failure:
-    stated = {} if item.sampling_rate is None else {"sampling_rate": item.sampling_rate}
-    return _decoded(item.audio, rate, {**row, **stated}, item.path)
+def _read(item: Item, rate: int, row: ClipRow) -> np.ndarray | Failure:
+    return _decoded(item.audio, rate, _rate(item, row.sampling_rate), row.seconds, item.path)
 
 
-def _decoded(audio: Any, rate: int, row: Mapping[str, Any], name: str | None = None) -> np.ndarray | Failure:
-    """The samples, unless the audio cannot be read or is not as long as the clip that was dissected."""
+def _rate(item: Item, otherwise: int | None) -> int | None:
+    """The rate of an item that is a bare waveform."""
+    return otherwise if item.sampling_rate is None else item.sampling_rate
+
+
+def _decoded(
+    audio: Any, rate: int, source_rate: int | None, seconds: float | None, name: str | None = None
+) -> np.ndarray | Failure:
+    """The samples, unless the audio cannot be read or does not last so many seconds as when it was dissected."""
     # A bare waveform is at the rate at which it was dissected, not at the one wanted now. A clip of which a model heard
     # the beginning may be too long to be read whole.
     try:
-        waveform = load(audio, rate, source_rate=row["sampling_rate"], name=name, window=MOST_SAMPLES)
+        waveform = load(audio, rate, source_rate=source_rate, name=name, window=MOST_SAMPLES)
     except AudioError as error:
         return Failure(error.reason)
-    seconds = row["seconds"]
     if seconds is not None and abs(waveform.seconds - seconds) > _SAME_SECONDS:
         return Failure(f"lasts {waveform.seconds:.3f} s, but {seconds:.3f} s when it was dissected: it has changed")
     return waveform.samples

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar
+from ...dissection.moments import Moment
 from ..roles import Span
 
 _STEPS_AN_EXCERPT = 4
 
 
 def chosen_units(
-    found: Dissection, sites: str | Iterable[str] | None = None, units: Iterable[int] | None = None
+    dissection: Dissection, sites: str | Iterable[str] | None = None, units: Iterable[int] | None = None
 ) -> list[tuple[str, int]]:
     """The units of the sites that match (names or globs; None: every site), or of those only the given indices.
 
     Raises DissectionError for a pattern that matches no site and for an index that one of the sites does not have.
     """
     patterns = [sites] if isinstance(sites, str) else list(sites) if sites is not None else ["*"]
-    if unmatched := [p for p in patterns if not any(fnmatchcase(site, p) for site in found.sites)]:
-        raise DissectionError(f"no dissected site matches {unmatched[0]!r}; there are: {', '.join(found.sites)}")
-    chosen = [site for site in found.sites if any(fnmatchcase(site, pattern) for pattern in patterns)]
-    widths = found.widths()
+    if unmatched := [p for p in patterns if not any(fnmatchcase(site, p) for site in dissection.sites)]:
+        raise DissectionError(f"no dissected site matches {unmatched[0]!r}; there are: {', '.join(dissection.sites)}")
+    chosen = [site for site in dissection.sites if any(fnmatchcase(site, pattern) for pattern in patterns)]
+    widths = dissection.widths()
     wanted = None if units is None else sorted(set(units))
     for site in chosen:
         if wanted and not (wanted[0] >= 0 and wanted[-1] < widths[site]):
@@ -32,14 +34,20 @@ def chosen_units(
 
 
 def exemplar_span(exemplar: Exemplar, seconds: float, excerpt: float | None) -> Span:
-    """The part of an exemplar's clip that is captioned: all of it, or `excerpt` seconds around where the unit fires.
+    """The part of an exemplar's clip that is captioned: see `moment_span`."""
+    return moment_span(exemplar.clip, (exemplar.start, exemplar.end), seconds, excerpt)
+
+
+def moment_span(clip: int, moment: Moment, seconds: float, excerpt: float | None) -> Span:
+    """The part of a clip that is captioned: all of it, or `excerpt` seconds around the moment at which a unit fires.
 
     Excerpts begin on a grid of a quarter of their length, so that units which fire at nearly the same moment share one.
     The whole clip where it is no longer than the excerpt or the moment is unknown.
     """
-    if excerpt is None or seconds <= excerpt or exemplar.start is None or exemplar.end is None:
-        return Span(exemplar.clip)
+    first, last = moment
+    if excerpt is None or seconds <= excerpt or first is None or last is None:
+        return Span(clip)
     step = excerpt / _STEPS_AN_EXCERPT
-    start = round(((exemplar.start + exemplar.end) / 2 - excerpt / 2) / step) * step
+    start = round(((first + last) / 2 - excerpt / 2) / step) * step
     start = round(min(max(start, 0.0), seconds - excerpt), 6)
-    return Span(exemplar.clip, start, round(start + excerpt, 6))
+    return Span(clip, start, round(start + excerpt, 6))

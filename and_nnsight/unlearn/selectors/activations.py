@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from ...dissection.dissection import Dissection, DissectionError
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
 from .keys import Keys, Ranked, Wanted, site_keys
@@ -121,13 +122,15 @@ def by_activations(dissection: Dissection, wanted: Wanted, method: str) -> Ranke
     Raises DissectionError where activations were not kept; ChoiceError for a concept that is no label of the clips, and
     where no unit can be ranked.
     """
-    classes = sorted({row["label"] for row in dissection.clips.values() if row["label"] is not None})
+    classes = sorted({row.label for row in dissection.clips.values() if row.label is not None})
     name = same_name(wanted.concept, classes)
     if name is None:
         hint = near_names(wanted.concept, classes) if classes else "; the clips have no labels"
         raise ChoiceError(f"no clip of {dissection.folder} is labelled {wanted.concept!r}{hint}")
     numbers = {label: number for number, label in enumerate(classes)}
-    labels = np.array([numbers.get(row["label"], -1) for row in dissection.clips.values()], dtype=np.int64)
+    labels = np.array(
+        [-1 if row.label is None else numbers[row.label] for row in dissection.clips.values()], dtype=np.int64
+    )
     keys: Keys = {}
     for site in wanted.widths:
         kept = dissection.activations(site)

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...dissection.dissection import Dissection, DissectionError
-from ...explain.describe.captions import captions_of
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
 from ...explain.describe.evidence import gather
-from ...explain.records.tables import has_table, table_settings
+from ...explain.records.captions import captions_of
+from ...explain.records.reading import has_table, table_settings
 from ...explain.roles import Span
 from ...wording import command
 from .activations import class_statistics, deviation
@@ -31,7 +32,7 @@ class ExemplarCaptions:
     def __init__(self, dissection: Dissection) -> None:
         self._dissection = dissection
         self.excerpt: float | None = table_settings(dissection, "summaries").get("excerpt")
-        own = {Span(clip): row["caption"] for clip, row in dissection.clips.items() if row["caption"]}
+        own = {Span(clip): row.caption for clip, row in dissection.clips.items() if row.caption}
         self.captioner = OWN
         if has_table(dissection, "captions"):
             self.captioner = table_settings(dissection, "captions").get("captioner", OWN)
@@ -45,7 +46,7 @@ class ExemplarCaptions:
     @property
     def kept(self) -> bool:
         """Whether the activations of all clips are there."""
-        return bool(self._dissection.manifest.get("keep_activations"))
+        return self._dissection.manifest.keep_activations
 
     def mean_above(self, site: str, carries: Callable[[str], bool]) -> Float[Tensor, " unit"]:
         """By how many standard deviations the mean of the clips with such a caption lies above that of all clips.

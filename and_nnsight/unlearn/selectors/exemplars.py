@@ -26,7 +26,7 @@ from .keys import Keys, Ranked, Wanted, known_classes, site_keys
 def by_top_labels(dissection: Dissection, wanted: Wanted) -> Ranked:
     """Rank units by the labels of their five highest clips. Raises ChoiceError for a concept that labels no clip."""
     name = _class_of(dissection, wanted)
-    labelled = [clip for clip, row in dissection.clips.items() if row["label"] == name]
+    labelled = [clip for clip, row in dissection.clips.items() if row.label == name]
     if not labelled:
         raise ChoiceError(f"no clip of {dissection.folder} is labelled {name!r}")
     flags = clip_flags(dissection, labelled)

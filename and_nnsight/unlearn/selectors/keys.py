@@ -48,7 +48,7 @@ class Wanted:
 def known_classes(dissection: Dissection) -> tuple[str, ...]:
     """The classes that a dissection knows of: the concepts of the run, and the labels of its clips."""
     concepts = () if dissection.concepts is None else dissection.concepts.names
-    labels = sorted({row["label"] for row in dissection.clips.values() if row["label"] is not None})
+    labels = sorted({row.label for row in dissection.clips.values() if row.label is not None})
     return tuple(dict.fromkeys((*concepts, *labels)))
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-import pyarrow as arrow
-
-from ...dissection.dissection import Dissection, DissectionError
-from ...explain.records.tables import has_table, undamaged
-from ...storage import read_parquet
+from ...dissection.dissection import Dissection
+from ...dissection.errors import DissectionError
+from ...explain.records.claim_rows import LabelRow
+from ...explain.records.reading import has_table, read_rows, table_path
 from ...wording import command
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
 from .keys import Keys, Ranked, Wanted
-
-_COLUMNS = ("site", "unit", "concept", "rank", "score", "members", "similarity", "concepts", "encoder")
 
 
 def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
@@ -27,14 +25,14 @@ def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
     if wanted.top < 1:
         raise ValueError(f"top must be at least 1, it is {wanted.top}")
     rows = _rows(dissection, wanted, method)
-    known = {row["concept"] for row in rows}
+    known = {row.concept for row in rows if row.concept is not None}
     name = same_name(wanted.concept, known)
     if name is None:
         raise ChoiceError(
             f"{wanted.concept!r} is none of the concepts that units were labelled with by {method}"
             f"{near_names(wanted.concept, known)}"
         )
-    own = [row for row in rows if row["concept"] == name]
+    own = [row for row in rows if row.concept == name]
     kinds = sorted({_kind(row) for row in own}, key=str)
     if len(kinds) > 1:
         said = "; ".join(" ".join(f"{part}" for part in kind if part) for kind in kinds)
@@ -43,10 +41,10 @@ def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
             "similarity= or encoder= (--similarity, --encoder)"
         )
     keys: Keys = {}
-    for row in sorted(own, key=lambda row: row["rank"]):  # its own label replaces that of its union
-        if row["rank"] < wanted.top and row["site"] in wanted.widths:
-            key = (-row["rank"], row["score"]) if method == "icl" else (row["score"],)
-            keys[row["site"], row["unit"]] = key
+    for row in sorted(own, key=lambda row: row.rank):  # its own label replaces that of its union
+        if row.rank < wanted.top and row.site in wanted.widths:
+            score = row.score or 0.0
+            keys[row.site, row.unit] = (-row.rank, score) if method == "icl" else (score,)
     if not keys:
         raise ChoiceError(f"{name!r} is among the top {wanted.top} labels by {method} of no unit of these sites")
     rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
@@ -54,35 +52,33 @@ def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
     return Ranked(keys, {**kind, "top": wanted.top, "rank": rank})
 
 
-def _singly(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _singly(row: LabelRow) -> Iterator[LabelRow]:
     """A label's row; of a union also a row for each of its members, with an equal share of the score.
 
     A unit that goes with several concepts alike goes with each, and less than one that goes with it alone.
     """
     yield row
-    members = row["members"] or ()
-    yield from ({**row, "concept": member, "score": row["score"] / len(members)} for member in members)
+    members = row.members or ()
+    yield from (replace(row, concept=member, score=(row.score or 0.0) / len(members)) for member in members)
 
 
-def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["similarity"], row["concepts"], row["encoder"]
+def _kind(row: LabelRow) -> tuple[Any, ...]:
+    return row.similarity, row.concepts, row.encoder
 
 
-def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[dict[str, Any]]:
+def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[LabelRow]:
     """The labels by a method, of the similarity and encoder that were asked for. Raises DissectionError if none."""
     told = command("label", dissection.folder, "--method", method, "--concepts", "FILE")
     if not has_table(dissection, "labels"):
         raise DissectionError(f"{dissection.folder} has no labels yet: run `{told}` first")
-    path = dissection.folder / "explanations" / "labels.parquet"
-    with undamaged(path):
-        table: arrow.Table = read_parquet(path, filters=[("method", "=", method)], columns=list(_COLUMNS))
-        rows = [each for row in table.to_pylist() for each in _singly(row)]
+    labels = read_rows(table_path(dissection, "labels"), LabelRow, filters=[("method", "=", method)])
     rows = [
         row
-        for row in rows
-        if wanted.similarity in (None, row["similarity"])
-        and wanted.encoder in (None, row["encoder"])
-        and row["concept"] is not None
+        for label in labels
+        for row in _singly(label)
+        if wanted.similarity in (None, row.similarity)
+        and wanted.encoder in (None, row.encoder)
+        and row.concept is not None
     ]
     if not rows:
         asked = ", ".join(part for part in (wanted.similarity, wanted.encoder) if part)

@@ -25,7 +25,8 @@ from functools import lru_cache
 import torch
 
 from ...dissection.dissection import Dissection
-from ...explain.records.tables import has_table, read_table
+from ...explain.records.description_rows import CalibratedRow
+from ...explain.records.reading import has_table, read_table
 from ..names import same_name
 from ..phrases import Phrase, Stems, content_stems, name_stems, phrase_of
 from ..unit_set import ChoiceError
@@ -114,5 +115,5 @@ def _carrying_summaries(dissection: Dissection, phrase: Phrase) -> set[tuple[str
     if not has_table(dissection, "calibrated"):
         return set()
     carries = lru_cache(maxsize=None)(phrase.in_caption)
-    rows = read_table(dissection, "calibrated")
-    return {(row["site"], row["unit"]) for row in rows if row["calibrated"] and carries(row["calibrated"])}
+    rows = read_table(dissection, CalibratedRow)
+    return {(row.site, row.unit) for row in rows if row.calibrated and carries(row.calibrated)}

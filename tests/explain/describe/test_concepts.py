@@ -10,7 +10,8 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.describe.acoustic_words import AGAIN, QUESTION, verdict
 from and_nnsight.explain.describe.concepts import concepts_in, find_concepts
 from and_nnsight.explain.records.tables import Table, read_table, table_settings

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from and_nnsight import Dissection
-from and_nnsight.dissection.exemplars import WEAKEST
+from and_nnsight.dissection.evidence import WEAKEST
 from and_nnsight.explain.describe.captions import needed_spans
 from and_nnsight.explain.describe.contrast import ContrastClips, contrast_clips, contrast_spans
 from and_nnsight.explain.describe.evidence import gather

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError, site_file
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
+from and_nnsight.dissection.files import site_file
 from and_nnsight.explain.describe.evidence import gather
 from and_nnsight.explain.describe.summaries import summarize
 from and_nnsight.explain.records.tables import Table, has_table, read_table, table_settings

@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from and_nnsight import Dissection, DissectionError
-from and_nnsight.dissection.dissection import activation_file
+from and_nnsight.dissection.files import activation_file
 from and_nnsight.explain import card, read_table, score
 from and_nnsight.explain.evaluate.claims import Claim, claims
 from and_nnsight.explain.evaluate.listening.asking import listen

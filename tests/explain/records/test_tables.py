@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as arrow
 import pytest
 
-from and_nnsight.dissection.dissection import Dissection, DissectionError
+from and_nnsight.dissection.dissection import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.records.tables import Table, has_table, read_table, table_settings
 
 SCHEMA = arrow.schema([("site", arrow.string()), ("unit", arrow.int64()), ("text", arrow.string())])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....storage import short_hash
 from ...roles import ChatModel, ChatOptions, Evidence, Failure, Heard, Request, Summary
 from ._cleaning import clean_answer
 from ._prompts import CONTRAST, PLAIN, Prompt
@@ -47,7 +47,7 @@ class LanguageModel:
     def settings(self) -> Mapping[str, Any]:
         """What a summary depends on beside captions, model and options: the form and the wording of the request."""
         texts = "\n".join((*PLAIN.texts, *FORMS[self._form].texts))
-        return {"form": self._form, "prompt": hashlib.blake2b(texts.encode(), digest_size=8).hexdigest()}
+        return {"form": self._form, "prompt": short_hash(texts)}
 
     def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary]:
         """One summary a unit. A side without captions, or without a sensible answer, is a Failure with the reason."""

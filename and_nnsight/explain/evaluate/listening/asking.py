@@ -11,12 +11,13 @@ import numpy as np
 from ....dissection.dissection import Dissection
 from ..._progress import step_progress
 from ...providers.answers import match_answers
+from ...records.claim_rows import ListeningRow
 from ...records.clip_audio import dissection_clips
-from ...records.tables import Row, Table
+from ...records.tables import Table
 from ...roles import Clip, Failure, Listener, Question, Span
 from ..claims import Claim
 from .plans import Design, Plan, plans
-from .rows import KEY, SCHEMA, Asked, row_of
+from .rows import Asked, row_of
 
 _VERSION = 1  # of what is asked, and how it is judged
 _MEMORY = 1 << 30  # bytes of waveforms that are held at a time
@@ -36,7 +37,7 @@ def listen(
     units: Iterable[tuple[str, int]] | None = None,
     data: Any = None,
     progress: bool = True,
-) -> list[Row]:
+) -> list[ListeningRow]:
     """Let a listener hear held-out clips, and hold what it says of them against what the units do; all rows.
 
     dissection  whose units the claims are about; the table `listening` is written there
@@ -69,12 +70,12 @@ def listen(
         "listener": name,
         "listener_settings": dict(getattr(listener, "settings", {})),
         "threshold": getattr(listener, "threshold", None),
-        "held_out": held_out.manifest["dataset"]["fingerprint"],
+        "held_out": held_out.manifest.dataset.fingerprint,
         "design": asdict(design),
         "version": _VERSION,
     }
     wanted = None if units is None else set(units)
-    with Table(dissection, "listening", SCHEMA, KEY, settings) as table:
+    with Table(dissection, ListeningRow, settings) as table:
         _remove_what_is_not_claimed(table, claims)
         due = [plan for plan in plans(held_out, claims, usable, design, wanted) if _is_due(table, plan)]
         ear = _Ear(listener, held_out, data)
@@ -88,18 +89,18 @@ def listen(
         return table.rows()
 
 
-def _remove_what_is_not_claimed(table: Table, claims: Sequence[Claim]) -> None:
+def _remove_what_is_not_claimed(table: Table[ListeningRow], claims: Sequence[Claim]) -> None:
     standing = {(claim.site, claim.unit, claim.source) for claim in claims}
     kinds = {claim.source.split()[0] for claim in claims}
-    others = [row for row in table.rows() if (row["site"], row["unit"], row["source"]) not in standing]
-    table.remove((row["site"], row["unit"], row["source"]) for row in others if row["source"].split()[0] in kinds)
+    others = [row for row in table.rows() if row.key_values not in standing]
+    table.remove(row.key_values for row in others if row.source.split()[0] in kinds)
 
 
-def _is_due(table: Table, plan: Plan) -> bool:
+def _is_due(table: Table[ListeningRow], plan: Plan) -> bool:
     row = table.get((plan.claim.site, plan.claim.unit, plan.claim.source))
-    if row is None or (row["asked"], row["text"]) != (plan.hash, plan.claim.text):
+    if row is None or (row.asked, row.text) != (plan.hash, plan.claim.text):
         return True
-    return row["failure"] is not None or row["intruder_failure"] is not None
+    return row.failure is not None or row.intruder_failure is not None
 
 
 class _Ear:
@@ -111,7 +112,7 @@ class _Ear:
 
     def bytes_of(self, clip: int) -> int:
         """What a clip's samples take in memory."""
-        return round(4 * self.listener.sampling_rate * (self._held_out.clips[clip]["seconds"] or 0.0))
+        return round(4 * self.listener.sampling_rate * (self._held_out.clips[clip].seconds or 0.0))
 
     def waveforms(self, clips: Iterable[int]) -> dict[int, np.ndarray | Failure]:
         """The samples of clips at the listener's rate."""

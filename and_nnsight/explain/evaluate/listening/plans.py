@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt64
 
 from ....dissection.dissection import Dissection
+from ....storage import json_hash
 from ..claims import Claim
 from .trials import Trials, draw_trials
 
@@ -62,7 +62,7 @@ class Plan:
     def hash(self) -> str:
         """Short hash of it: an answer to other questions does not stand."""
         content = [self.statement, asdict(self.trials), self.others]
-        return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+        return json_hash(content)
 
     def asked(self) -> Iterator[tuple[str | None, tuple[int, ...]]]:
         """Each statement, or none, with the clips that it is asked of."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....dissection.dissection import Dissection
-from ...records.tables import Row, table_settings
+from ...records.claim_rows import ListeningRow
+from ...records.reading import table_settings
 from ..false_discovery import false_discovery_rates
 from .measures import chance_of_sum, interval
 
@@ -33,11 +34,21 @@ class ListeningResult:
     failure: str | None
 
     @classmethod
-    def of(cls, row: Row, listener: str) -> ListeningResult:
+    def of(cls, row: ListeningRow, listener: str) -> ListeningResult:
         """Of a row of the table `listening`."""
-        own = {name: row[name] for name in cls.__dataclass_fields__ if name not in ("listener", "clips", "failure")}
-        failure = row["failure"] or row["intruder_failure"]
-        return cls(listener=listener, clips=len(row["clips"]), failure=failure, **own)
+        return cls(
+            listener=listener,
+            text=row.text,
+            clips=len(row.clips or ()),
+            detection=row.detection,
+            others=row.others or 0,
+            others_detection=row.others_detection,
+            p=row.p,
+            intruder=row.intruder,
+            intruder_trials=row.intruder_trials or 0,
+            intruder_p=row.intruder_p,
+            failure=row.failure or row.intruder_failure,
+        )
 
     def __str__(self) -> str:
         """In a sentence or two."""
@@ -65,7 +76,7 @@ class ListeningResult:
 
 
 def listening_results(
-    dissection: Dissection, rows: Iterable[Row], texts: Mapping[str, str | None]
+    dissection: Dissection, rows: Iterable[ListeningRow], texts: Mapping[str, str | None]
 ) -> dict[str, ListeningResult]:
     """What was heard of each source's claim about a unit: of those that still say what they said when it was heard.
 
@@ -73,7 +84,7 @@ def listening_results(
     texts  what each source says of it
     """
     listener = str(table_settings(dissection, "listening").get("listener"))
-    return {row["source"]: ListeningResult.of(row, listener) for row in rows if texts.get(row["source"]) == row["text"]}
+    return {row.source: ListeningResult.of(row, listener) for row in rows if texts.get(row.source) == row.text}
 
 
 @dataclass(frozen=True)
@@ -103,36 +114,40 @@ class ListeningSummary:
     intruder_interval: tuple[float, float] | None
 
 
-def listening_summary(rows: Sequence[Row]) -> ListeningSummary:
+def listening_summary(rows: Sequence[ListeningRow]) -> ListeningSummary:
     """What rows of `listening` amount to together."""
-    judged = [row for row in rows if row["detection"] is not None]
-    compared = [row for row in judged if row["others_auc"] is not None]
-    lined = [row for row in rows if row["intruder"] is not None]
-    excerpts, trials = sum(len(row["clips"]) for row in judged), sum(row["intruder_trials"] for row in lined)
-    right = _sums(judged, lambda row: row["detection"] * len(row["clips"]), "statement")
-    exposed = _sums(lined, lambda row: row["intruder"] * row["intruder_trials"], "unit")
-    differences = _sums(compared, lambda row: row["detection_auc"] - row["others_auc"], "statement")
-    weights = [len(row["clips"]) for row in compared]
-    q = false_discovery_rates(np.array([row["p"] for row in judged], dtype=np.float64))
+    judged = [row for row in rows if row.detection is not None]
+    compared = [row for row in judged if row.others_auc is not None]
+    lined = [row for row in rows if row.intruder is not None]
+    excerpts, trials = sum(map(_excerpts, judged)), sum(row.intruder_trials or 0 for row in lined)
+    right = _sums(judged, lambda row: (row.detection or 0.0) * _excerpts(row), "statement")
+    exposed = _sums(lined, lambda row: (row.intruder or 0.0) * (row.intruder_trials or 0), "unit")
+    differences = _sums(compared, lambda row: (row.detection_auc or 0.0) - (row.others_auc or 0.0), "statement")
+    weights, by_others = [_excerpts(row) for row in compared], [row.others_detection or 0.0 for row in compared]
+    q = false_discovery_rates(np.array([row.p for row in judged], dtype=np.float64))
     return ListeningSummary(
         claims=len(judged),
         excerpts=excerpts,
         detection=float(right.sum()) / excerpts if judged else None,
-        interval=interval(right, _sums(judged, lambda row: float(len(row["clips"])), "statement")),
-        others=float(np.average([row["others_detection"] for row in compared], weights=weights)) if compared else None,
+        interval=interval(right, _sums(judged, lambda row: float(_excerpts(row)), "statement")),
+        others=float(np.average(by_others, weights=weights)) if compared else None,
         p=chance_of_sum(differences) if compared else None,
         holding=int((q <= RATE).sum()),
         trials=trials,
         intruder=float(exposed.sum()) / trials if lined else None,
-        intruder_interval=interval(exposed, _sums(lined, lambda row: float(row["intruder_trials"]), "unit")),
+        intruder_interval=interval(exposed, _sums(lined, lambda row: float(row.intruder_trials or 0), "unit")),
     )
 
 
-def _sums(rows: Sequence[Row], of: Callable[[Row], float], group: str) -> np.ndarray:
+def _excerpts(row: ListeningRow) -> int:
+    return len(row.clips or ())
+
+
+def _sums(rows: Sequence[ListeningRow], of: Callable[[ListeningRow], float], group: str) -> np.ndarray:
     """The sum over each group of rows: those of one statement, or of one unit."""
     sums: dict[tuple[object, ...], float] = {}
     for row in rows:
-        key = (row["statement"],) if group == "statement" else (row["site"], row["unit"])
+        key = (row.statement,) if group == "statement" else (row.site, row.unit)
         sums[key] = sums.get(key, 0.0) + of(row)
     return np.array(list(sums.values()), dtype=np.float64)
 

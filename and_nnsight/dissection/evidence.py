@@ -1,0 +1,106 @@
+"""Exemplars, and which of them are evidence of what their unit responds to: the one home of that rule.
+
+An exemplar is evidence if it is
+
+decided   its value is not the one at which the list is cut: a tie that reaches the border is cut by the order of the
+          files, and says nothing of the unit (a rectified unit that fires on three clips has a top-5 filled with zeros)
+strong    it lies at least a fifth (`WEAKEST`) as far from the unit's mean as the most extreme clip does
+new       its samples are not those of an earlier exemplar: byte-identical clips count once
+
+The list is cut at as many places as are looked at, copies left out. Everything that draws a conclusion from exemplars
+asks here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32, Int32, Int64
+from torch import Tensor
+
+from ..kernels.decided import decided_places, repeats, strengths
+
+WEAKEST = 1 / 5
+"""Distance from the unit's mean, as a share of the most extreme exemplar's, below which a clip is no evidence."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame.
+
+    ties  how many clips have the last place's value and are not among the K
+    """
+
+    values: Float32[Tensor, "k unit"]
+    clips: Int64[Tensor, "k unit"]
+    frames: Int32[Tensor, "k unit"]
+    ties: Int64[Tensor, " unit"]
+
+
+@dataclass(frozen=True)
+class ExemplarEvidence:
+    """What the places of one end of a site's units tell, if so many (`most`) are looked at.
+
+    telling   evidence: decided, strong and new
+    decided   won by value
+    strength  distance from the unit's mean as a share of the first place's
+    copy      the samples of an earlier exemplar
+    """
+
+    most: int
+    ranked: Ranked
+    telling: Bool[Tensor, "k unit"]
+    decided: Bool[Tensor, "k unit"]
+    strength: Float32[Tensor, "k unit"]
+    copy: Bool[Tensor, "k unit"]
+
+    def counts(self) -> Int64[Tensor, " unit"]:
+        """How many exemplars of each unit are evidence."""
+        return self.telling.sum(0)
+
+    def reason(self, unit: int) -> str | None:
+        """Why a unit has no evidence at all; None if it has."""
+        if bool(self.telling[:, unit].any()):
+            return None
+        if int(self.ranked.clips[0, unit]) < 0:
+            return "there are no clips"
+        what = "tells anything" if bool(self.decided[:, unit].any()) else "is decided"
+        return f"no clip {what}: {self.shortfall(unit)}"
+
+    def shortfall(self, unit: int) -> str | None:
+        """What keeps a unit from having as many exemplars as are looked at; None if it has them."""
+        filled = self.ranked.clips[:, unit] >= 0
+        if int(self.telling[:, unit].sum()) >= min(self.most, int(filled.sum())):
+            return None
+        new = filled & ~self.copy[:, unit]
+        among = new & (new.cumsum(0) <= self.most)
+        undecided = among & ~self.decided[:, unit]
+        said: list[str] = []
+        if bool(undecided.any()):
+            value = float(self.ranked.values[undecided, unit][0])
+            shared = int((new & (self.ranked.values[:, unit] == value)).sum())
+            if float(self.ranked.values[-1, unit]) == value:
+                shared += int(self.ranked.ties[unit])
+            said.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
+        if weak := int((among & self.decided[:, unit] & ~self.telling[:, unit]).sum()):
+            said.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
+        if copies := int((filled & self.copy[:, unit]).sum()):
+            said.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
+        return "; ".join(said) or None
+
+
+def exemplar_evidence(
+    ranked: Ranked, means: Float32[Tensor, " unit"], contents: Int64[Tensor, "k unit"] | None, most: int
+) -> ExemplarEvidence:
+    """What each place of a site's lists tells.
+
+    means     of the unit over all clips
+    contents  the same number where two clips have the same samples; None: no two clips do
+    most      how many exemplars are looked at
+    """
+    filled = ranked.clips >= 0
+    copy = torch.zeros_like(filled) if contents is None else repeats(contents.masked_fill(~filled, -1))
+    decided = decided_places(ranked.values, filled & ~copy, ranked.ties, most)
+    strength = strengths(ranked.values, means).masked_fill(~filled, 0.0)
+    return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy)

@@ -1,0 +1,32 @@
+"""Where in a dissection's folder which file lies.
+
+Names of sites are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def site_file(folder: Path, site: str) -> Path:
+    """A site's statistics."""
+    return folder / "sites" / f"{_safe(site)}.safetensors"
+
+
+def concept_file(folder: Path, site: str) -> Path:
+    """How a site's units go with the concepts."""
+    return folder / "concepts" / f"{_safe(site)}.safetensors"
+
+
+def scores_file(folder: Path) -> Path:
+    """The concepts' scores that units were compared with. (No site is named `scores`: names hold a dot.)"""
+    return folder / "concepts" / "scores.safetensors"
+
+
+def activation_file(folder: Path, site: str) -> Path:
+    """A site's pooled activations of every clip."""
+    return folder / "activations" / f"{_safe(site)}.npy"
+
+
+def _safe(site: str) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)

@@ -1,0 +1,66 @@
+"""In words, what one run would do differently from another: by that a folder's run is told from the one wanted."""
+
+from __future__ import annotations
+
+from ..wording import counted
+from .manifest import AT_SERVER, ConceptsDescription, DatasetDescription, Manifest, ModelDescription
+
+_HASHED = {
+    "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
+}  # fmt: skip
+
+
+def differences(there: Manifest, here: Manifest) -> list[str]:
+    """What a run with the wanted settings (here) would do differently from the one in a folder (there)."""
+    if (there.model.weights == AT_SERVER) != (here.model.weights == AT_SERVER):
+        places = ("on a server" if one.model.weights == AT_SERVER else "here" for one in (there, here))
+        return ["the model ran {}, and is to run {} now".format(*places)]
+    return [
+        *_of_settings(there, here),
+        *_of_entries("model", there.model, here.model),
+        *_of_entries("dataset", there.dataset, here.dataset),
+        *_of_concepts(there.concepts, here.concepts),
+        *_of_activations(there, here),
+        *_of_sites(there, here),
+    ]
+
+
+def _of_settings(there: Manifest, here: Manifest) -> list[str]:
+    compared = {"k": (there.k, here.k), "pool": (there.pool, here.pool)}
+    if here.dtype is not None:  # a server's is compared when the first job is home
+        compared["dtype"] = (there.dtype, here.dtype)
+    return [f"{name} is {one} there, {other} here" for name, (one, other) in compared.items() if one != other]
+
+
+def _of_entries(
+    part: str, there: ModelDescription | DatasetDescription, here: ModelDescription | DatasetDescription
+) -> list[str]:
+    differing = [name for name in here.COMPARED if there.get(name) != here.get(name)]
+    return [
+        f"{_HASHED[name]} {part} {name}"  # a hash says nothing to a person
+        if name in _HASHED
+        else f"{part} {name} is {there.get(name)} there, {here.get(name)} here"
+        for name in differing
+    ]
+
+
+def _of_concepts(there: ConceptsDescription | None, here: ConceptsDescription | None) -> list[str]:
+    one, other = (None if scores is None else scores.fingerprint for scores in (there, here))
+    if one == other:
+        return []
+    if one is None:
+        return ["concept scores: none there, these here"]
+    if other is None:
+        return ["concept scores: some there, none here"]
+    return ["concept scores: other ones there, these here"]
+
+
+def _of_activations(there: Manifest, here: Manifest) -> list[str]:
+    if there.keep_activations == here.keep_activations:
+        return []
+    return [f"keep_activations is {there.keep_activations} there, {here.keep_activations} here"]
+
+
+def _of_sites(there: Manifest, here: Manifest) -> list[str]:
+    one, other = (list(manifest.widths.items()) for manifest in (there, here))
+    return [] if one == other else [f"{counted(len(one), 'site')} there, {len(other)} here, not the same"]

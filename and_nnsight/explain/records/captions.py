@@ -1,0 +1,42 @@
+"""The one reader of the table `captions`, for all that go by what was said of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...dissection.dissection import Dissection
+from ..roles import Span
+from .description_rows import CaptionRow
+from .reading import clip_rows, read_table, table_settings
+
+
+def captioner_of(dissection: Dissection) -> str | None:
+    """What made the captions; None where there are none, or they do not say."""
+    captioner = table_settings(dissection, CaptionRow.table).get("captioner")
+    return str(captioner) if captioner else None
+
+
+def captions_of(dissection: Dissection) -> dict[Span, str]:
+    """The captions that were made. Raises DissectionError if none have been asked for yet."""
+    return by_span(read_table(dissection, CaptionRow))
+
+
+def captions_of_clips(dissection: Dissection, clips: Iterable[int]) -> dict[Span, str]:
+    """The captions that were made of some clips and their excerpts; none before any were made."""
+    return by_span(clip_rows(dissection, CaptionRow, clips))
+
+
+def background_captions(dissection: Dissection) -> list[tuple[str, int]]:
+    """The captions, with their clips, of the sample that words are held against."""
+    rows = read_table(dissection, CaptionRow)
+    return [(row.caption, row.clip) for row in rows if row.background and row.caption is not None]
+
+
+def whole_clip_captions(rows: Iterable[CaptionRow]) -> dict[int, str | None]:
+    """The captions of whole clips; None where captioning failed."""
+    return {row.clip: row.caption for row in rows if row.start is None}
+
+
+def by_span(rows: Iterable[CaptionRow]) -> dict[Span, str]:
+    """The captions of rows, without those that failed."""
+    return {row.span: row.caption for row in rows if row.caption is not None}
