@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .read.unit_card import card as card
     from .records.reading import read_table as read_table
     from .roles import AudioTextEncoder as AudioTextEncoder
+    from .roles import CaptionedExemplar as CaptionedExemplar
     from .roles import Captioner as Captioner
     from .roles import ChatModel as ChatModel
     from .roles import ChatOptions as ChatOptions
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from .roles import Conversation as Conversation
     from .roles import Evidence as Evidence
     from .roles import Failure as Failure
-    from .roles import Heard as Heard
     from .roles import Listener as Listener
     from .roles import Message as Message
     from .roles import Question as Question
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from .roles import TextEncoder as TextEncoder
 
 _ROLES = (
-    "AudioTextEncoder", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
-    "Heard", "Listener", "Message", "Question", "Span", "Summarizer", "Summary", "TextEncoder",
+    "AudioTextEncoder", "CaptionedExemplar", "Captioner", "ChatModel", "ChatOptions", "Clip", "Conversation",
+    "Evidence", "Failure", "Listener", "Message", "Question", "Span", "Summarizer", "Summary", "TextEncoder",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ROLES, ".roles"),
@@ -66,10 +66,10 @@ _HOMES = {
     "summarize": ".describe.summaries",
 }
 __all__ = [
-    "AudioTextEncoder", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation", "Evidence", "Failure",
-    "Heard", "Listener", "Match", "Message", "PluginError", "Question", "Span", "Summarizer", "Summary", "TextEncoder",
-    "Verdict", "calibrate", "caption", "card", "explain", "find_concepts", "label", "read_table", "score",
-    "score_concepts", "search", "summarize",
+    "AudioTextEncoder", "CaptionedExemplar", "Captioner", "Card", "ChatModel", "ChatOptions", "Clip", "Conversation",
+    "Evidence", "Failure", "Listener", "Match", "Message", "PluginError", "Question", "Span", "Summarizer", "Summary",
+    "TextEncoder", "Verdict", "calibrate", "caption", "card", "explain", "find_concepts", "label", "read_table",
+    "score", "score_concepts", "search", "summarize",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -54,7 +54,7 @@ class Captioner(Protocol):
 
 
 @dataclass(frozen=True)
-class Heard:
+class CaptionedExemplar:
     """One exemplar of a unit with its caption.
 
     start, end  seconds at which the unit fires; None if unknown
@@ -79,9 +79,9 @@ class Evidence:
 
     site: str
     unit: int
-    highly: tuple[Heard, ...]
-    lowly: tuple[Heard, ...]
-    contrast: tuple[Heard, ...] = ()
+    highly: tuple[CaptionedExemplar, ...]
+    lowly: tuple[CaptionedExemplar, ...]
+    contrast: tuple[CaptionedExemplar, ...] = ()
 
 
 LONGEST_SUMMARY = 5_000

@@ -63,13 +63,7 @@ class CachedChat:
         requests = [Request(self.name, tuple(conversation), options) for conversation in conversations]
         ids = [request.id for request in requests]
         due = {key: request for key, request in zip(ids, requests, strict=True) if not self._settled(key)}
-        to_send = []
-        for request in due.values():
-            length = _length(request)
-            if length > self._longest:
-                self._write(request, Failure(f"not sent: {length:,} characters, more than {self._longest:,}"), 0.0)
-            else:
-                to_send.append(request)
+        to_send = [request for request in due.values() if self._is_short(request)]
         coming, since = self._ask(to_send, options), time.monotonic()
         for key in ids:
             while not self._settled(key):
@@ -79,6 +73,13 @@ class CachedChat:
             row = self._table[(key,)]
             yield without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
             since = time.monotonic()
+
+    def _is_short(self, request: Request) -> bool:
+        """Whether a request may be sent; one that is too long is recorded as a failure."""
+        length = _length(request)
+        if length > self._longest:
+            self._write(request, Failure(f"not sent: {length:,} characters, more than {self._longest:,}"), 0.0)
+        return length <= self._longest
 
     def _settled(self, key: str) -> bool:
         """Whether there is an answer, or there was none in this run already."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from and_nnsight import plugins
-from and_nnsight.explain import Evidence, Failure, Heard
+from and_nnsight.explain import CaptionedExemplar, Evidence, Failure
 from and_nnsight.explain.describe.summarizers.keywords import Keywords
 from and_nnsight.explain.text.corpus import Corpus, SharedPhrase
 from and_nnsight.explain.text.log_odds import CHANCE, bars_of_chance, z_scores
@@ -32,7 +32,7 @@ CORPUS = [caption(instrument, turn) for instrument in INSTRUMENTS for turn in ra
 
 
 def unit(highly: Sequence[str], lowly: Sequence[str]) -> Evidence:
-    sides = ([Heard(clip, text, 0.0) for clip, text in enumerate(side)] for side in (highly, lowly))
+    sides = ([CaptionedExemplar(clip, text, 0.0) for clip, text in enumerate(side)] for side in (highly, lowly))
     return Evidence("site", 0, *(tuple(side) for side in sides))
 
 
@@ -146,7 +146,7 @@ def test_without_lowly_captions_the_corpus_is_the_reference() -> None:
 
 
 def test_without_a_corpus_the_evidence_is_the_corpus() -> None:
-    clips = [Heard(clip, text, 0.0) for clip, text in enumerate(CORPUS)]
+    clips = [CaptionedExemplar(clip, text, 0.0) for clip, text in enumerate(CORPUS)]
     units = [Evidence("site", i, tuple(clips[30 * i : 30 * i + 5]), tuple(clips[-5:])) for i in range(15)]
     first = next(iter(Keywords().summarize(units)))
     assert first.highly == "A telephone ring in 5 of 5 clips."

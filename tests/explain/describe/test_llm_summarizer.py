@@ -11,15 +11,15 @@ import pytest
 from and_nnsight.explain.describe.summarizers._cleaning import clean_answer
 from and_nnsight.explain.describe.summarizers._prompts import CONTRAST, PLAIN
 from and_nnsight.explain.describe.summarizers.llm import LanguageModel
-from and_nnsight.explain.roles import ChatOptions, Conversation, Evidence, Failure, Heard, Request, Summary
+from and_nnsight.explain.roles import CaptionedExemplar, ChatOptions, Conversation, Evidence, Failure, Request, Summary
 from and_nnsight.plugins import PluginError, make
 
 CAPTIONS = ["A dog barks.", "Loud barking of a big dog.", "A dog whines, then barks.", "Two dogs bark.", "Barking."]
 INSTRUCTIONS = ("Summarize in a few short sentences what the clips have in common.",)
 
 
-def heard(*captions: str) -> tuple[Heard, ...]:
-    return tuple(Heard(clip, caption, 1.0) for clip, caption in enumerate(captions))
+def heard(*captions: str) -> tuple[CaptionedExemplar, ...]:
+    return tuple(CaptionedExemplar(clip, caption, 1.0) for clip, caption in enumerate(captions))
 
 
 class Answers:
@@ -96,14 +96,14 @@ def test_whatever_stands_in_a_caption_stays_in_its_quotes(attack: str) -> None:
 
 
 def test_the_same_captions_are_the_same_plain_request() -> None:
-    loud, quiet = Heard(1, "A dog.", 9.0, 0.1, 0.2), Heard(2, "A dog.", 1.0, strength=0.3)
+    loud, quiet = CaptionedExemplar(1, "A dog.", 9.0, 0.1, 0.2), CaptionedExemplar(2, "A dog.", 1.0, strength=0.3)
     assert PLAIN.conversation([loud]) == PLAIN.conversation([quiet])
     assert PLAIN.conversation([loud]) != PLAIN.conversation([loud, quiet])
     assert CONTRAST.conversation([loud]) != CONTRAST.conversation([quiet]), "strength and moment are told"
 
 
 def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_respond_to() -> None:
-    highly = (Heard(1, "A dog barks.", 9.0, 0.12, 0.34), Heard(2, "A dog whines.", 4.5, strength=0.5))
+    highly = (CaptionedExemplar(1, "A dog barks.", 9.0, 0.12, 0.34), CaptionedExemplar(2, "A dog whines.", 4.5, strength=0.5))
     unit = Evidence("a", 0, highly, heard("A bell."), heard("A cat meows.", "A cow moos."))
     chat = Answers("Dogs bark.", "A bell rings.")
     (summary,) = LanguageModel("contrast", chat=chat).summarize([unit])

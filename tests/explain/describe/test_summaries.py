@@ -16,7 +16,7 @@ from and_nnsight.explain.describe.evidence import gather
 from and_nnsight.explain.describe.summaries import summarize
 from and_nnsight.explain.records.tables import Table, has_table, read_table, table_settings
 from and_nnsight.explain.records.unit_selection import chosen_units
-from and_nnsight.explain.roles import ChatOptions, Conversation, Evidence, Failure, Heard, Span, Summary
+from and_nnsight.explain.roles import CaptionedExemplar, ChatOptions, Conversation, Evidence, Failure, Span, Summary
 from and_nnsight.plugins import PluginError
 from and_nnsight.storage import read_tensors, write_json, write_tensors
 from tests.explain.small_dissection import CLIPS, SITES, small_dissection
@@ -99,7 +99,7 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
         unit = found.unit(gathered.evidence.site, gathered.evidence.unit)
         for heard, exemplars in ((gathered.evidence.highly, unit.top), (gathered.evidence.lowly, unit.bottom)):
             assert heard == tuple(
-                Heard(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
+                CaptionedExemplar(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
             )
         assert gathered.highly is None
         assert gathered.lowly is None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ....wording import agree, counted
 from ...acoustics.traits import as_clause, not_spoken_of
-from ...roles import Evidence, Failure, Heard, Summary
+from ...roles import CaptionedExemplar, Evidence, Failure, Summary
 from ...text.clauses import clause
 from ...text.corpus import Corpus
 from ...text.names import bound_names
@@ -83,8 +83,8 @@ class Keywords:
     def _summary(
         self,
         corpus: Corpus,
-        side: Sequence[Heard],
-        other: Sequence[Heard],
+        side: Sequence[CaptionedExemplar],
+        other: Sequence[CaptionedExemplar],
         site: str | None,
         traits: SharedTraits | None,
     ) -> str | Failure:

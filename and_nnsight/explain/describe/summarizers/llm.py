@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....storage import short_hash
-from ...roles import ChatModel, ChatOptions, Evidence, Failure, Heard, Request, Summary
+from ...roles import CaptionedExemplar, ChatModel, ChatOptions, Evidence, Failure, Request, Summary
 from ._cleaning import clean_answer
 from ._prompts import CONTRAST, PLAIN, Prompt
 
@@ -69,8 +69,8 @@ class _Side:
     """One end of a unit: the form of its request, its clips, and those that they are contrasted with."""
 
     prompt: Prompt
-    clips: Sequence[Heard]
-    contrast: Sequence[Heard] = ()
+    clips: Sequence[CaptionedExemplar]
+    contrast: Sequence[CaptionedExemplar] = ()
 
 
 def _summary(side: _Side, answers: Iterator[str | Failure]) -> str | Failure:
