@@ -65,7 +65,7 @@ class Subject:
 
     def accuracy(self) -> float:
         """Share of the held-out clips whose likeliest class is their own."""
-        labels = torch.tensor([self.classes.index(row["label"]) for _, row in sorted(self.found.clips.items())])
+        labels = torch.tensor([self.classes.index(row.label or "") for _, row in sorted(self.found.clips.items())])
         return float((self.logits.argmax(1) == labels)[self.held_out].float().mean())
 
 
@@ -91,7 +91,7 @@ def _dissected(
     config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
     classes = tuple(config["id2label"][str(number)] for number in range(len(config["id2label"])))
     rows = [row for _, row in sorted(found.clips.items())]
-    apart = torch.tensor([held_out is None or _in_folder(row["path"], data) in held_out for row in rows])
+    apart = torch.tensor([held_out is None or _in_folder(row.path or "", data) in held_out for row in rows])
     if held_out is not None and int(apart.sum()) != len(held_out):
         raise ValueError(f"{model} was not trained on these sounds: {len(held_out)} clips held out, {apart.sum()} here")
     return Subject(name, found, classes, apart, data, about)
@@ -155,8 +155,8 @@ def in_context_row(subject: Subject, chat: ChatModel, judge: Float[np.ndarray, "
     places = {name: place for place, name in enumerate(subject.classes)}
     ranked = torch.full((len(subject.classes), len(subject.classes)), -torch.inf)
     for row in explain.label(subject.found, subject.classes, method="icl", chat=chat, top=5, progress=False):
-        if row["concept"] is not None:
-            ranked[row["unit"], places[row["concept"]]] = -float(row["rank"])
+        if row.concept is not None:
+            ranked[row.unit, places[row.concept]] = -float(row.rank)
     described = {"method": "ICL", "encoder": chat.name, "softmax": None, "similarity": "chosen", "clips": "top"}
     return {**described, **scored(ranked, judge), "unanswered": int((ranked.amax(1) == -torch.inf).sum())}
 

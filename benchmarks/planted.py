@@ -44,6 +44,8 @@ from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.evaluate.baselines import NULLS
 from and_nnsight.explain.evaluate.verdicts import verdict
+from and_nnsight.explain.records.claim_rows import LabelRow, ScoreRow
+from and_nnsight.explain.records.description_rows import ConceptRow
 from and_nnsight.explain.text.english import stem
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.statistics.concept_scores import ConceptScores
@@ -165,14 +167,14 @@ def _explained(
         found, held_out, text_encoder=encoder, sources=("explanation", "concepts", "label"), data=list(sounds),
         held_out_data=list(others), progress=False,
     )  # fmt: skip
-    verdicts = {(row["site"], row["unit"], row["source"]): verdict(row) for row in scores}
+    verdicts = {(row.site, row.unit, row.source): verdict(row) for row in scores}
     holds = {key: known.holds for key, known in verdicts.items()}
     named = {at for at in planted if says_rightly(units[at], texts["calibrated"].get(at))}
     tell("score: the true predict their clips", lambda at: verdicts[(*at, "explanation")].predicts,
          {at: planted[at] for at in named})  # fmt: skip
     tell("score: the true hold", lambda at: holds[(*at, "explanation")] == (units[at].null is None),
          {at: planted[at] for at in named})  # fmt: skip
-    by_unit = {(row["site"], row["unit"]): row for row in scores if row["source"] == "explanation"}
+    by_unit = {(row.site, row.unit): row for row in scores if row.source == "explanation"}
     tell("score: the true hold, where no null does as well", lambda at: holds[(*at, "explanation")],
          {at: planted[at] for at in named if units[at].null is None and _beats_nulls(by_unit[at])})  # fmt: skip
     tell("distractors: unexplained or marked", lambda at: not holds.get((*at, "explanation"), False), distractors)
@@ -188,9 +190,9 @@ def _explained(
     return rows
 
 
-def _beats_nulls(row: Row) -> bool:
+def _beats_nulls(row: ScoreRow) -> bool:
     """Whether no null alone detects the unit's clips as well as what is said of it does."""
-    return row["auprc"] is not None and row["auprc"] > max(row[f"{null}_auprc"] for null in NULLS)
+    return row.auprc is not None and row.auprc > max(getattr(row, f"{null}_auprc") for null in NULLS)
 
 
 def says_rightly(unit: Planted, said: str | None) -> bool:
@@ -240,15 +242,15 @@ def _stems(words: Iterable[str]) -> set[str]:
     return {stem(word) for word in words}
 
 
-def _texts(rows: Iterable[Row], column: str) -> dict[At, str | None]:
-    return {(row["site"], row["unit"]): row[column] for row in rows}
+def _texts(rows: Iterable[Any], column: str) -> dict[At, str | None]:
+    return {(row.site, row.unit): getattr(row, column) for row in rows}
 
 
-def _words(rows: Iterable[Row]) -> dict[At, str | None]:
+def _words(rows: Iterable[ConceptRow]) -> dict[At, str | None]:
     said: dict[At, str | None] = {}
     for row in rows:
-        at = row["site"], row["unit"]
-        said[at] = f"{said.get(at) or ''} {row['word']}"
+        at = row.site, row.unit
+        said[at] = f"{said.get(at) or ''} {row.word}"
     return said
 
 
@@ -256,8 +258,8 @@ def _kinds(sounds: Iterable[Sound]) -> list[str]:
     return sorted({sound.label for sound in sounds})
 
 
-def _first_labels(rows: Iterable[Row]) -> dict[At, str | None]:
-    return {(row["site"], row["unit"]): row["concept"] for row in rows if row["rank"] == 0}
+def _first_labels(rows: Iterable[LabelRow]) -> dict[At, str | None]:
+    return {(row.site, row.unit): row.concept for row in rows if row.rank == 0}
 
 
 def summary(runs: Sequence[Row]) -> list[Row]:

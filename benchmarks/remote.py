@@ -74,7 +74,7 @@ def main() -> None:
         {
             "model": options.model.name,
             "data": options.data.name if options.data else "generated sounds",
-            "clips": here.value.manifest["clips"],
+            "clips": here.value.manifest.clips,
             "units": sum(here.value.widths().values()),
             "k": options.k,
             "local_seconds": round(here.wall, 2),
@@ -114,7 +114,7 @@ def _activation_bytes(model: Path, found: Dissection) -> int:
     opened = AudioModel(str(model))
     noise = torch.randn(opened.sampling_rate, generator=torch.Generator().manual_seed(0))
     shapes = site_shapes(opened, opened.sites(*found.sites), opened.featuriser([noise.numpy()]))
-    return 4 * found.manifest["clips"] * sum(shape.numel() for shape in shapes.values())
+    return 4 * found.manifest.clips * sum(shape.numel() for shape in shapes.values())
 
 
 def _traffic(server: Loopback, found: Dissection, activations: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _traffic(server: Loopback, found: Dissection, activations: int) -> dict[str,
         "bytes_up": sum(job["bytes_in"] for job in jobs),
         "bytes_down": sum(job["bytes_out"] for job in jobs),
         "bytes_on_the_wire": log["total"],
-        "bytes_up_a_clip": round(sum(job["bytes_in"] for job in jobs) / found.manifest["clips"]),
+        "bytes_up_a_clip": round(sum(job["bytes_in"] for job in jobs) / found.manifest.clips),
         "home_share_of_activations": round(sum(job["bytes_out"] for job in jobs) / activations, 6),
     }
 

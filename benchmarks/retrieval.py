@@ -36,7 +36,7 @@ from rich.table import Table
 from and_nnsight import Dissection, plugins
 from and_nnsight.explain import caption, explain
 from and_nnsight.explain.evaluate.claims import Claim
-from and_nnsight.explain.records.tables import read_table, table_settings
+from and_nnsight.explain.records.reading import read_table, table_settings
 from and_nnsight.explain.roles import TextEncoder
 from benchmarks._report import write_report
 
@@ -59,8 +59,8 @@ def measure(
     rows = []
     texts_of: dict[str, dict[int, str]] = {site: {} for site in explained.sites}
     for row in read_table(explained, table):
-        if row[column]:
-            texts_of[row["site"]][row["unit"]] = row[column]
+        if text := getattr(row, column):
+            texts_of[row.site][row.unit] = text
     for site in explained.sites:
         activations = held_out.activations(site)
         if activations is None:
@@ -119,8 +119,8 @@ def wilson(share: float, of: int, z: float = 1.96) -> tuple[float, float]:
 def _captions(held_out: Dissection) -> dict[int, str]:
     if (held_out.folder / "explanations" / "captions.parquet").exists():
         rows = read_table(held_out, "captions")
-        return {row["clip"]: row["caption"] for row in rows if row["caption"] and row["start"] is None}
-    return {clip: row["caption"] for clip, row in held_out.clips.items() if row["caption"]}
+        return {row.clip: row.caption for row in rows if row.caption and row.start is None}
+    return {clip: row.caption for clip, row in held_out.clips.items() if row.caption}
 
 
 def _unit_length(vectors: Float[np.ndarray, "text dim"]) -> Float[np.ndarray, "text dim"]:

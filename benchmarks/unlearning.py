@@ -222,7 +222,7 @@ def run(subject: Subject, settings: Settings) -> tuple[Row, list[Measurement]]:
     return {
         "subject": subject.name,
         "training": subject.about,
-        "found_by_clips": subject.found.manifest["clips"],
+        "found_by_clips": subject.found.manifest.clips,
         "pool": POOL,
         "measured_by_clips": len(largest.outcomes.clips),
         "units": sum(width for site, width in subject.found.widths().items() if site != "unembed.hook_out"),

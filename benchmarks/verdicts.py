@@ -34,6 +34,7 @@ from and_nnsight.dissection.files import activation_file
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.evaluate.baselines import NULLS
 from and_nnsight.explain.evaluate.verdicts import verdict
+from and_nnsight.explain.records.claim_rows import ScoreRow
 from benchmarks._report import write_report
 from benchmarks.planted import CAPTIONERS, HELD_OUT_SEED, SITES, says_rightly
 from benchmarks.planted_model import Planted, PlantedModel
@@ -103,7 +104,7 @@ def every_way(found: Dissection, held_out: Dissection, folder: Path, **options: 
 
 
 def _scored(way: str, found: Dissection, held_out: Dissection, options: Mapping[str, Any]) -> list[Row]:
-    return [{**row, "way": way} for row in score(found, held_out, progress=False, **options)]
+    return [{**row.columns(), "way": way} for row in score(found, held_out, progress=False, **options)]
 
 
 def _copy(dissection: Dissection, folder: Path) -> Dissection:
@@ -169,7 +170,7 @@ def _groups(row: Row) -> list[str]:
 
 
 def _shares(rows: Sequence[Row]) -> Row:
-    verdicts = [verdict(row) for row in rows]
+    verdicts = [verdict(ScoreRow.of_columns(row)) for row in rows]
     shares = {
         "p_at_most_5_percent": [row["p"] <= 0.05 for row in rows],
         "p_beyond_at_most_5_percent": [row["p_beyond"] <= 0.05 for row in rows],

@@ -64,7 +64,7 @@ def test_the_tutorial_ends_in_a_working_plugin(files: dict[str, str], tmp_path: 
     run(python, *explain, "--summarizer", "shared-words:2", cwd=tmp_path)
     rows = read_table(found, "summaries")
     assert len(rows) == 40
-    said = [row["highly"] for row in rows if row["highly"]]
+    said = [row.highly for row in rows if row.highly]
     assert len(said) > 20
     assert all(text.startswith("Most of the captions say ") for text in said)
     # Here the plugin is not installed: the message says what is.

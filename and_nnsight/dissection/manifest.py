@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ..data import UNKNOWN, Source
 from ..data.items import Unused
@@ -61,7 +61,7 @@ class ModelDescription:
         return {"id": self.id, "revision": self.revision, **known, **self.more}
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_json(cls, value: Any) -> ModelDescription:
         """What `to_json` gave, and what models say of themselves. Raises ValueError, naming the entry."""
         entry = dict(_mapping(value, "model"))
         names = [each.name for each in fields(cls) if each.name not in ("class_name", "more")]
@@ -93,7 +93,7 @@ class DatasetDescription:
     )  # fmt: skip
 
     @classmethod
-    def of(cls, source: Source, limit: int | None, columns: Mapping[str, str | None]) -> Self:
+    def of(cls, source: Source, limit: int | None, columns: Mapping[str, str | None]) -> DatasetDescription:
         """Of an open source. `columns`: audio_column, label_column, caption_column."""
         name = without_credentials(source.name)
         return cls(source.kind, name, source.split, source.fingerprint, tuple(source.unused), limit, **columns)
@@ -107,7 +107,7 @@ class DatasetDescription:
         return {**vars(self), "unused": [asdict(unused) for unused in self.unused]}
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_json(cls, value: Any) -> DatasetDescription:
         """What `to_json` gave. Raises ValueError, naming the entry."""
         entry = _mapping(value, "dataset")
         known = {each.name: entry[each.name] for each in fields(cls) if entry.get(each.name) is not None}
@@ -139,7 +139,7 @@ class SiteDescription:
     frames: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, site: Site) -> Self:
+    def of(cls, site: Site) -> SiteDescription:
         """Of a site of a model."""
         return cls(site.name, site.width, site.path, site.side, site.layer, site.geometry.to_json())
 
@@ -154,12 +154,12 @@ class SiteDescription:
         return {**where, "width": self.width, "layer": self.layer, "frames": dict(self.frames)}
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_json(cls, value: Any) -> SiteDescription:
         """What `to_json` gave. Raises ValueError, naming the entry."""
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
             raise ValueError("a site has no name")
         name, width, frames = value["name"], value.get("width"), value.get("frames", {})
-        if not _is_count(width, least=1):
+        if not isinstance(width, int) or not _is_count(width, least=1):
             raise ValueError(f"the width of {name!r} is {width!r}")
         if not isinstance(frames, dict):
             raise ValueError(f"the frames of {name!r} are {frames!r}")
@@ -175,12 +175,12 @@ class ConceptsDescription:
     count: int | None = None
 
     @classmethod
-    def of(cls, scores: ConceptScores) -> Self:
+    def of(cls, scores: ConceptScores) -> ConceptsDescription:
         """Of scores."""
         return cls(scores.fingerprint, scores.method, len(scores.names))
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_json(cls, value: Any) -> ConceptsDescription:
         """What `asdict` gave. Raises ValueError, naming the entry."""
         entry = _mapping(value, "concepts")
         return cls(entry.get("fingerprint", UNKNOWN), entry.get("method"), entry.get("count"))
@@ -250,7 +250,7 @@ class Manifest:
         return value | {"state": self.state}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
+    def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """What `to_json` gave. Raises ValueError for an entry that is lacking or has another form; it names it."""
         state = value.get("state")
         if state not in (RUNNING, COMPLETE):

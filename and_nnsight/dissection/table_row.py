@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as arrow
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SCALARS = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
 _NO_DEFAULT = object()
+
+RowT = TypeVar("RowT", bound="TableRow")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class TableRow:
         return {column.name: column.stored(getattr(self, column.name)) for column in _columns(type(self))}
 
     @classmethod
-    def of_columns(cls, columns: Mapping[str, Any]) -> Self:
+    def of_columns(cls: type[RowT], columns: Mapping[str, Any]) -> RowT:
         """What `columns` gave; columns of other names are left out.
 
         Raises ValueError for a column that is lacking and has no default.
@@ -62,7 +64,7 @@ class TableRow:
         )
 
     @classmethod
-    def of_arrow(cls, table: arrow.Table) -> list[Self]:
+    def of_arrow(cls: type[RowT], table: arrow.Table) -> list[RowT]:
         """The rows of a table as it was read. Raises ValueError for a column that is lacking and has no default."""
         names = set(table.column_names)
         values = [
@@ -74,23 +76,20 @@ class TableRow:
         return [cls(*row) for row in zip(*values, strict=True)]
 
     @classmethod
-    def to_arrow(cls, rows: Iterable[Self]) -> arrow.Table:
+    def to_arrow(cls: type[RowT], rows: Iterable[RowT]) -> arrow.Table:
         """Rows as a table of this schema."""
         return arrow.Table.from_pylist([row.columns() for row in rows], cls.schema())
 
     @classmethod
-    def to_pandas(cls, rows: Iterable[Self]) -> pandas.DataFrame:
+    def to_pandas(cls: type[RowT], rows: Iterable[RowT]) -> pandas.DataFrame:
         """Rows as a data frame. Raises ImportError where pandas is not installed."""
         return cls.to_arrow(rows).to_pandas()
 
-    def encodable(self) -> Self:
+    def encodable(self: RowT) -> RowT:
         """Without lone surrogates, which a damaged file or a model may give and UTF-8 has no place for."""
         texts = {name: value for name, value in self.columns().items() if isinstance(value, str)}
         cleaned = {name: value.encode("utf-8", "replace").decode("utf-8") for name, value in texts.items()}
         return replace(self, **cleaned) if cleaned != texts else self
-
-
-RowT = TypeVar("RowT", bound=TableRow)
 
 
 @dataclass(frozen=True)

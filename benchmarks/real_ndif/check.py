@@ -57,7 +57,7 @@ def main() -> None:
         "ndif": check.server_version,
         "model": options.model.name,
         "data": options.data.name if options.data else "generated sounds",
-        "clips": found.manifest["clips"],
+        "clips": found.manifest.clips,
         "units": sum(found.widths().values()),
         "sites": len(found.sites),
         "k": options.k,
@@ -115,7 +115,7 @@ class Check:
             return row | {"failed": self._without_places(str(error))}
         wire = [after - before for after, before in zip(self.ndif.bytes_on_the_wire(), (up, down), strict=True)]
         row |= {"seconds": round(there.wall, 2), "ratio_to_local": round(there.wall / self.local_seconds, 2)}
-        told = there.value.manifest["remote"]
+        told = there.value.manifest.remote or {}
         row |= {name: told[name] for name in told if name not in ("url", "gather", "versions")}
         row |= {"wire_up": wire[0], "wire_down": wire[1]}
         row |= {"home_share_of_activations": round(wire[1] / self.activations, 6), **_agreement(self.here, there.value)}
@@ -170,7 +170,7 @@ class Check:
                 row["failed"] = self._without_places(str(error))
             else:
                 row["seconds"] = round(time.monotonic() - began, 1)
-                row |= {count: found.manifest["remote"][count] for count in ("jobs", "sent_again")}
+                row |= {count: (found.manifest.remote or {})[count] for count in ("jobs", "sent_again")}
                 row |= _agreement(here, found)
             print(row, flush=True)
             self.disturbed.append(row)
@@ -269,7 +269,7 @@ def _activation_bytes(model: str, found: Dissection) -> int:
     opened = AudioModel(model)
     noise = torch.randn(opened.sampling_rate, generator=torch.Generator().manual_seed(0)).numpy()
     shapes = site_shapes(opened, opened.sites(*found.sites), opened.featuriser([noise]))
-    return 4 * found.manifest["clips"] * sum(shape.numel() for shape in shapes.values())
+    return 4 * found.manifest.clips * sum(shape.numel() for shape in shapes.values())
 
 
 def _agreement(here: Dissection, there: Dissection) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def _agreement(here: Dissection, there: Dissection) -> dict[str, Any]:
     apart = torch.cat([(ours.values - theirs.values).abs().flatten() for ours, theirs in pairs])
     size = torch.cat([ours.values.abs().flatten() for ours, _ in pairs])
     return {
-        "clips": there.manifest["clips"],
+        "clips": there.manifest.clips,
         "ids_equal": round(same.double().mean().item(), 6),
         "largest_difference": float(f"{apart.max().item():.3g}"),
         "median_difference": float(f"{apart.median().item():.3g}"),

@@ -67,7 +67,7 @@ def test_dissect_then_show(
     assert code == 0
     assert "6 clips through 229 units of 6 sites" in out
     found = Dissection.load(out_folder)
-    assert found.manifest["k"] == 4
+    assert found.manifest.k == 4
     code, out, _ = run(monkeypatch, capsys, "show", out_folder, "blocks.0.mlp.hook_post", 5)
     assert code == 0
     assert "unit 5 of 64" in out
@@ -200,7 +200,7 @@ def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     assert "What some neurons listen for" in done.stdout
     assert done.stdout.count(" of 8 are ") >= 8
     found = Dissection.load(tmp_path / "demo")
-    assert found.manifest["quarantined"] == 0
+    assert found.manifest.quarantined == 0
 
 
 def test_what_would_command_a_terminal_is_not_printed(

@@ -11,7 +11,7 @@ import pytest
 from and_nnsight import ConceptScores, Dissection, dissect
 from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
-from and_nnsight.explain.records.tables import read_table
+from and_nnsight.explain.records.reading import read_table
 
 HEAD = "unembed.hook_out"
 
@@ -61,8 +61,8 @@ def test_label_shows_the_closest_units_and_writes_the_table(
     assert "32 from top-K only: a variant of the similarity over each unit's extreme clips" in out
     rows = read_table(Dissection.load(folder), "labels")
     assert len(rows) == 32 * 3
-    best = max(rows, key=lambda row: row["score"])
-    assert best["concept"] in out and f"{best['score']:.3f}" in out
+    best = max(rows, key=lambda row: row.score)
+    assert best.concept in out and f"{best.score:.3f}" in out
 
 
 def test_scores_are_made_before_a_run_and_used_by_label(

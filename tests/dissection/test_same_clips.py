@@ -11,6 +11,7 @@ import pytest
 
 from and_nnsight import Dissection
 from and_nnsight.data import UNKNOWN, open_source
+from and_nnsight.dissection.manifest import DatasetDescription
 from and_nnsight.dissection.same_clips import KnownClips, Origin, first_of_each
 from and_nnsight.storage import write_json
 from tests.explain.small_dissection import small_dissection
@@ -22,7 +23,7 @@ OTHER = Origin("other sounds", None, "f2")
 def known(folder: Path, rows: list[dict[str, Any]], origin: Origin = HERE) -> KnownClips:
     dissection = small_dissection(folder)
     dataset = {"name": origin.name, "split": origin.split, "fingerprint": origin.fingerprint, "kind": "folder"}
-    write_json(folder / "manifest.json", {**dissection.manifest, "dataset": dataset})
+    write_json(folder / "manifest.json", {**dissection.manifest.to_json(), "dataset": dataset})
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
     return KnownClips(Dissection.load(folder))
 
@@ -84,9 +85,8 @@ def test_the_first_that_can_be_told_before_anything_is_decoded(tmp_path: Path) -
 
 def test_the_origin_of_a_source_is_that_of_its_manifest() -> None:
     source = open_source([{"audio": [0.0] * 100}])
-    dataset = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
-    assert Origin.of(source) == Origin.of(dataset)
-    assert Origin.of({}).fingerprint == UNKNOWN
+    assert Origin.of(source) == Origin.of(DatasetDescription.of(source, None, {}))
+    assert Origin.of(DatasetDescription()).fingerprint == UNKNOWN
 
 
 def test_of_copies_the_first_stands_for_all() -> None:

@@ -6,7 +6,6 @@ Clips are of five kinds, which their captions name; how loud, long and bright th
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import activation_file, site_file
 from and_nnsight.dissection.manifest import FORMAT_VERSION
 from and_nnsight.explain.acoustics import measuring
-from and_nnsight.explain.acoustics.measuring import Acoustics
+from and_nnsight.explain.records.acoustics import Acoustics, AcousticsRow
 from and_nnsight.explain.records.tables import Table
+from and_nnsight.explain.roles import Span
 from and_nnsight.storage import write_json, write_tensors
 
 KINDS = ("dog barking", "church bell", "rain falling", "siren wailing", "engine humming")
@@ -84,11 +84,8 @@ def written(
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
     found = Dissection.load(folder)
     settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": measuring._VERSION}
-    with Table(found, "acoustics", measuring.SCHEMA, ("clip", "start", "end"), settings) as acoustics:
-        acoustics.add(
-            {"clip": clip, "start": None, "end": None, **asdict(_measured(level[clip], bright[clip])), "failure": None}
-            for clip in range(clips)
-        )
+    with Table(found, AcousticsRow, settings) as acoustics:
+        acoustics.add(AcousticsRow.of(Span(clip), _measured(level[clip], bright[clip])) for clip in range(clips))
     return found
 
 

@@ -12,17 +12,12 @@ import torch
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import site_file
 from and_nnsight.dissection.manifest import FORMAT_VERSION
+from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
 SITES = {"first": 4, "second": 3}
 CLIPS = 6
-SUMMARIES = arrow.schema(
-    [
-        (name, arrow.int64() if name == "unit" else arrow.string())
-        for name in ("site", "unit", "highly", "lowly", "failure")
-    ]
-)
 
 
 def small_dissection(folder: Path) -> Dissection:
@@ -70,12 +65,12 @@ def with_summaries(
     found: Dissection, summaries: Mapping[tuple[str, int], tuple[str | None, str | None]], made_by: str = "test"
 ) -> Dissection:
     """Write the table `summaries`: the text of the highly and of the lowly clips, None where there is none."""
-    with Table(found, "summaries", SUMMARIES, ("site", "unit"), {"summarizer": made_by}) as table:
+    with Table(found, SummaryRow, {"summarizer": made_by}) as table:
         table.add(
-            {
-                "site": site, "unit": unit, "highly": highly, "lowly": lowly,
-                "failure": None if highly and lowly else f"{'lowly' if highly else 'highly'}: no captions",
-            }
+            SummaryRow(
+                site, unit, highly, lowly,
+                None if highly and lowly else f"{'lowly' if highly else 'highly'}: no captions",
+            )
             for (site, unit), (highly, lowly) in summaries.items()
         )  # fmt: skip
     return found

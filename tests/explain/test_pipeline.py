@@ -12,7 +12,7 @@ from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import ChatOptions, Conversation, Evidence, Failure, Summary, card, explain, label, read_table
 from and_nnsight.explain.describe.captions import caption
-from and_nnsight.explain.records.tables import table_settings
+from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
 
 SITE = "blocks.3.mlp.hook_post"
@@ -53,13 +53,11 @@ def test_how_clips_sound_is_told_where_it_is_asked_for(found: Dissection) -> Non
     plain = explain(found, steps=captions, progress=False)["summaries"]
     told = explain(found, summarizer="keywords:traits", data=sounds, steps=captions, progress=False)["summaries"]
     assert table_settings(found, "summaries")["traits"] is not None
-    assert sum(" sounds" in (row["highly"] or "") for row in told) > sum(
-        " sounds" in (row["highly"] or "") for row in plain
-    )
+    assert sum(" sounds" in (row.highly or "") for row in told) > sum(" sounds" in (row.highly or "") for row in plain)
     other = explain(
         found, summarizer="keywords:traits", data=sounds, units=[5], sites=SITE, steps=captions, progress=False
     )
-    assert next(row for row in other["summaries"] if (row["site"], row["unit"]) == (SITE, 5)) in told
+    assert next(row for row in other["summaries"] if (row.site, row.unit) == (SITE, 5)) in told
     with pytest.raises(PluginError, match="unknown form 'loud'"):
         explain(found, summarizer="keywords:loud", steps=captions, progress=False)
 
@@ -135,7 +133,7 @@ def test_steps_after_one_that_was_made_anew_are_made_anew(found: Dissection) -> 
     loose = read_table(found, "calibrated")
     explain(found, units=range(3), threshold=0.0, progress=False)
     strict = read_table(found, "calibrated")
-    assert sum(len(row["kept"] or ()) for row in strict) <= sum(len(row["kept"] or ()) for row in loose)
+    assert sum(len(row.kept or ()) for row in strict) <= sum(len(row.kept or ()) for row in loose)
     assert table_settings(found, "calibrated")["threshold"] == 0.0
 
 
@@ -172,10 +170,10 @@ def test_contrast_clips_are_captioned_and_told_to_a_summarizer_that_wants_them_a
     steps = ["captions", "summaries"]
     rows = explain(found, summarizer=summarizer, chat=Parrot(), sites=SITE, units=range(6), steps=steps, progress=False)
     assert told == [wanted]
-    assert any(row["contrast_clips"] for row in rows["summaries"]) == wanted
+    assert any(row.contrast_clips for row in rows["summaries"]) == wanted
     if isinstance(summarizer, Comparing):
         compared = {unit.unit: [heard.clip for heard in unit.contrast] for unit in summarizer.given}
-        assert {row["unit"]: row["contrast_clips"] for row in rows["summaries"]} == compared
+        assert {row.unit: row.contrast_clips for row in rows["summaries"]} == compared
 
 
 class Thinker:

@@ -14,9 +14,7 @@ import torch
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import site_file
 from and_nnsight.dissection.manifest import FORMAT_VERSION
-from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
-from and_nnsight.explain.describe.captions import SCHEMA as CAPTIONS
-from and_nnsight.explain.describe.concepts import SCHEMA as CONCEPTS
+from and_nnsight.explain.records.description_rows import CalibratedRow, CaptionRow, ConceptRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.storage import write_json, write_tensors
 
@@ -73,9 +71,9 @@ def dissection(
     ]
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
     found = Dissection.load(folder)
-    with Table(found, "captions", CAPTIONS, ("clip", "start", "end"), {"captioner": "test"}) as table:
+    with Table(found, CaptionRow, {"captioner": "test"}) as table:
         table.add(
-            {"clip": clip, "start": None, "end": None, "caption": caption or None, "raw": caption, "failure": None}
+            CaptionRow(clip, caption=caption or None, raw=caption, background=None)
             for clip, caption in enumerate(captions)
         )
     return found
@@ -88,23 +86,19 @@ def with_words(
 
     Units that are not given were never explained. Adjectives are acoustic if they are in `ACOUSTIC`.
     """
-    with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": 0.6}) as table:
+    with Table(found, CalibratedRow, {"threshold": 0.6}) as table:
         table.add(
-            {
-                "site": site, "unit": unit, "calibrated": None if said is None else "Something." if said else "",
-                "kept": ["Something."] if said else [], "dropped": [], "failure": "no summary" if said is None else None,
-                "summary_hash": "",
-            }
+            CalibratedRow(
+                site, unit, None if said is None else "Something." if said else "", ["Something."] if said else [],
+                [], "no summary" if said is None else None, "",
+            )
             for (site, unit), said in words.items()
         )  # fmt: skip
-    with Table(
-        found, "concepts", CONCEPTS, ("site", "unit", "word", "part"), {"calibrated": {"threshold": 0.6}}
-    ) as table:
+    with Table(found, ConceptRow, {"calibrated": {"threshold": 0.6}}) as table:
         table.add(
-            {
-                "site": site, "unit": unit, "word": word, "part": part, "count": 1 + len(word) % 2,
-                "acoustic": word in ACOUSTIC if part == "adjective" else None,
-            }
+            ConceptRow(
+                site, unit, word, part, 1 + len(word) % 2, word in ACOUSTIC if part == "adjective" else None
+            )
             for (site, unit), said in words.items() if said
             for part, several in said.items() for word in several
         )  # fmt: skip

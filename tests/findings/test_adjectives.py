@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
-from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
+from and_nnsight.explain.records.claim_rows import ScoreRow
+from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import units_per_adjective
 from and_nnsight.findings.statistics import wilson
@@ -80,12 +82,11 @@ def test_sites_are_chosen_by_name_or_glob(found: Dissection) -> None:
 
 
 def test_words_of_units_whose_explanation_does_not_hold_are_told_apart(found: Dissection) -> None:
-    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
-        blank = dict.fromkeys(SCORES.names)
+    with Table(found, ScoreRow, {}) as table:
         for unit, holds, failure in ((0, True, None), (1, False, None), (3, False, "the unit is the same")):
-            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": "Something.", "failure": failure}
-            table.add([{**blank, **row, "predicts": True, "beyond_acoustics": holds}])
-        table.add([{**blank, "site": HEAD, "unit": 0, "source": "label", "predicts": True, "beyond_acoustics": True}])
+            row = ScoreRow(FIRST, unit, "explanation", "Something.", failure=failure)
+            table.add([replace(row, predicts=True, beyond_acoustics=holds)])
+        table.add([ScoreRow(HEAD, 0, "label", "", predicts=True, beyond_acoustics=True)])
     finding = units_per_adjective(found)
     assert [(row["word"], row["scored"], row["hold"]) for row in finding.table] == [("loud", 2, 1), ("soft", 1, 0)]
     assert finding.summary()[0].endswith("1 of the 2 that were scored hold")
@@ -94,10 +95,9 @@ def test_words_of_units_whose_explanation_does_not_hold_are_told_apart(found: Di
 
 
 def test_a_verdict_on_what_a_unit_was_once_said_to_hear_does_not_count(found: Dissection) -> None:
-    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
+    with Table(found, ScoreRow, {}) as table:
         for unit, text in ((0, "Something."), (1, "Something else.")):
-            row = {"site": FIRST, "unit": unit, "source": "explanation", "text": text}
-            table.add([{**dict.fromkeys(SCORES.names), **row, "predicts": True, "beyond_acoustics": True}])
+            table.add([ScoreRow(FIRST, unit, "explanation", text, predicts=True, beyond_acoustics=True)])
     finding = units_per_adjective(found)
     assert (finding.facts["scored"], finding.facts["hold"]) == (1, 1)
 
@@ -136,8 +136,7 @@ def test_without_explanations_it_names_the_command(tmp_path: Path) -> None:
 
 
 def test_concepts_of_earlier_summaries_are_refused(found: Dissection) -> None:
-    with Table(found, "calibrated", parquet.read_schema(found.folder / "explanations" / "calibrated.parquet"),
-               ("site", "unit"), {"threshold": 0.9}) as table:  # fmt: skip
+    with Table(found, CalibratedRow, {"threshold": 0.9}) as table:
         table.add([])
     with pytest.raises(DissectionError, match="of earlier summaries: run `and-nnsight explain .* --step concepts`"):
         units_per_adjective(found)

@@ -12,7 +12,8 @@ import pytest
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
-from and_nnsight.explain.describe.captions import SCHEMA, captions_of
+from and_nnsight.explain.records.captions import captions_of
+from and_nnsight.explain.records.description_rows import CaptionRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.findings import uninterpretable_units
@@ -146,9 +147,8 @@ def test_the_clusters_and_chance_are_of_every_clip_where_captions_are_the_datase
     for captioner, clips in (("column:caption", len(CAPTIONS)), ("acoustic", 5)):
         found = dissection(tmp_path / captioner, sites, CAPTIONS, top)
         (found.folder / "explanations" / "captions.parquet").unlink()
-        with Table(found, "captions", SCHEMA, ("clip", "start", "end"), {"captioner": captioner}) as table:
-            table.add({"clip": clip, "start": None, "end": None, "caption": CAPTIONS[clip], "raw": CAPTIONS[clip],
-                       "failure": None} for clip in top["blocks.0.a", 0])  # fmt: skip
+        with Table(found, CaptionRow, {"captioner": captioner}) as table:
+            table.add(CaptionRow(clip, caption=CAPTIONS[clip], raw=CAPTIONS[clip]) for clip in top["blocks.0.a", 0])
         finding = uninterpretable_units(found, clusters=2, text_encoder=Topics())
         assert finding.facts["captions"] == clips
         assert finding.facts["judged"] == 1

@@ -9,8 +9,8 @@ import pytest
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
-from and_nnsight.explain.describe.summaries import SCHEMA as SUMMARIES
-from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
+from and_nnsight.explain.records.claim_rows import ScoreRow
+from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import adjectives_per_layer
 from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
@@ -123,11 +123,10 @@ def test_sites_named_by_module_keep_their_names_but_for_the_layer(tmp_path: Path
 
 def test_units_that_beat_their_null_have_a_line_of_their_own(found: Dissection) -> None:
     assert adjectives_per_layer(found).line(over=TRUE) is None, "nothing was scored"
-    blank = dict.fromkeys(SCORES.names)
-    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
+    with Table(found, ScoreRow, {}) as table:
         table.add(
-            {**blank, "site": f"blocks.{layer}.mlp.hook_pre", "unit": unit, "source": "explanation",
-             "text": "Something.", "predicts": True, "beyond_acoustics": unit < 2}
+            ScoreRow(f"blocks.{layer}.mlp.hook_pre", unit, "explanation", "Something.", predicts=True,
+                     beyond_acoustics=unit < 2)
             for layer in range(3) for unit in range(3)
         )  # fmt: skip
     finding = adjectives_per_layer(found)
@@ -145,7 +144,7 @@ def test_units_of_fewer_clips_are_counted_and_the_others_have_a_line_of_their_ow
     for values, fewer in (({}, 0), (few, 2)):
         run = dissection(tmp_path / str(fewer), sites, ["A bell."] * 6, values=values)
         found = with_words(run, {at: adjectives(*WORDS[:count]) for at, count in counts.items()})
-        with Table(found, "summaries", SUMMARIES, ("site", "unit"), {"k": 5}) as table:
+        with Table(found, SummaryRow, {"k": 5}) as table:
             table.add([])
         finding = adjectives_per_layer(found)
         assert [row["of_fewer_clips"] for row in finding.table if row["site"] == ALL] == (

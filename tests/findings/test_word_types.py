@@ -16,7 +16,7 @@ from scipy import stats
 from and_nnsight.data import Clip
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
-from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
+from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
 from and_nnsight.findings.bootstrap import Bootstrap
@@ -193,9 +193,11 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
     }
     run = with_words(dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
     texts_of = {0: ["Loud, noisy, musical bell (4 of 5).", "High-pitched."], 1: ["Wooden."], 2: [], 3: None}
-    with Table(run, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": 0.6}) as table:
-        table.add({"site": FIRST, "unit": unit, "calibrated": None if kept is None else " ".join(kept), "kept": kept,
-                   "dropped": [], "failure": None, "summary_hash": ""} for unit, kept in texts_of.items())  # fmt: skip
+    with Table(run, CalibratedRow, {"threshold": 0.6}) as table:
+        table.add(
+            CalibratedRow(FIRST, unit, None if kept is None else " ".join(kept), kept, [], None, "")
+            for unit, kept in texts_of.items()
+        )
     counts = {kind: said[:4].tolist() for kind, said in explained(run).words.items()}
     assert counts["adjective"] == [3, 1, 0, 0], "wooden is not acoustic here"
     assert counts["basic adjective"] == [2, 0, 0, 0]
@@ -243,7 +245,7 @@ def test_a_dissected_file_is_known_by_another_name(found: Dissection, measurer: 
     (tmp_path / "sounds").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "sounds")
     for clip, row in found.clips.items():
-        row["path"] = str(tmp_path / "sounds" / f"{clip}.wav")
+        row.path = str(tmp_path / "sounds" / f"{clip}.wav")
     seen = [str(tmp_path / "linked" / f"{clip}.wav") for clip in range(6)]
     finding = accuracy_by_word_type(found, "model", [*seen, *DATA], shares=(0.1,))
     assert finding.facts["left_out_as_dissected"] == 6 and finding.facts["clips"] == CLIPS
@@ -364,7 +366,7 @@ def test_with_a_real_model_it_is_what_hooks_of_ones_own_give(tmp_path: Path) -> 
     extractor = ASTFeatureExtractor.from_pretrained(tiny_ast_path())
     inputs = [extractor(one.waveform, sampling_rate=one.sampling_rate, return_tensors="pt") for one in held_out]
     labels = [one.label for one in held_out]
-    module = model.get_submodule(found.manifest["sites"][0]["path"])
+    module = model.get_submodule(found.manifest.sites[0].path)
 
     def pruning(choice: UnitChoice) -> Callable[[Any], list[Any]]:
         def zero(_: Any, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:

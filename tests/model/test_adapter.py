@@ -95,8 +95,8 @@ def test_a_model_by_a_plugin_s_name_an_object_and_a_listened_model_give_what_an_
     expected = dissect(plain, ragged(5), "all", 2, out=tmp_path / "plain", progress=False)
     for name, model in (("name", "box:a tiny one"), ("object", Box()), ("itself", Hooked())):
         found = dissect(model, ragged(5), "all", 2, out=tmp_path / name, progress=False)
-        assert found.manifest["model"]["id"] == "a tiny one"
-        assert found.manifest["model"]["weights"] == expected.manifest["model"]["weights"]
+        assert found.manifest.model.id == "a tiny one"
+        assert found.manifest.model.weights == expected.manifest.model.weights
         for site in expected.sites:
             assert torch.equal(found[site].top.clips, expected[site].top.clips)
             assert torch.equal(found[site].top.values, expected[site].top.values)
@@ -112,7 +112,7 @@ def test_modules_by_path_get_their_width_from_a_run(tmp_path: Path) -> None:
 def test_device_and_dtype_reach_the_model(tmp_path: Path) -> None:
     for name, model in (("name", "box:a tiny one"), ("object", Box())):
         found = dissect(model, ragged(2), k=1, out=tmp_path / name, progress=False, dtype="float64", device="cpu")
-        assert found.manifest["dtype"] == "float64"
+        assert found.manifest.dtype == "float64"
 
 
 def test_a_model_that_does_not_fire_is_an_error(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
     family.build().save_pretrained(folder)  # type: ignore[operator]
     family.extractor().save_pretrained(folder)
     found = dissect(str(folder), ragged(2), k=1, out=tmp_path / "run", progress=False)
-    assert found.manifest["model"]["id"] == str(folder)
+    assert found.manifest.model.id == str(folder)

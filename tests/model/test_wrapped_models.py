@@ -173,7 +173,7 @@ def test_a_dynamically_quantised_model(name: str, tmp_path: Path) -> None:
         untouched(**features)
     assert all(torch.equal(seen[name], eager[name]) for name in eager)
     found = dissected(model, tmp_path / "run", name)
-    assert found.manifest["model"]["weights"] != dissected(plain, tmp_path / "plain", name).manifest["model"]["weights"]
+    assert found.manifest.model.weights != dissected(plain, tmp_path / "plain", name).manifest.model.weights
 
 
 class Adapter(nn.Module):

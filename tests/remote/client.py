@@ -113,7 +113,7 @@ def same(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
             with redirect_stdout(heard):
                 away = dissect(model(case["family"]), SOUNDS, out=out, remote=where, **options)
             told.append({**case, "gather": gather, **compared(here, away), "printed": heard.getvalue()})
-            told[-1] |= {"dtype": away.manifest["dtype"], "remote": away.manifest["remote"]}
+            told[-1] |= {"dtype": away.manifest.dtype, "remote": away.manifest.remote}
     return told
 
 
@@ -146,7 +146,7 @@ def errors() -> dict[str, Any]:
             told[name] = {"said": failed(name, remote=there(patience=1, deadline=2 if name == "lost" else 100))}
         reset()
         away = dissect(model(), SOUNDS, out=FOLDER / name, remote=there(), **RUN)
-        told[name] |= compared(here, away) | {"jobs": away.manifest["remote"]["jobs"]}
+        told[name] |= compared(here, away) | {"jobs": away.manifest.remote["jobs"]}
     with before_job(2, lambda: faults(forget=1, on="/request", unavailable=2)):
         told["passing"] = {"said": failed("passing", remote=there(retries=2))}
     told["passing"] |= compared(here, Dissection.load(FOLDER / "passing"))
@@ -173,7 +173,7 @@ def refused() -> dict[str, Any]:
     reset()
     faults(env={"torchaudio": None})
     told["without torchaudio"] = failed("features", remote=there())
-    told["audio"] = Dissection.load(FOLDER / "features").manifest["remote"]["audio"]
+    told["audio"] = Dissection.load(FOLDER / "features").manifest.remote["audio"]
     faults(reconnecting=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -201,7 +201,7 @@ def rounded() -> dict[str, Any]:
         warnings.simplefilter("always")
         away = dissect(model(), SOUNDS, out=FOLDER / "rounded", remote=there(), **RUN)
     told = compared(here, away) | {"warned": [str(warning.message) for warning in warned]}
-    return told | {"dtype": away.manifest["dtype"], "kept as": str(away[away.sites[0]].top.values.dtype)}
+    return told | {"dtype": away.manifest.dtype, "kept as": str(away[away.sites[0]].top.values.dtype)}
 
 
 def streams() -> dict[str, Any]:
@@ -251,12 +251,12 @@ def wire() -> dict[str, Any]:
         opened, SOUNDS, out=FOLDER / "wire", remote=there(clips_per_job=100, api_key=KEY), **RUN | {"sites": "all"}
     )
     plain = b"".join(zstandard.ZstdDecompressor().decompress(blob) for blob in blobs)
-    samples = sum(int(row["seconds"] * row["sampling_rate"]) for row in away.clips.values())
+    samples = sum(int(row.seconds * row.sampling_rate) for row in away.clips.values())
     (job,) = log()["jobs"]
     return {
         "leaks": [word for word in ("hf_secret", KEY, "000.wav", str(SOUNDS), str(FOLDER / "wire")) if word.encode() in plain],
-        "plain": len(plain), "samples": samples, "blob": job["blob_bytes"], "sent": away.manifest["remote"]["bytes_up"],
-        "home": job["bytes_out"], "received": away.manifest["remote"]["bytes_down"],
+        "plain": len(plain), "samples": samples, "blob": job["blob_bytes"], "sent": away.manifest.remote["bytes_up"],
+        "home": job["bytes_out"], "received": away.manifest.remote["bytes_down"],
     }  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def whole(name: str, ends: str = "") -> dict[str, Any]:
     jobs._UNSEEN = jobs._STALLED = jobs._AFTER_SILENCE = jobs._BEFORE_ANY_ANSWER = 2.0
     settings = there(clips_per_job=2, in_flight=2, retries=9, patience=500)
     found = dissect(model(), SOUNDS, out=FOLDER / name, remote=settings, **RUN)
-    return {"positions": done, "sent_again": found.manifest["remote"]["sent_again"]}
+    return {"positions": done, "sent_again": found.manifest.remote["sent_again"]}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from and_nnsight import ConceptError, ConceptScores, Dissection, DissectionError
+from and_nnsight.dissection.manifest import ConceptsDescription
 from tests.concept_oracle import similarities
 from tests.families import FAMILIES, ast_extractor
 from tests.run.test_dissect import StopsAfter, files, made, quick
@@ -87,7 +88,7 @@ def test_concepts_and_activations_have_their_place_in_the_folder(tmp_path: Path)
         "activations/blocks.0.mlp.hook_post.npy",
     }
     assert files(found.folder)["concepts/scores.safetensors"] == (tmp_path / "scores.safetensors").read_bytes()
-    assert found.manifest["concepts"] == {"fingerprint": scores.fingerprint, "method": "random", "count": 3}
+    assert found.manifest.concepts == ConceptsDescription(scores.fingerprint, "random", 3)
     assert found.concepts is not None and found.concepts.fingerprint == scores.fingerprint
     table = found.activations("blocks.0.mlp.hook_post")
     assert isinstance(table, np.memmap) and not table.flags.writeable

@@ -56,7 +56,7 @@ def test_of_clips_that_differ_nothing_is_said(tmp_path: Path):
     dissection = run(SOUNDS, tmp_path / "run")
     assert dissection.copies == {}
     assert dissection.silent == frozenset()
-    assert (dissection.manifest["silent"], dissection.manifest["copies"]) == (0, 0)
+    assert (dissection.manifest.silent, dissection.manifest.copies) == (0, 0)
     assert not dissection.evidence(dissection.sites[0], "top").copy.any()
 
 

@@ -168,9 +168,9 @@ def test_odd_text_goes_through_a_run_its_resumption_and_its_reading(
     assert files(found.folder) == files(quick(model, iter(data), tmp_path / "whole", batch_size=1).folder)
     found = Dissection.load(found.folder)
     expected = ["\ufffd", *ODD[1:3], "\U0001f600", "plain"]
-    assert [row["caption"] for row in found.clips.values()] == expected
-    assert [row["label"] for row in found.clips.values()] == expected
-    assert [row["path"] for row in found.quarantine] == ["\\udcff\u2028\\ud83d.wav"]
+    assert [row.caption for row in found.clips.values()] == expected
+    assert [row.label for row in found.clips.values()] == expected
+    assert [row.path for row in found.quarantine] == ["\\udcff\u2028\\ud83d.wav"]
     assert parquet.read_table(found.folder / "clips.parquet")["caption"].to_pylist() == expected
     from and_nnsight.explain import card, explain
 
@@ -200,10 +200,10 @@ def test_what_is_not_used_of_a_folder_is_in_the_manifest_and_said(
     with pytest.warns(UserWarning, match=r"data: 1 entry is not among the clips: .m4a is not read: .* e.m4a"):
         found = quick(model, root, tmp_path / "whole", progress=True, batch_size=2)
     assert "not sound, by the ending (1 × .txt); for example notes.txt" in capsys.readouterr().err
-    assert [(row["reason"][:10], row["count"], row["example"]) for row in found.unused] == [
+    assert [(row.reason[:10], row.count, row.example) for row in found.unused] == [
         (".m4a is no", 1, "e.m4a"), ("not sound,", 1, "notes.txt"),
     ]  # fmt: skip
-    assert Dissection.load(found.folder).unused == found.unused == found.manifest["dataset"]["unused"]
+    assert Dissection.load(found.folder).unused == found.unused == list(found.manifest.dataset.unused)
     # A folder of the data may be where the run goes, and what lies there then is not of the data.
     out, original, calls = root / "run", AudioModel.trace, 0
 

@@ -315,9 +315,9 @@ def test_clips_longer_than_the_model_hears_count_with_their_beginnings_and_are_s
     said = f"2 clips are longer than the {window:g} s that the model hears: their beginnings counted"
     with pytest.warns(UserWarning, match=said):
         found = quick(model, iter(data), tmp_path / "run", batch_size=1, resume="trust")
-    assert found.manifest["truncated"] == 2
+    assert found.manifest.truncated == 2
     cut = quick(model, [wave[: round(window * RATE)] for wave in data], tmp_path / "cut", batch_size=1)
-    assert cut.manifest["truncated"] == 0
+    assert cut.manifest.truncated == 0
     for site in found.sites:
         assert torch.equal(found[site].top.values, cut[site].top.values)
         assert torch.equal(found[site].top.clips, cut[site].top.clips)
@@ -386,18 +386,18 @@ def test_damaged_audio_is_set_aside_and_the_rest_is_exact(tmp_path: Path) -> Non
     model = made()
     with pytest.warns(UserWarning, match="longer than the .* s that the model hears"):
         found = quick(model, tmp_path / "audio", tmp_path / "run", batch_size=3, sites="all")
-    reasons = {Path(row["path"]).name: row["reason"] for row in found.quarantine}
+    reasons = {Path(row.path).name: row.reason for row in found.quarantine}
     bad = {name: word for name, word in expected.items() if word is not None}
     assert set(reasons) == {Path(name).name for name in bad}
     for name, word in bad.items():
         assert word in reasons[Path(name).name], (name, reasons[Path(name).name])
-    healthy = {Path(row["path"]).name for row in found.clips.values()}
+    healthy = {Path(row.path).name for row in found.clips.values()}
     assert healthy == {Path(name).name for name, word in expected.items() if word is None}
-    assert found.manifest["quarantined"] == len(bad)
+    assert found.manifest.quarantined == len(bad)
     from and_nnsight.audio.loading import to_waveform
 
     sites = model.sites()
-    waves = {clip: to_waveform(row["path"], RATE) for clip, row in found.clips.items()}
+    waves = {clip: to_waveform(row.path, RATE) for clip, row in found.clips.items()}
     assert_equal_to_brute_force(found, sites, pooled_clips(model, sites, waves), tolerance=2e-5)
 
 
@@ -438,7 +438,7 @@ def test_the_data_may_be_a_datasets_object(tmp_path: Path) -> None:
     one = quick(model, mapped, tmp_path / "map", label_column="kind")
     two = quick(model, mapped.to_iterable_dataset(), tmp_path / "stream", label_column="kind")
     three = quick(model, ragged(5), tmp_path / "list")
-    assert [row["label"] for row in one.clips.values()] == ["calm", "wild", "calm", "wild", "calm"]
+    assert [row.label for row in one.clips.values()] == ["calm", "wild", "calm", "wild", "calm"]
     for site in one.sites:
         assert torch.equal(one[site].top.clips, two[site].top.clips)
         assert torch.equal(one[site].top.values, three[site].top.values)
@@ -472,7 +472,7 @@ def test_a_model_by_name_and_dtype(tmp_path: Path) -> None:
     found = dissect(
         str(tmp_path / "model"), ragged(3), out=tmp_path / "run", k=2, dtype="bfloat16", progress=False, device="cpu"
     )
-    assert found.manifest["dtype"] == "bfloat16"
+    assert found.manifest.dtype == "bfloat16"
     assert found[found.sites[0]].top.values.dtype == torch.float32
 
 
@@ -552,7 +552,7 @@ def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
 
 def test_out_may_hold_a_colon_or_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert quick(made(), ragged(2), tmp_path / "a:b" / "c").clips[1]["label"] == "label 1"
+    assert quick(made(), ragged(2), tmp_path / "a:b" / "c").clips[1].label == "label 1"
     quick(made(), ragged(2), Path("~/run"))
     assert (tmp_path / "run" / "clips.parquet").exists()
     assert len(Dissection.load("~/run").clips) == 2
@@ -567,7 +567,7 @@ def test_file_names_need_not_be_utf8(tmp_path: Path) -> None:
     with open(os.fsencode(tmp_path / "audio") + b"/bad\xff.wav", "wb") as file:  # noqa: PTH123
         file.write(wav_bytes(noise(0.5)))
     found = quick(made(), tmp_path / "audio", tmp_path / "run")
-    assert found.clips[0]["path"].endswith("bad\\xff.wav")
+    assert found.clips[0].path.endswith("bad\\xff.wav")
 
 
 def test_leftovers_of_a_process_killed_at_its_last_step_are_cleared(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
 def test_the_format_of_this_package_is_read(folder: Path) -> None:
     assert Dissection.load(folder).sites == ("blocks.0.mlp.hook_post",)
     manifest = read_manifest(folder)
-    assert manifest is not None and manifest["format_version"] == FORMAT_VERSION
+    assert manifest is not None and manifest.to_json()["format_version"] == FORMAT_VERSION
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION - 1, FORMAT_VERSION + 1, str(FORMAT_VERSION), None])

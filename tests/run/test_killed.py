@@ -69,5 +69,5 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(concepts: bool, tmp_
     assert 0 < finish(model, audio, out, *scores) < operations, "what was done is not done again"
     assert files(out) == files(tmp_path / "whole")
     found = Dissection.load(out)
-    assert found.manifest["clips"] == clips - 1
-    assert [row["clip"] for row in found.quarantine] == [50]
+    assert found.manifest.clips == clips - 1
+    assert [row.clip for row in found.quarantine] == [50]

@@ -10,7 +10,7 @@ from and_nnsight import dissect
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain import card
-from and_nnsight.explain.records.tables import read_table
+from and_nnsight.explain.records.reading import read_table
 from and_nnsight.unlearn import ChoiceError, causal_effects, label_effects
 from tests.unlearn.explained import with_labels
 from tests.unlearn.test_ablation import loaded

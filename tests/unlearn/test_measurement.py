@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -320,10 +321,11 @@ def test_the_same_samples_without_a_path_are_known_too(model: AudioModel, files:
 def test_units_of_another_model_are_warned_of(
     model: AudioModel, files: Path, found: Dissection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(found.manifest["model"], "weights", "other")
+    other = replace(found.manifest, model=replace(found.manifest.model, weights="other"))
+    monkeypatch.setattr(found, "manifest", other)
     with pytest.warns(UserWarning, match="a dissection of another model .*other weights"):
         measure(model, files, CHOICES, found=found, overlap="exclude", draws=0, bootstrap=0, progress=False)
-    monkeypatch.setitem(found.manifest, "dtype", "bfloat16")  # of other precision, which says nothing
+    monkeypatch.setattr(found, "manifest", replace(other, dtype="bfloat16"))  # of other precision, which says nothing
     measure(model, files, CHOICES, found=found, overlap="exclude", draws=0, bootstrap=0, progress=False)
 
 

@@ -68,8 +68,8 @@ def caption(
     batch_size  clips that the captioner is handed at a time
 
     What cannot be captioned is recorded with the reason, and tried again by the next call. Rows are: clip, start, end
-    (seconds; None: the whole clip), caption (without loops, cut where it floods: see `captioning.LONGEST`; None if it failed), raw
-    (what the captioner answered), failure, background (whether it is one of the sample).
+    (seconds; None: the whole clip), caption (without loops, cut where it floods: see `captioning.LONGEST`; None if it
+    failed), raw (what the captioner answered), failure, background (whether it is one of the sample).
 
     Raises PluginError for a captioner that does not exist or a column that the data lacks; DissectionError for sites or
     units that do not exist and for audio that is in no file when `data` is not given.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pyarrow as arrow
 
@@ -84,7 +84,7 @@ class AcousticsRow(TableRow):
     failure: str | None
 
     @classmethod
-    def of(cls, span: Span, answer: Acoustics | Failure) -> Self:
+    def of(cls, span: Span, answer: Acoustics | Failure) -> AcousticsRow:
         """The row of what was measured of a span, or of the reason why nothing was."""
         if isinstance(answer, Failure):
             return cls(*span, None, answer.reason)
@@ -108,7 +108,7 @@ class AcousticsRow(TableRow):
         return {"clip": self.clip, "start": self.start, "end": self.end, **numbers, "failure": self.failure}
 
     @classmethod
-    def of_columns(cls, columns: Mapping[str, Any]) -> Self:
+    def of_columns(cls, columns: Mapping[str, Any]) -> AcousticsRow:
         """What `columns` gave. Raises ValueError for a column that is lacking."""
         if lacking := [name for name in cls.schema().names if name not in columns]:
             raise ValueError(f"it has no column {lacking[0]}")
@@ -117,7 +117,7 @@ class AcousticsRow(TableRow):
         return cls(columns["clip"], columns["start"], columns["end"], measured, failure)
 
     @classmethod
-    def of_arrow(cls, table: arrow.Table) -> list[Self]:
+    def of_arrow(cls, table: arrow.Table) -> list[Any]:
         """The rows of a table as it was read. Raises ValueError for a column that is lacking."""
         return [cls.of_columns(row) for row in table.to_pylist()]
 

@@ -22,6 +22,7 @@ class LabelRow(TableRow):
     """
 
     table: ClassVar[str] = "labels"
+    key: ClassVar[tuple[str, ...]] = ("site", "unit", "method", "similarity", "concepts", "encoder", "rank")
 
     site: str
     unit: int

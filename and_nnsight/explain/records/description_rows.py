@@ -52,13 +52,13 @@ class SummaryRow(TableRow):
 
     site: str
     unit: int
-    highly: str | None
-    lowly: str | None
-    failure: str | None
-    highly_clips: list[int] | None
-    lowly_clips: list[int] | None
-    contrast_clips: list[int] | None
-    requests: list[str] | None
+    highly: str | None = None
+    lowly: str | None = None
+    failure: str | None = None
+    highly_clips: list[int] | None = None
+    lowly_clips: list[int] | None = None
+    contrast_clips: list[int] | None = None
+    requests: list[str] | None = None
     corpus: str | None = None
 
 
@@ -83,11 +83,11 @@ class CalibratedRow(TableRow):
 
     site: str
     unit: int
-    calibrated: str | None
-    kept: list[str] | None
-    dropped: list[Dropped] | None
-    failure: str | None
-    summary_hash: str | None
+    calibrated: str | None = None
+    kept: list[str] | None = None
+    dropped: list[Dropped] | None = None
+    failure: str | None = None
+    summary_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ConceptRow(TableRow):
     word: str
     part: str
     count: int
-    acoustic: bool | None
+    acoustic: bool | None = None
 
 
 @dataclass(frozen=True)

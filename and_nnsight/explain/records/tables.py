@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Generic, Self
+from typing import IO, Any, Generic
 
 import numpy as np
 import pyarrow as arrow
@@ -46,14 +46,13 @@ class _TableFile:
         """Name of the table."""
         return self.path.stem
 
-    def __enter__(self) -> Self:
-        """Raises DissectionError if another process has the table open."""
+    def _hold(self) -> None:
+        """Lock it. Raises DissectionError if another process has the table open."""
         self.folder.mkdir(exist_ok=True)
         try:
             self._lock = locked(self.folder / f".{self.name}.lock")
         except BlockingIOError as error:
             raise DissectionError(f"another process is writing {self.name} in {self.folder}") from error
-        return self
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -87,9 +86,9 @@ class Table(_TableFile, Generic[RowT]):
     def _earlier(self, settings: str) -> Path:
         return self.folder / "earlier" / f"{self.name}-{short_hash(settings, 6)}.parquet"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Table[RowT]:
         """Read what is there of these settings. Raises DissectionError if another process has the table open."""
-        super().__enter__()
+        self._hold()
         try:
             self._open()
         except BaseException:
@@ -200,6 +199,11 @@ class ColumnTable(_TableFile):
         self.row, self.kind = row, kind
         self._new: list[arrow.Table] = []
         self._units: dict[str, Sequence[int]] = {}
+
+    def __enter__(self) -> ColumnTable:
+        """Raises DissectionError if another process has the table open."""
+        self._hold()
+        return self
 
     def replace(self, rows: arrow.Table, units: Mapping[str, Sequence[int]]) -> None:
         """Take in all rows of this kind of units, which are given by site."""

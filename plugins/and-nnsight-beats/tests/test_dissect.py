@@ -66,8 +66,8 @@ def test_ids_values_and_frames_are_those_of_a_loop_by_hand(finetuned: Path, tmp_
 
 def test_the_manifest_names_the_model_and_its_frames(finetuned: Path, tmp_path: Path) -> None:
     found = dissect(f"beats:{finetuned}", clips()[:4], "paper", 2, out=tmp_path / "out", device="cpu", progress=False)
-    assert found.manifest["model"]["id"] == f"beats:{finetuned}"
-    assert found.manifest["model"]["class"] == "BEATs"
+    assert found.manifest.model.id == f"beats:{finetuned}"
+    assert found.manifest.model.class_name == "BEATs"
     unit = found.unit("blocks.1.mlp.hook_pre", 3)
     for exemplar in unit.top:
         assert 0 <= exemplar.start < exemplar.end <= LENGTHS[exemplar.clip] + 1e-9
@@ -76,8 +76,8 @@ def test_the_manifest_names_the_model_and_its_frames(finetuned: Path, tmp_path: 
 def test_a_clip_too_short_for_a_patch_is_set_aside(finetuned: Path, tmp_path: Path) -> None:
     sounds = [*clips()[:3], {"audio": noise(0.17), "sampling_rate": RATE}]
     found = dissect(f"beats:{finetuned}", sounds, "default", 2, out=tmp_path / "out", device="cpu", progress=False)
-    assert found.manifest["clips"] == 3
-    assert found.manifest["quarantined"] == 1
+    assert found.manifest.clips == 3
+    assert found.manifest.quarantined == 1
     assert "2800" in (tmp_path / "out" / "quarantine.jsonl").read_text()
 
 

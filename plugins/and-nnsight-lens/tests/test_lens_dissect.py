@@ -44,8 +44,8 @@ def test_sites_and_hooks_bear_the_same_names_and_give_the_same_dissection(name: 
             for part in ("clips", "frames", "values"):
                 assert torch.equal(getattr(getattr(ours, side), part), getattr(getattr(theirs, side), part)), site
         assert torch.equal(ours.mean, theirs.mean)
-    there, here = (found.manifest["sites"] for found in (through_nnsight, through_hooks))
-    assert [site["frames"] for site in there] == [site["frames"] for site in here]
+    there, here = (found.manifest.sites for found in (through_nnsight, through_hooks))
+    assert [site.frames for site in there] == [site.frames for site in here]
 
 
 @pytest.mark.parametrize("name", ["ast", "hubert-post", "wav2vec2-ctc"])
@@ -65,15 +65,15 @@ def test_a_run_resumes_is_told_from_other_runs_and_heeds_hooks_of_the_user(tmp_p
     bridge = bridged("ast")
     found = quick(bridge, clips(4), tmp_path / "run")
     assert quick(bridge, clips(4), tmp_path / "run").manifest == found.manifest
-    assert found.manifest["model"]["class"] == "ASTForAudioClassification"
-    assert found.manifest["model"]["through"].startswith("transformer-lens 4.")
+    assert found.manifest.model.class_name == "ASTForAudioClassification"
+    assert found.manifest.model.more["through"].startswith("transformer-lens 4.")
 
     def silence(post: torch.Tensor, hook: Any) -> torch.Tensor:
         return post * 0
 
     bridge.add_hook("blocks.0.mlp.hook_post", silence)
     edited = quick(bridge, clips(4), tmp_path / "edited", sites=["blocks.0.hook_mlp_out", "blocks.1.hook_resid_post"])
-    assert edited.manifest["model"]["edits"] == 1
+    assert edited.manifest.model.edits == 1
     assert edited["blocks.0.hook_mlp_out"].variance.max() < 1e-12
     assert not torch.equal(edited["blocks.1.hook_resid_post"].mean, found["blocks.1.hook_resid_post"].mean)
     bridge.reset_hooks()
@@ -106,7 +106,7 @@ def test_only_the_blocks_that_are_needed_run() -> None:
 
 def test_bfloat16(tmp_path: Path) -> None:
     found = quick(bridged("ast"), clips(3), tmp_path / "run", dtype="bfloat16")
-    assert found.manifest["dtype"] == "bfloat16"
+    assert found.manifest.dtype == "bfloat16"
     assert all(torch.isfinite(found[site].mean).all() for site in found.sites)
 
 

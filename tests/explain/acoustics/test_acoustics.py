@@ -11,8 +11,9 @@ import pytest
 
 from and_nnsight.audio.loading import resample
 from and_nnsight.demo import CLASSES, SAMPLING_RATE, make_sound
-from and_nnsight.explain.acoustics.measuring import SCHEMA, Acoustics, measure
+from and_nnsight.explain.acoustics.measuring import measure
 from and_nnsight.explain.acoustics.sentences import SILENCE, describe
+from and_nnsight.explain.records.acoustics import Acoustics, AcousticsRow
 
 SEEDS = (0, 1, 2)
 
@@ -204,7 +205,7 @@ def test_every_number_has_a_column_and_a_documented_unit():
     import inspect
 
     names = [field.name for field in fields(Acoustics)]
-    assert SCHEMA.names == ["clip", "start", "end", *names, "failure"]
+    assert AcousticsRow.schema().names == ["clip", "start", "end", *names, "failure"]
     source = inspect.getsource(Acoustics)
     for name in names:
         after = source.split(f"    {name}: ", 1)[1].split("\n", 2)[1]

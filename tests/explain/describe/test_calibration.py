@@ -14,7 +14,7 @@ from and_nnsight import DissectionError, plugins
 from and_nnsight.explain import read_table
 from and_nnsight.explain.describe.calibration import calibrate, calibrated
 from and_nnsight.explain.providers.encoders.words import Words
-from and_nnsight.explain.records.tables import table_settings
+from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
 from tests.explain.small_dissection import small_dissection, with_summaries
 
@@ -96,8 +96,8 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
             ("second", 1): ("Dogs are barking.", "Sure!"),
         },
     )
-    rows = {(row["site"], row["unit"]): row for row in calibrate(found, progress=False)}
-    assert {at: row["calibrated"] for at, row in rows.items()} == {
+    rows = {(row.site, row.unit): row for row in calibrate(found, progress=False)}
+    assert {at: row.calibrated for at, row in rows.items()} == {
         ("first", 0): "Dogs are barking.",
         ("first", 1): "Dogs are barking.",
         ("first", 2): None,
@@ -114,7 +114,7 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
     assert rows["second", 0]["kept"] == []
     nothing_said = "nothing was compared: a summary without a sentence that says something of the lowly clips"
     assert rows["second", 1]["failure"] == nothing_said
-    assert {(row["site"], row["unit"]) for row in read_table(found, "calibrated")} == set(rows)
+    assert {(row.site, row.unit) for row in read_table(found, "calibrated")} == set(rows)
 
 
 def test_each_distinct_sentence_is_encoded_once(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_each_distinct_sentence_is_encoded_once(tmp_path: Path) -> None:
     encoder = Angles()
     rows = calibrate(found, text_encoder=encoder, progress=False)
     assert sorted(encoder.asked) == sorted(texts)
-    assert [row["calibrated"] for row in rows] == [f"{texts[0]}."] * 4
+    assert [row.calibrated for row in rows] == [f"{texts[0]}."] * 4
 
 
 def test_what_is_done_is_not_done_again_and_a_new_summary_is(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_is_done_is_not_done_again_and_a_new_summary_is(tmp_path: Path) -> 
     encoder = Angles()
     with_summaries(found, {("first", 0): ("Other by 0.2", "Low by 1.0"), ("first", 1): ("High by 0.1", None)})
     rows = calibrate(found, text_encoder=encoder, progress=False)
-    assert [row["calibrated"] for row in rows] == ["Other by 0.2.", "High by 0.1."]
+    assert [row.calibrated for row in rows] == ["Other by 0.2.", "High by 0.1."]
     encoder.asked.clear()
     assert calibrate(found, text_encoder=encoder, progress=False) == rows
     assert encoder.asked == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -18,14 +19,15 @@ from and_nnsight.explain.describe.captioning import LONGEST
 from and_nnsight.explain.describe.captions import (
     caption,
     caption_data,
-    captions_of,
     default_captioner,
 )
 from and_nnsight.explain.describe.evidence import chosen_exemplars
 from and_nnsight.explain.describe.options import ExemplarOptions
 from and_nnsight.explain.describe.spans import needed_spans
 from and_nnsight.explain.pipeline import explain
-from and_nnsight.explain.records.tables import read_table, table_settings
+from and_nnsight.explain.records.captions import captions_of
+from and_nnsight.explain.records.description_rows import CaptionRow
+from and_nnsight.explain.records.reading import read_table, table_settings
 from and_nnsight.explain.records.unit_selection import exemplar_span
 from and_nnsight.explain.roles import Clip, Failure, Span
 from and_nnsight.plugins import PluginError
@@ -62,7 +64,7 @@ class Scripted:
 
 
 def by_clip(rows) -> dict[int, dict]:
-    return {row["clip"]: row for row in rows}
+    return {row.clip: row for row in rows}
 
 
 def test_the_clips_that_units_need_are_captioned_and_a_sample_and_no_others(found):
@@ -73,8 +75,8 @@ def test_the_clips_that_units_need_are_captioned_and_a_sample_and_no_others(foun
     sample = {span.clip for span in background_spans(found, 4)}
     assert len(sample) == 4
     assert set(by_clip(rows)) == needed | sample == set(captioner.asked)
-    assert {row["clip"] for row in rows if row["background"]} == sample
-    assert all(row["caption"] == f"clip {row['clip']}" and row["failure"] is None for row in rows)
+    assert {row.clip for row in rows if row.background} == sample
+    assert all(row.caption == f"clip {row.clip}" and row.failure is None for row in rows)
 
 
 @pytest.mark.parametrize("excerpt", [None, 0.3, 0.7, 5.0])
@@ -108,10 +110,10 @@ def test_a_unit_has_the_same_summary_whether_it_is_asked_for_alone_or_with_all(f
     options["progress"] = False
     site = "unembed.hook_out"
     alone = {unit: explain(found, sites=site, units=[unit], **options)["summaries"] for unit in (1, 4)}
-    everyone = {(row["site"], row["unit"]): row for row in explain(found, **options)["summaries"]}
+    everyone = {(row.site, row.unit): row for row in explain(found, **options)["summaries"]}
     for unit, rows in alone.items():
-        (row,) = [row for row in rows if (row["site"], row["unit"]) == (site, unit)]
-        assert {**row, "corpus": None} == {**everyone[site, unit], "corpus": None}
+        (row,) = [row for row in rows if (row.site, row.unit) == (site, unit)]
+        assert replace(row, corpus=None) == replace(everyone[site, unit], corpus=None)
 
 
 def test_spread_exemplars_reach_from_the_first_to_the_last_stored(found):
@@ -132,7 +134,7 @@ def test_spread_exemplars_reach_from_the_first_to_the_last_stored(found):
 def test_every_clip_can_be_captioned_whole(found):
     rows = caption(found, Scripted(), sites="unembed.hook_out", units=[0], k=1, every_clip=True, progress=False)
     assert set(by_clip(rows)) == set(found.clips)
-    assert {row["start"] for row in rows} == {None}
+    assert {row.start for row in rows} == {None}
 
 
 def test_a_second_call_asks_only_for_what_is_missing(found):
@@ -179,7 +181,7 @@ def misbehaviours():
 def test_a_captioner_that_misbehaves_costs_the_captions_and_never_misplaces_one(found, answer, reason):
     rows = caption(found, Scripted(answer), every_clip=True, batch_size=5, progress=False)
     assert len(rows) == len(found.clips)
-    assert all(row["caption"] is None and reason in row["failure"] for row in rows)
+    assert all(row.caption is None and reason in row.failure for row in rows)
     assert captions_of(found) == {}
 
 
@@ -189,8 +191,8 @@ def test_a_captioner_that_breaks_off_in_a_batch_keeps_what_it_had_said(found):
         raise OSError("the network is down")
 
     rows = by_clip(caption(found, Scripted(break_off), every_clip=True, batch_size=4, progress=False))
-    assert [rows[clip]["caption"] for clip in range(4)] == ["clip 0", None, None, None]
-    assert rows[3]["failure"] == "OSError: the network is down"
+    assert [rows[clip].caption for clip in range(4)] == ["clip 0", None, None, None]
+    assert rows[3].failure == "OSError: the network is down"
 
 
 @pytest.mark.parametrize(
@@ -203,8 +205,8 @@ def test_a_single_bad_answer_fails_alone(found, answer, reason):
         return [answer if clip.span.clip == 2 else "fine" for clip in clips]
 
     rows = by_clip(caption(found, Scripted(one_bad), every_clip=True, progress=False))
-    assert reason in rows[2]["failure"] and rows[2]["caption"] is None
-    assert all(row["caption"] == "fine" for clip, row in rows.items() if clip != 2)
+    assert reason in rows[2].failure and rows[2].caption is None
+    assert all(row.caption == "fine" for clip, row in rows.items() if clip != 2)
 
 
 def test_failures_are_tried_again_and_successes_are_not(found):
@@ -213,7 +215,7 @@ def test_failures_are_tried_again_and_successes_are_not(found):
     again = Scripted()
     rows = by_clip(caption(found, again, every_clip=True, progress=False))
     assert again.asked == [clip for clip in sorted(found.clips) if clip % 2]
-    assert rows[0]["caption"] == "fine" and rows[1]["caption"] == "clip 1"
+    assert rows[0].caption == "fine" and rows[1].caption == "clip 1"
 
 
 @pytest.mark.parametrize(
@@ -241,15 +243,15 @@ def test_loops_are_cut_and_floods_are_capped_but_the_answer_is_kept(found):
     flood = " ".join(map(str, range(10_000)))
     captioner = Scripted(lambda clips: [flood if clip.span.clip else loop for clip in clips])
     rows = by_clip(caption(found, captioner, every_clip=True, progress=False))
-    assert rows[0]["caption"] == "A bell." and rows[0]["raw"] == loop
-    assert rows[1]["raw"] == flood
-    assert LONGEST - 10 < len(rows[1]["caption"]) <= LONGEST and flood.startswith(rows[1]["caption"])
+    assert rows[0].caption == "A bell." and rows[0].raw == loop
+    assert rows[1].raw == flood
+    assert LONGEST - 10 < len(rows[1].caption) <= LONGEST and flood.startswith(rows[1].caption)
 
 
 def test_captions_of_the_dataset_are_the_default_where_there_are_any(found, tmp_path):
     assert default_captioner(found) == "column:caption"
     rows = caption(found, every_clip=True, progress=False)
-    assert [row["caption"] for row in rows] == [sound.caption for sound in SOUNDS]
+    assert [row.caption for row in rows] == [sound.caption for sound in SOUNDS]
     assert table_settings(found, "captions") == {"captioner": "column:caption"}
     bare = dissect(str(tiny_ast_path()), [sound.waveform for sound in SOUNDS[:4]], "unembed.hook_out", 2,
                    out=tmp_path / "bare", progress=False)  # fmt: skip
@@ -274,11 +276,11 @@ def test_what_a_captioner_is_set_to_is_part_of_the_settings(found):
 
 def test_the_acoustic_captioner_leaves_its_numbers_and_measures_once(found, monkeypatch):
     rows = caption(found, "acoustic", data=SOUNDS, every_clip=True, progress=False)
-    assert rows[2]["caption"].endswith(".")
+    assert rows[2].caption.endswith(".")
     numbers = by_clip(read_table(found, "acoustics"))
     assert set(numbers) == set(found.clips)
     pitch = SOUNDS[2].attributes["pitch_hz"]
-    assert numbers[2]["pitch_hz"] == pytest.approx(pitch, rel=0.01)
+    assert numbers[2].measured.pitch_hz == pytest.approx(pitch, rel=0.01)
     monkeypatch.setattr("and_nnsight.explain.acoustics.measuring.measure", lambda *_: pytest.fail("measured again"))
     shutil.rmtree(found.folder / "explanations" / "earlier", ignore_errors=True)
     (found.folder / "explanations" / "captions.parquet").unlink()
@@ -295,9 +297,9 @@ def test_numbers_can_be_had_without_captions(found):
 def test_excerpts_are_captioned_beside_the_whole_clips(found):
     caption(found, "acoustic", data=SOUNDS, units=[0], k=1, progress=False)
     rows = caption(found, "acoustic", data=SOUNDS, units=[0], k=1, excerpt=0.5, progress=False)
-    parts = [row for row in rows if row["start"] is not None]
+    parts = [row for row in rows if row.start is not None]
     assert parts and len(parts) < len(rows)
-    assert all(row["end"] - row["start"] == pytest.approx(0.5) for row in parts)
+    assert all(row.end - row.start == pytest.approx(0.5) for row in parts)
 
 
 def test_audio_in_memory_has_to_be_passed(found):
@@ -333,8 +335,8 @@ def test_the_device_and_the_batch_size_reach_a_captioner_that_takes_them(found, 
 def test_data_is_captioned_before_a_dissection_and_goes_on_where_it_stopped(tmp_path):
     out = tmp_path / "deep" / "captions.parquet"
     first = caption_data(SOUNDS, out=out, progress=False)
-    assert [row["caption"] for row in first] == [sound.caption for sound in SOUNDS]
-    assert parquet.read_table(out).to_pylist() == first
+    assert [row.caption for row in first] == [sound.caption for sound in SOUNDS]
+    assert CaptionRow.of_arrow(parquet.read_table(out)) == first
 
     def until_the_fifth(clips) -> Iterator[str]:
         for clip in clips:

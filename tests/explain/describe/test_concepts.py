@@ -14,7 +14,9 @@ from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.describe.acoustic_words import AGAIN, QUESTION, verdict
 from and_nnsight.explain.describe.concepts import concepts_in, find_concepts
-from and_nnsight.explain.records.tables import Table, read_table, table_settings
+from and_nnsight.explain.records.description_rows import CalibratedRow, CaptionRow
+from and_nnsight.explain.records.reading import read_table, table_settings
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.explain.text.acoustic_adjectives import (
     ACOUSTIC_ADJECTIVES,
@@ -27,6 +29,7 @@ from and_nnsight.explain.text.names import Names
 from and_nnsight.explain.text.stop_words import ADJECTIVES
 from and_nnsight.explain.text.tagging import tag
 from and_nnsight.plugins import PluginError
+from tests.bare_dissection import bare_dissection
 
 SITE = "blocks.0.mlp.hook_post"
 CALIBRATED = arrow.schema(
@@ -60,16 +63,16 @@ def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6, la
         for clip, label in enumerate(labels)
     ]
     parquet.write_table(arrow.Table.from_pylist(clips, CLIPS), folder / "clips.parquet")
-    found = Dissection(folder, {})
-    with Table(found, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": threshold}) as table:
+    found = bare_dissection(folder)
+    with Table(found, CalibratedRow, {"threshold": threshold}) as table:
         table.add(
-            {
-                "site": SITE,
-                "unit": unit,
-                "calibrated": None if sentences is None else " ".join(sentences),
-                "kept": sentences,
-                "failure": "no summary" if sentences is None else None,
-            }
+            CalibratedRow(
+                SITE,
+                unit,
+                None if sentences is None else " ".join(sentences),
+                sentences,
+                failure="no summary" if sentences is None else None,
+            )
             for unit, sentences in enumerate(kept)
         )
     return found
@@ -96,7 +99,7 @@ class Judge:
 
 
 def words_of(rows: list[dict[str, Any]], part: str, unit: int = 0) -> dict[str, tuple[int, bool | None]]:
-    return {row["word"]: (row["count"], row["acoustic"]) for row in rows if row["part"] == part and row["unit"] == unit}
+    return {row.word: (row.count, row.acoustic) for row in rows if row.part == part and row.unit == unit}
 
 
 def test_a_unit_has_the_words_of_its_summary_by_part_of_speech(tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_a_unit_has_the_words_of_its_summary_by_part_of_speech(tmp_path: Path) -
     assert words_of(rows, "noun") == dict.fromkeys(("rumble", "engine", "bell", "church"), (1, None))
     assert words_of(rows, "verb") == {"ring": (1, None)}
     assert words_of(rows, "preposition") == {"of": (1, None), "in": (1, None)}
-    assert {row["site"] for row in rows} == {SITE}
+    assert {row.site for row in rows} == {SITE}
 
 
 def test_words_are_counted_over_the_sentences_and_stored(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_words_are_counted_over_the_sentences_and_stored(tmp_path: Path) -> None
 
 def test_counts_of_clips_are_no_words(tmp_path: Path) -> None:
     rows = find_concepts(calibrated(tmp_path, ["Low-pitched bird tweet (4 of 5)."]), progress=False)
-    assert [(row["word"], row["part"]) for row in rows] == [
+    assert [(row.word, row.part) for row in rows] == [
         ("bird", "noun"),
         ("low-pitched", "adjective"),
         ("tweet", "noun"),
@@ -132,7 +135,7 @@ def test_counts_of_clips_are_no_words(tmp_path: Path) -> None:
 
 def test_units_without_a_summary_or_with_nothing_left_have_no_rows(tmp_path: Path) -> None:
     found = calibrated(tmp_path, None, [], [RUMBLE], ["", "..."])
-    assert {row["unit"] for row in find_concepts(found, progress=False)} == {2}
+    assert {row.unit for row in find_concepts(found, progress=False)} == {2}
 
 
 def test_a_dissection_without_any_summary_has_no_concepts(tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_a_dissection_without_any_summary_has_no_concepts(tmp_path: Path) -> Non
 
 def test_without_calibrated_summaries_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DissectionError, match="no calibrated yet"):
-        find_concepts(Dissection(tmp_path, {}), progress=False)
+        find_concepts(bare_dissection(tmp_path), progress=False)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +185,7 @@ def test_more_units_ask_only_about_their_new_words(tmp_path: Path) -> None:
     calibrated(tmp_path, [RUMBLE], [BELL])
     rows = find_concepts(found, chat=judge, progress=False)
     assert sorted(judge.asked) == ["bright", "loud", "low-pitched", "wooden"]
-    assert {row["unit"] for row in rows} == {0, 1}
+    assert {row.unit for row in rows} == {0, 1}
 
 
 def test_words_are_kept_when_the_summaries_are_calibrated_anew(tmp_path: Path) -> None:
@@ -192,25 +195,25 @@ def test_words_are_kept_when_the_summaries_are_calibrated_anew(tmp_path: Path) -
     rows = find_concepts(calibrated(tmp_path, [BELL], threshold=0.9), chat=judge, progress=False)
     assert judge.asked == []
     assert words_of(rows, "adjective") == {"bright": (1, True), "wooden": (1, False)}
-    assert table_settings(Dissection(tmp_path, {}), "concepts")["calibrated"] == {"threshold": 0.9}
+    assert table_settings(bare_dissection(tmp_path), "concepts")["calibrated"] == {"threshold": 0.9}
 
 
 def test_words_of_sentences_that_calibration_has_dropped_since_are_dropped(tmp_path: Path) -> None:
     find_concepts(calibrated(tmp_path, [RUMBLE, BELL], [BELL]), progress=False)
     found = calibrated(tmp_path, [RUMBLE], None)
     rows = find_concepts(found, progress=False)
-    assert {row["word"] for row in rows} == {"loud", "low-pitched", "rumble", "of", "engine"}
+    assert {row.word for row in rows} == {"loud", "low-pitched", "rumble", "of", "engine"}
     assert read_table(found, "concepts") == rows
 
 
 def test_every_verdict_can_be_traced_to_its_request(tmp_path: Path) -> None:
     found = calibrated(tmp_path, [BELL])
     find_concepts(found, chat=Judge(), progress=False)
-    requests = {row["id"]: row for row in read_table(found, "requests")}
+    requests = {row.id: row for row in read_table(found, "requests")}
     for row in read_table(found, "words"):
-        assert row["source"] == "chat"
-        assert QUESTION.format(row["word"]).replace('"', '\\"') in requests[row["request"]]["messages"]
-        assert requests[row["request"]]["answer"] == row["answer"]
+        assert row.source == "chat"
+        assert QUESTION.format(row.word).replace('"', '\\"') in requests[row.request]["messages"]
+        assert requests[row.request]["answer"] == row.answer
 
 
 @pytest.mark.parametrize(
@@ -268,9 +271,9 @@ def test_a_word_without_a_verdict_is_left_out_with_the_reason_and_asked_again(
     found = calibrated(tmp_path, [RUMBLE, BELL])
     rows = find_concepts(found, chat=Judge(lambda w: say(w) if w == "loud" else "yes"), progress=False)
     assert set(words_of(rows, "adjective")) == {"low-pitched", "bright", "wooden"}
-    word = next(row for row in read_table(found, "words") if row["word"] == "loud")
-    assert word["acoustic"] is None
-    assert reason in word["failure"]
+    word = next(row for row in read_table(found, "words") if row.word == "loud")
+    assert word.acoustic is None
+    assert reason in word.failure
     better = Judge()
     rows = find_concepts(found, chat=better, options=ChatOptions(max_tokens=16), progress=False)
     assert set(better.asked) <= {"loud"}
@@ -289,7 +292,7 @@ def test_a_chat_model_that_breaks_down_costs_only_adjectives(tmp_path: Path) -> 
     rows = find_concepts(found, chat=Broken(), progress=False)
     assert words_of(rows, "adjective") == {}
     assert set(words_of(rows, "noun")) == {"bell", "church"}
-    assert all("CUDA out of memory" in row["failure"] for row in read_table(found, "words"))
+    assert all("CUDA out of memory" in row.failure for row in read_table(found, "words"))
 
 
 def test_an_interrupted_test_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_an_interrupted_test_goes_on_where_it_was(tmp_path: Path) -> None:
     judge = Judge(interrupted)
     with pytest.raises(KeyboardInterrupt):
         find_concepts(found, chat=judge, progress=False)
-    assert [row["word"] for row in read_table(found, "words")] == ["bright", "loud"]
+    assert [row.word for row in read_table(found, "words")] == ["bright", "loud"]
     after = Judge()
     rows = find_concepts(found, chat=after, progress=False)
     assert after.asked == ["low-pitched", "wooden"]
@@ -351,7 +354,7 @@ def test_without_a_chat_model_a_list_decides(tmp_path: Path) -> None:
         "american": (1, False),
         "six-legged": (1, False),
     }
-    assert {row["source"] for row in read_table(found, "words")} == {"list"}
+    assert {row.source for row in read_table(found, "words")} == {"list"}
 
 
 @pytest.mark.parametrize(
@@ -416,13 +419,11 @@ def test_an_adjective_of_a_class_is_not_acoustic_and_nobody_is_asked_about_it(tm
 
 def test_a_lone_adjective_that_captions_have_in_names_only_is_a_piece_of_one(tmp_path: Path) -> None:
     found = calibrated(tmp_path, ["Wooden (4 of 5)."], ["Loud (3 of 5)."], labels=["wooden_kazoo"])
-    schema = arrow.schema([("clip", arrow.int64()), ("start", arrow.float64()), ("end", arrow.float64()),
-                           ("caption", arrow.string())])  # fmt: skip
-    with Table(found, "captions", schema, ("clip", "start", "end"), {}) as table:
-        table.add([{"clip": 0, "start": None, "end": None, "caption": "A loud note on a wooden kazoo."}])
+    with Table(found, CaptionRow, {}) as table:
+        table.add([CaptionRow(0, caption="A loud note on a wooden kazoo.")])
     assert words_of(find_concepts(found, progress=False), "adjective") == {"wooden": (1, False)}
-    with Table(found, "captions", schema, ("clip", "start", "end"), {}) as table:
-        table.add([{"clip": 1, "start": None, "end": None, "caption": "A wooden voice."}])
+    with Table(found, CaptionRow, {}) as table:
+        table.add([CaptionRow(1, caption="A wooden voice.")])
     rows = find_concepts(found, progress=False)
     assert words_of(rows, "adjective") == {"wooden": (1, True)}
     assert words_of(rows, "adjective", 1) == {"loud": (1, True)}

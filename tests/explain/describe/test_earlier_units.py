@@ -9,7 +9,7 @@ from and_nnsight.explain.describe.calibration import calibrate
 from and_nnsight.explain.describe.concepts import find_concepts
 from and_nnsight.explain.read.search import search
 from and_nnsight.explain.read.unit_card import card
-from and_nnsight.explain.records.tables import read_table, rows_of_every_unit, unit_rows, units_aside
+from and_nnsight.explain.records.reading import read_table, rows_of_every_unit, unit_rows, units_aside
 
 from ..small_dissection import small_dissection, with_summaries
 
@@ -31,8 +31,8 @@ def explained(folder: Path) -> Dissection:
 
 def test_the_tables_themselves_are_of_one_kind_and_what_is_shown_is_of_every_unit(tmp_path: Path) -> None:
     found = explained(tmp_path / "run")
-    assert [(row["site"], row["unit"]) for row in read_table(found, "summaries")] == [("first", 0), ("second", 2)]
-    said = {(row["site"], row["unit"]): row["highly"] for row in rows_of_every_unit(found, "summaries")}
+    assert [(row.site, row.unit) for row in read_table(found, "summaries")] == [("first", 0), ("second", 2)]
+    said = {(row.site, row.unit): row.highly for row in rows_of_every_unit(found, "summaries")}
     assert said == {("first", 0): ENGINE, ("first", 1): BELL, ("second", 2): None}
     assert units_aside(found, "summaries") == units_aside(found, "calibrated") == 1
     assert card(found, "first", 0).summary == ENGINE
@@ -49,7 +49,7 @@ def test_a_unit_without_words_now_has_none_of_earlier(tmp_path: Path) -> None:
     find_concepts(found, progress=False)
     assert card(found, "first", 1).concepts == ()
     assert unit_rows(found, "concepts", "first", 1) == []
-    assert not any(row["unit"] == 1 for row in rows_of_every_unit(found, "concepts"))
+    assert not any(row.unit == 1 for row in rows_of_every_unit(found, "concepts"))
 
 
 def test_where_nothing_was_put_aside_nothing_is_added(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.dissection.files import site_file
 from and_nnsight.explain.describe.evidence import gather
 from and_nnsight.explain.describe.summaries import summarize
-from and_nnsight.explain.records.tables import Table, has_table, read_table, table_settings
+from and_nnsight.explain.records.description_rows import CaptionRow, SummaryRow
+from and_nnsight.explain.records.reading import has_table, read_table, table_settings
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.records.unit_selection import chosen_units
 from and_nnsight.explain.roles import CaptionedExemplar, ChatOptions, Conversation, Evidence, Failure, Span, Summary
 from and_nnsight.plugins import PluginError
@@ -26,11 +29,9 @@ CAPTIONS = {Span(clip): f"caption {clip}" for clip in range(CLIPS)}
 
 
 def with_captions(found: Dissection, captions: dict[Span, str | None] | None = None) -> Dissection:
-    from and_nnsight.explain.describe.captions import KEY, SCHEMA
-
-    with Table(found, "captions", SCHEMA, KEY, {"captioner": "test"}) as table:
+    with Table(found, CaptionRow, {"captioner": "test"}) as table:
         table.add(
-            {**span._asdict(), "caption": text, "raw": text, "failure": None if text else "broken", "background": True}
+            CaptionRow(*span, caption=text, raw=text, failure=None if text else "broken", background=True)
             for span, text in (CAPTIONS if captions is None else captions).items()
         )
     return found
@@ -86,11 +87,11 @@ class Echo:
             yield self._answer(conversation[-1].content)
 
 
-def by_unit(rows: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(row["site"], row["unit"]): row for row in rows}
+def by_unit(rows: list[SummaryRow]) -> dict[tuple[str, int], SummaryRow]:
+    return {(row.site, row.unit): row for row in rows}
 
 
-def run(found: Dissection, summarizer: Any = None, **settings: Any) -> dict[tuple[str, int], dict[str, Any]]:
+def run(found: Dissection, summarizer: Any = None, **settings: Any) -> dict[tuple[str, int], SummaryRow]:
     return by_unit(summarize(found, summarizer, progress=False, **settings))
 
 
@@ -120,8 +121,8 @@ def test_the_moment_of_evidence_is_the_exemplars_wherever_the_frame_lies(
     found: Dissection, lie: dict[str, Any], frame: int
 ) -> None:
     """On no one frame, on a special token, within the clip, and beyond its end."""
-    sites = [{**site, "frames": lie} for site in found.manifest["sites"]]
-    write_json(found.folder / "manifest.json", {**found.manifest, "sites": sites})
+    sites = tuple(replace(site, frames=lie) for site in found.manifest.sites)
+    write_json(found.folder / "manifest.json", replace(found.manifest, sites=sites).to_json())
     changed = change(found, "first", top_frames=torch.full((2, SITES["first"]), frame, dtype=torch.int32))
     exemplars = changed.unit("first", 1).top
     (gathered,) = gather(changed, [("first", 1)], CAPTIONS, k=2)
@@ -237,7 +238,7 @@ def test_nonsense_is_the_failure_of_its_own_unit(found: Dissection, answer: Any,
     rows = run(found, Sometimes())
     assert rows["first", 2]["failure"].startswith(reason)
     assert rows["first", 2]["highly"] is None
-    assert [unit for unit, row in rows.items() if row["failure"]] == [("first", 2)]
+    assert [unit for unit, row in rows.items() if row.failure] == [("first", 2)]
 
 
 def test_a_summarizer_that_raises_in_the_middle_costs_one_unit(found: Dissection) -> None:
@@ -251,8 +252,8 @@ def test_a_summarizer_that_raises_in_the_middle_costs_one_unit(found: Dissection
     assert (
         rows["first", 2]["failure"] == "highly: it raised RuntimeError: no more; lowly: it raised RuntimeError: no more"
     )
-    assert [unit for unit, row in rows.items() if row["failure"]] == [("first", 2)]
-    assert all(row["requests"] == [f"{site}-{unit}"] for (site, unit), row in rows.items() if not row["failure"])
+    assert [unit for unit, row in rows.items() if row.failure] == [("first", 2)]
+    assert all(row.requests == [f"{site}-{unit}"] for (site, unit), row in rows.items() if not row.failure)
 
 
 def test_failures_are_tried_again(found: Dissection) -> None:
@@ -261,12 +262,12 @@ def test_failures_are_tried_again(found: Dissection) -> None:
             return []
 
     failed = run(found, Silent())
-    assert all(row["failure"].startswith("highly: 0 answers came for 7") for row in failed.values())
+    assert all(row.failure.startswith("highly: 0 answers came for 7") for row in failed.values())
 
     class Better(Reader):
         __qualname__ = "Silent"
 
-    assert all(row["failure"] is None for row in run(found, Better()).values())
+    assert all(row.failure is None for row in run(found, Better()).values())
 
 
 def test_an_interruption_loses_nothing_that_was_summarized(found: Dissection) -> None:
@@ -289,8 +290,8 @@ def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> 
     rows = run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 4 + 1 + 1  # four tops of the first site, which holds the second's; two bottoms
     assert rows["first", 0]["requests"][0] == rows["second", 2]["requests"][0]
-    requests = {row["id"]: row for row in read_table(found, "requests")}
-    assert set(requests) == {key for row in rows.values() for key in row["requests"]}
+    requests = {row.id: row for row in read_table(found, "requests")}
+    assert set(requests) == {key for row in rows.values() for key in row.requests}
     assert "caption 3" in requests[rows["first", 2]["requests"][0]]["messages"]
     assert requests[rows["first", 2]["requests"][0]]["answer"] == rows["first", 2]["highly"]
     settings = table_settings(found, "summaries")
@@ -335,10 +336,10 @@ def test_every_unit_is_gathered_once(found: Dissection) -> None:
 
 
 def test_words_are_counted_anew_when_there_are_more_captions_to_hold_them_against(found: Dissection) -> None:
-    made = [row["corpus"] for row in summarize(found, "keywords", progress=False)]
+    made = [row.corpus for row in summarize(found, "keywords", progress=False)]
     assert len(set(made)) == 1 and made[0] is not None
     with_captions(found, {**CAPTIONS, Span(0, 0.0, 0.5): "another caption"})
-    again = {row["corpus"] for row in summarize(found, "keywords", sites="first", units=[0], progress=False)}
+    again = {row.corpus for row in summarize(found, "keywords", sites="first", units=[0], progress=False)}
     assert len(again) == 2
-    every = {row["corpus"] for row in summarize(found, "keywords", progress=False)}
+    every = {row.corpus for row in summarize(found, "keywords", progress=False)}
     assert len(every) == 1 and every.isdisjoint(made)

@@ -23,7 +23,8 @@ from and_nnsight.explain.evaluate.listening.asking import listen
 from and_nnsight.explain.evaluate.listening.plans import Design, plans
 from and_nnsight.explain.evaluate.listening.result import listening_summary
 from and_nnsight.explain.evaluate.listening.trials import draw_trials
-from and_nnsight.explain.records.tables import Row, table_settings
+from and_nnsight.explain.records.claim_rows import ListeningRow
+from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.explain.roles import Failure, Question
 from and_nnsight.plugins import PluginError
 from tests.explain.audible_dissection import RATE, audible, clip_of
@@ -127,7 +128,7 @@ class Guessing(Scripted):
 
 def heard(
     pair: tuple[Dissection, Dissection], listener: Any, units: Sequence[int] | None = None, **design: Any
-) -> dict[int, Row]:
+) -> dict[int, ListeningRow]:
     """The rows of OTHER, by unit."""
     explained, held_out = pair
     rows = listen(
@@ -135,7 +136,7 @@ def heard(
         design=Design(**{"share": SHARE, "excerpts": 10, **design}), progress=False,
         units=None if units is None else [(OTHER, unit) for unit in units],
     )  # fmt: skip
-    return {row["unit"]: row for row in rows if row["site"] == OTHER}
+    return {row.unit: row for row in rows if row.site == OTHER}
 
 
 # What is measured
@@ -156,7 +157,7 @@ def test_a_listener_that_is_right_so_often_is_seen_to_be(pair, right: float, lin
         assert abs(share - true) < 3.5 * (true * (1 - true) / count) ** 0.5
         assert interval[0] - 0.01 < true < interval[1] + 0.01
         assert interval[1] - interval[0] < 0.08
-    assert np.mean([row["detection_auc"] for row in rows]) == pytest.approx(right, abs=0.02), "by pairs of yes and no"
+    assert np.mean([row.detection_auc for row in rows]) == pytest.approx(right, abs=0.02), "by pairs of yes and no"
     assert summary.others == pytest.approx(0.5, abs=0.02), "other units' words tell nothing of these clips"
     assert summary.p == pytest.approx(1 / 10_001)
 
@@ -174,8 +175,8 @@ def test_an_encoder_is_judged_by_the_order_of_its_fits(pair) -> None:
             return (100 + 1.5 * fires + noise).tolist()
 
     rows = heard(pair, Normal(pair[1])).values()
-    assert np.mean([row["detection_auc"] for row in rows]) == pytest.approx(0.856, abs=0.02)
-    assert 0.7 < np.mean([row["detection"] for row in rows]) < 0.85
+    assert np.mean([row.detection_auc for row in rows]) == pytest.approx(0.856, abs=0.02)
+    assert 0.7 < np.mean([row.detection for row in rows]) < 0.85
 
 
 def test_a_listener_that_guesses_reaches_chance_and_its_p_are_no_smaller_than_they_should_be(pair) -> None:
@@ -203,20 +204,20 @@ def test_a_listener_that_prefers_some_clips_whatever_is_said_holds_for_no_claim(
             return [float(clip) for clip in clips]
 
     rows = heard(pair, Deaf(pair[1]), others=5)
-    assert min(row["p_chance"] for row in rows.values()) < 0.02
-    assert all(row["p_words"] == row["p"] == 1.0 for row in rows.values())
+    assert min(row.p_chance for row in rows.values()) < 0.02
+    assert all(row.p_words == row.p == 1.0 for row in rows.values())
     assert listening_summary(list(rows.values())).p == 1.0
 
 
 def test_with_cheap_statements_a_claim_is_compared_with_many_and_else_with_few(pair) -> None:
     row = heard(pair, Scripted(pair[1]), units=[3])[3]
-    assert row["others"] == 3
-    assert row["p_chance"] == pytest.approx(1 / 252), "of 252 ways to choose five of ten"
-    assert row["p"] == row["p_words"] >= 1 / 252
+    assert row.others == 3
+    assert row.p_chance == pytest.approx(1 / 252), "of 252 ways to choose five of ten"
+    assert row.p == row.p_words >= 1 / 252
     listener = Scripted(pair[1])
     listener.cheap_statements = True
     row = heard(pair, listener, units=[3])[3]
-    assert (row["others"], row["p_words"], row["p"]) == (199, pytest.approx(1 / 252), pytest.approx(1 / 252))
+    assert (row.others, row.p_words, row.p) == (199, pytest.approx(1 / 252), pytest.approx(1 / 252))
     asked = {statement for statement, _ in listener.questions}
     assert len(asked) == 201, "its own, others', and none for the intruder"
     assert all("of 5" not in str(statement) for statement in asked), "how many clips it was said of cannot be heard"
@@ -228,20 +229,20 @@ def test_with_cheap_statements_a_claim_is_compared_with_many_and_else_with_few(p
 def test_half_the_clips_are_those_on_which_the_unit_fires_and_no_clip_is_in_two_line_ups(pair) -> None:
     listener = Scripted(pair[1])
     for unit, row in heard(pair, listener, units=range(20)).items():
-        assert sum(row["fires"]) == 5
-        assert listener.fires[row["clips"], unit].tolist() == row["fires"]
-        assert len(set(row["clips"])) == 10
-        lined_up = [clip for line_up in row["intruder_clips"] for clip in line_up]
+        assert sum(row.fires) == 5
+        assert listener.fires[row.clips, unit].tolist() == row.fires
+        assert len(set(row.clips)) == 10
+        lined_up = [clip for line_up in row.intruder_clips for clip in line_up]
         assert len(lined_up) == len(set(lined_up)) == 25
-        for clips, place in zip(row["intruder_clips"], row["intruder_places"], strict=True):
+        for clips, place in zip(row.intruder_clips, row.intruder_places, strict=True):
             assert [clip for clip in clips if not listener.fires[clip, unit]] == [clips[place]]
 
 
 def test_the_place_of_the_intruder_and_of_firing_clips_tells_nothing(pair) -> None:
     rows = heard(pair, Scripted(pair[1])).values()
-    places = np.bincount([place for row in rows for place in row["intruder_places"]], minlength=5)
+    places = np.bincount([place for row in rows for place in row.intruder_places], minlength=5)
     assert (np.abs(places / places.sum() - 0.2) < 0.05).all()
-    firing = np.mean([row["fires"] for row in rows], 0)
+    firing = np.mean([row.fires for row in rows], 0)
     assert (np.abs(firing - 0.5) < 0.12).all()
 
 
@@ -272,7 +273,7 @@ def test_a_unit_that_fires_on_few_clips_is_judged_by_those_there_are(
 def test_copies_of_a_clip_are_heard_once(pair, tmp_path: Path) -> None:
     held_out = Dissection.load(shutil.copytree(pair[1].folder, tmp_path / "copies"))
     path = held_out.folder / "clips.parquet"
-    rows = [row | {"content": f"{row['clip'] % 50}"} for row in parquet.read_table(path).to_pylist()]
+    rows = [row | {"content": f"{row.clip % 50}"} for row in parquet.read_table(path).to_pylist()]
     parquet.write_table(arrow.Table.from_pylist(rows), path)
     listener = Guessing(pair[1])
     heard((pair[0], Dissection.load(held_out.folder)), listener, units=range(5))
@@ -314,7 +315,7 @@ def test_what_was_answered_is_not_asked_again_and_what_has_changed_is(pair) -> N
     with_summaries(explained, said, "another")
     listener.questions.clear()
     again = heard(pair, listener, units=range(30))
-    assert again[7]["text"] == said_of(40)
+    assert again[7].text == said_of(40)
     assert 0 < len(listener.questions) < 5 * 9, "beside it those that were compared with what is no longer said"
     with_summaries(explained, {(OTHER, 0): (said_of(0), None), (OTHER, 1): (said_of(1), None)}, "few")
     assert set(heard(pair, listener, units=[0])) == {0, 1}, "what is no longer claimed is gone"
@@ -332,7 +333,7 @@ def test_another_listener_or_prompt_has_a_table_of_its_own(pair) -> None:
     first = heard(pair, listener, units=[1])
     other = Scripted(pair[1], 0.6)
     other.settings = {"prompt": "another"}  # type: ignore[attr-defined]
-    assert heard(pair, other, units=[1])[1]["fits"] != first[1]["fits"]
+    assert heard(pair, other, units=[1])[1].fits != first[1].fits
     assert table_settings(pair[0], "listening")["listener_settings"] == {"prompt": "another"}
     listener.questions.clear()
     assert heard(pair, listener, units=[1]) == first
@@ -351,7 +352,7 @@ def test_interrupted_it_goes_on(pair) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         heard(pair, Stopping(pair[1], 0.8), units=range(24))
-    kept = [row["unit"] for row in read_table(pair[0], "listening")]
+    kept = [row.unit for row in read_table(pair[0], "listening")]
     assert 0 < len(kept) < 24
     listener = Scripted(pair[1], 0.8)
     assert heard(pair, listener, units=range(24)) == whole
@@ -417,13 +418,13 @@ def test_what_is_no_answer_is_a_failure_and_asked_again(
         fits = staticmethod(answer)  # type: ignore[assignment]
 
     for unit, row in heard(pair, Odd(pair[1]), units=[2, 3]).items():
-        assert reason in row["failure"], unit
-        assert reason in row["intruder_failure"]
+        assert reason in row.failure, unit
+        assert reason in row.intruder_failure
         numbers = ("fits", "detection", "detection_auc", "others_detection", "p", "intruder", "intruder_p")
         assert {row[name] for name in numbers} == {None}
-        assert row["intruder_trials"] == 0
+        assert row.intruder_trials == 0
     again = heard(pair, Scripted(pair[1]), units=[2, 3])
-    assert all(row["failure"] is row["intruder_failure"] is None and row["detection"] == 1.0 for row in again.values())
+    assert all(row.failure is row.intruder_failure is None and row.detection == 1.0 for row in again.values())
 
 
 def test_one_question_that_fails_leaves_the_others(pair) -> None:
@@ -432,11 +433,11 @@ def test_one_question_that_fails_leaves_the_others(pair) -> None:
             return Failure("not this one") if "number 4." in statement else super().fitting(statement, clips)
 
     rows = heard(pair, Once(pair[1]), units=range(8))
-    assert rows[4]["failure"] == "not this one"
-    assert rows[4]["intruder"] == 1.0
-    rest = [row for unit, row in rows.items() if unit != 4 and row["failure"] is None]
+    assert rows[4].failure == "not this one"
+    assert rows[4].intruder == 1.0
+    rest = [row for unit, row in rows.items() if unit != 4 and row.failure is None]
     assert len(rest) >= 6
-    assert all(row["detection"] == 1.0 for row in rest)
+    assert all(row.detection == 1.0 for row in rest)
 
 
 def test_a_plugin_that_cannot_be_used_ends_it(pair) -> None:
@@ -451,16 +452,16 @@ def test_a_plugin_that_cannot_be_used_ends_it(pair) -> None:
 def test_a_clip_that_cannot_be_read_is_named(pair, tmp_path: Path) -> None:
     held_out = Dissection.load(shutil.copytree(pair[1].folder, tmp_path / "unread"))
     row = heard(pair, Scripted(pair[1]), units=[1])[1]
-    gone = row["clips"][0]
+    gone = row.clips[0]
     path = held_out.folder / "clips.parquet"
-    files = {clip: shutil.copy(entry["path"], tmp_path) for clip, entry in held_out.clips.items()}
+    files = {clip: shutil.copy(entry.path, tmp_path) for clip, entry in held_out.clips.items()}
     Path(files[gone]).write_bytes(b"no audio")
     rows = [entry | {"path": files[entry["clip"]]} for entry in parquet.read_table(path).to_pylist()]
     parquet.write_table(arrow.Table.from_pylist(rows), path)
     (pair[0].folder / "explanations" / "listening.parquet").unlink()
     row = heard((pair[0], Dissection.load(held_out.folder)), Scripted(pair[1]), units=[1])[1]
-    assert row["failure"].startswith(f"clip {gone} cannot be read: ")
-    assert row["detection"] is None
+    assert row.failure.startswith(f"clip {gone} cannot be read: ")
+    assert row.detection is None
 
 
 def test_clips_in_no_file_want_the_data(pair, tmp_path: Path) -> None:
@@ -484,9 +485,9 @@ def test_score_lets_a_listener_hear_the_clips_that_judge(pair) -> None:
     explained, held_out = pair
     listener = Scripted(held_out, 0.8)
     rows = score(explained, held_out, listener=listener, share=SHARE, sites=OTHER, units=range(6), progress=False)
-    assert {row["unit"] for row in rows} == set(range(6))
+    assert {row.unit for row in rows} == set(range(6))
     assert "detection_auc" not in rows[0]
-    table = {row["unit"]: row for row in read_table(explained, "listening")}
+    table = {row.unit: row for row in read_table(explained, "listening")}
     assert set(table) == set(range(6))
     assert table[0]["detection"] is not None
     shown = card(explained, OTHER, 3).listening["explanation"]
@@ -496,10 +497,10 @@ def test_score_lets_a_listener_hear_the_clips_that_judge(pair) -> None:
 
 
 def test_a_site_that_was_not_dissected_there_is_not_needed_unless_it_is_asked_for(pair, tmp_path: Path) -> None:
-    sites = pair[1].manifest["sites"]
-    fewer = audible(tmp_path / "fewer", seed=2, clips=60, others=MANY, sites=sites[1:])
+    sites = pair[1].manifest.sites
+    fewer = audible(tmp_path / "fewer", seed=2, clips=60, others=MANY, sites=[site.to_json() for site in sites[1:]])
     rows = heard((pair[0], fewer), Guessing(pair[1]), units=[2])
-    assert rows[2]["failure"] is None
+    assert rows[2].failure is None
 
 
 def test_a_result_says_what_was_heard_and_what_chance_would_reach(pair) -> None:
@@ -513,8 +514,8 @@ def test_a_result_says_what_was_heard_and_what_chance_would_reach(pair) -> None:
         *pair, claims(explained), list(held_out.clips), listener=Scripted(held_out), name="scripted",
         design=Design(share=SHARE), units=[(SITE, constant)], progress=False,
     )  # fmt: skip
-    (row,) = [row for row in heard_of if row["site"] == SITE]
-    assert row["failure"] == "the unit is the same, or not finite, on all held-out clips"
+    (row,) = [row for row in heard_of if row.site == SITE]
+    assert row.failure == "the unit is the same, or not finite, on all held-out clips"
     result = card(explained, SITE, constant).listening["explanation"]
     assert str(result) == "Not judged: the unit is the same, or not finite, on all held-out clips."
 
@@ -527,7 +528,7 @@ def test_kinds_of_sounds_that_a_listener_knows_are_heard_to_be_what_is_said(made
         "engine": "Engine humming.", "chance": "Siren wailing.",
     }  # fmt: skip
     with_summaries(explained, {(SITE, UNITS.index(name)): (text, None) for name, text in said.items()})
-    kinds = {clip: KINDS.index(row["label"]) for clip, row in held_out.clips.items()}
+    kinds = {clip: KINDS.index(row.label) for clip, row in held_out.clips.items()}
 
     class Naming(Scripted):
         def fitting(self, statement: str, clips: tuple[int, ...]) -> list[float]:
@@ -537,9 +538,9 @@ def test_kinds_of_sounds_that_a_listener_knows_are_heard_to_be_what_is_said(made
             return [float(sum(kinds[clip] == kinds[other] for other in clips) - 1) for clip in clips]
 
     score(explained, held_out, listener=Naming(held_out), sites=SITE, progress=False)
-    rows = {UNITS[row["unit"]]: row for row in read_table(explained, "listening")}
+    rows = {UNITS[row.unit]: row for row in read_table(explained, "listening")}
     for name in ("dog", "bell", "rain", "engine"):
-        assert rows[name]["detection"] == rows[name]["intruder"] == 1.0
-    assert rows["siren"]["detection"] < 0.6, "not true"
-    assert rows["siren"]["intruder"] == 1.0, "but the clips do go together"
-    assert rows["chance"]["detection_auc"] < 0.8
+        assert rows[name].detection == rows[name].intruder == 1.0
+    assert rows["siren"].detection < 0.6, "not true"
+    assert rows["siren"].intruder == 1.0, "but the clips do go together"
+    assert rows["chance"].detection_auc < 0.8

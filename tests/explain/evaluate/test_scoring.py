@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from and_nnsight.explain.evaluate.held_out import clips_held_out
 from and_nnsight.explain.evaluate.verdicts import Verdicts, verdict
 from and_nnsight.explain.providers.embeddings import cosines
 from and_nnsight.explain.providers.encoders.words import Words
-from and_nnsight.explain.records.tables import Row, Table
+from and_nnsight.explain.records.claim_rows import ScoreRow
+from and_nnsight.explain.records.description_rows import CaptionRow, SummaryRow
+from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from tests.explain.evaluate.test_metrics import plain_average_precision
 from tests.explain.scored_dissection import KINDS, MODEL, OTHER, SITE, UNITS, written
@@ -57,57 +60,57 @@ def pair(made: Path, tmp_path: Path) -> tuple[Dissection, Dissection]:
     return Dissection.load(tmp_path / "two" / "found"), Dissection.load(tmp_path / "two" / "held")
 
 
-def rows_of(pair: tuple[Dissection, Dissection], **options: object) -> dict[tuple[str, str], Row]:
+def rows_of(pair: tuple[Dissection, Dissection], **options: object) -> dict[tuple[str, str], ScoreRow]:
     rows = score(*pair, progress=False, **options)  # type: ignore[arg-type]
-    return {(UNITS[row["unit"]] if row["site"] == SITE else f"other {row['unit']}", row["source"]): row for row in rows}
+    return {(UNITS[row.unit] if row.site == SITE else f"other {row.unit}", row.source): row for row in rows}
 
 
-def explained(pair: tuple[Dissection, Dissection], **options: object) -> dict[str, Row]:
+def explained(pair: tuple[Dissection, Dissection], **options: object) -> dict[str, ScoreRow]:
     return {name: row for (name, source), row in rows_of(pair, **options).items() if source == "explanation"}
 
 
-def holds(row: Row) -> bool:
+def holds(row: ScoreRow) -> bool:
     return verdict(row).holds
 
 
 def test_true_explanations_hold_and_false_ones_do_not(pair) -> None:
     rows = explained(pair)
     assert {name for name, row in rows.items() if holds(row)} >= {"dog", "bell", "rain", "engine", "broken", "half"}
-    assert not any(rows[name]["predicts"] for name in ("siren", "loud", "bright", "chance", "constant"))
+    assert not any(rows[name].predicts for name in ("siren", "loud", "bright", "chance", "constant"))
     dog = rows["dog"]
-    assert dog["p"] == dog["p_beyond"] == 0.001, "no order of 999 comes near"
-    assert (dog["clips"], dog["positives"], dog["base_rate"]) == (200, 10, 0.05)
-    assert (dog["others"], dog["others_as_good"]) == (10, 4 / 10), "four others say as much of dogs"
+    assert dog.p == dog.p_beyond == 0.001, "no order of 999 comes near"
+    assert (dog.clips, dog.positives, dog.base_rate) == (200, 10, 0.05)
+    assert (dog.others, dog.others_as_good) == (10, 4 / 10), "four others say as much of dogs"
     assert verdict(rows["engine"]).distinctive
     assert not verdict(rows["siren"]).distinctive
-    assert rows["half"]["auprc"] == pytest.approx(1), "it fires on all dogs alike, and nothing else"
+    assert rows["half"].auprc == pytest.approx(1), "it fires on all dogs alike, and nothing else"
 
 
 def test_the_numbers_are_those_of_the_definitions(pair) -> None:
     found, held_out = pair
     rows, words = explained(pair), Words()
-    captions = [row["caption"] for row in held_out.clips.values()]
+    captions = [row.caption for row in held_out.clips.values()]
     values = np.asarray(held_out.activations(SITE))
     for name, statements in (("dog", [("Dog barking.", 1)]), ("bell", [("Church bell.", 0.8), ("Rain falling.", 0.2)])):
         near = cosines(words.encode(captions), words.encode([text for text, _ in statements]))
         predicted = (near.astype(np.float64) * [weight for _, weight in statements]).sum(1).round(6)
         unit = values[:, UNITS.index(name)]
         fires = unit >= np.sort(unit)[-10]
-        assert rows[name]["pearson"] == pytest.approx(np.corrcoef(predicted, unit)[0, 1], abs=1e-4)
-        assert rows[name]["auprc"] == pytest.approx(plain_average_precision(predicted, fires), abs=5e-3)
+        assert rows[name].pearson == pytest.approx(np.corrcoef(predicted, unit)[0, 1], abs=1e-4)
+        assert rows[name].auprc == pytest.approx(plain_average_precision(predicted, fires), abs=5e-3)
     levels = [row["level_dbfs"] for row in read_table(held_out, "acoustics")]
     unit = values[:, UNITS.index("loud")]
-    assert rows["loud"]["loudness_pearson"] == pytest.approx(np.corrcoef(levels, unit)[0, 1], abs=1e-5)
-    assert rows["loud"]["loudness_auprc"] == pytest.approx(1.0)
+    assert rows["loud"].loudness_pearson == pytest.approx(np.corrcoef(levels, unit)[0, 1], abs=1e-5)
+    assert rows["loud"].loudness_auprc == pytest.approx(1.0)
     assert found.folder != held_out.folder
 
 
 def test_the_null_that_makes_a_unit_is_found_with_its_direction(pair) -> None:
     rows = explained(pair)
-    assert (rows["loud"]["null"], rows["loud"]["null_sign"]) == ("loudness", 1)
-    assert (rows["bright"]["null"], rows["bright"]["null_sign"]) == ("brightness", 1)
-    assert rows["loud"]["null_pearson"] == pytest.approx(1, abs=1e-5)
-    assert rows["bright"]["null_auprc"] == pytest.approx(1)
+    assert (rows["loud"].null, rows["loud"].null_sign) == ("loudness", 1)
+    assert (rows["bright"].null, rows["bright"].null_sign) == ("brightness", 1)
+    assert rows["loud"].null_pearson == pytest.approx(1, abs=1e-5)
+    assert rows["bright"].null_auprc == pytest.approx(1)
 
 
 @pytest.mark.parametrize("text", ["Loud.", "Church bell. Loud."])
@@ -118,22 +121,19 @@ def test_what_is_said_of_a_unit_of_loudness_predicts_but_not_more_than_loudness_
     with_summaries(found, {(SITE, UNITS.index("loud")): (text, None)}, made_by="another")
     _add_summary(found, {(SITE, UNITS.index("dog")): "Quiet."})
     row = explained(pair)["loud"]
-    assert row["predicts"], "the explanation is true as far as it goes"
-    assert not row["beyond_acoustics"]
-    assert row["p_beyond"] > 0.05
+    assert row.predicts, "the explanation is true as far as it goes"
+    assert not row.beyond_acoustics
+    assert row.p_beyond > 0.05
     assert "but not more than loudness, duration, silence and brightness do (q" in str(verdict(row))
 
 
 def _levels(found: Dissection) -> list[float]:
-    return [row["level_dbfs"] for row in read_table(found, "acoustics")]
+    return [row.measured.level_dbfs for row in read_table(found, "acoustics")]
 
 
 def _caption_anew(found: Dissection, captions: dict[int, str]) -> None:
-    from and_nnsight.explain.describe.captions import KEY, SCHEMA
-
-    with Table(found, "captions", SCHEMA, KEY, {"captioner": "test"}) as table:
-        empty = dict.fromkeys(SCHEMA.names)
-        table.add(empty | {"clip": clip, "caption": caption} for clip, caption in captions.items())
+    with Table(found, CaptionRow, {"captioner": "test"}) as table:
+        table.add(CaptionRow(clip, caption=caption) for clip, caption in captions.items())
 
 
 def test_captions_by_another_captioner_are_warned_of(pair) -> None:
@@ -147,12 +147,8 @@ def test_captions_by_another_captioner_are_warned_of(pair) -> None:
 
 
 def _add_summary(found: Dissection, said: dict[tuple[str, int], str], settings: Any = None) -> None:
-    from tests.explain.small_dissection import SUMMARIES
-
-    with Table(found, "summaries", SUMMARIES, ("site", "unit"), settings or {"summarizer": "another"}) as table:
-        table.add(
-            {"site": s, "unit": u, "highly": text, "lowly": None, "failure": None} for (s, u), text in said.items()
-        )
+    with Table(found, SummaryRow, settings or {"summarizer": "another"}) as table:
+        table.add(SummaryRow(site, unit, text) for (site, unit), text in said.items())
 
 
 def test_nulls_are_fitted_on_the_explained_clips_alone(pair, made: Path, tmp_path: Path) -> None:
@@ -162,19 +158,19 @@ def test_nulls_are_fitted_on_the_explained_clips_alone(pair, made: Path, tmp_pat
     kept[:, UNITS.index("loud")] *= -1
     np.save(held_out.folder / "activations" / f"{SITE}.npy", kept)
     row = explained((found, Dissection.load(held_out.folder)))["loud"]
-    assert (row["null"], row["null_sign"]) == ("loudness", 1)
-    assert row["null_pearson"] == pytest.approx(-1, abs=1e-5)
+    assert (row.null, row.null_sign) == ("loudness", 1)
+    assert row.null_pearson == pytest.approx(-1, abs=1e-5)
 
 
 def test_of_units_that_mean_nothing_few_are_said_to_mean_something(tmp_path: Path) -> None:
     found = written(tmp_path / "found", seed=1, others=302)
     held_out = written(tmp_path / "held", seed=2, others=302)
     with_summaries(found, {(OTHER, unit): (f"{KINDS[unit % len(KINDS)]}.", None) for unit in range(302)})
-    rows = [row for row in score(found, held_out, sites=OTHER, progress=False) if row["unit"] >= 2]
+    rows = [row for row in score(found, held_out, sites=OTHER, progress=False) if row.unit >= 2]
     assert len(rows) == 300
-    assert 0.4 < np.mean([row["p"] <= 0.5 for row in rows]) < 0.6
-    assert np.mean([row["p"] <= 0.05 for row in rows]) < 0.09
-    assert not any(row["predicts"] or row["beyond_acoustics"] for row in rows), "of 300 false claims none is discovered"
+    assert 0.4 < np.mean([row.p <= 0.5 for row in rows]) < 0.6
+    assert np.mean([row.p <= 0.05 for row in rows]) < 0.09
+    assert not any(row.predicts or row.beyond_acoustics for row in rows), "of 300 false claims none is discovered"
 
 
 def test_without_kept_activations_the_nulls_are_fitted_on_each_units_top_clips(pair, tmp_path: Path) -> None:
@@ -183,16 +179,16 @@ def test_without_kept_activations_the_nulls_are_fitted_on_each_units_top_clips(p
         (SITE, UNITS.index("dark")): ("Rain falling.", None)
     })  # fmt: skip
     rows = explained((found, pair[1]))
-    assert (rows["loud"]["null"], rows["loud"]["null_sign"]) == ("loudness", 1)
-    assert (rows["dark"]["null"], rows["dark"]["null_sign"]) == ("brightness", -1)
+    assert (rows["loud"].null, rows["loud"].null_sign) == ("loudness", 1)
+    assert (rows["dark"].null, rows["dark"].null_sign) == ("brightness", -1)
     assert holds(rows["dog"])
 
 
 def test_a_unit_that_cannot_be_judged_says_why(pair) -> None:
     rows = explained(pair)
-    assert rows["constant"]["failure"] == "the unit is the same on all held-out clips"
-    assert rows["constant"]["auprc"] is None
-    assert rows["broken"]["clips"] == 195, "where it is not finite it has no part"
+    assert rows["constant"].failure == "the unit is the same on all held-out clips"
+    assert rows["constant"].auprc is None
+    assert rows["broken"].clips == 195, "where it is not finite it has no part"
     assert holds(rows["broken"])
 
 
@@ -206,9 +202,9 @@ def test_a_unit_that_is_finite_on_few_clips_is_not_judged(pair) -> None:
         np.save(path, kept)
         (found.folder / "explanations" / "scores.parquet").unlink(missing_ok=True)
         row = explained((found, Dissection.load(held_out.folder)))["dog"]
-        assert row["clips"] == finite
-        assert (row["failure"] is None, row["p"] is not None) == (judged, judged)
-    assert row["failure"] == "the unit is finite on 19 held-out clips, fewer than 20"
+        assert row.clips == finite
+        assert (row.failure is None, row.p is not None) == (judged, judged)
+    assert row.failure == "the unit is finite on 19 held-out clips, fewer than 20"
 
 
 def test_where_nothing_else_is_said_of_the_site_a_claim_can_still_be_judged(pair) -> None:
@@ -219,14 +215,14 @@ def test_where_nothing_else_is_said_of_the_site_a_claim_can_still_be_judged(pair
     rows = explained(pair)
     assert set(rows) == {"dog", "half"}
     assert all(holds(row) for row in rows.values())
-    assert {(row["others"], row["others_as_good"]) for row in rows.values()} == {(1, 1.0)}, "the other says the same"
+    assert {(row.others, row.others_as_good) for row in rows.values()} == {(1, 1.0)}, "the other says the same"
 
 
 def test_one_in_twenty_is_few_enough_to_be_distinctive(pair) -> None:
     row = explained(pair)["dog"]
-    assert verdict({**row, "others_as_good": 1 / 20}).distinctive
-    assert not verdict({**row, "others_as_good": 1 / 20 + 1e-9}).distinctive
-    assert not verdict({**row, "others_as_good": None}).distinctive
+    assert verdict(replace(row, others_as_good=1 / 20)).distinctive
+    assert not verdict(replace(row, others_as_good=1 / 20 + 1e-9)).distinctive
+    assert not verdict(replace(row, others_as_good=None)).distinctive
 
 
 def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path) -> None:
@@ -235,25 +231,25 @@ def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path)
     every = explained(pair)
     assert all(without_rates(every[name]) == without_rates(row) for name, row in some.items())
     other = explained(pair, seed=5)
-    assert [other[name]["auprc"] for name in SAID] == [every[name]["auprc"] for name in SAID]
-    assert [other[name]["p"] for name in SAID] != [every[name]["p"] for name in SAID]
+    assert [other[name].auprc for name in SAID] == [every[name].auprc for name in SAID]
+    assert [other[name].p for name in SAID] != [every[name].p for name in SAID]
 
 
-def without_rates(row: Row) -> Row:
+def without_rates(row: ScoreRow) -> ScoreRow:
     """Without what hangs on how many claims there are."""
     return {name: value for name, value in row.items() if name not in ("q", "q_beyond", "predicts", "beyond_acoustics")}
 
 
 def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) -> None:
     some = explained(pair, sites=SITE, units=[0, 8])
-    assert [some[name]["q"] for name in ("dog", "chance")] == [0.002, some["chance"]["p"]]
+    assert [some[name].q for name in ("dog", "chance")] == [0.002, some["chance"].p]
     every = explained(pair)
-    tested = [row for row in every.values() if row["p"] is not None]
+    tested = [row for row in every.values() if row.p is not None]
     assert len(tested) == len(SAID) + 1, "the constant unit has no p, and counts for nothing"
     for p, q in (("p", "q"), ("p_beyond", "q_beyond")):
         expected = false_discovery_rates(np.array([row[p] for row in tested]))
         assert [row[q] for row in tested] == pytest.approx(expected)
-    assert every["dog"]["q"] != some["dog"]["q"], "there are other claims beside it"
+    assert every["dog"].q != some["dog"].q, "there are other claims beside it"
     label(pair[0], KINDS, similarity="pearson", progress=False)
     with_labels = rows_of(pair)
     assert with_labels["dog", "explanation"] == every["dog"], "labels are a family of their own"
@@ -268,15 +264,15 @@ def test_another_level_changes_the_answers_and_measures_nothing_again(pair) -> N
     explained(pair, text_encoder=encoder)
     encoder.asked.clear()
     every = explained(pair, text_encoder=encoder)
-    edge = max(row["q"] for row in every.values() if row["predicts"])
+    edge = max(row.q for row in every.values() if row.predicts)
     at_the_edge = explained(pair, text_encoder=encoder, level=edge)
     below = explained(pair, text_encoder=encoder, level=edge - 1e-9)
     assert encoder.asked == []
-    lost = {name for name, row in at_the_edge.items() if row["predicts"]} - {
-        name for name, row in below.items() if row["predicts"]
+    lost = {name for name, row in at_the_edge.items() if row.predicts} - {
+        name for name, row in below.items() if row.predicts
     }
-    assert lost == {name for name, row in every.items() if row["q"] == edge}, "a q that equals the level holds"
-    assert all(below[name]["q"] == row["q"] for name, row in every.items())
+    assert lost == {name for name, row in every.items() if row.q == edge}, "a q that equals the level holds"
+    assert all(below[name].q == row.q for name, row in every.items())
 
 
 class Counting(Words):
@@ -303,7 +299,7 @@ def test_what_has_been_scored_is_not_scored_again_and_what_has_changed_is(pair) 
                            (OTHER, 1): ("Church bell.", None)}, "other")  # fmt: skip
     again = explained(pair, text_encoder=encoder)
     assert set(again) == {"dog", "other 0", "other 1"}, "what is no longer claimed is gone"
-    assert again["dog"]["text"] == "Siren wailing."
+    assert again["dog"].text == "Siren wailing."
     assert without_rates(again["other 0"]) == without_rates(first["other 0"]), "of a site where all is as it was"
 
 
@@ -323,7 +319,7 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         score(*pair, progress=False)
     begun = read_table(pair[0], "scores")
-    assert {row["site"] for row in begun} == {SITE}
+    assert {row.site for row in begun} == {SITE}
     assert any(holds(row) for row in begun), "what was scored is judged as well"
     monkeypatch.setattr(unit_scores.SiteScores, "rows", measured)
     assert explained(pair) == whole
@@ -384,19 +380,21 @@ def test_clips_of_the_explained_dissection_do_not_judge(pair, tmp_path: Path) ->
 
 
 def test_the_same_sounds_under_other_names_do_not_judge(pair, tmp_path: Path) -> None:
-    renamed = written(tmp_path / "renamed", seed=1, dataset={**pair[0].manifest["dataset"], "fingerprint": "renamed"})
+    renamed = written(
+        tmp_path / "renamed", seed=1, dataset={**pair[0].manifest.dataset.to_json(), "fingerprint": "renamed"}
+    )
     with pytest.raises(DissectionError, match="150 are clips of the dissection that was explained"):
         score(pair[0], renamed, progress=False)
 
 
-def _with_rows(dissection: Dissection, change: Callable[[Row], Row]) -> Dissection:
+def _with_rows(dissection: Dissection, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Dissection:
     path = dissection.folder / "clips.parquet"
     parquet.write_table(arrow.Table.from_pylist([change(row) for row in parquet.read_table(path).to_pylist()]), path)
     return Dissection.load(dissection.folder)
 
 
 def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_changed(pair, tmp_path: Path) -> None:
-    dataset = pair[0].manifest["dataset"]
+    dataset = pair[0].manifest.dataset.to_json()
     for fingerprint, split, judging in (
         (dataset["fingerprint"], None, 50), (dataset["fingerprint"], "test", 200), ("another", None, 200),
     ):  # fmt: skip
@@ -411,7 +409,7 @@ def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_
 def test_copies_among_the_held_out_clips_count_once(pair) -> None:
     found, held_out = pair
     whole = clips_held_out(found, held_out, None, 0)
-    doubled = _with_rows(held_out, lambda row: row | {"content": f"{row['clip'] // 2:016x}"})
+    doubled = _with_rows(held_out, lambda row: row | {"content": f"{row.clip // 2:016x}"})
     judges = clips_held_out(found, doubled, None, 0)
     assert (len(whole.clips), whole.copies) == (200, 0)
     assert judges.clips == tuple(range(0, 200, 2))
@@ -424,7 +422,7 @@ def test_files_of_the_same_path_do_not_judge(pair, tmp_path: Path) -> None:
     for found, shift in zip(pair, (0, 140), strict=True):
         path = found.folder / "clips.parquet"
         rows = [
-            row | {"path": str(tmp_path / f"{row['clip'] + shift}.wav")} for row in parquet.read_table(path).to_pylist()
+            row | {"path": str(tmp_path / f"{row.clip + shift}.wav")} for row in parquet.read_table(path).to_pylist()
         ]
         parquet.write_table(arrow.Table.from_pylist(rows), path)
     fresh = Dissection.load(pair[0].folder), Dissection.load(pair[1].folder)
@@ -446,8 +444,8 @@ def test_another_model_or_run_is_refused(pair, tmp_path: Path, manifest: dict[st
 
 
 def test_a_site_that_was_not_dissected_there_is_refused_unless_it_is_not_asked_for(pair, tmp_path: Path) -> None:
-    sites = pair[1].manifest["sites"]
-    fewer = written(tmp_path / "x", seed=3, sites=sites[:1])
+    sites = pair[1].manifest.sites
+    fewer = written(tmp_path / "x", seed=3, sites=[sites[0].to_json()])
     with pytest.raises(DissectionError, match=f"site '{OTHER}' has 2 units .* not dissected it"):
         score(pair[0], fewer, progress=False)
     assert score(pair[0], fewer, sites=SITE, progress=False)
@@ -482,7 +480,7 @@ def test_nothing_explained_and_senseless_numbers_are_errors(pair, tmp_path: Path
 
 def test_of_many_clips_some_are_drawn(pair) -> None:
     rows = explained(pair, most_clips=60)
-    assert rows["dog"]["clips"] == 60
+    assert rows["dog"].clips == 60
     assert holds(rows["dog"])
 
 
@@ -513,15 +511,15 @@ class Knowing:
 def test_a_chat_model_detects_what_is_true_and_not_what_is_shuffled(pair) -> None:
     chat = Knowing()
     rows = explained(pair, chat=chat)
-    assert rows["half"]["detection"] == 1.0
-    assert rows["half"]["detection_clips"] == 10
-    assert rows["half"]["detection_shuffled"] < 0.8
-    assert rows["siren"]["detection"] < 0.8
-    assert rows["loud"]["detection_null"] == 1.0
-    assert rows["constant"]["detection"] is None
-    assert len(rows["dog"]["requests"]) == 2
-    asked = {row["id"] for row in read_table(pair[0], "requests")}
-    assert set(rows["dog"]["requests"]) <= asked
+    assert rows["half"].detection == 1.0
+    assert rows["half"].detection_clips == 10
+    assert rows["half"].detection_shuffled < 0.8
+    assert rows["siren"].detection < 0.8
+    assert rows["loud"].detection_null == 1.0
+    assert rows["constant"].detection is None
+    assert len(rows["dog"].requests) == 2
+    asked = {row.id for row in read_table(pair[0], "requests")}
+    assert set(rows["dog"].requests) <= asked
     before = chat.requests
     explained(pair, chat=chat)
     (pair[0].folder / "explanations" / "scores.parquet").unlink()
@@ -534,9 +532,9 @@ def test_a_chat_model_detects_what_is_true_and_not_what_is_shuffled(pair) -> Non
 )
 def test_an_answer_that_says_nothing_is_a_failure_on_record(pair, answer: str, reason: str) -> None:
     row = explained(pair, chat=Knowing(answer), sites=SITE, units=[0])["dog"]
-    assert row["detection"] is None
-    assert reason in row["detection_failure"]
-    assert row["auprc"] > row["base_rate"]
+    assert row.detection is None
+    assert reason in row.detection_failure
+    assert row.auprc > row.base_rate
 
 
 def test_answers_are_read_as_they_come() -> None:

@@ -23,7 +23,7 @@ from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.unit_similarity import KEPT, STREAMED, TOP, TOP_ONLY, unit_similarity
 from and_nnsight.explain.providers.embeddings import Embeddings
 from and_nnsight.explain.providers.encoders.words import Words
-from and_nnsight.explain.records.tables import read_table
+from and_nnsight.explain.records.reading import read_table
 from and_nnsight.explain.roles import ChatOptions, Conversation
 from and_nnsight.plugins import PluginError
 
@@ -69,7 +69,7 @@ def activations(runs: dict[str, Path], site: str = SITES[0]) -> torch.Tensor:
 
 
 def first(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str | None]:
-    return {(row["site"], row["unit"]): row["concept"] for row in rows if row["rank"] == 0}
+    return {(row.site, row.unit): row.concept for row in rows if row.rank == 0}
 
 
 # --- what a score is computed from ----------------------------------------------------------------------------------
@@ -177,19 +177,19 @@ def class_names() -> list[str]:
 def test_rows_are_ranked_and_lie_in_the_table(opened: Any) -> None:
     found = opened("streamed")
     rows = label(found, "labels", sites=HEAD, units=[3, 5], top=3, progress=False)
-    assert [(row["unit"], row["rank"]) for row in rows] == [(3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2)]
-    assert rows[0]["score"] >= rows[1]["score"] >= rows[2]["score"]
+    assert [(row.unit, row.rank) for row in rows] == [(3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2)]
+    assert rows[0].score >= rows[1].score >= rows[2].score
     expected = unit_similarity(found, HEAD, found.concepts, "cos_cubed").values[3].topk(3)
-    assert [row["score"] for row in rows[:3]] == pytest.approx(expected.values.tolist())
+    assert [row.score for row in rows[:3]] == pytest.approx(expected.values.tolist())
     one = rows[0]
-    assert (one["method"], one["similarity"], one["encoder"], one["basis"]) == ("db", "cos_cubed", "words", STREAMED)
+    assert (one.method, one.similarity, one.encoder, one.basis) == ("db", "cos_cubed", "words", STREAMED)
     assert read_table(found, "labels") == rows
 
 
 def test_labels_of_other_concepts_than_those_streamed_come_from_the_extremes(opened: Any) -> None:
     found = opened("streamed")
-    assert {row["basis"] for row in label(found, "bell,rain", sites=HEAD, progress=False)} == {TOP_ONLY}
-    assert {row["basis"] for row in label(found, "labels", sites=HEAD, softmax=3.0, progress=False)} == {TOP_ONLY}
+    assert {row.basis for row in label(found, "bell,rain", sites=HEAD, progress=False)} == {TOP_ONLY}
+    assert {row.basis for row in label(found, "labels", sites=HEAD, softmax=3.0, progress=False)} == {TOP_ONLY}
 
 
 def test_labels_by_another_encoder_stand_beside_the_first(opened: Any) -> None:
@@ -207,7 +207,7 @@ def test_labels_by_another_encoder_stand_beside_the_first(opened: Any) -> None:
     for encoder in ("words", Letters(), "words"):
         label(found, "labels", method="db", text_encoder=encoder, top=1, progress=False)
     rows = read_table(found, "labels")
-    of_unit = [row["encoder"] for row in rows if (row["site"], row["unit"]) == (rows[0]["site"], rows[0]["unit"])]
+    of_unit = [row.encoder for row in rows if (row.site, row.unit) == (rows[0].site, rows[0].unit)]
     assert sorted(of_unit) == ["letters", "words"]
 
 
@@ -221,7 +221,7 @@ def test_labelling_again_replaces_the_rows_of_what_was_asked_and_no_others(opene
     after = read_table(found, "labels")
     key = ("site", "unit", "method", "similarity", "concepts", "rank")
     gone = [row for row in before if row not in after]
-    assert {(row["site"], row["unit"], row["similarity"]) for row in gone} == {(HEAD, 2, "cos_cubed")}
+    assert {(row.site, row.unit, row.similarity) for row in gone} == {(HEAD, 2, "cos_cubed")}
     assert len(after) == len(before) - 4
     assert len({tuple(row[name] for name in key) for row in after}) == len(after)
 
@@ -230,7 +230,7 @@ def test_the_units_chosen_do_not_change_the_scores_of_a_unit(opened: Any) -> Non
     found = opened("few")
     every = label(found, "labels", sites=HEAD, similarity="soft_wpmi", progress=False)
     one = label(found, "labels", sites=HEAD, units=[9], similarity="soft_wpmi", progress=False)
-    assert one == [row for row in every if row["unit"] == 9]
+    assert one == [row for row in every if row.unit == 9]
 
 
 def test_a_unit_that_does_not_tell_clips_apart_gets_a_reason(opened: Any, scores: ConceptScores) -> None:
@@ -239,17 +239,17 @@ def test_a_unit_that_does_not_tell_clips_apart_gets_a_reason(opened: Any, scores
     statistics.top.values[:, 4] = 1.0
     statistics.top.ties[4] = 3
     statistics.variance[6] = 0.0
-    rows = {row["unit"]: row for row in label(found, scores, sites=HEAD, units=[4, 6, 8], top=1, progress=False)}
-    assert rows[4]["failure"] == "no clip is decided: its top clips have one activation, which more clips share"
-    assert rows[6]["failure"] == "its activation is the same on all clips"
-    assert rows[8]["failure"] is None and rows[8]["concept"] is not None
-    assert all(rows[unit]["concept"] is None and rows[unit]["score"] is None for unit in (4, 6))
+    rows = {row.unit: row for row in label(found, scores, sites=HEAD, units=[4, 6, 8], top=1, progress=False)}
+    assert rows[4].failure == "no clip is decided: its top clips have one activation, which more clips share"
+    assert rows[6].failure == "its activation is the same on all clips"
+    assert rows[8].failure is None and rows[8].concept is not None
+    assert all(rows[unit].concept is None and rows[unit].score is None for unit in (4, 6))
 
 
 def test_ready_made_scores_bring_their_method(opened: Any, sounds: list[Any]) -> None:
     labels = score_concepts(sounds, "labels", "labels", progress=False)
     rows = label(opened("few"), labels, sites=HEAD, units=[0], progress=False)
-    assert {row["method"] for row in rows} == {"labels"}
+    assert {row.method for row in rows} == {"labels"}
 
 
 @pytest.mark.parametrize(
@@ -310,15 +310,15 @@ def test_a_chat_model_chooses_and_its_answers_are_kept(opened: Any) -> None:
     rows = label(
         found, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False
     )
-    assert [row["concept"] for row in rows] == ["bell", "bell", None, "rain", None, None]
-    assert [row["answer"] for row in rows][:2] == ["Answer: Bell"] * 2
-    assert rows[0]["request"] == rows[1]["request"] is not None
+    assert [row.concept for row in rows] == ["bell", "bell", None, "rain", None, None]
+    assert [row.answer for row in rows][:2] == ["Answer: Bell"] * 2
+    assert rows[0].request == rows[1].request is not None
     assert chat.asked == 3, "what is asked twice is sent once"
-    assert rows[2]["failure"] == "no summary: highly: no captions"
-    assert rows[4]["failure"] == "the answer is none of the 3 concepts, nor near one"
-    assert rows[4]["answer"] == "I cannot say."
-    assert rows[5]["failure"] == "no summary: it has not been summarized"
-    assert {row["encoder"] for row in rows} == {"scripted"}
+    assert rows[2].failure == "no summary: highly: no captions"
+    assert rows[4].failure == "the answer is none of the 3 concepts, nor near one"
+    assert rows[4].answer == "I cannot say."
+    assert rows[5].failure == "no summary: it has not been summarized"
+    assert {row.encoder for row in rows} == {"scripted"}
     label(found, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False)
     assert chat.asked == 3, "answers are on record"
 
@@ -367,14 +367,14 @@ def test_a_choice_says_what_it_rests_on_and_a_request_that_failed_says_why(opene
     rows = label(
         found, "bell,rain,sea_waves", method="icl", chat=chat, sites=HEAD, units=range(3), top=2, progress=False
     )
-    assert [(row["unit"], row["rank"], row["concept"], row["basis"], row["failure"]) for row in rows] == [
+    assert [(row.unit, row.rank, row.concept, row.basis, row.failure) for row in rows] == [
         (0, 0, "rain", "summary (named)", None),
         (0, 1, "bell", "summary (named)", None),
         (1, 0, "sea_waves", "summary (nearest)", None),
         (2, 0, None, None, "the answer was cut off"),
     ]
-    assert rows[0]["score"] == 1 > rows[2]["score"] >= 0.6
-    assert rows[3]["request"] is not None
+    assert rows[0].score == 1 > rows[2].score >= 0.6
+    assert rows[3].request is not None
 
 
 def test_one_name_is_asked_for_or_several_a_line() -> None:

@@ -116,32 +116,32 @@ def labelled(tmp_path: Path) -> Dissection:
 
 
 def rows_of(found: Dissection, unit: int) -> list[dict[str, Any]]:
-    from and_nnsight.explain.records.tables import read_table
+    from and_nnsight.explain.records.reading import read_table
 
-    return [row for row in read_table(found, "labels") if row["unit"] == unit]
+    return [row for row in read_table(found, "labels") if row.unit == unit]
 
 
 def test_a_union_is_the_first_label_and_what_it_unites_comes_after_it(labelled: Dissection) -> None:
     first, second, third = rows_of(labelled, 1)
-    assert set(first["members"]) == {"speech_italian", "speech_french"}
-    assert first["concept"] == " | ".join(first["members"])
-    assert [second["concept"], third["concept"]] == first["members"]
-    assert first["score"] > second["score"] > third["score"]
-    assert [row["rank"] for row in (first, second, third)] == [0, 1, 2]
-    assert second["members"] is None
-    assert rows_of(labelled, 0)[0]["concept"] == "speech_french"
+    assert set(first.members) == {"speech_italian", "speech_french"}
+    assert first.concept == " | ".join(first.members)
+    assert [second.concept, third.concept] == first.members
+    assert first.score > second.score > third.score
+    assert [row.rank for row in (first, second, third)] == [0, 1, 2]
+    assert second.members is None
+    assert rows_of(labelled, 0)[0].concept == "speech_french"
 
 
 def test_without_unions_a_unit_has_the_best_of_them(tmp_path: Path) -> None:
     found = planted(tmp_path)
     label(found, scores(), similarity="cos_cubed", top=3, unions=False, progress=False)
-    assert all(row["members"] is None for row in rows_of(found, 1))
-    assert rows_of(found, 1)[0]["concept"] in ("speech_italian", "speech_french")
+    assert all(row.members is None for row in rows_of(found, 1))
+    assert rows_of(found, 1)[0].concept in ("speech_italian", "speech_french")
 
 
 def test_card_claims_and_search_read_a_union_in_words(labelled: Dissection) -> None:
     shown = card(labelled, SITE, 1).labels[0]
-    assert shown.members == tuple(rows_of(labelled, 1)[0]["members"])
+    assert shown.members == tuple(rows_of(labelled, 1)[0].members)
     assert {claim.text for claim in claims(labelled, ["label"]) if claim.unit == 1} in (
         {"speech italian or french"},
         {"speech french or italian"},

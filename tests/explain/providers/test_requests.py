@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.explain.providers.requests import cached_chat
-from and_nnsight.explain.records.tables import read_table
+from and_nnsight.explain.records.reading import read_table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message, Request
 from and_nnsight.plugins import PluginError
+from tests.bare_dissection import bare_dissection
 
 OPTIONS = ChatOptions()
 
@@ -42,13 +42,13 @@ def said(*texts: str) -> list[Conversation]:
 
 
 def ask(folder: Path, model: Any, *texts: str, options: ChatOptions = OPTIONS, **settings: Any) -> list[str | Failure]:
-    with cached_chat(Dissection(folder, {}), model, **settings) as chat:
+    with cached_chat(bare_dissection(folder), model, **settings) as chat:
         return list(chat.chat(said(*texts), options))
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:
-    rows = read_table(Dissection(folder, {}), "requests")
-    return {json.loads(row["messages"])[-1]["content"]: row for row in rows}
+    rows = read_table(bare_dissection(folder), "requests")
+    return {json.loads(row.messages)[-1]["content"]: row for row in rows}
 
 
 def test_identical_requests_are_sent_once_and_answered_in_order(tmp_path: Path) -> None:
@@ -67,24 +67,24 @@ def test_what_differs_in_model_or_options_is_another_request(tmp_path: Path) -> 
     ask(tmp_path, other, "a")
     assert model.asked == ["a", "a"]
     assert other.asked == ["a"]
-    assert len(read_table(Dissection(tmp_path, {}), "requests")) == 3
+    assert len(read_table(bare_dissection(tmp_path), "requests")) == 3
 
 
 def test_the_record_tells_everything_about_a_request(tmp_path: Path) -> None:
     options = ChatOptions(max_tokens=7, temperature=0.5, seed=11)
-    with cached_chat(Dissection(tmp_path, {}), Scripted(echo)) as chat:
+    with cached_chat(bare_dissection(tmp_path), Scripted(echo)) as chat:
         list(chat.chat(said("a"), options))
         key = chat.request_id(said("a")[0], options)
-    (row,) = read_table(Dissection(tmp_path, {}), "requests")
-    assert row["id"] == key == Request("scripted:1", said("a")[0], options).id
-    assert row["prompt_hash"] == Request("another", said("a")[0]).prompt_hash
-    assert json.loads(row["messages"]) == [
+    (row,) = read_table(bare_dissection(tmp_path), "requests")
+    assert row.id == key == Request("scripted:1", said("a")[0], options).id
+    assert row.prompt_hash == Request("another", said("a")[0]).prompt_hash
+    assert json.loads(row.messages) == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "a"},
     ]
-    assert json.loads(row["options"]) == {"max_tokens": 7, "temperature": 0.5, "top_p": 1.0, "seed": 11}
-    assert (row["model"], row["seed"], row["answer"], row["failure"]) == ("scripted:1", 11, "re: a", None)
-    assert row["seconds"] >= 0
+    assert json.loads(row.options) == {"max_tokens": 7, "temperature": 0.5, "top_p": 1.0, "seed": 11}
+    assert (row.model, row.seed, row.answer, row.failure) == ("scripted:1", 11, "re: a", None)
+    assert row.seconds >= 0
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
@@ -104,7 +104,7 @@ def test_an_interruption_loses_only_what_is_in_flight(tmp_path: Path, interrupti
 
 
 def test_answers_are_on_disk_as_they_come(tmp_path: Path) -> None:
-    with cached_chat(Dissection(tmp_path, {}), Scripted(echo)) as chat:
+    with cached_chat(bare_dissection(tmp_path), Scripted(echo)) as chat:
         answers = iter(chat.chat(said("a", "b"), OPTIONS))
         next(answers)
         journal = next((tmp_path / "explanations").glob(".requests*.jsonl"))
@@ -113,14 +113,14 @@ def test_answers_are_on_disk_as_they_come(tmp_path: Path) -> None:
 
 def test_failures_are_recorded_and_asked_again_by_the_next_run_only(tmp_path: Path) -> None:
     model = Scripted(lambda texts: [Failure("busy") for _ in texts])
-    with cached_chat(Dissection(tmp_path, {}), model) as chat:
+    with cached_chat(bare_dissection(tmp_path), model) as chat:
         assert list(chat.chat(said("a", "a"), OPTIONS)) == [Failure("busy")] * 2
         assert list(chat.chat(said("a"), OPTIONS)) == [Failure("busy")]
     assert model.asked == ["a"]
-    assert records(tmp_path)["a"]["failure"] == "busy"
+    assert records(tmp_path)["a"].failure == "busy"
     assert ask(tmp_path, Scripted(echo), "a") == ["re: a"]
-    assert records(tmp_path)["a"]["failure"] is None
-    assert records(tmp_path)["a"]["answer"] == "re: a"
+    assert records(tmp_path)["a"].failure is None
+    assert records(tmp_path)["a"].answer == "re: a"
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_a_conversation_that_floods_is_not_sent(tmp_path: Path) -> None:
     assert first == "re: a"
     assert second == Failure("not sent: 110 characters, more than 100")
     assert model.asked == ["a"]
-    flooding = [row for row in read_table(Dissection(tmp_path, {}), "requests") if row["failure"]]
-    assert [row["messages"] for row in flooding] == [None]
+    flooding = [row for row in read_table(bare_dissection(tmp_path), "requests") if row.failure]
+    assert [row.messages for row in flooding] == [None]
 
 
 def test_answers_in_any_order_come_back_in_order_and_wait_for_none(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from and_nnsight import Dissection, DissectionError
 from and_nnsight.explain import calibrate, search
 from and_nnsight.explain.providers.embeddings import Embeddings
 from and_nnsight.explain.providers.encoders.words import Words
+from and_nnsight.explain.records.claim_rows import LabelRow
+from and_nnsight.explain.records.description_rows import ConceptRow
 from and_nnsight.explain.records.tables import Table
 from tests.explain.small_dissection import small_dissection, with_summaries
 
@@ -69,14 +71,11 @@ def test_most_and_sites_narrow_what_is_found(found: Dissection) -> None:
 
 
 def test_labels_and_concepts_are_sources_of_their_own(found: Dissection) -> None:
-    with Table(found, "labels", LABELS, ("site", "unit", "rank"), {}) as table:
+    with Table(found, LabelRow, {}) as table:
         labels = (("church_bells", 1), ("water_drops", 2), (None, 3))
-        table.add(
-            {"site": "second", "unit": 2, "method": "db", "similarity": "cos_cubed", "rank": rank, "concept": concept}
-            for concept, rank in labels
-        )
-    with Table(found, "concepts", CONCEPTS, ("site", "unit", "word", "part"), {}) as table:
-        table.add({"site": "first", "unit": 0, "word": word, "part": "adjective"} for word in ("shrill", "metallic"))
+        table.add(LabelRow("second", 2, "db", "cos_cubed", "", rank, concept) for concept, rank in labels)
+    with Table(found, ConceptRow, {}) as table:
+        table.add(ConceptRow("first", 0, word, "adjective", 1) for word in ("shrill", "metallic"))
     (bells,) = search(found, "church bells")
     assert (bells.site, bells.unit, bells.source, bells.matched) == ("second", 2, "label", "church bells")
     assert bells.explanation is None

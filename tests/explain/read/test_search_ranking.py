@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
 from and_nnsight import Dissection
 from and_nnsight.explain import search
-from and_nnsight.explain.evaluate.claims import label_source
-from and_nnsight.explain.evaluate.unit_scores import SCHEMA as SCORES
-from and_nnsight.explain.labels.label import SCHEMA as LABELS
+from and_nnsight.explain.records.claim_rows import LabelRow, ScoreRow, label_source
 from and_nnsight.explain.records.tables import Table
 from tests.explain.activations_dissection import SITE, activations_dissection
 from tests.explain.small_dissection import with_summaries
@@ -33,30 +30,28 @@ def found(tmp_path: Path) -> Dissection:
 def with_labels(found: Dissection, labels: Mapping[int, Ranked], **way: str) -> Dissection:
     """Labels of units, as scores of concepts, in their order; a concept with a bar is a union."""
     rows = [
-        {
-            "site": SITE, "unit": unit, **WAY, **way, "rank": rank, "concept": concept, "score": score,
-            "members": concept.split(" | ") if " | " in concept else None,
-        }
+        LabelRow(
+            SITE, unit, **{**WAY, **way}, rank=rank, concept=concept, score=score,
+            members=concept.split(" | ") if " | " in concept else None,
+        )
         for unit, ranked in labels.items()
         for rank, (concept, score) in enumerate(ranked.items())
     ]  # fmt: skip
     path = found.folder / "explanations" / "labels.parquet"
     path.parent.mkdir(exist_ok=True)
-    earlier = parquet.read_table(path).to_pylist() if path.exists() else []
-    every = [{name: row.get(name) for name in LABELS.names} for row in earlier + rows]
-    parquet.write_table(arrow.Table.from_pylist(every, LABELS), path)
+    earlier = LabelRow.of_arrow(parquet.read_table(path)) if path.exists() else []
+    parquet.write_table(LabelRow.to_arrow(earlier + rows), path)
     return found
 
 
 def with_verdicts(found: Dissection, answers: Mapping[tuple[int, str, str], bool | str]) -> Dissection:
     """By unit, source and text: whether it predicts its clips, or why that cannot be judged."""
-    with Table(found, "scores", SCORES, ("site", "unit", "source"), {}) as table:
+    with Table(found, ScoreRow, {}) as table:
         table.add(
-            {
-                **dict.fromkeys(SCORES.names), "site": SITE, "unit": unit, "source": source, "text": text,
-                "predicts": answer is True, "beyond_acoustics": False, "requests": [], "positives": 3,
-                "failure": answer if isinstance(answer, str) else None,
-            }
+            ScoreRow(
+                SITE, unit, source, text, predicts=answer is True, requests=[], positives=3,
+                failure=answer if isinstance(answer, str) else None,
+            )
             for (unit, source, text), answer in answers.items()
         )  # fmt: skip
     return found
@@ -125,7 +120,7 @@ def test_what_was_tested_and_does_not_hold_comes_last_and_what_was_not_tested_do
 def test_a_unit_is_shown_by_what_holds_of_it(found: Dissection) -> None:
     with_labels(found, {unit: {"bell" if unit == 0 else "rain": 0.5, "wind": 0.1} for unit in range(4)})
     with_summaries(found, {(SITE, 0): ("A bell (5 of 5).", None)})
-    source = label_source(WAY)
+    source = label_source(**WAY)
     (match,) = search(with_verdicts(found, {(0, "explanation", "A bell (5 of 5)."): False}), "bell")
     assert (match.source, match.verdict) == ("label", None)
     (match,) = search(with_verdicts(found, {(0, source, "bell"): False}), "bell")

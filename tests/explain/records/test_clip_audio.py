@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_without_a_rate_nothing_is_decoded(found, monkeypatch):
     )
     clips = list(dissection_clips(found, [Span(0), Span(3)], sampling_rate=None))
     assert [len(clip.samples) for clip in clips] == [0, 0]
-    assert len(list(data_clips(found.manifest["dataset"]["name"], sampling_rate=None))) == 4
+    assert len(list(data_clips(found.manifest.dataset.name, sampling_rate=None))) == 4
 
 
 def test_clips_in_memory_come_from_the_data(in_memory):
@@ -108,8 +109,8 @@ def test_a_copy_of_the_folder_stands_for_the_one_that_is_gone(folder, found, tmp
     for row in rows:
         row["path"] = row["path"].replace(str(folder), str(tmp_path / "gone"))
     parquet.write_table(arrow.Table.from_pylist(rows), away.folder / "clips.parquet")
-    checksums = {**away.manifest["checksums"], "clips.parquet": file_checksum(away.folder / "clips.parquet")}
-    write_json(away.folder / "manifest.json", {**away.manifest, "checksums": checksums})
+    checksums = {**away.manifest.checksums, "clips.parquet": file_checksum(away.folder / "clips.parquet")}
+    write_json(away.folder / "manifest.json", replace(away.manifest, checksums=checksums).to_json())
     away = Dissection.load(away.folder)
     with pytest.raises(DissectionError, match=r"pass data= \(--data\), what was dissected"):
         list(dissection_clips(away, [Span(1)], sampling_rate=RATE))

@@ -10,10 +10,10 @@ import pytest
 
 from and_nnsight import Dissection, DissectionError
 from and_nnsight.explain import caption
+from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.unlearn import ChoiceError, choose, ranked
 from tests.explain.activations_dissection import SITE, activations_dissection
-from tests.explain.small_dissection import SUMMARIES
 from tests.unlearn.explained import with_calibrated
 
 CAPTIONS = (
@@ -161,8 +161,8 @@ def test_excerpts_are_judged_by_their_own_captions(tmp_path: Path) -> None:
 
     found = dissection(tmp_path, firing([0, 1, 2, 3, 4]), firing([5, 6, 7, 0, 8]), k=5)
     caption(found, ByClip(), excerpt=0.4, progress=False)
-    with Table(found, "summaries", SUMMARIES, ("site", "unit"), {"excerpt": 0.4}) as table:
-        table.add([{"site": SITE, "unit": 0, "highly": "x", "lowly": None, "failure": None}])
+    with Table(found, SummaryRow, {"excerpt": 0.4}) as table:
+        table.add([SummaryRow(SITE, 0, "x")])
     assert choose(found, "hound").units == {SITE: (0,)}
     assert order(found, "hound") == [0, 1]
 
