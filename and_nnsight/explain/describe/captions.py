@@ -14,8 +14,8 @@ from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
 from ...plugins import resolve
 from ...run.options import RunOptions
-from ..acoustics.measuring import measure_acoustics
 from ..acoustics.sentences import describe
+from ..acoustics.table import measure_acoustics
 from ..providers.captioners.acoustic import Acoustic
 from ..records.acoustics import Acoustics
 from ..records.captions import captions_of_clips

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from ...dissection.dissection import Dissection
 from ...storage import json_hash
-from ..acoustics.measuring import measure_acoustics
+from ..acoustics.table import measure_acoustics
 from ..acoustics.traits import TRAITS, traits_of
 from ..roles import Failure
 from .background import layer_weights

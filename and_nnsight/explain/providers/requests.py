@@ -70,8 +70,7 @@ class CachedChat:
                 place, answer = next(coming)
                 self._write(to_send[place], _text(answer), time.monotonic() - since)
                 since = time.monotonic()
-            row = self._table[(key,)]
-            yield without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
+            yield _answer(self._table[(key,)])
             since = time.monotonic()
 
     def _is_short(self, request: Request) -> bool:
@@ -110,6 +109,10 @@ class CachedChat:
         unordered = getattr(self._chat, "chat_unordered", None)
         ask = self._chat.chat if unordered is None else unordered
         return match_answers(lambda some: ask(some, options), conversations, paired=unordered is not None)
+
+
+def _answer(row: RequestRow) -> str | Failure:
+    return without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
 
 
 def _text(answer: Any) -> str | Failure:

@@ -13,7 +13,7 @@ import torch
 
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
-from and_nnsight.explain.acoustics.measuring import measure_acoustics
+from and_nnsight.explain.acoustics.table import measure_acoustics
 from and_nnsight.explain.describe.background import background_of, background_spans
 from and_nnsight.explain.describe.captioning import LONGEST
 from and_nnsight.explain.describe.captions import (
@@ -281,7 +281,7 @@ def test_the_acoustic_captioner_leaves_its_numbers_and_measures_once(found, monk
     assert set(numbers) == set(found.clips)
     pitch = SOUNDS[2].attributes["pitch_hz"]
     assert numbers[2].measured.pitch_hz == pytest.approx(pitch, rel=0.01)
-    monkeypatch.setattr("and_nnsight.explain.acoustics.measuring.measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("and_nnsight.explain.acoustics.table.measure", lambda *_: pytest.fail("measured again"))
     shutil.rmtree(found.folder / "explanations" / "earlier", ignore_errors=True)
     (found.folder / "explanations" / "captions.parquet").unlink()
     assert caption(found, "acoustic", every_clip=True, progress=False) == rows  # nor is the data needed again

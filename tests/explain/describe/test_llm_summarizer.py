@@ -103,7 +103,10 @@ def test_the_same_captions_are_the_same_plain_request() -> None:
 
 
 def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_respond_to() -> None:
-    highly = (CaptionedExemplar(1, "A dog barks.", 9.0, 0.12, 0.34), CaptionedExemplar(2, "A dog whines.", 4.5, strength=0.5))
+    highly = (
+        CaptionedExemplar(1, "A dog barks.", 9.0, 0.12, 0.34),
+        CaptionedExemplar(2, "A dog whines.", 4.5, strength=0.5),
+    )
     unit = Evidence("a", 0, highly, heard("A bell."), heard("A cat meows.", "A cow moos."))
     chat = Answers("Dogs bark.", "A bell rings.")
     (summary,) = LanguageModel("contrast", chat=chat).summarize([unit])

@@ -100,7 +100,8 @@ def test_evidence_is_what_the_units_exemplars_are(found: Dissection) -> None:
         unit = found.unit(gathered.evidence.site, gathered.evidence.unit)
         for heard, exemplars in ((gathered.evidence.highly, unit.top), (gathered.evidence.lowly, unit.bottom)):
             assert heard == tuple(
-                CaptionedExemplar(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength) for e in exemplars
+                CaptionedExemplar(e.clip, CAPTIONS[Span(e.clip)], e.activation, e.start, e.end, e.strength)
+                for e in exemplars
             )
         assert gathered.highly is None
         assert gathered.lowly is None
