@@ -71,7 +71,7 @@ def writing(path: Path) -> Iterator[None]:
             raise
         code = getattr(error, "errno", None)
         if code is None:
-            code = errno.ENOSPC if any(said in str(error) for said in _FULL) else errno.EIO
+            code = errno.ENOSPC if any(words in str(error) for words in _FULL) else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
 
 

@@ -34,9 +34,10 @@ from and_nnsight import AudioModel, ConceptScores, Dissection, dissect, explain
 from and_nnsight.data import open_source
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
+from and_nnsight.statistics.bootstrap import clip_weights
 from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, choose, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
-from and_nnsight.unlearn.effects import chance, changes, clip_weights, prediction
+from and_nnsight.unlearn.effects import chance, changes, prediction
 from benchmarks._report import write_report
 from benchmarks.train_ast import RECORD
 

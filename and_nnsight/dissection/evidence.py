@@ -76,18 +76,18 @@ class ExemplarEvidence:
         new = filled & ~self.copy[:, unit]
         among = new & (new.cumsum(0) <= self.most)
         undecided = among & ~self.decided[:, unit]
-        said: list[str] = []
+        reasons: list[str] = []
         if bool(undecided.any()):
             value = float(self.ranked.values[undecided, unit][0])
             shared = int((new & (self.ranked.values[:, unit] == value)).sum())
             if float(self.ranked.values[-1, unit]) == value:
                 shared += int(self.ranked.ties[unit])
-            said.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
+            reasons.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
         if weak := int((among & self.decided[:, unit] & ~self.telling[:, unit]).sum()):
-            said.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
+            reasons.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
         if copies := int((filled & self.copy[:, unit]).sum()):
-            said.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
-        return "; ".join(said) or None
+            reasons.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
+        return "; ".join(reasons) or None
 
 
 def exemplar_evidence(

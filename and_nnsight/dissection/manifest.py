@@ -57,8 +57,8 @@ class ModelDescription:
         """The entry `model`."""
         hashes = {name: getattr(self, name) for name in ("config", "weights", "structure", "features")}
         optional = {"class": self.class_name, "edits": self.edits, **hashes}
-        known = {name: value for name, value in optional.items() if value is not None}
-        return {"id": self.id, "revision": self.revision, **known, **self.more}
+        present = {name: value for name, value in optional.items() if value is not None}
+        return {"id": self.id, "revision": self.revision, **present, **self.more}
 
     @classmethod
     def from_json(cls, value: Any) -> ModelDescription:

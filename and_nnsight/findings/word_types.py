@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Clip
 from ..dissection.dissection import Dissection
 from ..dissection.same_clips import KnownClips
-from .bootstrap import RESAMPLES, Bootstrap
+from ..statistics.bootstrap import RESAMPLES, Bootstrap
 from .finding import Row
 from .pruned_accuracy import AccuracyByWordType
 from .statistics import prediction_half_width

@@ -3,7 +3,14 @@
 Plain torch (and einops), no state, no synchronisation with a GPU. Annotations are never evaluated at run time.
 """
 
-from .average_precision import average_precision, bin_edges, bins_of, count_in_bins, exact_average_precision
+from .average_precision import (
+    average_precision,
+    average_precision_at,
+    bin_edges,
+    bins_of,
+    count_in_bins,
+    exact_average_precision,
+)
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
 from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
@@ -17,6 +24,7 @@ __all__ = [
     "TopKState",
     "as_candidates",
     "average_precision",
+    "average_precision_at",
     "batch_moments",
     "best_clips",
     "bin_edges",

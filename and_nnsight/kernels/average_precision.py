@@ -1,13 +1,13 @@
 """Average precision of activations as detectors of concepts: exact over a table, or from counts in a unit's own bins.
 
-Average precision is the sum over distinct activations, from the highest down, of (recall gained) × (precision there):
-equal activations count together. Over a stream activations are put into 64 bins a unit, whose edges are fixed
-from its first 256 clips, and all clips of a bin count as equal. The bins are narrow where precision is decided: at the
-top. Up to the largest of the 256 they are a quarter of an octave of rank wide (ranks 1, 2, 3 … 8, 10, 11, 13 … 215,
-256), and where many of the 256 are equal, their edges are spread evenly over the values above. Beyond the largest, bins
-are as wide as a quarter of an octave of rank would be if the tail went on exponentially at the mean excess of the 16
-largest, for five octaves, then ever wider. A unit that is constant on its first clips gets bins that grow by a quarter
-of an octave from its value.
+The one home of average precision. It is the sum over distinct activations, from the highest down, of (recall gained)
+× (precision there): equal activations count together. Over a stream activations are put into 64 bins a unit, whose
+edges are fixed from its first 256 clips, and all clips of a bin count as equal. The bins are narrow where precision
+is decided: at the top. Up to the largest of the 256 they are a quarter of an octave of rank wide (ranks 1, 2, 3 … 8,
+10, 11, 13 … 215, 256), and where many of the 256 are equal, their edges are spread evenly over the values above.
+Beyond the largest, bins are as wide as a quarter of an octave of rank would be if the tail went on exponentially at
+the mean excess of the 16 largest, for five octaves, then ever wider. A unit that is constant on its first clips gets
+bins that grow by a quarter of an octave from its value.
 
 Binned average precision lies where the counts allow, mostly below the exact one. Over 3,000 random clips of ten kinds
 (normal to heavy tails, rectified, rarely active, negative; concepts of 1 clip in 2 to 1 in 500) it was off by 0.001 to
@@ -94,13 +94,13 @@ def average_precision(
     positives: Integer[Tensor, "unit concept bin"], everything: Integer[Tensor, "unit bin"]
 ) -> Float64[Tensor, "unit concept"]:
     """Average precision, bins ascending and all clips of a bin being equal; NaN for concepts without a clip."""
-    found = []
+    precisions = []
     for units in _parts(len(positives), positives.shape[1] * positives.shape[2]):
         gained = positives[units].flip(2).double()
         seen = rearrange(everything[units].flip(1).double().cumsum(1), "unit bin -> unit 1 bin")
         total = gained.sum(2)
-        found.append((gained * gained.cumsum(2) / seen.clamp(min=1)).sum(2) / total)  # 0 / 0 is NaN
-    return torch.cat(found)
+        precisions.append((gained * gained.cumsum(2) / seen.clamp(min=1)).sum(2) / total)  # 0 / 0 is NaN
+    return torch.cat(precisions)
 
 
 def exact_average_precision(
@@ -108,7 +108,7 @@ def exact_average_precision(
 ) -> Float64[Tensor, "unit concept"]:
     """Average precision with a bin for every distinct value; time goes with clips × units × concepts."""
     clips, concepts = fits.shape
-    found = []
+    precisions = []
     for units in _parts(values.shape[1], clips * concepts):
         ordered, order = rearrange(values[:, units], "clip unit -> unit clip").sort(1)
         rank = torch.zeros_like(order)
@@ -117,8 +117,30 @@ def exact_average_precision(
         everything = torch.zeros(bins.shape, dtype=torch.int32, device=bins.device)
         positives = repeat(torch.zeros_like(everything), "unit bin -> unit concept bin", concept=concepts).contiguous()
         count_in_bins(positives, everything, bins, fits)
-        found.append(average_precision(positives, everything))
-    return torch.cat(found)
+        precisions.append(average_precision(positives, everything))
+    return torch.cat(precisions)
+
+
+def average_precision_at(
+    ranked: Integer[Tensor, "prediction clip"], which: Int64[Tensor, " unit"], clips: Int64[Tensor, "unit most"]
+) -> Float64[Tensor, " unit"]:
+    """Average precision of one prediction for each unit, from the places of the few clips that count for it.
+
+    ranked  the place of each clip in each prediction, from 1: how many clips are predicted as high or higher
+    which   the prediction that is each unit's
+    clips   the places of the clips that it should detect, filled up with −1; NaN for a unit without any
+    """
+    precisions = [torch.zeros(0, dtype=torch.float64, device=which.device)]
+    for units in _parts(len(which), clips.shape[1]):
+        there = clips[units] >= 0
+        place = ranked[which[units, None], clips[units].clamp(min=0)].int()
+        place = place.masked_fill(~there, torch.iinfo(torch.int32).max).sort(1).values
+        reached = torch.searchsorted(place, place, right=True)
+        counts = there.sum(1)
+        within = torch.arange(place.shape[1], device=place.device) < counts[:, None]
+        precision = (reached.double() / place).masked_fill(~within, 0.0)
+        precisions.append(precision.sum(1) / counts)
+    return torch.cat(precisions)
 
 
 def _parts(units: int, elements_a_unit: int) -> list[slice]:

@@ -150,10 +150,10 @@ def _first_finite(
 
 
 def _powers(values: Float64[Tensor, "clip column"], most: int) -> Float64[Tensor, "clip power column"]:
-    found = [values]
-    while len(found) < most:
-        found.append(found[-1] * values)
-    return torch.stack(found, 1)
+    powers = [values]
+    while len(powers) < most:
+        powers.append(powers[-1] * values)
+    return torch.stack(powers, 1)
 
 
 def _power_sums(powers: Float64[Tensor, "clip 3 column"]) -> Float64[Tensor, "6 column"]:
@@ -202,6 +202,6 @@ def _ratio(product: Float64[Tensor, "unit concept"], norms: tuple[Tensor, Tensor
     return (product / of_units / of_scores).masked_fill((of_units == 0) | (of_scores == 0), 0.0)
 
 
-def _complete(state: CrossState, found: Float64[Tensor, "unit concept"]) -> Float64[Tensor, "unit concept"]:
+def _complete(state: CrossState, values: Float64[Tensor, "unit concept"]) -> Float64[Tensor, "unit concept"]:
     lacking = (state.finite != state.clips) | (state.clips == 0)
-    return found.masked_fill(rearrange(lacking, "unit -> unit 1"), torch.nan)
+    return values.masked_fill(rearrange(lacking, "unit -> unit 1"), torch.nan)

@@ -44,7 +44,7 @@ def strengths(values: Float32[Tensor, "k unit"], means: Float32[Tensor, " unit"]
 
 def repeats(codes: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
     """Places whose code an earlier place of the unit has; negative codes are like no other."""
-    found = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
+    repeated = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
     for place in range(1, len(codes)):
-        found[place] = ((codes[:place] == codes[place]) & (codes[place] >= 0)).any(0)
-    return found
+        repeated[place] = ((codes[:place] == codes[place]) & (codes[place] >= 0)).any(0)
+    return repeated

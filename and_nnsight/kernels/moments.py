@@ -44,11 +44,11 @@ def batch_moments(
 ) -> tuple[Int64[Tensor, " unit"], Float64[Tensor, " unit"], Float64[Tensor, " unit"], Int64[Tensor, " unit"]]:
     """Count, mean, squares and active, as `MomentsState` has them, of a batch; non-finite values are left out."""
     finite = values.isfinite()
-    kept = values.double().masked_fill(~finite, 0.0)
+    usable = values.double().masked_fill(~finite, 0.0)
     count = finite.sum(0)
-    mean = kept.sum(0) / count.clamp(min=1)
-    squares = (kept - mean).masked_fill(~finite, 0.0).square().sum(0)
-    return count, mean, squares, (kept > 0).sum(0)
+    mean = usable.sum(0) / count.clamp(min=1)
+    squares = (usable - mean).masked_fill(~finite, 0.0).square().sum(0)
+    return count, mean, squares, (usable > 0).sum(0)
 
 
 def moments_merge(state: MomentsState, other: MomentsState) -> MomentsState:

@@ -83,9 +83,9 @@ def _max_of_frames(
     usable = _finite(activations) & mask[:, :, None]
     values, frames = activations.masked_fill(~usable, -torch.inf).max(1)
     values = values.float()
-    found = values.isfinite()
+    finite = values.isfinite()
     nonfinite = mask.sum() * activations.shape[2] - usable.sum()
-    return values.masked_fill(~found, torch.nan), frames.int().masked_fill(~found, -1), nonfinite
+    return values.masked_fill(~finite, torch.nan), frames.int().masked_fill(~finite, -1), nonfinite
 
 
 def _mean_of_frames(

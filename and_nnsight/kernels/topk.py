@@ -68,12 +68,12 @@ def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> T
 
 def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> TopKState:
     values, clips, frames = (torch.cat(pair) for pair in zip(state[:3], other[:3], strict=True))
-    kept = best_clips(values, clips, frames, len(state.values), largest, in_order)
-    ties = border_ties(values, clips, kept[0], kept[1])
+    best = best_clips(values, clips, frames, len(state.values), largest, in_order)
+    ties = border_ties(values, clips, best[0], best[1])
     for part in (state, other):  # what it left out earlier still ties if the last place has its last place's value
         if len(part.values):
-            ties = ties + part.ties.masked_fill(part.values[-1] != kept[0][-1], 0)
-    return TopKState(*kept, ties)
+            ties = ties + part.ties.masked_fill(part.values[-1] != best[0][-1], 0)
+    return TopKState(*best, ties)
 
 
 def as_candidates(
@@ -90,13 +90,13 @@ def as_candidates(
 
 
 def best_clips(
-    values: Float32[Tensor, "row unit"],
+    values: Float[Tensor, "row unit"],
     clips: Int64[Tensor, "row unit"],
     frames: Int32[Tensor, "row unit"],
     k: int,
     largest: bool,
     in_order: bool,
-) -> tuple[Float32[Tensor, "kept unit"], Int64[Tensor, "kept unit"], Int32[Tensor, "kept unit"]]:
+) -> tuple[Float[Tensor, "kept unit"], Int64[Tensor, "kept unit"], Int32[Tensor, "kept unit"]]:
     """The k best of each unit's candidates, best first; all of them, ordered, where there are fewer than k.
 
     `in_order` promises that among a unit's equal values the clip ids ascend already, which saves one of two sorts.

@@ -122,13 +122,14 @@ class ConceptScores:
         if _KIND not in metadata:
             raise ConceptError(f"{path} holds no concept scores that this version reads")
         with undamaged(path, "make the scores again", ConceptError):
-            said = json.loads(metadata[_KIND])
-            return cls(tuple(said["names"]), tensors["clips"], tensors["values"], said["method"], said["settings"])
+            description = json.loads(metadata[_KIND])
+            names, method, settings = (description[name] for name in ("names", "method", "settings"))
+            return cls(tuple(names), tensors["clips"], tensors["values"], method, settings)
 
     @property
     def _description(self) -> str:
-        said = {"names": self.names, "method": self.method, "settings": dict(self.settings)}
-        return json.dumps(said, sort_keys=True)
+        description = {"names": self.names, "method": self.method, "settings": dict(self.settings)}
+        return json.dumps(description, sort_keys=True)
 
     def __repr__(self) -> str:
         return (

@@ -178,9 +178,9 @@ class ConceptAccumulator:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         expected = (*self.sums.cross.shape, len(self.binary))
-        found = (*state["cross"].shape, state["positives"].shape[1])
-        if found != expected:
-            raise ValueError(f"state is for {found} (3, units, powers, concepts, binary concepts), not {expected}")
+        shape = (*state["cross"].shape, state["positives"].shape[1])
+        if shape != expected:
+            raise ValueError(f"state is for {shape} (3, units, powers, concepts, binary concepts), not {expected}")
         self.sums = CrossState(*(state[name].to(self.device, copy=True) for name in CrossState._fields))
         for name in _BINNED:
             setattr(self, name, state[name].to("cpu" if name == "first_scores" else self.device, copy=True))
@@ -198,19 +198,19 @@ class ConceptAccumulator:
             "cos_cubed": cosine_cubed(part),
             "auprc": self._average_precision(units, part),
         }
-        found = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
-        return {**found, "clips": sums.clips.to("cpu", copy=True)}
+        parts = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
+        return {**parts, "clips": sums.clips.to("cpu", copy=True)}
 
     def _average_precision(self, units: slice, part: CrossState) -> Float64[Tensor, "unit concept"]:
-        found = torch.full(part.cross.shape[1::2], torch.nan, dtype=torch.float64, device=self.device)
+        precision = torch.full(part.cross.shape[1::2], torch.nan, dtype=torch.float64, device=self.device)
         if not len(self.binary):
-            return found
+            return precision
         if self.binned:
             known = average_precision(self.positives[units], self.everything[units])
         else:
             known = exact_average_precision(self.first[:, units], self.first_scores[:, self.binary] == 1)
-        found[:, self.binary.to(self.device)] = known
-        return found.masked_fill((part.finite != part.clips)[:, None], torch.nan)
+        precision[:, self.binary.to(self.device)] = known
+        return precision.masked_fill((part.finite != part.clips)[:, None], torch.nan)
 
 
 _BINNED = ("first", "first_scores", "edges", "positives", "everything")

@@ -243,15 +243,19 @@ class UnitStatistics:
     def state_dict(self) -> dict[str, Tensor]:
         """Everything, as copies: flat tensors on the CPU."""
         parts = {"top": self.top, "bottom": self.bottom, "moments": self.moments}
-        state = {f"{part}.{name}": t for part, kept in parts.items() for name, t in kept.state_dict().items()}
+        state = {
+            f"{part}.{name}": tensor
+            for part, accumulator in parts.items()
+            for name, tensor in accumulator.state_dict().items()
+        }
         return {**state, "nonfinite": _copied(self.nonfinite), "clips": torch.tensor(self.clips)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
         if state["nonfinite"].shape != self.nonfinite.shape:
             raise ValueError(f"state is for {len(state['nonfinite'])} sites, not {len(self.nonfinite)}")
-        for part, kept in {"top": self.top, "bottom": self.bottom, "moments": self.moments}.items():
-            kept.load_state_dict(
+        for part, accumulator in {"top": self.top, "bottom": self.bottom, "moments": self.moments}.items():
+            accumulator.load_state_dict(
                 {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
             )
         self.nonfinite = state["nonfinite"].to(self.device, copy=True)
@@ -262,8 +266,8 @@ class UnitStatistics:
         """One site's results as contiguous copies on the CPU, under the names that a dissection's files use."""
         units = self.slices[site]
         tensors: dict[str, Tensor] = {}
-        for side, kept in {"top": self.top, "bottom": self.bottom}.items():
-            for name, tensor in kept.state._asdict().items():
+        for side, accumulator in {"top": self.top, "bottom": self.bottom}.items():
+            for name, tensor in accumulator.state._asdict().items():
                 tensors[f"{side}_{name}"] = _copied(tensor[..., units])
         moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
         seen = moments.count.clamp(min=1).double()

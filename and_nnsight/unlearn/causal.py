@@ -11,8 +11,9 @@ from jaxtyping import Bool
 from ..data import Clip, open_source
 from ..dissection.dissection import Dissection
 from ..model.restoring import leaves_the_model_as_found
+from ..statistics.bootstrap import clip_weights, estimate
 from .ablation import Means, fills_of
-from .effects import changes, clip_weights, estimate, prediction
+from .effects import changes, prediction
 from .forward import Outcomes, Pass, as_classifier
 from .interventions import Intervention
 from .names import plain_name

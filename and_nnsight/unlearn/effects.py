@@ -11,18 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ..statistics.bootstrap import Estimate
 from ..statistics.student_t import student_quantile
-
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the replicates that bound an interval."""
-
-
-class Estimate(NamedTuple):
-    """A number with the bounds of its 95 % interval; None where no replicates were drawn."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 class Changes(NamedTuple):
@@ -35,21 +25,6 @@ class Changes(NamedTuple):
     def selectivity(self) -> Float64[np.ndarray, "replicate variant"]:
         """Others minus own."""
         return self.others - self.own
-
-
-def clip_weights(labels: Int64[np.ndarray, " clip"], replicates: int, seed: int) -> Int64[np.ndarray, "replicate clip"]:
-    """How often each clip counts: once in the first row, which is the data itself; then so many bootstrap replicates.
-
-    A replicate draws each class's clips anew, with replacement and as many as there are, so that no class is ever
-    without clips; the intervals of a class with n clips are narrower for it, by the root of (n - 1) / n. One table of
-    weights serves all variants: differences between them are paired.
-    """
-    rng = np.random.default_rng(seed)
-    weights = np.ones((1 + replicates, len(labels)), dtype=np.int64)
-    for number in np.unique(labels):
-        places = np.flatnonzero(labels == number)
-        weights[1:, places] = rng.multinomial(len(places), np.full(len(places), 1 / len(places)), size=replicates)
-    return weights
 
 
 def changes(
@@ -131,11 +106,3 @@ def chance(values: Float64[np.ndarray, "choice draw"], seed: int, shuffles: int 
         first += row[rng.integers(draws, size=shuffles)]
     at_least = int((first >= values[:, 0].sum() - 1e-12).sum())
     return (1 + at_least) / (1 + shuffles)
-
-
-def estimate(replicates: Float64[np.ndarray, " replicate"]) -> Estimate:
-    """The first value, which is that of the data itself, between percentiles of the others."""
-    if len(replicates) < 2:
-        return Estimate(float(replicates[0]), None, None)
-    low, high = np.percentile(replicates[1:], INTERVAL)
-    return Estimate(float(replicates[0]), float(low), float(high))

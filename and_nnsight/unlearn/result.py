@@ -16,8 +16,9 @@ from jaxtyping import Float64, Int64
 
 from ..data import Clip
 from ..dissection.errors import DissectionError
+from ..statistics.bootstrap import clip_weights, estimate
 from ..storage import read_parquet, write_json, written_whole
-from .effects import Changes, chance, changes, clip_weights, estimate, prediction
+from .effects import Changes, chance, changes, prediction
 from .forward import Outcome, Outcomes
 from .unit_set import UnitChoice
 
@@ -94,11 +95,11 @@ class Measured:
 
     def by_method(self) -> list[Row]:
         """A row a method, its choices (classes) weighing the same: the paper's Table 4, with controls and intervals."""
-        found = []
+        rows = []
         for method in self.methods:
             places = [place for place, choice in enumerate(self.choices) if choice.method == method]
             counts = [self.choices[place].count for place in places]
-            found.append(
+            rows.append(
                 {
                     "method": method,
                     "classes": len(places),
@@ -106,7 +107,7 @@ class Measured:
                     **{outcome: self.summary(outcome, places) for outcome in OUTCOMES},
                 }
             )
-        return found
+        return rows
 
     def summary(self, outcome: str, places: Sequence[int]) -> Row:
         """What some choices, each weighing the same, change of a number, as estimates {value, low, high}.
@@ -121,21 +122,21 @@ class Measured:
                                   None without draws
         """
         changed, drawn = self._changes[outcome], self._controls(outcome)
-        found = {"own": changed.own[:, places].mean(1), "others": changed.others[:, places].mean(1)}
-        found["selectivity"] = found["others"] - found["own"]
+        parts = {"own": changed.own[:, places].mean(1), "others": changed.others[:, places].mean(1)}
+        parts["selectivity"] = parts["others"] - parts["own"]
         if not self.draws:
-            return {**{name: estimate(part)._asdict() for name, part in found.items()}, **_NO_DRAWS}
+            return {**{name: estimate(part)._asdict() for name, part in parts.items()}, **_NO_DRAWS}
         for name, part in drawn.items():
-            found[f"control_{name}"] = part[:, places].mean((1, 2))
-        found["control_selectivity"] = found["control_others"] - found["control_own"]
+            parts[f"control_{name}"] = part[:, places].mean((1, 2))
+        parts["control_selectivity"] = parts["control_others"] - parts["control_own"]
         own = (changed.others - changed.own)[:, places]
         both = np.concatenate([own[:, :, None], (drawn["others"] - drawn["own"])[:, places]], 2)
         draws = both[0, :, 1:].mean(0)
         return {
-            **{name: estimate(part)._asdict() for name, part in found.items()},
+            **{name: estimate(part)._asdict() for name, part in parts.items()},
             "excess": prediction(both)._asdict(),
             "draws": draws.tolist(),
-            "beaten": int((draws < found["selectivity"][0]).sum()),
+            "beaten": int((draws < parts["selectivity"][0]).sum()),
             "p": chance(both[0], self.seed),
         }
 
@@ -149,7 +150,7 @@ class Measured:
         before = _numbers(self.outcomes.baseline, outcome)
         delta = self.delta(outcome)
         drawn = slice(count + place * self.draws, count + (place + 1) * self.draws)
-        found = []
+        rows = []
         for number in np.unique(labels):
             own = np.flatnonzero(labels == number)
             weights = self._weights[:, own] / len(own)
@@ -164,8 +165,8 @@ class Measured:
             }
             if self.draws:
                 row["control"] = estimate(weights @ delta[drawn][:, own].mean(0))._asdict()
-            found.append(row)
-        return sorted(found, key=lambda row: row["change"]["value"])
+            rows.append(row)
+        return sorted(rows, key=lambda row: row["change"]["value"])
 
     def to_json(self) -> Row:
         """Everything but the clips' numbers, as JSON."""
@@ -210,12 +211,12 @@ class Measured:
         """Read what `save` wrote. Raises DissectionError for a folder that holds none, or a damaged one."""
         folder = Path(folder).expanduser()
         try:
-            said = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            if said["kind"] != _KIND:
-                raise ValueError(f"it is of the kind {said['kind']!r}")
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            if record["kind"] != _KIND:
+                raise ValueError(f"it is of the kind {record['kind']!r}")
             clips = tuple(Clip(**row) for row in read_parquet(folder / "clips.parquet").to_pylist())
             table = read_parquet(folder / "outcomes.parquet")
-            classes = tuple(said["classes"])
+            classes = tuple(record["classes"])
             shape = (-1, len(clips))
             logit, probability, correct = (
                 table[name].to_numpy().reshape(shape) for name in ("logit", "probability", "correct")
@@ -228,13 +229,13 @@ class Measured:
             clips,
             label_numbers(clips, classes),
             classes,
-            tuple(UnitChoice.from_json(choice) for choice in said["choices"]),
+            tuple(UnitChoice.from_json(choice) for choice in record["choices"]),
             Outcome(logit[0], probability[0], correct[0]),
             Outcome(logit[1:], probability[1:], correct[1:]),
-            said["left_out"],
+            record["left_out"],
         )
-        targets = np.array(said["targets"], dtype=np.int64)
-        return cls(outcomes, targets, said["draws"], said["bootstrap"], said["seed"], said["about"])
+        targets = np.array(record["targets"], dtype=np.int64)
+        return cls(outcomes, targets, record["draws"], record["bootstrap"], record["seed"], record["about"])
 
 
 def _numbers(outcome: Outcome, name: str) -> Float64[np.ndarray, "*variant clip"]:

@@ -80,7 +80,7 @@ class UnitChoice:
 
         widths: how many units each site has. Raises ChoiceError for a site or a unit that is not there.
         """
-        found = {}
+        masks = {}
         for site, indices in self.units.items():
             if site not in widths:
                 raise ChoiceError(f"there is no site {site!r}, of which units are chosen; there are {_named(widths)}")
@@ -88,8 +88,8 @@ class UnitChoice:
                 raise ChoiceError(f"site {site!r} has units 0 to {widths[site] - 1}, not {indices[-1]}")
             mask = torch.zeros(widths[site], dtype=torch.bool)
             mask[list(indices)] = True
-            found[site] = mask
-        return found
+            masks[site] = mask
+        return masks
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON."""

@@ -17,7 +17,7 @@ import torch
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import activation_file, site_file
 from and_nnsight.dissection.manifest import FORMAT_VERSION
-from and_nnsight.explain.acoustics import measuring, table
+from and_nnsight.explain.acoustics import measuring
 from and_nnsight.explain.records.acoustics import Acoustics, AcousticsRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.roles import Span

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from and_nnsight.unlearn.effects import chance, changes, clip_weights, estimate, prediction
+from and_nnsight.statistics.bootstrap import clip_weights, estimate
+from and_nnsight.unlearn.effects import chance, changes, prediction
 
 LABELS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 RNG = np.random.default_rng(0)

@@ -97,7 +97,8 @@ def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured
 
 
 def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measured) -> None:
-    from and_nnsight.unlearn.effects import clip_weights, prediction
+    from and_nnsight.statistics.bootstrap import clip_weights
+    from and_nnsight.unlearn.effects import prediction
 
     clips = clip_weights(measured.outcomes.labels, 40, 7)
     place, target = 1, 3

@@ -1,8 +1,4 @@
-"""How well predictions of clips agree with what units do: Pearson and average precision, for many pairs at once.
-
-Average precision is the sum over distinct predictions, from the highest down, of (recall gained) × (precision there):
-clips that are predicted alike count together, so the order of the clips plays no part.
-"""
+"""How well predictions of clips agree with what units do: Pearson and average precision, for many pairs at once."""
 
 from __future__ import annotations
 
@@ -10,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
+from ...kernels import average_precision_at
+
 _DECIMALS = 6  # products of the same vectors differ in the last bits with the shape of a batch
-_ELEMENTS = 1 << 24
 
 
 def standardised(rows: Float[Tensor, "row clip"]) -> Float[Tensor, "row clip"]:
@@ -69,16 +66,4 @@ def average_precisions(
 
     `ranked` are the predictions' `places`, `clips` as `clips_of` gives them. NaN for a unit without any.
     """
-    found = []
-    step = max(1, _ELEMENTS // max(1, clips.shape[1]))
-    for first in range(0, len(which), step):
-        some = clips[first : first + step]
-        there = some >= 0
-        place = ranked[which[first : first + step, None], some.clamp(min=0)].int()
-        place = place.masked_fill(~there, torch.iinfo(torch.int32).max).sort(1).values
-        reached = torch.searchsorted(place, place, right=True)
-        counts = there.sum(1)
-        within = torch.arange(place.shape[1], device=place.device) < counts[:, None]
-        precision = (reached.double() / place).masked_fill(~within, 0.0)
-        found.append((precision.sum(1) / counts).round(decimals=_DECIMALS))
-    return torch.cat([torch.zeros(0, dtype=torch.float64, device=which.device), *found])
+    return average_precision_at(ranked, which, clips).round(decimals=_DECIMALS)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ... import kernels
+
 _ELEMENTS = 2**23  # at most about so many numbers in any intermediate
 
 
@@ -27,12 +29,14 @@ def best_clips(activations: Float[Tensor, "clip unit"], k: int, *, units_at_once
     clips, units = activations.shape
     values = activations.new_empty(min(k, clips), units)
     rows = torch.empty(min(k, clips), units, dtype=torch.int64, device=activations.device)
+    places = torch.arange(clips, device=activations.device)[:, None]
     for part in parts(units, clips, units_at_once):
-        finite = activations[:, part].isfinite()
-        kept = activations[:, part].masked_fill(~finite, -torch.inf)
-        ordered, order = kept.sort(dim=0, descending=True, stable=True)
-        values[:, part] = ordered[:k]
-        rows[:, part] = order[:k].masked_fill(~finite.gather(0, order[:k]), -1)
+        some = activations[:, part]
+        finite = some.isfinite()
+        there = places.expand(some.shape).masked_fill(~finite, -1)
+        frames = torch.full((), -1, dtype=torch.int32, device=some.device).expand(some.shape)
+        best = kernels.best_clips(some.masked_fill(~finite, -torch.inf), there, frames, k, True, True)
+        values[:, part], rows[:, part] = best[:2]
     return Best(values, rows)
 
 
