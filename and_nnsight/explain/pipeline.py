@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import plugins
 from ..dissection.dissection import Dissection
+from ..run.options import RunOptions
 from .describe.background import SAMPLE
-from .describe.calibration import DEFAULT_THRESHOLD, calibrate, check_threshold
-from .describe.captions import caption
+from .describe.calibration import calibrate_summaries, check_threshold
+from .describe.captions import caption_clips
 from .describe.concepts import DEFAULT_OPTIONS as WORD_OPTIONS
-from .describe.concepts import find_concepts
+from .describe.concepts import concepts_of_summaries
 from .describe.evidence import FEW
-from .describe.summaries import counts_words, summarize
+from .describe.options import DEFAULT_THRESHOLD, CalibrationOptions, CaptionOptions, ExemplarOptions, SummaryOptions
+from .describe.summaries import counts_words, summarize_units
 from .roles import Captioner, ChatModel, ChatOptions, Summarizer, TextEncoder
 
 STEPS = ("captions", "summaries", "calibrated", "concepts")
 
 
 def explain(
-    found: Dissection,
+    dissection: Dissection,
     *,
     captioner: str | Captioner | None = None,
     summarizer: str | Summarizer | None = None,
@@ -56,7 +58,7 @@ def explain(
     k            exemplars at either end; None: 5, as in the paper, but for `keywords` all that are stored (at most 16)
                  where the captions are the dataset's own: more of them tell a unit of several kinds of sound better
     excerpt      seconds around the moment at which a unit fires; None: whole clips
-    spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    spread       take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_exemplars`)
     every_clip   caption every clip of the dataset, not only those that some unit needs
     background   clips that are captioned as well, where captions have to be made: a fixed random sample, which the
                  words of a unit's captions are held against, whichever units were asked for
@@ -66,57 +68,96 @@ def explain(
     Raises ValueError for an unknown step, PluginError for a plugin that cannot be used, DissectionError where a step
     lacks the one before it.
     """
+    pipeline = _Pipeline(
+        steps=_known(steps),
+        captioner=captioner,
+        captions=CaptionOptions(ExemplarOptions.of(sites, units, k, excerpt, spread), False, every_clip, background),
+        summary=SummaryOptions(summarizer or None, chat, options or ChatOptions()),
+        calibration=CalibrationOptions(text_encoder, threshold),
+        word_options=_word_options(options),
+        run=RunOptions(device=device, batch_size=batch_size, progress=progress),
+        data=data,
+    )
+    pipeline.check()
+    return pipeline.ready().rows(dissection)
+
+
+def _known(steps: Sequence[str]) -> tuple[str, ...]:
     if unknown := [step for step in steps if step not in STEPS]:
         raise ValueError(f"unknown step {unknown[0]!r}: one of {', '.join(STEPS)}")
-    units = None if units is None else list(units)
-    sites = [sites] if isinstance(sites, str) else None if sites is None else list(sites)
-    if captioner is not None and "captions" in steps:
-        plugins.check("captioner", captioner, device=device, batch_size=batch_size)
-    offered = {"chat": chat, "options": options or ChatOptions(), "corpus": (), "device": device, "seed": 0}
-    chosen = summarizer or ("keywords" if chat is None else "llm")
-    if "summaries" in steps:  # what is wrong is said before the hours that the captions may take
-        plugins.check("summarizer", chosen, **offered)
-    if "calibrated" in steps:
-        check_threshold(threshold)
-        plugins.check("text encoder", text_encoder, device=device)
-    if isinstance(chat, str):  # loaded once for all the steps
-        chat, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
-    k = FEW if k is None and not counts_words(chosen) else k
-    part: dict[str, Any] = {"sites": sites, "units": units, "k": k, "excerpt": excerpt, "spread": spread}
-    common: dict[str, Any] = {"device": device, "progress": progress}
-    answers: dict[str, list[Any]] = {}
-    if "captions" in steps:
-        contrast = "summaries" in steps and _wants_contrast(chosen, offered | {"chat": chat})
-        answers["captions"] = caption(
-            found,
-            captioner,
-            data=data,
-            contrast=contrast,
-            every_clip=every_clip,
-            background=background,
-            batch_size=batch_size,
-            **part,
-            **common,
-        )
-    if "summaries" in steps:
-        answers["summaries"] = summarize(
-            found, summarizer, chat=chat, options=options or ChatOptions(), data=data, **part, **common
-        )
-    if "calibrated" in steps:
-        answers["calibrated"] = calibrate(found, text_encoder=text_encoder, threshold=threshold, **common)
-    if "concepts" in steps:
-        answers["concepts"] = find_concepts(found, chat=chat, options=_word_options(options), **common)
-    return answers
+    return tuple(steps)
 
 
-def _wants_contrast(summarizer: str | Summarizer, offered: Mapping[str, Any]) -> bool:
-    """Whether a summarizer wants contrast. One whose class says so is made, to ask the form of it that was chosen."""
-    plugin: Any = summarizer
-    if isinstance(summarizer, str):
-        if not getattr(plugins.factory("summarizer", summarizer), "wants_contrast", False):
-            return False
-        plugin = plugins.make("summarizer", summarizer, **offered)
-    return bool(getattr(plugin, "wants_contrast", False))
+@dataclass(frozen=True)
+class _Pipeline:
+    """What `explain` was asked for: each step with its options."""
+
+    steps: tuple[str, ...]
+    captioner: Any
+    captions: CaptionOptions
+    summary: SummaryOptions
+    calibration: CalibrationOptions
+    word_options: ChatOptions
+    run: RunOptions
+    data: Any
+
+    def check(self) -> None:
+        """Raise for what cannot be used: it is said before the hours that the captions may take."""
+        device = self.run.device
+        if self.captioner is not None and "captions" in self.steps:
+            plugins.check("captioner", self.captioner, device=device, batch_size=self.run.batch_size)
+        if "summaries" in self.steps:
+            plugins.check("summarizer", self.summary.plugin, **self._offer())
+        if "calibrated" in self.steps:
+            check_threshold(self.calibration.threshold)
+            plugins.check("text encoder", self.calibration.text_encoder, device=device)
+
+    def ready(self) -> _Pipeline:
+        """The same with the chat model loaded, once for all the steps, and with what the other options decide."""
+        ready = self
+        if isinstance(self.summary.chat, str):
+            device, batch_size = self.run.device, self.run.batch_size
+            chat, _ = plugins.resolve("chat model", self.summary.chat, device=device, batch_size=batch_size)
+            ready = replace(self, summary=replace(self.summary, chat=chat))
+        exemplars = self.captions.exemplars
+        if exemplars.k is None and not counts_words(self.summary.plugin):
+            exemplars = replace(exemplars, k=FEW)
+        contrast = {"captions", "summaries"} <= set(self.steps) and ready._wants_contrast()
+        return replace(ready, captions=replace(self.captions, exemplars=exemplars, contrast=contrast))
+
+    def rows(self, dissection: Dissection) -> dict[str, list[Any]]:
+        """Run the steps in their order; the rows of each step's table."""
+        run = {"captions": self._caption, "summaries": self._summarize, "calibrated": self._calibrate}
+        run |= {"concepts": self._find_concepts}
+        return {step: run[step](dissection) for step in STEPS if step in self.steps}
+
+    def _caption(self, dissection: Dissection) -> list[Any]:
+        return caption_clips(dissection, self.captioner, self.captions, self.run, self.data)
+
+    def _summarize(self, dissection: Dissection) -> list[Any]:
+        return summarize_units(dissection, self.summary, self.captions.exemplars, self.run, self.data)
+
+    def _calibrate(self, dissection: Dissection) -> list[Any]:
+        return calibrate_summaries(dissection, self.calibration, self.run)
+
+    def _find_concepts(self, dissection: Dissection) -> list[Any]:
+        return concepts_of_summaries(dissection, self.summary.chat, self.word_options, self.run)
+
+    def _wants_contrast(self) -> bool:
+        """Whether the summarizer wants contrast. One whose class says so is made, to ask the form that was chosen."""
+        plugin: Any = self.summary.plugin
+        if isinstance(plugin, str):
+            if not getattr(plugins.factory("summarizer", plugin), "wants_contrast", False):
+                return False
+            plugin = plugins.make("summarizer", plugin, **self._offer())
+        return bool(getattr(plugin, "wants_contrast", False))
+
+    def _offer(self) -> dict[str, Any]:
+        """What a summarizer may take before there is anything to summarize."""
+        summary = self.summary
+        return {
+            "chat": summary.chat, "options": summary.options, "corpus": (), "device": self.run.device, "seed": 0
+        }  # fmt: skip
 
 
 def _word_options(options: ChatOptions | None) -> ChatOptions:

@@ -83,7 +83,7 @@ def written(
     ]  # fmt: skip
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
     found = Dissection.load(folder)
-    settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": measuring._VERSION}
+    settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": table._VERSION}
     with Table(found, AcousticsRow, settings) as acoustics:
         acoustics.add(AcousticsRow.of(Span(clip), _measured(level[clip], bright[clip])) for clip in range(clips))
     return found

@@ -1,8 +1,13 @@
-"""The course of a sound's level: when sounds begin, how fast they rise, and whether the level swings regularly."""
+"""The course of a sound's level: when sounds begin, how fast they rise, and whether the level swings regularly.
+
+By hand, so that measuring needs no more than numpy and torch, and as librosa has neither rise times nor the depth of a
+swing; tests hold level and onsets against it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +20,8 @@ _RISE_DB, _FAST_RISE_DB = 8.0, 10.0  # over 30 and over 10 ms: a tremolo is slow
 _RANGE_DB = 24.0  # what is so much below the loudest is no onset
 _APART = 0.045  # seconds between onsets
 _GAP = 0.03  # seconds of silence after which anything that sounds has begun anew
+_APART_STEPS = round(_APART / STEP)
+_EARLY, _LATER = round(0.06 / STEP), slice(round(0.3 / STEP), round(0.5 / STEP))  # of a clip that begins in a stroke
 _REGULAR = 0.5  # the least autocorrelation at one period of what is regular
 _SHALLOWEST = 0.25  # the least depth of a swing: a low tone's own waves reach less
 
@@ -65,35 +72,45 @@ def _rise(power: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _onsets(power: np.ndarray, sounding: np.ndarray, frame_seconds: float) -> list[int]:
+    """The places at which sounds begin: steep rises, the first sound after silence, a loud beginning of the clip."""
     power = np.maximum(power, power.max() * 1e-6)
     slow, after = _rise(power, 0.03)
     fast, _ = _rise(power, 0.01)
     strong = after >= after.max() * 10 ** (-_RANGE_DB / 10)
-    strength = np.where((slow >= _RISE_DB) & (fast >= _FAST_RISE_DB) & strong, fast, 0.0)
-    apart = round(_APART / STEP)
-    found: list[int] = []
-    for place in np.argsort(-strength, kind="stable"):
-        if strength[place] == 0.0:
+    steepness = np.where((slow >= _RISE_DB) & (fast >= _FAST_RISE_DB) & strong, fast, 0.0)
+    onsets = _apart(steepness)
+    for start, end in _after_silence(sounding, frame_seconds):
+        is_apart = all(abs(start - other) > _APART_STEPS for other in onsets)
+        if is_apart and strong[start:end].any():
+            onsets.append(start)
+    if sounding[0] and _begins_loud(power) and not any(place < _EARLY for place in onsets):
+        onsets.append(0)
+    return sorted(onsets)
+
+
+def _apart(steepness: np.ndarray) -> list[int]:
+    """The steepest rises, none near a steeper one."""
+    places: list[int] = []
+    for place in np.argsort(-steepness, kind="stable"):
+        if steepness[place] == 0.0:
             break
-        if all(abs(place - other) >= apart for other in found):
-            found.append(int(place))
-    a_frame = frame_seconds / STEP
-    gap = round(_GAP / frame_seconds)
+        if all(abs(place - other) >= _APART_STEPS for other in places):
+            places.append(int(place))
+    return places
+
+
+def _after_silence(sounding: np.ndarray, frame_seconds: float) -> Iterator[tuple[int, int]]:
+    """Where stretches of sound begin and end that silence is before, as places in the fine level."""
+    a_frame, gap = frame_seconds / STEP, round(_GAP / frame_seconds)
     edges = np.flatnonzero(np.diff(sounding.astype(int), prepend=0, append=0))
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        place = round(start * a_frame)
-        begins = start > 0 and not sounding[max(0, start - gap) : start].any()
-        if begins and strong[place : round(end * a_frame)].any() and all(abs(place - o) > apart for o in found):
-            found.append(place)
-    early, later = round(0.06 / STEP), slice(round(0.3 / STEP), round(0.5 / STEP))
-    if (
-        sounding[0]
-        and len(power) > later.start
-        and power[:early].mean() >= 6 * power[later].mean()
-        and not any(place < early for place in found)
-    ):
-        found.append(0)
-    return sorted(found)
+        if start > 0 and not sounding[max(0, start - gap) : start].any():
+            yield round(start * a_frame), round(end * a_frame)
+
+
+def _begins_loud(power: np.ndarray) -> bool:
+    """Whether a clip begins in the middle of a stroke: loud, and soft soon after."""
+    return len(power) > _LATER.start and bool(power[:_EARLY].mean() >= 6 * power[_LATER].mean())
 
 
 def _attack(power: np.ndarray, onsets: list[int]) -> float:
@@ -112,8 +129,8 @@ def _attack(power: np.ndarray, onsets: list[int]) -> float:
 
 def _swing(power: np.ndarray, sounding: np.ndarray, frame_seconds: float) -> tuple[float, float]:
     """Rate and depth of a regular swing of the level; NaN where there is none."""
-    heard = np.flatnonzero(sounding)
-    first, last = round(heard[0] * frame_seconds / STEP), round((heard[-1] + 1) * frame_seconds / STEP)
+    frames = np.flatnonzero(sounding)
+    first, last = round(frames[0] * frame_seconds / STEP), round((frames[-1] + 1) * frame_seconds / STEP)
     level = np.sqrt(_smooth(power, 4)[first:last])
     count = len(level)
     rate = regular_rate(level, STEP, FASTEST_HZ)

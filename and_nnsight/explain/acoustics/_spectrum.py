@@ -1,4 +1,8 @@
-"""What a sound is made of: where its energy lies, and how much of it stands in narrow lines."""
+"""What a sound is made of: where its energy lies, and how much of it stands in narrow lines.
+
+By hand, as the moments are of a clip's power as a whole, where librosa's are means of frames of amplitude, and nobody
+has the share in lines; a test holds the moments against librosa's.
+"""
 
 from __future__ import annotations
 

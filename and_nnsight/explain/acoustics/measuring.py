@@ -7,37 +7,24 @@ attributes are known.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float, Float32
 
 from ...audio.loading import SILENCE_DBFS
-from ...dissection.dissection import Dissection
-from .._progress import step_progress
-from ..records.acoustics import Acoustics, AcousticsRow
-from ..records.clip_audio import dissection_clips
-from ..records.tables import Table
-from ..roles import Failure, Span
-from ._envelope import course, regular_rate
-from ._pitch import HOP_SECONDS, pitches
-from ._spectrum import lines, moments
+from ..records.acoustics import Acoustics
+from ._envelope import course
+from ._spectrum import moments
+from ._tonality import tonality
 
 SAMPLING_RATE = 16_000
 """Samples a second at which clips are measured: brightness ends at half of it."""
 
 _FRAME_SECONDS = 0.01
 _RANGE_DB = 30.0
-_PITCH_RANGE_DB = 20.0  # the pitch of what is fainter, such as a note's last breath, is not looked at
 _LOUDEST_FRAMES = 5
-_VERSION = 2  # of what is measured, and how: another number measures again
-_LEAST_SWING = 0.5 / 12  # octaves: half a semitone; less is no vibrato
-_FASTEST_VIBRATO_HZ = 12.0
-_LARGEST_STEP = 0.4  # octaves from one frame to the next; more is another sound
-_LEAST_LINES = 0.5  # share of a frame's energy in lines from where on the lowest line is its pitch
 
 
 def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoustics:
@@ -57,12 +44,12 @@ def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoust
     level = _decibels(float(power[sounding].mean()) if sounding.any() else 0.0)
     if not level > SILENCE_DBFS:
         return _silence(seconds, level, peak)
-    heard = np.flatnonzero(sounding)
-    first, last = float(heard[0]) * _FRAME_SECONDS, min(float(heard[-1] + 1) * _FRAME_SECONDS, seconds)
+    frames = np.flatnonzero(sounding)
+    first, last = float(frames[0]) * _FRAME_SECONDS, min(float(frames[-1] + 1) * _FRAME_SECONDS, seconds)
     waveform = torch.from_numpy(steady)
     brightness, bandwidth = moments(waveform, sampling_rate)
     rhythm = course(steady, sampling_rate, sounding, _FRAME_SECONDS)
-    thirds = [part[part > 0].mean() for part in np.array_split(power[heard[0] : heard[-1] + 1], 3) if part.any()]
+    thirds = [part[part > 0].mean() for part in np.array_split(power[frames[0] : frames[-1] + 1], 3) if part.any()]
     return Acoustics(
         seconds=seconds,
         level_dbfs=level,
@@ -73,48 +60,13 @@ def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoust
         sound_seconds=last - first,
         brightness_hz=brightness,
         bandwidth_hz=bandwidth,
-        **_tonality(waveform, sampling_rate),
+        **tonality(waveform, sampling_rate),
         attack_seconds=rhythm.attack_seconds,
         onsets=len(rhythm.onset_seconds),
         level_rate_hz=rhythm.rate_hz,
         level_depth=rhythm.depth,
         decay_db=_decibels(float(thirds[0] / thirds[-1])),
     )
-
-
-def measure_acoustics(
-    found: Dissection,
-    *,
-    data: Any = None,
-    spans: Iterable[Span] | None = None,
-    progress: bool = True,
-) -> dict[Span, Acoustics | Failure]:
-    """Measure clips and keep the numbers in `explanations/acoustics.parquet`; those that are there are not measured.
-
-    data   what was dissected; needed where the clips lie in no file
-    spans  what is measured; None: every clip of the dissection, whole
-
-    Returns the measurements of the spans. For errors see `dissection_clips`.
-    """
-    wanted = sorted(map(Span, found.clips)) if spans is None else list(spans)
-    settings = {"sampling_rate": SAMPLING_RATE, "version": _VERSION}
-    with Table(found, AcousticsRow, settings) as table:
-        missing = [span for span in wanted if (row := table.get(tuple(span))) is None or row.failure is not None]
-        rows: list[AcousticsRow] = []
-        with step_progress("acoustics", len(missing), progress) as advance:
-            try:
-                for clip in dissection_clips(found, missing, sampling_rate=SAMPLING_RATE, data=data):
-                    if isinstance(clip, tuple):
-                        rows.append(AcousticsRow.of(*clip))
-                    else:
-                        rows.append(AcousticsRow.of(clip.span, measure(clip.samples, clip.sampling_rate)))
-                    advance(1)
-                    if len(rows) >= 128:
-                        table.add(rows)
-                        rows = []
-            finally:
-                table.add(rows)
-        return {span: table[tuple(span)].answer for span in wanted}
 
 
 def _frames(samples: Float32[np.ndarray, " time"], rate: int) -> Float[np.ndarray, " frame"]:
@@ -131,52 +83,6 @@ def _offset(samples: Float32[np.ndarray, " time"], rate: int) -> np.float32:
         return samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else np.float32(0)
     stretches = samples[: len(samples) // length * length].reshape(-1, length)
     return stretches[stretches.var(1).argmin()].mean(dtype=np.float64).astype(np.float32)
-
-
-def _tonality(waveform: Float[torch.Tensor, " time"], rate: int) -> dict[str, float]:
-    """Noisiness and everything about the pitch."""
-    periodic, clarity = pitches(waveform, rate)
-    spectrum = lines(waveform, rate)
-    loud = spectrum.energy >= spectrum.energy.max() * 10 ** (-_RANGE_DB / 10)
-    periodic = torch.where(spectrum.carries(periodic), periodic, math.nan)
-    by_line = torch.where(spectrum.share >= _LEAST_LINES, spectrum.lowest, math.nan)
-    pitch = torch.where(periodic.isnan(), by_line, periodic)
-    tonal = torch.maximum(spectrum.share, torch.where(periodic.isnan(), 0.0, clarity))
-    noisiness = 1 - float((tonal * spectrum.energy)[loud].sum() / spectrum.energy[loud].sum())
-    share = float((loud & ~pitch.isnan()).sum() / loud.sum())
-    strong = spectrum.energy >= spectrum.energy.max() * 10 ** (-_PITCH_RANGE_DB / 10)
-    with_pitch = strong & ~pitch.isnan()
-    values = pitch[with_pitch].double()
-    if share < 0.3 or not len(values):
-        low = middle = high = slope = swing = math.nan
-    else:
-        low, middle, high = values.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
-        slope, swing = _movement(pitch.log2().double().numpy(), with_pitch.numpy())
-    return {
-        "noisiness": min(max(noisiness, 0.0), 1.0),
-        "pitch_hz": middle,
-        "pitch_low_hz": low,
-        "pitch_high_hz": high,
-        "pitch_share": share,
-        "pitch_slope": slope,
-        "pitch_rate_hz": swing,
-    }
-
-
-def _movement(octaves: Float[np.ndarray, " frame"], held: Bool[np.ndarray, " frame"]) -> tuple[float, float]:
-    """Mean slope over unbroken stretches of pitch in octaves a second, and the rate at which the longest one swings."""
-    places = np.flatnonzero(held)
-    broken = (np.diff(places) > 1) | (np.abs(np.diff(octaves[places])) > _LARGEST_STEP)
-    stretches = [part for part in np.split(places, np.flatnonzero(broken) + 1) if len(part) >= 3]
-    if not stretches:
-        return 0.0, math.nan
-    times = [part * HOP_SECONDS for part in stretches]
-    slopes = [np.polyfit(time, octaves[part], 1)[0] for time, part in zip(times, stretches, strict=True)]
-    slope = float(np.average(slopes, weights=[len(part) for part in stretches]))
-    longest = octaves[max(stretches, key=len)]
-    low, high = np.percentile(longest, [5, 95])
-    swing = regular_rate(longest, HOP_SECONDS, _FASTEST_VIBRATO_HZ) if high - low >= _LEAST_SWING else math.nan
-    return slope, swing
 
 
 def _averaged(power: np.ndarray) -> np.ndarray:

@@ -51,9 +51,7 @@ def describe(measured: Acoustics) -> str:
     loudness = next(word for least, word in LOUDNESS if measured.level_dbfs >= least)
     thing = ", ".join([loudness, *_length_words(measured), *_colours(measured)]) + f" {_noun(measured)}"
     if _several(measured):
-        irregular = measured.onsets >= IRREGULAR and not measured.level_rate_hz > 0
-        row = "A pair" if measured.onsets == 2 else "An irregular row" if irregular else "A row"
-        sentence = f"{row} of {thing}s"
+        sentence = f"{_row(measured)} of {thing}s"
     else:
         sentence = f"{'An' if thing[0] in 'aeiou' else 'A'} {thing}"
     parts = [*_beginning_and_end(measured), *_movement(measured), *_rate(measured), *_length(measured)]
@@ -61,7 +59,15 @@ def describe(measured: Acoustics) -> str:
     return f"{sentence}, with long silences." if measured.silence_share >= MOSTLY_SILENT else f"{sentence}."
 
 
-def _has_pitch(measured: Acoustics) -> bool:
+def _row(measured: Acoustics) -> str:
+    """What several sounds are together."""
+    if measured.onsets == 2:
+        return "A pair"
+    return "An irregular row" if measured.onsets >= IRREGULAR and not measured.level_rate_hz > 0 else "A row"
+
+
+def has_pitch(measured: Acoustics) -> bool:
+    """Whether what sounds has a pitch for the most part, and is a tone more than a noise."""
     return measured.pitch_share >= 0.5 and measured.noisiness < NOISY_TONE
 
 
@@ -88,39 +94,51 @@ def _each(measured: Acoustics) -> float:
 def _noun(measured: Acoustics) -> str:
     if measured.onsets > 0 and measured.noisiness >= TONE and _each(measured) <= CLICK_SECONDS:
         return "click"
-    if _has_pitch(measured):
+    if has_pitch(measured):
         return "tone" if measured.noisiness < TONE else "noisy tone"
     return "noise" if measured.noisiness >= NOISE else "noisy sound"
 
 
 def _length_words(measured: Acoustics) -> list[str]:
-    short = measured.onsets > 0 and _each(measured) <= SHORT_SECONDS and _noun(measured) != "click"
-    throughout = measured.onsets == 0 and measured.silence_share < 1 - THROUGHOUT
-    return ["uneven"] if _uneven(measured) else ["short"] if short else ["unbroken"] if throughout else []
+    if _uneven(measured):
+        return ["uneven"]
+    if measured.onsets > 0 and _each(measured) <= SHORT_SECONDS and _noun(measured) != "click":
+        return ["short"]
+    return ["unbroken"] if measured.onsets == 0 and measured.silence_share < 1 - THROUGHOUT else []
 
 
 def _colours(measured: Acoustics) -> list[str]:
     words = ["rough"] if measured.level_rate_hz >= ROUGH_HZ else []
-    bright, dark = measured.brightness_hz >= BRIGHT_HZ, measured.brightness_hz < DARK_HZ
-    if not _has_pitch(measured):
-        noise = _noun(measured) == "noise"
-        if measured.bandwidth_hz >= BROAD_HZ and measured.brightness_hz < HISSING_HZ:
-            words.append("broadband")
-        elif bright or dark:
-            words.append(("hissing" if noise else "bright") if bright else ("rumbling" if noise else "dark"))
-        return words
-    height = next(word for least, word in PITCH if measured.pitch_hz >= least)
-    words.append(height)
-    off = max(measured.bandwidth_hz, abs(measured.brightness_hz - measured.pitch_hz))
-    if off < PURE * measured.pitch_hz and measured.noisiness < PURE / 3:
+    return [*words, *(_tone_colours(measured) if has_pitch(measured) else _noise_colours(measured))]
+
+
+def _noise_colours(measured: Acoustics) -> list[str]:
+    if measured.bandwidth_hz >= BROAD_HZ and measured.brightness_hz < HISSING_HZ:
+        return ["broadband"]
+    noise = _noun(measured) == "noise"
+    if measured.brightness_hz >= BRIGHT_HZ:
+        return ["hissing" if noise else "bright"]
+    if measured.brightness_hz < DARK_HZ:
+        return ["rumbling" if noise else "dark"]
+    return []
+
+
+def _tone_colours(measured: Acoustics) -> list[str]:
+    words = [next(word for least, word in PITCH if measured.pitch_hz >= least)]
+    if _is_pure(measured):
         return [*words, "pure"]
     if measured.brightness_hz >= RICH * measured.pitch_hz and measured.noisiness < TONE:
         words.append("rich")
-    if bright:
+    if measured.brightness_hz >= BRIGHT_HZ:
         words.append("bright")
-    elif dark and height != "low-pitched":
+    elif measured.brightness_hz < DARK_HZ and "low-pitched" not in words:
         words.append("dark")
     return words
+
+
+def _is_pure(measured: Acoustics) -> bool:
+    off = max(measured.bandwidth_hz, abs(measured.brightness_hz - measured.pitch_hz))
+    return off < PURE * measured.pitch_hz and measured.noisiness < PURE / 3
 
 
 def _beginning_and_end(measured: Acoustics) -> list[str]:
@@ -135,7 +153,7 @@ def _beginning_and_end(measured: Acoustics) -> list[str]:
 
 
 def _movement(measured: Acoustics) -> list[str]:
-    if not _has_pitch(measured):
+    if not has_pitch(measured):
         return []
     if measured.pitch_rate_hz > 0:
         far = measured.pitch_high_hz >= FAR * measured.pitch_low_hz
@@ -151,7 +169,9 @@ def _rate(measured: Acoustics) -> list[str]:
     rate = measured.level_rate_hz
     if not rate > 0 or rate >= ROUGH_HZ:
         return []
-    manner = "repeating" if not _pulsates(measured) else "fluttering" if rate >= FLUTTER_HZ else "pulsating"
+    manner = "repeating"
+    if _pulsates(measured):
+        manner = "fluttering" if rate >= FLUTTER_HZ else "pulsating"
     pace = next(word for least, word in PACE if rate >= least)
     return [f", {manner} in a {pace} rhythm, about {_times(rate)} a second"]
 

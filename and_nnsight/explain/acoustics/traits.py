@@ -18,10 +18,10 @@ from .sentences import (
     LOUDNESS,
     MOSTLY_SILENT,
     NOISE,
-    NOISY_TONE,
     PITCH,
     SHARP_SECONDS,
     SHORT_SECONDS,
+    has_pitch,
 )
 
 _LOUD, _QUIET = LOUDNESS[0][0], LOUDNESS[1][0]
@@ -30,20 +30,16 @@ _WORD = re.compile(r"[^\W_]+")
 _LARGEST_SWING = 1.2  # highest over lowest pitch from where on a glide is heard
 
 
-def _has_pitch(measured: Acoustics) -> bool:
-    return measured.pitch_share >= 0.5 and measured.noisiness < NOISY_TONE
-
-
 def _glides(measured: Acoustics) -> bool:
-    return _has_pitch(measured) and measured.pitch_high_hz >= _LARGEST_SWING * measured.pitch_low_hz
+    return has_pitch(measured) and measured.pitch_high_hz >= _LARGEST_SWING * measured.pitch_low_hz
 
 
 ADJECTIVES: Mapping[str, Callable[[Acoustics], bool]] = {
     "loud": lambda one: one.level_dbfs >= _LOUD,
     "quiet": lambda one: one.level_dbfs < _QUIET,
-    "low-pitched": lambda one: _has_pitch(one) and one.pitch_hz < _MIDDLE,
-    "mid-pitched": lambda one: _has_pitch(one) and _MIDDLE <= one.pitch_hz < _HIGH,
-    "high-pitched": lambda one: _has_pitch(one) and one.pitch_hz >= _HIGH,
+    "low-pitched": lambda one: has_pitch(one) and one.pitch_hz < _MIDDLE,
+    "mid-pitched": lambda one: has_pitch(one) and _MIDDLE <= one.pitch_hz < _HIGH,
+    "high-pitched": lambda one: has_pitch(one) and one.pitch_hz >= _HIGH,
     "noisy": lambda one: one.noisiness >= NOISE,
     "bright": lambda one: one.brightness_hz >= BRIGHT_HZ,
     "dark": lambda one: one.brightness_hz < DARK_HZ,
@@ -56,12 +52,12 @@ MANNERS: Mapping[str, Callable[[Acoustics], bool]] = {
     "dying away": lambda one: one.decay_db >= DECAY_DB,
     "rising in pitch": lambda one: _glides(one) and one.pitch_slope >= GLIDE,
     "falling in pitch": lambda one: _glides(one) and one.pitch_slope <= -GLIDE,
-    "wavering in pitch": lambda one: _has_pitch(one) and one.pitch_rate_hz > 0,
+    "wavering in pitch": lambda one: has_pitch(one) and one.pitch_rate_hz > 0,
     "repeating regularly": lambda one: one.level_rate_hz > 0,
     "with much silence": lambda one: one.silence_share >= MOSTLY_SILENT,
 }
 """What stands behind it."""
-_SAID_BY = (
+_SPOKEN_OF_BY = (
     ({"loud", "quiet"}, {"loud", "quiet", "soft", "faint", "silent"}),
     ({"low-pitched", "mid-pitched", "high-pitched"}, {"low", "high", "mid", "pitched", "deep", "shrill"}),
     ({"short"}, {"short", "long", "brief", "sustained"}),
@@ -78,14 +74,14 @@ def traits_of(measured: Acoustics) -> frozenset[str]:
     return frozenset(name for name, has in {**ADJECTIVES, **MANNERS}.items() if has(measured))
 
 
-def unsaid(traits: Iterable[str], clause: str) -> tuple[str, ...]:
+def not_spoken_of(traits: Iterable[str], clause: str) -> tuple[str, ...]:
     """The traits that a clause says nothing about."""
     words = set(_WORD.findall(clause.lower()))
-    about = {name for names, those in _SAID_BY if words & those for name in names}
+    about = {name for names, those in _SPOKEN_OF_BY if words & those for name in names}
     return tuple(name for name in traits if name not in about)
 
 
-def qualified(traits: Iterable[str]) -> str:
+def as_clause(traits: Iterable[str]) -> str:
     """Traits as a clause: loud, low-pitched sounds starting abruptly and dying away."""
     named = set(traits)
     adjectives = ", ".join(name for name in ADJECTIVES if name in named)

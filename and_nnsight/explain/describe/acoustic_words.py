@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
-from ..providers.requests import Remembered, remembered
+from ..providers.requests import CachedChat, cached_chat
 from ..records.description_rows import WordRow
 from ..records.tables import Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message
@@ -30,28 +31,42 @@ _IDIOM = re.compile(r"\s+(?:clear|concern|doubt|idea|information|one|problem|que
 
 
 def judge_words(
-    found: Dissection, words: Sequence[str], model: ChatModel | None, options: ChatOptions, progress: bool = True
+    dissection: Dissection,
+    words: Sequence[str],
+    model: ChatModel | None,
+    options: ChatOptions,
+    progress: bool = True,
 ) -> dict[str, bool]:
     """Whether each adjective is acoustic; words without a verdict (a failure, on record) are left out.
 
     What is on record is not asked again, failures are. Without a model, the list of `acoustic_adjectives` decides.
     """
-    source = "list" if model is None else "chat"
-    settings = {"source": source, "version": VERSION}
-    if model is not None:
-        name = str(getattr(model, "name", None) or type(model).__qualname__)
-        settings |= {"chat": name, "options": vars(options)}
-    with Table(found, WordRow, settings) as table:
-        due = [word for word in words if (row := table.get((word,))) is None or row.failure is not None]
+    with Table(dissection, WordRow, _settings(model, options)) as table:
+        due = [word for word in words if _is_due(table, word)]
         if model is None:
-            table.add(WordRow(word, is_acoustic(word), source) for word in due)
+            table.add(WordRow(word, is_acoustic(word), "list") for word in due)
         elif due:
-            with step_progress("testing adjectives", len(due), progress) as done, remembered(found, model) as chat:
-                for row in _asked(chat, due, options):
+            with (
+                step_progress("testing adjectives", len(due), progress) as done,
+                cached_chat(dissection, model) as chat,
+            ):
+                for row in _ask(chat, due, options):
                     table.add([row])
                     done(1)
         rows = [table[(word,)] for word in words]
-        return {row.word: bool(row.acoustic) for row in rows if row.failure is None}
+    return {row.word: bool(row.acoustic) for row in rows if row.failure is None}
+
+
+def _settings(model: ChatModel | None, options: ChatOptions) -> dict[str, Any]:
+    if model is None:
+        return {"source": "list", "version": VERSION}
+    name = str(getattr(model, "name", None) or type(model).__qualname__)
+    return {"source": "chat", "version": VERSION, "chat": name, "options": vars(options)}
+
+
+def _is_due(table: Table[WordRow], word: str) -> bool:
+    row = table.get((word,))
+    return row is None or row.failure is not None
 
 
 def verdict(answer: str) -> bool | None:
@@ -69,24 +84,23 @@ def verdict(answer: str) -> bool | None:
     return None
 
 
-def _asked(chat: Remembered, words: Sequence[str], options: ChatOptions) -> Iterable[WordRow]:
+def _ask(chat: CachedChat, words: Sequence[str], options: ChatOptions) -> Iterator[WordRow]:
     """A row a word, as the answers come; last those of the words that were asked about twice."""
-    unclear: list[tuple[str, Conversation]] = []
+    unclear: dict[str, Conversation] = {}
     questions: list[Conversation] = [(Message("user", QUESTION.format(word)),) for word in words]
     for word, question, answer in zip(words, questions, chat.chat(questions, options), strict=True):
         if isinstance(answer, str) and verdict(answer) is None:
-            unclear.append((word, (*question, Message("assistant", answer), Message("user", AGAIN))))
+            unclear[word] = (*question, Message("assistant", answer), Message("user", AGAIN))
         else:
-            yield _judged(word, answer, chat.request_id(question, options))
-    seconds = [question for _, question in unclear]
-    for (word, question), answer in zip(unclear, chat.chat(seconds, options), strict=True):
-        yield _judged(word, answer, chat.request_id(question, options))
+            yield _row(word, answer, chat.request_id(question, options))
+    again = list(unclear.values())
+    for word, question, answer in zip(unclear, again, chat.chat(again, options), strict=True):
+        yield _row(word, answer, chat.request_id(question, options))
 
 
-def _judged(word: str, answer: str | Failure, request: str) -> WordRow:
+def _row(word: str, answer: str | Failure, request: str) -> WordRow:
     if isinstance(answer, Failure):
         return WordRow(word, None, "chat", request=request, failure=answer.reason)
-    said = verdict(answer)
-    return WordRow(
-        word, said, "chat", answer, request, None if said is not None else "the answer is neither yes nor no"
-    )
+    acoustic = verdict(answer)
+    failure = "the answer is neither yes nor no" if acoustic is None else None
+    return WordRow(word, acoustic, "chat", answer, request, failure)

@@ -9,13 +9,14 @@ estimate from those of its clips that are exemplars.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...dissection.dissection import Dissection
+from ..records.captions import background_captions, captioner_of
 from ..roles import Span
-from .evidence import chosen_places
+from .evidence import chosen_exemplars
 
 SAMPLE = 200
 """Clips of the background where captions have to be made."""
@@ -23,25 +24,47 @@ _SEED = 0
 _STEPS_AN_EXCERPT = 4  # as the excerpts of exemplars begin
 
 
-class Background(NamedTuple):
+@dataclass(frozen=True)
+class Background:
     """Captions, and the clip that each is of."""
 
     captions: tuple[str, ...]
     clips: tuple[int, ...]
 
 
-def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | None = None) -> list[Span]:
+def background_of(dissection: Dissection) -> Background:
+    """The captions that chance is drawn from, whichever units were asked for.
+
+    All of the dissection's captions where it keeps them, else those that were made of the sample; empty where a table
+    of captions has none of the sample. Raises DissectionError if there are no captions yet.
+    """
+    column = own_column(captioner_of(dissection) or "")
+    if column is None:
+        pairs = background_captions(dissection)
+    else:
+        texts = [(getattr(row, column), clip) for clip, row in sorted(dissection.clips.items())]
+        pairs = [(text, clip) for text, clip in texts if text]
+    return Background(tuple(caption for caption, _ in pairs), tuple(clip for _, clip in pairs))
+
+
+def own_column(captioner: str) -> str | None:
+    """The column that a captioner reads, if it is one that dissections keep of all clips."""
+    column = captioner.removeprefix("column:")
+    return column if captioner != column and column in ("caption", "label") else None
+
+
+def background_spans(dissection: Dissection, size: int = SAMPLE, excerpt: float | None = None) -> list[Span]:
     """A random sample of the dissection's clips, always the same of the same clips: all where there are fewer.
 
     size     how many
     excerpt  seconds of each clip, from a random place on; None, or a clip that is no longer: the whole clip
     """
     random = np.random.default_rng(_SEED)
-    clips = sorted(found.clips)
-    drawn = sorted(random.permutation(len(clips))[:size].tolist())
+    clips = sorted(dissection.clips)
+    places = sorted(random.permutation(len(clips))[:size].tolist())
     spans = []
-    for clip in (clips[place] for place in drawn):
-        seconds = found.clips[clip].seconds
+    for clip in (clips[place] for place in places):
+        seconds = dissection.clips[clip].seconds
         if excerpt is None or seconds <= excerpt:
             spans.append(Span(clip))
             continue
@@ -51,15 +74,17 @@ def background_spans(found: Dissection, size: int = SAMPLE, excerpt: float | Non
     return spans
 
 
-def layer_weights(found: Dissection, clips: Sequence[int], k: int, *, spread: bool = False) -> dict[str, list[float]]:
-    """How many units of each site have each of the clips among their exemplars: see `evidence.chosen_places`."""
+def layer_weights(
+    dissection: Dissection, clips: Sequence[int], k: int, *, spread: bool = False
+) -> dict[str, list[float]]:
+    """How many units of each site have each of the clips among their exemplars: see `evidence.chosen_exemplars`."""
     places = {clip: place for place, clip in enumerate(clips)}
-    largest = max([*found.clips, 0])
+    largest = max([*dissection.clips, 0])
     where = np.full(largest + 1, -1)
     where[list(places)] = list(places.values())
     weights = {}
-    for site in found.sites:
-        evidence, chosen = chosen_places(found, site, "top", k, spread=spread)
-        those = where[evidence.ranked.clips[chosen].numpy()]
-        weights[site] = np.bincount(those[those >= 0], minlength=len(clips)).astype(np.float64).tolist()
+    for site in dissection.sites:
+        exemplars = chosen_exemplars(dissection, site, "top", k, spread=spread)
+        columns = where[exemplars.evidence.ranked.clips[exemplars.places].numpy()]
+        weights[site] = np.bincount(columns[columns >= 0], minlength=len(clips)).astype(np.float64).tolist()
     return weights

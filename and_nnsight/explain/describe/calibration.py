@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...run.options import RunOptions
 from ...storage import json_hash
 from .._progress import step_progress
+from ..providers.batching import chunks_of
 from ..providers.embeddings import Embeddings, cosines
 from ..records.description_rows import CalibratedRow, Dropped, SummaryRow
 from ..records.reading import read_table, table_settings
 from ..records.tables import Table
 from ..roles import TextEncoder
-from ..text.sentences import idea, joined, telling_sentences
+from ..text.sentences import idea, join_sentences, telling_sentences
+from .options import DEFAULT_THRESHOLD, CalibrationOptions
 
-DEFAULT_THRESHOLD = 0.6
 _UNITS_AT_ONCE = 2_000
 _DECIMALS = 5  # of a similarity: products of the same vectors differ in the last bits with the shape of a batch
 
 Encode = Callable[[Sequence[str]], Float[np.ndarray, "text dim"]]
 
 
-class Calibrated(NamedTuple):
+@dataclass(frozen=True)
+class Calibration:
     """The sentences that are left, and those that are not."""
 
     kept: tuple[str, ...]
     dropped: tuple[Dropped, ...]
 
 
-def calibrated(
+def calibrate_sentences(
     highly: Sequence[str], lowly: Sequence[str], encode: Encode, threshold: float = DEFAULT_THRESHOLD
-) -> Calibrated:
+) -> Calibration:
     """Drop every highly sentence whose cosine with any lowly sentence is greater than a threshold.
 
     What is dropped does not depend on the order of either side: every pair is compared, and nothing is used up.
     Counts such as (4 of 5) are left out of the comparison. A sentence without a direction (all zeros) is near to none.
     """
     if not highly or not lowly:
-        return Calibrated(tuple(highly), ())
+        return Calibration(tuple(highly), ())
     near = cosines(encode([idea(text) for text in highly]), encode([idea(text) for text in lowly]))
     kept: list[str] = []
     dropped: list[Dropped] = []
@@ -53,11 +55,11 @@ def calibrated(
             dropped.append(Dropped(sentence, nearest, similarity))
         else:
             kept.append(sentence)
-    return Calibrated(tuple(kept), tuple(dropped))
+    return Calibration(tuple(kept), tuple(dropped))
 
 
 def calibrate(
-    found: Dissection,
+    dissection: Dissection,
     *,
     text_encoder: str | TextEncoder = "words",
     threshold: float = DEFAULT_THRESHOLD,
@@ -66,7 +68,7 @@ def calibrate(
 ) -> list[CalibratedRow]:
     """Calibrate every unit's summary; returns the rows of the table `calibrated`.
 
-    found         a dissection with summaries (`summarize`)
+    dissection    a dissection with summaries (`summarize`)
     text_encoder  plugin: words, sentence-transformers:REPO …
     threshold     cosine above which a sentence is dropped (default 0.6; 0.9 in the paper's picture)
 
@@ -74,19 +76,25 @@ def calibrate(
     without a summary of its highly clips has no calibrated one. Raises DissectionError if there are no summaries,
     PluginError if the encoder cannot be used, ValueError for a threshold that is no cosine.
     """
-    check_threshold(threshold)
-    summaries = read_table(found, SummaryRow)
-    encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
-    settings = {"text_encoder": name, "threshold": threshold, "summaries": table_settings(found, "summaries")}
-    with Table(found, CalibratedRow, settings) as table:
+    options = CalibrationOptions(text_encoder, threshold)
+    return calibrate_summaries(dissection, options, RunOptions(device=device, progress=progress))
+
+
+def calibrate_summaries(dissection: Dissection, options: CalibrationOptions, run: RunOptions) -> list[CalibratedRow]:
+    """What `calibrate` does."""
+    check_threshold(options.threshold)
+    summaries = read_table(dissection, SummaryRow)
+    encoder, name = plugins.resolve("text encoder", options.text_encoder, device=run.device)
+    summary_settings = table_settings(dissection, "summaries")
+    settings = {"text_encoder": name, "threshold": options.threshold, "summaries": summary_settings}
+    with Table(dissection, CalibratedRow, settings) as table:
         due = [row for row in summaries if not _is_done(row, table.get((row.site, row.unit)))]
         embeddings = Embeddings(encoder, name)
-        with step_progress("calibrating", len(summaries), progress) as advance:
+        with step_progress("calibrating", len(summaries), run.progress) as advance:
             advance(len(summaries) - len(due))
-            waiting = iter(due)
-            while some := list(islice(waiting, _UNITS_AT_ONCE)):
-                table.add(_rows(some, embeddings, threshold))
-                advance(len(some))
+            for chunk in chunks_of(due, _UNITS_AT_ONCE):
+                table.add(_rows(chunk, embeddings, options.threshold))
+                advance(len(chunk))
         return table.rows()
 
 
@@ -106,21 +114,26 @@ def _hash(summary: SummaryRow) -> str:
 
 def _rows(summaries: Sequence[SummaryRow], embeddings: Embeddings, threshold: float) -> list[CalibratedRow]:
     sides = [(telling_sentences(row.highly or ""), telling_sentences(row.lowly or "")) for row in summaries]
-    embeddings([idea(text) for highly, lowly in sides if highly and lowly for text in (*highly, *lowly)])  # in batches
-    rows: list[CalibratedRow] = []
-    for summary, (highly, lowly) in zip(summaries, sides, strict=True):
-        result = calibrated(highly, lowly, embeddings, threshold)
-        row = CalibratedRow(
-            site=summary.site,
-            unit=summary.unit,
-            calibrated=joined(result.kept) if highly else None,
-            kept=list(result.kept),
-            dropped=list(result.dropped),
-            failure=_failure(summary, highly, lowly),
-            summary_hash=_hash(summary),
-        )
-        rows.append(row)
-    return rows
+    ideas: list[str] = []  # all at once, so that the encoder gets whole batches
+    for highly, lowly in sides:
+        ideas += [idea(text) for text in (*highly, *lowly)] if highly and lowly else []
+    embeddings(ideas)
+    return [
+        _row(summary, highly, lowly, calibrate_sentences(highly, lowly, embeddings, threshold))
+        for summary, (highly, lowly) in zip(summaries, sides, strict=True)
+    ]
+
+
+def _row(summary: SummaryRow, highly: Sequence[str], lowly: Sequence[str], result: Calibration) -> CalibratedRow:
+    return CalibratedRow(
+        site=summary.site,
+        unit=summary.unit,
+        calibrated=join_sentences(result.kept) if highly else None,
+        kept=list(result.kept),
+        dropped=list(result.dropped),
+        failure=_failure(summary, highly, lowly),
+        summary_hash=_hash(summary),
+    )
 
 
 def _failure(summary: SummaryRow, highly: Sequence[str], lowly: Sequence[str]) -> str | None:

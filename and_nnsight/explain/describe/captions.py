@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ...data import open_source
+from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
-from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar, Unit
-from ...dissection.moments import FrameMoments
-from ...plugins import PluginError, resolve
-from .._progress import step_progress
-from ..acoustics.measuring import measure_acoustics
+from ...plugins import resolve
+from ...run.options import RunOptions
 from ..acoustics.sentences import describe
+from ..acoustics.table import measure_acoustics
 from ..providers.captioners.acoustic import Acoustic
 from ..records.acoustics import Acoustics
-from ..records.captions import background_captions, captioner_of, captions_of_clips
-from ..records.clip_audio import ClipOrFailure, columns_of, data_clips, dissection_clips
+from ..records.captions import captions_of_clips
+from ..records.clip_audio import columns_of, data_clips, dissection_clips
 from ..records.description_rows import CaptionRow
 from ..records.reading import read_table, table_settings
 from ..records.tables import Table
-from ..records.unit_selection import chosen_units, exemplar_span, moment_span
-from ..roles import Clip, Failure, Span
-from ..text.repeated import clean_repeated
-from .background import SAMPLE, Background, background_spans
-from .contrast import contrast_clips, contrast_spans
-from .evidence import chosen_places, usual_k
-
-LONGEST = 2_000
-"""Characters of a caption that are kept: a model that floods must not drown the prompts. `raw` has all of it."""
-
-_WRITE_SECONDS = 1.0  # rows wait so long at most: a table is synced to disk at each writing
+from ..records.unit_selection import exemplar_span
+from ..roles import Failure, Span
+from .background import SAMPLE, background_spans, own_column
+from .captioning import caption_row, write_captions
+from .evidence import usual_k
+from .options import CaptionOptions, ExemplarOptions
+from .spans import needed_spans, ordered_spans
 
 
 def caption(
-    found: Dissection,
+    dissection: Dissection,
     captioner: Any = None,
     *,
     data: Any = None,
@@ -70,46 +61,52 @@ def caption(
     sites, units, k   whose highest and lowest k clips are captioned; k None: all that are stored (at most 16) where the
                 captions are the dataset's own, else 5, as in the paper (see `evidence.usual_k`)
     excerpt     seconds around the moment at which the unit fires; None: the whole clip
-    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_exemplars`)
     contrast    caption as well the clips that units are contrasted with, for summarizers that want them
     every_clip  caption every clip of the dissection, whole, as well
     background  clips of that sample: all of them where there are no more, or `every_clip` is given
     batch_size  clips that the captioner is handed at a time
 
     What cannot be captioned is recorded with the reason, and tried again by the next call. Rows are: clip, start, end
-    (seconds; None: the whole clip), caption (without loops, at most `LONGEST` characters; None if it failed), raw (what
-    the captioner answered), failure, background (whether it is one of the sample).
+    (seconds; None: the whole clip), caption (without loops, cut where it floods: see `captioning.LONGEST`; None if it
+    failed), raw (what the captioner answered), failure, background (whether it is one of the sample).
 
     Raises PluginError for a captioner that does not exist or a column that the data lacks; DissectionError for sites or
     units that do not exist and for audio that is in no file when `data` is not given.
     """
-    for name, value in (("k", 1 if k is None else k), ("batch_size", batch_size), ("background", background)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, it is {value}")
-    if excerpt is not None and not excerpt > 0:
-        raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
-    chosen = default_captioner(found) if captioner is None else captioner
-    plugin, name = resolve("captioner", chosen, device=device, batch_size=batch_size)
-    k = usual_k(found, name, spread=spread) if k is None else k
-    spans = needed_spans(found, sites, units, k, excerpt, contrast, spread)
-    every = map(Span, found.clips if every_clip else ())
-    sample = _sample(found, name, len(found.clips) if every_clip else background, excerpt)
-    spans = _ordered({*spans, *sample, *every})
-    with Table(found, CaptionRow, _settings(plugin, name)) as table:
-        table.add(replace(row, background=not row.background) for row in table.rows() if _is_stale(row, sample))
+    exemplars = ExemplarOptions.of(sites, units, k, excerpt, spread)
+    options = CaptionOptions(exemplars, contrast, every_clip, background)
+    run = RunOptions(device=device, batch_size=batch_size, progress=progress)
+    return caption_clips(dissection, captioner, options, run, data)
+
+
+def caption_clips(
+    dissection: Dissection, captioner: Any, options: CaptionOptions, run: RunOptions, data: Any = None
+) -> list[CaptionRow]:
+    """What `caption` does."""
+    _check(options, run.batch_size)
+    plugin, name = resolve(
+        "captioner",
+        default_captioner(dissection) if captioner is None else captioner,
+        device=run.device,
+        batch_size=run.batch_size,
+    )
+    sample = _sample(dissection, name, options)
+    spans = _wanted_spans(dissection, name, options, sample)
+    with Table(dissection, CaptionRow, _settings(plugin, name)) as table:
+        table.add(_marked(row, sample) for row in table.rows() if _is_stale(row, sample))
         missing = [span for span in spans if _lacks(table, span)]
 
         def add(rows: Iterable[CaptionRow]) -> None:
-            table.add(replace(row, background=row.span in sample) for row in rows)
+            table.add(_marked(row, sample) for row in rows)
 
         if isinstance(plugin, Acoustic):
-            measured = measure_acoustics(found, data=data, spans=missing, progress=progress)
-            add(_row(span, _described(measured[span])) for span in missing)
+            add(_measured_captions(dissection, missing, data, run.progress))
         elif missing:
             column = getattr(plugin, "column", None)
-            clips = dissection_clips(found, missing, sampling_rate=plugin.sampling_rate, data=data, column=column)
-            _write(clips, plugin, batch_size, add, len(missing), progress)
-    return read_table(found, CaptionRow)
+            clips = dissection_clips(dissection, missing, sampling_rate=plugin.sampling_rate, data=data, column=column)
+            write_captions(clips, plugin, add, run, len(missing))
+    return read_table(dissection, CaptionRow)
 
 
 def caption_data(
@@ -132,108 +129,66 @@ def caption_data(
     Rows are those of `caption`; ids of clips are those that `dissect` will give them. The same call goes on where it
     was stopped. For data and its columns see `dissect`, for `source_rate` see `data_clips`.
     """
+    run = RunOptions(device=device, batch_size=batch_size, progress=progress)
     plugin, name = resolve("captioner", captioner, device=device, batch_size=batch_size)
-    options: dict[str, Any] = {
-        "split": split,
-        "audio_column": audio_column,
-        "label_column": label_column,
-        "caption_column": caption_column,
-        "limit": limit,
-    }
-    source = open_source(data, **options)
-    settings = _settings(plugin, name) | {"data": source.fingerprint, **options}
-    column = getattr(plugin, "column", None)
-    rate = plugin.sampling_rate
-    clips = data_clips(data, sampling_rate=rate, column=column, source_rate=source_rate, **options)
+    options = DataOptions(split, audio_column, label_column, caption_column, limit)
+    source = options.open(data)
+    settings = _settings(plugin, name) | {"data": source.fingerprint, **vars(options)}
+    column, rate = getattr(plugin, "column", None), plugin.sampling_rate
+    clips = data_clips(data, sampling_rate=rate, column=column, source_rate=source_rate, **vars(options))
     path = Path(out).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with Table(path.parent / f"{path.stem}.parquet", CaptionRow, settings) as table:
         lacking = (clip for clip in clips if _lacks(table, clip[0] if isinstance(clip, tuple) else clip.span))
-        _write(lacking, plugin, batch_size, table.add, source.length, progress)
-        return _in_order(table.rows())
+        write_captions(lacking, plugin, table.add, run, source.length)
+        by_span = {row.span: row for row in table.rows()}
+        return [by_span[span] for span in ordered_spans(by_span)]
 
 
-def background_of(found: Dissection) -> Background:
-    """The captions that chance is drawn from, whichever units were asked for: see `background`.
-
-    All of the dissection's captions where it keeps them, else those that were made of the sample; empty where a table
-    of captions has none of the sample. Raises DissectionError if there are no captions yet.
-    """
-    column = _column(captioner_of(found) or "")
-    if column is None:
-        pairs = background_captions(found)
-    else:
-        texts = [(getattr(row, column), clip) for clip, row in sorted(found.clips.items())]
-        pairs = [(text, clip) for text, clip in texts if text]
-    return Background(tuple(caption for caption, _ in pairs), tuple(clip for _, clip in pairs))
-
-
-def captions_of_unit(found: Dissection, unit: Unit) -> dict[Exemplar, str]:
+def captions_of_unit(dissection: Dissection, unit: Unit) -> dict[Exemplar, str]:
     """The captions that a unit's exemplars were summarized by: of their excerpts or of whole clips; others are absent.
 
     Before there are summaries: of whole clips.
     """
     exemplars = unit.top + unit.bottom
-    made = captions_of_clips(found, {exemplar.clip for exemplar in exemplars})
-    excerpt = table_settings(found, "summaries").get("excerpt")
-    spans = {one: exemplar_span(one, found.clips[one.clip].seconds, excerpt) for one in exemplars}
-    return {one: made[span] for one, span in spans.items() if span in made}
+    captions = captions_of_clips(dissection, {exemplar.clip for exemplar in exemplars})
+    excerpt = table_settings(dissection, "summaries").get("excerpt")
+    spans = {one: exemplar_span(one, dissection.clips[one.clip].seconds, excerpt) for one in exemplars}
+    return {one: captions[span] for one, span in spans.items() if span in captions}
 
 
-def default_captioner(found: Dissection) -> str:
+def default_captioner(dissection: Dissection) -> str:
     """The dataset's own captions where it has any, else the acoustic describer."""
-    return "column:caption" if "caption" in columns_of(found) else "acoustic"
+    return "column:caption" if "caption" in columns_of(dissection) else "acoustic"
 
 
-def needed_spans(
-    found: Dissection,
-    sites: str | Iterable[str] | None = None,
-    units: Iterable[int] | None = None,
-    k: int = 5,
-    excerpt: float | None = None,
-    contrast: bool = False,
-    spread: bool = False,
+def _check(options: CaptionOptions, batch_size: int) -> None:
+    """Raise ValueError for a number that makes no sense."""
+    k, excerpt = options.exemplars.k, options.exemplars.excerpt
+    for name, value in (("k", 1 if k is None else k), ("batch_size", batch_size), ("background", options.background)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, it is {value}")
+    if excerpt is not None and not excerpt > 0:
+        raise ValueError(f"excerpt must be a number of seconds above 0, it is {excerpt}")
+
+
+def _wanted_spans(
+    dissection: Dissection, captioner: str, options: CaptionOptions, sample: frozenset[Span]
 ) -> list[Span]:
-    """What stands for those of units' highest and lowest k clips that are evidence, each once, by clip and start.
-
-    contrast  and for the clips that units are contrasted with (see `contrast`)
-    """
-    widths = found.widths()
-    chosen: dict[str, list[int]] = {}
-    for site, unit in chosen_units(found, sites, units):
-        chosen.setdefault(site, []).append(unit)
-    spans: set[Span] = set()
-    for site, indices in chosen.items():
-        pick = slice(None) if len(indices) == widths[site] else torch.tensor(indices)
-        for side in ("top", "bottom"):
-            evidence, places = chosen_places(found, site, side, k, spread=spread)
-            telling = places[:, pick]
-            clips = evidence.ranked.clips[:, pick][telling].numpy()
-            if excerpt is None:
-                spans.update(map(Span, np.unique(clips).tolist()))
-                continue
-            pairs = np.unique(np.stack([clips, evidence.ranked.frames[:, pick][telling].numpy()]), axis=1)
-            spans.update(_excerpts(found, site, pairs, excerpt))
-        if contrast:
-            spans.update(contrast_spans(found, site, contrast_clips(found, site, indices, k), excerpt).values())
-    return _ordered(spans)
+    """All that is to be captioned, by clip and start."""
+    exemplars = options.exemplars
+    k = usual_k(dissection, captioner, spread=exemplars.spread) if exemplars.k is None else exemplars.k
+    needed = needed_spans(dissection, replace(exemplars, k=k), contrast=options.contrast)
+    every = map(Span, dissection.clips if options.every_clip else ())
+    return ordered_spans({*needed, *sample, *every})
 
 
-def _excerpts(found: Dissection, site: str, pairs: np.ndarray, excerpt: float) -> Iterator[Span]:
-    """The excerpts of (clip, frame) pairs: `exemplar_span` of the exemplars, without making them one by one."""
-    moments = FrameMoments(found.geometry(site), pairs[1])
-    for clip, frame in pairs.T.tolist():
-        length = found.clips[clip].seconds
-        yield moment_span(clip, moments.moment(frame, length), length, excerpt)
-
-
-def _ordered(spans: Collection[Span]) -> list[Span]:
-    return sorted(spans, key=lambda span: (span.clip, span.start is not None, span.start or 0.0, span.end or 0.0))
-
-
-def _in_order(rows: Iterable[CaptionRow]) -> list[CaptionRow]:
-    by_span = {row.span: row for row in rows}
-    return [by_span[span] for span in _ordered(by_span)]
+def _sample(dissection: Dissection, captioner: str, options: CaptionOptions) -> frozenset[Span]:
+    """What is captioned to be the background; nothing where the dissection has the captions of all clips."""
+    if own_column(captioner) is not None:
+        return frozenset()
+    size = len(dissection.clips) if options.every_clip else options.background
+    return frozenset(background_spans(dissection, size, options.exemplars.excerpt))
 
 
 def _settings(plugin: Any, name: str) -> dict[str, Any]:
@@ -241,19 +196,12 @@ def _settings(plugin: Any, name: str) -> dict[str, Any]:
     return {"captioner": name, **dict(getattr(plugin, "settings", {}))}
 
 
-def _column(captioner: str) -> str | None:
-    """The column that a captioner reads, if it is one that dissections keep of all clips."""
-    column = captioner.removeprefix("column:")
-    return column if captioner != column and column in ("caption", "label") else None
-
-
-def _sample(found: Dissection, captioner: str, size: int, excerpt: float | None) -> frozenset[Span]:
-    """What is captioned to be the background; nothing where the dissection has the captions of all clips."""
-    return frozenset(() if _column(captioner) else background_spans(found, size, excerpt))
-
-
-def _is_stale(row: CaptionRow, sample: Set[Span]) -> bool:
+def _is_stale(row: CaptionRow, sample: frozenset[Span]) -> bool:
     return bool(row.background) != (row.span in sample)
+
+
+def _marked(row: CaptionRow, sample: frozenset[Span]) -> CaptionRow:
+    return replace(row, background=row.span in sample)
 
 
 def _lacks(table: Table[CaptionRow], span: Span) -> bool:
@@ -261,76 +209,11 @@ def _lacks(table: Table[CaptionRow], span: Span) -> bool:
     return row is None or row.caption is None
 
 
+def _measured_captions(dissection: Dissection, spans: Sequence[Span], data: Any, progress: bool) -> list[CaptionRow]:
+    """The acoustic describer's captions, by measurements that are kept in a table of their own."""
+    measured = measure_acoustics(dissection, data=data, spans=spans, progress=progress)
+    return [caption_row(span, _described(measured[span])) for span in spans]
+
+
 def _described(measured: Acoustics | Failure) -> str | Failure:
     return measured if isinstance(measured, Failure) else describe(measured)
-
-
-def _row(span: Span, answer: Any) -> CaptionRow:
-    """The row of an answer: text that says nothing, and anything but text, is a failure."""
-    if isinstance(answer, Failure):
-        return CaptionRow(*span, failure=answer.reason)
-    if not isinstance(answer, str):
-        return CaptionRow(*span, failure=f"the captioner answered with {type(answer).__name__}, not text")
-    cleaned = clean_repeated(answer)
-    if not cleaned:
-        return CaptionRow(*span, raw=answer, failure="the caption is empty")
-    return CaptionRow(*span, caption=cleaned[:LONGEST].rstrip(), raw=answer)
-
-
-def _write(
-    clips: Iterator[ClipOrFailure],
-    captioner: Any,
-    batch_size: int,
-    add: Callable[[Iterable[CaptionRow]], None],
-    total: int | None,
-    show: bool,
-) -> None:
-    """Caption clips batch by batch; whatever stops it, every answer that came is written."""
-    pending: list[CaptionRow] = []
-    batch: list[Clip] = []
-    written = time.monotonic()
-    with step_progress("captions", total, show) as advance:
-        try:
-            for clip in chain(clips, [None]):
-                if isinstance(clip, Clip):
-                    batch.append(clip)
-                elif clip is not None:
-                    pending.append(_row(*clip))
-                    advance(1)
-                if len(batch) == batch_size or (clip is None and batch):
-                    _answer(captioner, batch, pending)
-                    advance(len(batch))
-                    batch = []
-                if time.monotonic() - written > _WRITE_SECONDS:
-                    add(pending)
-                    pending, written = [], time.monotonic()
-        finally:
-            add(pending)
-
-
-def _answer(captioner: Any, batch: Sequence[Clip], rows: list[CaptionRow]) -> None:
-    """Append one row a clip. Answers that are not as many as the clips belong to nobody knows which of them."""
-    answers: list[Any] = []
-    reason = None
-    try:
-        given = captioner.caption(batch)
-        if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping | Set):
-            reason = f"the captioner answered {len(batch)} clips with {type(given).__name__}, not one caption a clip"
-        else:
-            for answer in given:
-                answers.append(answer)
-                if len(answers) > len(batch):
-                    break
-            if len(answers) != len(batch):
-                count = "more" if len(answers) > len(batch) else str(len(answers))
-                reason = f"the captioner gave {count} captions for {len(batch)} clips"
-    except (PluginError, DissectionError):
-        raise
-    except Exception as error:
-        answers += [Failure(f"{type(error).__name__}: {error}")] * (len(batch) - len(answers))
-    except BaseException:
-        rows += [_row(clip.span, answer) for clip, answer in zip(batch, answers, strict=False)]
-        raise
-    if reason is not None:
-        answers = [Failure(reason)] * len(batch)
-    rows += [_row(clip.span, answer) for clip, answer in zip(batch, answers, strict=True)]

@@ -9,13 +9,14 @@ no chat model. Nouns, verbs and prepositions are kept too, less stop words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...run.options import RunOptions
 from .._progress import step_progress
+from ..providers.batching import chunks_of
 from ..records.captions import captions_of
 from ..records.description_rows import CalibratedRow, ConceptRow
 from ..records.reading import has_table, read_table, table_settings
@@ -43,7 +44,7 @@ Concepts = Counter[tuple[str, str]]
 
 
 def find_concepts(
-    found: Dissection,
+    dissection: Dissection,
     *,
     chat: str | ChatModel | None = None,
     options: ChatOptions = DEFAULT_OPTIONS,
@@ -52,13 +53,12 @@ def find_concepts(
 ) -> list[ConceptRow]:
     """Write the tables `concepts` and `words` over all calibrated summaries; returns the rows of `concepts`.
 
-    Args:
-        found: the dissection, with the table `calibrated`.
-        chat: the chat model that says whether an adjective describes sound: a plugin's name or an object.
-            None: a list of acoustic adjectives with rules for compounds says so, offline.
-        options: how the chat model answers. Models that think before they answer need more tokens.
-        device: where a chat model that is given by name runs.
-        progress: show progress bars.
+    dissection  with the table `calibrated`
+    chat        the chat model that says whether an adjective describes sound: a plugin's name or an object; None: a
+                list of acoustic adjectives with rules for compounds says so, offline
+    options     how the chat model answers. Models that think before they answer need more tokens
+    device      where a chat model that is given by name runs
+    progress    show progress bars
 
     A row of `concepts` is a word of one unit: its base form in small letters, its part (adjective, noun, verb or
     preposition), how often the summary has it, and whether it is acoustic (adjectives only; never one that this summary
@@ -67,34 +67,43 @@ def find_concepts(
 
     Raises DissectionError if nothing is calibrated yet, PluginError for a chat model that cannot be used.
     """
-    summaries = [row for row in read_table(found, CalibratedRow) if row.kept]
-    model, name = None, None
-    if chat is not None:
-        model, name = plugins.resolve("chat model", chat, device=device)
-        name = str(getattr(model, "name", None) or name)
-    said = _said_in(summaries, names_in(found), progress)
-    adjectives = sorted({word for concepts in said.values() for word, part in concepts if part == "adjective"})
-    acoustic = judge_words(found, adjectives, model, options, progress)
+    return concepts_of_summaries(dissection, chat, options, RunOptions(device=device, progress=progress))
+
+
+def concepts_of_summaries(
+    dissection: Dissection, chat: str | ChatModel | None, options: ChatOptions, run: RunOptions
+) -> list[ConceptRow]:
+    """What `find_concepts` does."""
+    summaries = [row for row in read_table(dissection, CalibratedRow) if row.kept]
+    model, name = (None, None) if chat is None else _chat_model(chat, run)
+    concepts = _concepts_by_sentence(summaries, names_in(dissection), run.progress)
+    acoustic = judge_words(dissection, _adjectives(concepts.values()), model, options, run.progress)
     settings = {
-        "calibrated": table_settings(found, "calibrated"),
+        "calibrated": table_settings(dissection, "calibrated"),
         "chat": name,
         "options": None if model is None else vars(options),
         "version": [TAGGING_VERSION, TEST_VERSION, NAMES_VERSION],
     }
-    rows = _rows(summaries, said, acoustic)
-    with Table(found, ConceptRow, settings) as table:
+    rows = _rows(summaries, concepts, acoustic)
+    with Table(dissection, ConceptRow, settings) as table:
         table.remove([row.key_values for row in table.rows() if row.key_values not in rows])
         due = (row for key, row in rows.items() if table.get(key) != row)
-        while some := list(islice(due, _ROWS_AT_ONCE)):
-            table.add(some)
+        for chunk in chunks_of(due, _ROWS_AT_ONCE):
+            table.add(chunk)
     return list(rows.values())
 
 
-def names_in(found: Dissection) -> Names:
+def _chat_model(chat: str | ChatModel, run: RunOptions) -> tuple[ChatModel, str]:
+    """The model and its name."""
+    model, name = plugins.resolve("chat model", chat, device=run.device)
+    return model, str(getattr(model, "name", None) or name)
+
+
+def names_in(dissection: Dissection) -> Names:
     """The names of sources in a dissection: its clips' labels, its concepts, and what its captions say of them."""
-    labels = {row.label for row in found.clips.values()}
-    concepts = found.concepts.names if found.concepts is not None else ()
-    captions = dict.fromkeys(captions_of(found).values()) if has_table(found, "captions") else ()
+    labels = {row.label for row in dissection.clips.values()}
+    concepts = dissection.concepts.names if dissection.concepts is not None else ()
+    captions = dict.fromkeys(captions_of(dissection).values()) if has_table(dissection, "captions") else ()
     return Names(class_names(labels, concepts), captions)
 
 
@@ -102,45 +111,55 @@ def concepts_in(sentence: Iterable[Tagged], names: Names) -> Concepts:
     """The words of one tagged sentence that can be concepts, before any test of adjectives."""
     words = list(sentence)
     modifiers = names.modifiers(words)
-    found: Concepts = Counter()
+    concepts: Concepts = Counter()
     for place, (_, lemma, part) in enumerate(words):
         if part == "other" or lemma in _STOP_WORDS[part] or len(lemma) < _SHORTEST[part]:
             continue
         if part == "adjective" and denied(words, place):
             continue
-        found[lemma, _MODIFIER if place in modifiers else part] += 1
-    return found
+        concepts[lemma, _MODIFIER if place in modifiers else part] += 1
+    return concepts
 
 
-def _said_in(summaries: Iterable[CalibratedRow], names: Names, progress: bool) -> dict[str, Concepts]:
+def _concepts_by_sentence(summaries: Iterable[CalibratedRow], names: Names, progress: bool) -> dict[str, Concepts]:
     """The concepts of every distinct sentence: units share most of them."""
     sentences = list(dict.fromkeys(sentence for row in summaries for sentence in row.kept or ()))
-    said: dict[str, Concepts] = {}
+    concepts: dict[str, Concepts] = {}
     with step_progress("tagging sentences", len(sentences), progress) as done:
         for sentence in sentences:
-            said[sentence] = concepts_in(tag(idea(sentence)), names)
+            concepts[sentence] = concepts_in(tag(idea(sentence)), names)
             done(1)
-    return said
+    return concepts
+
+
+def _adjectives(concepts: Iterable[Concepts]) -> list[str]:
+    """Those that stand outside names somewhere."""
+    return sorted({word for counts in concepts for word, part in counts if part == "adjective"})
 
 
 def _rows(
-    summaries: Iterable[CalibratedRow], said: dict[str, Concepts], acoustic: dict[str, bool]
+    summaries: Iterable[CalibratedRow], concepts: Mapping[str, Concepts], acoustic: Mapping[str, bool]
 ) -> dict[Key, ConceptRow]:
     """Every row by its key, in the table's order."""
     rows: dict[Key, ConceptRow] = {}
     for summary in sorted(summaries, key=attrgetter("site", "unit")):
-        counts: Concepts = Counter()
-        free: set[str] = set()
+        own: Concepts = Counter()
         for sentence in summary.kept or ():
-            for (word, part), count in said[sentence].items():
-                counts[word, "adjective" if part == _MODIFIER else part] += count
-                free.update([word] if part == "adjective" else ())
-        for (word, part), count in sorted(counts.items()):
-            judged = None
-            if part == "adjective":
-                judged = acoustic.get(word) if word in free else False
-                if judged is None:
-                    continue
-            row = ConceptRow(summary.site, summary.unit, word, part, count, judged)
+            own.update(concepts[sentence])
+        for row in _rows_of_unit(summary, own, acoustic):
             rows[row.key_values] = row
     return rows
+
+
+def _rows_of_unit(summary: CalibratedRow, concepts: Concepts, acoustic: Mapping[str, bool]) -> Iterator[ConceptRow]:
+    """The rows of one summary's concepts; none of an adjective without a verdict."""
+    counts: Concepts = Counter()
+    for (word, part), count in concepts.items():
+        counts[word, "adjective" if part == _MODIFIER else part] += count
+    for (word, part), count in sorted(counts.items()):
+        if part != "adjective":
+            yield ConceptRow(summary.site, summary.unit, word, part, count, None)
+        elif (word, part) not in concepts:  # in names only
+            yield ConceptRow(summary.site, summary.unit, word, part, count, False)
+        elif word in acoustic:
+            yield ConceptRow(summary.site, summary.unit, word, part, count, acoustic[word])

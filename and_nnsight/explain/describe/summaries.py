@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from itertools import islice
 from typing import Any
 
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...run.options import RunOptions
 from ...storage import json_hash
 from ...wording import command
-from .._progress import step_progress
-from ..providers.answers import aligned
-from ..providers.requests import remembered
+from ..providers.requests import cached_chat
 from ..records.captions import captions_of
 from ..records.description_rows import SummaryRow
 from ..records.reading import table_settings
 from ..records.tables import Table
 from ..records.unit_selection import chosen_units
-from ..roles import LONGEST_SUMMARY, ChatModel, ChatOptions, Failure, Summarizer, Summary
+from ..roles import ChatModel, ChatOptions, Summarizer
 from ..text.names import class_names
-from .background import layer_weights
-from .captions import background_of
-from .evidence import FEW, Gathered, gather, usual_k
+from .background import Background, background_of, layer_weights
+from .evidence import FEW, EvidenceOrReason, gather, usual_k
+from .options import ExemplarOptions, SummaryOptions
 from .summarizers.keywords import TRAITS_TOO, Keywords
+from .summary_rows import write_summaries
 from .traits import measured_traits
-
-_BATCH = 256  # units handed to a summarizer at once: enough that batches of a chat model are of like length
-_WRITE_SECONDS = 1.0  # rows wait so long at most: a table is synced to disk at each writing
-_LONGEST_REASON = 500
 
 
 def summarize(
-    found: Dissection,
+    dissection: Dissection,
     summarizer: str | Summarizer | None = None,
     *,
     chat: str | ChatModel | None = None,
@@ -62,7 +56,7 @@ def summarize(
     k           exemplars at either end; None: 5, as in the paper, but for `keywords` all that are stored (at most 16)
                 where the captions are the dataset's own (see `evidence.usual_k`)
     excerpt     seconds around the moment at which a unit fires, as the clips were captioned; None: whole clips
-    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_places`)
+    spread      take the k from all stored exemplars, evenly, not the most extreme (see `evidence.chosen_exemplars`)
     data        what was dissected, for `keywords:traits`, which also tells how clips sound (loud, starting abruptly …),
                 where the clips are in no file
 
@@ -76,42 +70,42 @@ def summarize(
     Raises PluginError for a plugin that cannot be used, DissectionError for sites or units that do not exist and where
     there are no captions yet.
     """
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1, it is {k}")
-    options = options or ChatOptions()
-    chosen = chosen_units(found, sites, units)
-    captions = captions_of(found)
-    wanted = summarizer if summarizer is not None else "keywords" if chat is None else "llm"
-    made = table_settings(found, "captions")
-    if k is None:
-        k = usual_k(found, str(made.get("captioner", "")), spread=spread) if counts_words(wanted) else FEW
-    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread, "captions": made}
+    exemplars = ExemplarOptions.of(sites, units, k, excerpt, spread)
+    summary = SummaryOptions(summarizer, chat, options or ChatOptions())
+    return summarize_units(dissection, summary, exemplars, RunOptions(device=device, progress=progress), data)
+
+
+def summarize_units(
+    dissection: Dissection, summary: SummaryOptions, exemplars: ExemplarOptions, run: RunOptions, data: Any = None
+) -> list[SummaryRow]:
+    """What `summarize` does."""
+    if exemplars.k is not None and exemplars.k < 1:
+        raise ValueError(f"k must be at least 1, it is {exemplars.k}")
+    units = chosen_units(dissection, exemplars.sites, exemplars.units)
+    captions = captions_of(dissection)
+    captions_settings = table_settings(dissection, "captions")
+    k = _k(dissection, summary, exemplars, str(captions_settings.get("captioner", "")))
+    excerpt, spread = exemplars.excerpt, exemplars.spread
+    settings: dict[str, Any] = {"k": k, "excerpt": excerpt, "spread": spread, "captions": captions_settings}
     with ExitStack() as stack:
-        background = background_of(found)
-        corpus = list(background.captions)
-        offered: dict[str, Any] = {"corpus": corpus, "device": device, "seed": options.seed}
-        offered["layers"] = layer_weights(found, background.clips, k, spread=spread)
-        offered["names"] = class_names(clip.label for clip in found.clips.values())
-        if wanted == f"keywords:{TRAITS_TOO}":
-            offered["traits"] = measured_traits(found, chosen, data, progress)
-        if chat is not None:
-            model, _ = plugins.resolve("chat model", chat, device=device)
-            recorded = stack.enter_context(remembered(found, model))
-            offered |= {"chat": recorded, "options": options}
-            settings |= {"chat": recorded.name, "options": asdict(options)}
-        plugin, name = plugins.resolve("summarizer", wanted, **offered)
+        background = background_of(dissection)
+        offer = _offer(dissection, background, replace(exemplars, k=k))
+        offer |= {"device": run.device, "seed": summary.options.seed}
+        if summary.plugin == f"keywords:{TRAITS_TOO}":
+            offer["traits"] = measured_traits(dissection, units, data, run.progress)
+        if summary.chat is not None:
+            model, _ = plugins.resolve("chat model", summary.chat, device=run.device)
+            chat = stack.enter_context(cached_chat(dissection, model))
+            offer |= {"chat": chat, "options": summary.options}
+            settings |= {"chat": chat.name, "options": asdict(summary.options)}
+        plugin, name = plugins.resolve("summarizer", summary.plugin, **offer)
         settings |= {"summarizer": name, **dict(getattr(plugin, "settings", {}))}
-        with Table(found, SummaryRow, settings) as table:
-            hashed = json_hash(sorted(corpus)) if getattr(plugin, "deterministic", False) else None
-            if isinstance(plugin, Keywords) and not corpus:
-                raise DissectionError(
-                    f"{found.folder} has no captions of a sample of its clips to hold words against: run "
-                    f"`{command('explain', found.folder, '--step', 'captions')}` first"
-                )
-            wanted_contrast = bool(getattr(plugin, "wants_contrast", False))
-            gathered = gather(found, chosen, captions, k=k, excerpt=excerpt, contrast=wanted_contrast, spread=spread)
-            lacking = (one for one in gathered if _lacks(table, one, hashed))
-            _write(table, plugin, lacking, hashed, len(chosen), progress)
+        with Table(dissection, SummaryRow, settings) as table:
+            corpus = _corpus_hash(dissection, plugin, background)
+            contrast = bool(getattr(plugin, "wants_contrast", False))
+            gathered = gather(dissection, units, captions, k=k, excerpt=excerpt, spread=spread, contrast=contrast)
+            lacking = (one for one in gathered if _lacks(table, one, corpus))
+            write_summaries(table, plugin, lacking, corpus, len(units), run.progress)
             return table.rows()
 
 
@@ -120,7 +114,36 @@ def counts_words(summarizer: str | Summarizer) -> bool:
     return isinstance(summarizer, Keywords) or (isinstance(summarizer, str) and summarizer.split(":")[0] == "keywords")
 
 
-def _lacks(table: Table[SummaryRow], gathered: Gathered, corpus: str | None) -> bool:
+def _k(dissection: Dissection, summary: SummaryOptions, exemplars: ExemplarOptions, captioner: str) -> int:
+    if exemplars.k is not None:
+        return exemplars.k
+    return usual_k(dissection, captioner, spread=exemplars.spread) if counts_words(summary.plugin) else FEW
+
+
+def _offer(dissection: Dissection, background: Background, exemplars: ExemplarOptions) -> dict[str, Any]:
+    """What a summarizer may want to know of the dissection, by the names of its parameters."""
+    k = FEW if exemplars.k is None else exemplars.k
+    return {
+        "corpus": list(background.captions),
+        "layers": layer_weights(dissection, background.clips, k, spread=exemplars.spread),
+        "names": class_names(clip.label for clip in dissection.clips.values()),
+    }
+
+
+def _corpus_hash(dissection: Dissection, plugin: Any, background: Background) -> str | None:
+    """The hash of the corpus for a deterministic summarizer, else None.
+
+    Raises DissectionError where `keywords` has no corpus.
+    """
+    if isinstance(plugin, Keywords) and not background.captions:
+        raise DissectionError(
+            f"{dissection.folder} has no captions of a sample of its clips to hold words against: run "
+            f"`{command('explain', dissection.folder, '--step', 'captions')}` first"
+        )
+    return json_hash(sorted(background.captions)) if getattr(plugin, "deterministic", False) else None
+
+
+def _lacks(table: Table[SummaryRow], gathered: EvidenceOrReason, corpus: str | None) -> bool:
     """Whether there is no row, a failed one that may come out otherwise, or one from before some caption came."""
     evidence = gathered.evidence
     row = table.get((evidence.site, evidence.unit))
@@ -132,80 +155,3 @@ def _lacks(table: Table[SummaryRow], gathered: Gathered, corpus: str | None) -> 
         (row.contrast_clips, evidence.contrast),
     )
     return any(list(clips or ()) != [exemplar.clip for exemplar in side] for clips, side in sides)
-
-
-def _write(
-    table: Table[SummaryRow],
-    plugin: Any,
-    lacking: Iterator[Gathered],
-    corpus: str | None,
-    total: int,
-    show: bool,
-) -> None:
-    """Summarize batch by batch; whatever stops it, every summary that came is written."""
-    pending: list[SummaryRow] = []
-    written = time.monotonic()
-    with step_progress("summaries", total, show) as advance:
-        try:
-            while batch := list(islice(lacking, _BATCH)):
-                for row in _rows(plugin, batch):
-                    pending.append(replace(row, corpus=corpus))
-                    advance(1)
-                    if time.monotonic() - written > _WRITE_SECONDS:
-                        table.add(pending)
-                        pending, written = [], time.monotonic()
-        finally:
-            table.add(pending)
-
-
-def _rows(plugin: Any, batch: Sequence[Gathered]) -> Iterator[SummaryRow]:
-    """The rows of units as they come; of those without highly captions nothing is asked."""
-    asked = [gathered for gathered in batch if gathered.evidence.highly]
-    unasked = Failure("not summarized, as the highly clips cannot be")
-    yield from (_row(gathered, Summary(unasked, unasked)) for gathered in batch if not gathered.evidence.highly)
-    for place, answer in aligned(plugin.summarize, [gathered.evidence for gathered in asked]):
-        yield _row(asked[place], answer)
-
-
-def _row(gathered: Gathered, answer: Any) -> SummaryRow:
-    evidence = gathered.evidence
-    highly, lowly, requests = _read(answer)
-    if gathered.lowly is not None:
-        lowly = Failure(gathered.lowly)
-    if gathered.highly is not None:
-        highly = Failure(gathered.highly)
-    reasons = [
-        f"{side}: {said.reason[:_LONGEST_REASON]}"
-        for side, said in (("highly", highly), ("lowly", lowly))
-        if isinstance(said, Failure)
-    ]
-    return SummaryRow(
-        site=evidence.site,
-        unit=evidence.unit,
-        highly=None if isinstance(highly, Failure) else highly,
-        lowly=None if isinstance(lowly, Failure) else lowly,
-        failure="; ".join(reasons) or None,
-        highly_clips=[exemplar.clip for exemplar in evidence.highly],
-        lowly_clips=[exemplar.clip for exemplar in evidence.lowly],
-        contrast_clips=[exemplar.clip for exemplar in evidence.contrast],
-        requests=requests,
-    )
-
-
-def _read(answer: Any) -> tuple[str | Failure, str | Failure, list[str]]:
-    """Both sides of a summarizer's answer and the ids of its requests, whatever it is."""
-    if not isinstance(answer, Summary | Failure):
-        answer = Failure(f"the summarizer answered with {type(answer).__name__}, not a Summary")
-    if isinstance(answer, Failure):
-        return answer, answer, []
-    return _text(answer.highly), _text(answer.lowly), [str(request) for request in answer.requests]
-
-
-def _text(said: Any) -> str | Failure:
-    if isinstance(said, Failure):
-        return said
-    if not isinstance(said, str):
-        return Failure(f"the summarizer answered with {type(said).__name__}, not text")
-    if len(said) > LONGEST_SUMMARY:
-        return Failure(f"the summary is a flood of {len(said):,} characters")
-    return said.strip() or Failure("the summary is empty")

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from ...dissection.dissection import Dissection
 from ...storage import json_hash
-from ..acoustics.measuring import measure_acoustics
+from ..acoustics.table import measure_acoustics
 from ..acoustics.traits import TRAITS, traits_of
 from ..roles import Failure
 from .background import layer_weights
@@ -63,19 +63,22 @@ class Traits:
         """
         opposite = "bottom" if side == "top" else "top"
         clips, others = (self.exemplars.get((site, unit, each), ()) for each in (side, opposite))
-        likelihoods: dict[str, float] = {}
-        for name in TRAITS:
-            count = len(self._having(name, clips))
-            if 2 * count > len(clips) and count >= _FEWEST:
-                likelihood = binomial_tail(count, len(clips), self._rate(name, others, site if side == "top" else None))
-                if likelihood <= CHANCE / len(TRAITS):
-                    likelihoods[name] = likelihood
+        likelihoods = self._unlikely(clips, others, site if side == "top" else None)
         if not likelihoods:
             return None
         lead = min(likelihoods, key=lambda name: (likelihoods[name], TRAITS.index(name)))
         having = self._having(lead, clips)
         names = tuple(name for name in TRAITS if name in likelihoods and self._having(name, clips) >= having)
         return SharedTraits(names, len(having), len(clips))
+
+    def _unlikely(self, clips: Sequence[int], others: Sequence[int], site: str | None) -> dict[str, float]:
+        """The traits that most clips have, beyond chance, and how likely so many of them are by chance."""
+        likelihoods: dict[str, float] = {}
+        for name in TRAITS:
+            count = len(self._having(name, clips))
+            if 2 * count > len(clips) and count >= _FEWEST:
+                likelihoods[name] = binomial_tail(count, len(clips), self._rate(name, others, site))
+        return {name: value for name, value in likelihoods.items() if value <= CHANCE / len(TRAITS)}
 
     def _having(self, name: str, clips: Sequence[int]) -> frozenset[int]:
         return frozenset(place for place, clip in enumerate(clips) if name in self.of.get(clip, ()))

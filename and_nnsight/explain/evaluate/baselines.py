@@ -17,7 +17,7 @@ from torch import Tensor
 from ...audio.loading import SILENCE_DBFS
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
-from ..acoustics.measuring import measure_acoustics
+from ..acoustics.table import measure_acoustics
 from ..records.acoustics import Acoustics
 from ..roles import Failure, Span
 from .metrics import correlations, standardised

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..providers.requests import Remembered
+from ..providers.requests import CachedChat
 from ..roles import ChatOptions, Conversation, Failure, Message
 
 CLIPS = 10
@@ -42,7 +42,7 @@ def question(text: str, captions: Sequence[str]) -> Conversation:
 
 
 def detected(
-    chat: Remembered, asked: Sequence[tuple[str, Sequence[str], Sequence[bool]]], options: ChatOptions
+    chat: CachedChat, asked: Sequence[tuple[str, Sequence[str], Sequence[bool]]], options: ChatOptions
 ) -> Iterator[Detected]:
     """Ask about claims (text, captions, which of them are of clips on which the unit fires); one answer each."""
     conversations = [question(text, captions) for text, captions, _ in asked]

@@ -24,7 +24,7 @@ from ...dissection.dissection import Dissection
 from ...storage import json_hash
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings
-from ..providers.requests import remembered
+from ..providers.requests import cached_chat
 from ..records.claim_rows import ScoreRow
 from ..records.tables import Table
 from ..records.unit_selection import chosen_units
@@ -161,7 +161,7 @@ def score(
         for claim in made:
             pools.setdefault((claim.site, claim.source), {})[claim.unit] = claim
         _drop_what_is_not_claimed(table, made, sources)
-        recorded = None if model is None else stack.enter_context(remembered(found, model))
+        recorded = None if model is None else stack.enter_context(cached_chat(found, model))
         embeddings = Embeddings(encoder, name)
         with step_progress("scoring", len(asked), progress) as done:
             for site, group in groupby(asked, key=lambda at: at[0]):

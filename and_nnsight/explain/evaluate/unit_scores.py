@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...dissection.dissection import Dissection
 from ..providers.embeddings import Embeddings
-from ..providers.requests import Remembered
+from ..providers.requests import CachedChat
 from ..records.claim_rows import ScoreRow
 from ..roles import ChatOptions
 from .baselines import NULLS, Measured, features, filled
@@ -235,7 +235,7 @@ def _predictions(
 
 
 def with_detection(
-    rows: Sequence[ScoreRow], scorer: SiteScores, chat: Remembered, options: ChatOptions
+    rows: Sequence[ScoreRow], scorer: SiteScores, chat: CachedChat, options: ChatOptions
 ) -> list[ScoreRow]:
     """Rows with what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
     asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []

@@ -16,7 +16,7 @@ from ...plugins import PluginError
 from ...wording import counted
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
-from ..providers.requests import remembered
+from ..providers.requests import cached_chat
 from ..records.claim_rows import LabelRow
 from ..records.description_rows import SummaryRow
 from ..records.reading import read_table
@@ -67,7 +67,7 @@ def choose(
     texts = {place: summaries[place].highly or "" for place in asked if place in summaries and summaries[place].highly}
     conversations = [conversation_of(names, summary, top) for summary in texts.values()]
     rows: list[LabelRow] = []
-    with remembered(found, model) as remembering, step_progress("choosing", len(texts), progress) as done:
+    with cached_chat(found, model) as remembering, step_progress("choosing", len(texts), progress) as done:
         answers = iter(remembering.chat(conversations, options))
         ids = (remembering.request_id(conversation, options) for conversation in conversations)
         for site, unit in asked:

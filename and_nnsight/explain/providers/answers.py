@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...plugins import PluginError
@@ -13,60 +13,68 @@ _FRUITLESS_CALLS = 3
 _END = object()
 
 
-def aligned(ask: Callable[[list[T]], Any], items: Sequence[T], *, paired: bool = False) -> Iterator[tuple[int, Any]]:
+def match_answers(
+    ask: Callable[[list[T]], Any], items: Sequence[T], *, paired: bool = False
+) -> Iterator[tuple[int, Any]]:
     """The place of every item with its answer, each place once, as the answers come.
 
     Where an answer is missing there is a Failure: for all that a list of the wrong length was given for, for the rest
-    when answers run out, for the last when more come than were asked for. When `ask` raises, the item that was due has
+    when answers run out, for the last when more come than there are items. When `ask` raises, the item that was due has
     failed, and the others are asked again; they fail too when three calls in a row bring nothing.
 
-    Args:
-        ask: gives an iterable of answers to a list of items, in their order; or, if `paired`, of pairs of an item's
-            place in the list and its answer, in any order.
-        items: what is asked.
-        paired: see `ask`.
+    ask     gives an iterable of answers to a list of items, in their order; or, if `paired`, of pairs of an item's
+            place in the list and its answer, in any order
+    items   what is asked
+    paired  see `ask`
 
-    Raises:
-        PluginError: `ask` did. It is the user's to mend, and concerns every item.
+    Raises PluginError where `ask` does: it is the user's to mend, and concerns every item.
     """
     left, fruitless = list(range(len(items))), 0
     while left:
-        asked, answered, error = list(left), set[int](), None
+        places, answered, error = left, set[int](), None
         try:
-            for place, answer in _places(ask([items[index] for index in asked]), len(asked), paired):
-                answered.add(asked[place])
-                yield asked[place], answer
+            for place, answer in _matches(ask([items[index] for index in places]), len(places), paired):
+                answered.add(places[place])
+                yield places[place], answer
         except PluginError:
             raise
         except Exception as raised:
             error = raised
-        left = [index for index in asked if index not in answered]
+        left = sorted(set(places) - answered)
         if error is None:
-            concerned, reason = left, f"no answer: {len(answered)} came for {len(asked)}"
-        else:
-            fruitless = 0 if answered else fruitless + 1
-            concerned = left if fruitless == _FRUITLESS_CALLS else left[:1]
-            reason = f"it raised {type(error).__name__}: {error}"
-        left = left[len(concerned) :]
-        yield from ((index, Failure(reason)) for index in concerned)
+            yield from _each(left, Failure(f"no answer: {len(answered)} came for {len(places)}"))
+            return
+        fruitless = 0 if answered else fruitless + 1
+        failing = len(left) if fruitless == _FRUITLESS_CALLS else 1
+        yield from _each(left[:failing], Failure(f"it raised {type(error).__name__}: {error}"))
+        left = left[failing:]
 
 
-def _places(answers: Any, expected: int, paired: bool) -> Iterator[tuple[int, Any]]:
+def _each(places: Iterable[int], failure: Failure) -> Iterator[tuple[int, Failure]]:
+    return ((place, failure) for place in places)
+
+
+def _matches(answers: Any, expected: int, paired: bool) -> Iterator[tuple[int, Any]]:
     """Places with answers, no place twice; places of which nothing comes are left out."""
     if isinstance(answers, str | bytes | Mapping | Failure):
         raise TypeError(f"one {type(answers).__name__} came, not one answer each")
-    if paired:
-        waiting = set(range(expected))
-        for place, answer in answers:
-            if not waiting:  # asked for once more than it has, so that it can end by itself
-                return
-            if place in waiting:
-                waiting.remove(place)
-                yield place, answer
-        return
+    return _of_pairs(answers, expected) if paired else _of_list(answers, expected)
+
+
+def _of_pairs(answers: Iterable[tuple[int, Any]], expected: int) -> Iterator[tuple[int, Any]]:
+    waiting = set(range(expected))
+    for place, answer in answers:
+        if not waiting:  # asked for once more than it has, so that it can end by itself
+            return
+        if place in waiting:
+            waiting.remove(place)
+            yield place, answer
+
+
+def _of_list(answers: Any, expected: int) -> Iterator[tuple[int, Any]]:
     count = len(answers) if hasattr(answers, "__len__") else expected
     if count != expected:
-        yield from ((place, Failure(f"{count} answers came for {expected}")) for place in range(expected))
+        yield from _each(range(expected), Failure(f"{count} answers came for {expected}"))
         return
     stream = iter(answers)
     for place, answer in zip(range(expected), stream, strict=False):

@@ -67,36 +67,39 @@ class AudioChat:
         """What the model says to each prompt, decoded greedily. Raises whatever the model raises."""
         inputs, model = self.inputs(prompts), self.model
         inputs = inputs.to(self._device, model.dtype)
-        tokens = self._generated(inputs, max_new_tokens=max_tokens)
-        asked = inputs["input_ids"]
-        if not model.config.is_encoder_decoder and torch.equal(tokens[:, : asked.shape[1]], asked):
-            tokens = tokens[:, asked.shape[1] :]
+        tokens = self._generate(inputs, max_new_tokens=max_tokens)
+        prompt = inputs["input_ids"]
+        if not model.config.is_encoder_decoder and torch.equal(tokens[:, : prompt.shape[1]], prompt):
+            tokens = tokens[:, prompt.shape[1] :]
         return [decoded(self.tokenizer, row).strip() for row in tokens.tolist()]
 
     def first_token(self, prompts: Sequence[Prompt]) -> Float32[Tensor, "prompt token"]:
         """The logarithm of the probability of every token as the first of the answer to each prompt."""
         inputs = self.inputs(prompts).to(self._device, self.model.dtype)
-        made = self._generated(inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
-        return made.logits[0].float().log_softmax(-1).cpu()
+        answers = self._generate(inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+        return answers.logits[0].float().log_softmax(-1).cpu()
 
     def inputs(self, prompts: Sequence[Prompt]) -> Any:
         """The model's inputs for prompts, padded on the left, through its own chat template."""
-        options: dict[str, Any] = {"add_generation_prompt": True}
-        if not self.takes_parts:  # a template of plain text, in which the audio is a word
-            token = getattr(self.processor, "audio_token", None)
-            words = ["".join(part if isinstance(part, str) else str(token) for part in prompt) for prompt in prompts]
-            plain = [[{"role": "user", "content": text}] for text in words]
-            text = self.processor.apply_chat_template(plain, tokenize=False, **options)
-            audio = [part for prompt in prompts for part in prompt if not isinstance(part, str)]
-            return self.processor(text=text, audio=audio, return_tensors="pt", **_PADDED)
+        if not self.takes_parts:
+            return self._inputs_of_text(prompts)
         return self.processor.apply_chat_template(
             [[{"role": "user", "content": [self._part(part) for part in prompt]}] for prompt in prompts],
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs=dict(_PADDED),
-            **options,
+            add_generation_prompt=True,
         )
+
+    def _inputs_of_text(self, prompts: Sequence[Prompt]) -> Any:
+        """Inputs through a chat template of plain text, in which the audio is a word."""
+        token = str(getattr(self.processor, "audio_token", None))
+        words = ["".join(part if isinstance(part, str) else token for part in prompt) for prompt in prompts]
+        plain = [[{"role": "user", "content": text}] for text in words]
+        text = self.processor.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        audio = [part for prompt in prompts for part in prompt if not isinstance(part, str)]
+        return self.processor(text=text, audio=audio, return_tensors="pt", **_PADDED)
 
     def harmless(self, text: str) -> str:
         """Text of others, in which nothing ends a turn or stands for audio."""
@@ -142,7 +145,7 @@ class AudioChat:
         return special_tokens(self.tokenizer, [getattr(self.processor, "audio_token", None)])
 
     @torch.inference_mode()
-    def _generated(self, inputs: Any, **options: Any) -> Any:
+    def _generate(self, inputs: Any, **options: Any) -> Any:
         return self.model.generate(
             **inputs,
             do_sample=False,

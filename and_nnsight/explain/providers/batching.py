@@ -1,8 +1,9 @@
-"""Models that answer batch by batch: what breaks a batch fails alone."""
+"""Things in batches: lists of them, and models that answer batch by batch, where what breaks a batch fails alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from ...plugins import PluginError
@@ -19,8 +20,7 @@ def in_batches(
 
     Raises PluginError where `ask` does: it concerns every item.
     """
-    for start in range(0, len(items), batch_size):
-        batch = items[start : start + batch_size]
+    for batch in chunks_of(items, batch_size):
         try:
             answers: list[Answer | Failure] = [*ask(batch)]
         except PluginError:
@@ -28,6 +28,13 @@ def in_batches(
         except Exception as error:
             answers = [_failure(error)] if len(batch) == 1 else [_alone(ask, item) for item in batch]
         yield from answers
+
+
+def chunks_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last of them perhaps shorter."""
+    stream = iter(items)
+    while chunk := list(islice(stream, size)):
+        yield chunk
 
 
 def first_line(error: Exception) -> str:

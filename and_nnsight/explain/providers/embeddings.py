@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from ...plugins import PluginError
 from ...storage import read_tensors, write_tensors
 from ..roles import TextEncoder
+from .batching import chunks_of
 
 Matrix = Float32[np.ndarray, "text dim"]
 
@@ -50,9 +51,8 @@ class Embeddings:
     def __call__(self, texts: Sequence[str]) -> Matrix:
         """One vector a text, in order."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
-        for first in range(0, len(new), _BATCH_TEXTS):
-            batch = new[first : first + _BATCH_TEXTS]
-            self._keep(batch, self._encoded(batch))
+        for batch in chunks_of(new, _BATCH_TEXTS):
+            self._keep(batch, self._encode(batch))
             self.encoded += len(batch)
         return self._vectors[[self._rows[text] for text in texts]]
 
@@ -61,7 +61,8 @@ class Embeddings:
         with suppress(OSError, SafetensorError, LookupError, ValueError):  # it is only there to save time
             tensors, _ = read_tensors(path)
             places = {bytes(key): place for place, key in enumerate(tensors["keys"].numpy())}
-            known = {text: places[key] for text in texts if (key := _key(text)) in places and text not in self._rows}
+            new = [text for text in texts if text not in self._rows]
+            known = {text: places[_key(text)] for text in new if _key(text) in places}
             vectors = tensors["vectors"].numpy()
             if known and vectors.shape[1] == (self._vectors.shape[1] or vectors.shape[1]):
                 self._keep(list(known), vectors[list(known.values())])
@@ -73,16 +74,17 @@ class Embeddings:
         write_tensors(path, {"keys": torch.from_numpy(keys.copy()), "vectors": torch.from_numpy(vectors.copy())})
 
     def _keep(self, texts: Sequence[str], vectors: Matrix) -> None:
-        held, width = len(self._rows), vectors.shape[1]
-        if held + len(texts) > len(self._vectors):
-            grown = np.zeros((max(2 * len(self._vectors), held + len(texts)), width), np.float32)
-            if held:
-                grown[:held] = self._vectors[:held]
-            self._vectors = grown
-        self._vectors[held : held + len(texts)] = vectors
-        self._rows.update((text, held + place) for place, text in enumerate(texts))
+        before, width = len(self._rows), vectors.shape[1]
+        after = before + len(texts)
+        if after > len(self._vectors):
+            larger = np.zeros((max(2 * len(self._vectors), after), width), np.float32)
+            if before:
+                larger[:before] = self._vectors[:before]
+            self._vectors = larger
+        self._vectors[before:after] = vectors
+        self._rows.update((text, before + place) for place, text in enumerate(texts))
 
-    def _encoded(self, texts: Sequence[str]) -> Matrix:
+    def _encode(self, texts: Sequence[str]) -> Matrix:
         try:
             vectors = np.asarray(self._encoder.encode(texts))
         except PluginError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from html import unescape
 from typing import Any
@@ -18,7 +19,7 @@ from ...redaction import without_credentials
 LONGEST = 300
 NOTHING_SAID = "it says nothing more"
 OPTIONS = ("top_p", "seed", "temperature")  # in the order in which they are given up: top_p = 1 says nothing
-_TOLD_IN = (
+_TELLING_NAMES = (
     *("message", "msg", "error", "errors", "detail", "details", "error_description", "description", "title", "reason"),
     *("reasons", "param", "code", "type", "loc", "metadata", "innererror", "content_filter_result"),
 )
@@ -66,7 +67,10 @@ _MODERATED = re.compile(
     r"violat|blocked by",
     re.IGNORECASE,
 )
+_OF_KEY = frozenset({401, 402, 407})
+_OF_FORM = frozenset({400, 404, 422})
 _FATAL = frozenset({401, 402, 404, 405, 407, 410})
+_SERVERS_OWN = 500  # from here on
 _RETRIED = frozenset({408, 409, 423, 425, 429})
 
 
@@ -87,21 +91,24 @@ class Kind(Enum):
     CONVERSATION = "conversation"
 
 
+@dataclass(frozen=True)
 class Refusal:
     """A server's error: its status, what it says, what that means, and which option it concerns."""
 
-    def __init__(self, status: int, said: str, kind: Kind, option: str | None = None) -> None:
-        self.status, self.said, self.kind, self.option = status, said, kind, option
+    status: int
+    text: str
+    kind: Kind
+    option: str | None = None
 
     def __str__(self) -> str:
-        return f"the server answered {self.status}: {self.said}"
+        return f"the server answered {self.status}: {self.text}"
 
     @property
     def help(self) -> str:
         """What to look at, for errors that end a run."""
-        if _MODEL.search(self.said):
+        if _MODEL.search(self.text):
             return "check the model's name"
-        if self.status in (401, 403) or _KEY.search(self.said):
+        if self.status in (401, 403) or _KEY.search(self.text):
             return "check the key"
         return "check the server's address and the model's name" if self.status in (404, 405) else ""
 
@@ -109,60 +116,95 @@ class Refusal:
 def refusal(status: int, body: str, *, options: Collection[str], system: bool) -> Refusal:
     """What a response of an error's status means.
 
-    Args:
-        status: of the response.
-        body: its text, of any shape.
-        options: the options that were sent, by the names that they were sent under.
-        system: whether a system turn was sent.
+    status   of the response
+    body     its text, of any shape
+    options  the options that were sent, by the names that they were sent under
+    system   whether a system turn was sent
     """
-    said = message(body)
-    named = [name for name in (*OPTIONS, *_SPELLINGS) if name in options and re.search(_SPELLINGS[name], said)]
-    if status in (401, 402, 407) or _QUOTA.search(said):
-        return Refusal(status, said, Kind.FATAL)
-    its_own = _TOO_LONG.search(said) or _MODERATED.search(said)
-    if (status in (400, 404, 422) or status >= 500) and not its_own:
-        if named and _NOT_TAKEN.search(said):
-            return Refusal(status, said, Kind.OPTION, named[0])
-        if system and _SYSTEM.search(said):
-            return Refusal(status, said, Kind.SYSTEM)
-    if status in _RETRIED or status >= 500:
-        return Refusal(status, said, Kind.AGAIN)
-    wrong = status in (400, 403, 422) and not its_own and (_KEY.search(said) or _MODEL.search(said))
-    return Refusal(status, said, Kind.FATAL if wrong or status in _FATAL else Kind.CONVERSATION)
+    text = message(body)
+    if status in _OF_KEY or _QUOTA.search(text):
+        return Refusal(status, text, Kind.FATAL)
+    if (status in _OF_FORM or status >= _SERVERS_OWN) and not _is_of_conversation(text):
+        option = _option_in(text, options)
+        if option is not None:
+            return Refusal(status, text, Kind.OPTION, option)
+        if system and _SYSTEM.search(text):
+            return Refusal(status, text, Kind.SYSTEM)
+    return Refusal(status, text, _kind_whatever_is_sent(status, text))
+
+
+def _kind_whatever_is_sent(status: int, text: str) -> Kind:
+    """What a refusal means that another form of the request would meet as well."""
+    if status in _RETRIED or status >= _SERVERS_OWN:
+        return Kind.AGAIN
+    return Kind.FATAL if _is_fatal(status, text) else Kind.CONVERSATION
+
+
+def _is_of_conversation(text: str) -> bool:
+    return bool(_TOO_LONG.search(text) or _MODERATED.search(text))
+
+
+def _option_in(text: str, options: Collection[str]) -> str | None:
+    """The first of the options that a text says are not taken."""
+    if not _NOT_TAKEN.search(text):
+        return None
+    names = (name for name in (*OPTIONS, *_SPELLINGS) if name in options)
+    return next((name for name in names if re.search(_SPELLINGS[name], text)), None)
+
+
+def _is_fatal(status: int, text: str) -> bool:
+    if status in _FATAL:
+        return True
+    may_be_wrong = status in (400, 403, 422) and not _is_of_conversation(text)
+    return may_be_wrong and bool(_KEY.search(text) or _MODEL.search(text))
 
 
 def message(body: str) -> str:
     """What an error's body says, in a line: JSON of any shape, text, a page of HTML, or nothing."""
     try:
-        told = " · ".join(dict.fromkeys(_told(json.loads(body))))
+        text = " · ".join(dict.fromkeys(_texts(json.loads(body))))
     except (ValueError, RecursionError):
-        told = body
-    if re.search(r"<(?:!doctype|html|head|body|title|h1|p)\b", told, re.IGNORECASE):
-        told = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", told, flags=re.DOTALL | re.IGNORECASE))
-    told = without_credentials(" ".join(told.split()))
-    return (told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…") or NOTHING_SAID
+        text = body
+    if re.search(r"<(?:!doctype|html|head|body|title|h1|p)\b", text, re.IGNORECASE):
+        text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE))
+    text = without_credentials(" ".join(text.split()))
+    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…") or NOTHING_SAID
 
 
-def _told(body: Any) -> Iterator[str]:
-    """The texts of a decoded body that tell something, what was sent left out."""
+def _texts(body: Any) -> Iterator[str]:
+    """The texts of a decoded body that tell something; what was sent is left out."""
     if isinstance(body, Mapping):
-        inner = [body[name] for name in _TOLD_IN if body.get(name) not in (None, "", [], {})]
-        for value in inner or [value for value in body.values() if isinstance(value, str)]:
-            yield from _told(value)
+        for value in _telling_values(body):
+            yield from _texts(value)
     elif isinstance(body, str):
-        try:
-            decoded = json.loads(body) if body.lstrip().startswith(("{", "[")) else None
-        except (ValueError, RecursionError):
-            decoded = None
-        if decoded is None:
-            yield body
-        else:  # an error of another server, passed on as text
-            yield from _told(decoded)
+        error = _decoded(body)
+        yield from [body] if error is None else _texts(error)
     elif isinstance(body, Sequence):
-        if all(isinstance(part, str | int) for part in body):
-            yield ".".join(map(str, body))  # a place in what was sent
-        else:
-            for part in body:
-                yield from _told(part)
+        yield from _texts_of_list(body)
     elif body is not None and not isinstance(body, bool):
         yield str(body)
+
+
+def _telling_values(body: Mapping[str, Any]) -> list[Any]:
+    """The values under names that tell something; if there are none, all texts."""
+    named = (body.get(name) for name in _TELLING_NAMES)
+    values = [value for value in named if value not in (None, "", [], {})]
+    return values or [value for value in body.values() if isinstance(value, str)]
+
+
+def _decoded(text: str) -> Any:
+    """The error of another server that is passed on as text; None if it is none."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts_of_list(body: Sequence[Any]) -> Iterator[str]:
+    if all(isinstance(part, str | int) for part in body):
+        yield ".".join(map(str, body))  # a place in what was sent
+        return
+    for part in body:
+        yield from _texts(part)

@@ -1,6 +1,6 @@
 """Chat requests that are sent once: every conversation, its options and its answer are on record in the folder.
 
-`remembered` wraps any chat model in another one that looks into the table `requests` first. What is asked again, by
+`cached_chat` wraps any chat model in another one that looks into the table `requests` first. What is asked again, by
 another unit or another run, is answered from there. Answers are written as they come, so a crash loses only those in
 flight. Failures are written too, and asked again by the next run.
 """
@@ -18,7 +18,7 @@ from ...dissection.dissection import Dissection
 from ..records.description_rows import RequestRow
 from ..records.tables import Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Request
-from .answers import aligned
+from .answers import match_answers
 from .reasoning import without_thinking
 
 LONGEST_CONVERSATION = 100_000
@@ -26,23 +26,24 @@ _LONGEST_REASON = 1_000
 
 
 @contextmanager
-def remembered(found: Dissection, chat: ChatModel, *, longest: int = LONGEST_CONVERSATION) -> Iterator[Remembered]:
+def cached_chat(
+    dissection: Dissection, chat: ChatModel, *, longest: int = LONGEST_CONVERSATION
+) -> Iterator[CachedChat]:
     """A chat model that asks `chat` only what a dissection's folder has no answer to yet.
 
     One at a time: leave it before another step opens it over the same folder.
 
-    Args:
-        found: the dissection; the table is its `explanations/requests.parquet`.
-        chat: any chat model. If it has a method `chat_unordered(conversations, options)` that yields pairs of a
-            conversation's index and its answer, in any order, that is used: nothing then waits for a slow one.
-        longest: characters that a conversation may have in all. A longer one is not sent and is a Failure.
+    dissection  the table is its `explanations/requests.parquet`
+    chat        any chat model. If it has a method `chat_unordered(conversations, options)` that yields pairs of a
+                conversation's index and its answer, in any order, that is used: nothing then waits for a slow one
+    longest     characters that a conversation may have in all. A longer one is not sent and is a Failure
     """
-    with Table(found, RequestRow, {}) as table:
-        yield Remembered(chat, table, longest)
+    with Table(dissection, RequestRow, {}) as table:
+        yield CachedChat(chat, table, longest)
 
 
-class Remembered:
-    """A chat model before which a record stands. Made by `remembered`."""
+class CachedChat:
+    """A chat model before which a record stands. Made by `cached_chat`."""
 
     def __init__(self, chat: ChatModel, table: Table[RequestRow], longest: int) -> None:
         self.name = str(getattr(chat, "name", None) or type(chat).__qualname__)
@@ -62,21 +63,22 @@ class Remembered:
         requests = [Request(self.name, tuple(conversation), options) for conversation in conversations]
         ids = [request.id for request in requests]
         due = {key: request for key, request in zip(ids, requests, strict=True) if not self._settled(key)}
-        sent = []
-        for request in due.values():
-            if (length := _length(request)) > self._longest:
-                self._write(request, Failure(f"not sent: {length:,} characters, more than {self._longest:,}"), 0.0)
-            else:
-                sent.append(request)
-        coming, since = self._asked(sent, options), time.monotonic()
+        to_send = [request for request in due.values() if self._is_short(request)]
+        coming, since = self._ask(to_send, options), time.monotonic()
         for key in ids:
             while not self._settled(key):
                 place, answer = next(coming)
-                self._write(sent[place], _text(answer), time.monotonic() - since)
+                self._write(to_send[place], _text(answer), time.monotonic() - since)
                 since = time.monotonic()
-            row = self._table[(key,)]
-            yield without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
+            yield _answer(self._table[(key,)])
             since = time.monotonic()
+
+    def _is_short(self, request: Request) -> bool:
+        """Whether a request may be sent; one that is too long is recorded as a failure."""
+        length = _length(request)
+        if length > self._longest:
+            self._write(request, Failure(f"not sent: {length:,} characters, more than {self._longest:,}"), 0.0)
+        return length <= self._longest
 
     def _settled(self, key: str) -> bool:
         """Whether there is an answer, or there was none in this run already."""
@@ -101,12 +103,16 @@ class Remembered:
         )
         self._table.add([row])
 
-    def _asked(self, requests: Sequence[Request], options: ChatOptions) -> Iterator[tuple[int, Any]]:
+    def _ask(self, requests: Sequence[Request], options: ChatOptions) -> Iterator[tuple[int, Any]]:
         """The places of the requests with their answers, as they come."""
         conversations = [request.conversation for request in requests]
         unordered = getattr(self._chat, "chat_unordered", None)
         ask = self._chat.chat if unordered is None else unordered
-        return aligned(lambda some: ask(some, options), conversations, paired=unordered is not None)
+        return match_answers(lambda some: ask(some, options), conversations, paired=unordered is not None)
+
+
+def _answer(row: RequestRow) -> str | Failure:
+    return without_thinking(row.answer or "") if row.failure is None else Failure(row.failure)
 
 
 def _text(answer: Any) -> str | Failure:

@@ -172,35 +172,59 @@ def _nouns(at: _At) -> None:
 
 def _in_ing(at: _At) -> None:
     """ "A rumbling engine" is how it is; "birds are chirping" and "a dog barking loudly" are what they do."""
-    if not at.lower.endswith("ing") or "-" in at.lower or at.lower in _NOUNS_IN_ING:
+    if not _may_be_in_ing(at):
         return
-    if at.token.tag not in ("NN1", "NN0", "VVG", "AJ0", "UNC"):
-        return
-    before, after = at.before(), at.after()
-    if before is not None and before.tag in ("CJC", "PUN"):
-        joined = _At(at.tokens, at.tokens.index(before)).before()
-        if joined is not None and joined.tag == "VVG" and joined.word.lower().endswith("ing"):
-            before = Token("are", "be", "VBB") if not at.qualifies() else before
-    if before is not None and before.tag.startswith("VB"):
+    if _follows_be(at):
         at.token.retag("AJ0" if at.lower in _PREDICATES_IN_ING else "VVG")
     elif at.qualifies():
         at.token.retag("AJ0")
-    elif at.token.tag == "NN1" and _is(at.before(()), _NOUN_TAGS) and not _is(after, _NOUN_TAGS):
+    elif at.token.tag == "NN1" and _is(at.before(()), _NOUN_TAGS) and not _is(at.after(), _NOUN_TAGS):
         at.token.retag("VVG")
-    if at.token.tag == "VVG" and (at.token.lemma == at.lower or at.lower in _IRREGULAR_ING):
+    if at.token.tag == "VVG":
+        _mend_lemma_in_ing(at)
+
+
+def _mend_lemma_in_ing(at: _At) -> None:
+    if at.token.lemma == at.lower or at.lower in _IRREGULAR_ING:
         at.token.lemma = _IRREGULAR_ING.get(at.lower) or _without_ing(at.lower)
+
+
+def _may_be_in_ing(at: _At) -> bool:
+    if not at.lower.endswith("ing") or "-" in at.lower or at.lower in _NOUNS_IN_ING:
+        return False
+    return at.token.tag in ("NN1", "NN0", "VVG", "AJ0", "UNC")
+
+
+def _follows_be(at: _At) -> bool:
+    """Whether a form of "to be" stands before, or before another participle that this one is joined to."""
+    before = at.before()
+    if before is None:
+        return False
+    if before.tag in ("CJC", "PUN"):
+        return _follows_participle(_At(at.tokens, at.tokens.index(before))) and not at.qualifies()
+    return before.tag.startswith("VB")
+
+
+def _follows_participle(at: _At) -> bool:
+    before = at.before()
+    return before is not None and before.tag == "VVG" and before.word.lower().endswith("ing")
 
 
 def _in_ed(at: _At) -> None:
     """ "Muffled voices", "the voice is strained"; but "a voice is heard", "a note played on a guitar"."""
     if at.token.tag not in ("VVN", "VVD"):
         return
-    before, after = at.before(), at.after()
+    before = at.before()
     if at.token.lemma not in _HAPPENINGS and (before is None or before.lemma in _LINKING):
-        if after is None or after.tag.startswith("PU") or after.tag in ("CJC", "CJS", "CJT"):
+        if _ends_phrase(at):
             at.token.retag("AJ0")
-    elif at.token.tag == "VVN" and at.qualifies() and not (before is not None and before.tag.startswith(("VB", "VH"))):
+    elif at.token.tag == "VVN" and at.qualifies() and not (before and before.tag.startswith(("VB", "VH"))):
         at.token.retag("AJ0")
+
+
+def _ends_phrase(at: _At) -> bool:
+    after = at.after()
+    return after is None or after.tag.startswith("PU") or after.tag in ("CJC", "CJS", "CJT")
 
 
 def _languages(at: _At) -> None:

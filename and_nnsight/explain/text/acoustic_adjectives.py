@@ -147,10 +147,20 @@ def _among(adjective: str, known: frozenset[str]) -> bool:
     for prefix in _PREFIXES:
         if adjective.startswith(prefix):
             return _among(adjective.removeprefix(prefix), known)
-    head, hyphen, tail = adjective.rpartition("-")
-    if not hyphen:
-        bare = next((adjective.removesuffix(end) for end in ("like", "ish") if adjective.endswith(end)), None)
-        return bare is not None and (bare in known or bare in _ABOUT_SOUND)
+    return _is_compound_of(adjective, known) if "-" in adjective else _is_like_one_of(adjective, known)
+
+
+def _is_like_one_of(adjective: str, known: frozenset[str]) -> bool:
+    """Whether an adjective in -like or -ish is made of a known one, or of a thing that is known by its sound."""
+    ending = next((ending for ending in ("like", "ish") if adjective.endswith(ending)), None)
+    if ending is None:
+        return False
+    root = adjective.removesuffix(ending)
+    return root in known or root in _ABOUT_SOUND
+
+
+def _is_compound_of(adjective: str, known: frozenset[str]) -> bool:
+    head, _, tail = adjective.rpartition("-")
     if tail in ("sounding", "like"):  # in a description of sound, something is bird-like by its sound
         return True
     if tail in _TAILS:

@@ -66,15 +66,15 @@ def stem(word: str) -> str:
 
 def _without_plural(word: str) -> str:
     if word.endswith("ies"):
-        return word[:-3] + ("y" if len(word) > 4 else "ie")
+        return _with_y(word)
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
 def _without_participle(word: str) -> str:
     if word.endswith("ied"):
-        return word[:-3] + ("y" if len(word) > 4 else "ie")
-    ending = next((ending for ending in ("ing", "ed") if word.endswith(ending)), None)
-    if ending is None or word.endswith("eed") or not _has_vowel(root := word.removesuffix(ending)) or len(root) < 3:
+        return _with_y(word)
+    root = _root_of_participle(word)
+    if root is None:
         return word
     if root[-1] == root[-2] and root[-1] not in "lsz":
         return root[:-1]
@@ -83,9 +83,24 @@ def _without_participle(word: str) -> str:
     return root
 
 
+def _root_of_participle(word: str) -> str | None:
+    """A word without -ing or -ed; None of one that is no participle: ring, seed, red."""
+    for ending in ("ing", "ed"):
+        if word.endswith(ending):
+            root = word.removesuffix(ending)
+            return root if len(root) >= 3 and _has_vowel(root) and not word.endswith("eed") else None
+    return None
+
+
+def _with_y(word: str) -> str:
+    """A word in -ies or -ied with its own ending: cries is cry, dies is die."""
+    return word[:-3] + ("y" if len(word) > 4 else "ie")
+
+
 def _without_adverb(word: str) -> str:
     for ending in ("ly", "ness"):
-        if word.endswith(ending) and len(root := word.removesuffix(ending)) >= 4 and _has_vowel(root):
+        root = word.removesuffix(ending)
+        if root != word and len(root) >= 4 and _has_vowel(root):
             return root.removesuffix("i") + "y" if root.endswith("i") else root
     return word
 

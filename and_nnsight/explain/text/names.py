@@ -9,7 +9,6 @@ music": there the adjective does say how it sounds); and no modifier of a name i
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from .acoustic_adjectives import says_degree
@@ -68,8 +67,9 @@ class Names:
         """What a name ends with, two words or more: a grand piano is named wherever an acoustic grand piano is."""
         self._cuts: set[Stems] = set()
         """Other stretches of names, two words or more: what is left of one where a phrase was cut."""
-        for name in {stems for given in (*names, *INSTRUMENTS) for stems in _names_of(given)}:
-            self._add(name)
+        for text in (*names, *INSTRUMENTS):
+            for name in _names_of(text):
+                self._add(name)
         self._bound = self._never_free(captions)
 
     def modifiers(self, sentence: Sequence[Tagged]) -> frozenset[int]:
@@ -91,27 +91,27 @@ class Names:
 
     def _within(self, stems: Sequence[str], cut: Sequence[bool]) -> set[int]:
         """Places of stems within names, or within what is left of a name where a phrase ends."""
-        found: set[int] = set()
+        places: set[int] = set()
         for first in range(len(stems)):
             for last in range(first + 2, min(first + _LONGEST_NAME, len(stems)) + 1):
                 stretch = tuple(stems[first:last])
                 if stretch in self._ends or (cut[last - 1] and stretch in self._cuts):
-                    found.update(range(first, last))
-        return found
+                    places.update(range(first, last))
+        return places
 
     def _never_free(self, captions: Iterable[str]) -> frozenset[str]:
         """Stems that captions have within names, and nowhere else."""
-        inside: Counter[str] = Counter()
-        outside: Counter[str] = Counter()
-        known = {one for name in self._ends for one in name[:-1]}
+        inside: set[str] = set()
+        outside: set[str] = set()
+        modifiers = {one for name in self._ends for one in name[:-1]}
         for caption in captions:
             stems = [stem(word) for word in words(caption)]
-            if not known.intersection(stems):
+            if modifiers.isdisjoint(stems):
                 continue
             within = self._within(stems, [False] * len(stems))
-            for place, one in enumerate(stems):
-                (inside if place in within else outside)[one] += one in known
-        return frozenset(one for one, times in inside.items() if times and not outside[one])
+            inside.update(stems[place] for place in within)
+            outside.update(one for place, one in enumerate(stems) if place not in within)
+        return frozenset((inside - outside) & modifiers)
 
 
 def class_names(labels: Iterable[str | None], concepts: Iterable[str] = ()) -> list[str]:
@@ -124,20 +124,21 @@ def bound_names(names: Iterable[str] = ()) -> list[tuple[str, ...]]:
 
     Not "loud engine", whose adjective says how it sounds.
     """
-    every = [
-        tuple(words(part)) for given in (*names, *INSTRUMENTS) for part in _PARTS.split(_SEPARATORS.sub(" ", given))
-    ]
-    return [name for name in dict.fromkeys(every)
-            if 2 <= len(name) <= _LONGEST_NAME and stem(name[-1]) not in _SOUNDS
-            and not any(map(_descriptive, name[:-1]))]  # fmt: skip
+    sources = (name for text in (*names, *INSTRUMENTS) for name in _sources_in(text))
+    return [name for name in dict.fromkeys(sources) if not any(map(_descriptive, name[:-1]))]
 
 
-def _names_of(given: str) -> Iterable[Stems]:
-    """What of a class's name is the name of a source, in stems: two to five words, the last of them no sound."""
-    for part in _PARTS.split(_SEPARATORS.sub(" ", given)):
-        stems = tuple(stem(word) for word in words(part))
-        if 2 <= len(stems) <= _LONGEST_NAME and stems[-1] not in _SOUNDS:
-            yield stems
+def _names_of(text: str) -> Iterable[Stems]:
+    """What of a class's name is the name of a source, in stems."""
+    return (tuple(map(stem, name)) for name in _sources_in(text))
+
+
+def _sources_in(text: str) -> Iterable[tuple[str, ...]]:
+    """What of a class's name is the name of a source, in words: two to five, the last of them no sound."""
+    for part in _PARTS.split(_SEPARATORS.sub(" ", text)):
+        name = tuple(words(part))
+        if 2 <= len(name) <= _LONGEST_NAME and stem(name[-1]) not in _SOUNDS:
+            yield name
 
 
 def _descriptive(adjective: str) -> bool:
@@ -164,9 +165,9 @@ def _phrase_ends(sentence: Sequence[Tagged], places: Sequence[int]) -> list[bool
 
 def _cut_off(sentence: Sequence[Tagged], place: int) -> bool:
     """Whether an adjective stands where a noun was cut off: "Overdriven.", "an acoustic sound"; not "is acoustic"."""
-    said = any(part == "verb" or lemma == "be" for _, lemma, part in sentence)
+    has_verb = any(part == "verb" or lemma == "be" for _, lemma, part in sentence)
     after_article = place > 0 and sentence[place - 1].lemma in _ARTICLES
-    return _qualifies_nothing(sentence, place) and (after_article or not said)
+    return _qualifies_nothing(sentence, place) and (after_article or not has_verb)
 
 
 def _qualifies_nothing(sentence: Sequence[Tagged], place: int) -> bool:

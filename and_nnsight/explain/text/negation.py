@@ -31,26 +31,40 @@ def denied(sentence: Sequence[Tagged], place: int) -> bool:
     words = 0
     row = True  # nothing but adjectives, commas and conjunctions so far
     for at in range(place - 1, -1, -1):
-        word, part = sentence[at].word.lower(), sentence[at].part
-        following = sentence[at + 1]
-        if word in _NEGATORS:
-            if not (word == "not" and following.word.lower() in _NOT_DENIED):
-                return True
-        elif word == ",":
-            if not (row and _adjective_before(sentence, at)):
-                return False
-            continue
-        elif not any(char.isalnum() for char in word):
-            if word not in _MARKS_WITHIN:
-                return False
-            continue
-        elif word in _CONTRASTS or (word in _JOINING and following.word.lower() in _BEGINNINGS):
+        word, is_adjective = sentence[at].word.lower(), sentence[at].part == "adjective"
+        if _denies(sentence, at):
+            return True
+        if _ends_clause(sentence, at, row):
             return False
-        row = row and (part == "adjective" or word in _JOINING)
-        words += not (row and part == "adjective")
+        if _is_mark(word):
+            continue
+        row = row and (is_adjective or word in _JOINING)
+        words += not (row and is_adjective)
         if words >= REACH:
             return False
     return False
+
+
+def _denies(sentence: Sequence[Tagged], at: int) -> bool:
+    word = sentence[at].word.lower()
+    return word in _NEGATORS and not (word == "not" and sentence[at + 1].word.lower() in _NOT_DENIED)
+
+
+def _ends_clause(sentence: Sequence[Tagged], at: int, row: bool) -> bool:
+    """Whether the clause that is read backwards begins after a word or mark.
+
+    row  whether nothing but a row of adjectives has been read
+    """
+    word = sentence[at].word.lower()
+    if word == ",":
+        return not (row and _adjective_before(sentence, at))
+    if _is_mark(word):
+        return word not in _MARKS_WITHIN
+    return word in _CONTRASTS or (word in _JOINING and sentence[at + 1].word.lower() in _BEGINNINGS)
+
+
+def _is_mark(word: str) -> bool:
+    return not any(char.isalnum() for char in word)
 
 
 def _adjective_before(sentence: Sequence[Tagged], comma: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -29,6 +30,15 @@ _SPOKEN = "“"  # before the stem of a spoken word
 Span = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _ContentWord:
+    """A word's stem, with "no " where it is denied and “ where it is spoken, and where it begins and ends."""
+
+    stem: str
+    start: int
+    end: int
+
+
 class Phrases:
     """Numbers words as they come, and parses captions into keys of phrases."""
 
@@ -36,11 +46,11 @@ class Phrases:
         """Know some names of kinds, as words: none of their words stands for the rest, but the last. No French is in a
         French horn.
         """
-        whole = {stems for name in names if len(stems := tuple(filter(None, map(root, name)))) > 1}
-        every = {name[first:] for name in whole for first in range(len(name) - 1)}  # a grand piano is no grand either
-        self._names = {
-            first: tuple(name for name in every if name[0] == first) for first in {name[0] for name in every}
-        }
+        self._names: dict[str, set[tuple[str, ...]]] = {}  # by their first words
+        for name in names:
+            stems = tuple(filter(None, map(root, name)))
+            for first in range(len(stems) - 1):  # a grand piano is no grand either
+                self._names.setdefault(stems[first], set()).add(stems[first:])
         self._numbers: dict[str, int] = {}
         self._words: list[str] = []
         self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
@@ -48,10 +58,10 @@ class Phrases:
 
     def __call__(self, caption: str) -> Int64[np.ndarray, " phrase"]:
         """The keys of a caption's phrases, each once, ascending."""
-        found = self._keys.get(caption)
-        if found is None:
-            found = self._keys[caption] = np.array(sorted(self._parsed(caption)), np.int64)
-        return found
+        keys = self._keys.get(caption)
+        if keys is None:
+            keys = self._keys[caption] = np.array(sorted(self._parsed(caption)), np.int64)
+        return keys
 
     def spans(self, caption: str) -> dict[int, Span]:
         """Where each of a caption's phrases first begins and ends in its text."""
@@ -62,17 +72,17 @@ class Phrases:
         return self._spans[caption]
 
     def _parsed(self, caption: str) -> dict[int, Span]:
-        found: dict[int, Span] = {}
+        spans: dict[int, Span] = {}
         for run in _runs(caption):
-            numbers = [self._number(word) for word, _, _ in run]
-            cut = self._within_names([word for word, _, _ in run])
+            numbers = [self._number(word.stem) for word in run]
+            cut = self._within_names([word.stem for word in run])
             for first in range(len(run)):
                 key = 0
                 for last in range(first, min(first + LONGEST, len(run))):
                     key |= numbers[last] << _BITS * (last - first)
                     if last not in cut:
-                        found.setdefault(key, (run[first][1], run[last][2]))
-        return found
+                        spans.setdefault(key, (run[first].start, run[last].end))
+        return spans
 
     def _within_names(self, words: Sequence[str]) -> set[int]:
         """The places of words that are followed by the rest of a name."""
@@ -107,27 +117,28 @@ class Phrases:
 
 def parts(key: int) -> list[int]:
     """The keys of the single words of a phrase."""
-    return [number for place in range(LONGEST) if (number := key >> _BITS * place & (1 << _BITS) - 1)]
+    numbers = (key >> _BITS * place & (1 << _BITS) - 1 for place in range(LONGEST))
+    return [number for number in numbers if number]
 
 
 def without(key: int, edge: int) -> int:
     """The key of a phrase less its first or last word."""
-    said = parts(key)
-    rest = said[1:] if said[0] == edge else said[:-1]
+    words = parts(key)
+    rest = words[1:] if words[0] == edge else words[:-1]
     return sum(number << _BITS * place for place, number in enumerate(rest))
 
 
-def counted(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def count_keys(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Every key that occurs, ascending, and in how many captions it does."""
     keys = list(keys)
     if not keys:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    found, counts = np.unique(np.concatenate(keys), return_counts=True)
-    return found, counts.astype(np.int64)
+    distinct, counts = np.unique(np.concatenate(keys), return_counts=True)
+    return distinct, counts.astype(np.int64)
 
 
-def _runs(caption: str) -> Iterable[list[tuple[str, int, int]]]:
-    """Content words that follow each other: stem, and where the word begins and ends."""
+def _runs(caption: str) -> Iterable[list[_ContentWord]]:
+    """Content words that follow each other."""
     first = 0
     for start, end in quoted_spans(caption):
         yield from _runs_within(caption, first, start, "")
@@ -136,20 +147,21 @@ def _runs(caption: str) -> Iterable[list[tuple[str, int, int]]]:
     yield from _runs_within(caption, first, len(caption), "")
 
 
-def _runs_within(caption: str, first: int, last: int, mark: str) -> Iterable[list[tuple[str, int, int]]]:
-    run: list[tuple[str, int, int]] = []
+def _runs_within(caption: str, first: int, last: int, mark: str) -> Iterable[list[_ContentWord]]:
+    run: list[_ContentWord] = []
     negation: int | None = None
     for token in _TOKEN.finditer(caption, first, last):
         if token["word"] is None:
             yield run
             run, negation = [], None
             continue
-        found = root(token["word"])
-        if found is None:
+        content = root(token["word"])
+        if content is None:
             negation = token.start() if negation is None else negation
-        elif found:
-            start = token.start() if negation is None else negation
-            run.append((f"{mark}{found}" if negation is None else f"{mark}no {found}", start, token.end()))
+        elif content and negation is None:
+            run.append(_ContentWord(f"{mark}{content}", token.start(), token.end()))
+        elif content and negation is not None:
+            run.append(_ContentWord(f"{mark}no {content}", negation, token.end()))
             negation = None
     yield run
 

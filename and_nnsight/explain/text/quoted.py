@@ -10,7 +10,7 @@ _QUOTED = re.compile(
     rf"""
     “(?P<curly>[^”]*)(?:”|$) | «(?P<angled>[^»]*)(?:»|$) | (?<!\w)"(?P<straight>[^"]*)(?:"|$)
     | \b(?:{_INTRODUCED}|transcri(?:pt|ption)|lyrics|words)\s*:\s*(?P<announced>.+)
-    | \bsaying,?\s+(?=[^\s“«"'])(?!that\b|something\b|a\ few\b|words\b)(?P<said>[^.!?]+)
+    | \bsaying,?\s+(?=[^\s“«"'])(?!that\b|something\b|a\ few\b|words\b)(?P<saying>[^.!?]+)
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -20,13 +20,13 @@ _INTRODUCTION = re.compile(rf"[\s,;:\-–—]*\b(?:{_INTRODUCED})\b[\s,;:\-–�
 @lru_cache(maxsize=1 << 16)
 def quoted_spans(caption: str) -> tuple[tuple[int, int], ...]:
     """Where the spoken words of a caption begin and end in it, in order."""
-    found = []
+    spans = []
     for match in _QUOTED.finditer(caption):
         name = match.lastgroup
         assert name is not None
         if match.group(name).strip():
-            found.append(match.span(name))
-    return tuple(found)
+            spans.append(match.span(name))
+    return tuple(spans)
 
 
 @lru_cache(maxsize=1 << 16)

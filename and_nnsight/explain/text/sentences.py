@@ -1,4 +1,7 @@
-"""Text of a summarizer as sentences, without those that only talk to the reader. Rules; nothing to download."""
+"""Text of a summarizer as sentences, without those that only talk to the reader.
+
+By hand: splitters of sentences need a download, or know neither bullets and markup nor what models say around answers.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +51,16 @@ def sentences(text: str) -> list[str]:
 
     A line ends a sentence unless the next begins in lower case. Points in abbreviations, initials and numbers end none.
     """
-    return [found for block in _blocks(_MARKUP.sub("", text)) for found in _split(block)]
+    return [sentence for block in _blocks(_MARKUP.sub("", text)) for sentence in _split(block)]
 
 
-def joined(parts: Iterable[str]) -> str:
+def join_sentences(parts: Iterable[str]) -> str:
     """Sentences as one text; those that end without a mark get a full stop."""
-    return " ".join(part if part.rstrip("\"'”’»)]")[-1:] in tuple(".!?…:;。！？") else f"{part}." for part in parts)
+    return " ".join(part if _is_ended(part) else f"{part}." for part in parts)
+
+
+def _is_ended(sentence: str) -> bool:
+    return sentence.rstrip("\"'”’»)]")[-1:] in tuple(".!?…:;。！？")
 
 
 def counted_sentence(clause: str, count: int, of: int, common: float | None = None) -> str:
@@ -83,9 +90,9 @@ def telling_sentences(text: str) -> list[str]:
     A lead-in before something that is said ("Based on the descriptions, the clips are loud.") goes alone. Sentences
     of less than three words are left out unless all are so short.
     """
-    found = [rest for sentence in sentences(text) if (rest := _without_lead_in(sentence))]
-    found = [sentence for sentence in found if not _CHATTER.search(sentence) and compounds(sentence)]
-    return [sentence for sentence in found if len(sentence.split()) >= _FEWEST_WORDS] or found
+    bare = [_without_lead_in(sentence) for sentence in sentences(text)]
+    telling = [sentence for sentence in bare if not _CHATTER.search(sentence) and compounds(sentence)]
+    return [sentence for sentence in telling if len(sentence.split()) >= _FEWEST_WORDS] or telling
 
 
 def _without_lead_in(sentence: str) -> str:
@@ -104,17 +111,18 @@ def _blocks(text: str) -> list[str]:
         if item or not stripped[:1].islower():
             blocks.append([])
         blocks[-1].append(stripped)
-    return [joined for lines in blocks if (joined := " ".join(" ".join(lines).split()))]
+    texts = (" ".join(" ".join(lines).split()) for lines in blocks)
+    return [text for text in texts if text]
 
 
 def _split(block: str) -> list[str]:
-    found, first = [], 0
+    parts, first = [], 0
     for end in _END.finditer(block):
         if end.group().startswith(".") and _goes_on(block[first : end.start()], end.group(), block[end.end() :]):
             continue
-        found.append(block[first : end.end()].strip())
+        parts.append(block[first : end.end()].strip())
         first = end.end()
-    return [sentence for sentence in [*found, block[first:].strip()] if sentence]
+    return [sentence for sentence in [*parts, block[first:].strip()] if sentence]
 
 
 def _goes_on(before: str, mark: str, after: str) -> bool:

@@ -1,7 +1,8 @@
 """Parts of speech: `tag` says which words of an English text are adjectives, nouns, verbs and prepositions.
 
-A facade over HanTa, whose English model comes in its wheel and is loaded at the first call. HanTa was trained on the
-British National Corpus; what it gets wrong about descriptions of sound is put right in `_tagging_rules`.
+A facade over HanTa, whose English model comes in its wheel and is loaded at the first call: spaCy and NLTK would need a
+download. HanTa was trained on the British National Corpus; what it gets wrong about descriptions of sound is put right
+in `_tagging_rules`.
 """
 
 from __future__ import annotations
@@ -66,17 +67,17 @@ def _tagged(sentence: str) -> tuple[Tagged, ...]:
 def tokens(text: str) -> list[str]:
     """A text's words and punctuation marks."""
     text = unicodedata.normalize("NFC", text).translate(_HYPHENS)
-    found = []
+    words = []
     for match in _TOKEN.finditer(text):
         word = match.group()
         if word.lower() in _IRREGULAR:
             head, tail = _IRREGULAR[word.lower()]
-            found += [word[: len(head)], tail]
+            words += [word[: len(head)], tail]
         elif clitic := _CLITIC.search(word):
-            found += [word[: clitic.start()], clitic.group()]
+            words += [word[: clitic.start()], clitic.group()]
         else:
-            found.append(word)
-    return found
+            words.append(word)
+    return words
 
 
 def _pieces(words: list[str]) -> Iterator[list[str]]:
@@ -92,9 +93,10 @@ def _pieces(words: list[str]) -> Iterator[list[str]]:
 
 
 def _tag_piece(words: list[str]) -> Iterator[Tagged]:
-    found = [Token(word, lemma, label) for word, lemma, label in _hanta().tag_sent([_readable(word) for word in words])]
-    mend(found)
-    for word, token in zip(words, found, strict=True):
+    tags = _hanta().tag_sent([_readable(word) for word in words])
+    mended = [Token(word, lemma, label) for word, lemma, label in tags]
+    mend(mended)
+    for word, token in zip(words, mended, strict=True):
         readable = token.word == word and _is_latin(word)
         part = _PARTS.get(token.tag, "other") if readable else "other"
         yield Tagged(word, (token.lemma if readable else word).lower(), part)

@@ -21,7 +21,7 @@ from .requesting import Requesting
 
 _CONCURRENCY = "AND_NNSIGHT_OPENAI_CONCURRENCY"
 _TIMEOUT = "AND_NNSIGHT_OPENAI_TIMEOUT"
-_UNTAKEN = 4  # answers that may wait to be taken, for each request in flight
+_WAITING = 4  # answers that may wait to be fetched, for each request in flight
 
 _Event = tuple[int, str | Failure] | BaseException | str | None
 
@@ -36,29 +36,19 @@ class OpenAIChat:
     ) -> None:
         """Nothing is sent yet.
 
-        Args:
-            model: the model's name at the server.
-            concurrency: requests in flight at a time. None: AND_NNSIGHT_OPENAI_CONCURRENCY, or 8.
-            timeout: seconds that one try of a request may take. None: AND_NNSIGHT_OPENAI_TIMEOUT, or 120.
-            attempts: how often a request is tried before its conversation is a Failure.
+        model        the model's name at the server
+        concurrency  requests in flight at a time; None: AND_NNSIGHT_OPENAI_CONCURRENCY, or 8
+        timeout      seconds that one try of a request may take; None: AND_NNSIGHT_OPENAI_TIMEOUT, or 120
+        attempts     how often a request is tried before its conversation is a Failure
 
-        Raises:
-            PluginError: neither a key nor a server of one's own is given, or a number makes no sense.
+        Raises PluginError if neither a key nor a server of one's own is given, or a number makes no sense.
         """
         self.name = f"openai:{model}"
         self._base_url = (os.environ.get("OPENAI_BASE_URL") or "").strip() or None
         self._key = (os.environ.get("OPENAI_API_KEY") or "").strip() or None
-        if self._key is None and self._base_url is None:
-            raise PluginError(
-                "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own such as http://localhost:8000/v1"
-            )
-        if self._base_url is not None and not re.match(r"https?://[^/]", self._base_url, re.IGNORECASE):
-            url = without_credentials(self._base_url)
-            raise PluginError(f"OPENAI_BASE_URL is to begin with http:// or https://, which {url!r} does not")
-        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
-            raise PluginError("OPENAI_API_KEY has letters that no key has: copy it again")
-        self._concurrency = int(_positive("concurrency", concurrency, _CONCURRENCY, 8))
-        self._requesting = Requesting(
+        _check_access(self._key, self._base_url)
+        self.concurrency = int(_positive("concurrency", concurrency, _CONCURRENCY, 8))
+        self.requesting = Requesting(
             model, timeout=_positive("timeout", timeout, _TIMEOUT, 120.0), attempts=max(1, attempts)
         )
 
@@ -90,7 +80,7 @@ class OpenAIChat:
                 if isinstance(event, str):
                     warnings.warn(event, RuntimeWarning, stacklevel=2)
                     continue
-                running.taken()
+                running.make_room()
                 yield event
         finally:
             running.stop()
@@ -115,9 +105,9 @@ class _Running:
     ) -> None:
         self._chat, self._options, self._events = chat, options, events
         self._waiting = iter(enumerate(conversations))
-        self._workers = min(chat._concurrency, len(conversations))
+        self._workers = min(chat.concurrency, len(conversations))
         self._loop = asyncio.new_event_loop()
-        self._room = asyncio.Semaphore(self._workers * _UNTAKEN)
+        self._room = asyncio.Semaphore(self._workers * _WAITING)
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -131,8 +121,8 @@ class _Running:
         finally:
             self._events.put(None)
 
-    def taken(self) -> None:
-        """One answer less waits to be taken."""
+    def make_room(self) -> None:
+        """One answer less waits to be fetched."""
         self._call(self._room.release)
 
     def stop(self) -> None:
@@ -166,16 +156,34 @@ class _Running:
     async def _work(self, client: Any) -> None:
         for index, conversation in self._waiting:
             await self._room.acquire()
-            answer = await self._chat._requesting.answer(client, conversation, self._options, self._events.put)
+            answer = await self._chat.requesting.answer(client, conversation, self._options, self._events.put)
             self._events.put((index, answer))
 
 
-def _positive(what: str, given: float | None, variable: str, default: float) -> float:
-    text = os.environ.get(variable) if given is None else None
-    try:
-        number = float(text) if text else default if given is None else float(given)
-    except ValueError as error:
-        raise PluginError(f"{variable} is to be a number, not {text!r}") from error
+def _check_access(key: str | None, base_url: str | None) -> None:
+    """Raise PluginError for a key or an address that is lacking or can be none."""
+    if key is None and base_url is None:
+        raise PluginError(
+            "set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own such as http://localhost:8000/v1"
+        )
+    if base_url is not None and not re.match(r"https?://[^/]", base_url, re.IGNORECASE):
+        url = without_credentials(base_url)
+        raise PluginError(f"OPENAI_BASE_URL is to begin with http:// or https://, which {url!r} does not")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise PluginError("OPENAI_API_KEY has letters that no key has: copy it again")
+
+
+def _positive(what: str, value: float | None, variable: str, default: float) -> float:
+    """A number above 0: the value, or that of the variable, or the default."""
+    number = _from_environment(variable, default) if value is None else float(value)
     if not number > 0:
         raise PluginError(f"{what} is to be above 0, not {number:g}")
     return number
+
+
+def _from_environment(variable: str, default: float) -> float:
+    text = os.environ.get(variable)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        raise PluginError(f"{variable} is to be a number, not {text!r}") from error

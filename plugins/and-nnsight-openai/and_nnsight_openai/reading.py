@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from and_nnsight.explain.providers.refusals import message
@@ -16,18 +17,18 @@ _TEXTS = frozenset({"text", "output_text", "input_text"})
 _REASON = 300
 
 
+@dataclass(frozen=True)
 class ErrorInAnswer:
     """An error that came with the status of a success: the status that it names, and 502 where it names none."""
 
-    def __init__(self, status: int) -> None:
-        self.status = status
+    status: int
 
 
+@dataclass(frozen=True)
 class Junk:
-    """What is no chat completion. It is worth another try."""
+    """What is no chat completion, and why. It is worth another try."""
 
-    def __init__(self, body: str) -> None:
-        self.reason = f"the response is no chat completion: {body[:_REASON]!r}"
+    reason: str
 
 
 def read_answer(body: str) -> str | Failure | ErrorInAnswer | Junk:
@@ -45,24 +46,34 @@ def read_answer(body: str) -> str | Failure | ErrorInAnswer | Junk:
         reason = str(choice.get("finish_reason") or "").lower()
         if reason in _FILTERED:
             return Failure("the server's content filter stopped the answer")
-        said = choice["message"]
-        content, refusal = said.get("content"), said.get("refusal")
+        return _read_message(choice["message"], reason)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Junk(body)
-    if not refusal and isinstance(content, list):
-        refusal = next((part["refusal"] for part in content if isinstance(part, Mapping) and part.get("refusal")), None)
+        return Junk(f"the response is no chat completion: {body[:_REASON]!r}")
+
+
+def _read_message(answer: Mapping[str, Any], reason: str) -> str | Failure:
+    """The text of a message; why there is none, by the reason for which the model stopped."""
+    content = answer.get("content")
+    refusal = answer.get("refusal") or _refusal_in(content)
     if refusal:
         return Failure(f"the model refused: {message(str(refusal))}")
     text = "".join(_texts(content))
-    if text.strip():
-        return text
+    return text if text.strip() else Failure(_why_empty(answer, reason))
+
+
+def _refusal_in(content: Any) -> Any:
+    if not isinstance(content, list):
+        return None
+    return next((part["refusal"] for part in content if isinstance(part, Mapping) and part.get("refusal")), None)
+
+
+def _why_empty(answer: Mapping[str, Any], reason: str) -> str:
     if reason == "length":
-        return Failure("the answer is empty: max_tokens were used up before it began (by reasoning?)")
-    if any(said.get(name) for name in ("reasoning_content", "reasoning", "thinking")):
-        return Failure("the answer is empty but for the model's reasoning")
-    return Failure(
-        "the answer is empty" if content is None or isinstance(content, str | list) else "the answer is no text"
-    )
+        return "the answer is empty: max_tokens were used up before it began (by reasoning?)"
+    if any(answer.get(name) for name in ("reasoning_content", "reasoning", "thinking")):
+        return "the answer is empty but for the model's reasoning"
+    content = answer.get("content")
+    return "the answer is empty" if content is None or isinstance(content, str | list) else "the answer is no text"
 
 
 def _texts(content: Any) -> Iterator[str]:

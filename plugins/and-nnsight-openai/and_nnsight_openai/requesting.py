@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from and_nnsight.explain.conversations import without_system
 from and_nnsight.explain.providers.batching import first_line
@@ -16,7 +17,7 @@ from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.plugins import PluginError
 from and_nnsight.redaction import without_credentials
 
-from .reading import ErrorInAnswer, read_answer
+from .reading import ErrorInAnswer, Junk, read_answer
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0  # seconds between tries, doubling
 _LONGEST_WAIT = 600.0  # seconds that a server may ask us to wait
@@ -47,34 +48,50 @@ class Requesting:
         self, client: Any, conversation: Conversation, options: ChatOptions, warn: Callable[[str], None]
     ) -> str | Failure:
         """The answer to a conversation. Raises PluginError for what would meet every conversation alike."""
-        reason, attempt, asked_barely = "", 0, False
+        reason, attempt = "", 0
         while attempt < self._attempts:
             await self._pause(attempt)
-            asked = _Asked(self._parameters(options), self._merged)
-            tried = await self._try(client, conversation, asked)
-            if isinstance(tried, Refusal):
-                if self._learned(tried, asked, warn):
-                    continue  # the same try again, in a form that the server takes
-                bare = None
-                if not (self._answered or asked_barely) and tried.status in (400, 422) and tried.said == NOTHING_SAID:
-                    # It says no word of why. Before anything was answered it may be the form of what we send.
-                    asked_barely, bare = True, await self._barely(client, conversation, options, warn)
-                tried = self._refused(tried) if bare is None else bare
-            if isinstance(tried, str | Failure):
+            result = await self._settle(client, conversation, options, warn)
+            if result is None:
+                continue
+            if isinstance(result, str | Failure):
                 self._failed_in_a_row = 0
-                return tried
-            reason, attempt = tried.reason, attempt + 1
-            if tried.wait is not None:
-                self._not_before = max(self._not_before, time.monotonic() + tried.wait)
-            if tried.no_server and not self._answered and attempt >= _NO_SERVER_ATTEMPTS:
+                return result
+            reason, attempt = result.reason, attempt + 1
+            self._not_before = max(self._not_before, time.monotonic() + result.wait)
+            if result.no_server and not self._answered and attempt >= _NO_SERVER_ATTEMPTS:
                 raise PluginError(f"no server answers at {_where(client)}: {reason}")
+        return self._give_up(client, attempt, reason)
+
+    async def _settle(
+        self, client: Any, conversation: Conversation, options: ChatOptions, warn: Callable[[str], None]
+    ) -> str | Failure | _Again | None:
+        """What one try comes to; None: the same again, in another form, which the server may take."""
+        form = _Form(self._parameters(options), self._merged)
+        result = await self._try(client, conversation, form)
+        if not isinstance(result, Refusal):
+            return result
+        if self._learn(result, form, warn):
+            return None
+        if self._may_be_of_the_form(result):
+            answer = await self._bare_answer(client, conversation, options, warn)
+            if answer is not None:
+                return answer
+        return self._failure(result)
+
+    def _may_be_of_the_form(self, refused: Refusal) -> bool:
+        """Whether it may be the form of what we send: nothing was answered before, and it says no word of why."""
+        return not self._answered and refused.status in (400, 422) and refused.text == NOTHING_SAID
+
+    def _give_up(self, client: Any, attempts: int, reason: str) -> Failure:
+        """A conversation's failure. Raises PluginError where too many have failed in a row."""
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _FAILED_IN_A_ROW:
             raise PluginError(
                 f"the server at {_where(client)} has not answered {self._failed_in_a_row} requests in a row, "
                 f"the last: {reason}; what was answered is kept, run again to go on"
             )
-        return Failure(f"given up after {attempt} {'try' if attempt == 1 else 'tries'}: {reason}")
+        return Failure(f"given up after {attempts} {'try' if attempts == 1 else 'tries'}: {reason}")
 
     async def _pause(self, attempt: int) -> None:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25) if attempt else 0.0
@@ -89,79 +106,79 @@ class Requesting:
         }
         return {name: value for name, value in ours.items() if name not in self._dropped}
 
-    def _learned(self, refused: Refusal, asked: _Asked, warn: Callable[[str], None]) -> bool:
+    def _learn(self, refused: Refusal, form: _Form, warn: Callable[[str], None]) -> bool:
         """Whether a refusal tells in which other form the server takes requests; from now on they have that form."""
         if refused.kind is Kind.SYSTEM:
             self._merged = True
             return True
-        if refused.kind is not Kind.OPTION or refused.option is None:
-            return False
         name = refused.option
+        if refused.kind is not Kind.OPTION or name is None:
+            return False
         if name == "max_tokens":
             self._renamed = True
         elif name not in self._dropped:
             self._dropped.add(name)
-            said = (
-                "" if name == "top_p" and asked.options[name] == 1 else self._its_own_default(name, asked.options[name])
-            )
-            if said:
-                warn(said)
+            value = form.options[name]
+            if name != "top_p" or value != 1:
+                warn(self._its_own_default(name, value))
         return True
 
-    async def _barely(
+    async def _bare_answer(
         self, client: Any, conversation: Conversation, options: ChatOptions, warn: Callable[[str], None]
     ) -> str | Failure | None:
         """The answer without options and system turn; if there is one, all requests have that form from now on."""
         parameters = {name: value for name, value in self._parameters(options).items() if name not in _BARE}
-        tried = await self._try(client, conversation, _Asked(parameters, merged=True))
-        if not isinstance(tried, str | Failure):
+        answer = await self._try(client, conversation, _Form(parameters, merged=True))
+        if not isinstance(answer, str | Failure):
             return None
         self._dropped.update(_BARE)
         self._merged = True
         warn(self._its_own_default(", ".join(_BARE), "any"))
-        return tried
+        return answer
 
     def _its_own_default(self, name: str, value: Any) -> str:
         return f"the server does not take {name!r} ({value}) for {self._model}: its own default is used"
 
-    async def _try(self, client: Any, conversation: Conversation, asked: _Asked) -> str | Failure | Refusal | _Again:
+    async def _try(self, client: Any, conversation: Conversation, form: _Form) -> str | Failure | Refusal | _Again:
+        turns = without_system(conversation) if form.merged else conversation
+        messages = [{"role": turn.role, "content": _encodable(turn.content)} for turn in turns]
+        response = await self._send(client, messages, form)
+        if not isinstance(response, _Response):
+            return response
+        if response.status < 400:
+            answer = read_answer(response.body)
+            if isinstance(answer, Junk):
+                return _Again(answer.reason)
+            if not isinstance(answer, ErrorInAnswer):
+                self._answered |= isinstance(answer, str)
+                return answer
+            response = replace(response, status=answer.status)
+        return _refusal(response, form, system=any(turn.role == "system" for turn in turns))
+
+    async def _send(
+        self, client: Any, messages: Sequence[Mapping[str, str]], form: _Form
+    ) -> _Response | Failure | _Again:
+        """The response, whatever its status, or why there is none."""
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
-        turns = without_system(conversation) if asked.merged else conversation
-        messages = [{"role": turn.role, "content": _encodable(turn.content)} for turn in turns]
-        system = any(turn.role == "system" for turn in turns)
         try:
             async with asyncio.timeout(_TRICKLE * self._timeout):
                 raw = await client.chat.completions.with_raw_response.create(
-                    model=self._model, messages=messages, timeout=self._timeout, **asked.options
+                    model=self._model, messages=messages, timeout=self._timeout, **form.options
                 )
-                status, body, headers = raw.status_code, raw.text, raw.headers
+                return _Response(raw.status_code, raw.text, raw.headers)
         except (TimeoutError, APITimeoutError):
             return _Again(f"no answer within {self._timeout:g} s")
         except APIStatusError as error:
-            status, body, headers = int(error.status_code), error.response.text, error.response.headers
+            return _Response(int(error.status_code), error.response.text, error.response.headers)
         except APIConnectionError as error:
             cause = error.__cause__ or error
             reason = without_credentials(f"{type(cause).__name__}: {cause}")
             return _Again(reason, no_server=type(cause).__name__ == "ConnectError")
         except Exception as error:  # of the client, about this conversation: the others may do better
             return Failure(without_credentials(f"it could not be sent: {type(error).__name__}: {first_line(error)}"))
-        if status < 400:
-            answer = read_answer(body)
-            if isinstance(answer, str):
-                self._answered = True
-            if not isinstance(answer, ErrorInAnswer):
-                return answer if isinstance(answer, str | Failure) else _Again(answer.reason)
-            status = answer.status
-        refused = refusal(status, body, options=asked.options, system=system)
-        if refused.kind is not Kind.AGAIN:
-            return refused
-        wait = _retry_after(headers)
-        if wait is not None and wait > _LONGEST_WAIT:
-            raise PluginError(f"the server asks to wait {wait:.0f} s ({refused.said}): run again then to go on")
-        return _Again(f"{status}: {refused.said}", wait=wait)
 
-    def _refused(self, refused: Refusal) -> Failure:
+    def _failure(self, refused: Refusal) -> Failure:
         """One conversation's failure. Raises PluginError where every conversation would be refused."""
         if refused.kind is Kind.FATAL:
             help_ = _HELP.get(refused.help, refused.help)
@@ -174,18 +191,41 @@ class Requesting:
         return Failure(str(refused))
 
 
-class _Asked(NamedTuple):
+@dataclass(frozen=True)
+class _Form:
     """The form of a request: the options that are sent by their names there, and whether system turns are merged."""
 
     options: Mapping[str, Any]
     merged: bool
 
 
+@dataclass(frozen=True)
+class _Response:
+    """A server's response."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class _Again:
     """What may go better next time, and how many seconds the server asks us to wait."""
 
-    def __init__(self, reason: str, *, wait: float | None = None, no_server: bool = False) -> None:
-        self.reason, self.wait, self.no_server = reason, wait, no_server
+    reason: str
+    wait: float = 0.0
+    no_server: bool = False
+
+
+def _refusal(response: _Response, form: _Form, system: bool) -> Refusal | _Again:
+    """What the response of an error's status means. Raises PluginError where the server asks for too long a wait."""
+    refused = refusal(response.status, response.body, options=form.options, system=system)
+    if refused.kind is not Kind.AGAIN:
+        return refused
+    wait = _retry_after(response.headers) or 0.0
+    if wait > _LONGEST_WAIT:
+        raise PluginError(f"the server asks to wait {wait:.0f} s ({refused.text}): run again then to go on")
+    return _Again(f"{response.status}: {refused.text}", wait)
 
 
 def _where(client: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from and_nnsight.explain.providers.requests import remembered
+from and_nnsight.explain.providers.requests import cached_chat
 from and_nnsight.explain.records.reading import read_table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
 from and_nnsight.plugins import PluginError, make
@@ -84,7 +84,7 @@ def test_identical_requests_are_sent_once_through_a_server_that_fails(
     texts = [str(number % 20) for number in range(60)]
     with (
         serving(every_third_answer_is_bad) as server,
-        remembered(bare_dissection(tmp_path), at(server, timeout=PATIENT, attempts=ALWAYS)) as chat,
+        cached_chat(bare_dissection(tmp_path), at(server, timeout=PATIENT, attempts=ALWAYS)) as chat,
     ):
         assert list(chat.chat(asked(*texts), OPTIONS)) == [f"re: {text}" for text in texts]
         assert list(chat.chat(asked(*texts), OPTIONS)) == [f"re: {text}" for text in texts]
@@ -105,13 +105,13 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, at: Callable[..
 
     with serving(waits_in_the_middle) as server:
         model = at(server, concurrency=4, timeout=PATIENT)
-        with pytest.raises(KeyboardInterrupt), remembered(bare_dissection(tmp_path), model) as chat:
+        with pytest.raises(KeyboardInterrupt), cached_chat(bare_dissection(tmp_path), model) as chat:
             interrupted(chat)
         recorded = [row.messages for row in read_table(bare_dissection(tmp_path), "requests")]
         assert 10 <= len(recorded) <= 20
         assert server.number - len(recorded) <= 4 * 5  # those in flight, and those that nobody had taken yet
         over.set()
-        with remembered(bare_dissection(tmp_path), model) as chat:
+        with cached_chat(bare_dissection(tmp_path), model) as chat:
             assert list(chat.chat(asked(*numbers(40)), OPTIONS)) == [f"re: {text}" for text in numbers(40)]
     for text in numbers(40):
         done = any(json.loads(messages)[-1]["content"] == text for messages in recorded)
@@ -125,7 +125,7 @@ def test_a_slow_answer_holds_up_no_other_and_none_is_lost(tmp_path: Path, at: Ca
 
     with (
         serving(first_waits_for_all) as server,
-        remembered(bare_dissection(tmp_path), at(server, concurrency=2, timeout=PATIENT)) as chat,
+        cached_chat(bare_dissection(tmp_path), at(server, concurrency=2, timeout=PATIENT)) as chat,
     ):
         answers = iter(chat.chat(asked(*numbers(30)), OPTIONS))
         assert next(answers) == "re: 0"
@@ -556,7 +556,7 @@ def test_a_request_that_was_sent_in_another_form_is_on_record_as_it_was_asked(
 
     with serving(strict) as server:
         for _ in range(2):
-            with remembered(bare_dissection(tmp_path), at(server)) as chat:
+            with cached_chat(bare_dissection(tmp_path), at(server)) as chat:
                 assert list(chat.chat(asked("a"), OPTIONS)) == ["re: Be brief.\n\na"]
     assert server.number == 2
     (row,) = read_table(bare_dissection(tmp_path), "requests")

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from and_nnsight.explain.providers.requests import remembered
+from and_nnsight.explain.providers.requests import cached_chat
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
 from and_nnsight.plugins import PluginError, make
 
@@ -105,7 +105,7 @@ def test_a_real_server_answers_as_the_model_does_here(
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("AND_NNSIGHT_OPENAI_TIMEOUT", "900")
     folder, expected = model
-    with remembered(bare_dissection(tmp_path), make("chat model", f"openai:{folder}")) as chat:
+    with cached_chat(bare_dissection(tmp_path), make("chat model", f"openai:{folder}")) as chat:
         answers = list(chat.chat(QUESTIONS, OPTIONS))
         assert answers == expected
         assert "Paris" in str(answers[0])

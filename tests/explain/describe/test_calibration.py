@@ -12,7 +12,7 @@ import pytest
 
 from and_nnsight import DissectionError, plugins
 from and_nnsight.explain import read_table
-from and_nnsight.explain.describe.calibration import calibrate, calibrated
+from and_nnsight.explain.describe.calibration import Calibration, calibrate, calibrate_sentences
 from and_nnsight.explain.providers.encoders.words import Words
 from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
@@ -35,54 +35,60 @@ class Angles:
 
 def test_the_picture_of_the_paper() -> None:
     highly = ["similarity is 0.92", "similarity is 0.67", "similarity is 0.61", "similarity is 0.45"]
-    found = calibrated(highly, ["lowly is 1.00"], Angles().encode, threshold=0.9)
+    found = calibrate_sentences(highly, ["lowly is 1.00"], Angles().encode, threshold=0.9)
     assert found.kept == tuple(highly[1:])
     (dropped,) = found.dropped
     assert dropped.sentence == highly[0]
     assert dropped.lowly == "lowly is 1.00"
     assert dropped.similarity == pytest.approx(0.92, abs=1e-5)
-    at_default = calibrated(highly, ["lowly is 1.00"], Angles().encode)
+    at_default = calibrate_sentences(highly, ["lowly is 1.00"], Angles().encode)
     assert at_default.kept == (highly[3],)
 
 
 def test_the_order_of_either_side_changes_nothing() -> None:
     highly = [f"highly is {value / 100:.2f}" for value in range(-90, 91, 15)]
     lowly = ["lowly is 1.00", "lowly is 0.10", "lowly is -0.95"]
-    expected = calibrated(highly, lowly, Angles().encode, 0.97)
+    expected = calibrate_sentences(highly, lowly, Angles().encode, 0.97)
     assert expected.kept
     assert expected.dropped
     shuffler = random.Random(0)
     for _ in range(20):
         shuffled, others = shuffler.sample(highly, len(highly)), shuffler.sample(lowly, len(lowly))
-        found = calibrated(shuffled, others, Angles().encode, 0.97)
+        found = calibrate_sentences(shuffled, others, Angles().encode, 0.97)
         assert set(found.kept) == set(expected.kept)
         assert set(found.dropped) == set(expected.dropped)
         assert list(found.kept) == [sentence for sentence in shuffled if sentence in expected.kept]
 
 
 def test_a_lowly_sentence_can_veto_more_than_one() -> None:
-    found = calibrated(["one is 1.00", "two is 0.99", "three is 0.98"], ["lowly is 1.00"], Angles().encode, 0.9)
+    found = calibrate_sentences(
+        ["one is 1.00", "two is 0.99", "three is 0.98"], ["lowly is 1.00"], Angles().encode, 0.9
+    )
     assert found.kept == ()
     assert len(found.dropped) == 3
 
 
 def test_the_threshold_itself_is_kept() -> None:
-    assert calibrated(["highly is 0.5"], ["lowly is 1.00"], Angles().encode, 0.5).kept == ("highly is 0.5",)
+    assert calibrate_sentences(["highly is 0.5"], ["lowly is 1.00"], Angles().encode, 0.5).kept == ("highly is 0.5",)
 
 
 @pytest.mark.parametrize(("highly", "lowly"), [([], ["a"]), (["a"], []), ([], [])])
 def test_without_a_side_nothing_is_dropped(highly: list[str], lowly: list[str]) -> None:
-    assert calibrated(highly, lowly, Words().encode) == (tuple(highly), ())
+    assert calibrate_sentences(highly, lowly, Words().encode) == Calibration(tuple(highly), ())
 
 
 def test_counts_do_not_make_sentences_alike() -> None:
-    found = calibrated(["Flute (5 of 5).", "Dog (4 of 5)."], ["Drum (5 of 5).", "Dog (2 of 5)."], Words().encode)
+    found = calibrate_sentences(
+        ["Flute (5 of 5).", "Dog (4 of 5)."], ["Drum (5 of 5).", "Dog (2 of 5)."], Words().encode
+    )
     assert found.kept == ("Flute (5 of 5).",)
     assert found.dropped[0].lowly == "Dog (2 of 5)."
 
 
 def test_what_the_encoder_has_no_vector_for_is_kept() -> None:
-    assert calibrated(["It is what it is."], ["It is what it is."], Words().encode).kept == ("It is what it is.",)
+    assert calibrate_sentences(["It is what it is."], ["It is what it is."], Words().encode).kept == (
+        "It is what it is.",
+    )
 
 
 def test_every_unit_gets_its_row(tmp_path: Path) -> None:
@@ -104,16 +110,16 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
         ("second", 0): "",
         ("second", 1): "Dogs are barking.",
     }
-    (dropped,) = rows["first", 0]["dropped"]
-    assert (dropped["sentence"], dropped["lowly"]) == ("The clips are very loud.", "Very loud clips!")
-    assert dropped["similarity"] > 0.9
-    assert rows["first", 0]["failure"] is None
-    assert rows["first", 1]["kept"] == ["Dogs are barking."]
-    assert "nothing was compared: no summary of the lowly clips (lowly: no captions)" in rows["first", 1]["failure"]
-    assert "nothing to calibrate: no summary of the highly clips" in rows["first", 2]["failure"]
-    assert rows["second", 0]["kept"] == []
+    (dropped,) = rows["first", 0].dropped
+    assert (dropped.sentence, dropped.lowly) == ("The clips are very loud.", "Very loud clips!")
+    assert dropped.similarity > 0.9
+    assert rows["first", 0].failure is None
+    assert rows["first", 1].kept == ["Dogs are barking."]
+    assert "nothing was compared: no summary of the lowly clips (lowly: no captions)" in rows["first", 1].failure
+    assert "nothing to calibrate: no summary of the highly clips" in rows["first", 2].failure
+    assert rows["second", 0].kept == []
     nothing_said = "nothing was compared: a summary without a sentence that says something of the lowly clips"
-    assert rows["second", 1]["failure"] == nothing_said
+    assert rows["second", 1].failure == nothing_said
     assert {(row.site, row.unit) for row in read_table(found, "calibrated")} == set(rows)
 
 
@@ -141,9 +147,9 @@ def test_what_is_done_is_not_done_again_and_a_new_summary_is(tmp_path: Path) -> 
 
 def test_other_settings_have_a_table_of_their_own(tmp_path: Path) -> None:
     found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0]["calibrated"] != ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0].calibrated != ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
 
 
 def test_the_table_says_how_it_was_made_and_how_the_summaries_were(tmp_path: Path) -> None:

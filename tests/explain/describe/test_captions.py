@@ -13,17 +13,17 @@ import torch
 
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
-from and_nnsight.explain.acoustics.measuring import measure_acoustics
-from and_nnsight.explain.describe.background import background_spans
+from and_nnsight.explain.acoustics.table import measure_acoustics
+from and_nnsight.explain.describe.background import background_of, background_spans
+from and_nnsight.explain.describe.captioning import LONGEST
 from and_nnsight.explain.describe.captions import (
-    LONGEST,
-    background_of,
     caption,
     caption_data,
     default_captioner,
-    needed_spans,
 )
-from and_nnsight.explain.describe.evidence import chosen_places
+from and_nnsight.explain.describe.evidence import chosen_exemplars
+from and_nnsight.explain.describe.options import ExemplarOptions
+from and_nnsight.explain.describe.spans import needed_spans
 from and_nnsight.explain.pipeline import explain
 from and_nnsight.explain.records.captions import captions_of
 from and_nnsight.explain.records.description_rows import CaptionRow
@@ -87,7 +87,7 @@ def test_the_spans_are_those_of_the_exemplars(found, excerpt):
             unit = found.unit(site, index)
             for exemplar in filter(lambda one: one.telling, (*unit.top[:3], *unit.bottom[:3])):
                 expected.add(exemplar_span(exemplar, found.clips[exemplar.clip].seconds, excerpt))
-    spans = needed_spans(found, k=3, excerpt=excerpt)
+    spans = needed_spans(found, ExemplarOptions(k=3, excerpt=excerpt))
     assert set(spans) == expected
     assert len(spans) == len(expected)
     assert [span.clip for span in spans] == sorted(span.clip for span in spans)
@@ -118,8 +118,8 @@ def test_a_unit_has_the_same_summary_whether_it_is_asked_for_alone_or_with_all(f
 
 def test_spread_exemplars_reach_from_the_first_to_the_last_stored(found):
     for site in found.sites:
-        evidence, places = chosen_places(found, site, "top", 3, spread=True)
-        telling = evidence.telling
+        chosen = chosen_exemplars(found, site, "top", 3, spread=True)
+        telling, places = chosen.evidence.telling, chosen.places
         assert torch.equal(places.sum(0), telling.sum(0).clamp(max=3))
         assert not (places & ~telling).any()
         for unit in range(places.shape[1]):
@@ -128,7 +128,7 @@ def test_spread_exemplars_reach_from_the_first_to_the_last_stored(found):
             if len(there) > 3:
                 assert (taken[0], taken[-1]) == (there[0], there[-1])
                 assert there.index(taken[1]) == max(1, (len(there) - 1) // 4), "a quarter of the way, nearer the top"
-        assert torch.equal(chosen_places(found, site, "top", 3)[1], found.evidence(site, "top", 3).telling)
+        assert torch.equal(chosen_exemplars(found, site, "top", 3).places, found.evidence(site, "top", 3).telling)
 
 
 def test_every_clip_can_be_captioned_whole(found):
@@ -281,7 +281,7 @@ def test_the_acoustic_captioner_leaves_its_numbers_and_measures_once(found, monk
     assert set(numbers) == set(found.clips)
     pitch = SOUNDS[2].attributes["pitch_hz"]
     assert numbers[2].measured.pitch_hz == pytest.approx(pitch, rel=0.01)
-    monkeypatch.setattr("and_nnsight.explain.acoustics.measuring.measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("and_nnsight.explain.acoustics.table.measure", lambda *_: pytest.fail("measured again"))
     shutil.rmtree(found.folder / "explanations" / "earlier", ignore_errors=True)
     (found.folder / "explanations" / "captions.parquet").unlink()
     assert caption(found, "acoustic", every_clip=True, progress=False) == rows  # nor is the data needed again

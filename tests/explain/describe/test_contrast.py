@@ -11,9 +11,10 @@ import torch
 
 from and_nnsight import Dissection
 from and_nnsight.dissection.evidence import WEAKEST
-from and_nnsight.explain.describe.captions import needed_spans
 from and_nnsight.explain.describe.contrast import ContrastClips, contrast_clips, contrast_spans
 from and_nnsight.explain.describe.evidence import gather
+from and_nnsight.explain.describe.options import ExemplarOptions
+from and_nnsight.explain.describe.spans import needed_spans
 from and_nnsight.explain.roles import Span
 from tests.explain.activations_dissection import SITE, activations_dissection
 
@@ -161,8 +162,9 @@ def test_what_has_to_be_captioned_for_contrast_is_what_evidence_then_looks_for(
 ) -> None:
     found = activations_dissection(tmp_path, sparse_activations(2), k=8)
     units = [4, 9, 10]
-    plain = needed_spans(found, SITE, units, 5, excerpt)
-    spans = needed_spans(found, SITE, units, 5, excerpt, contrast=True)
+    exemplars = ExemplarOptions((SITE,), tuple(units), 5, excerpt)
+    plain = needed_spans(found, exemplars)
+    spans = needed_spans(found, exemplars, contrast=True)
     contrast = contrast_clips(found, SITE, units, 5)
     assert set(spans) == {*plain, *contrast_spans(found, SITE, contrast, excerpt).values()}
     assert len(spans) > len(plain)

@@ -12,7 +12,8 @@ import pytest
 from and_nnsight import plugins
 from and_nnsight.explain import CaptionedExemplar, Evidence, Failure
 from and_nnsight.explain.describe.summarizers.keywords import Keywords
-from and_nnsight.explain.text.log_odds import CHANCE, Corpus, Shared, _bar_of_each, _z_scores
+from and_nnsight.explain.text.corpus import Corpus, SharedPhrase
+from and_nnsight.explain.text.log_odds import CHANCE, bars_of_chance, z_scores
 from and_nnsight.explain.text.phrases import Phrases, parts
 from and_nnsight.explain.text.sentences import sentences
 
@@ -167,12 +168,12 @@ def test_the_score_is_the_published_one() -> None:
     rate = np.array([0.02])
     one = np.log(3.02 / (6 - 3.02)) - np.log(20 / 980)
     variance = 1 / 3.02 + 1 / 2.98 + 1 / 20 + 1 / 980
-    assert _z_scores(np.array([3]), 5, rate, rate, 1000)[0] == pytest.approx(one / variance**0.5)
+    assert z_scores(np.array([3]), 5, rate, rate, 1000)[0] == pytest.approx(one / variance**0.5)
 
 
 def test_counts_in_the_corpus_are_of_captions_not_of_occurrences() -> None:
     corpus = Corpus(Phrases(), ["dog dog dog", "cat", "dog"])
-    assert sorted(corpus._counts.tolist()) == [1, 1, 1, 2]  # cat, dog dog, dog dog dog, dog
+    assert sorted(corpus.index._counts.tolist()) == [1, 1, 1, 2]  # cat, dog dog, dog dog dog, dog
 
 
 def test_the_order_of_the_captions_does_not_matter() -> None:
@@ -342,8 +343,8 @@ def test_a_gain_together_is_that_of_the_parts_into_which_phrases_cut_the_caption
     counted = Corpus(Phrases(), corpus)
     keys = {counted.phrases.words(key): key for key in counted.phrases("A horn and a hiss.").tolist()}
     evenly = (1 / 8,) * 8
-    horn = Shared(keys["horn",], frozenset({0, 1, 2, 3}), 2.0, True, 0.0, 0.2, evenly)
-    hiss = Shared(keys["hiss",], frozenset({3, 4, 5}), 2.0, True, 0.0, 0.3, evenly)
+    horn = SharedPhrase(keys["horn",], frozenset({0, 1, 2, 3}), 2.0, True, 0.0, 0.2, evenly)
+    hiss = SharedPhrase(keys["hiss",], frozenset({3, 4, 5}), 2.0, True, 0.0, 0.3, evenly)
     alone = 4 * np.log(0.5 / 0.2) + 4 * np.log(0.5 / 0.8)
     assert counted.gain_together([horn]) == pytest.approx(alone)
     both = 4 * np.log(0.5 / 0.2) + 2 * np.log(0.25 / 0.2) + 2 * np.log(0.25 / 0.6)
@@ -353,8 +354,8 @@ def test_a_gain_together_is_that_of_the_parts_into_which_phrases_cut_the_caption
 def test_counts_that_do_not_occur_by_chance_take_nothing_from_those_that_do() -> None:
     best = np.zeros((1000, 12))
     best[:, 2] = np.random.default_rng(3).standard_normal(1000)
-    bars = _bar_of_each(best)
+    bars = bars_of_chance(best)
     assert (best[:, 2] > bars[2]).mean() == pytest.approx(CHANCE)
     best[:, 3] = np.random.default_rng(4).standard_normal(1000)
-    bars = _bar_of_each(best)
+    bars = bars_of_chance(best)
     assert 0.04 < (best > bars).any(1).mean() <= CHANCE

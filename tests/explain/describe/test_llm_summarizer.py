@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from and_nnsight.explain.describe.summarizers._cleaning import cleaned
-from and_nnsight.explain.describe.summarizers._wording import CONTRAST, PLAIN
+from and_nnsight.explain.describe.summarizers._cleaning import clean_answer
+from and_nnsight.explain.describe.summarizers._prompts import CONTRAST, PLAIN
 from and_nnsight.explain.describe.summarizers.llm import LanguageModel
 from and_nnsight.explain.roles import CaptionedExemplar, ChatOptions, Conversation, Evidence, Failure, Request, Summary
 from and_nnsight.plugins import PluginError, make
@@ -173,7 +173,7 @@ def test_the_form_is_chosen_after_a_colon_and_stands_in_the_settings() -> None:
     ],
 )
 def test_what_stands_around_an_answer_is_left_out_and_the_answer_is_not(answer: str, summary: str) -> None:
-    assert cleaned(answer, INSTRUCTIONS, CAPTIONS) == summary
+    assert clean_answer(answer, INSTRUCTIONS, CAPTIONS) == summary
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_stands_around_an_answer_is_left_out_and_the_answer_is_not(answer: 
     ],
 )
 def test_a_refusal_is_no_summary(refusal: str) -> None:
-    answer = cleaned(refusal, INSTRUCTIONS, CAPTIONS)
+    answer = clean_answer(refusal, INSTRUCTIONS, CAPTIONS)
     assert isinstance(answer, Failure)
     assert "refused" in answer.reason
 
@@ -213,7 +213,7 @@ def test_a_refusal_is_no_summary(refusal: str) -> None:
     ],
 )
 def test_junk_is_no_summary(junk: str, reason: str) -> None:
-    answer = cleaned(junk, INSTRUCTIONS, CAPTIONS)
+    answer = clean_answer(junk, INSTRUCTIONS, CAPTIONS)
     assert isinstance(answer, Failure)
     assert reason in answer.reason
 
@@ -231,7 +231,7 @@ def test_junk_is_no_summary(junk: str, reason: str) -> None:
     ],
 )
 def test_reasoning_without_a_mark_is_no_summary(aloud: str) -> None:
-    answer = cleaned(aloud, INSTRUCTIONS, CAPTIONS)
+    answer = clean_answer(aloud, INSTRUCTIONS, CAPTIONS)
     assert isinstance(answer, Failure)
     assert "thinks aloud" in answer.reason
 
@@ -241,7 +241,7 @@ EXAMPLE = ("Most of the clips are of engines and machines.", "They have a low, s
 
 def test_a_flood_without_an_end_is_told_at_once() -> None:
     words = " ".join(f"word{number}" for number in range(30_000))  # no two alike: no loop would be found in it
-    answer = cleaned(words, INSTRUCTIONS, CAPTIONS)
+    answer = clean_answer(words, INSTRUCTIONS, CAPTIONS)
     assert isinstance(answer, Failure)
     assert answer.reason.startswith("the answer is a flood of 288,889 characters: word0 word1")
     assert len(answer.reason) < 200
@@ -249,11 +249,11 @@ def test_a_flood_without_an_end_is_told_at_once() -> None:
 
 def test_what_is_copied_from_the_example_is_left_out() -> None:
     answer = "Most of the clips are of dogs. They have a low, steady, rumbling sound."
-    assert cleaned(answer, INSTRUCTIONS, CAPTIONS, example=EXAMPLE) == "Most of the clips are of dogs."
-    copied = cleaned(" ".join(EXAMPLE), INSTRUCTIONS, CAPTIONS, example=EXAMPLE)
+    assert clean_answer(answer, INSTRUCTIONS, CAPTIONS, example=EXAMPLE) == "Most of the clips are of dogs."
+    copied = clean_answer(" ".join(EXAMPLE), INSTRUCTIONS, CAPTIONS, example=EXAMPLE)
     assert isinstance(copied, Failure)
 
 
 def test_what_is_true_of_the_captions_stays_though_the_example_says_it() -> None:
     engines = ["An engine idles.", "A machine with a steady rumble.", "A rumbling engine, steady."]
-    assert cleaned(" ".join(EXAMPLE), INSTRUCTIONS, engines, example=EXAMPLE) == " ".join(EXAMPLE)
+    assert clean_answer(" ".join(EXAMPLE), INSTRUCTIONS, engines, example=EXAMPLE) == " ".join(EXAMPLE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from and_nnsight.explain.acoustics.measuring import measure
-from and_nnsight.explain.acoustics.traits import TRAITS, qualified, traits_of, unsaid
+from and_nnsight.explain.acoustics.traits import TRAITS, as_clause, not_spoken_of, traits_of
 from and_nnsight.explain.describe.traits import CHANCE, SharedTraits, Traits, binomial_tail
 
 RATE = 16_000
@@ -74,7 +74,7 @@ def test_units_with_random_clips_are_told_nothing(size: int) -> None:
 
 
 def test_a_clause_is_what_a_person_would_write() -> None:
-    assert qualified(["dying away", "loud", "low-pitched"]) == "loud, low-pitched sounds dying away"
-    assert qualified(["starting abruptly"]) == "sounds starting abruptly"
-    assert unsaid(("quiet", "bright"), "A soft note played on a harp in 4 of 5 clips.") == ("bright",)
-    assert unsaid(("high-pitched",), "A low-pitched note in 3 of 5 clips.") == ()
+    assert as_clause(["dying away", "loud", "low-pitched"]) == "loud, low-pitched sounds dying away"
+    assert as_clause(["starting abruptly"]) == "sounds starting abruptly"
+    assert not_spoken_of(("quiet", "bright"), "A soft note played on a harp in 4 of 5 clips.") == ("bright",)
+    assert not_spoken_of(("high-pitched",), "A low-pitched note in 3 of 5 clips.") == ()

@@ -13,7 +13,7 @@ from and_nnsight.explain.providers.audio_chat import AudioChat
 from and_nnsight.explain.providers.encoders.clap import Clap
 from and_nnsight.explain.providers.listeners.clap import ClapListener
 from and_nnsight.explain.providers.listeners.encoder import EncoderListener
-from and_nnsight.explain.providers.listeners.transformers import AudioLanguageListener, _all_but, _said_yes, _tokens_of
+from and_nnsight.explain.providers.listeners.transformers import AudioLanguageListener, _all_but, _is_yes, _tokens_of
 from and_nnsight.explain.roles import Failure, Listener, Question
 from and_nnsight.plugins import PluginError, resolve
 from tests.explain.providers.test_audio_language_model import PLAIN_TEMPLATE, save_audio_flamingo, save_qwen2_audio
@@ -211,8 +211,8 @@ def test_without_tokens_for_the_answers_they_are_written_out_and_read(qwen, monk
 
 
 def test_answers_in_words_are_read_as_they_are_meant() -> None:
-    assert [_said_yes(text) for text in ("yes", "**No**", "Answer: Yes", "NO!")] == [1.0, 0.0, 1.0, 0.0]
-    assert isinstance(_said_yes("nothing, yesterday"), Failure)
+    assert [_is_yes(text) for text in ("yes", "**No**", "Answer: Yes", "NO!")] == [1.0, 0.0, 1.0, 0.0]
+    assert isinstance(_is_yes("nothing, yesterday"), Failure)
     assert _all_but("The odd one is 3.", 4) == [1.0, 1.0, 0.0, 1.0]
     assert isinstance(_all_but("0", 4), Failure)
 

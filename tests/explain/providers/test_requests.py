@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from and_nnsight.explain.providers.requests import remembered
+from and_nnsight.explain.providers.requests import cached_chat
 from and_nnsight.explain.records.reading import read_table
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message, Request
 from and_nnsight.plugins import PluginError
@@ -42,7 +42,7 @@ def said(*texts: str) -> list[Conversation]:
 
 
 def ask(folder: Path, model: Any, *texts: str, options: ChatOptions = OPTIONS, **settings: Any) -> list[str | Failure]:
-    with remembered(bare_dissection(folder), model, **settings) as chat:
+    with cached_chat(bare_dissection(folder), model, **settings) as chat:
         return list(chat.chat(said(*texts), options))
 
 
@@ -72,7 +72,7 @@ def test_what_differs_in_model_or_options_is_another_request(tmp_path: Path) -> 
 
 def test_the_record_tells_everything_about_a_request(tmp_path: Path) -> None:
     options = ChatOptions(max_tokens=7, temperature=0.5, seed=11)
-    with remembered(bare_dissection(tmp_path), Scripted(echo)) as chat:
+    with cached_chat(bare_dissection(tmp_path), Scripted(echo)) as chat:
         list(chat.chat(said("a"), options))
         key = chat.request_id(said("a")[0], options)
     (row,) = read_table(bare_dissection(tmp_path), "requests")
@@ -104,7 +104,7 @@ def test_an_interruption_loses_only_what_is_in_flight(tmp_path: Path, interrupti
 
 
 def test_answers_are_on_disk_as_they_come(tmp_path: Path) -> None:
-    with remembered(bare_dissection(tmp_path), Scripted(echo)) as chat:
+    with cached_chat(bare_dissection(tmp_path), Scripted(echo)) as chat:
         answers = iter(chat.chat(said("a", "b"), OPTIONS))
         next(answers)
         journal = next((tmp_path / "explanations").glob(".requests*.jsonl"))
@@ -113,7 +113,7 @@ def test_answers_are_on_disk_as_they_come(tmp_path: Path) -> None:
 
 def test_failures_are_recorded_and_asked_again_by_the_next_run_only(tmp_path: Path) -> None:
     model = Scripted(lambda texts: [Failure("busy") for _ in texts])
-    with remembered(bare_dissection(tmp_path), model) as chat:
+    with cached_chat(bare_dissection(tmp_path), model) as chat:
         assert list(chat.chat(said("a", "a"), OPTIONS)) == [Failure("busy")] * 2
         assert list(chat.chat(said("a"), OPTIONS)) == [Failure("busy")]
     assert model.asked == ["a"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from and_nnsight.explain.text.log_odds import _DRAWS, CHANCE, Corpus, Shared, _z_scores
+from and_nnsight.explain.text.corpus import _DRAWS, Corpus, Excess, SharedPhrase
+from and_nnsight.explain.text.log_odds import CHANCE, z_scores
 from and_nnsight.explain.text.phrases import Phrases
 
 ANIMALS = ["dog", "cat", "cow", "hen", "fox", "owl", "bee", "ant"]
@@ -20,8 +20,8 @@ def key(phrases: Phrases, word: str) -> int:
     return only
 
 
-def shared(phrases: Phrases, word: str, *having: int) -> Shared:
-    return Shared(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1, (0.2,) * 5)
+def shared(phrases: Phrases, word: str, *having: int) -> SharedPhrase:
+    return SharedPhrase(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1, (0.2,) * 5)
 
 
 def test_a_corpus_may_be_smaller_than_what_is_drawn_of_it() -> None:
@@ -33,20 +33,20 @@ def test_a_corpus_may_be_smaller_than_what_is_drawn_of_it() -> None:
 def test_no_caption_of_the_corpus_has_a_phrase_that_is_new_to_it() -> None:
     phrases = Phrases()
     corpus = Corpus(phrases, CAPTIONS)
-    assert corpus._having(key(phrases, "whale")).tolist() == []
-    assert corpus._having(key(phrases, "cat")).tolist() == [5, 6, 7, 8, 9]
-    assert corpus.rate_among(key(phrases, "cat"), key(phrases, "whale")) == 0.5
-    assert corpus.rate_among(key(phrases, "whale"), key(phrases, "cat")) == 0.5 / 6
+    assert corpus.index.having(key(phrases, "whale")).tolist() == []
+    assert corpus.index.having(key(phrases, "cat")).tolist() == [5, 6, 7, 8, 9]
+    assert corpus.index.rate_among(key(phrases, "cat"), key(phrases, "whale")) == 0.5
+    assert corpus.index.rate_among(key(phrases, "whale"), key(phrases, "cat")) == 0.5 / 6
 
 
 def test_all_numbers_of_captions_together_have_the_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """With z-scores that rise evenly from 0 to 1 over the draws, a bar is the share of draws below it."""
     drawn = 0
 
-    def even(self: Corpus, captions: Sequence[str], others: Sequence[str]) -> tuple[Any, Any, Any]:
+    def even(self: Corpus, captions: Sequence[str], others: Sequence[str]) -> Excess:
         nonlocal drawn
         drawn += 1
-        return np.arange(4), np.arange(2, 6), np.full(4, drawn / _DRAWS)
+        return Excess(np.arange(4), np.arange(2, 6), np.full(4, drawn / _DRAWS))
 
     monkeypatch.setattr(Corpus, "_excess", even)
     bar = Corpus(Phrases(), CAPTIONS)._bar(5, 5)
@@ -58,19 +58,19 @@ def test_a_score_is_against_the_corpus_and_the_other_end_together() -> None:
     phrases = Phrases()
     corpus = Corpus(phrases, CAPTIONS)
     captions, others = CAPTIONS[:3] + CAPTIONS[5:7], CAPTIONS[1:2] + CAPTIONS[10:14]  # three dogs; one among five
-    keys, counts, z = corpus._excess(captions, others)
-    place = keys.tolist().index(key(phrases, "dog"))
-    assert counts[place] == 3
+    excess = corpus._excess(captions, others)
+    place = excess.keys.tolist().index(key(phrases, "dog"))
+    assert excess.counts[place] == 3
     prior = np.array([5 / 41])
     reference = (prior + (1 + prior) / 6) / 2
-    assert z[place] == pytest.approx(_z_scores(np.array([3]), 5, prior, reference, 40 + 5)[0])
+    assert excess.z[place] == pytest.approx(z_scores(np.array([3]), 5, prior, reference, 40 + 5)[0])
 
 
 def test_what_is_rare_among_what_was_said_adds_to_it() -> None:
     phrases = Phrases()
     speech = [f"Speech {tongue}." for tongue in ("Spanish", "French", "Italian", "German") for _ in range(25)]
     corpus = Corpus(phrases, [*CAPTIONS, *speech])
-    said = shared(phrases, "speech", 0, 1, 2, 3, 4)
-    assert corpus.adds(shared(phrases, "spanish", 0, 1, 2, 3), said), "four of five, a quarter of the corpus's speech"
-    assert not corpus.adds(shared(phrases, "spanish", 0), said)
-    assert corpus.adds(shared(phrases, "spanish", 0, 1, 5), said), "it is not one of some of those only"
+    other = shared(phrases, "speech", 0, 1, 2, 3, 4)
+    assert corpus.adds(shared(phrases, "spanish", 0, 1, 2, 3), other), "four of five, a quarter of the corpus's speech"
+    assert not corpus.adds(shared(phrases, "spanish", 0), other)
+    assert corpus.adds(shared(phrases, "spanish", 0, 1, 5), other), "it is not one of some of those only"

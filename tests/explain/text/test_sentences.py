@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from and_nnsight.explain.text.sentences import idea, joined, sentences, share, telling_sentences
+from and_nnsight.explain.text.sentences import idea, join_sentences, sentences, share, telling_sentences
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_what_only_talks_to_the_reader_is_left_out(text: str, expected: list[str
 
 def test_joined_sentences_are_split_again() -> None:
     parts = ["Bells", "Dogs bark.", 'He says "no."', "Is it?"]
-    assert joined(parts) == 'Bells. Dogs bark. He says "no." Is it?'
-    assert sentences(joined(parts)) == ["Bells.", *parts[1:]]
+    assert join_sentences(parts) == 'Bells. Dogs bark. He says "no." Is it?'
+    assert sentences(join_sentences(parts)) == ["Bells.", *parts[1:]]
 
 
 def test_a_count_is_told_from_what_is_counted() -> None:

@@ -45,7 +45,7 @@ _STEM = 5
 _COMMON = frozenset({"clips", "sound", "sounds"})
 
 
-def cleaned(
+def clean_answer(
     answer: str, prompt: Sequence[str], captions: Sequence[str], *, example: Sequence[str] = ()
 ) -> str | Failure:
     """A summary in plain sentences out of a language model's answer, or why it is none.
@@ -59,40 +59,73 @@ def cleaned(
     captions  what was to be summarized
     example   the sentences of an example's answer: copied ones are left out too, unless the captions speak of the same
     """
+    text = _without_lead_in(answer)
+    reason = _why_no_summary(text)
+    if reason is not None:
+        return Failure(reason)
+    sentences = _sentences(text)
+    if not sentences:
+        return Failure(f"the answer is one phrase over and over: {_short(text)}")
+    copied = [sentence for sentence in example if not _speak_of(sentence, captions)]
+    own = [sentence for sentence in sentences if not _echoes(sentence, (*prompt, *copied))]
+    if not own:
+        return Failure(f"the answer repeats the instructions: {_short(text)}")
+    if _quotes(own, captions):
+        return Failure(f"the answer only repeats the captions: {_short(text)}")
+    return " ".join(own)
+
+
+def _without_lead_in(answer: str) -> str:
     text = answer.replace("’", "'").strip().strip(_QUOTES).strip()
     while lead := _GREETING.match(text) or _LEAD_IN.match(text):
         text = text[lead.end() :].lstrip(_QUOTES + " \n")
+    return text
+
+
+def _why_no_summary(text: str) -> str | None:
+    """Why a text is no summary, whatever its sentences are; None: it may be one."""
     if not any(letter.isalpha() for letter in text):
-        return Failure("the answer has no words")
+        return "the answer has no words"
     if _REFUSAL.match(text):
-        return Failure(f"the model refused: {_short(text)}")
+        return f"the model refused: {_short(text)}"
     if _THINKS_ALOUD.match(text):
-        return Failure(f"the model thinks aloud: {_short(text)}")
+        return f"the model thinks aloud: {_short(text)}"
     if len(text) > LONGEST_SUMMARY:
-        return Failure(f"the answer is a flood of {len(text):,} characters: {_short(text)}")
-    said = _sentences(text)
-    if not said:
-        return Failure(f"the answer is one phrase over and over: {_short(text)}")
-    prompt = (*prompt, *(sentence for sentence in example if not _speak_of(sentence, captions)))
-    said = [sentence for sentence in said if not _echoes(sentence, prompt)]
-    if not said:
-        return Failure(f"the answer repeats the instructions: {_short(text)}")
-    if _quotes(said, captions):
-        return Failure(f"the answer only repeats the captions: {_short(text)}")
-    return " ".join(said)
+        return f"the answer is a flood of {len(text):,} characters: {_short(text)}"
+    return None
 
 
 def _sentences(text: str) -> list[str]:
     """The sentences, each once; none if all there is is a loop."""
-    lines = [_MARKER.sub("", line).replace("**", "").replace("__", "").strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.endswith(":")] or [line for line in lines if line]
-    sentences = [match.strip() for line in lines for match in _SENTENCE.findall(line) if match.strip()]
-    if len(sentences) > 1 and not _ENDED.search(sentences[-1]) and _ENDED.search(sentences[-2]) and len(lines) == 1:
+    lines = _lines(text)
+    sentences = [sentence for line in lines for sentence in _split(line)]
+    if len(lines) == 1 and _is_cut_off(sentences):
         sentences.pop()
-    kept: dict[str, str] = {}
+    by_letters: dict[str, str] = {}
     for sentence in sentences:
-        kept.setdefault(_letters(sentence), sentence if _ENDED.search(sentence) else f"{sentence.rstrip(',;:')}.")
-    return [sentence for letters, sentence in kept.items() if letters and not _loops(sentence)]
+        by_letters.setdefault(_letters(sentence), _ended(sentence))
+    return [sentence for letters, sentence in by_letters.items() if letters and not _loops(sentence)]
+
+
+def _lines(text: str) -> list[str]:
+    """The lines without marks, and without headings if anything else is left."""
+    lines = [_MARKER.sub("", line).replace("**", "").replace("__", "").strip() for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    return [line for line in lines if not line.endswith(":")] or lines
+
+
+def _split(line: str) -> list[str]:
+    sentences = (sentence.strip() for sentence in _SENTENCE.findall(line))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _is_cut_off(sentences: Sequence[str]) -> bool:
+    """Whether the last of several sentences has no end, and the one before it has."""
+    return len(sentences) > 1 and not _ENDED.search(sentences[-1]) and bool(_ENDED.search(sentences[-2]))
+
+
+def _ended(sentence: str) -> str:
+    return sentence if _ENDED.search(sentence) else f"{sentence.rstrip(',;:')}."
 
 
 def _loops(sentence: str) -> bool:
@@ -119,14 +152,14 @@ def _speak_of(sentence: str, captions: Sequence[str]) -> bool:
     return 2 * len(stems & there) >= len(stems)
 
 
-def _quotes(said: Sequence[str], captions: Sequence[str]) -> bool:
-    """Whether two different captions at least make up nearly all of what is said."""
-    rest = _letters(" ".join(said))
-    whole, found = len(rest), 0
+def _quotes(sentences: Sequence[str], captions: Sequence[str]) -> bool:
+    """Whether two different captions at least make up nearly all of the sentences."""
+    rest = _letters(" ".join(sentences))
+    whole, quoted = len(rest), 0
     for caption in sorted({_letters(caption) for caption in captions}, key=len, reverse=True):
         if caption and caption in rest:
-            rest, found = rest.replace(caption, ""), found + 1
-    return found > 1 and len(rest) < (1 - _ECHO_SHARE) * whole
+            rest, quoted = rest.replace(caption, ""), quoted + 1
+    return quoted > 1 and len(rest) < (1 - _ECHO_SHARE) * whole
 
 
 def _letters(text: str) -> str:

@@ -1,11 +1,11 @@
-"""Which of the phrases that a unit's captions share are said, and in which order."""
+"""Which of the phrases that a unit's captions share make a statement, and in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...text.log_odds import Corpus, Shared
+from ...text.corpus import Corpus, SharedPhrase
 from ...text.phrases import parts, without
 
 MOST = 3
@@ -32,15 +32,15 @@ class Statement:
     common  share of the layer's exemplars that it holds of, where it does not tell the unit from these; else None
     """
 
-    lead: Shared
+    lead: SharedPhrase
     words: frozenset[int]
     having: frozenset[int]
     implied: frozenset[int] = frozenset()
     common: float | None = None
 
 
-def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None) -> list[Statement]:
-    """What is said of captions, the most telling first: at most `MOST` statements.
+def statements(shared: Sequence[SharedPhrase], corpus: Corpus, site: str | None = None) -> list[Statement]:
+    """What is to be said of captions, the most telling first: at most `MOST` statements.
 
     The first is beyond chance, and of what is, tells the unit best from its layer (the highest gain); what only some of
     the captions with another phrase have is not the first unless it is over-represented among all captions with that
@@ -55,96 +55,144 @@ def statements(found: Sequence[Shared], corpus: Corpus, site: str | None = None)
 
     site  as in `Corpus.shared`
     """
-    words = {one.key: one.z for one in found if len(parts(one.key)) == 1}
-    whole = [one for one in found if _is_whole(one, words, corpus)]
-    ordered = sorted(whole, key=lambda one: _order(one, one.gain, corpus))
-    told = [one for one in ordered if all(corpus.adds(one, other) for other in whole)]
-    sounds = [one for one in told if one.beyond and not corpus.phrases.is_spoken(one.key)]
-    if not sounds:
+    whole = _whole_phrases(shared, corpus)
+    telling = [one for one in whole if all(corpus.adds(one, other) for other in whole)]
+    lead = _lead(telling, corpus)
+    if lead is None:
         return []
-    lead, common = sounds[0], None
-    if lead.gain < TELLING:
-        not_rarer = [one for one in sounds if one.gain >= 0]
-        if not not_rarer:
-            return []
-        lead = min(not_rarer, key=lambda one: (-len(one.having), -one.z, one.key))
-        common = lead.common
-    least = max(TELLING, _LEAST_OF_FIRST * lead.gain)
-    ordered, told = ([one for one in some if _is_of_many(one)] for some in (ordered, told))
-    chosen = _with_other_kinds(lead, [one for one in ordered if one.gain >= least], corpus, site)
-    while len(chosen) < MOST:
-        said = [one.having for one in chosen]
-        others = [one for one in told if one.having not in said or _adds_words(one, chosen, corpus)]
-        gains = {one: corpus.gain_beyond(one, chosen) for one in others}
-        left = [one for one, gain in gains.items() if gain >= least]
-        if not left:
-            break
-        chosen.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
-    return [_statement(lead, whole, corpus, common), *(_statement(one, whole, corpus) for one in chosen[1:])]
+    least = max(TELLING, _LEAST_OF_FIRST * lead.phrase.gain)
+    kinds = _with_other_kinds(lead.phrase, whole, least, corpus, site)
+    _, *further = _with_further(kinds, telling, least, corpus)
+    first = _statement(lead.phrase, whole, corpus, lead.common)
+    return [first, *(_statement(one, whole, corpus) for one in further)]
 
 
-def _is_of_many(one: Shared) -> bool:
+@dataclass(frozen=True)
+class _Lead:
+    """The phrase of the first statement; its share of the layer's exemplars where it does not tell the unit apart."""
+
+    phrase: SharedPhrase
+    common: float | None
+
+
+def _whole_phrases(shared: Sequence[SharedPhrase], corpus: Corpus) -> list[SharedPhrase]:
+    """The phrases that nothing trails along in, the most telling first."""
+    words = {one.key: one.z for one in shared if len(parts(one.key)) == 1}
+    whole = (one for one in shared if _is_whole(one, words, corpus))
+    return sorted(whole, key=lambda one: _order(one, one.gain, corpus))
+
+
+def _lead(telling: Sequence[SharedPhrase], corpus: Corpus) -> _Lead | None:
+    sounds = [one for one in telling if one.beyond and not corpus.phrases.is_spoken(one.key)]
+    if not sounds:
+        return None
+    if sounds[0].gain >= TELLING:
+        return _Lead(sounds[0], None)
+    lead = _most_shared(sounds)
+    return None if lead is None else _Lead(lead, lead.common)
+
+
+def _most_shared(sounds: Sequence[SharedPhrase]) -> SharedPhrase | None:
+    """What most of the captions have, of what is not rarer among them than in the layer; None: all of it is."""
+    not_rarer = [one for one in sounds if one.gain >= 0]
+    return min(not_rarer, key=lambda one: (-len(one.having), -one.z, one.key), default=None)
+
+
+def _is_of_many(phrase: SharedPhrase) -> bool:
     """Whether a further statement would be of enough captions: of sixteen, two are of one kind by chance."""
-    return len(one.having) >= _LEAST_SHARE * len(one.weights)
+    return len(phrase.having) >= _LEAST_SHARE * len(phrase.weights)
 
 
-def _adds_words(one: Shared, chosen: Sequence[Shared], corpus: Corpus) -> bool:
-    """Whether a phrase is of spoken words, which no statement has yet: of the same clips they say something else."""
-    return one not in chosen and corpus.phrases.is_spoken(one.key)
+def _is_of_many_sounds(phrase: SharedPhrase, corpus: Corpus) -> bool:
+    return _is_of_many(phrase) and not corpus.phrases.is_spoken(phrase.key)
 
 
-def _with_other_kinds(lead: Shared, ordered: Sequence[Shared], corpus: Corpus, site: str | None) -> list[Shared]:
-    """The first statement and what raises most, by `TELLING` at least, the gain of all that is told together."""
-    chosen, gain = [lead], corpus.gain_together([lead], site)
-    left = [one for one in ordered if one is not lead and not corpus.phrases.is_spoken(one.key)]
-    while left and len(chosen) < MOST:
-        said = frozenset().union(*(one.having for one in chosen))
-        gains = {one: corpus.gain_together([*chosen, one], site) for one in left}
-        best = min(left, key=lambda one: (-round(gains[one], 6), len(one.having & said)))
+def _with_other_kinds(
+    lead: SharedPhrase, whole: Sequence[SharedPhrase], least: float, corpus: Corpus, site: str | None
+) -> list[SharedPhrase]:
+    """The lead and what raises most, by `TELLING` at least, the gain of all that is told together."""
+    leads, gain = [lead], corpus.gain_together([lead], site)
+    left = [one for one in whole if one is not lead and one.gain >= least and _is_of_many_sounds(one, corpus)]
+    while left and len(leads) < MOST:
+        covered = frozenset[int]().union(*(one.having for one in leads))
+        gains = {one: corpus.gain_together([*leads, one], site) for one in left}
+        best = min(left, key=lambda one: (-round(gains[one], 6), len(one.having & covered)))
         if gains[best] - gain < TELLING:
             break
         gain = gains[best]
-        chosen.append(best)
+        leads.append(best)
         left.remove(best)
-    return chosen
+    return leads
 
 
-def _statement(lead: Shared, whole: Sequence[Shared], corpus: Corpus, common: float | None = None) -> Statement:
-    least = lead.gain - (1 - _ALIKE) * abs(lead.gain)
-    alike = (one for one in whole if one.having >= lead.having and one.gain >= least)
-    keys = [one.key for one in alike if one.common <= max(_COMMON, lead.common)]
-    own = frozenset(parts(lead.key))
-    along = {word for key in keys for word in parts(key)} - own
-    words = own | {word for word in along if corpus.rate(word) <= max(_COMMON, lead.common)}
+def _with_further(
+    leads: Sequence[SharedPhrase], telling: Sequence[SharedPhrase], least: float, corpus: Corpus
+) -> list[SharedPhrase]:
+    """The leads and what does not follow from them, by a gain of `least` at least."""
+    leads = list(leads)
+    while len(leads) < MOST:
+        others = [one for one in telling if _is_of_many(one) and _is_of_others(one, leads, corpus)]
+        gains = {one: corpus.gain_beyond(one, leads) for one in others}
+        left = [one for one, gain in gains.items() if gain >= least]
+        if not left:
+            break
+        leads.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
+    return leads
+
+
+def _is_of_others(phrase: SharedPhrase, leads: Sequence[SharedPhrase], corpus: Corpus) -> bool:
+    """Whether a phrase is of other captions than every lead; of the same ones spoken words still say something else."""
+    if all(phrase.having != lead.having for lead in leads):
+        return True
+    return phrase not in leads and corpus.phrases.is_spoken(phrase.key)
+
+
+def _statement(
+    lead: SharedPhrase, whole: Sequence[SharedPhrase], corpus: Corpus, common: float | None = None
+) -> Statement:
     implied = _implied(lead, corpus)
-    words -= {word for word in implied if corpus.rate(word) > _COMMON}
+    words = frozenset(parts(lead.key)) | _words_along(lead, whole, corpus)
+    words -= {word for word in implied if corpus.index.rate(word) > _COMMON}
     return Statement(lead, words, lead.having, implied, common)
 
 
-def _implied(lead: Shared, corpus: Corpus) -> frozenset[int]:
+def _words_along(lead: SharedPhrase, whole: Sequence[SharedPhrase], corpus: Corpus) -> frozenset[int]:
+    """The words that all captions with the lead have and that tell about as much, but for common ones."""
+    least = lead.gain - (1 - _ALIKE) * abs(lead.gain)
+    commonest = max(_COMMON, lead.common)
+    alike = (one for one in whole if one.having >= lead.having and one.gain >= least and one.common <= commonest)
+    words = {word for one in alike for word in parts(one.key)}
+    return frozenset(word for word in words if corpus.index.rate(word) <= commonest)
+
+
+def _implied(lead: SharedPhrase, corpus: Corpus) -> frozenset[int]:
     """Words at the ends of a phrase that are far commoner than it and follow from the rest: a crash cymbal is hit."""
-    found: set[int] = set()
+    implied: set[int] = set()
     rest = lead.key
-    while len(said := parts(rest)) > 1:
-        far = [edge for edge in (said[0], said[-1]) if corpus.rate(edge) > _FAR * corpus.rate(lead.key)]
-        follows = [edge for edge in far if corpus.rate_among(edge, without(rest, edge)) > _IMPLIED]
-        if not follows:
+    while len(words := parts(rest)) > 1:
+        edge = next((edge for edge in (words[0], words[-1]) if _follows(edge, rest, lead, corpus)), None)
+        if edge is None:
             break
-        found.add(follows[0])
-        rest = without(rest, follows[0])
-    return frozenset(found)
+        implied.add(edge)
+        rest = without(rest, edge)
+    return frozenset(implied)
 
 
-def _is_whole(one: Shared, words: Mapping[int, float], corpus: Corpus) -> bool:
+def _follows(edge: int, phrase: int, lead: SharedPhrase, corpus: Corpus) -> bool:
+    is_far_commoner = corpus.index.rate(edge) > _FAR * corpus.index.rate(lead.key)
+    return is_far_commoner and corpus.index.rate_among(edge, without(phrase, edge)) > _IMPLIED
+
+
+def _is_whole(phrase: SharedPhrase, words: Mapping[int, float], corpus: Corpus) -> bool:
     """Whether nothing trails along in a phrase: it begins and ends with words that are over-represented themselves.
 
     Or none of its words is, only all of them together. What begins a name is over-represented with the name.
     """
-    said = parts(one.key)
-    telling = [words[word] for word in said if word in words]
-    edges = {said[-1]} if corpus.phrases.begins_a_name(one.key) else {said[0], said[-1]}
+    own = parts(phrase.key)
+    telling = [words[word] for word in own if word in words]
+    edges = {own[-1]} if corpus.phrases.begins_a_name(phrase.key) else {own[0], own[-1]}
     return not telling or all(words.get(edge, 0.0) >= _PEER * max(telling) for edge in edges)
 
 
-def _order(one: Shared, gain: float, corpus: Corpus) -> tuple[float, ...]:
-    return (corpus.phrases.is_spoken(one.key), -round(gain, 6), -len(parts(one.key)), -one.z, one.key)
+def _order(phrase: SharedPhrase, gain: float, corpus: Corpus) -> tuple[float, ...]:
+    return (corpus.phrases.is_spoken(phrase.key), -round(gain, 6), -len(parts(phrase.key)), -phrase.z, phrase.key)

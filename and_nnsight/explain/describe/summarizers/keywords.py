@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ....wording import agree, counted
-from ...acoustics.traits import qualified, unsaid
+from ...acoustics.traits import as_clause, not_spoken_of
 from ...roles import CaptionedExemplar, Evidence, Failure, Summary
-from ...text.log_odds import Corpus
+from ...text.clauses import clause
+from ...text.corpus import Corpus
 from ...text.names import bound_names
 from ...text.phrases import Phrases
 from ...text.sentences import counted_sentence
-from ...text.wording import clause
 from ..traits import SharedTraits, Traits
 from ._statements import Statement, statements
 
@@ -24,14 +24,14 @@ TRAITS_TOO = "traits"
 class Keywords:
     """Says what a unit's captions share beyond chance, and tells it from the units of its layer. No language model.
 
-    One to three sentences, the most telling first, with the number of captions that each holds of:
-    `A telephone rings, starting abruptly, in 4 of 5 clips.` What is said is over-represented against the captions at
-    the unit's other end and all captions (see `log_odds`), the first sentence by more than is seen in 19 of 20 draws of
-    random clips. What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit
-    from its layer, the sentence says so: `… in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are
-    spoken in the clips are told last, and only if clips share them that are described otherwise. `keywords:traits`
-    tells as well how the clips sound, measured (see `traits`), where their captions do not tell the unit from its
-    layer. A side of which nothing can be said is a Failure that says so.
+    One to three sentences, the most telling first, with the number of captions that each holds of: `A telephone rings,
+    starting abruptly, in 4 of 5 clips.` What is said is over-represented against the captions at the unit's other end
+    and all captions (see `text.corpus`), the first sentence by more than is seen in 19 of 20 draws of random clips.
+    What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit from its
+    layer, the sentence says so: `…in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are spoken in the
+    clips are told last, and only if clips share them that are described otherwise. `keywords:traits` tells as well how
+    the clips sound, measured (see `traits`), where their captions do not tell the unit from its layer. A side of which
+    nothing can be said is a Failure that says so.
     """
 
     deterministic: ClassVar[bool] = True  # what failed fails again: it is not tried anew
@@ -70,55 +70,63 @@ class Keywords:
         """One summary a unit. Without a corpus, the captions of all this evidence are the corpus."""
         corpus = self._corpus
         if corpus is None:
-            heard = {heard.clip: heard.caption for unit in evidence for heard in unit.highly + unit.lowly}
-            corpus = Corpus(self._phrases, list(heard.values()))
+            captions = {exemplar.clip: exemplar.caption for unit in evidence for exemplar in unit.highly + unit.lowly}
+            corpus = Corpus(self._phrases, list(captions.values()))
         for unit in evidence:
-            traits = {side: self._shared_traits(unit, side) for side in ("top", "bottom")}
-            highly = self._said(corpus, unit.highly, unit.lowly, unit.site, traits["top"])
-            yield Summary(highly, self._said(corpus, unit.lowly, unit.highly, None, traits["bottom"]))
+            highly = self._summary(corpus, unit.highly, unit.lowly, unit.site, self._shared_traits(unit, "top"))
+            lowly = self._summary(corpus, unit.lowly, unit.highly, None, self._shared_traits(unit, "bottom"))
+            yield Summary(highly, lowly)
 
     def _shared_traits(self, unit: Evidence, side: str) -> SharedTraits | None:
         return None if self._traits is None else self._traits.shared(unit.site, unit.unit, side)
 
-    def _said(
+    def _summary(
         self,
         corpus: Corpus,
         side: Sequence[CaptionedExemplar],
         other: Sequence[CaptionedExemplar],
         site: str | None,
-        shared: SharedTraits | None,
+        traits: SharedTraits | None,
     ) -> str | Failure:
-        captions, others = [heard.caption for heard in side], [heard.caption for heard in other]
+        captions, others = [exemplar.caption for exemplar in side], [exemplar.caption for exemplar in other]
         if len(captions) < _FEWEST_CAPTIONS:
             have = agree(len(captions), "has", "have")
             return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
-        strengths = [heard.strength for heard in side]
-        found = corpus.shared(captions, others, site=site, strengths=strengths)
-        told = statements(found, corpus, site)
-        said = [self._sentence(one, captions) for one in told]
-        is_told_apart = bool(told) and told[0].common is None  # then a trait would only hide what the sound is
-        if shared is not None and not is_told_apart and (names := unsaid(shared.names, " ".join(said))):
-            said.append(counted_sentence(qualified(names), shared.count, shared.of))
-        if not said:
+        strengths = [exemplar.strength for exemplar in side]
+        shared = corpus.shared(captions, others, site=site, strengths=strengths)
+        in_order = statements(shared, corpus, site)
+        sentences = [self._sentence(statement, captions) for statement in in_order]
+        tells_apart = bool(in_order) and in_order[0].common is None
+        if traits is not None and not tells_apart:  # else a trait would only hide what the sound is
+            sentences += _of_traits(traits, sentences)
+        if not sentences:
             return Failure(
                 f"no word or phrase is in more of its {counted(len(captions), 'caption')} than chance, or its layer, "
                 "has it"
             )
-        return " ".join(dict.fromkeys(said))
+        return " ".join(dict.fromkeys(sentences))
 
     def _sentence(self, statement: Statement, captions: Sequence[str]) -> str:
         having = [captions[place] for place in sorted(statement.having)]
         if self._phrases.is_spoken(statement.lead.key):
-            words = self._spelt(statement.lead.key, having)
+            words = self._spelling(statement.lead.key, having)
             text = f"the words “{words}” are spoken" if " " in words else f"the word “{words}” is spoken"
         else:
-            told = {word for key in statement.words for word in self._phrases.words(key)}
-            implied = {word for key in statement.implied for word in self._phrases.words(key)}
-            text = clause(having, frozenset(told), frozenset(implied)) or self._spelt(statement.lead.key, having)
+            stems, implied = self._stems(statement.words), self._stems(statement.implied)
+            text = clause(having, stems, implied) or self._spelling(statement.lead.key, having)
         return counted_sentence(text, len(having), len(captions), statement.common)
 
-    def _spelt(self, key: int, captions: Sequence[str]) -> str:
+    def _stems(self, keys: Iterable[int]) -> frozenset[str]:
+        return frozenset(word for key in keys for word in self._phrases.words(key))
+
+    def _spelling(self, key: int, captions: Sequence[str]) -> str:
         """A phrase as most of the captions have it."""
         spans = ((caption, self._phrases.spans(caption)[key]) for caption in captions)
         forms = Counter(" ".join(caption[start:end].split()) for caption, (start, end) in spans)
         return min(forms, key=lambda form: (-forms[form], len(form), form))
+
+
+def _of_traits(traits: SharedTraits, sentences: Sequence[str]) -> list[str]:
+    """A sentence of the traits that other sentences say nothing about; none where there are none."""
+    names = not_spoken_of(traits.names, " ".join(sentences))
+    return [counted_sentence(as_clause(names), traits.count, traits.of)] if names else []

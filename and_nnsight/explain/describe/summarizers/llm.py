@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ....storage import short_hash
 from ...roles import CaptionedExemplar, ChatModel, ChatOptions, Evidence, Failure, Request, Summary
-from ._cleaning import cleaned
-from ._wording import CONTRAST, PLAIN, Wording
+from ._cleaning import clean_answer
+from ._prompts import CONTRAST, PLAIN, Prompt
 
-FORMS: Mapping[str, Wording] = {"contrast": CONTRAST, "plain": PLAIN}
+FORMS: Mapping[str, Prompt] = {"contrast": CONTRAST, "plain": PLAIN}
 
 
 class LanguageModel:
@@ -29,7 +30,11 @@ class LanguageModel:
     wants_contrast: bool = True
 
     def __init__(self, form: str = "plain", *, chat: ChatModel, options: ChatOptions | None = None) -> None:
-        """Args: form, contrast or plain; chat, the model; options, how it is to answer (default: greedy, 256 tokens).
+        """Choose the form of the request.
+
+        form     contrast or plain
+        chat     the model
+        options  how it is to answer; None: greedily, in 256 tokens at most
 
         Raises ValueError for another form.
         """
@@ -41,32 +46,38 @@ class LanguageModel:
     @property
     def settings(self) -> Mapping[str, Any]:
         """What a summary depends on beside captions, model and options: the form and the wording of the request."""
-        wording = "\n".join((*PLAIN.texts, *FORMS[self._form].texts))
-        return {"form": self._form, "prompt": short_hash(wording)}
+        texts = "\n".join((*PLAIN.texts, *FORMS[self._form].texts))
+        return {"form": self._form, "prompt": short_hash(texts)}
 
     def summarize(self, evidence: Sequence[Evidence]) -> Iterator[Summary]:
         """One summary a unit. A side without captions, or without a sensible answer, is a Failure with the reason."""
-        sides = [side for unit in evidence for side in self._sides(unit)]
-        conversations = [wording.conversation(clips, others) for wording, clips, others in sides if clips]
+        sides = [side for unit in evidence for side in self._sides(unit) if side.clips]
+        conversations = [side.prompt.conversation(side.clips, side.contrast) for side in sides]
         ids = iter(Request(self._chat.name, conversation, self._options).id for conversation in conversations)
         answers = iter(self._chat.chat(conversations, self._options))
         for unit in evidence:
-            requests = tuple(next(ids) for side in (unit.highly, unit.lowly) if side)
-            highly, lowly = (_summary(wording, clips, answers) for wording, clips, _ in self._sides(unit))
+            requests = tuple(next(ids) for side in self._sides(unit) if side.clips)
+            highly, lowly = (_summary(side, answers) for side in self._sides(unit))
             yield Summary(highly, lowly, requests)
 
     def _sides(self, unit: Evidence) -> tuple[_Side, _Side]:
-        return (FORMS[self._form], unit.highly, unit.contrast), (PLAIN, unit.lowly, ())
+        return _Side(FORMS[self._form], unit.highly, unit.contrast), _Side(PLAIN, unit.lowly)
 
 
-_Side = tuple[Wording, Sequence[CaptionedExemplar], Sequence[CaptionedExemplar]]
+@dataclass(frozen=True)
+class _Side:
+    """One end of a unit: the form of its request, its clips, and those that they are contrasted with."""
+
+    prompt: Prompt
+    clips: Sequence[CaptionedExemplar]
+    contrast: Sequence[CaptionedExemplar] = ()
 
 
-def _summary(wording: Wording, clips: Sequence[CaptionedExemplar], answers: Iterator[str | Failure]) -> str | Failure:
-    if not clips:
+def _summary(side: _Side, answers: Iterator[str | Failure]) -> str | Failure:
+    if not side.clips:
         return Failure("there are no captions")
     answer = next(answers, Failure("the chat model gave no answer"))
     if isinstance(answer, Failure):
         return answer
-    captions = [clip.caption for clip in clips]  # those of contrast clips may be spoken of, as what is lacking there
-    return cleaned(answer, wording.instructions, captions, example=wording.example_answer)
+    captions = [clip.caption for clip in side.clips]  # of contrast clips may be spoken, as of what is lacking there
+    return clean_answer(answer, side.prompt.instructions, captions, example=side.prompt.example_answer)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....dissection.dissection import Dissection
 from ..._progress import step_progress
-from ...providers.answers import aligned
+from ...providers.answers import match_answers
 from ...records.claim_rows import ListeningRow
 from ...records.clip_audio import dissection_clips
 from ...records.tables import Table
@@ -143,7 +143,7 @@ class _Ear:
                 continue
             put.append(one)
             questions.append(Question(one[0], tuple(wave for wave in heard if not isinstance(wave, Failure))))
-        for place, answer in aligned(self.listener.fits, questions):
+        for place, answer in match_answers(self.listener.fits, questions):
             answers[put[place]] = _fits(answer, len(questions[place].clips))
         return answers
 

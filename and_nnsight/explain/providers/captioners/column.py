@@ -25,5 +25,5 @@ class Column:
                 there = ", ".join(map(repr, clip.columns)) or "none"
                 raise PluginError(f"the clips have no column {self.column!r}; they have {there}")
             value = clip.columns[self.column]
-            said = "" if value is None else str(value)
-            yield said if said.strip() else Failure(f"column {self.column!r} is empty")
+            text = "" if value is None else str(value)
+            yield text if text.strip() else Failure(f"column {self.column!r} is empty")

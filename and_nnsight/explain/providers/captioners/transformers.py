@@ -45,11 +45,11 @@ class AudioLanguageModel:
 
     def caption(self, clips: Sequence[Clip]) -> Iterator[str | Failure]:
         """One description a clip, decoded greedily. A batch that fails is tried again clip by clip."""
-        for answer in in_batches(self._described, clips, self._batch_size):
+        for answer in in_batches(self._describe, clips, self._batch_size):
             if answer == "":
                 yield Failure("the model answered nothing")
             else:
                 yield answer if isinstance(answer, Failure) else without_thinking(answer)
 
-    def _described(self, clips: Sequence[Clip]) -> list[str]:
+    def _describe(self, clips: Sequence[Clip]) -> list[str]:
         return self.model.answers([(clip.samples, self._prompt) for clip in clips], self._max_tokens)

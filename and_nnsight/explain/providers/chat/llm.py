@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ....plugins import PluginError
@@ -49,40 +50,45 @@ class LlmLibrary:
         model's name.
         """
         for conversation in conversations:
-            yield self._answered(conversation, options)
+            yield self._answer(conversation, options)
 
-    def _answered(self, conversation: Conversation, options: ChatOptions) -> str | Failure:
+    def _answer(self, conversation: Conversation, options: ChatOptions) -> str | Failure:
         """One answer. What the model's server does not take is left out from then on, and the conversation repeated."""
         from llm import NeedsKeyException
 
         while True:
-            known = {theirs: value for ours, (theirs, value) in self._options(options).items()}
+            known = dict(self._options(options).values())
             try:
-                return self._answer(conversation, known)
+                return self._prompt(conversation, known)
             except NeedsKeyException as error:
                 raise PluginError(f"{self.name}: {error}") from error
             except Exception as error:  # whatever a plugin of llm raises is this conversation's failure
-                failure = without_credentials(f"{type(error).__name__}: {first_line(error)}")
+                failure = Failure(without_credentials(f"{type(error).__name__}: {first_line(error)}"))
                 refused = self._refusal(error, conversation, options)
-            if refused.kind is Kind.OPTION and refused.option is not None:
-                self._dropped.add(refused.option)
-                if refused.option != "top_p" or options.top_p != 1:
-                    warnings.warn(
-                        f"{self.name} does not take {refused.option!r}: its own default is used", stacklevel=2
-                    )
-            elif refused.kind is Kind.SYSTEM:
-                self._merged = True
-            elif refused.kind is Kind.FATAL and refused.status:
+            if refused.kind is Kind.FATAL and refused.status:
                 raise PluginError(f"{self.name}: {refused}" + (f" ({refused.help})" if refused.help else ""))
-            else:
-                return Failure(failure)
+            if not self._learn(refused, options):
+                return failure
+
+    def _learn(self, refused: Refusal, options: ChatOptions) -> bool:
+        """Whether a refusal tells in which other form the server takes requests; from now on they have that form."""
+        if refused.kind is Kind.SYSTEM:
+            self._merged = True
+            return True
+        if refused.kind is not Kind.OPTION or refused.option is None:
+            return False
+        self._dropped.add(refused.option)
+        if refused.option != "top_p" or options.top_p != 1:
+            warnings.warn(f"{self.name} does not take {refused.option!r}: its own default is used", stacklevel=2)
+        return True
 
     def _refusal(self, error: Exception, conversation: Conversation, options: ChatOptions) -> Refusal:
         """What an error means. Plugins of llm pass on their server's, in whatever way; others have the status 0."""
         response = getattr(error, "response", None)
         status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
-        if status is None and (told := re.search(r"\b(?:error code|status|http)\D{0,3}([45]\d\d)\b", str(error), re.I)):
-            status = told[1]
+        if status is None:
+            mention = re.search(r"\b(?:error code|status|http)\D{0,3}([45]\d\d)\b", str(error), re.IGNORECASE)
+            status = mention[1] if mention else None
         try:
             body = str(getattr(response, "text", None) or error)
         except Exception:  # a response that was streamed and not read
@@ -90,9 +96,9 @@ class LlmLibrary:
         system = not self._merged and any(turn.role == "system" for turn in conversation)
         sent = self._options(options)
         refused = refusal(int(status or 400), body, options=sent.keys(), system=system)
-        return refused if status else Refusal(0, refused.said, refused.kind, refused.option)
+        return refused if status else replace(refused, status=0)
 
-    def _answer(self, conversation: Conversation, options: Mapping[str, Any]) -> str:
+    def _prompt(self, conversation: Conversation, options: Mapping[str, Any]) -> str:
         conversation = without_system(conversation) if self._merged else conversation
         system = "\n\n".join(turn.content for turn in conversation if turn.role == "system")
         turns = tuple(turn for turn in conversation if turn.role != "system")

@@ -12,6 +12,7 @@ from torch import Tensor
 from ....plugins import PluginError, require
 from ...conversations import in_order, without_system
 from ...roles import ChatOptions, Conversation, Failure, Message
+from ..batching import chunks_of
 from ..reasoning import opens
 from ..special_tokens import decoded, harmless, special_tokens
 from ._sampling import Sampling
@@ -30,14 +31,12 @@ class TransformersChat:
     def __init__(self, model: str, *, device: Any = None, dtype: Any = None, batch_size: int | None = None) -> None:
         """Load the model.
 
-        Args:
-            model: a hub repository (`Qwen/Qwen3-8B`), a folder, or a GGUF file: a path, or `ORG/REPOSITORY/FILE.gguf`.
-            device: None: a GPU where there is one.
-            dtype: None: the checkpoint's own on a GPU, float32 elsewhere.
-            batch_size: how many conversations are answered at once; halved for good if memory runs out.
+        model       a hub repository (`Qwen/Qwen3-8B`), a folder, or a GGUF file: a path, or `ORG/REPOSITORY/FILE.gguf`
+        device      None: a GPU where there is one
+        dtype       None: the checkpoint's own on a GPU, float32 elsewhere
+        batch_size  how many conversations are answered at once; halved for good if memory runs out
 
-        Raises:
-            PluginError: it cannot be loaded, or its tokenizer has no chat template.
+        Raises PluginError if it cannot be loaded, or its tokenizer has no chat template.
         """
         self.name = f"transformers:{model}"
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -57,9 +56,7 @@ class TransformersChat:
         Greedy at temperature 0. Otherwise sampled, each conversation from the seed and its own text, so that its
         answer does not depend on what else is in its batch.
         """
-        window = _WINDOW * self._batch_size
-        for start in range(0, len(conversations), window):
-            part = conversations[start : start + window]
+        for part in chunks_of(conversations, _WINDOW * self._batch_size):
             yield from in_order(self.chat_unordered(part, options), len(part))
 
     def chat_unordered(
@@ -79,7 +76,7 @@ class TransformersChat:
         waiting = sorted(prompts, key=lambda index: len(prompts[index]))
         while waiting:
             batch = [waiting.pop() for _ in range(min(self._batch_size, len(waiting)))]
-            yield from zip(batch, self._answered([prompts[index] for index in batch], options), strict=True)
+            yield from zip(batch, self._answers([prompts[index] for index in batch], options), strict=True)
 
     def _tokens(self, conversation: Conversation) -> list[int] | Failure:
         turns = conversation if self._takes_system else without_system(conversation)
@@ -90,10 +87,10 @@ class TransformersChat:
             return Failure(f"the model's chat template does not take this conversation: {error}")
         return self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
-    def _answered(self, prompts: list[list[int]], options: ChatOptions) -> list[str | Failure]:
+    def _answers(self, prompts: list[list[int]], options: ChatOptions) -> list[str | Failure]:
         """The answers of one batch; a batch that fails is tried again in halves."""
         try:
-            return list(self._generated(prompts, options))
+            return list(self._generate(prompts, options))
         except Exception as error:
             if len(prompts) == 1:
                 return [Failure(f"the model raised {type(error).__name__}: {error}")]
@@ -102,17 +99,17 @@ class TransformersChat:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # here the error, and the tensors that its traceback holds, are gone
         half = len(prompts) // 2
-        return self._answered(prompts[:half], options) + self._answered(prompts[half:], options)
+        return self._answers(prompts[:half], options) + self._answers(prompts[half:], options)
 
-    def _generated(self, prompts: list[list[int]], options: ChatOptions) -> list[str]:
+    def _generate(self, prompts: list[list[int]], options: ChatOptions) -> list[str]:
         from transformers import GenerationConfig, LogitsProcessorList
 
         length = max(map(len, prompts))
         tokens = torch.full((len(prompts), length), self._ends[0])
-        seen = torch.zeros_like(tokens)
+        attended = torch.zeros_like(tokens)
         for row, prompt in enumerate(prompts):  # padded on the left, so that every answer begins in the same column
             tokens[row, length - len(prompt) :] = torch.tensor(prompt)
-            seen[row, length - len(prompt) :] = 1
+            attended[row, length - len(prompt) :] = 1
         settings = GenerationConfig(
             max_new_tokens=options.max_tokens,
             do_sample=False,
@@ -122,14 +119,14 @@ class TransformersChat:
         )
         sampling = [Sampling(prompts, options)] if options.temperature > 0 else []
         with torch.inference_mode():
-            written: Tensor = self._model.generate(
+            generated: Tensor = self._model.generate(
                 input_ids=tokens.to(self.device),
-                attention_mask=seen.to(self.device),
+                attention_mask=attended.to(self.device),
                 generation_config=settings,
                 logits_processor=LogitsProcessorList(sampling),
             )
         answers = []
-        for prompt, row in zip(prompts, written[:, length:].tolist(), strict=True):
+        for prompt, row in zip(prompts, generated[:, length:].tolist(), strict=True):
             end = next((place for place, token in enumerate(row) if token in self._ends), len(row))
             # Where the template has opened the reasoning already, its mark belongs to the answer.
             opening = opens(self._tokenizer.decode(prompt[-_LONGEST_MARK:]))
@@ -137,28 +134,28 @@ class TransformersChat:
         return answers
 
 
-def _load(chosen: str, dtype: Any) -> tuple[Any, Any]:
+def _load(name: str, dtype: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    where, options = chosen, {}
-    if chosen.endswith(".gguf"):
+    where, options = name, {}
+    if name.endswith(".gguf"):
         require({"gguf": "and-nnsight[gguf]", "accelerate": "and-nnsight[gguf]"})
-        path = Path(chosen).expanduser()
+        path = Path(name).expanduser()
         if path.exists():
             where, options = str(path.parent), {"gguf_file": path.name}
         else:
-            parts = chosen.split("/")
-            if len(parts) < 3 or chosen.startswith(("/", ".", "~")):
-                raise PluginError(f"there is no file {chosen}")
+            parts = name.split("/")
+            if len(parts) < 3 or name.startswith(("/", ".", "~")):
+                raise PluginError(f"there is no file {name}")
             where, options = "/".join(parts[:2]), {"gguf_file": "/".join(parts[2:])}
-    elif Path(chosen).expanduser().is_dir():
-        where = str(Path(chosen).expanduser())
+    elif Path(name).expanduser().is_dir():
+        where = str(Path(name).expanduser())
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, trust_remote_code=False, **options)
     except Exception as error:  # of many kinds: no such repository, no network, no such architecture, damaged files
         reason = str(error).strip().split("\n", 1)[0]
-        raise PluginError(f"the chat model {chosen} cannot be loaded: {type(error).__name__}: {reason}") from error
+        raise PluginError(f"the chat model {name} cannot be loaded: {type(error).__name__}: {reason}") from error
     # Authors' sampling habits would be mixed into ours: what counts is what stands in the record.
     authors: Any = model.generation_config
     model.generation_config = GenerationConfig(eos_token_id=authors.eos_token_id if authors else None)
@@ -171,7 +168,7 @@ def _context_length(model: Any, tokenizer: Any) -> int:
     return min(int(length) for length in lengths if length)
 
 
-def _takes_system(tokenizer: Any, chosen: str) -> bool:
+def _takes_system(tokenizer: Any, name: str) -> bool:
     """Whether the chat template has a place for a system turn. Raises PluginError if it can do without one neither."""
     system, user = Message("system", "a sentinel"), Message("user", "hello")
     try:
@@ -183,7 +180,7 @@ def _takes_system(tokenizer: Any, chosen: str) -> bool:
         _rendered(tokenizer, [user._asdict()])
     except Exception as error:
         raise PluginError(
-            f"{chosen} is no chat model: its tokenizer has no chat template that works ({error}); choose a model tuned "
+            f"{name} is no chat model: its tokenizer has no chat template that works ({error}); choose a model tuned "
             "for instructions"
         ) from error
     return False

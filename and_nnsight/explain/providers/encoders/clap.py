@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32
 
 from ....plugins import PluginError
+from ..batching import chunks_of
 from ..embeddings import directions
 
 _BATCH_SIZE = 16
@@ -55,8 +56,7 @@ class Clap:
             raise ValueError("a waveform without samples cannot be embedded")
         windows = [(clip, window) for clip, wave in enumerate(waveforms) for window in self._windows(wave)]
         total = np.zeros((len(waveforms), int(self._model.config.projection_dim)), np.float32)
-        for start in range(0, len(windows), self._batch_size):
-            part = windows[start : start + self._batch_size]
+        for part in chunks_of(windows, self._batch_size):
             features = self._extractor(
                 [window for _, window in part], sampling_rate=self.sampling_rate, return_tensors="pt"
             )
@@ -72,13 +72,12 @@ class Clap:
         """One vector of length 1 a text; what lies beyond the model's window is cut off."""
         text = self._model.config.text_config
         longest = int(text.max_position_embeddings - text.pad_token_id - 1)  # positions count from above padding's id
-        found = [np.zeros((0, int(self._model.config.projection_dim)), np.float32)]
-        for start in range(0, len(texts), self._batch_size):
-            part = list(texts[start : start + self._batch_size])
+        vectors = [np.zeros((0, int(self._model.config.projection_dim)), np.float32)]
+        for part in chunks_of(texts, self._batch_size):
             tokens = self._tokenizer(part, padding=True, truncation=True, max_length=longest, return_tensors="pt")
             tokens = {name: tokens[name].to(self._device) for name in ("input_ids", "attention_mask")}
-            found.append(self._model.get_text_features(**tokens).pooler_output.float().cpu().numpy())
-        return directions(np.concatenate(found))
+            vectors.append(self._model.get_text_features(**tokens).pooler_output.float().cpu().numpy())
+        return directions(np.concatenate(vectors))
 
     def _windows(self, waveform: np.ndarray) -> list[np.ndarray]:
         """The waveform, or as many windows as cover it, at even distances."""

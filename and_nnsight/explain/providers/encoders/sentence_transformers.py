@@ -39,9 +39,9 @@ class SentenceTransformers:
         """One vector of length 1 a text; the zero vector for a blank one."""
         if not texts:
             return np.zeros((0, 0), np.float32)
-        found = self._model.encode(
+        vectors = self._model.encode(
             list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
         )
-        found = np.array(found, np.float32)
-        found[[not text.strip() for text in texts]] = 0
-        return found
+        vectors = np.array(vectors, np.float32)
+        vectors[[not text.strip() for text in texts]] = 0
+        return vectors

@@ -39,29 +39,29 @@ class Words:
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
         """One vector of length 1 a text; the zero vector for a text without content words."""
-        found = np.zeros((len(texts), DIMENSION), np.float32)
-        for row, text in zip(found, texts, strict=True):
-            counted = Counter(_features(text))
-            if not counted:
+        bags = np.zeros((len(texts), DIMENSION), np.float32)
+        for row, text in zip(bags, texts, strict=True):
+            counts = Counter(_features(text))
+            if not counts:
                 continue
-            vectors = [_vector(feature) for feature in counted]
-            weights = [_weight(feature) * (1 + np.log(count)) for feature, count in counted.items()]
+            vectors = [_vector(feature) for feature in counts]
+            weights = [_weight(feature) * (1 + np.log(count)) for feature, count in counts.items()]
             values = [value * weight for (_, value), weight in zip(vectors, weights, strict=True)]
             places = np.concatenate([place for place, _ in vectors])
             row += np.bincount(places, np.concatenate(values), DIMENSION).astype(np.float32)
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.divide(found, lengths, out=found, where=lengths > 0)
+        lengths = np.linalg.norm(bags, axis=1, keepdims=True)
+        return np.divide(bags, lengths, out=bags, where=lengths > 0)
 
 
 def _features(text: str) -> list[str]:
     """The stems of a text's content words; those of a compound, and the compound."""
-    found = []
+    features = []
     for compound in compounds(text):
         parts = [stem(part) for part in compound.split("-") if part and part not in FUNCTION_WORDS]
-        found += parts
+        features += parts
         if "-" in compound and parts:
-            found.append("-".join(stem(part) for part in compound.split("-")))
-    return found
+            features.append("-".join(stem(part) for part in compound.split("-")))
+    return features
 
 
 def _weight(feature: str) -> float:
@@ -83,10 +83,11 @@ def _vector(feature: str) -> Sparse:
 
 def _direction(text: str, places: int) -> np.ndarray:
     """A pseudo-random direction that depends on the text alone."""
-    drawn = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=2 * places).digest(), "<u2").astype(np.int64)
-    signs = np.where(drawn & DIMENSION, 1.0, -1.0)
-    found = np.bincount(drawn % DIMENSION, signs, DIMENSION)
-    return found / max(np.linalg.norm(found), 1e-6)
+    digest = hashlib.blake2b(text.encode(), digest_size=2 * places).digest()
+    numbers = np.frombuffer(digest, "<u2").astype(np.int64)
+    signs = np.where(numbers & DIMENSION, 1.0, -1.0)
+    direction = np.bincount(numbers % DIMENSION, signs, DIMENSION)
+    return direction / max(np.linalg.norm(direction), 1e-6)
 
 
 _GENERIC_STEMS = frozenset(stem(word) for word in GENERIC_WORDS)

@@ -38,8 +38,8 @@ class EncoderListener:
 
     def fits(self, questions: Sequence[Question]) -> Iterator[list[float] | Failure]:
         """The cosines of each question's clips. A question with a clip that cannot be encoded fails alone."""
-        sounds = self._heard(questions)
-        self._read(questions)
+        sounds = self._sound_vectors(questions)
+        self._encode_statements(questions)
         for question in questions:
             vectors = [sounds[id(clip)] for clip in question.clips]
             failed = next((vector for vector in vectors if isinstance(vector, Failure)), None)
@@ -55,21 +55,22 @@ class EncoderListener:
                 texts = np.stack([self._texts[text] for text in _parts(question.statement)])
                 yield (rows @ texts.T).mean(1).tolist()
 
-    def _heard(self, questions: Sequence[Question]) -> dict[int, Vector | Failure]:
+    def _sound_vectors(self, questions: Sequence[Question]) -> dict[int, Vector | Failure]:
         """The direction of every waveform of the questions, by the identity of the array."""
         arrays = {id(clip): clip for question in questions for clip in question.clips}
         keys = {place: hashlib.blake2b(clip.data, digest_size=16).digest() for place, clip in arrays.items()}
         due = {key: arrays[place] for place, key in keys.items() if key not in self._sounds}
-        encoded = in_batches(self._encoded, list(due.values()), _BATCH_SIZE)
+        encoded = in_batches(self._encode, list(due.values()), _BATCH_SIZE)
         self._sounds.update(zip(due, encoded, strict=True))
         return {place: self._sounds[key] for place, key in keys.items()}
 
-    def _encoded(self, clips: Sequence[np.ndarray]) -> list[Vector]:
+    def _encode(self, clips: Sequence[np.ndarray]) -> list[Vector]:
         return list(self._directions(self._encoder.encode_audio(clips), len(clips), "clips"))
 
-    def _read(self, questions: Sequence[Question]) -> None:
-        said = dict.fromkeys(question.statement for question in questions if question.statement is not None)
-        due = list(dict.fromkeys(text for statement in said for text in _parts(statement) if text not in self._texts))
+    def _encode_statements(self, questions: Sequence[Question]) -> None:
+        statements = dict.fromkeys(question.statement for question in questions if question.statement is not None)
+        texts = dict.fromkeys(text for statement in statements for text in _parts(statement))
+        due = [text for text in texts if text not in self._texts]
         if due:
             vectors = self._directions(self._encoder.encode_text(due), len(due), "texts")
             self._texts.update(zip(due, vectors, strict=True))

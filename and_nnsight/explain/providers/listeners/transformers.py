@@ -72,22 +72,24 @@ class AudioLanguageListener:
             yield from self._intruders(some) if together else self._statements(some)
 
     def _statements(self, questions: Sequence[Question]) -> Iterator[list[float] | Failure]:
-        prompts = [(clip, self._asking(str(question.statement))) for question in questions for clip in question.clips]
+        prompts = [
+            (clip, self._statement_prompt(str(question.statement))) for question in questions for clip in question.clips
+        ]
         answers = in_batches(self._yes, prompts, self._batch_size)
         for question in questions:
-            given = [next(answers) for _ in question.clips]
-            failed = next((answer for answer in given if isinstance(answer, Failure)), None)
-            yield failed or [answer for answer in given if not isinstance(answer, Failure)]
+            fits = [next(answers) for _ in question.clips]
+            failure = next((fit for fit in fits if isinstance(fit, Failure)), None)
+            yield failure or [fit for fit in fits if not isinstance(fit, Failure)]
 
-    def _asking(self, statement: str) -> str:
-        said = " ".join(self.model.harmless(statement).split())
-        return FITS.format(statement=json.dumps(said, ensure_ascii=False))
+    def _statement_prompt(self, statement: str) -> str:
+        text = " ".join(self.model.harmless(statement).split())
+        return FITS.format(statement=json.dumps(text, ensure_ascii=False))
 
     def _yes(self, prompts: Sequence[Prompt]) -> Sequence[float | Failure]:
         """The probability of yes, for each prompt."""
         if self._yes_no is not None:
             return _shares(self.model.first_token(prompts), self._yes_no)[:, 0].tolist()
-        return [_said_yes(answer) for answer in self.model.answers(prompts, _MAX_TOKENS)]
+        return [_is_yes(answer) for answer in self.model.answers(prompts, _MAX_TOKENS)]
 
     def _intruders(self, questions: Sequence[Question]) -> Iterator[list[float] | Failure]:
         """A question with fewer clips than another is a prompt of another shape: those alike go together."""
@@ -143,18 +145,18 @@ def _tokens_of(tokenizer: Any, words: Iterable[str]) -> list[list[int]] | None:
 
 def _first_tokens(tokenizer: Any, word: str) -> set[int]:
     unknown = getattr(tokenizer, "unk_token_id", None)
-    found: set[int] = set()
+    tokens: set[int] = set()
     for form in dict.fromkeys((word, word.lower(), word.upper())):
         token = tokenizer.convert_tokens_to_ids(form)
-        found.update([token] if isinstance(token, int) and token != unknown else [])
+        tokens.update([token] if isinstance(token, int) and token != unknown else [])
         for written in (form, f" {form}"):
-            found.update(tokenizer.encode(written, add_special_tokens=False)[:1])
-    return found - {unknown}
+            tokens.update(tokenizer.encode(written, add_special_tokens=False)[:1])
+    return tokens - {unknown}
 
 
-def _said_yes(answer: str) -> float | Failure:
-    said = re.search(r"\b(yes|no)\b", answer, re.IGNORECASE)
-    return Failure("the answer says neither yes nor no") if said is None else float(said[0].lower() == "yes")
+def _is_yes(answer: str) -> float | Failure:
+    word = re.search(r"\b(yes|no)\b", answer, re.IGNORECASE)
+    return Failure("the answer says neither yes nor no") if word is None else float(word[0].lower() == "yes")
 
 
 def _all_but(answer: str, count: int) -> list[float] | Failure:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from and_nnsight.explain.text.clauses import clause
 from and_nnsight.explain.text.english import stem
 from and_nnsight.explain.text.quoted import description, quoted_spans
 from and_nnsight.explain.text.sentences import counted_sentence, idea, share
-from and_nnsight.explain.text.wording import clause
 
 VIOLINS = ["A loud, long mid-range note played on a violin.", "A soft, high-pitched note played on a violin."]
 TONES = [
