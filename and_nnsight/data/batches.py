@@ -81,23 +81,21 @@ def batches(
     A clip that cannot be used leaves a gap and shifts no other, so a run resumed between batches sees the same ones.
     With workers the batches are the same, bit for bit. Closing the iterator ends the workers.
 
-    Args:
-        source: where the clips come from.
-        sampling_rate: what the model wants, in samples a second.
-        featurise: a function of float32 [time] waveforms; with workers, one that can be pickled. It runs without
-            gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set aside.
-        batch_size: positions a batch covers; the last may cover fewer.
-        num_workers: processes that decode and featurise. 0: in this one.
-        start: first position; a multiple of `batch_size` gives the same batches as starting at 0.
-        minimum_samples: clips with fewer samples, after resampling, are set aside.
-        window_samples: samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
-            heard whole, and those too long for it (see `audio.load`) are set aside.
-        prefetch: batches in flight for each worker; this bounds the memory.
+    source           where the clips come from
+    sampling_rate    what the model wants, in samples a second
+    featurise        a function of float32 [time] waveforms; with workers, one that can be pickled. It runs without
+                     gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set
+                     aside
+    batch_size       positions a batch covers; the last may cover fewer
+    num_workers      processes that decode and featurise; 0: in this one
+    start            first position; a multiple of `batch_size` gives the same batches as starting at 0
+    minimum_samples  clips with fewer samples, after resampling, are set aside
+    window_samples   samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
+                     heard whole, and those too long for it (see `audio.load`) are set aside
+    prefetch         batches in flight for each worker; this bounds the memory
 
-    Raises:
-        ValueError: a number above is out of range.
-        WorkerDied: a worker process ended by itself.
-        Exception: what the source or `featurise` raised, with a note that says for which clips.
+    Raises ValueError for a number above that is out of range, WorkerDied if a worker process ended by itself, and what
+    the source or `featurise` raised, with a note that says for which clips.
     """
     for name, value, least in (
         ("batch_size", batch_size, 1),
@@ -151,19 +149,13 @@ class _Prepare(Generic[T]):
             try:
                 inputs = self._featurise(healthy)
             except AudioError:
-                found = self._culprits(healthy)
-                if not found:
+                culprits = self._culprits(healthy)
+                if not culprits:
                     raise
-                reasons |= found
-                healthy = [(item, waveform) for item, waveform in healthy if item.id not in found]
+                reasons |= culprits
+                healthy = [(item, waveform) for item, waveform in healthy if item.id not in culprits]
                 inputs = self._featurise(healthy) if healthy else None
-        clips = tuple(
-            Clip(
-                item.id, item.path, item.label, item.caption, waveform.seconds, _native_rate(waveform),
-                content_hash(waveform.samples), is_silent(waveform.samples),
-            )
-            for item, waveform in healthy
-        )  # fmt: skip
+        clips = tuple(_clip(item, waveform) for item, waveform in healthy)
         quarantined = tuple(
             Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in items if item.id in reasons
         )
@@ -195,8 +187,10 @@ class _Prepare(Generic[T]):
         return reasons
 
 
-def _native_rate(waveform: Waveform) -> int:
-    return waveform.sampling_rate if waveform.source_rate is None else waveform.source_rate
+def _clip(item: Item, waveform: Waveform) -> Clip:
+    rate = waveform.sampling_rate if waveform.source_rate is None else waveform.source_rate
+    content, silent = content_hash(waveform.samples), is_silent(waveform.samples)
+    return Clip(item.id, item.path, item.label, item.caption, waveform.seconds, rate, content, silent)
 
 
 @contextmanager
