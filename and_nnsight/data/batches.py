@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
+from ..audio.errors import AudioError
 from ..audio.limits import Limit
-from ..audio.loading import AudioError, Waveform, content_hash, is_silent, load, read_samples
+from ..audio.loading import Waveform, content_hash, is_silent, load
+from ..audio.reading import read_samples
 from .items import Item, RemoteFile, Source, Unusable
 from .text import encodable
 from .workers import map_in_order
@@ -137,6 +139,24 @@ class _Prepare(Generic[T]):
             raise
 
     def _prepare(self, items: list[Item]) -> Batch[T]:
+        healthy, reasons = self._load_each(items)
+        inputs = None
+        try:
+            inputs = self._featurise(healthy) if healthy else None
+        except AudioError:
+            culprits = self._culprits(healthy)
+            if not culprits:
+                raise
+            reasons |= culprits
+            healthy = [(item, waveform) for item, waveform in healthy if item.id not in culprits]
+            inputs = self._featurise(healthy) if healthy else None
+        clips = tuple(_clip(item, waveform) for item, waveform in healthy)
+        unusable = [item for item in items if item.id in reasons]
+        quarantined = tuple(Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in unusable)
+        return Batch(items[0].id, len(items), clips, inputs, quarantined)
+
+    def _load_each(self, items: list[Item]) -> tuple[list[tuple[Item, Waveform]], dict[int, str]]:
+        """The items that can be loaded, and the reasons of the others."""
         healthy: list[tuple[Item, Waveform]] = []
         reasons: dict[int, str] = {}
         for item in items:
@@ -144,22 +164,7 @@ class _Prepare(Generic[T]):
                 healthy.append((item, self._load(item)))
             except AudioError as error:
                 reasons[item.id] = error.reason
-        inputs = None
-        if healthy:
-            try:
-                inputs = self._featurise(healthy)
-            except AudioError:
-                culprits = self._culprits(healthy)
-                if not culprits:
-                    raise
-                reasons |= culprits
-                healthy = [(item, waveform) for item, waveform in healthy if item.id not in culprits]
-                inputs = self._featurise(healthy) if healthy else None
-        clips = tuple(_clip(item, waveform) for item, waveform in healthy)
-        quarantined = tuple(
-            Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in items if item.id in reasons
-        )
-        return Batch(items[0].id, len(items), clips, inputs, quarantined)
+        return healthy, reasons
 
     def _load(self, item: Item) -> Waveform:
         if isinstance(item.audio, AudioError):

@@ -43,13 +43,14 @@ def _holds_encoded(audio: Any) -> bool:
 def _has_columns(position: int, audio: Any, clips: int, beside: Sequence[Any]) -> bool:
     """Whether what stands beside the audio is a value for each of its clips, as a loader collates labels and rates."""
     columns = [value for value in beside if _length(value) == clips]
-    may_be_stereo = clips == 2 and (
-        isinstance(audio, np.ndarray | torch.Tensor) or isinstance(audio[0], int | float | list | tuple)
-    )
     all_columns = len(columns) == sum(value is not None for value in beside)
-    if may_be_stereo and (position or not all_columns):
+    if clips == 2 and _are_channels(audio) and (position or not all_columns):
         columns = [value for value in columns if not isinstance(value[0], str)]  # two channels that have two labels
     return bool(columns)
+
+
+def _are_channels(audio: Any) -> bool:
+    return isinstance(audio, np.ndarray | torch.Tensor) or isinstance(audio[0], list | tuple)
 
 
 def _length(value: Any) -> int:

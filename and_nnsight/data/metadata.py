@@ -54,7 +54,7 @@ def read_metadata(file: Path, columns: Columns) -> list[Row]:
         label, caption = fields.get(columns.label_key), fields.get(columns.caption_key)
         foreign += _is_foreign(label, caption)
         place = _relative(file, number, fields.get("file_name"))
-        rows.append(Row(place, text(label) or None, text(caption) or None, number))
+        rows.append(Row(place, _words(label), _words(caption), number))
     if not rows:
         raise ValueError(f"{file} has no rows")
     _require_columns(file, names, columns)
@@ -73,6 +73,10 @@ def _require_columns(file: Path, names: Collection[str], columns: Columns) -> No
     for column in columns.named:
         if column not in names:
             raise ValueError(f"no column {column!r} in {file}; the columns are {', '.join(names)}")
+
+
+def _words(value: Any) -> str | None:
+    return text(value) or None
 
 
 def _is_foreign(*values: Any) -> bool:

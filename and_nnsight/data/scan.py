@@ -104,7 +104,7 @@ def _sort_entries(entries: Iterable[os.DirEntry[str]], here: str, below: Scan) -
         folder, sound = _is_folder(entry), _ending(path) in ENDINGS
         if entry.name.startswith("."):
             if folder or sound:
-                below.passed.append((f"a hidden {'folder' if folder else 'file'}", path, False))
+                below.passed.append(("a hidden folder" if folder else "a hidden file", path, False))
         elif folder:
             yield path
         elif sound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,10 @@ def _is_one_clip(data: Any) -> bool:
         holds_clips = isinstance(data, np.ndarray) and data.dtype.kind in "OUS"  # of waveforms, of paths
         return data.ndim < (1 if holds_clips else 2)
     if isinstance(data, list | tuple):
-        is_pair = len(data) == 2 and split_rate(data)[1] is not None
-        return is_pair or (len(data) > 0 and all(isinstance(value, int | float) for value in data))
+        return _is_waveform(data) or (len(data) == 2 and split_rate(data)[1] is not None)
     is_file = hasattr(data, "get_all_samples") or hasattr(data, "read")
     return is_file or isinstance(data, bytes | bytearray | memoryview | Mapping)
+
+
+def _is_waveform(values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(isinstance(value, int | float) for value in values)

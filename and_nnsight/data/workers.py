@@ -9,29 +9,24 @@ never to a file.
 
 from __future__ import annotations
 
-import copy
-import queue
 import signal
 import sys
-import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from multiprocessing.connection import Connection
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 import torch.multiprocessing  # registers how tensors travel in shared memory
+
+from .serving import Failure, serve
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _PATIENCE = 2.0  # seconds that a worker has to finish its task before it is ended
 _LAST_WORD = 30.0  # seconds to learn how a worker ended: on a busy machine its exit code comes late
-
-
 _ADVICE: dict[int | None, str] = {
     -9: ", most often because memory ran out: use fewer workers or smaller batches",
     1: "; a script that uses workers needs `if __name__ == '__main__':` around its work",
@@ -40,39 +35,6 @@ _ADVICE: dict[int | None, str] = {
 
 class WorkerDied(RuntimeError):
     """A worker process ended by itself: out of memory, most often."""
-
-
-class _WorkerTraceback(Exception):
-    """Where in a worker an exception was raised: shown as its cause."""
-
-
-class _Failure:
-    """An exception on its way home."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        self.where = "".join(traceback.format_exception(error))
-        self.notes = list(getattr(error, "__notes__", ()))
-        try:
-            copy.deepcopy(error)
-        except Exception:  # it cannot be made anew out of what it holds, so not on the other side either
-            self.error = _plain(error)
-
-    def without_error(self) -> _Failure:
-        """For an exception that cannot be sent: its type and message alone."""
-        self.error = _plain(self.error)
-        return self
-
-    def restored(self) -> BaseException:
-        for note in self.notes:
-            if note not in getattr(self.error, "__notes__", ()):
-                self.error.add_note(note)
-        self.error.__cause__ = _WorkerTraceback(f"\n{self.where}")
-        return self.error
-
-
-def _plain(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def map_in_order(
@@ -134,7 +96,7 @@ class _Worker(Generic[Task, Result]):
 
     def __init__(self, context: Any, number: int) -> None:
         self._pipe, remote = context.Pipe()
-        self._process = context.Process(target=_serve, args=(remote,), name=f"clips-{number}", daemon=True)
+        self._process = context.Process(target=serve, args=(remote,), name=f"clips-{number}", daemon=True)
         self._process.start()
         remote.close()
 
@@ -156,7 +118,7 @@ class _Worker(Generic[Task, Result]):
             result = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._died() from error
-        if isinstance(result, _Failure):
+        if isinstance(result, Failure):
             raise result.restored()
         return cast("Result", result)
 
@@ -200,68 +162,3 @@ class _Pool(Generic[Task, Result]):
             worker.hang_up()
         for worker in self.workers:
             worker.end()
-
-
-def _serve(pipe: Connection) -> None:
-    """A worker's life: a function and tasks in, results out, until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(1)
-    try:
-        function: Callable[[Any], Any] = pipe.recv()
-    except EOFError:
-        return
-    except Exception as error:  # it cannot be made anew here
-        function = _Raise(error)
-    inbox: queue.SimpleQueue[_Task | _HungUp | _Failure] = queue.SimpleQueue()
-    # A thread empties the pipe, so that the parent is never stuck sending to a worker that is stuck sending to it.
-    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
-    while not isinstance(message := inbox.get(), _HungUp):
-        try:
-            _reply(pipe, message if isinstance(message, _Failure) else _result(function, message.task))
-        except OSError:  # the parent hung up
-            return
-
-
-class _Raise:
-    """In the place of a function that did not arrive."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __call__(self, task: Any) -> None:
-        raise self._error
-
-
-class _Task(NamedTuple):
-    task: Any
-
-
-class _HungUp:
-    """The parent's end of the pipe is closed."""
-
-
-def _result(function: Callable[[Any], Any], task: Any) -> Any:
-    try:
-        return function(task)
-    except Exception as error:
-        return _Failure(error)
-
-
-def _reply(pipe: Connection, result: Any) -> None:
-    """Send a result, or why it cannot be sent. Raises OSError where the parent hung up."""
-    try:
-        pipe.send(result)
-    except OSError:
-        raise
-    except Exception as error:
-        pipe.send(result.without_error() if isinstance(result, _Failure) else _Failure(error))
-
-
-def _receive(pipe: Connection, inbox: queue.SimpleQueue[_Task | _HungUp | _Failure]) -> None:
-    while True:
-        try:
-            inbox.put(_Task(pipe.recv()))
-        except (EOFError, ConnectionError):
-            return inbox.put(_HungUp())
-        except Exception as error:  # a task that cannot be made anew here
-            inbox.put(_Failure(error))
