@@ -71,7 +71,7 @@ def label(
     from ..dissection.dissection import Dissection
     from ..explain.evaluate.claims import label_source
     from ..explain.evaluate.verdicts import Verdicts
-    from ..explain.labels.concept_scores import concept_text
+    from ..explain.labels.concept_lists import concept_text
     from ..explain.labels.label import label as run
     from ..explain.roles import ChatOptions
     from ..statistics.concept_scores import ConceptScores
@@ -148,7 +148,7 @@ def _print_most_confident(rows: list[Row], verdicts: Verdicts) -> None:
     A star marks a label that has been put to the test on held-out clips and does not hold.
     """
     from ..explain.evaluate.claims import label_source
-    from ..explain.labels.concept_scores import concept_text
+    from ..explain.labels.concept_lists import concept_text
 
     second = {(row["site"], row["unit"]): row for row in rows if row["rank"] == 1}
     first = [row for row in rows if row["rank"] == 0 and row["concept"] is not None]

@@ -195,7 +195,7 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
     with Table(run, "calibrated", CALIBRATED, ("site", "unit"), {"threshold": 0.6}) as table:
         table.add({"site": FIRST, "unit": unit, "calibrated": None if kept is None else " ".join(kept), "kept": kept,
                    "dropped": [], "failure": None, "summary_hash": ""} for unit, kept in texts_of.items())  # fmt: skip
-    counts = {kind: said[:4].tolist() for kind, said in explained(run).words.items()}
+    counts = {kind: said[:4].tolist() for kind, said in read_explanations(run).words.items()}
     assert counts["adjective"] == [3, 1, 0, 0], "wooden is not acoustic here"
     assert counts["basic adjective"] == [2, 0, 0, 0]
     assert counts["high-level adjective"] == [1, 1, 0, 0]

@@ -57,9 +57,10 @@ def clips_of(chosen: Bool[Tensor, "unit clip"]) -> Int64[Tensor, "unit most"]:
     counts = chosen.sum(1)
     unit, clip = chosen.nonzero(as_tuple=True)
     nth = torch.arange(len(unit), device=unit.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    found = torch.full((len(chosen), max(1, int(counts.max()) if len(counts) else 1)), -1, device=chosen.device)
-    found[unit, nth] = clip
-    return found
+    most = max(1, int(counts.max()) if len(counts) else 1)
+    clips = torch.full((len(chosen), most), -1, device=chosen.device)
+    clips[unit, nth] = clip
+    return clips
 
 
 def average_precisions(
@@ -69,7 +70,7 @@ def average_precisions(
 
     `ranked` are the predictions' `places`, `clips` as `clips_of` gives them. NaN for a unit without any.
     """
-    found = []
+    precisions = []
     step = max(1, _ELEMENTS // max(1, clips.shape[1]))
     for first in range(0, len(which), step):
         some = clips[first : first + step]
@@ -80,5 +81,5 @@ def average_precisions(
         counts = there.sum(1)
         within = torch.arange(place.shape[1], device=place.device) < counts[:, None]
         precision = (reached.double() / place).masked_fill(~within, 0.0)
-        found.append((precision.sum(1) / counts).round(decimals=_DECIMALS))
-    return torch.cat([torch.zeros(0, dtype=torch.float64, device=which.device), *found])
+        precisions.append((precision.sum(1) / counts).round(decimals=_DECIMALS))
+    return torch.cat([torch.zeros(0, dtype=torch.float64, device=which.device), *precisions])

@@ -20,7 +20,7 @@ from ..providers.embeddings import Embeddings, cosines
 from ..providers.requests import remembered
 from ..records.tables import Row, read_table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message, TextEncoder
-from .concept_scores import concept_text
+from .concept_lists import concept_text
 
 SNAP_COSINE = 0.6
 _NAMED, _NEAREST = "summary (named)", "summary (nearest)"
@@ -38,7 +38,7 @@ class Choice:
 
 
 def choose(
-    found: Dissection,
+    dissection: Dissection,
     units: Mapping[str, Sequence[int]],
     names: Sequence[str],
     chat: str | ChatModel | None,
@@ -57,7 +57,7 @@ def choose(
     """
     if chat is None:
         raise PluginError("icl needs a chat model, for example transformers:Qwen/Qwen3-8B")
-    summaries = {(row["site"], row["unit"]): row for row in read_table(found, "summaries")}
+    summaries = {(row["site"], row["unit"]): row for row in read_table(dissection, "summaries")}
     model, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
     encoder, encoder_name = plugins.resolve("text encoder", text_encoder, device=device, batch_size=batch_size)
     snap = Snapping(names, Embeddings(encoder, encoder_name), top)
@@ -65,7 +65,7 @@ def choose(
     said = {place: summary for place in asked if (summary := summaries.get(place, {}).get("highly"))}
     conversations = [conversation_of(names, summary, top) for summary in said.values()]
     rows: list[Row] = []
-    with remembered(found, model) as remembering, step_progress("choosing", len(said), progress) as done:
+    with remembered(dissection, model) as remembering, step_progress("choosing", len(said), progress) as done:
         answers = iter(remembering.chat(conversations, options))
         ids = (remembering.request_id(conversation, options) for conversation in conversations)
         for site, unit in asked:

@@ -22,7 +22,8 @@ from .._progress import step_progress
 from ..records.tables import Row, undamaged
 from ..records.unit_selection import chosen_units
 from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
-from .concept_scores import DEFAULT_SOFTMAX, METHODS, UNION, Captions, fits, read_concepts, score_concepts, selected
+from .concept_lists import UNION, read_concepts
+from .concept_scores import DEFAULT_SOFTMAX, METHODS, Captions, fits, score_concepts, selected
 from .in_context import choose
 from .unions import Union, near_concepts
 from .unions import unions as find_unions
@@ -51,7 +52,7 @@ SCHEMA = arrow.schema(
 
 
 def label(
-    found: Dissection,
+    dissection: Dissection,
     concepts: str | Path | Iterable[str] | ConceptScores,
     *,
     method: str = "db",
@@ -100,22 +101,22 @@ def label(
         raise ValueError(f"top must be at least 1, it is {top}")
     if method not in (*METHODS, "icl"):
         raise ValueError(f"unknown method {method!r}: one of {', '.join((*METHODS, 'icl'))}")
-    asked = _by_site(found, sites, units)
+    asked = _by_site(dissection, sites, units)
     if method == "icl" and not isinstance(concepts, ConceptScores):
         if similarity is not None:
             raise ValueError("icl has no similarity: the chat model chooses")
-        names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+        names = read_concepts(concepts, {clip: row["label"] for clip, row in dissection.clips.items()})
         chosen = choose(
-            found, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
+            dissection, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
             batch_size=batch_size, device=device, progress=progress,
         )  # fmt: skip
         encoder = chosen[0]["encoder"] if chosen else None
-        with _replacing(found, _key("icl", CHOSEN, names, encoder)) as write:
+        with _replacing(dissection, _key("icl", CHOSEN, names, encoder)) as write:
             rows = [{"method": "icl", "similarity": CHOSEN, "concepts": _hash(names), **row} for row in chosen]
             write(_table(rows), asked)
         return rows
     scores = concepts if isinstance(concepts, ConceptScores) else _scores(
-        found, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
+        dissection, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
     )  # fmt: skip
     similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
     if similarity not in SIMILARITIES:
@@ -125,27 +126,29 @@ def label(
         near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
     written: list[arrow.Table] = []
     with (
-        _replacing(found, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
+        _replacing(dissection, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
         step_progress("labelling", len(asked), progress) as done,
     ):
         for site, wanted in asked.items():
-            compared = unit_similarity(found, site, scores, similarity, device=device)
-            united = {} if near is None else find_unions(found, site, scores, similarity, compared.values, near)
+            compared = unit_similarity(dissection, site, scores, similarity, device=device)
+            united = {} if near is None else find_unions(dissection, site, scores, similarity, compared.values, near)
             written.append(_site_table(site, wanted, compared, scores, similarity, top, united))
             write(written[-1], {site: wanted})
             done(1)
     return arrow.concat_tables(written).to_pylist() if written else []
 
 
-def _by_site(found: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None) -> dict[str, list[int]]:
+def _by_site(
+    dissection: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None
+) -> dict[str, list[int]]:
     asked: dict[str, list[int]] = {}
-    for site, unit in chosen_units(found, sites, units):
+    for site, unit in chosen_units(dissection, sites, units):
         asked.setdefault(site, []).append(unit)
     return asked
 
 
 def _scores(
-    found: Dissection,
+    dissection: Dissection,
     concepts: str | Path | Iterable[str],
     method: str,
     text_encoder: str | TextEncoder,
@@ -158,14 +161,14 @@ def _scores(
     progress: bool,
 ) -> ConceptScores:
     """Those that the run compared its units with, if they are what is asked for; else new ones."""
-    names = read_concepts(concepts, {clip: row["label"] for clip, row in found.clips.items()})
+    names = read_concepts(concepts, {clip: row["label"] for clip, row in dissection.clips.items()})
     encoder = {"db": text_encoder, "tab": audio_text_encoder}.get(method)
     encoder_name = encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
-    streamed = found.concepts
+    streamed = dissection.concepts
     if streamed is not None and captions is None and fits(streamed, method, names, encoder_name, softmax):
         return selected(streamed, names)
     return score_concepts(
-        found, names, method, text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax,
+        dissection, names, method, text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax,
         captions=captions, audio=data, batch_size=batch_size, device=device, progress=progress,
     )  # fmt: skip
 
@@ -226,12 +229,12 @@ def _table(rows: Sequence[Row]) -> arrow.Table:
 
 
 @contextmanager
-def _replacing(found: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
+def _replacing(dissection: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
     """Take in tables of rows with the units that they are for; the file is replaced on leaving, also when interrupted.
 
     Not a `Table`: a million rows are read, sorted out and written as columns.
     """
-    folder = found.folder / "explanations"
+    folder = dissection.folder / "explanations"
     folder.mkdir(exist_ok=True)
     path, lock_path = folder / "labels.parquet", folder / ".labels.lock"
     try:

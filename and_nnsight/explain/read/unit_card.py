@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..describe.captions import captions_of_unit
 from ..evaluate.claims import label_source, open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
-from ..labels.concept_scores import concept_text
+from ..labels.concept_lists import concept_text
 from ..records.tables import Row, unit_rows
 
 
@@ -109,45 +109,65 @@ class Card:
     effects: tuple[Effect, ...] = ()
 
 
-def card(found: Dissection, site: str, unit: int) -> Card:
+def card(dissection: Dissection, site: str, unit: int) -> Card:
     """The card of a unit. Raises DissectionError for a site or unit that does not exist."""
-    shown = found.unit(site, unit)
-    rows = {name: unit_rows(found, name, site, unit) for name in _TABLES}
-    summary: dict[str, Any] = rows["summaries"][0] if rows["summaries"] else {}
-    calibrated: dict[str, Any] = rows["calibrated"][0] if rows["calibrated"] else {}
-    said = {name: found_row.get("failure") for name, found_row in (("summary", summary), ("calibration", calibrated))}
-    failed = [row for row in rows["labels"] if row["failure"]]
-    said_of = {
+    shown = dissection.unit(site, unit)
+    rows = {name: unit_rows(dissection, name, site, unit) for name in _TABLES}
+    summary, calibrated = _only(rows["summaries"]), _only(rows["calibrated"])
+    claims = {
         "explanation": calibrated["calibrated"] if calibrated else summary.get("highly"),
         "concepts": open_concepts(rows["concepts"]).get((site, unit)),
-        **{
-            label_source(row): concept_text(row["concept"])
-            for row in rows["labels"]
-            if row["concept"] and not row["rank"]
-        },
+        **_first_labels(rows["labels"]),
     }
-    known, verdicts = Verdicts(rows["scores"]), dict[str, Verdict]()
-    for source, text in said_of.items():
-        if (shown_by := known(site, unit, source, text)) is not None:
-            verdicts[source] = shown_by
     return Card(
         unit=shown,
-        captions=captions_of_unit(found, shown),
+        captions=captions_of_unit(dissection, shown),
         summary=summary.get("highly"),
         lowly=summary.get("lowly"),
         calibrated=calibrated.get("calibrated"),
         dropped=tuple((row["sentence"], row["lowly"], row["similarity"]) for row in calibrated.get("dropped") or ()),
         concepts=tuple(Concept(row["word"], row["part"], row["count"], row["acoustic"]) for row in rows["concepts"]),
-        labels=tuple(
-            Label(**{name: row[name] for name in _LABEL}, members=tuple(row.get("members") or ()))
-            for row in sorted(rows["labels"], key=_order)
-            if row["concept"] is not None
-        ),
-        failures={name: reason for name, reason in said.items() if reason}
-        | {f"label by {row['method']}": row["failure"] for row in failed},
-        verdicts=verdicts,
-        listening=listening_results(found, rows["listening"], said_of),
-        effects=tuple(
-            Effect(**{name: row[name] for name in _EFFECT}) for row in rows["causal"] if row["failure"] is None
-        ),
+        labels=_labels(rows["labels"]),
+        failures=_failures(summary, calibrated, rows["labels"]),
+        verdicts=_verdicts(rows["scores"], site, unit, claims),
+        listening=listening_results(dissection, rows["listening"], claims),
+        effects=_effects(rows["causal"]),
     )
+
+
+def _only(rows: Sequence[Row]) -> Row:
+    """The row of a table that has one a unit; empty where there is none."""
+    return rows[0] if rows else {}
+
+
+def _first_labels(rows: Iterable[Row]) -> dict[str, str]:
+    """The text of the first label by each way of labelling."""
+    first = [row for row in rows if row["concept"] and not row["rank"]]
+    return {label_source(row): concept_text(row["concept"]) for row in first}
+
+
+def _labels(rows: Iterable[Row]) -> tuple[Label, ...]:
+    labelled = [row for row in rows if row["concept"] is not None]
+    return tuple(
+        Label(**{name: row[name] for name in _LABEL}, members=tuple(row.get("members") or ()))
+        for row in sorted(labelled, key=_order)
+    )
+
+
+def _failures(summary: Row, calibrated: Row, labels: Iterable[Row]) -> dict[str, str]:
+    """Why there is no summary, calibration or label, by step."""
+    reasons = {"summary": summary.get("failure"), "calibration": calibrated.get("failure")}
+    reasons |= {f"label by {row['method']}": row["failure"] for row in labels if row["failure"]}
+    return {step: reason for step, reason in reasons.items() if reason}
+
+
+def _verdicts(rows: Iterable[Row], site: str, unit: int, claims: Mapping[str, str | None]) -> dict[str, Verdict]:
+    """The verdict on each claim that has been scored as it stands."""
+    known = Verdicts(rows)
+    verdicts = {source: known(site, unit, source, text) for source, text in claims.items()}
+    return {source: verdict for source, verdict in verdicts.items() if verdict is not None}
+
+
+def _effects(rows: Iterable[Row]) -> tuple[Effect, ...]:
+    measured = [row for row in rows if row["failure"] is None]
+    return tuple(Effect(**{name: row[name] for name in _EFFECT}) for row in measured)

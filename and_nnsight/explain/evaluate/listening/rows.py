@@ -62,8 +62,7 @@ def row_of(plan: Plan, answers: Mapping[Asked, np.ndarray | Failure], threshold:
     others = [answers[text, trials.clips] for text in plan.others]
     row |= {"failure": own.reason} if isinstance(own, Failure) else _detection(own, others, trials, threshold)
     if trials.line_ups:
-        heard = [answers[None, line_up.clips] for line_up in trials.line_ups]
-        row |= _intruder(heard, trials.line_ups)
+        row |= _intruder([answers[None, line_up.clips] for line_up in trials.line_ups], trials.line_ups)
     return row
 
 
@@ -77,7 +76,8 @@ def _detection(own: np.ndarray, others: Sequence[np.ndarray | Failure], trials: 
         "p_chance": chance,
         "p": chance,
     }
-    if failed := next((fits for fits in others if isinstance(fits, Failure)), None):
+    failed = next((fits for fits in others if isinstance(fits, Failure)), None)
+    if failed is not None:
         return row | {"failure": f"of what is said of another unit: {failed.reason}"}
     answered = [fits for fits in others if not isinstance(fits, Failure)]
     if answered:
@@ -92,19 +92,21 @@ def _detection(own: np.ndarray, others: Sequence[np.ndarray | Failure], trials: 
     return row
 
 
-def _intruder(heard: Sequence[np.ndarray | Failure], line_ups: Sequence[LineUp]) -> Row:
+def _intruder(answers: Sequence[np.ndarray | Failure], line_ups: Sequence[LineUp]) -> Row:
     """Of the line-ups that were answered; the first reason why others were not."""
-    failed = next((fits for fits in heard if isinstance(fits, Failure)), None)
+    failed = next((fits for fits in answers if isinstance(fits, Failure)), None)
     row: Row = {"intruder_failure": None if failed is None else failed.reason}
-    judged = [(fits, one) for fits, one in zip(heard, line_ups, strict=True) if not isinstance(fits, Failure)]
-    if not judged:
-        return row
-    fits, places = [fits for fits, _ in judged], [one.place for _, one in judged]
-    return row | {
+    judged = [(fits, one) for fits, one in zip(answers, line_ups, strict=True) if not isinstance(fits, Failure)]
+    return row | _judged_line_ups([fits for fits, _ in judged], [one for _, one in judged]) if judged else row
+
+
+def _judged_line_ups(fits: Sequence[np.ndarray], line_ups: Sequence[LineUp]) -> Row:
+    places = [one.place for one in line_ups]
+    return {
         "intruder": float(np.mean([intruder_credit(each, place) for each, place in zip(fits, places, strict=True)])),
-        "intruder_trials": len(judged),
+        "intruder_trials": len(fits),
         "intruder_p": chance_of_finding(fits, places),
-        "intruder_clips": [list(one.clips) for _, one in judged],
+        "intruder_clips": [list(one.clips) for one in line_ups],
         "intruder_places": places,
         "intruder_fits": [each.tolist() for each in fits],
     }
