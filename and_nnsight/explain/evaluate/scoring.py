@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -25,16 +24,14 @@ from ... import plugins
 from ...dissection.dissection import Dissection
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings
-from ..providers.requests import Remembered, remembered
+from ..providers.requests import remembered
 from ..records.tables import Row, Table
 from ..records.unit_selection import chosen_units
 from ..roles import ChatModel, ChatOptions, Listener, TextEncoder
-from .baselines import Measured, features, fit_to_units, known_means, measured_clips
-from .claims import Claim, claims, pool_hash
+from .baselines import measured_clips
+from .claims import Claim, claims
 from .detection import DEFAULT_OPTIONS
-from .false_discovery import false_discovery_rates
 from .held_out import (
-    HeldOutClips,
     captioner_of,
     check_same_model,
     clips_held_out,
@@ -43,7 +40,9 @@ from .held_out import (
 )
 from .listening.asking import listen
 from .listening.plans import Design
-from .unit_scores import SCHEMA, Judge, SiteScores, add_detection
+from .settling import settle
+from .site_scoring import Asker, Bench, Scoring, Test, pools_of
+from .unit_scores import SCHEMA
 
 DEFAULT_SHARE = 0.05
 """Near how often a concept is heard among those of a usual dataset: a wider share is mostly clips of other concepts."""
@@ -126,7 +125,7 @@ def score(
     captions, or fewer than 20 clips that can judge, and where there is nothing to score; PluginError for a plugin that
     cannot be used; ValueError for a share, a level, a number of shuffles or a source that makes no sense.
     """
-    test = _Test(share, shuffles, level, seed, most_clips)
+    test = Test(share, shuffles, level, seed, most_clips)
     scope = chosen_units(dissection, sites, units)
     every_claim = claims(dissection, sources)
     check_same_model(dissection, held_out, dict.fromkeys(site for site, _ in scope))
@@ -153,19 +152,19 @@ def score(
         "version": _VERSION,
     }
     fitted_on = [clip for clip in sample.uniform if clip in ours]
-    bench = _Bench(dissection, held_out, judges, ours, theirs, fitted_on, share, device)
+    bench = Bench(dissection, held_out, judges, ours, theirs, fitted_on, share, device)
     with Table(dissection, "scores", SCHEMA, KEY, settings) as table, ExitStack() as stack:
-        stack.callback(judge_all, table, level)  # also of what was scored when it was interrupted
+        stack.callback(settle, table, level)  # also of what was scored when it was interrupted
         _drop_what_is_not_claimed(table, every_claim, sources)
-        asker = None if model is None else _Asker(stack.enter_context(remembered(dissection, model)), options)
-        scoring = _Scoring(table, bench, Embeddings(encoder, name), test, asker)
-        pools = _pools(every_claim)
+        asker = None if model is None else Asker(stack.enter_context(remembered(dissection, model)), options)
+        scoring = Scoring(table, bench, Embeddings(encoder, name), test, asker)
+        pools = pools_of(every_claim)
         with step_progress("scoring", len(scope), progress) as done:
             for site, group in groupby(scope, key=lambda at: at[0]):
                 of_site = {unit for _, unit in group}
                 scoring.score_site(site, of_site, pools.get(site, []))
                 done(len(of_site))
-        judge_all(table, level)
+        settle(table, level)
         rows = table.rows()
     if ear is not None:
         listen(
@@ -175,128 +174,10 @@ def score(
     return rows
 
 
-@dataclass(frozen=True)
-class _Test:
-    """How claims are put to the test: see `score`. Raises ValueError for numbers that make no sense."""
-
-    share: float
-    shuffles: int
-    level: float
-    seed: int
-    most_clips: int | None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ValueError(f"share must lie between 0 and 1, it is {self.share}")
-        if not 0 < self.level < 1:
-            raise ValueError(f"level must lie between 0 and 1, it is {self.level}")
-        if self.shuffles < 1 or 1 / (1 + self.shuffles) > self.level:
-            raise ValueError(
-                f"of {self.shuffles} shuffles no p can be as small as the level {self.level}: at least "
-                f"{math.ceil(1 / self.level) - 1}"
-            )
-        if self.most_clips is not None and self.most_clips < 1:
-            raise ValueError(f"most_clips must be at least 1, it is {self.most_clips}")
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What claims are held against: the clips that judge, and the acoustics of both dissections' clips.
-
-    fitted_on  clips of the dissection that was explained, on which the nulls are fitted
-    """
-
-    dissection: Dissection
-    held_out: Dissection
-    judges: HeldOutClips
-    ours: Measured
-    theirs: Measured
-    fitted_on: Sequence[int]
-    share: float
-    device: str | torch.device | None
-
-    def judge(self, site: str) -> Judge:
-        """The held-out activations of a site's units."""
-        fits = fit_to_units(self.dissection, site, self.ours, self.fitted_on)
-        means = known_means(features(self.ours, self.fitted_on))
-        return Judge(self.held_out, site, self.judges, self.theirs, means, fits, self.share, self.device)
-
-
-@dataclass(frozen=True)
-class _Asker:
-    """A chat model that is asked which captions a claim fits."""
-
-    chat: Remembered
-    options: ChatOptions
-
-
-@dataclass(frozen=True)
-class _Scoring:
-    """Scores claims into the table, a site at a time."""
-
-    table: Table
-    bench: _Bench
-    embeddings: Embeddings
-    test: _Test
-    asker: _Asker | None
-
-    def score_site(self, site: str, units: Collection[int], pools: Iterable[Mapping[int, Claim]]) -> None:
-        """Score what is due of some units of a site. `pools`: of each source, all claims about the site's units."""
-        judge = None
-        for pool in pools:
-            hashed = pool_hash(pool)
-            of_units = [claim for unit, claim in pool.items() if unit in units]
-            due = [claim for claim in of_units if _lacks(self.table, claim, hashed)]
-            if not due:
-                continue
-            judge = judge or self.bench.judge(site)
-            scorer = SiteScores(judge, list(pool.values()), self.embeddings, self.test.shuffles, self.test.seed)
-            rows = [{**row, "pool": hashed} for row in scorer.rows(due)]
-            if self.asker is not None:
-                add_detection(rows, scorer, self.asker.chat, self.asker.options)
-            self.table.add(rows)
-
-
 def _chat_model(chat: str | ChatModel, device: str | torch.device | None) -> tuple[ChatModel, str]:
     """A chat model and its name in the record."""
     model, name = plugins.resolve("chat model", chat, device=device)
     return model, str(getattr(model, "name", None) or name)
-
-
-def _pools(every_claim: Iterable[Claim]) -> dict[str, list[dict[int, Claim]]]:
-    """By site, and there by source, the claim about each unit."""
-    pools: dict[str, dict[str, dict[int, Claim]]] = {}
-    for claim in every_claim:
-        pools.setdefault(claim.site, {}).setdefault(claim.source, {})[claim.unit] = claim
-    return {site: list(of_site.values()) for site, of_site in pools.items()}
-
-
-def judge_all(table: Table, level: float) -> None:
-    """Settle both answers of every row: q over all rows of its source that have a p, and whether it is ≤ level."""
-    families: dict[str, list[Row]] = {}
-    for row in table.rows():
-        families.setdefault(row["source"], []).append(row)
-    for family in families.values():
-        tested = [row for row in family if row["p"] is not None]
-        rates = zip(_rates(tested, "p"), _rates(tested, "p_beyond"), strict=True)
-        settled = [row | _answers(*rates_of_row, level) for row, rates_of_row in zip(tested, rates, strict=True)]
-        untested = [row for row in family if row["p"] is None]
-        settled += [row | _answers(None, None, level) for row in untested]
-        table.add(row for row, before in zip(settled, [*tested, *untested], strict=True) if row != before)
-
-
-def _rates(rows: Sequence[Row], name: str) -> list[float]:
-    return false_discovery_rates(np.array([row[name] for row in rows], dtype=np.float64)).tolist()
-
-
-def _answers(q: float | None, q_beyond: float | None, level: float) -> Row:
-    return {
-        "q": q,
-        "q_beyond": q_beyond,
-        "predicts": q is not None and q <= level,
-        "beyond_acoustics": q_beyond is not None and q_beyond <= level,
-        "level": level,
-    }
 
 
 @dataclass(frozen=True)
@@ -318,11 +199,6 @@ def _sample(dissection: Dissection, scope: Sequence[tuple[str, int]], seed: int)
         for ranked in (dissection[site].top, dissection[site].bottom):
             exemplars.update(ranked.clips[:, units].unique().tolist())
     return _Sample(clips, sorted({*clips, *exemplars} - {-1}))
-
-
-def _lacks(table: Table, claim: Claim, pool: str) -> bool:
-    row = table.get((claim.site, claim.unit, claim.source))
-    return row is None or (row["text"], row["pool"]) != (claim.text, pool) or row["detection_failure"] is not None
 
 
 def _drop_what_is_not_claimed(table: Table, every_claim: Iterable[Claim], sources: Sequence[str] | None) -> None:

@@ -21,16 +21,7 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
 
     Raises ValueError if there is no such file, or no concept at all, or a name reads like a union of concepts.
     """
-    if isinstance(value, str) and value.strip() == OWN_LABELS:
-        names = sorted({label for label in (labels or {}).values() if label})
-        if not names:
-            raise ValueError("the clips have no labels that could be the concepts: name some, or a file of them")
-    elif isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
-        names = _in_file(Path(value).expanduser())
-    elif isinstance(value, str):
-        names = _in_text(value)
-    else:
-        names = list(value)
+    names = _names(value, labels)
     stripped = (name.strip() for name in names)
     distinct = tuple(dict.fromkeys(name for name in stripped if name))
     if not distinct:
@@ -39,6 +30,18 @@ def read_concepts(value: str | Path | Iterable[str], labels: Mapping[int, str | 
     if unions:
         raise ValueError(f"the concept {unions[0]!r} reads like a union of concepts: write it without {UNION!r}")
     return distinct
+
+
+def _names(value: str | Path | Iterable[str], labels: Mapping[int, str | None] | None) -> list[str]:
+    """The names as they stand, blank ones and repetitions included."""
+    if isinstance(value, str) and value.strip() == OWN_LABELS:
+        own = sorted({label for label in (labels or {}).values() if label})
+        if not own:
+            raise ValueError("the clips have no labels that could be the concepts: name some, or a file of them")
+        return own
+    if isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
+        return _in_file(Path(value).expanduser())
+    return _in_text(value) if isinstance(value, str) else list(value)
 
 
 def _in_file(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection, DissectionError
+from ...run.options import RunOptions
 from ...statistics.concept_scores import ConceptScores
 from ...storage import locked, read_parquet, written_whole
 from .._progress import step_progress
@@ -24,7 +26,7 @@ from ..records.unit_selection import chosen_units
 from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
 from .concept_lists import UNION, read_concepts
 from .concept_scores import DEFAULT_SOFTMAX, METHODS, Captions, fits, score_concepts, selected
-from .in_context import choose
+from .in_context import InContext, choose
 from .unions import Union, near_concepts
 from .unions import unions as find_unions
 from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
@@ -101,75 +103,105 @@ def label(
         raise ValueError(f"top must be at least 1, it is {top}")
     if method not in (*METHODS, "icl"):
         raise ValueError(f"unknown method {method!r}: one of {', '.join((*METHODS, 'icl'))}")
-    asked = _by_site(dissection, sites, units)
+    by_site = _by_site(dissection, sites, units)
+    run = RunOptions(device=device, batch_size=batch_size, progress=progress)
     if method == "icl" and not isinstance(concepts, ConceptScores):
         if similarity is not None:
             raise ValueError("icl has no similarity: the chat model chooses")
-        names = read_concepts(concepts, {clip: row["label"] for clip, row in dissection.clips.items()})
-        chosen = choose(
-            dissection, asked, names, chat, top=top, options=options or ChatOptions(), text_encoder=text_encoder,
-            batch_size=batch_size, device=device, progress=progress,
-        )  # fmt: skip
-        encoder = chosen[0]["encoder"] if chosen else None
-        with _replacing(dissection, _key("icl", CHOSEN, names, encoder)) as write:
-            rows = [{"method": "icl", "similarity": CHOSEN, "concepts": _hash(names), **row} for row in chosen]
-            write(_table(rows), asked)
-        return rows
-    scores = concepts if isinstance(concepts, ConceptScores) else _scores(
-        dissection, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
-    )  # fmt: skip
+        names = read_concepts(concepts, _own_labels(dissection))
+        return _label_in_context(dissection, by_site, names, InContext(chat, options, text_encoder, top), run)
+    if isinstance(concepts, ConceptScores):
+        scores = concepts
+    else:
+        names = read_concepts(concepts, _own_labels(dissection))
+        scoring = _Scoring(method, text_encoder, audio_text_encoder, softmax, captions, data)
+        scores = _scores(dissection, names, scoring, run)
     similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
     if similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
     near = None
     if unions and similarity in LINEAR:
         near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
-    written: list[arrow.Table] = []
+    tables: list[arrow.Table] = []
     with (
-        _replacing(dissection, _key(scores.method, similarity, scores.names, scores.settings.get("encoder"))) as write,
-        step_progress("labelling", len(asked), progress) as done,
+        _replacing(dissection, LabelKind.of(scores, similarity)) as write,
+        step_progress("labelling", len(by_site), progress) as done,
     ):
-        for site, wanted in asked.items():
+        for site, of_site in by_site.items():
             compared = unit_similarity(dissection, site, scores, similarity, device=device)
             united = {} if near is None else find_unions(dissection, site, scores, similarity, compared.values, near)
-            written.append(_site_table(site, wanted, compared, scores, similarity, top, united))
-            write(written[-1], {site: wanted})
+            tables.append(_site_table(site, of_site, compared, scores, similarity, top, united))
+            write(tables[-1], {site: of_site})
             done(1)
-    return arrow.concat_tables(written).to_pylist() if written else []
+    return arrow.concat_tables(tables).to_pylist() if tables else []
+
+
+@dataclass(frozen=True)
+class LabelKind:
+    """What tells the labels of one call from those of another. `concepts`: a short hash of the list."""
+
+    method: str
+    similarity: str
+    concepts: str
+    encoder: str | None
+
+    @classmethod
+    def of(cls, scores: ConceptScores, similarity: str) -> LabelKind:
+        """Of labels by scores of clips."""
+        return cls(scores.method, similarity, _hash(scores.names), scores.settings.get("encoder"))
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """How clips are scored for concepts: see `score_concepts`."""
+
+    method: str
+    text_encoder: str | TextEncoder
+    audio_text_encoder: str | AudioTextEncoder | None
+    softmax: float | None
+    captions: Captions | None
+    data: Any
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of what compares clips with concepts; None with labels."""
+        encoder = {"db": self.text_encoder, "tab": self.audio_text_encoder}.get(self.method)
+        return encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
+
+
+def _label_in_context(
+    dissection: Dissection, by_site: dict[str, list[int]], names: Sequence[str], how: InContext, run: RunOptions
+) -> list[Row]:
+    choices = choose(dissection, by_site, names, how, run)
+    kind = LabelKind("icl", CHOSEN, _hash(names), choices[0]["encoder"] if choices else None)
+    with _replacing(dissection, kind) as write:
+        rows = [{"method": kind.method, "similarity": CHOSEN, "concepts": kind.concepts, **row} for row in choices]
+        write(_table(rows), by_site)
+    return rows
+
+
+def _own_labels(dissection: Dissection) -> dict[int, str | None]:
+    return {clip: row["label"] for clip, row in dissection.clips.items()}
 
 
 def _by_site(
     dissection: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None
 ) -> dict[str, list[int]]:
-    asked: dict[str, list[int]] = {}
+    by_site: dict[str, list[int]] = {}
     for site, unit in chosen_units(dissection, sites, units):
-        asked.setdefault(site, []).append(unit)
-    return asked
+        by_site.setdefault(site, []).append(unit)
+    return by_site
 
 
-def _scores(
-    dissection: Dissection,
-    concepts: str | Path | Iterable[str],
-    method: str,
-    text_encoder: str | TextEncoder,
-    audio_text_encoder: str | AudioTextEncoder | None,
-    softmax: float | None,
-    captions: Captions | None,
-    data: Any,
-    batch_size: int,
-    device: str | torch.device | None,
-    progress: bool,
-) -> ConceptScores:
-    """Those that the run compared its units with, if they are what is asked for; else new ones."""
-    names = read_concepts(concepts, {clip: row["label"] for clip, row in dissection.clips.items()})
-    encoder = {"db": text_encoder, "tab": audio_text_encoder}.get(method)
-    encoder_name = encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
+def _scores(dissection: Dissection, names: Sequence[str], how: _Scoring, run: RunOptions) -> ConceptScores:
+    """Those that the run compared its units with, if they are scored alike; else new ones."""
     streamed = dissection.concepts
-    if streamed is not None and captions is None and fits(streamed, method, names, encoder_name, softmax):
+    if streamed is not None and how.captions is None and fits(streamed, how.method, names, how.encoder, how.softmax):
         return selected(streamed, names)
     return score_concepts(
-        dissection, names, method, text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax,
-        captions=captions, audio=data, batch_size=batch_size, device=device, progress=progress,
+        dissection, names, how.method, text_encoder=how.text_encoder, audio_text_encoder=how.audio_text_encoder,
+        softmax=how.softmax, captions=how.captions, audio=how.data, batch_size=run.batch_size, device=run.device,
+        progress=run.progress,
     )  # fmt: skip
 
 
@@ -229,7 +261,7 @@ def _table(rows: Sequence[Row]) -> arrow.Table:
 
 
 @contextmanager
-def _replacing(dissection: Dissection, key: Mapping[str, str | None]) -> Iterator[Any]:
+def _replacing(dissection: Dissection, kind: LabelKind) -> Iterator[Any]:
     """Take in tables of rows with the units that they are for; the file is replaced on leaving, also when interrupted.
 
     Not a `Table`: a million rows are read, sorted out and written as columns.
@@ -253,7 +285,7 @@ def _replacing(dissection: Dissection, key: Mapping[str, str | None]) -> Iterato
             yield write
         finally:
             if new:
-                earlier = _without(_read(path), key, replaced)
+                earlier = _without(_read(path), kind, replaced)
                 every = arrow.concat_tables([earlier, *new])
                 with written_whole(path) as temporary, temporary.open("wb") as file:
                     parquet.write_table(every, file)
@@ -269,14 +301,9 @@ def _read(path: Path) -> arrow.Table:
         return read_parquet(path).select(SCHEMA.names).cast(SCHEMA)
 
 
-def _key(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
-    """What tells the labels of one call from those of another."""
-    return {"method": method, "similarity": similarity, "concepts": _hash(names), "encoder": encoder}
-
-
-def _without(rows: arrow.Table, key: Mapping[str, str | None], units: dict[str, list[int]]) -> arrow.Table:
+def _without(rows: arrow.Table, kind: LabelKind, units: dict[str, list[int]]) -> arrow.Table:
     same = np.ones(len(rows), dtype=bool)
-    for name, value in key.items():
+    for name, value in asdict(kind).items():
         same &= _numpy(rows[name]) == value
     again, site_of, unit_of = np.zeros(len(rows), dtype=bool), _numpy(rows["site"]), _numpy(rows["unit"])
     for site, indices in units.items():

@@ -61,34 +61,40 @@ def unit_similarity(
     Raises ValueError for an unknown similarity, or auprc with scores other than 0 and 1; DissectionError for pearson
     and auprc where the run kept only the extremes, and for scores of other clips.
     """
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
-    if similarity == "auprc" and not bool(scores.binary.all()):
-        raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
-    statistics = dissection[site]
+    _check(similarity, scores)
     there = [clip in dissection.clips for clip in scores.clips.tolist()]
     if not any(there):
         raise DissectionError(f"no clip of the dissection in {dissection.folder} has a score")
     ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
-    kept = dissection.activations(site)
-    if kept is not None:
-        values = _from_kept(dissection, kept, ids, table, similarity)
-        basis = [KEPT] * statistics.units
-    elif similarity in _STREAMED and (columns := _streamed_columns(dissection, scores)) is not None:
+    units = dissection[site].units
+    activations = dissection.activations(site)
+    columns = None
+    if activations is None and similarity in _STREAMED:
+        columns = _streamed_columns(dissection, scores)
+    if activations is not None:
+        values = _from_activations(dissection, activations, ids, table, similarity)
+        basis = [KEPT] * units
+    elif columns is not None:
         values = getattr(dissection.concept_statistics(site), similarity)[:, columns]
-        basis = [STREAMED] * statistics.units
+        basis = [STREAMED] * units
     elif similarity in ("pearson", "auprc"):
         raise DissectionError(
-            f"{similarity} needs every clip's activations, of which {dissection.folder} has only the extremes: dissect with "
-            "concepts= (the same scores) or keep_activations=True, or choose another similarity"
+            f"{similarity} needs every clip's activations, of which {dissection.folder} has only the extremes: dissect "
+            "with concepts= (the same scores) or keep_activations=True, or choose another similarity"
         )
     else:
         values, exact = _from_extremes(dissection, site, ids, table, similarity)
         basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
     values = values.float().cpu()
-    return SiteSimilarity(
-        values, basis, _failures(statistics, dissection.evidence(site, "top"), values, similarity, basis)
-    )
+    failures = _failures(dissection[site], dissection.evidence(site, "top"), values, similarity, basis)
+    return SiteSimilarity(values, basis, failures)
+
+
+def _check(similarity: str, scores: ConceptScores) -> None:
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
+    if similarity == "auprc" and not bool(scores.binary.all()):
+        raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
 
 
 def _streamed_columns(dissection: Dissection, scores: ConceptScores) -> list[int] | None:
@@ -102,8 +108,8 @@ def _streamed_columns(dissection: Dissection, scores: ConceptScores) -> list[int
     return columns if torch.equal(streamed.values[:, columns], scores.values) else None
 
 
-def _from_kept(
-    dissection: Dissection, kept: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+def _from_activations(
+    dissection: Dissection, activations: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> Tensor:
     rows = published.rows_of(torch.tensor(list(dissection.clips))[:, None], ids)[:, 0]
     if similarity in (*_OF_THE_BEST, "rank_reorder"):  # of exemplars that are the same sound one counts
@@ -113,8 +119,8 @@ def _from_kept(
     best, values = list[published.Best](), list[Tensor]()
     step = max(1, _CHUNK // max(1, len(clips)))
     wanted = published.fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
-    for start in range(0, kept.shape[1], step):
-        part = torch.from_numpy(kept[:, start : start + step].copy())[clips].to(table.device)
+    for start in range(0, activations.shape[1], step):
+        part = torch.from_numpy(activations[:, start : start + step].copy())[clips].to(table.device)
         if wanted is not None:  # these compare units with each other: first the best clips of all
             best.append(_decided(published.best_clips(part, wanted + 1), wanted))
         elif similarity == "auprc":
