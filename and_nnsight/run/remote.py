@@ -25,7 +25,8 @@ from ..remote.server import Job, installed, one_line, run_here, trusts
 from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
-from ..sites.site import HEAD, Site, SiteError
+from ..sites.declared import HEAD
+from ..sites.site import Site, SiteError
 from ..statistics.units import UnitStatistics
 from ..wording import agree, counted
 from .folder import AT_SERVER, RunFolder

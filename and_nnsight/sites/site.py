@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from ..portable import fold
 from .blocks import Block, find_blocks, find_head
-from .declared import PAPER, hearing_of
+from .declared import HEAD, PAPER, hearing_of
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 
 PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
 MODULE_PREFIX = "module:"
-HEAD = "unembed.hook_out"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 

@@ -21,6 +21,7 @@ from ..model.devices import device_of
 from ..model.features import Features, Group
 from ..model.opening import as_model, moved
 from ..model.restoring import evaluating, leaves_the_model_as_found
+from ..sites.declared import HEAD
 from ..sites.site import Site
 from ..wording import counted
 from .ablation import Means, fills_of, hooked, model_sites
@@ -297,7 +298,7 @@ def class_names(model: AudioModel) -> tuple[str, ...]:
     """The model's classes, in the order of its logits. Raises ValueError for a model that names none."""
     names: Mapping[Any, str] = getattr(getattr(model.wrapped, "config", None), "id2label", None) or {}
     by_number = {int(number): name for number, name in names.items()}
-    head = [site for site in model.sites() if site.name == "unembed.hook_out"]
+    head = [site for site in model.sites() if site.name == HEAD]
     if not by_number or not head or sorted(by_number) != list(range(head[0].width)):
         raise ValueError(
             f"{type(model.wrapped).__name__} is no classifier whose config names every class: what a concept loses "

@@ -16,16 +16,18 @@ def settle(table: Table, level: float) -> None:
     for row in table.rows():
         families.setdefault(row["source"], []).append(row)
     for family in families.values():
-        tested = [row for row in family if row["p"] is not None]
-        rates = zip(_rates(tested, "p"), _rates(tested, "p_beyond"), strict=True)
-        settled = [row | _answers(*rates_of_row, level) for row, rates_of_row in zip(tested, rates, strict=True)]
-        untested = [row for row in family if row["p"] is None]
-        settled += [row | _answers(None, None, level) for row in untested]
-        table.add(row for row, before in zip(settled, [*tested, *untested], strict=True) if row != before)
+        rates = zip(_rates(family, "p"), _rates(family, "p_beyond"), strict=True)
+        settled = [row | _answers(*of_row, level) for row, of_row in zip(family, rates, strict=True)]
+        table.add(row for row, before in zip(settled, family, strict=True) if row != before)
 
 
-def _rates(rows: Sequence[Row], name: str) -> list[float]:
-    return false_discovery_rates(np.array([row[name] for row in rows], dtype=np.float64)).tolist()
+def _rates(family: Sequence[Row], name: str) -> list[float | None]:
+    """The false-discovery rate of each row's p; None for a row that has none."""
+    tested = np.array([row["p"] is not None for row in family], dtype=bool)
+    p = np.array([row[name] for row in family if row["p"] is not None], dtype=np.float64)
+    rates = np.full(len(family), None, dtype=object)
+    rates[tested] = false_discovery_rates(p).tolist()
+    return rates.tolist()
 
 
 def _answers(q: float | None, q_beyond: float | None, level: float) -> Row:

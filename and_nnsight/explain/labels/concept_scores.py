@@ -25,7 +25,7 @@ from ...statistics.concept_scores import ConceptScores
 from ...storage import read_parquet, undamaged
 from ...wording import agree, counted
 from .._progress import step_progress
-from ..providers.embeddings import Embeddings, cosines, directions
+from ..providers.embeddings import Embeddings, Matrix, cosines, directions
 from ..roles import AudioTextEncoder, Clip, TextEncoder
 from .concept_clips import ConceptClips, DataClips, DissectionClips, of_whole_clips
 from .concept_lists import OWN_LABELS, concept_text, read_concepts
@@ -152,17 +152,22 @@ def _from_captions(
             stacklevel=3,
         )
     distinct = list(dict.fromkeys(text for text in texts if text))
-    with step_progress("captions", len(distinct), progress) as done:
-        parts = []
-        for start in range(0, len(distinct), _BATCH_TEXTS):
-            parts.append(embed(distinct[start : start + _BATCH_TEXTS]))
-            done(len(parts[-1]))
-    of_captions = np.concatenate([*parts, np.zeros_like(parts[0][:1])])
+    of_captions = _embedded(distinct, embed, progress)
     cosine = torch.from_numpy(cosines(of_captions, embed([concept_text(concept) for concept in names])))
     values = cosine if softmax is None else (softmax * cosine.double()).softmax(1).float()
     row_of = {text: row for row, text in enumerate(distinct)}
     rows = torch.tensor([row_of.get(text, len(distinct)) for text in texts])
     return ConceptScores(tuple(names), _ids(clips), values[rows], "db")
+
+
+def _embedded(texts: Sequence[str], embed: Embeddings, progress: bool) -> Matrix:
+    """The vectors of texts, a row each, and behind them zeros, for clips without a text."""
+    parts = []
+    with step_progress("captions", len(texts), progress) as done:
+        for start in range(0, len(texts), _BATCH_TEXTS):
+            parts.append(embed(texts[start : start + _BATCH_TEXTS]))
+            done(len(parts[-1]))
+    return np.concatenate([*parts, np.zeros_like(parts[0][:1])])
 
 
 def _from_audio(
@@ -171,14 +176,14 @@ def _from_audio(
     """Sounds against concepts; clips that cannot be read are left out."""
     ids, rows, reasons = list[int](), list[Tensor](), list[str]()
     of_concepts = directions(np.asarray(encoder.encode_text([concept_text(name) for name in names])))
+    coming = clips.sounds(encoder.sampling_rate)
     with step_progress("sounds", clips.count, progress) as done:
-        coming = clips.sounds(encoder.sampling_rate)
         while batch := list(islice(coming, batch_size)):
-            read = [clip for clip in batch if isinstance(clip, Clip)]
+            readable = [clip for clip in batch if isinstance(clip, Clip)]
             reasons += [clip[1].reason for clip in batch if not isinstance(clip, Clip)]
-            if read:
-                rows.append(torch.from_numpy(_sound_directions(encoder, read) @ of_concepts.T))
-                ids += [clip.span.clip for clip in read]
+            if readable:
+                rows.append(torch.from_numpy(_sound_directions(encoder, readable) @ of_concepts.T))
+                ids += [clip.span.clip for clip in readable]
             done(len(batch))
     if not ids:
         raise ValueError(f"no clip could be read: {reasons[0]}" if reasons else "there are no clips")

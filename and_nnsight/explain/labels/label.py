@@ -105,17 +105,16 @@ def label(
         raise ValueError(f"unknown method {method!r}: one of {', '.join((*METHODS, 'icl'))}")
     by_site = _by_site(dissection, sites, units)
     run = RunOptions(device=device, batch_size=batch_size, progress=progress)
-    if method == "icl" and not isinstance(concepts, ConceptScores):
+    if isinstance(concepts, ConceptScores):
+        scores = concepts
+    elif method == "icl":
         if similarity is not None:
             raise ValueError("icl has no similarity: the chat model chooses")
         names = read_concepts(concepts, _own_labels(dissection))
         return _label_in_context(dissection, by_site, names, InContext(chat, options, text_encoder, top), run)
-    if isinstance(concepts, ConceptScores):
-        scores = concepts
     else:
-        names = read_concepts(concepts, _own_labels(dissection))
         scoring = _Scoring(method, text_encoder, audio_text_encoder, softmax, captions, data)
-        scores = _scores(dissection, names, scoring, run)
+        scores = _scores(dissection, read_concepts(concepts, _own_labels(dissection)), scoring, run)
     similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
     if similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
