@@ -33,7 +33,7 @@ def take_off() -> None:
     if nnsight is None or getattr(nnsight.__spec__, "_initializing", False):
         return
     with _lock:
-        if _NAME in vars(object) and _told_of_traces() and _tracing == 0:
+        if _NAME in vars(object) and _sees_traces() and _tracing == 0:
             from nnsight._c import unmount
 
             unmount(_NAME)
@@ -68,7 +68,7 @@ class _Scope(threading.local):
                 mount(save, _NAME)
 
 
-def _told_of_traces() -> bool:
+def _sees_traces() -> bool:
     """Whether we are told when a trace begins: without that, what is taken off would never come back."""
     tracer: Any = sys.modules.get("nnsight.tracing.tracer")
     if tracer is None or getattr(sys.modules["nnsight"], _NAME, None) is not vars(tracer).get(_NAME):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from inspect import Parameter
 from typing import Any
 
 from . import nnsight_save
@@ -79,17 +80,18 @@ def make(role: str, chosen: str, **offered: Any) -> Any:
     lacks what its role needs.
     """
     known = ROLES[role]
-    entry, argument = _chosen(known, chosen)
-    factory = _loaded(entry, known)
-    given = _arguments(factory, known, entry.name, argument, offered)
+    entry, argument = _entry(known, chosen)
+    factory = _load(entry, known)
+    keywords = _arguments(factory, known, entry.name, argument, offered)
     nnsight_save.take_off()
     try:
-        plugin = factory(*([] if argument is None else [argument]), **given)
+        plugin = factory(*([] if argument is None else [argument]), **keywords)
     except PluginError:
         raise
     except Exception as error:
         raise PluginError(f"{role} {chosen!r} cannot be made: {type(error).__name__}: {error}") from error
-    if missing := _missing(plugin, known):
+    missing = _missing(plugin, known)
+    if missing:
         raise PluginError(f"{role} {entry.name!r} of {_distribution(entry)} has no {missing}")
     return plugin
 
@@ -100,15 +102,15 @@ def check(role: str, chosen: Any, **offered: Any) -> None:
         resolve(role, chosen)
         return
     known = ROLES[role]
-    entry, argument = _chosen(known, chosen)
-    _arguments(_loaded(entry, known), known, entry.name, argument, offered)
+    entry, argument = _entry(known, chosen)
+    _arguments(_load(entry, known), known, entry.name, argument, offered)
 
 
 def factory(role: str, chosen: str) -> Any:
     """The class that `chosen` names, not made yet. Raises PluginError if there is none or it cannot be imported."""
     known = ROLES[role]
-    entry, _ = _chosen(known, chosen)
-    return _loaded(entry, known)
+    entry, _ = _entry(known, chosen)
+    return _load(entry, known)
 
 
 def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
@@ -119,20 +121,21 @@ def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
     nnsight_save.take_off()
     if isinstance(chosen, str):
         return make(role, chosen, **offered), chosen
-    if missing := _missing(chosen, ROLES[role]):
+    missing = _missing(chosen, ROLES[role])
+    if missing:
         raise PluginError(f"a {role} is a name or an object with the {missing}, not {chosen!r:.80}")
     return chosen, str(getattr(chosen, "name", None) or type(chosen).__qualname__)
 
 
 def every(role: str) -> tuple[list[tuple[str, Any]], list[str]]:
     """Every plugin of a role that can be made without an argument, with its name; and what is wrong with the others."""
-    made, wrong = [], []
+    plugins, errors = [], []
     for name in sorted(_winners(_scan(), ROLES[role])):
         try:
-            made.append((name, make(role, name)))
+            plugins.append((name, make(role, name)))
         except PluginError as error:
-            wrong.append(str(error))
-    return made, wrong
+            errors.append(str(error))
+    return plugins, errors
 
 
 def installed() -> list[Listed]:
@@ -142,7 +145,7 @@ def installed() -> list[Listed]:
         for name, entry in sorted(_winners(_scan(), role).items()):
             description, broken = "", None
             try:
-                factory = _loaded(entry, role)
+                factory = _load(entry, role)
                 description = (inspect.getdoc(factory) or "").split("\n", 1)[0]
                 broken = _lacking(getattr(factory, "requires", {}))
             except PluginError as error:
@@ -153,7 +156,8 @@ def installed() -> list[Listed]:
 
 def require(modules: Mapping[str, str]) -> None:
     """Raise PluginError, saying what to install, if one of the modules (name to pip requirement) is not there."""
-    if lacking := _lacking(modules):
+    lacking = _lacking(modules)
+    if lacking:
         raise PluginError(lacking)
 
 
@@ -164,12 +168,12 @@ def refresh() -> None:
 
 @lru_cache(maxsize=1)
 def _scan() -> tuple[EntryPoint, ...]:
-    found = [entry for role in ROLES.values() for entry in entry_points(group=role.group)]
+    entries = [entry for role in ROLES.values() for entry in entry_points(group=role.group)]
     allowed = os.environ.get(VARIABLE)
     if allowed is None:
-        return tuple(found)
+        return tuple(entries)
     names = {_normal(name) for name in allowed.split(",")} | {OURS}
-    return tuple(entry for entry in found if _normal(_distribution(entry)) in names)
+    return tuple(entry for entry in entries if _normal(_distribution(entry)) in names)
 
 
 def _winners(entries: Iterable[EntryPoint], role: Role) -> dict[str, EntryPoint]:
@@ -199,16 +203,16 @@ def _missing(plugin: Any, role: Role) -> str | None:
     return lacking[0] if lacking else None
 
 
-def _chosen(role: Role, chosen: str) -> tuple[EntryPoint, str | None]:
+def _entry(role: Role, chosen: str) -> tuple[EntryPoint, str | None]:
     """The entry point of "name" or "name:argument", and the argument."""
     name, colon, argument = chosen.partition(":")
-    found = _winners(_scan(), role)
-    if name not in found:
-        raise PluginError(f"unknown {role.name} {chosen!r}: {_installed(found, role)}")
-    return found[name], argument if colon else None
+    entries = _winners(_scan(), role)
+    if name not in entries:
+        raise PluginError(f"unknown {role.name} {chosen!r}: {_installed(entries, role)}")
+    return entries[name], argument if colon else None
 
 
-def _loaded(entry: EntryPoint, role: Role) -> Any:
+def _load(entry: EntryPoint, role: Role) -> Any:
     try:
         factory = entry.load()
     except (Exception, SystemExit) as error:
@@ -225,22 +229,31 @@ def _loaded(entry: EntryPoint, role: Role) -> Any:
 
 def _arguments(factory: Any, role: Role, name: str, argument: str | None, offered: Mapping[str, Any]) -> dict[str, Any]:
     """What a plugin takes by name of the things offered. Raises PluginError if it cannot be made with them."""
-    if lacking := _lacking(getattr(factory, "requires", {})):
+    lacking = _lacking(getattr(factory, "requires", {}))
+    if lacking:
         raise PluginError(lacking)
-    parameters = inspect.signature(factory).parameters.values()
-    if odd := [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]:
-        raise PluginError(f"{role.name} {name!r} takes *{odd[0]}: a plugin names what it takes")
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    parameters = list(inspect.signature(factory).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+            raise PluginError(f"{role.name} {name!r} takes *{parameter.name}: a plugin names what it takes")
+    _check_argument(parameters, role, name, argument)
+    keywords = [parameter for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+    arguments = {each.name: offered[each.name] for each in keywords if offered.get(each.name) is not None}
+    for each in keywords:
+        if each.default is Parameter.empty and each.name not in arguments:
+            raise PluginError(f"{role.name} {name!r} needs a {each.name.replace('_', ' ')}")
+    return arguments
+
+
+def _check_argument(parameters: Iterable[Parameter], role: Role, name: str, argument: str | None) -> None:
+    """Raise PluginError unless a plugin takes the argument that stands after its name, and needs no more than that."""
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [parameter for parameter in parameters if parameter.kind in kinds]
     if argument is not None and not positional:
         raise PluginError(f"{role.name} {name!r} takes nothing after its name, not {argument!r}")
-    needed = [p.name for p in positional if p.default is p.empty]
+    needed = [parameter.name for parameter in positional if parameter.default is Parameter.empty]
     if len(needed) > (argument is not None):
         raise PluginError(f"{role.name} {name!r} needs more: {name}:{needed[-1].upper()}")
-    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    given = {p.name: offered[p.name] for p in keywords if offered.get(p.name) is not None}
-    if ungiven := [p.name for p in keywords if p.default is p.empty and p.name not in given]:
-        raise PluginError(f"{role.name} {name!r} needs a {ungiven[0].replace('_', ' ')}")
-    return given
 
 
 def _lacking(modules: Any) -> str | None:
@@ -257,8 +270,8 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _installed(found: Iterable[str], role: Role) -> str:
-    names = ", ".join(sorted(found)) or "none"
+def _installed(names: Iterable[str], role: Role) -> str:
+    names = ", ".join(sorted(names)) or "none"
     return (
         f"installed are {names}. A plugin is a distribution with an entry point in the group {role.group!r}; "
         f"an example of a choice: {role.example}"

@@ -1,4 +1,4 @@
-"""Text that may be shown: without the passwords and keys that stand in URLs."""
+"""Text that may be shown: without the passwords and keys that stand in URLs, and what would command a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"(?P<name>\bauthorization\W{1,4}\w+\s+|\bBearer\s+(?=[\w.~+/-]*\d))[\w.~+/=-]{8,}", re.IGNORECASE)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
+
+
+def without_control_characters(text: str) -> str:
+    """The text with a space for whatever commands a terminal: line ends, escapes, changes of direction."""
+    return _CONTROL.sub(" ", text)
 
 
 def without_credentials(text: str) -> str:

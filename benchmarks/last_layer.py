@@ -31,7 +31,8 @@ from and_nnsight import Dissection, dissect, explain, plugins
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
 from and_nnsight.explain import ChatModel, TextEncoder, score_concepts
-from and_nnsight.explain.labels.concept_scores import DEFAULT_SOFTMAX, concept_text
+from and_nnsight.explain.labels.concept_lists import concept_text
+from and_nnsight.explain.labels.concept_scores import DEFAULT_SOFTMAX
 from and_nnsight.explain.labels.similarities import SIMILARITIES
 from benchmarks._report import write_report
 from benchmarks.train_ast import RECORD

@@ -55,25 +55,16 @@ def decode_stream(stream: Stream, limit: Limit) -> Decoded:
 
 
 def _decode(encoded: Encoded, contents: Contents, limit: Limit) -> Decoded:
-    taken: list[np.ndarray] = []
+    pieces: list[np.ndarray] = []
     rate, read, frames, weight = None, 0, 0, 0
     for part in contents.parts:
-        with _opened(encoded, part) as sound:
-            checked_channels(sound.channels)
-            own = checked_rate(sound.samplerate)
-            if rate not in (None, own):
-                raise AudioError(f"is a chain of recordings at {rate} and {own} Hz: split it into its parts")
-            rate, most = own, limit.frames(own) - read
-            promised = sound.frames if part.frames is None and sound.frames < _UNKNOWN else part.frames
-            exact = promised is not None and not part.shortage
-            samples = _read(sound, most if promised is None or part.shortage else min(most, promised))
-        if promised is not None and min(promised, most) - len(samples) > part.shortage:
-            raise Truncated(f"its header promises {promised} samples, {len(samples)} are there")
-        taken.append(samples)
-        read += len(samples)
-        frames += promised if promised is not None and (exact or len(samples) == most) else len(samples)
+        decoded = _decode_part(encoded, part, limit, rate, read)
+        rate = decoded.rate
+        pieces.append(decoded.samples)
+        read += len(decoded.samples)
+        frames += decoded.frames
         weight += part.weight
-        if len(samples) == most:
+        if read == limit.frames(rate):
             break
     if rate is None:
         return Decoded(np.empty(0, np.float32), limit.sampling_rate or 1, 0)
@@ -81,7 +72,25 @@ def _decode(encoded: Encoded, contents: Contents, limit: Limit) -> Decoded:
         weights = sum(part.weight for part in contents.parts)
         frames = max(read, contents.frames or round(frames * (weights / weight if weight else 1.0) / contents.share))
         limit.heard(frames, rate)
-    return Decoded(taken[0] if len(taken) == 1 else np.concatenate(taken), rate, frames)
+    return Decoded(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), rate, frames)
+
+
+def _decode_part(encoded: Encoded, part: Part, limit: Limit, rate: int | None, read: int) -> Decoded:
+    """One part, up to what is heard of it behind `read` frames of parts before it, which are at `rate`."""
+    with _opened(encoded, part) as sound:
+        checked_channels(sound.channels)
+        own = checked_rate(sound.samplerate)
+        if rate not in (None, own):
+            raise AudioError(f"is a chain of recordings at {rate} and {own} Hz: split it into its parts")
+        most = limit.frames(own) - read
+        promised = sound.frames if part.frames is None and sound.frames < _UNKNOWN else part.frames
+        samples = _read(sound, most if promised is None or part.shortage else min(most, promised))
+    if promised is None:
+        return Decoded(samples, own, len(samples))
+    if min(promised, most) - len(samples) > part.shortage:
+        raise Truncated(f"its header promises {promised} samples, {len(samples)} are there")
+    is_promised = not part.shortage or len(samples) == most  # else the decoder may have left out some at the ends
+    return Decoded(samples, own, promised if is_promised else len(samples))
 
 
 class _Sequential(soundfile.SoundFile):

@@ -21,22 +21,7 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
 
     Raises AudioError for what is no waveform, and for one that is too long.
     """
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    elif not isinstance(values, np.ndarray):
-        if not isinstance(values, list | tuple):
-            raise AudioError(f"a {type(values).__name__} is not audio")
-        try:
-            values = np.asarray(values)
-        except (ValueError, TypeError) as error:
-            raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}") from error
-    if values.ndim not in (1, 2):
-        raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}")
-    if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
-        raise AudioError(
-            f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name"
-        )
+    values = _as_array(values)
     time = 0 if values.ndim == 1 or values.shape[0] > values.shape[1] else 1
     frames = values.shape[time]
     rate = limit.sampling_rate if rate is None else rate
@@ -46,6 +31,27 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
         samples = _to_float(values)
         return (mixed(samples, axis=1 - time) if samples.ndim == 2 else samples), frames
+
+
+def _as_array(values: Any) -> np.ndarray:
+    """A waveform of one axis or two, as numbers of whatever type. Raises AudioError for what is none."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    elif isinstance(values, list | tuple):
+        try:
+            values = np.asarray(values)
+        except (ValueError, TypeError) as error:
+            raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}") from error
+    elif not isinstance(values, np.ndarray):
+        raise AudioError(f"a {type(values).__name__} is not audio")
+    if values.ndim not in (1, 2):
+        raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}")
+    if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
+        raise AudioError(
+            f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name"
+        )
+    return values
 
 
 def mixed(samples: np.ndarray, axis: int) -> Float32[np.ndarray, " time"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +9,12 @@ from contextlib import contextmanager
 import typer
 from rich.markup import escape
 
-from ..redaction import without_credentials
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
+from ..redaction import without_control_characters, without_credentials
 
 
 def plain(text: object) -> str:
     """Text from a dataset, a path or an error on one line, without what would command a terminal, and passwords."""
-    return without_credentials(" ".join(_CONTROL.sub(" ", str(text)).split()))
+    return without_credentials(" ".join(without_control_characters(str(text)).split()))
 
 
 def clean(text: object) -> str:

@@ -70,7 +70,7 @@ def label(
     """Say which concepts of a list each unit goes with best."""
     from ..dissection.dissection import Dissection
     from ..explain.evaluate.verdicts import Verdicts
-    from ..explain.labels.concept_scores import concept_text
+    from ..explain.labels.concept_lists import concept_text
     from ..explain.labels.label import label as run
     from ..explain.roles import ChatOptions
     from ..statistics.concept_scores import ConceptScores
@@ -146,7 +146,7 @@ def _print_most_confident(rows: list[LabelRow], verdicts: Verdicts) -> None:
 
     A star marks a label that has been put to the test on held-out clips and does not hold.
     """
-    from ..explain.labels.concept_scores import concept_text
+    from ..explain.labels.concept_lists import concept_text
 
     second = {(row.site, row.unit): row for row in rows if row.rank == 1}
     first = [row for row in rows if row.rank == 0 and row.concept is not None]

@@ -146,7 +146,7 @@ def _print_said(console: Console, card: Card) -> None:
 
 def _concept(label: Label) -> str:
     """A concept as the list has it; a union in words."""
-    from ..explain.labels.concept_scores import concept_text
+    from ..explain.labels.concept_lists import concept_text
 
     return concept_text(label.concept) if label.members else label.concept
 

@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
+from ..audio.errors import AudioError
 from ..audio.limits import Limit
-from ..audio.loading import AudioError, Waveform, content_hash, is_silent, load, read_samples
+from ..audio.loading import Waveform, content_hash, is_silent, load
+from ..audio.reading import read_samples
 from .items import Item, RemoteFile, Source, Unusable
 from .text import encodable
 from .workers import map_in_order
@@ -81,23 +83,21 @@ def batches(
     A clip that cannot be used leaves a gap and shifts no other, so a run resumed between batches sees the same ones.
     With workers the batches are the same, bit for bit. Closing the iterator ends the workers.
 
-    Args:
-        source: where the clips come from.
-        sampling_rate: what the model wants, in samples a second.
-        featurise: a function of float32 [time] waveforms; with workers, one that can be pickled. It runs without
-            gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set aside.
-        batch_size: positions a batch covers; the last may cover fewer.
-        num_workers: processes that decode and featurise. 0: in this one.
-        start: first position; a multiple of `batch_size` gives the same batches as starting at 0.
-        minimum_samples: clips with fewer samples, after resampling, are set aside.
-        window_samples: samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
-            heard whole, and those too long for it (see `audio.load`) are set aside.
-        prefetch: batches in flight for each worker; this bounds the memory.
+    source           where the clips come from
+    sampling_rate    what the model wants, in samples a second
+    featurise        a function of float32 [time] waveforms; with workers, one that can be pickled. It runs without
+                     gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set
+                     aside
+    batch_size       positions a batch covers; the last may cover fewer
+    num_workers      processes that decode and featurise; 0: in this one
+    start            first position; a multiple of `batch_size` gives the same batches as starting at 0
+    minimum_samples  clips with fewer samples, after resampling, are set aside
+    window_samples   samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
+                     heard whole, and those too long for it (see `audio.load`) are set aside
+    prefetch         batches in flight for each worker; this bounds the memory
 
-    Raises:
-        ValueError: a number above is out of range.
-        WorkerDied: a worker process ended by itself.
-        Exception: what the source or `featurise` raised, with a note that says for which clips.
+    Raises ValueError for a number above that is out of range, WorkerDied if a worker process ended by itself, and what
+    the source or `featurise` raised, with a note that says for which clips.
     """
     for name, value, least in (
         ("batch_size", batch_size, 1),
@@ -139,6 +139,24 @@ class _Prepare(Generic[T]):
             raise
 
     def _prepare(self, items: list[Item]) -> Batch[T]:
+        healthy, reasons = self._load_each(items)
+        inputs = None
+        try:
+            inputs = self._featurise(healthy) if healthy else None
+        except AudioError:
+            culprits = self._culprits(healthy)
+            if not culprits:
+                raise
+            reasons |= culprits
+            healthy = [(item, waveform) for item, waveform in healthy if item.id not in culprits]
+            inputs = self._featurise(healthy) if healthy else None
+        clips = tuple(_clip(item, waveform) for item, waveform in healthy)
+        unusable = [item for item in items if item.id in reasons]
+        quarantined = tuple(Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in unusable)
+        return Batch(items[0].id, len(items), clips, inputs, quarantined)
+
+    def _load_each(self, items: list[Item]) -> tuple[list[tuple[Item, Waveform]], dict[int, str]]:
+        """The items that can be loaded, and the reasons of the others."""
         healthy: list[tuple[Item, Waveform]] = []
         reasons: dict[int, str] = {}
         for item in items:
@@ -146,28 +164,7 @@ class _Prepare(Generic[T]):
                 healthy.append((item, self._load(item)))
             except AudioError as error:
                 reasons[item.id] = error.reason
-        inputs = None
-        if healthy:
-            try:
-                inputs = self._featurise(healthy)
-            except AudioError:
-                found = self._culprits(healthy)
-                if not found:
-                    raise
-                reasons |= found
-                healthy = [(item, waveform) for item, waveform in healthy if item.id not in found]
-                inputs = self._featurise(healthy) if healthy else None
-        clips = tuple(
-            Clip(
-                item.id, item.path, item.label, item.caption, waveform.seconds, _native_rate(waveform),
-                content_hash(waveform.samples), is_silent(waveform.samples),
-            )
-            for item, waveform in healthy
-        )  # fmt: skip
-        quarantined = tuple(
-            Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in items if item.id in reasons
-        )
-        return Batch(items[0].id, len(items), clips, inputs, quarantined)
+        return healthy, reasons
 
     def _load(self, item: Item) -> Waveform:
         if isinstance(item.audio, AudioError):
@@ -195,8 +192,10 @@ class _Prepare(Generic[T]):
         return reasons
 
 
-def _native_rate(waveform: Waveform) -> int:
-    return waveform.sampling_rate if waveform.source_rate is None else waveform.source_rate
+def _clip(item: Item, waveform: Waveform) -> Clip:
+    rate = waveform.sampling_rate if waveform.source_rate is None else waveform.source_rate
+    content, silent = content_hash(waveform.samples), is_silent(waveform.samples)
+    return Clip(item.id, item.path, item.label, item.caption, waveform.seconds, rate, content, silent)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from .items import Item, Unusable, Unused
+from .items import Columns, Item, Unusable, Unused
 from .metadata import Row, folder_name, metadata_file, read_metadata
 from .scan import audio_files, scan
 from .text import printable
@@ -22,17 +22,16 @@ class FolderSource:
     kind = "folder"
     split = None
 
-    def __init__(self, root: Path, label_column: str | None, caption_column: str | None, limit: int | None) -> None:
+    def __init__(self, root: Path, columns: Columns, limit: int | None) -> None:
         self.root = Path.cwd() / root  # not resolved: a link the user gave stays the name in the paths
         self.name = str(root)
         self._metadata = metadata_file(root)
         if self._metadata is None:
-            for column in (label_column, caption_column):
-                if column is not None:
-                    raise ValueError(f"no column {column!r}: {root} has no metadata.csv or metadata.jsonl")
+            if columns.named:
+                raise ValueError(f"no column {columns.named[0]!r}: {root} has no metadata.csv or metadata.jsonl")
             self._rows = [Row(file, folder_name(file), None) for file in audio_files(root)]
         else:
-            self._rows = read_metadata(self._metadata, label_column, caption_column)
+            self._rows = read_metadata(self._metadata, columns)
         self.length = len(self._rows) if limit is None else min(limit, len(self._rows))
 
     @property

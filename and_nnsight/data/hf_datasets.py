@@ -14,9 +14,10 @@ import datasets
 import numpy as np
 import soundfile
 
-from .items import UNKNOWN, Item, RemoteFile, Unused
-from .rows import RATES, audio_path, make_row_item
+from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
+from .rows import make_row_item
 from .text import plain, text
+from .values import RATES, audio_path
 
 _Dataset = datasets.Dataset | datasets.IterableDataset
 
@@ -32,7 +33,9 @@ class _Encoded(datasets.Audio):
             return {"bytes": file.getvalue(), "path": value.get("path")}
         if isinstance(value, Mapping):
             return {"bytes": value.get("bytes"), "path": value.get("path")}
-        return {"bytes": value, "path": None} if isinstance(value, bytes) else {"bytes": None, "path": str(value)}
+        if isinstance(value, bytes):
+            return {"bytes": value, "path": None}
+        return {"bytes": None, "path": str(value)}
 
 
 class DatasetSource:
@@ -43,33 +46,18 @@ class DatasetSource:
 
     unused: tuple[Unused, ...] = ()
 
-    def __init__(
-        self,
-        dataset: _Dataset,
-        *,
-        name: str,
-        fingerprint: str,
-        audio_column: str,
-        label_column: str | None,
-        caption_column: str | None,
-        limit: int | None,
-    ) -> None:
+    def __init__(self, dataset: _Dataset, name: str, fingerprint: str, columns: Columns, limit: int | None) -> None:
         self.kind = "dataset" if isinstance(dataset, datasets.Dataset) else "stream"
         self.name = name
         self.split = None if dataset.split is None else str(dataset.split)
         self.fingerprint = fingerprint
         self._limit = limit
-        self._given = (label_column, caption_column)
-        self._audio, self._label, self._caption = audio_column, label_column or "label", caption_column or "caption"
+        self._columns = columns
         features = dataset.features
-        self._label_feature = None if features is None else features.get(self._label)
+        self._label_feature = None if features is None else features.get(columns.label_key)
         self._columns_known = features is not None and not _is_transformed(dataset)
-        if features is not None and self._columns_known:
-            _require(list(features), audio_column, label_column, caption_column)
-            wanted = (audio_column, self._label, self._caption, "path", *RATES)
-            dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
-            if isinstance(features[audio_column], datasets.Audio):
-                dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
+        if self._columns_known:
+            dataset = _encoded_columns(dataset, columns)
         self._dataset = dataset if _is_transformed(dataset) else dataset.with_format(None)
 
     @property
@@ -102,14 +90,25 @@ class DatasetSource:
 
     def _item(self, position: int, row: Mapping[str, Any]) -> Item:
         if not self._columns_known:  # a stream, or a transform, that says what it holds only now
-            _require(list(row), self._audio, *self._given)
-        audio = row[self._audio]
+            _require(list(row), self._columns)
+        audio = row[self._columns.audio]
         address = audio_path(audio)
         if address is not None and "://" in address and not (isinstance(audio, Mapping) and audio.get("bytes")):
             audio = RemoteFile(address)
-        label, caption = _name(row.get(self._label), self._label_feature), text(row.get(self._caption))
-        item = make_row_item(position, row, audio, label, caption)
+        label = _name(row.get(self._columns.label_key), self._label_feature)
+        item = make_row_item(position, row, audio, label, text(row.get(self._columns.caption_key)))
         return replace(item, path=address) if address is not None else item
+
+
+def _encoded_columns(dataset: _Dataset, columns: Columns) -> Any:
+    """The dataset with what a clip is made of and nothing else, its audio encoded. ValueError for a missing column."""
+    features = dataset.features or {}
+    _require(list(features), columns)
+    wanted = (columns.audio, columns.label_key, columns.caption_key, "path", *RATES)
+    dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+    if isinstance(features[columns.audio], datasets.Audio):
+        return dataset.cast_column(columns.audio, _Encoded(decode=False))
+    return dataset
 
 
 def _is_transformed(dataset: _Dataset) -> bool:
@@ -128,21 +127,23 @@ def is_saved(folder: Path) -> bool:
     )
 
 
-def open_saved(folder: Path, *, split: str | None, **options: Any) -> DatasetSource:
+def open_saved(folder: Path, split: str | None, columns: Columns, limit: int | None) -> DatasetSource:
     """A dataset that `save_to_disk` wrote."""
-    return open_loaded(datasets.load_from_disk(folder), split=split, name=str(folder), **options)
+    return open_loaded(datasets.load_from_disk(folder), split, columns, limit, name=str(folder))
 
 
-def open_loaded(data: Any, *, split: str | None, name: str | None = None, **options: Any) -> DatasetSource:
+def open_loaded(
+    data: Any, split: str | None, columns: Columns, limit: int | None, name: str | None = None
+) -> DatasetSource:
     """A dataset in memory, or one split of a dict of them."""
     dataset = _choose(data, split, name or "the dataset")
     name = name or dataset.info.dataset_name or type(dataset).__name__
     # Nothing on a stream tells what was shuffled, mapped or skipped.
     fingerprint = dataset._fingerprint if isinstance(dataset, datasets.Dataset) else UNKNOWN
-    return DatasetSource(dataset, name=name, fingerprint=fingerprint, **options)
+    return DatasetSource(dataset, name, fingerprint, columns, limit)
 
 
-def open_hub(name: str, config: str | None, *, split: str | None, **options: Any) -> DatasetSource:
+def open_hub(name: str, config: str | None, split: str | None, columns: Columns, limit: int | None) -> DatasetSource:
     """A hub dataset, streamed."""
     full = name if config is None else f"{name}:{config}"
     try:
@@ -154,7 +155,7 @@ def open_hub(name: str, config: str | None, *, split: str | None, **options: Any
             f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {first}"
         ) from error
     dataset = _choose(data, split, full)
-    return DatasetSource(dataset, name=full, fingerprint=_hash(name, config, builder.hash), **options)
+    return DatasetSource(dataset, full, _hash(name, config, builder.hash), columns, limit)
 
 
 def _choose(data: Any, split: str | None, name: str) -> _Dataset:
@@ -171,9 +172,9 @@ def _choose(data: Any, split: str | None, name: str) -> _Dataset:
     return data[split]
 
 
-def _require(names: list[str], *columns: str | None) -> None:
-    for column in columns:
-        if column is not None and column not in names:
+def _require(names: list[str], columns: Columns) -> None:
+    for column in (columns.audio, *columns.named):
+        if column not in names:
             raise ValueError(f"no column {column!r}; the columns are {', '.join(names)}")
 
 

@@ -13,16 +13,39 @@ UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The columns, or keys, of a clip's audio, label and caption; None: "label" and "caption", where they are there."""
+
+    audio: str = "audio"
+    label: str | None = None
+    caption: str | None = None
+
+    @property
+    def label_key(self) -> str:
+        """Where a label is looked for."""
+        return self.label or "label"
+
+    @property
+    def caption_key(self) -> str:
+        """Where a caption is looked for."""
+        return self.caption or "caption"
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Of label and caption, the columns that were asked for by name: there has to be each."""
+        return tuple(column for column in (self.label, self.caption) if column is not None)
+
+
+@dataclass(frozen=True)
 class Item:
     """One clip of a source, not decoded yet.
 
-    Attributes:
-        id: position in the source, from 0; stays the clip's id for good.
-        audio: any value that `and_nnsight.audio.loading.load` takes.
-        path: where the audio is; None where it has no place of its own.
-        label: what the dataset files it under.
-        caption: what the dataset says of it in words.
-        sampling_rate: rate of `audio` where it is a bare waveform; None: it is taken to be at the model's.
+    id             position in the source, from 0; stays the clip's id for good
+    audio          any value that `and_nnsight.audio.loading.load` takes
+    path           where the audio is; None where it has no place of its own
+    label          what the dataset files it under
+    caption        what the dataset says of it in words
+    sampling_rate  rate of `audio` where it is a bare waveform; None: it is taken to be at the model's
     """
 
     id: int
@@ -68,11 +91,10 @@ class Unusable:
 class Unused:
     """Files that a source holds and makes no clips of.
 
-    Attributes:
-        reason: why.
-        count: how many.
-        example: one of them, relative to the source.
-        sound: whether they may well be sound, so that clips are missing; False for text files and the like.
+    reason   why
+    count    how many
+    example  one of them, relative to the source
+    sound    whether they may well be sound, so that clips are missing; False for text files and the like
     """
 
     reason: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .items import UNKNOWN, Item, Unused
-from .rows import RATES, make_item, read_whole
-from .text import is_missing
+from .content import add_content
+from .items import UNKNOWN, Columns, Item, Unused
+from .rows import make_item
 
 
 class SequenceSource:
@@ -24,20 +23,11 @@ class SequenceSource:
     split = None
     unused: tuple[Unused, ...] = ()
 
-    def __init__(
-        self,
-        data: Any,
-        *,
-        audio_column: str,
-        label_column: str | None,
-        caption_column: str | None,
-        limit: int | None,
-        name: str | None = None,
-    ) -> None:
-        self.name = name or type(data).__name__
+    def __init__(self, data: Any, columns: Columns, limit: int | None, name: str) -> None:
+        self.name = name
         self.length = len(data) if limit is None else min(limit, len(data))
         self._data = data
-        self._columns = (audio_column, label_column, caption_column)
+        self._columns = columns
 
     @property
     def fingerprint(self) -> str:
@@ -49,13 +39,13 @@ class SequenceSource:
         if not isinstance(self._data, list | tuple | np.ndarray | torch.Tensor):
             return UNKNOWN
         digest = hashlib.sha256()
-        known = all(_add(digest, value) for value in self._data)
+        known = all(add_content(digest, value) for value in self._data)
         return digest.hexdigest()[:16] if known else UNKNOWN
 
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on."""
         for position in range(start, self.length):
-            yield make_item(position, self._data[position], *self._columns)
+            yield make_item(position, self._data[position], self._columns)
 
 
 class IterableSource:
@@ -67,18 +57,10 @@ class IterableSource:
     length = None
     unused: tuple[Unused, ...] = ()
 
-    def __init__(
-        self,
-        data: Iterable[Any],
-        *,
-        audio_column: str,
-        label_column: str | None,
-        caption_column: str | None,
-        limit: int | None,
-    ) -> None:
+    def __init__(self, data: Iterable[Any], columns: Columns, limit: int | None) -> None:
         self.name = type(data).__name__
         self._data = data
-        self._columns = (audio_column, label_column, caption_column)
+        self._columns = columns
         self._limit = limit
         self._read = False
 
@@ -91,51 +73,4 @@ class IterableSource:
             self._read = True
         for position, value in enumerate(islice(clips, self._limit)):
             if position >= start:
-                yield make_item(position, value, *self._columns)
-
-
-def _add(digest: Any, value: Any) -> bool:
-    """Hash a clip's content; False where the value does not show it."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    if isinstance(value, np.ndarray):
-        digest.update(f"array {value.dtype.str} {value.shape}".encode())
-        if value.dtype == object:
-            return all(_add(digest, part) for part in value.ravel())
-        digest.update(np.ascontiguousarray(value).data)
-    elif isinstance(value, os.PathLike):
-        return _add(digest, os.fspath(value))
-    elif isinstance(value, str):
-        digest.update(f"text {value!r}".encode("utf-8", "surrogatepass"))
-        try:
-            state = os.stat(value)  # noqa: PTH116  a path, if there is such a file
-        except (OSError, ValueError):
-            return True
-        digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
-    elif isinstance(value, bytes | bytearray | memoryview):
-        digest.update(f"bytes {len(value)}".encode())
-        digest.update(value)
-    elif isinstance(value, Mapping):
-        digest.update(f"dict {len(value)}".encode())
-        return all(_add(digest, str(key)) and _add(digest, part) for key, part in value.items())
-    elif isinstance(value, list | tuple):
-        digest.update(f"list {len(value)}".encode())
-        if all(isinstance(part, int | float) for part in value):
-            digest.update(repr(value).encode())
-        else:
-            return all(_add(digest, part) for part in value)
-    elif is_missing(value) or isinstance(value, int | float | np.generic):
-        digest.update(repr(value).encode())
-    elif isinstance(value, set | frozenset):
-        return _add(digest, sorted(value, key=str))
-    elif hasattr(value, "waveform"):
-        names = ("waveform", *RATES, "label", "caption", "path")
-        return all(_add(digest, getattr(value, name, None)) for name in names)
-    elif hasattr(value, "to_dict"):  # a row of pandas
-        return _add(digest, value.to_dict())
-    elif hasattr(value, "read") and hasattr(value, "seek"):
-        return _add(digest, read_whole(value))
-    else:
-        return False
-    return True
+                yield make_item(position, value, self._columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from .items import Columns
 from .text import encodable, printable, text
 
 _LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
@@ -31,46 +32,56 @@ class Row:
 
 def metadata_file(root: Path) -> Path | None:
     """The folder's metadata, if it has any. Raises ValueError if it has both kinds."""
-    found = [root / name for name in ("metadata.csv", "metadata.jsonl") if (root / name).is_file()]
-    if len(found) > 1:
+    files = [root / name for name in ("metadata.csv", "metadata.jsonl") if (root / name).is_file()]
+    if len(files) > 1:
         raise ValueError(f"{root} holds both metadata.csv and metadata.jsonl: keep one")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
-def read_metadata(file: Path, label_column: str | None, caption_column: str | None) -> list[Row]:
+def read_metadata(file: Path, columns: Columns) -> list[Row]:
     """The rows. Bytes that are no UTF-8 do not end the reading: they become �.
 
     Raises ValueError, naming file and row, for a row that cannot be read or names a file outside of the folder; also
     if there are no rows, or no such column.
     """
     rows: list[Row] = []
-    seen: dict[str, None] = {}
+    names: dict[str, None] = {}
     foreign = 0
-    for number, row in _rows(file):
-        seen.update(dict.fromkeys(row))
-        name = row.get("file_name")
-        if "file_name" not in seen:
-            raise ValueError(f"{file}, row {number}: no file_name; the columns are {', '.join(row) or 'none'}")
-        if name is not None and not isinstance(name, str):
-            raise ValueError(f"{file}, row {number}: file_name is {name!r}, which is no text")
-        said = [row.get(label_column or "label"), row.get(caption_column or "caption")]
-        foreign += any(isinstance(value, str) and encodable(value) != value for value in said)
-        label, caption = (text(value) or None for value in said)
-        rows.append(Row(_relative(file, number, name), label, caption, number))
+    for number, fields in _rows(file):
+        names.update(dict.fromkeys(fields))
+        if "file_name" not in names:
+            raise ValueError(f"{file}, row {number}: no file_name; the columns are {', '.join(fields) or 'none'}")
+        label, caption = fields.get(columns.label_key), fields.get(columns.caption_key)
+        foreign += _is_foreign(label, caption)
+        place = _relative(file, number, fields.get("file_name"))
+        rows.append(Row(place, _words(label), _words(caption), number))
     if not rows:
         raise ValueError(f"{file} has no rows")
-    for column in (label_column, caption_column):
-        if column is not None and column not in seen:
-            raise ValueError(f"no column {column!r} in {file}; the columns are {', '.join(seen)}")
+    _require_columns(file, names, columns)
     if foreign:
         warnings.warn(
             f"{foreign} of {len(rows)} rows of {file} hold text that is no valid Unicode, read as "
             "\N{REPLACEMENT CHARACTER}: if the file is not in UTF-8, save it so",
-            stacklevel=4,
+            stacklevel=5,
         )
-    if label_column is None and "label" not in seen:
+    if columns.label is None and "label" not in names:
         return [replace(row, label=folder_name(row.file)) for row in rows]
     return rows
+
+
+def _require_columns(file: Path, names: Collection[str], columns: Columns) -> None:
+    for column in columns.named:
+        if column not in names:
+            raise ValueError(f"no column {column!r} in {file}; the columns are {', '.join(names)}")
+
+
+def _words(value: Any) -> str | None:
+    return text(value) or None
+
+
+def _is_foreign(*values: Any) -> bool:
+    """Whether one of the values is text that is no valid Unicode."""
+    return any(isinstance(value, str) and encodable(value) != value for value in values)
 
 
 def folder_name(file: str | None) -> str | None:
@@ -78,7 +89,10 @@ def folder_name(file: str | None) -> str | None:
     return None if file is None else printable(PurePosixPath(file).parent.name) or None
 
 
-def _relative(file: Path, number: int, name: str | None) -> str | None:
+def _relative(file: Path, number: int, name: Any) -> str | None:
+    """The file that a row names, relative to the folder; None where it names none."""
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"{file}, row {number}: file_name is {name!r}, which is no text")
     if not name:
         return None
     path = PurePosixPath(name)

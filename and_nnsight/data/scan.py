@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -44,19 +44,7 @@ class Scan:
         reasons = list(self.passed)
         if listed is not None:
             reasons += [(f"not listed in {by}", path, True) for path in self.sounds if path not in listed]
-        rest = [path for path in self.others if listed is None or path not in listed]
-        silent = [path for path in rest if _ending(path) not in _UNREAD]
-        reasons += [
-            (f"{_ending(path)} is not read: convert it, to flac for example", path, True)
-            for path in rest
-            if _ending(path) in _UNREAD
-        ]
-        below = [path for path in silent if PurePosixPath(path).name in _METADATA]
-        reasons += [("metadata is read at the top of the folder only", path, True) for path in below if "/" in path]
-        silent = [path for path in silent if path not in below]
-        if silent:
-            kinds = Scan(others=silent).endings()
-            reasons += [(f"not sound, by the ending ({kinds})", path, False) for path in silent]
+        reasons += _unread([path for path in self.others if listed is None or path not in listed])
         counts = Counter(reason for reason, _, _ in reasons)
         examples = {reason: (path, sound) for reason, path, sound in sorted(reasons, reverse=True)}
         return tuple(
@@ -64,12 +52,27 @@ class Scan:
         )
 
 
+def _unread(paths: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
+    """Files that are no sound that can be read: why not, which, and whether they may be sound after all."""
+    silent: list[str] = []
+    for path in paths:
+        if _ending(path) in _UNREAD:
+            yield f"{_ending(path)} is not read: convert it, to flac for example", path, True
+        elif PurePosixPath(path).name not in _METADATA:
+            silent.append(path)
+        elif "/" in path:
+            yield "metadata is read at the top of the folder only", path, True
+    kinds = Scan(others=silent).endings()
+    for path in silent:
+        yield f"not sound, by the ending ({kinds})", path, False
+
+
 def scan(root: Path) -> Scan:
     """Everything below `root`, links to folders followed; hidden files and folders and other dissections left out.
 
     Raises ValueError if the folder itself may not be opened.
     """
-    found = Scan()
+    below = Scan()
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while waiting:
         here, above = waiting.pop()
@@ -79,41 +82,45 @@ def scan(root: Path) -> Scan:
         except OSError as error:
             if not here:
                 raise ValueError(f"{root} cannot be opened: {error.strerror}") from error
-            found.passed.append((f"a folder that cannot be opened ({error.strerror})", here, True))
+            below.passed.append((f"a folder that cannot be opened ({error.strerror})", here, True))
             continue
         identity = (state.st_dev, state.st_ino)
         if identity in above:
-            found.passed.append(("a link back to a folder that it lies in", here, True))
+            below.passed.append(("a link back to a folder that it lies in", here, True))
             continue
         if here and _is_dissection(root / here, {entry.name for entry in entries}):
             continue  # it is ours, and comes and goes
-        for entry in entries:
-            path = f"{here}/{entry.name}" if here else entry.name
-            if _is_folder(entry):
-                if entry.name.startswith("."):
-                    found.passed.append(("a hidden folder", path, False))
-                else:
-                    waiting.append((path, above | {identity}))
-            elif entry.name.startswith("."):
-                if _ending(path) in ENDINGS:
-                    found.passed.append(("a hidden file", path, False))
-            elif _ending(path) in ENDINGS:
-                found.sounds.append(path)
-            elif here or entry.name not in _METADATA:
-                found.others.append(path)
-    for paths in (found.sounds, found.others):
-        paths.sort()
-    return found
+        for folder in _sort_entries(entries, here, below):
+            waiting.append((folder, above | {identity}))
+    below.sounds.sort()
+    below.others.sort()
+    return below
+
+
+def _sort_entries(entries: Iterable[os.DirEntry[str]], here: str, below: Scan) -> Iterator[str]:
+    """Put the files of one folder where they belong in the scan; give the folders in it, which are still to be seen."""
+    for entry in entries:
+        path = f"{here}/{entry.name}" if here else entry.name
+        folder, sound = _is_folder(entry), _ending(path) in ENDINGS
+        if entry.name.startswith("."):
+            if folder or sound:
+                below.passed.append(("a hidden folder" if folder else "a hidden file", path, False))
+        elif folder:
+            yield path
+        elif sound:
+            below.sounds.append(path)
+        elif here or entry.name not in _METADATA:
+            below.others.append(path)
 
 
 def audio_files(root: Path) -> Iterator[str]:
     """The audio files below `root`. Raises ValueError, saying what there is instead, if there are none."""
-    found = scan(root)
-    if not found.sounds:
-        passed = [f"{reason}, {printable(path)}" for reason, path, _ in found.passed[:3]]
-        holds = "; ".join(part for part in (found.endings(), *passed) if part) or "nothing"
+    below = scan(root)
+    if not below.sounds:
+        passed = [f"{reason}, {printable(path)}" for reason, path, _ in below.passed[:3]]
+        holds = "; ".join(part for part in (below.endings(), *passed) if part) or "nothing"
         raise ValueError(f"{root} holds no audio ({' '.join(sorted(ENDINGS))}); it holds {holds}")
-    return iter(found.sounds)
+    return iter(below.sounds)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from torch.utils.data import (
 )
 
 from ..audio.containers import ENDINGS
-from .items import Source
-from .rows import split_rate
+from .items import Columns, Source
+from .values import split_rate
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
 
@@ -38,58 +38,70 @@ def open_source(
 ) -> Source:
     """The clips of `data`, whatever it is.
 
-    Args:
-        data: a folder of audio (nested; `metadata.csv` or `metadata.jsonl` at its root decides where there is one),
-            one audio file, the folder of a saved dataset, a hub dataset id (`name`, `org/name`, either with
-            `:config`; streamed), a `datasets` Dataset, IterableDataset or a dict of them (a transform that was set is
-            kept), a table of pandas, a torch DataLoader (it stands for its dataset: batches are made anew), or an
-            iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path", "sampling_rate"),
-            tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open files, or objects with
-            `.waveform` (and `.sampling_rate`, `.label`, `.caption`).
-        split: which split of a dataset. None: its only one.
-        audio_column: the column, or dict key, that holds the audio.
-        label_column: None: "label" where there is such a column; else, in a folder, the name of a file's folder.
-        caption_column: None: "caption" where there is such a column.
-        limit: at most this many clips, those that turn out unreadable included.
+    data            a folder of audio (nested; `metadata.csv` or `metadata.jsonl` at its root decides where there is
+                    one), one audio file, the folder of a saved dataset, a hub dataset id (`name`, `org/name`, either
+                    with `:config`; streamed), a `datasets` Dataset, IterableDataset or a dict of them (a transform that
+                    was set is kept), a table of pandas, a torch DataLoader (it stands for its dataset: batches are made
+                    anew), or an iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path",
+                    "sampling_rate"), tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open
+                    files, or objects with `.waveform` (and `.sampling_rate`, `.label`, `.caption`)
+    split           which split of a dataset; None: its only one
+    audio_column    the column, or dict key, that holds the audio
+    label_column    None: "label" where there is such a column; else, in a folder, the name of a file's folder
+    caption_column  None: "caption" where there is such a column
+    limit           at most this many clips, those that turn out unreadable included
 
-    Raises:
-        ValueError: there is no such data, split or column, or it is no clips; the message says what there is, or what
-            to give instead.
+    Raises ValueError if there is no such data, split or column, or it is no clips; the message says what there is, or
+    what to give instead.
     """
     if limit is not None and limit < 0:
         raise ValueError(f"limit must not be negative, it is {limit}")
-    from . import folder, hf_datasets, iterables  # here: `datasets` takes a second to import
+    from . import hf_datasets  # here: `datasets` takes a second to import
 
-    columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
+    columns = Columns(audio_column, label_column, caption_column)
     if isinstance(data, str | os.PathLike):
-        path = Path(data).expanduser()
-        if path.is_dir():
-            if hf_datasets.is_saved(path):
-                return hf_datasets.open_saved(path, split=split, limit=limit, **columns)
-            _refuse_split(split, "a folder of audio")
-            return folder.FolderSource(path, label_column, caption_column, limit)
-        if path.exists():
-            _refuse_split(split, "an audio file")
-            return folder.FileSource(path, limit)
-        hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
-        if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
-            raise ValueError(f"no such file or folder: {data}")
-        return hf_datasets.open_hub(hub["name"], hub["config"], split=split, limit=limit, **columns)
+        return _open_path(data, split, columns, limit)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)
     if hf_datasets.is_dataset(data):
-        return hf_datasets.open_loaded(data, split=split, limit=limit, **columns)
+        return hf_datasets.open_loaded(data, split, columns, limit)
     _refuse_columns(data, audio_column)
     if _is_one_clip(data):
         raise ValueError(f"data is a single clip ({type(data).__name__}): put it in a list")
     _refuse_split(split, "an iterable of clips")
+    return _open_values(data, columns, limit)
+
+
+def _open_path(data: str | os.PathLike[str], split: str | None, columns: Columns, limit: int | None) -> Source:
+    """A folder, a file, or, where there is neither, a dataset on the hub."""
+    from . import folder, hf_datasets
+
+    path = Path(data).expanduser()
+    if path.is_dir() and hf_datasets.is_saved(path):
+        return hf_datasets.open_saved(path, split, columns, limit)
+    if path.is_dir():
+        _refuse_split(split, "a folder of audio")
+        return folder.FolderSource(path, columns, limit)
+    if path.exists():
+        _refuse_split(split, "an audio file")
+        return folder.FileSource(path, limit)
+    hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
+    if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
+        raise ValueError(f"no such file or folder: {data}")
+    return hf_datasets.open_hub(hub["name"], hub["config"], split, columns, limit)
+
+
+def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
+    """Python values: a table's rows, a sequence, or whatever else gives clips one after another."""
+    from . import iterables
+
     name = type(data).__name__
     if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas: a table's rows, or a column's values
         data = data.to_dict("records") if hasattr(data, "columns") else list(data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset):
-        return iterables.SequenceSource(data, limit=limit, name=name, **columns)
+        return iterables.SequenceSource(data, columns, limit, name)
     if isinstance(data, Iterable):
-        return iterables.IterableSource(data, limit=limit, **columns)
+        return iterables.IterableSource(data, columns, limit)
     raise ValueError(
         f"data is a {name}; it can be a folder, an audio file, a dataset or its hub id, or an iterable of clips"
     )
@@ -130,12 +142,14 @@ def _refuse_columns(data: Any, audio_column: str) -> None:
 
 
 def _is_one_clip(data: Any) -> bool:
-    if isinstance(data, np.ndarray) and data.dtype.kind in "OUS":  # of waveforms, of paths
-        return data.ndim == 0
     if isinstance(data, np.ndarray | torch.Tensor):
-        return data.ndim < 2
+        holds_clips = isinstance(data, np.ndarray) and data.dtype.kind in "OUS"  # of waveforms, of paths
+        return data.ndim < (1 if holds_clips else 2)
     if isinstance(data, list | tuple):
-        numbers = len(data) > 0 and all(isinstance(value, int | float) for value in data)
-        return numbers or (len(data) == 2 and split_rate(data)[1] is not None)
-    whole = hasattr(data, "get_all_samples") or hasattr(data, "read")
-    return isinstance(data, bytes | bytearray | memoryview | Mapping) or whole
+        return _is_waveform(data) or (len(data) == 2 and split_rate(data)[1] is not None)
+    is_file = hasattr(data, "get_all_samples") or hasattr(data, "read")
+    return is_file or isinstance(data, bytes | bytearray | memoryview | Mapping)
+
+
+def _is_waveform(values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(isinstance(value, int | float) for value in values)

@@ -3,60 +3,38 @@
 One pipe a worker and nothing shared, so that nothing can be left locked: a worker that dies closes its pipe, which is
 seen at once; a parent that dies closes the workers' pipes, and they end. Tensors come back in shared memory.
 
-Tasks and results are pickled, as everything between Python's processes is; none of it is ever written to a file, or
-read from anywhere but these pipes.
+What is sent goes as `multiprocessing` sends it: between this process and those that it started, nowhere else, and
+never to a file.
 """
 
 from __future__ import annotations
 
-import pickle
-import queue
 import signal
 import sys
-import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 import torch.multiprocessing  # registers how tensors travel in shared memory
+
+from .serving import Failure, serve
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _PATIENCE = 2.0  # seconds that a worker has to finish its task before it is ended
 _LAST_WORD = 30.0  # seconds to learn how a worker ended: on a busy machine its exit code comes late
+_ADVICE: dict[int | None, str] = {
+    -9: ", most often because memory ran out: use fewer workers or smaller batches",
+    1: "; a script that uses workers needs `if __name__ == '__main__':` around its work",
+}
 
 
 class WorkerDied(RuntimeError):
     """A worker process ended by itself: out of memory, most often."""
-
-
-class _WorkerTraceback(Exception):
-    """Where in a worker an exception was raised: shown as its cause."""
-
-
-class _Failure:
-    """An exception on its way home."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        self.where = "".join(traceback.format_exception(error))
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # whatever its pickling raises
-            self.error = RuntimeError(f"{type(error).__name__}: {error}")
-        self.notes = list(getattr(error, "__notes__", ()))
-
-    def restored(self) -> BaseException:
-        for note in self.notes:
-            if note not in getattr(self.error, "__notes__", ()):
-                self.error.add_note(note)
-        self.error.__cause__ = _WorkerTraceback(f"\n{self.where}")
-        return self.error
 
 
 def map_in_order(
@@ -64,27 +42,18 @@ def map_in_order(
 ) -> Generator[Result, None, None]:
     """`map(function, tasks)` in `num_workers` processes, at most `prefetch` tasks ahead in each.
 
-    `function` is pickled once, each task as it is handed out. Closing the iterator ends the processes.
+    Each worker gets `function` once, and a task as it is handed out. Closing the iterator ends the processes.
 
-    Raises:
-        WorkerDied: a worker ended by itself.
-        Exception: whatever `function` raised, where its result would have come; what `tasks` raised, likewise.
+    Raises WorkerDied if a worker ended by itself, whatever `function` raised, where its result would have come, and
+    what `tasks` raised, likewise.
     """
     pool: _Pool[Task, Result] = _Pool(function)
-    pending = iter(tasks)
+    pending = _Pending(tasks)
     in_flight: deque[_Worker[Task, Result]] = deque()
-    trouble: Exception | None = None
     turn = 0
     try:
         while True:
-            while trouble is None and len(in_flight) < num_workers * prefetch:
-                try:
-                    task = next(pending)
-                except StopIteration:
-                    break
-                except Exception as error:  # raised where its clip would have come, after the batches before it
-                    trouble = error
-                    break
+            for task in islice(pending, num_workers * prefetch - len(in_flight)):
                 if turn < num_workers:
                     pool.add()
                 worker = pool.workers[turn % num_workers]
@@ -94,31 +63,62 @@ def map_in_order(
             if not in_flight:
                 break
             yield in_flight.popleft().receive()
-        if trouble is not None:
-            raise trouble
+        if pending.error is not None:
+            raise pending.error
     finally:
         pool.close()
+
+
+class _Pending(Generic[Task]):
+    """Tasks up to the first that cannot be made; why not is raised where its clip would have come."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        if self.error is not None:
+            raise StopIteration
+        try:
+            return next(self._tasks)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise StopIteration from None
 
 
 class _Worker(Generic[Task, Result]):
     """The parent's end of one worker."""
 
-    def __init__(self, context: Any, payload: bytes, number: int) -> None:
+    def __init__(self, context: Any, number: int) -> None:
         self._pipe, remote = context.Pipe()
-        self._process = context.Process(target=_serve, args=(remote, payload), name=f"clips-{number}", daemon=True)
+        self._process = context.Process(target=serve, args=(remote,), name=f"clips-{number}", daemon=True)
         self._process.start()
         remote.close()
 
+    def send_function(self, function: Callable[[Task], Result]) -> None:
+        try:
+            self._send(function)
+        except Exception as error:
+            raise TypeError(f"worker processes need a function that can be pickled: {error}") from error
+
     def send(self, task: Task) -> None:
+        self._send(task)
+
+    def _send(self, value: Any) -> None:
         with suppress(OSError):  # a dead worker: `receive` says so, after the results that it still sent
-            self._pipe.send_bytes(pickle.dumps(task, protocol=pickle.HIGHEST_PROTOCOL))
+            self._pipe.send(value)
 
     def receive(self) -> Result:
         try:
             result = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._died() from error
-        if isinstance(result, _Failure):
+        if isinstance(result, Failure):
             raise result.restored()
         return cast("Result", result)
 
@@ -126,14 +126,10 @@ class _Worker(Generic[Task, Result]):
         self._process.join(_LAST_WORD)
         code = self._process.exitcode
         if code is not None and code < 0:
-            why = f"was ended by {signal.Signals(-code).name}"
-            why += ", most often because memory ran out: use fewer workers or smaller batches" if code == -9 else ""
+            end = f"was ended by {signal.Signals(-code).name}"
         else:
-            why = f"ended with exit code {code}"
-            why += (
-                "; a script that uses workers needs `if __name__ == '__main__':` around its work" if code == 1 else ""
-            )
-        return WorkerDied(f"worker process {self._process.pid} {why}")
+            end = f"ended with exit code {code}"
+        return WorkerDied(f"worker process {self._process.pid} {end}{_ADVICE.get(code, '')}")
 
     def hang_up(self) -> None:
         self._pipe.close()
@@ -148,10 +144,7 @@ class _Worker(Generic[Task, Result]):
 
 class _Pool(Generic[Task, Result]):
     def __init__(self, function: Callable[[Task], Result]) -> None:
-        try:
-            self._payload = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise TypeError(f"worker processes need a function that can be pickled: {error}") from error
+        self._function = function
         # Not fork: it copies whatever locks the threads of torch or CUDA hold at that moment.
         method = "spawn" if sys.platform in ("win32", "darwin") else "forkserver"
         self._context: Any = torch.multiprocessing.get_context(method)
@@ -160,41 +153,12 @@ class _Pool(Generic[Task, Result]):
         self.workers: list[_Worker[Task, Result]] = []
 
     def add(self) -> None:
-        self.workers.append(_Worker(self._context, self._payload, len(self.workers)))
+        worker: _Worker[Task, Result] = _Worker(self._context, len(self.workers))
+        self.workers.append(worker)
+        worker.send_function(self._function)
 
     def close(self) -> None:
         for worker in self.workers:
             worker.hang_up()
         for worker in self.workers:
             worker.end()
-
-
-def _serve(pipe: Connection, payload: bytes) -> None:
-    """A worker's life: tasks in, results out, until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(1)
-    inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    # A thread empties the pipe, so that the parent is never stuck sending to a worker that is stuck sending to it.
-    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
-    function: Callable[[Any], Any] | None = None
-    while (message := inbox.get()) is not None:
-        try:
-            if function is None:
-                function = cast("Callable[[Any], Any]", pickle.loads(payload))
-            result: Any = function(pickle.loads(message))
-        except Exception as error:
-            result = _Failure(error)
-        try:
-            pipe.send(result)
-        except OSError:  # the parent hung up
-            return
-        except Exception as error:  # a result that cannot be pickled
-            pipe.send(_Failure(error))
-
-
-def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes | None]) -> None:
-    try:
-        while True:
-            inbox.put(pipe.recv_bytes())
-    except (EOFError, OSError):
-        inbox.put(None)

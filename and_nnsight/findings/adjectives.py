@@ -19,9 +19,10 @@ from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
 from .finding import Finding, Row
 from .statistics import wilson
-from .word_units import counted, explained
+from .word_units import read_explanations, summary_counts
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -42,47 +43,27 @@ class UnitsPerAdjective(Finding):
         """How many units have a summary, and the commonest adjectives."""
         first = ", ".join(f"{row['word']} {row['units']:,}" for row in self.table[:5])
         commonest = f"commonest: {first}" if first else "no unit has an acoustic adjective"
-        return [counted(self.facts), *filter(None, [self.facts["left_out"]]), commonest]
+        return [summary_counts(self.facts), *filter(None, [self.facts["left_out"]]), commonest]
 
     def figure(self, most: int = 10) -> Figure:
         """The commonest adjectives as bars; beside them, the share of the captions that have each."""
         shown, captions = self.table[:most], self.facts["captions"]
         with new_figure(1.4 + 0.22 * max(len(shown), 4), 1, 2, sharey=True, width_ratios=[2.4, 1]) as (figure, both):
             axes, beside = both
-            lines = (counted(self.facts), self.facts["left_out"] or "")
+            lines = (summary_counts(self.facts), self.facts["left_out"] or "")
             headed(figure, "Acoustic adjectives in the explanations of units", *lines)
             if not shown:
                 empty(axes, "no unit has an acoustic adjective")
                 beside.set_visible(False)
                 return figure
-            places = range(len(shown))
-            shares = np.array([100 * row["share"] for row in shown])
-            ends = np.array([[100 * row[f"share_{end}"] for row in shown] for end in ("low", "high")])
-            axes.barh(
-                places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares),
-                error_kw={"lw": 0.8, "capsize": 1.5},
-            )  # fmt: skip
+            self._draw_units(axes, shown)
             if self.facts["scored"]:
-                told = [100 * row["hold"] / self.facts["with_summary"] for row in shown]
-                axes.barh(
-                    places, told, 0.68, color=BLUE, label="of these, units whose explanation holds on other clips"
-                )
                 figure.legend(loc="outside lower center", frameon=False)
-            for place, row in enumerate(shown):
-                axes.annotate(
-                    f"{row['units']:,}", (ends[1, place], place), (4, 0), textcoords="offset points", va="center",
-                    fontsize=8,
-                )  # fmt: skip
-            axes.set_yticks(places, [literal(row["word"]) for row in shown])
-            axes.set_ylim(len(shown) - 0.4, -0.6)
-            axes.set_xlim(0, 1.16 * float(ends[1].max()))
-            axes.set_xlabel("Units that have it (% of those with a summary;\nnumber of units, 95 % interval)")
             beside.set_xlabel(f"Captions that have it\n(% of {captions:,})")
             if captions:
-                beside.plot(
-                    [100 * row["caption_share"] for row in shown], places, "D", color=VERMILION, ms=4.5, clip_on=False
-                )
-                beside.set_xlim(0, 1.1 * max(100 * row["caption_share"] for row in shown) or 1)
+                shares = [100 * row["caption_share"] for row in shown]
+                beside.plot(shares, range(len(shown)), "D", color=VERMILION, ms=4.5, clip_on=False)
+                beside.set_xlim(0, 1.1 * max(shares) or 1)
             else:
                 beside.set_visible(False)
             for one in both:
@@ -90,25 +71,49 @@ class UnitsPerAdjective(Finding):
                 one.set_axisbelow(True)
         return figure
 
+    def _draw_units(self, axes: Axes, shown: list[Row]) -> None:
+        """A bar an adjective: the share of units that have it, and of those whose explanation holds."""
+        places = range(len(shown))
+        shares = np.array([100 * row["share"] for row in shown])
+        ends = np.array([[100 * row[f"share_{end}"] for row in shown] for end in ("low", "high")])
+        axes.barh(
+            places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares),
+            error_kw={"lw": 0.8, "capsize": 1.5},
+        )  # fmt: skip
+        if self.facts["scored"]:
+            holding = [100 * row["hold"] / self.facts["with_summary"] for row in shown]
+            label = "of these, units whose explanation holds on other clips"
+            axes.barh(places, holding, 0.68, color=BLUE, label=label)
+        for place, row in enumerate(shown):
+            axes.annotate(
+                f"{row['units']:,}", (ends[1, place], place), (4, 0), textcoords="offset points", va="center",
+                fontsize=8,
+            )  # fmt: skip
+        axes.set_yticks(places, [literal(row["word"]) for row in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlim(0, 1.16 * float(ends[1].max()))
+        axes.set_xlabel("Units that have it (% of those with a summary;\nnumber of units, 95 % interval)")
 
-def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None = None) -> UnitsPerAdjective:
+
+def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | None = None) -> UnitsPerAdjective:
     """Count the units whose explanation has each acoustic adjective, every unit once a word.
 
-    found   a dissection that has been explained
-    sites   names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+    dissection  a dissection that has been explained
+    sites   names or globs; None: all, but each neuron once (see `word_units.select_sites`)
 
     Raises DissectionError, which names the command to run, if it has not been explained.
     """
-    said = explained(found, sites)
-    facts = said.facts()
-    first, having = said.chosen.first, dict[str, list[int]]()
-    for row in said.rows:
-        if row.part == "adjective" and row.acoustic:
-            having.setdefault(row.word, []).append(first[row.site] + row.unit)
-    in_captions, captions = _in_captions(found)
+    explanations = read_explanations(dissection, sites)
+    facts = explanations.facts()
+    units_of_word: dict[str, list[int]] = {}
+    for row in explanations.rows:
+        place = explanations.selection.place(row)
+        if row.part == "adjective" and row.acoustic and place is not None:
+            units_of_word.setdefault(row.word, []).append(place)
+    in_captions, captions = _in_captions(dissection)
     rows: list[Row] = []
-    for word, places in sorted(having.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        units, holds = len(places), said.holds[places]
+    for word, places in sorted(units_of_word.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        units, holds = len(places), explanations.holds[places]
         low, high = wilson(units, facts["with_summary"])
         rows.append(
             {
@@ -126,12 +131,12 @@ def units_per_adjective(found: Dissection, *, sites: str | Iterable[str] | None 
     return UnitsPerAdjective(rows, {**facts, "captions": captions})
 
 
-def _in_captions(found: Dissection) -> tuple[Counter[str], int]:
+def _in_captions(dissection: Dissection) -> tuple[Counter[str], int]:
     """How many captions have each adjective, and how many captions there are."""
-    if not has_table(found, "captions"):
+    if not has_table(dissection, "captions"):
         return Counter(), 0
-    texts = Counter(every_caption(found, captions_of(found)))
-    names = names_in(found)
+    texts = Counter(every_caption(dissection, captions_of(dissection)))
+    names = names_in(dissection)
     in_sentence: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
     for text, times in texts.items():

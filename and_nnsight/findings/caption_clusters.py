@@ -81,17 +81,17 @@ def cluster_captions(
         )
     weights = np.array([weighed[sentence] for sentence in sentences], np.float64)
     vectors = embeddings(sentences)
-    made = tuple(k_means(vectors, weights, clusters, seed + turn) for turn in range(clusterings))
+    fitted = tuple(k_means(vectors, weights, clusters, seed + turn) for turn in range(clusterings))
     times = np.array([counted[caption] for caption in ordered], np.int64)
     where = {sentence: place for place, sentence in enumerate(sentences)}
-    within = tuple(_within(one.members, parts, where, clusters) for one in made)
-    return CaptionClusters(ordered, times, sentences, weights, vectors, made, within)
+    within = tuple(_within(one.members, parts, where, clusters) for one in fitted)
+    return CaptionClusters(ordered, times, sentences, weights, vectors, fitted, within)
 
 
 def _within(
     members: Int64[np.ndarray, " sentence"], parts: Sequence[Sequence[str]], where: dict[str, int], clusters: int
 ) -> Bool[np.ndarray, "caption cluster"]:
-    found = np.zeros((len(parts), clusters), bool)
-    for row, own in zip(found, parts, strict=True):
+    within = np.zeros((len(parts), clusters), bool)
+    for row, own in zip(within, parts, strict=True):
         row[[members[where[sentence]] for sentence in own]] = True
-    return found
+    return within

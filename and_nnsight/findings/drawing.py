@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..plugins import PluginError
+from .libraries import needed_library
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -
 
     Raises PluginError, which says what to install, where there is no matplotlib.
     """
-    matplotlib = _matplotlib()
+    matplotlib = needed_library("matplotlib")
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
@@ -68,7 +68,7 @@ def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -
 def save(figure: Figure, path: Path, kind: str) -> None:
     """Write a figure, whole, nothing cut at its edges; the same figure gives the same bytes."""
     dates = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
-    with _matplotlib().rc_context(_STYLE):
+    with needed_library("matplotlib").rc_context(_STYLE):
         figure.savefig(path, format=kind, bbox_inches="tight", pad_inches=0.05, metadata=dates.get(kind))
 
 
@@ -93,23 +93,24 @@ def layer_ticks(
 ) -> None:
     """A tick a layer, with how many units its value is of where there is room, else in the label.
 
-    others  what else is counted, by its name, a number a layer; what is nowhere is not said
+    others  what else is counted, by its name, a number a layer; what is nowhere is not shown
     """
     step = -(-len(layers) // _MOST_TICKS)
     shown = list(layers)[::step]
+    numbers = {"n =": counts}
+    numbers |= {name: others_of_name for name, others_of_name in (others or {}).items() if any(others_of_name)}
     label = "Layer (index of the transformer block, from 0)"
-    said = {name: numbers for name, numbers in (others or {}).items() if any(numbers)}
-    if (said or len(set(counts)) > 1) and len(layers) <= _MOST_COUNTED:
-        rows = zip(layers, counts, *said.values(), strict=True)
-        more = "".join(f"\n{name} {{:,}}" for name in said)
-        axes.set_xticks(shown, [f"{layer}\nn = {count:,}" + more.format(*rest) for layer, count, *rest in rows])
+    if (len(numbers) > 1 or len(set(counts)) > 1) and len(layers) <= _MOST_COUNTED:
+        axes.set_xticks(shown, [_counted_tick(layers, numbers, place) for place in range(len(layers))])
     else:
         axes.set_xticks(shown, [str(layer) for layer in shown])
-        label += "".join(
-            f"; {name} {_between(numbers)} units each" for name, numbers in {"n =": counts, **said}.items()
-        )
+        label += "".join(f"; {name} {_between(each)} units each" for name, each in numbers.items())
     axes.set_xlabel(label)
     axes.set_xlim(layers[0] - 0.5, layers[-1] + 0.5)
+
+
+def _counted_tick(layers: Sequence[int], numbers: Mapping[str, Sequence[int]], place: int) -> str:
+    return "\n".join([str(layers[place]), *(f"{name} {each[place]:,}" for name, each in numbers.items())])
 
 
 def _between(numbers: Sequence[int]) -> str:
@@ -133,13 +134,3 @@ def signed(value: float) -> str:
 def literal(text: str) -> str:
     """Text from outside, so that nothing in it is read as mathematics."""
     return text.replace("$", r"\$")
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise PluginError(
-            "figures need matplotlib, which is not installed: pip install 'and-nnsight[figures]'"
-        ) from error
-    return matplotlib

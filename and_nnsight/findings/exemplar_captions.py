@@ -13,18 +13,18 @@ from ..explain.describe.evidence import gather
 from ..explain.records.reading import table_settings
 from ..explain.roles import Span
 from ..explain.text.repeated import clean_repeated
-from .word_units import Chosen
+from .word_units import SiteSelection
 
 _DRAWS = 10_000
 
 
-def every_caption(found: Dissection, captions: Mapping[Span, str]) -> list[str]:
-    """The captions of all clips, where they are the dataset's own, cleaned as the table's are; else those made."""
-    column = str(table_settings(found, "captions").get("captioner", "")).removeprefix("column:")
+def every_caption(dissection: Dissection, captions: Mapping[Span, str]) -> list[str]:
+    """The captions of all clips, where they are the dataset's own, cleaned as the table's are; else the table's."""
+    column = str(table_settings(dissection, "captions").get("captioner", "")).removeprefix("column:")
     if column not in ("caption", "label"):
         return list(captions.values())
     known = {span.clip: caption for span, caption in captions.items()}
-    texts = (known.get(clip) or clean_repeated(getattr(row, column) or "") for clip, row in found.clips.items())
+    texts = (known.get(clip) or clean_repeated(getattr(row, column) or "") for clip, row in dissection.clips.items())
     return [text for text in texts if text]
 
 
@@ -42,16 +42,15 @@ class ExemplarCaptions:
 
 
 def exemplar_captions(
-    found: Dissection, chosen: Chosen, captions: Mapping[Span, str], places: Mapping[str, int], k: int
+    dissection: Dissection, selection: SiteSelection, captions: Mapping[Span, str], places: Mapping[str, int], k: int
 ) -> ExemplarCaptions:
     """The captions of units' k highest clips, of those that are evidence. `places`: of every caption in the list."""
-    excerpt = table_settings(found, "summaries").get("excerpt")
-    own_places = np.full((chosen.units, k), -1, np.int64)
-    units = ((site, unit) for site, width in zip(chosen.sites, chosen.widths, strict=True) for unit in range(width))
-    for place, one in enumerate(gather(found, units, captions, k=k, excerpt=excerpt)):
+    excerpt = table_settings(dissection, "summaries").get("excerpt")
+    own_places = np.full((selection.units, k), -1, np.int64)
+    for place, one in enumerate(gather(dissection, selection.every_unit(), captions, k=k, excerpt=excerpt)):
         own = [places[clip.caption] for clip in one.evidence.highly]
         own_places[place, : len(own)] = own
-    counts = np.concatenate([found.evidence(site, "top", k).counts().numpy() for site in chosen.sites])
+    counts = np.concatenate([dissection.evidence(site, "top", k).counts().numpy() for site in selection.sites])
     return ExemplarCaptions(own_places, own_places[:, -1] >= 0, counts < k)
 
 

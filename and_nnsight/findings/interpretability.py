@@ -31,7 +31,7 @@ from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_f
 from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
 from .finding import Finding, Row
 from .statistics import wilson
-from .word_units import Chosen, chosen_sites
+from .word_units import SiteSelection, select_sites
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,11 +70,14 @@ class UninterpretableUnits(Finding):
         """The rows of one K′ and kind of site, by layer."""
         return [row for row in self.table if (row["shared"], row["site"]) == (shared, site)]
 
+    def _measured_rows(self, shared: int, site: str = ALL) -> list[Row]:
+        return [row for row in self.rows(shared, site) if row["share"] is not None]
+
     def summary(self) -> list[str]:
         """How many units are judged by how many clusters, and the shares by layer for each K′."""
-        said = [self._counted(), *filter(None, [self.facts["left_out"]]), self._setting()]
+        lines = [self._counted(), *filter(None, [self.facts["left_out"]]), self._setting()]
         for shared in self.facts["shared"]:
-            rows = [row for row in self.rows(shared) if row["share"] is not None]
+            rows = self._measured_rows(shared)
             if rows:
                 shares, least, most = (
                     ", ".join(f"{100 * row[name]:.1f}" for row in rows)
@@ -84,20 +87,20 @@ class UninterpretableUnits(Finding):
                 text = f"{shared} of {self.facts['k']}: {shares} % of units by layer; {chance}"
                 if any(row["undecided"] for row in rows):
                     text += f"; with the undecided ones at least {least} and at most {most} %"
-                said.append(text)
-        return said
+                lines.append(text)
+        return lines
 
     def _counted(self) -> str:
         counts = self.facts
         judged, units = counts["judged"], counted(counts["units"], "unit")
-        said = f"{judged:,} of {units} {agree(judged, 'is', 'are')} judged"
+        text = f"{judged:,} of {units} {agree(judged, 'is', 'are')} judged"
         reasons = {
             "undecided": f"undecided, fewer than {counts['k']} clips that are evidence",
             "uncaptioned": "clips without captions",
             "outside_layers": "outside the blocks, in no layer",
         }
         others = [f"{what}: {counts[name]:,}" for name, what in reasons.items() if counts[name]]
-        return "; ".join([said, *others])
+        return "; ".join([text, *others])
 
     def _setting(self) -> str:
         facts = self.facts
@@ -118,19 +121,15 @@ class UninterpretableUnits(Finding):
                 f"{self._setting()}; {self._counted()}",
                 self.facts["left_out"] or "",
             )
-            drawn = False
-            for place, shared in enumerate(self.facts["shared"]):
-                rows = [row for row in self.rows(shared, site) if row["share"] is not None]
-                if not rows:
-                    continue
-                drawn = True
-                self._draw(axes, rows, place, shared)
-                if place == 0:
-                    undecided = {"undecided": [row["undecided"] for row in rows]}
-                    layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows], undecided)
-            if not drawn:
+            shares = {shared: self._measured_rows(shared, site) for shared in self.facts["shared"]}
+            if not any(shares.values()):
                 empty(axes, "no unit of any layer can be judged")
                 return figure
+            for place, (shared, rows) in enumerate(shares.items()):
+                self._draw(axes, rows, place, shared)
+            rows = next(iter(shares.values()))
+            undecided = {"undecided": [row["undecided"] for row in rows]}
+            layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows], undecided)
             axes.set_ylim(-2, 102)
             axes.set_ylabel("Uninterpretable units (%)")
             axes.grid(axis="y", lw=0.4, alpha=0.5)
@@ -175,7 +174,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def uninterpretable_units(
-    found: Dissection,
+    dissection: Dissection,
     *,
     clusters: int = PAPERS_CLUSTERS,
     text_encoder: str | TextEncoder = "words",
@@ -188,13 +187,13 @@ def uninterpretable_units(
 ) -> UninterpretableUnits:
     """Tell how many units, by layer, respond to clips whose captions have nothing in common.
 
-    found         a dissection whose clips have captions (`explain`)
+    dissection   a dissection whose clips have captions (`explain`)
     clusters      how many clusters the sentences are put in (paper: 11). The result depends on it
     text_encoder  plugin that says how close sentences are: words, sentence-transformers:REPO …
     shared        K′: how many of the k highest clips must share a cluster
     k             highest clips of each unit (paper: 5)
     clusterings   how many clusterings, from seeds `seed`, `seed` + 1 …: shares are means over them
-    sites         names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+    sites         names or globs; None: all, but each neuron once (see `word_units.select_sites`)
 
     A unit's captions are those that its summary was made from: of whole clips, or of excerpts. Clustered, and drawn at
     random, are those of every clip where they are the dataset's own, else those that were made.
@@ -204,22 +203,23 @@ def uninterpretable_units(
     cannot be used.
     """
     _check(clusters, shared, k, clusterings)
-    if (kept := found.manifest.k) < k:
+    clips_a_unit = dissection.manifest.k
+    if clips_a_unit < k:
         raise DissectionError(
-            f"the dissection in {found.folder} keeps {counted(kept, 'clip')} a unit: k = {k} is too many"
+            f"the dissection in {dissection.folder} keeps {counted(clips_a_unit, 'clip')} a unit: k = {k} is too many"
         )
-    chosen, captions = chosen_sites(found, sites), captions_of(found)
+    selection, captions = select_sites(dissection, sites), captions_of(dissection)
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
-    every = every_caption(found, captions)
+    every = every_caption(dissection, captions)
     clustered = cluster_captions(every, Embeddings(encoder, name), clusters, clusterings, seed)
-    exemplars = exemplar_captions(found, chosen, captions, clustered.places, k)
+    exemplars = exemplar_captions(dissection, selection, captions, clustered.places, k)
     at_random = random_captions(clustered.times, k, seed)
     facts = {
-        **chosen.facts(),
+        **selection.facts(),
         "judged": int(exemplars.judged.sum()),
         "undecided": int(exemplars.undecided.sum()),
         "uncaptioned": int((~exemplars.undecided & ~exemplars.judged).sum()),
-        "outside_layers": int((chosen.layer_of_unit < 0).sum()),
+        "outside_layers": int((selection.layer_of_unit < 0).sum()),
         "k": k,
         "shared": list(shared),
         "clusters": clusters,
@@ -228,13 +228,13 @@ def uninterpretable_units(
         "text_encoder": name,
         "sentences": len(clustered.sentences),
         "captions": int(clustered.times.sum()),
-        "captions_made_with": table_settings(found, "captions"),
+        "captions_made_with": table_settings(dissection, "captions"),
         "chance_draws": len(at_random),
         "method": "k-means++ (10 starts a clustering) on sentences' vectors of length 1, each as often as it occurs",
     }
     agreeing = [clips_in_one_cluster(one, exemplars.captions) for one in clustered.within]
     by_chance = [clips_in_one_cluster(one, at_random) for one in clustered.within]
-    return UninterpretableUnits(_rows(chosen, exemplars, agreeing, by_chance, shared), facts, clustered.described())
+    return UninterpretableUnits(_rows(selection, exemplars, agreeing, by_chance, shared), facts, clustered.described())
 
 
 def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> None:
@@ -246,14 +246,14 @@ def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> No
 
 
 def _rows(
-    chosen: Chosen,
+    selection: SiteSelection,
     exemplars: ExemplarCaptions,
     agreeing: Sequence[Int64[np.ndarray, " unit"]],
     by_chance: Sequence[Int64[np.ndarray, " draw"]],
     shared: Sequence[int],
 ) -> list[Row]:
-    layers, kinds = chosen.layer_of_unit, chosen.kind_of_unit
-    groups = {kind: (layers >= 0) & (kinds == kind) for kind in dict.fromkeys(chosen.kinds)} | {ALL: layers >= 0}
+    layers, kinds = selection.layer_of_unit, selection.kind_of_unit
+    groups = {kind: (layers >= 0) & (kinds == kind) for kind in dict.fromkeys(selection.kinds)} | {ALL: layers >= 0}
     rows: list[Row] = []
     for number in shared:
         chance = float(np.mean([one < number for one in by_chance])) if len(by_chance[0]) else None
@@ -271,7 +271,7 @@ def _judged(
     agreeing: Sequence[Int64[np.ndarray, " unit"]],
     number: int,
 ) -> Row:
-    """What is found of some units at a K′."""
+    """Some units at a K′: the columns of a row."""
     units, undecided = here & exemplars.judged, here & exemplars.undecided
     count, open_units = int(units.sum()), int(undecided.sum())
     shares = [float((one[units] < number).mean()) for one in agreeing] if count else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..dissection.dissection import Dissection
-from ..wording import counted as number_of
+from ..wording import counted
 from .drawing import BLACK, COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, literal, new_figure, signed
 from .finding import Finding, Row
 from .statistics import line_through, mean_of, p_text
-from .word_units import Explained, counted, explained
+from .word_units import Explanations, read_explanations, summary_counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,23 +54,23 @@ class AdjectivesPerLayer(Finding):
 
     def summary(self) -> list[str]:
         """How many units have a summary, and the line over those and over every unit."""
-        said = [counted(self.facts), *filter(None, [self.facts["left_out"]])]
+        lines = [summary_counts(self.facts), *filter(None, [self.facts["left_out"]])]
         more = ((FULL,) if self.facts["of_fewer_clips"] else ()) + ((TRUE,) if self.facts["scored"] else ())
         for over in (SUMMARISED, EVERY, *more):
             line = self.line(over=over)
             text = "; ".join(line_texts(line)) if line else "too few layers or units for a line"
-            said.append(f"{over}: {text}")
-        return said
+            lines.append(f"{over}: {text}")
+        return lines
 
     def figure(self) -> Figure:
         """Means with their intervals by layer, of every kind of site and of all; the line through all those units."""
-        shown = [row for row in self.table if row["site"] == ALL and row["mean"] is not None]
+        shown = self._rows_with_mean(ALL)
         line, outside = self.line(), self.facts["outside_layers"]
         with new_figure(4.0) as (figure, axes):
             headed(
                 figure,
                 "Acoustic adjectives in a unit's explanation, by layer",
-                counted(self.facts),
+                summary_counts(self.facts),
                 self.facts["left_out"] or "",
                 f"units outside the blocks, not shown: {outside:,}" if outside else "",
                 *(line_texts(line) if line else ()),
@@ -84,25 +84,33 @@ class AdjectivesPerLayer(Finding):
                 linestyle="none", elinewidth=1.2, zorder=4,
             )  # fmt: skip
             if line:
-                ends = np.array([shown[0]["layer"], shown[-1]["layer"]])
-                axes.plot(
-                    ends, line["intercept"] + line["slope"] * ends, color=BLACK, lw=1.4, zorder=3,
-                    label=f"least squares over {number_of(line['units'], 'unit')}",
-                )  # fmt: skip
-            step = min(_SIDESTEP * len(shown), _WIDEST_STEP)
-            for place, kind in enumerate(kinds if len(kinds) > 1 else []):
-                rows = [row for row in self.table if row["site"] == kind and row["mean"] is not None]
-                _points(
-                    axes, rows, (place - (len(kinds) - 1) / 2) * step, literal(kind),
-                    color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], ms=4.5, lw=0.9,
-                    linestyle=STYLES[place % len(STYLES)], elinewidth=0.8, mfc="white",
-                )  # fmt: skip
+                _draw_line(axes, line, shown)
+            if len(kinds) > 1:
+                self._draw_kinds(axes, kinds, min(_SIDESTEP * len(shown), _WIDEST_STEP))
             layer_ticks(axes, [row["layer"] for row in shown], [row["with_summary"] for row in shown])
             axes.set_ylabel("Acoustic adjectives per unit\n(mean, 95 % interval)")
             axes.set_ylim(0, axes.get_ylim()[1])
             axes.grid(axis="y", lw=0.4, alpha=0.5)
             figure.legend(loc="outside lower center", ncols=min(3, len(kinds) + 2), frameon=False)
         return figure
+
+    def _rows_with_mean(self, site: str) -> list[Row]:
+        return [row for row in self.table if row["site"] == site and row["mean"] is not None]
+
+    def _draw_kinds(self, axes: Axes, kinds: list[str], step: float) -> None:
+        """The means of every kind of site, side by side."""
+        for place, kind in enumerate(kinds):
+            _points(
+                axes, self._rows_with_mean(kind), (place - (len(kinds) - 1) / 2) * step, literal(kind),
+                color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], ms=4.5, lw=0.9,
+                linestyle=STYLES[place % len(STYLES)], elinewidth=0.8, mfc="white",
+            )  # fmt: skip
+
+
+def _draw_line(axes: Axes, line: Row, shown: list[Row]) -> None:
+    ends = np.array([shown[0]["layer"], shown[-1]["layer"]])
+    label = f"least squares over {counted(line['units'], 'unit')}"
+    axes.plot(ends, line["intercept"] + line["slope"] * ends, color=BLACK, lw=1.4, zorder=3, label=label)
 
 
 def _points(axes: Axes, rows: list[Row], aside: float, label: str, **look: Any) -> None:
@@ -125,54 +133,58 @@ def line_texts(line: Row) -> tuple[str, str]:
 
 
 def adjectives_per_layer(
-    found: Dissection, *, sites: str | Iterable[str] | None = None, seed: int = 0
+    dissection: Dissection, *, sites: str | Iterable[str] | None = None, seed: int = 0
 ) -> AdjectivesPerLayer:
     """Average the number of distinct acoustic adjectives of units by layer, and lay a line through them.
 
-    found   a dissection that has been explained
-    sites   names or globs; None: all, but each neuron once (see `units.chosen_sites`)
+    dissection  a dissection that has been explained
+    sites   names or globs; None: all, but each neuron once (see `word_units.select_sites`)
     seed    of the orders of layers that the permutation test draws where there are more than 8 layers
 
     Units outside the blocks (a classifier's head) are counted in `facts["outside_layers"]` and are in no row. Raises
     DissectionError, which names the command to run, if the dissection has not been explained.
     """
-    said = explained(found, sites)
-    layers, kinds = said.chosen.layer_of_unit, said.chosen.kind_of_unit
+    explanations = read_explanations(dissection, sites)
+    layers, kinds = explanations.selection.layer_of_unit, explanations.selection.kind_of_unit
     inside = layers >= 0
-    groups = {kind: inside & (kinds == kind) for kind in dict.fromkeys(said.chosen.kinds)}
+    groups = {kind: inside & (kinds == kind) for kind in dict.fromkeys(explanations.selection.kinds)}
     groups = {kind: among for kind, among in groups.items() if among.any()} | {ALL: inside}
     rows = [
-        _row(said, kind, int(layer), among & (layers == layer))
+        _row(explanations, kind, int(layer), among & (layers == layer))
         for kind, among in groups.items()
         for layer in np.unique(layers[among])
     ]
-    asked = said.status > 0
-    lines: list[Row] = []
-    for kind, among in groups.items():
-        over_units = {SUMMARISED: said.summarised, EVERY: asked, TRUE: said.holds == 1}
-        if (said.fewer & said.summarised).any():
-            over_units[FULL] = said.summarised & ~said.fewer
-        for over, counted_in in over_units.items():
-            units = among & counted_in
-            line = line_through(layers[units], said.words["adjective"][units], seed)
-            if line is not None:
-                lines.append({"site": kind, "over": over, **asdict(line)})
-    facts = {**said.facts(), "outside_layers": int((~inside).sum()), "seed": seed}
+    lines = [row for kind, among in groups.items() for row in _lines(explanations, kind, among, seed)]
+    facts = {**explanations.facts(), "outside_layers": int((~inside).sum()), "seed": seed}
     return AdjectivesPerLayer(rows, facts, lines)
 
 
-def _row(said: Explained, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
-    adjectives = said.words["adjective"]
-    mean = mean_of(adjectives[among & said.summarised])
-    asked, true = adjectives[among & (said.status > 0)], adjectives[among & (said.holds == 1)]
+def _lines(explanations: Explanations, kind: str, among: Bool[np.ndarray, " unit"], seed: int) -> Iterator[Row]:
+    """The lines through some units: all with a summary, and what may be counted instead."""
+    summarised = explanations.summarised
+    over_units = {SUMMARISED: summarised, EVERY: explanations.status > 0, TRUE: explanations.holds == 1}
+    if (explanations.fewer & summarised).any():
+        over_units[FULL] = summarised & ~explanations.fewer
+    for over, units_of_line in over_units.items():
+        units = among & units_of_line
+        adjectives = explanations.words["adjective"][units]
+        line = line_through(explanations.selection.layer_of_unit[units], adjectives, seed)
+        if line is not None:
+            yield {"site": kind, "over": over, **asdict(line)}
+
+
+def _row(explanations: Explanations, kind: str, layer: int, among: Bool[np.ndarray, " unit"]) -> Row:
+    adjectives = explanations.words["adjective"]
+    mean = mean_of(adjectives[among & explanations.summarised])
+    every, true = adjectives[among & (explanations.status > 0)], adjectives[among & (explanations.holds == 1)]
     return {
         "site": kind,
         "layer": layer,
-        **said.counts(among),
+        **explanations.counts(among),
         "mean": mean.mean,
         "low": mean.low,
         "high": mean.high,
-        "mean_of_every_unit": float(asked.mean()) if len(asked) else None,
+        "mean_of_every_unit": float(every.mean()) if len(every) else None,
         "hold": len(true),
         "mean_of_those": float(true.mean()) if len(true) else None,
     }

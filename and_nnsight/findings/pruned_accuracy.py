@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SAID_OF_CLIPS = {
+_KIND_OF_CLIPS = {
     "yes": "held-out clips",
     "no": "clips, some of which the units were found with",
     "unknown": "clips (it cannot be told whether the units were found with them)",
@@ -61,25 +61,23 @@ class AccuracyByWordType(Finding):
 
     def summary(self) -> list[str]:
         """What was measured, and each type's accuracy against its controls' at the largest share measured."""
-        said = [self._setting(), *filter(None, [self.facts["left_out"]])]
+        lines = [self._setting(), *filter(None, [self.facts["left_out"]])]
         for part in self.facts["parts"]:
             rows = self.rows(part)
             if not rows:
                 rich = self._rich(part)
                 have = f"only {counted(rich, 'unit')} {agree(rich, 'has', 'have')} one"
-                said.append(f"{_PLURAL[part]}: {have}, less than the smallest share")
+                lines.append(f"{_PLURAL[part]}: {have}, less than the smallest share")
                 continue
             last = rows[-1]
-            between = (
-                "of one draw: no interval"
-                if last["difference_low"] is None
-                else f"{100 * last['difference_low']:+.1f} to {100 * last['difference_high']:+.1f}"
-            )
-            said.append(
+            between = "of one draw: no interval"
+            if last["difference_low"] is not None:
+                between = f"{100 * last['difference_low']:+.1f} to {100 * last['difference_high']:+.1f}"
+            lines.append(
                 f"{_PLURAL[part]}, {100 * last['share']:.3g} % pruned: {100 * last['accuracy']:.1f} %, matched random "
                 f"units {100 * last['control']:.1f} %, difference {100 * last['difference']:+.1f} points ({between})"
             )
-        return said
+        return lines
 
     def _rich(self, part: str) -> int:
         return next(row["rich_units"] for row in self.table if row["part"] == part)
@@ -87,7 +85,7 @@ class AccuracyByWordType(Finding):
     def _setting(self) -> str:
         facts = self.facts
         return (
-            f"{facts['clips']:,} {_SAID_OF_CLIPS[facts['held_out']]}, "
+            f"{facts['clips']:,} {_KIND_OF_CLIPS[facts['held_out']]}, "
             f"{100 * facts['baseline']:.1f} % right with nothing pruned ({100 * facts['commonest_class']:.1f} % if the "
             f"commonest class were always said); {counted(facts['units'], 'unit')}; means of "
             f"{counted(facts['draws'], 'draw')}"
@@ -107,11 +105,7 @@ class AccuracyByWordType(Finding):
             for axes in list(grid.flat)[len(parts) :]:
                 axes.set_visible(False)
             for place, axes in enumerate(grid.flat):
-                if place % columns == 0:
-                    axes.set_ylabel("Accuracy (%)")
-                if place + columns >= len(parts):
-                    axes.set_xlabel("Units pruned (% of all)")
-                    axes.tick_params(labelbottom=True)
+                _name_axes(axes, first=place % columns == 0, last=place + columns >= len(parts))
             shown: dict[str, Any] = {}
             for axes in grid.flat:
                 shown |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -124,40 +118,62 @@ class AccuracyByWordType(Finding):
         return max(-2.0, 10.0 * ((100 * min(ends, default=0.0) - 2) // 10))
 
     def _draw(self, axes: Axes, part: str) -> None:
-        rows, baseline = self.rows(part), 100 * self.facts["baseline"]
+        rows = self.rows(part)
         rich = self._rich(part)
         have = f"{counted(rich, 'unit')}, {100 * rich / self.facts['units']:.2g} %"
         axes.set_title(f"{_PLURAL[part].capitalize()} ({have})", loc="left", fontsize=8.5)
         if not rows:
             axes.text(0.5, 0.15, "fewer than the\nsmallest share", transform=axes.transAxes, ha="center", color=GREY)
-        shares = [0.0, *(100 * row["share"] for row in rows)]
-        control = [baseline, *(100 * row["control"] for row in rows)]
-        if all(row["random_low"] is not None for row in rows):
-            least, most = ([baseline, *(100 * row[f"random_{end}"] for row in rows)] for end in ("low", "high"))
-            axes.fill_between(shares, least, most, color=GREY, alpha=0.25, lw=0)
-        axes.plot(
-            shares, control, color=GREY, lw=1.2, linestyle="--",
-            label="random units, as many at each site\n(band: 95 % of such choices)",
-        )  # fmt: skip
-        if part != LENGTH and (longest := self.rows(LENGTH)):
+        self._draw_random(axes, rows)
+        longest = self.rows(LENGTH)
+        if part != LENGTH and longest:
             axes.plot(
-                [0.0, *(100 * row["share"] for row in longest)],
-                [baseline, *(100 * row["accuracy"] for row in longest)],
-                color=VERMILION, lw=1.0, marker="s", ms=3, mfc="white", linestyle="-.",
-                label="units with the longest explanations",
+                _shares(longest), self._from_baseline(longest, "accuracy"), color=VERMILION, lw=1.0, marker="s", ms=3,
+                mfc="white", linestyle="-.", label="units with the longest explanations",
             )  # fmt: skip
-        accuracy = [baseline, *(100 * row["accuracy"] for row in rows)]
-        ends = [
-            [100 * self.facts[f"baseline_{end}"], *(100 * row[f"accuracy_{end}"] for row in rows)]
-            for end in ("low", "high")
-        ]
-        axes.errorbar(
-            shares, accuracy, np.abs(np.array(ends) - np.array(accuracy)), color=BLUE, marker="o", ms=4.5, lw=1.3,
-            elinewidth=0.9, capsize=2, label="units with most such words\n(bar: 95 % interval over clips and draws)",
-        )  # fmt: skip
+        self._draw_pruned(axes, rows)
         lowest, guess = self._lowest(), 100 * self.facts["commonest_class"]
         if guess > lowest:
             axes.axhline(guess, color="black", lw=0.8, linestyle=":", label="always the commonest class")
         axes.set_ylim(lowest, 102)
         axes.set_xlim(-0.5, 100 * max(self.facts["shares"]) + 0.5)
         axes.grid(axis="y", lw=0.4, alpha=0.5)
+
+    def _draw_random(self, axes: Axes, rows: list[Row]) -> None:
+        if all(row["random_low"] is not None for row in rows):
+            least, most = self._from_baseline(rows, "random_low"), self._from_baseline(rows, "random_high")
+            axes.fill_between(_shares(rows), least, most, color=GREY, alpha=0.25, lw=0)
+        axes.plot(
+            _shares(rows), self._from_baseline(rows, "control"), color=GREY, lw=1.2, linestyle="--",
+            label="random units, as many at each site\n(band: 95 % of such choices)",
+        )  # fmt: skip
+
+    def _draw_pruned(self, axes: Axes, rows: list[Row]) -> None:
+        accuracy = self._from_baseline(rows, "accuracy")
+        ends = [
+            [100 * self.facts[f"baseline_{end}"], *(100 * row[f"accuracy_{end}"] for row in rows)]
+            for end in ("low", "high")
+        ]
+        axes.errorbar(
+            _shares(rows), accuracy, np.abs(np.array(ends) - np.array(accuracy)), color=BLUE, marker="o", ms=4.5,
+            lw=1.3, elinewidth=0.9, capsize=2,
+            label="units with most such words\n(bar: 95 % interval over clips and draws)",
+        )  # fmt: skip
+
+    def _from_baseline(self, rows: list[Row], name: str) -> list[float]:
+        """A column in percent, behind what it is where nothing is pruned."""
+        return [100 * self.facts["baseline"], *(100 * row[name] for row in rows)]
+
+
+def _shares(rows: list[Row]) -> list[float]:
+    """The shares of units that are pruned, in percent, from none on."""
+    return [0.0, *(100 * row["share"] for row in rows)]
+
+
+def _name_axes(axes: Axes, *, first: bool, last: bool) -> None:
+    """Labels at the first column of panels, and at the last row."""
+    if first:
+        axes.set_ylabel("Accuracy (%)")
+    if last:
+        axes.set_xlabel("Units pruned (% of all)")
+        axes.tick_params(labelbottom=True)

@@ -1,4 +1,4 @@
-"""The few statistics that the findings need, in plain numpy: scipy is no dependency of this package."""
+"""The statistics that the findings need: scipy's, and what it lacks, Wilson's interval and p over whole layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from ..statistics.student_t import student_p, student_quantile
+from ..statistics.student_t import LEVEL
+from .libraries import needed_library
 
 _NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 _MOST_ARRANGEMENTS = 40_320  # of 8 layers: up to here every order is tried
@@ -19,7 +20,7 @@ _SAME = 1e-9  # slopes that differ by less, relatively, are ties
 
 
 def wilson(hits: float, count: int) -> tuple[float, float]:
-    """95 % interval of a share by Wilson's score; (0, 1) where nothing was counted."""
+    """95 % interval of a share by Wilson's score; (0, 1) where nothing was counted. (scipy's takes whole hits only.)"""
     if count == 0:
         return 0.0, 1.0
     share, square = hits / count, _NORMAL**2 / count
@@ -44,7 +45,7 @@ def mean_of(values: Float[np.ndarray, " value"] | Int64[np.ndarray, " value"]) -
     if count < 2:
         return Mean(count, float(values[0]) if count else None, None, None)
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(count)
-    half = student_quantile(count - 1) * error
+    half = _quantile(count - 1) * error
     return Mean(count, mean, mean - half, mean + half)
 
 
@@ -56,7 +57,7 @@ def prediction_half_width(values: Float64[np.ndarray, " value"]) -> float | None
     count = len(values)
     if count < 2:
         return None
-    return student_quantile(count - 1) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
+    return _quantile(count - 1) * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
 
 
 @dataclass(frozen=True)
@@ -94,22 +95,17 @@ def line_through(
     count = len(values)
     if len(indices) < 2 or count < 3:
         return None
-    x, y = layers.astype(np.float64), values.astype(np.float64)
-    across = x - x.mean()
-    spread = float(across @ across)
-    slope = float(across @ y) / spread
-    intercept = float(y.mean() - slope * x.mean())
-    rest = y - intercept - slope * x
-    error = math.sqrt(float(rest @ rest) / (count - 2) / spread)
-    half = student_quantile(count - 2) * error
+    y = values.astype(np.float64)
+    line = needed_library("scipy.stats").linregress(layers.astype(np.float64), y)
+    slope, half = float(line.slope), _quantile(count - 2) * float(line.stderr)
     flat = abs(slope) <= _SAME * max(float(np.abs(y).max()), _TINY)
-    p_units = 1.0 if flat else 0.0 if error == 0 else student_p(slope / error, count - 2)
+    p_units = 1.0 if flat else float(line.pvalue)
     sizes = np.bincount(places).astype(np.float64)
     means = np.bincount(places, y) / sizes
     p_layers, arrangements, exact = _permuted(indices.astype(np.float64), sizes, means, seed)
     mirrored = exact and (indices - indices[0] == (indices[-1] - indices)[::-1]).all()
     return Line(
-        count, len(indices), slope, intercept, slope - half, slope + half, p_units, count - 2,
+        count, len(indices), slope, float(line.intercept), slope - half, slope + half, p_units, count - 2,
         p_layers, (2 if mirrored else 1) / arrangements, arrangements, exact,
     )  # fmt: skip
 
@@ -120,14 +116,17 @@ def _permuted(
     means: Float64[np.ndarray, " layer"],
     seed: int,
 ) -> tuple[float, int, bool]:
-    """p of the slope when whole layers change places, how many orders it is from, and whether those are all."""
+    """p of the slope when whole layers change places, how many orders it is from, and whether those are all.
+
+    (scipy's permutation_test takes slopes for ties up to 1e-14 only: an order and its reverse may differ by more.)
+    """
     exact = math.factorial(len(indices)) <= _MOST_ARRANGEMENTS
     if exact:
         orders = np.array(list(permutations(indices)))
     else:
         generator = np.random.default_rng(seed)
-        drawn = [generator.permutation(indices) for _ in range(_DRAWS)]
-        orders = np.array([indices, *drawn])  # the order that is there is one of them
+        random = [generator.permutation(indices) for _ in range(_DRAWS)]
+        orders = np.array([indices, *random])  # the order that is there is one of them
     across = orders - (orders @ sizes / sizes.sum())[:, None]
     slopes = np.abs((across * sizes) @ (means - sizes @ means / sizes.sum()) / (across**2 @ sizes))
     steep = np.abs(slopes[0])
@@ -137,4 +136,11 @@ def _permuted(
 
 def p_text(p: float) -> str:
     """A p as it is printed."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _quantile(df: int) -> float:
+    """How many standard errors a 95 % interval by Student's t reaches to either side."""
+    return float(needed_library("scipy.stats").t.ppf((1 + LEVEL) / 2, df))

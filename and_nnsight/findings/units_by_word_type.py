@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ..dissection.dissection import Dissection
-from .word_units import KINDS, Explained
+from .word_units import KINDS, Explanations
 
 if TYPE_CHECKING:
     from ..unlearn import UnitChoice
@@ -25,7 +25,7 @@ class RichUnits:
     """
 
     part: str
-    asked: float
+    wanted_share: float
     units: int
     rich: int
     words: float | None
@@ -33,7 +33,7 @@ class RichUnits:
 
 
 def rich_units(
-    found: Dissection, said: Explained, part: str, shares: Sequence[float], draws: int, seed: int
+    dissection: Dissection, explanations: Explanations, part: str, shares: Sequence[float], draws: int, seed: int
 ) -> list[RichUnits]:
     """A choice a share: the units with most distinct words of a type, those with equally many in random order.
 
@@ -41,25 +41,23 @@ def rich_units(
     """
     from ..unlearn import UnitChoice, matched
 
-    counts = said.words[part]
-    at = [
-        (site, unit) for site, width in zip(said.chosen.sites, said.chosen.widths, strict=True) for unit in range(width)
-    ]
+    counts, selection = explanations.words[part], explanations.selection
+    at = list(selection.every_unit())
     orders = [_order(counts, np.random.default_rng([seed, draw, KINDS.index(part)])) for draw in range(draws)]
     rich = int((counts > 0).sum())
-    found_out: list[RichUnits] = []
+    groups: list[RichUnits] = []
     for share in shares:
         units = round(share * len(counts))
         if not 0 < units <= rich:
-            found_out.append(RichUnits(part, share, units, rich, None, ()))
+            groups.append(RichUnits(part, share, units, rich, None, ()))
             continue
         pairs = []
         for draw, order in enumerate(orders):
             choice = UnitChoice.of((at[place] for place in order[:units]), method=f"rich by {part}")
-            pairs.append((choice, matched(choice, found, seed + draw)))
+            pairs.append((choice, matched(choice, dissection, seed + draw)))
         words = float(counts[orders[0][:units]].mean())
-        found_out.append(RichUnits(part, share, units, rich, words, tuple(pairs)))
-    return found_out
+        groups.append(RichUnits(part, share, units, rich, words, tuple(pairs)))
+    return groups
 
 
 def _order(counts: Int64[np.ndarray, " unit"], generator: np.random.Generator) -> Int64[np.ndarray, " unit"]:

@@ -16,7 +16,7 @@ from .finding import Row
 from .pruned_accuracy import AccuracyByWordType
 from .statistics import prediction_half_width
 from .units_by_word_type import RichUnits, rich_units
-from .word_units import KINDS, explained
+from .word_units import KINDS, read_explanations
 
 if TYPE_CHECKING:
     from ..unlearn import Outcomes, UnitChoice
@@ -31,7 +31,7 @@ _MEASURED = tuple(
 
 
 def accuracy_by_word_type(
-    found: Dissection,
+    dissection: Dissection,
     model: Any,
     data: Any,
     *,
@@ -55,7 +55,7 @@ def accuracy_by_word_type(
 ) -> AccuracyByWordType:
     """Prune the units whose explanations are richest in one type of word, more and more, and measure accuracy.
 
-    found       a dissection of the model that has been explained
+    dissection  a dissection of the model that has been explained
     model       the model that was dissected, with a classifier: what `AudioModel` takes, or an AudioModel
     data        labelled clips, as `dissect` takes them; clips of the dissection are left out, since the units were
                 found with them, unless `dissected_too`. They are known by their samples or paths: `facts["held_out"]`
@@ -67,7 +67,7 @@ def accuracy_by_word_type(
     draws       how often units are chosen: units with equally many words are taken in random order. Each choice has a
                 control of its own, random units, as many at each site
     how         what becomes of a pruned unit: see `unlearn.ablated_outcomes`
-    sites       names or globs; None: all in blocks, but each neuron once (see `units.chosen_sites`)
+    sites       names or globs; None: all in blocks, but each neuron once (see `word_units.select_sites`)
     keep        which clips are measured, of those that are left
 
     Where fewer units have such a word than a share asks for, nothing is measured: the row says so. Everything is
@@ -78,30 +78,29 @@ def accuracy_by_word_type(
 
     parts, shares = tuple(dict.fromkeys(parts)), sorted({float(share) for share in shares})
     _check(shares, parts, draws)
-    said = explained(found, sites, in_blocks=True)
-    plan = [one for part in parts for one in rich_units(found, said, part, shares, draws, seed)]
+    explanations = read_explanations(dissection, sites, in_blocks=True)
+    plan = [one for part in parts for one in rich_units(dissection, explanations, part, shares, draws, seed)]
     places: dict[UnitChoice, int] = {}
     for choice in (choice for one in plan for pair in one.pairs for choice in pair):
         places.setdefault(choice, len(places))  # nothing is measured twice
-    held_out = _HeldOut(found, dissected_too, keep)
+    unseen = _UnseenClips(None if dissected_too else KnownClips(dissection), keep)
     try:
         outcomes = ablated_outcomes(
             model, data, list(places), how=how, seed=seed, split=split, audio_column=audio_column,
-            label_column=label_column, limit=limit, keep=held_out, batch_size=batch_size, device=device, dtype=dtype,
+            label_column=label_column, limit=limit, keep=unseen, batch_size=batch_size, device=device, dtype=dtype,
             num_workers=num_workers, progress=progress,
         )  # fmt: skip
     except ValueError as error:
-        if held_out.refused and not held_out.let_in:
+        if unseen.refused and not unseen.let_in:
             raise ValueError(
-                f"all {held_out.refused:,} clips are among those that the units were found with: give clips that were "
+                f"all {unseen.refused:,} clips are among those that the units were found with: give clips that were "
                 f"not dissected, or dissected_too=True, --dissected-too ({error})"
             ) from error
         raise
     bootstrap = Bootstrap(len(outcomes.clips), draws, seed)
-    rows = [_row(one, said.chosen.units, places, outcomes, bootstrap) for one in plan]
-    baseline_low, baseline_high = bootstrap.interval(outcomes.baseline.correct[None].astype(np.float64))
+    rows = [_row(one, explanations.selection.units, places, outcomes, bootstrap) for one in plan]
     facts = {
-        **said.facts(),
+        **explanations.facts(),
         "model": str(model) if isinstance(model, str | Path) else type(model).__name__,
         "parts": list(parts),
         "shares": shares,
@@ -109,18 +108,26 @@ def accuracy_by_word_type(
         "how": how,
         "seed": seed,
         "clips": len(outcomes.clips),
-        "held_out": "no" if dissected_too else "yes" if held_out.certain else "unknown",
-        "left_out_as_dissected": held_out.refused,
-        "left_out_of_the_data": dict(outcomes.left_out),
-        "classes": len(outcomes.classes),
-        "baseline": outcomes.accuracy(),
-        "baseline_low": baseline_low,
-        "baseline_high": baseline_high,
-        "commonest_class": float(np.bincount(outcomes.labels).max() / len(outcomes.labels)),
+        "held_out": unseen.held_out,
+        "left_out_as_dissected": unseen.refused,
+        **_facts_of(outcomes, bootstrap),
         "intervals": f"95 %; of accuracy: percentiles of {RESAMPLES:,} bootstrap samples of clips and of draws; of the "
         "difference and of random choices: prediction by Student's t over the draws of the controls",
     }
     return AccuracyByWordType(rows, facts)
+
+
+def _facts_of(outcomes: Outcomes, bootstrap: Bootstrap) -> dict[str, Any]:
+    """What the data is, and how well the model does with nothing pruned."""
+    low, high = bootstrap.interval(outcomes.baseline.correct[None].astype(np.float64))
+    return {
+        "left_out_of_the_data": dict(outcomes.left_out),
+        "classes": len(outcomes.classes),
+        "baseline": outcomes.accuracy(),
+        "baseline_low": low,
+        "baseline_high": high,
+        "commonest_class": float(np.bincount(outcomes.labels).max() / len(outcomes.labels)),
+    }
 
 
 def _check(shares: Sequence[float], parts: Sequence[str], draws: int) -> None:
@@ -132,14 +139,21 @@ def _check(shares: Sequence[float], parts: Sequence[str], draws: int) -> None:
         raise ValueError(f"draws must be at least 1, it is {draws}")
 
 
-class _HeldOut:
-    """Lets in the clips that the units were not found with (see `same_clips`), and counts."""
+class _UnseenClips:
+    """Lets in the clips that the units were not found with (see `same_clips`), and counts. `known` None: all clips."""
 
-    def __init__(self, found: Dissection, dissected_too: bool, keep: Callable[[Clip], bool] | None) -> None:
-        self._known = None if dissected_too else KnownClips(found)
+    def __init__(self, known: KnownClips | None, keep: Callable[[Clip], bool] | None) -> None:
+        self._known = known
         self._keep = keep
         self.refused = self.let_in = 0
-        self.certain = self._known is None or self._known.tell
+        self.certain = known is None or known.tell
+
+    @property
+    def held_out(self) -> str:
+        """Whether the units were found with none of the clips: yes, no, or unknown."""
+        if self._known is None:
+            return "no"
+        return "yes" if self.certain else "unknown"
 
     def __call__(self, clip: Clip) -> bool:
         if self._known is not None and self._known.has(clip.id, clip.path, clip.content, None):
@@ -153,7 +167,7 @@ class _HeldOut:
 def _row(one: RichUnits, units: int, places: Mapping[UnitChoice, int], outcomes: Outcomes, bootstrap: Bootstrap) -> Row:
     row: Row = {
         "part": one.part,
-        "asked_share": one.asked,
+        "asked_share": one.wanted_share,
         "units": one.units,
         "share": one.units / units,
         "rich_units": one.rich,

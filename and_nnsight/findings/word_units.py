@@ -1,16 +1,18 @@
-"""Which units a finding is about, and what has been said of each."""
+"""Which units a finding is about, and the explanation of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..dissection.manifest import SiteDescription
 from ..explain.evaluate.verdicts import Verdicts
 from ..explain.records.claim_rows import ScoreRow
 from ..explain.records.description_rows import CalibratedRow, ConceptRow, WordRow
@@ -19,8 +21,9 @@ from ..explain.records.unit_selection import chosen_units
 from ..explain.text.acoustic_adjectives import is_basic
 from ..explain.text.english import compounds
 from ..explain.text.sentences import idea
-from ..wording import agree, command
-from ..wording import counted as say_counted
+from ..wording import agree, command, counted
+
+UnitRow = TypeVar("UnitRow", CalibratedRow, ConceptRow)
 
 PARTS = ("adjective", "noun", "verb", "preposition")
 BASIC, HIGH_LEVEL, LENGTH = "basic adjective", "high-level adjective", "length"
@@ -28,18 +31,18 @@ KINDS = (*PARTS, BASIC, HIGH_LEVEL, LENGTH)
 """What an explanation can be rich in: words of a part of speech; of acoustic adjectives, those of basic features of
 sound and the others (see `explain.text.acoustic_adjectives`); or words of whatever kind, each as often as it comes."""
 
-ASKED_NOT = 0
+NEVER_EXPLAINED = 0
 """No explanation was ever asked for."""
-NOT_SAID = 1
+NO_SUMMARY = 1
 """There is no summary of the unit's highly clips: the summarizer found nothing in common, or failed."""
 NOTHING_LEFT = 2
 """There was a summary, and calibration dropped every sentence: all of it holds of the lowly clips too."""
-SAID = 3
+EXPLAINED = 3
 """There is an explanation."""
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SiteSelection:
     """The sites that a finding is about, in forward order, and why others were left out (a sentence; None: none were).
 
     layers  the index of each site's transformer block; None outside the blocks
@@ -62,7 +65,7 @@ class Chosen:
         """The kind of site of every unit, site by site."""
         return np.repeat(np.array(self.kinds, dtype=object), self.widths)
 
-    @property
+    @cached_property
     def first(self) -> dict[str, int]:
         """The place of every site's unit 0 among all units."""
         ends = np.cumsum(self.widths).tolist()
@@ -73,12 +76,28 @@ class Chosen:
         """How many units there are in all."""
         return sum(self.widths)
 
+    def every_unit(self) -> Iterator[tuple[str, int]]:
+        """Site and index of every unit, site by site."""
+        for site, width in zip(self.sites, self.widths, strict=True):
+            yield from ((site, unit) for unit in range(width))
+
+    def rows(self, rows: Iterable[UnitRow]) -> list[UnitRow]:
+        """Those of a table's rows that are of these sites."""
+        return [row for row in rows if row.site in self.first]
+
+    def place(self, row: CalibratedRow | ConceptRow) -> int | None:
+        """The place of a row's unit among all units; None if it is of another site."""
+        first = self.first.get(row.site)
+        return None if first is None else first + row.unit
+
     def facts(self) -> dict[str, Any]:
         """Sites and units, for the record."""
         return {"sites": list(self.sites), "left_out": self.left_out, "units": self.units}
 
 
-def chosen_sites(found: Dissection, sites: str | Iterable[str] | None = None, *, in_blocks: bool = False) -> Chosen:
+def select_sites(
+    dissection: Dissection, sites: str | Iterable[str] | None = None, *, in_blocks: bool = False
+) -> SiteSelection:
     """The sites that match names or globs.
 
     None: every site that was dissected, but each neuron once. Of MLPs dissected both before and after the activation
@@ -88,30 +107,35 @@ def chosen_sites(found: Dissection, sites: str | Iterable[str] | None = None, *,
 
     Raises DissectionError for a pattern that matches no site, and where no site is left.
     """
-    entries = {entry.name: entry for entry in found.manifest.sites}
-    every = list(dict.fromkeys(site for site, _ in chosen_units(found, sites)))
-    twice = _twice(every, entries, in_blocks) if sites is None else {}
-    every = [site for site in every if not any(site in those for those in twice.values())]
-    said = "; ".join(reason for reason, those in twice.items() if those)
+    entries = {entry.name: entry for entry in dissection.manifest.sites}
+    every = list(dict.fromkeys(site for site, _ in chosen_units(dissection, sites)))
+    left_out = _superfluous(every, entries, in_blocks) if sites is None else {}
+    reasons = "; ".join(dict.fromkeys(left_out.values()))
+    every = [site for site in every if site not in left_out]
     if not every:
-        raise DissectionError(f"no site of {found.folder} is in a transformer block: name the sites that are meant")
+        raise DissectionError(
+            f"no site of {dissection.folder} is in a transformer block: name the sites that are meant"
+        )
     layers = tuple(entries[site].layer for site in every)
     kinds = tuple(_kind(site, layer) for site, layer in zip(every, layers, strict=True))
     widths = tuple(entries[site].width for site in every)
-    return Chosen(tuple(every), layers, kinds, widths, f"left out: {said}" if said else None)
+    return SiteSelection(tuple(every), layers, kinds, widths, f"left out: {reasons}" if reasons else None)
 
 
-def _twice(sites: Sequence[str], entries: Mapping[str, Any], in_blocks: bool) -> dict[str, list[str]]:
-    """The sites to leave out, by the reason."""
+def _superfluous(sites: Sequence[str], entries: Mapping[str, SiteDescription], in_blocks: bool) -> dict[str, str]:
+    """The sites to leave out, each with the reason, in the order of the reasons."""
     inside = [site for site in sites if entries[site].layer is not None]
     streams = [site for site in inside if site.endswith(".hook_resid_post")]
-    return {
-        "hook_post, whose neurons are those of hook_pre": [
-            site for site in sites if site.endswith(".hook_post") and f"{site[:-4]}pre" in sites
-        ],
-        "hook_resid_post, the sum of the others": streams if len(streams) < len(inside) else [],
-        "sites outside the blocks": [site for site in sites if in_blocks and site not in inside],
-    }
+    left_out: dict[str, str] = {}
+    for site in sites:
+        if site.endswith(".hook_post") and f"{site[:-4]}pre" in sites:
+            left_out[site] = "hook_post, whose neurons are those of hook_pre"
+    if len(streams) < len(inside):
+        left_out |= dict.fromkeys(streams, "hook_resid_post, the sum of the others")
+    if in_blocks:
+        outside = [site for site in sites if site not in inside]
+        left_out |= dict.fromkeys(outside, "sites outside the blocks")
+    return left_out
 
 
 def _kind(site: str, layer: int | None) -> str:
@@ -122,21 +146,21 @@ def _kind(site: str, layer: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class Explained:
-    """What has been said of the units of chosen sites; arrays go over all units, site by site.
+class Explanations:
+    """The explanations of the units of some sites; arrays go over all units, site by site.
 
-    status      ASKED_NOT, NOT_SAID, NOTHING_LEFT or SAID
+    status      NEVER_EXPLAINED, NO_SUMMARY, NOTHING_LEFT or EXPLAINED
     words       how many distinct words of each of `KINDS` (adjectives: acoustic ones only) its explanation has
     most        how many exemplars a summary is made of, where all are evidence; None: not known
     fewer       whether fewer of the unit's exemplars are evidence
     holds       whether its explanation predicts its clips, more than loudness and the like do (the table `scores`):
-                1 yes, 0 no, −1 not scored or judged, or scored when it said something else
+                1 yes, 0 no, −1 not scored or judged, or scored when it was another
     uncalibrated  units whose lowly clips have no summary, so that nothing could be dropped
     untested    adjectives without a verdict whether they are acoustic: they are nobody's
     rows        the rows of the table `concepts` that are of these units
     """
 
-    chosen: Chosen
+    selection: SiteSelection
     status: Int64[np.ndarray, " unit"]
     words: dict[str, Int64[np.ndarray, " unit"]]
     most: int | None
@@ -161,15 +185,15 @@ class Explained:
             "with_summary": int((status >= NOTHING_LEFT).sum()),
             "of_fewer_clips": int((self.fewer & self.summarised & among).sum()),
             "nothing_left": int((status == NOTHING_LEFT).sum()),
-            "no_summary": int((status == NOT_SAID).sum()),
-            "never_explained": int((status == ASKED_NOT).sum()),
+            "no_summary": int((status == NO_SUMMARY).sum()),
+            "never_explained": int((status == NEVER_EXPLAINED).sum()),
         }
 
     def facts(self) -> dict[str, Any]:
         """Sites, counts and settings, for the record."""
         counts = self.counts()
         return {
-            **self.chosen.facts(),
+            **self.selection.facts(),
             **counts,
             "clips_of_a_summary": self.most,
             "scored": int((self.holds >= 0).sum()),
@@ -180,71 +204,106 @@ class Explained:
         }
 
 
-def counted(counts: Mapping[str, Any]) -> str:
+def summary_counts(counts: Mapping[str, Any]) -> str:
     """How many units have a summary and how many have none, in words."""
-    have, units = counts["with_summary"], say_counted(counts["units"], "unit")
-    said = f"{have:,} of {units} {agree(have, 'has', 'have')} a summary"
+    have, units = counts["with_summary"], counted(counts["units"], "unit")
+    text = f"{have:,} of {units} {agree(have, 'has', 'have')} a summary"
     among = {
         f"from fewer than {counts.get('clips_of_a_summary')} clips": counts["of_fewer_clips"],
         "nothing after calibration": counts["nothing_left"],
     }
-    if several := [f"{count:,} {what}" for what, count in among.items() if count]:
-        said += f" (of them {', '.join(several)})"
+    several = [f"{count:,} {what}" for what, count in among.items() if count]
+    if several:
+        text += f" (of them {', '.join(several)})"
     if counts["no_summary"]:
-        said += f"; without one: {counts['no_summary']:,}"
+        text += f"; without one: {counts['no_summary']:,}"
     if counts["never_explained"]:
-        said += f"; never explained: {counts['never_explained']:,}"
+        text += f"; never explained: {counts['never_explained']:,}"
     if counts.get("scored"):
-        said += f"; {counts['hold']:,} of the {counts['scored']:,} that were scored hold"
-    return said
+        text += f"; {counts['hold']:,} of the {counts['scored']:,} that were scored hold"
+    return text
 
 
-def explained(found: Dissection, sites: str | Iterable[str] | None = None, *, in_blocks: bool = False) -> Explained:
-    """Read what has been said of the units of sites (see `chosen_sites`).
+def read_explanations(
+    dissection: Dissection, sites: str | Iterable[str] | None = None, *, in_blocks: bool = False
+) -> Explanations:
+    """Read the explanations of the units of sites (see `select_sites`).
 
     Raises DissectionError, which names the command to run, where there are no calibrated summaries or no concepts yet,
     or where the concepts were drawn out of other summaries.
     """
-    chosen = chosen_sites(found, sites, in_blocks=in_blocks)
-    calibrated, concepts = read_table(found, CalibratedRow), read_table(found, ConceptRow)
-    made_with = table_settings(found, "concepts")
-    if "calibrated" in made_with and made_with["calibrated"] != table_settings(found, "calibrated"):
+    selection = select_sites(dissection, sites, in_blocks=in_blocks)
+    calibrated = selection.rows(read_table(dissection, CalibratedRow))
+    concepts = selection.rows(read_table(dissection, ConceptRow))
+    made_with = table_settings(dissection, "concepts")
+    if "calibrated" in made_with and made_with["calibrated"] != table_settings(dissection, "calibrated"):
         raise DissectionError(
-            f"the concepts in {found.folder} are of earlier summaries: run "
-            f"`{command('explain', found.folder, '--step', 'concepts')}` first"
+            f"the concepts in {dissection.folder} are of earlier summaries: run "
+            f"`{command('explain', dissection.folder, '--step', 'concepts')}` first"
         )
-    first = chosen.first
-    status = np.full(chosen.units, ASKED_NOT, np.int64)
-    words = {kind: np.zeros(chosen.units, np.int64) for kind in KINDS}
-    uncalibrated = 0
+    verdicts = read_table(dissection, WordRow) if has_table(dissection, "words") else []
+    most = table_settings(dissection, "summaries").get("k")
+    return Explanations(
+        selection=selection,
+        status=_status(selection, calibrated),
+        words=_word_counts(selection, calibrated, concepts),
+        most=most,
+        fewer=_of_fewer_clips(dissection, selection, most),
+        holds=_holding(dissection, selection, calibrated),
+        uncalibrated=sum(1 for row in calibrated if row.kept and row.failure),
+        untested=sum(1 for row in verdicts if row.failure),
+        rows=concepts,
+        made_with=made_with,
+    )
+
+
+def _status(selection: SiteSelection, calibrated: Sequence[CalibratedRow]) -> Int64[np.ndarray, " unit"]:
+    status = np.full(selection.units, NEVER_EXPLAINED, np.int64)
     for row in calibrated:
-        if row.site in first:
-            place = first[row.site] + row.unit
-            status[place] = NOT_SAID if row.calibrated is None else SAID if row.kept else NOTHING_LEFT
-            uncalibrated += bool(row.kept and row.failure)
-            words[LENGTH][place] = sum(len(compounds(idea(sentence))) for sentence in row.kept or ())
-    holds = np.full(chosen.units, -1, np.int64)
-    scores = read_table(found, ScoreRow) if has_table(found, "scores") else []
-    verdicts = Verdicts(row for row in scores if row.source == "explanation" and row.failure is None)
-    for row in calibrated if len(verdicts) else ():
-        known = verdicts(row.site, row.unit, "explanation", row.calibrated)
-        if row.site in first and known is not None:
-            holds[first[row.site] + row.unit] = known.holds
-    rows = [row for row in concepts if row.site in first]
-    for row in rows:
+        summarised = NOTHING_LEFT if row.calibrated is not None else NO_SUMMARY
+        status[selection.place(row)] = EXPLAINED if row.calibrated is not None and row.kept else summarised
+    return status
+
+
+def _word_counts(
+    selection: SiteSelection, calibrated: Sequence[CalibratedRow], concepts: Sequence[ConceptRow]
+) -> dict[str, Int64[np.ndarray, " unit"]]:
+    words = {kind: np.zeros(selection.units, np.int64) for kind in KINDS}
+    for row in calibrated:
+        length = sum(len(compounds(idea(sentence))) for sentence in row.kept or ())
+        words[LENGTH][selection.place(row)] = length
+    for row in concepts:
         for kind in _kinds(row):
-            words[kind][first[row.site] + row.unit] += 1
-    untested = sum(1 for row in read_table(found, WordRow) if row.failure) if has_table(found, "words") else 0
-    most = table_settings(found, "summaries").get("k")
-    fewer = np.zeros(chosen.units, bool)
-    if most is not None:
-        counts = [found.evidence(site, "top", most).counts().numpy() for site in chosen.sites]
-        fewer = np.concatenate(counts) < most
-    return Explained(chosen, status, words, most, fewer, holds, uncalibrated, untested, rows, made_with)
+            words[kind][selection.place(row)] += 1
+    return words
+
+
+def _holding(
+    dissection: Dissection, selection: SiteSelection, calibrated: Sequence[CalibratedRow]
+) -> Int64[np.ndarray, " unit"]:
+    """Whether the explanation of each unit holds on held-out clips: 1 yes, 0 no, −1 not known."""
+    holds = np.full(selection.units, -1, np.int64)
+    scores = read_table(dissection, ScoreRow) if has_table(dissection, "scores") else []
+    verdicts = Verdicts(row for row in scores if row.source == "explanation" and row.failure is None)
+    for row in calibrated:
+        verdict = verdicts(row.site, row.unit, "explanation", row.calibrated) if len(verdicts) else None
+        if verdict is not None:
+            holds[selection.place(row)] = verdict.holds
+    return holds
+
+
+def _of_fewer_clips(dissection: Dissection, selection: SiteSelection, most: int | None) -> Bool[np.ndarray, " unit"]:
+    """Which units have fewer exemplars that are evidence than a summary is made of."""
+    if most is None:
+        return np.zeros(selection.units, bool)
+    counts = [dissection.evidence(site, "top", most).counts().numpy() for site in selection.sites]
+    return np.concatenate(counts) < most
 
 
 def _kinds(row: ConceptRow) -> Sequence[str]:
     """The kinds of words, but for length, that a row of `concepts` counts in."""
     if row.part != "adjective":
         return (row.part,)
-    return ("adjective", BASIC if is_basic(row.word) else HIGH_LEVEL) if row.acoustic else ()
+    if not row.acoustic:
+        return ()
+    return ("adjective", BASIC if is_basic(row.word) else HIGH_LEVEL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from typing import Any
 from urllib.parse import urljoin
@@ -19,10 +18,10 @@ from pydantic import ValidationError
 
 from ..model.audio_model import AudioModel
 from ..model.remote_model import ship_by_value
+from ..redaction import without_control_characters
 from .on_server import run_job
 from .settings import Remote, RemoteRunError
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 _TIMEOUT = httpx.Timeout(10.0, read=600.0)
 
 
@@ -224,5 +223,5 @@ def _about_the_key(host: str, given: bool, detail: str) -> str:
 
 def one_line(message: BaseException | str, most: int = 400) -> str:
     """The first line of what somebody else says, without what would command a terminal."""
-    text = _CONTROL.sub(" ", next(iter(str(message).strip().splitlines()), "")).strip()
+    text = without_control_characters(next(iter(str(message).strip().splitlines()), "")).strip()
     return text[:most] or (type(message).__name__ if isinstance(message, BaseException) else "it does not say why")

@@ -27,7 +27,8 @@ from ..remote.server import Job, installed, run_here, trusts
 from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
-from ..sites.site import HEAD, Site, SiteError
+from ..sites.declared import HEAD
+from ..sites.site import Site, SiteError
 from ..wording import agree, counted
 from .folder import RunFolder
 from .loop import prepared_batches

@@ -10,7 +10,9 @@ from torch import nn
 
 from .geometry import Geometry
 
-PAPER = ("*.hook_attn_out", "*.mlp.hook_pre", "*.hook_mlp_out", "unembed.hook_out")
+HEAD = "unembed.hook_out"
+"""The site of a classifier's logits."""
+PAPER = ("*.hook_attn_out", "*.mlp.hook_pre", "*.hook_mlp_out", HEAD)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..portable import fold
 from .blocks import Block, find_blocks, find_head
-from .declared import PAPER, declared_spec
+from .declared import HEAD, PAPER, declared_spec
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 
@@ -22,7 +22,6 @@ _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
 PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
 MODULE_PREFIX = "module:"
-HEAD = "unembed.hook_out"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 

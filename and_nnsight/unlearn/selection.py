@@ -31,6 +31,7 @@ import numpy as np
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..sites.declared import HEAD
 from ..wording import counted
 from .selectors.activations import SELECTORS, by_activations
 from .selectors.correlation import by_correlation
@@ -41,7 +42,6 @@ from .selectors.ocp import by_captions
 from .unit_set import RANDOM, ChoiceError, UnitChoice, matched
 
 LABELS = ("db", "tab", "labels", "icl")
-HEAD = "unembed.hook_out"
 METHODS = ("ocp", "ocp_exemplars", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, RANDOM)
 ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 """Methods that rank all units, so that a choice needs a count or a share."""

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from and_nnsight.audio import decoding, loading, resampling
+from and_nnsight.audio import decoding, resampling
 from and_nnsight.audio.loading import AudioError, Waveform, content_hash, decode, is_silent, load, resample, to_waveform
+from and_nnsight.audio.reading import whole_rate
 from tests.damaged import encode, sound
 
 RATE = 16000
@@ -206,7 +207,7 @@ def test_load_gives_the_sources_own_rate_and_duration(tone_file: Path):
 @pytest.mark.parametrize("rate", [0, -1, 16000.5, True, None, "fast", float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(rate: object):
     with pytest.raises(AudioError, match="clip 7: sampling_rate must be a whole number"):
-        loading._rate(rate, "sampling_rate", "clip 7")
+        whole_rate(rate, "sampling_rate", "clip 7")
     if rate is not None:
         with pytest.raises(AudioError, match="sampling_rate must be a whole number"):
             to_waveform({"array": TONE, "sampling_rate": rate}, RATE)

@@ -72,7 +72,7 @@ def test_without_matplotlib_there_are_tables_and_a_word_on_how_to_get_the_figure
     code, said, _ = run(explained, "--out", tmp_path / "out", "--only", "units_per_adjective")
     assert code == 0
     assert names(tmp_path / "out") == {f"units_per_adjective.{kind}" for kind in ("parquet", "csv", "json")}
-    assert "no figures: figures need matplotlib, which is not installed: pip install 'and-nnsight[figures]'" in said
+    assert "no figures: figures need matplotlib, which is not installed: pip install 'and-nnsight[findings]'" in said
 
 
 def test_what_cannot_be_made_is_said_and_the_rest_is_written(run, explained: Path, tmp_path: Path) -> None:

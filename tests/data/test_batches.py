@@ -447,7 +447,7 @@ SCRIPT = textwrap.dedent(
     """
     import os, sys, time
     import numpy as np
-    from and_nnsight.data import _workers, batches, open_source
+    from and_nnsight.data import batches, workers, open_source
 
     def process(waveforms):
         time.sleep(0.05)
@@ -496,7 +496,7 @@ def test_no_worker_outlives_its_program(tmp_path: Path, number: signal.Signals):
 
 @pytest.mark.slow
 def test_a_script_without_a_guard_is_told_what_it_needs(tmp_path: Path):
-    process, workers = started(tmp_path, "_workers._PATIENCE = 120.0; main()")
+    process, workers = started(tmp_path, "workers._PATIENCE = 120.0; main()")
     _, errors = process.communicate(timeout=240)
     assert workers == set()
     assert "needs `if __name__ == '__main__':` around its work" in errors

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from and_nnsight.findings.statistics import line_through, mean_of, p_text, wilson
 from and_nnsight.statistics.student_t import student_p, student_quantile
 
+BEFORE_SCIPY = (-0.35224870393599966, -0.46540477706662225, -0.23909263080537707, 4.461156243948307e-09, 2 / 720)
+MEAN_BEFORE_SCIPY = (-0.5342707557486537, 5.20093742241532)
+
 
 @pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])
 def test_p_of_students_t_is_scipys(df: int) -> None:
@@ -74,6 +77,33 @@ def test_p_over_layers_is_the_share_of_orders_of_whole_layers_with_as_steep_a_li
         moved = np.array([dict(zip([0, 1, 2, 4], order, strict=True))[layer] for layer in layers.tolist()])
         steep += abs(np.polyfit(moved, values, 1)[0]) >= abs(found.slope) - 1e-12
     assert found.p_layers == steep / 24
+
+
+def test_p_over_layers_is_that_of_scipys_permutation_test() -> None:
+    from scipy import stats
+
+    layers, sizes = np.array([0, 1, 2, 4]), np.array([5, 9, 3, 7])
+    at = np.repeat(layers, sizes).astype(np.int64)
+    values = np.random.default_rng(5).normal(0.4 * at, 1.0)
+    means = np.array([values[at == layer].mean() for layer in layers])
+
+    def slope(order: np.ndarray) -> float:
+        return abs(np.polyfit(order, means, 1, w=np.sqrt(sizes))[0])
+
+    truth = stats.permutation_test((layers,), slope, permutation_type="pairings", alternative="greater")
+    found = line_through(at, values)
+    assert found is not None and found.p_layers == pytest.approx(truth.pvalue)
+
+
+def test_the_numbers_are_those_from_before_scipy() -> None:
+    """As they were computed by an incomplete beta function and least squares of our own."""
+    generator = np.random.default_rng(3)
+    layers = generator.integers(0, 6, 200)
+    found = line_through(layers, generator.poisson(3 - 0.3 * layers).astype(np.float64))
+    assert found is not None
+    assert (found.slope, found.low, found.high, found.p_units, found.p_layers) == pytest.approx(BEFORE_SCIPY, rel=1e-9)
+    values = np.array([1, 4, 2, 0, 0, 7], dtype=np.int64)
+    assert (mean_of(values).low, mean_of(values).high) == pytest.approx(MEAN_BEFORE_SCIPY, rel=1e-9)
 
 
 @pytest.mark.parametrize("layers", [[0, 1], [0, 1, 2], [3, 4, 5, 6], [0, 2, 4, 6], [0, 1, 2, 4], [0, 1, 5]])

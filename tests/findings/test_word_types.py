@@ -21,7 +21,7 @@ from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
 from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
-from and_nnsight.findings.word_units import KINDS, explained
+from and_nnsight.findings.word_units import KINDS, read_explanations
 from and_nnsight.statistics.bootstrap import Bootstrap
 from and_nnsight.unlearn import UnitChoice
 from tests.findings.hand_made import dissection, shuffled, with_words
@@ -89,7 +89,7 @@ def measured(found: Dissection, **options: Any) -> AccuracyByWordType:
 
 
 def test_the_richest_units_are_pruned_and_equally_rich_ones_in_random_order(found: Dissection) -> None:
-    said = explained(found, in_blocks=True)
+    said = read_explanations(found, in_blocks=True)
     first, second, third = rich_units(found, said, "noun", (0.1, 0.2, 0.3), draws=12, seed=0)
     for choice, _ in first.pairs:
         assert choice.units == {FIRST: (3,), SECOND: (2,)}, "2 of 20 units: those with 3 and 2 nouns"
@@ -108,7 +108,7 @@ def _pairs(choice: UnitChoice) -> list[tuple[str, int]]:
 
 
 def test_every_choice_has_a_control_with_as_many_units_at_every_site(found: Dissection) -> None:
-    said = explained(found, in_blocks=True)
+    said = read_explanations(found, in_blocks=True)
     for one in rich_units(found, said, "noun", (0.1, 0.3), draws=5, seed=3):
         for choice, control in one.pairs:
             assert control.counts == choice.counts
@@ -131,7 +131,7 @@ def test_where_too_few_units_have_such_a_word_nothing_is_measured(found: Dissect
 def test_accuracies_are_means_over_the_draws_beside_their_controls(found: Dissection, measurer: Measurer) -> None:
     finding = measured(found, draws=4, seed=2)
     by_units = {tuple(_pairs(choice)): measurer.right(choice).mean() for choice in measurer.choices}
-    plan = rich_units(found, explained(found, in_blocks=True), "noun", (0.1, 0.2), draws=4, seed=2)
+    plan = rich_units(found, read_explanations(found, in_blocks=True), "noun", (0.1, 0.2), draws=4, seed=2)
     for row, one in zip(finding.rows("noun"), plan, strict=True):
         accuracy, control = ([by_units[tuple(_pairs(pair[side]))] for pair in one.pairs] for side in (0, 1))
         assert (row["accuracy"], row["control"]) == (pytest.approx(np.mean(accuracy)), pytest.approx(np.mean(control)))
@@ -198,7 +198,7 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
             CalibratedRow(FIRST, unit, None if kept is None else " ".join(kept), kept, [], None, "")
             for unit, kept in texts_of.items()
         )
-    counts = {kind: said[:4].tolist() for kind, said in explained(run).words.items()}
+    counts = {kind: said[:4].tolist() for kind, said in read_explanations(run).words.items()}
     assert counts["adjective"] == [3, 1, 0, 0], "wooden is not acoustic here"
     assert counts["basic adjective"] == [2, 0, 0, 0]
     assert counts["high-level adjective"] == [1, 1, 0, 0]
@@ -377,7 +377,7 @@ def test_with_a_real_model_it_is_what_hooks_of_ones_own_give(tmp_path: Path) -> 
         return lambda _: [module.register_forward_pre_hook(zero)]
 
     assert finding.facts["baseline"] == pytest.approx(_hooked_accuracy(model, inputs, labels, lambda _: []))
-    (one,) = rich_units(found, explained(found), "noun", (0.3,), draws=2, seed=0)
+    (one,) = rich_units(found, read_explanations(found), "noun", (0.3,), draws=2, seed=0)
     for side, name in ((0, "accuracy"), (1, "control")):
         ours = np.mean([_hooked_accuracy(model, inputs, labels, pruning(pair[side])) for pair in one.pairs])
         assert row[name] == pytest.approx(ours)

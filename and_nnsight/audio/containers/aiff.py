@@ -1,4 +1,4 @@
-"""AIFF and AIFC: big-endian chunks, with the number of frames told twice."""
+"""AIFF and AIFC: big-endian chunks, with the number of frames in two places."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def aiff_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     kind = encoded.at(start + 8, 4)
     if kind not in (b"AIFF", b"AIFC"):
         raise AudioError("is not audio that can be read: an IFF file, but no AIFF")
-    common, found = b"", chunks(encoded, start + 12, ">")
-    for chunk in found:
+    common, following = b"", chunks(encoded, start + 12, ">")
+    for chunk in following:
         if chunk.identifier == b"COMM":
             common = encoded.at(chunk.position, min(chunk.length, 2**12))
         elif chunk.identifier == b"SSND":
-            length = samples_length(encoded, chunk.position, chunk.length, found)
+            length = samples_length(encoded, chunk.position, chunk.length, following)
             offset, _ = struct.unpack(">II", encoded.at(chunk.position, 8).ljust(8, b"\0"))
             first = chunk.position + 8 + offset
             return _of_samples(kind, common, first, max(0, length - 8 - offset), limit)

@@ -76,15 +76,18 @@ def _never_filled_in(length: int) -> bool:
     return 0xFFFFF000 <= length <= 0xFFFFFFFF or 0x7FFFF000 <= length <= 0x80001000 or length >= 2**63 - 1
 
 
+def _may_follow_samples(chunk: Chunk, size: int) -> bool:
+    if chunk.identifier in (b"data", b"SSND") or not _is_identifier(chunk.identifier):
+        return False
+    return chunk.position + chunk.length <= size or chunk.identifier in _KNOWN
+
+
 def _are_proper(encoded: Encoded, position: int, following: Iterator[Chunk]) -> bool:
     """Whether chunks, tags or padding are all that lies behind the samples."""
     if encoded.size - position <= 1 or only_tags(encoded, position) or only_tags(encoded, position + 1):
         return True
     for chunk in following:
-        if chunk.identifier in (b"data", b"SSND"):
-            return False
-        whole = chunk.position + chunk.length <= encoded.size
-        if not (_is_identifier(chunk.identifier) and (whole or chunk.identifier in _KNOWN)):
+        if not _may_follow_samples(chunk, encoded.size):
             return False
         position = chunk.position + chunk.length
         if only_tags(encoded, position) or only_tags(encoded, position + position % 2):

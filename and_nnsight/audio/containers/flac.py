@@ -15,8 +15,8 @@ _SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << c
 _DEPTHS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 
 
-class _Said(NamedTuple):
-    """What the block STREAMINFO says; samples and bytes of its largest frame, and what all share."""
+class _StreamInfo(NamedTuple):
+    """The block STREAMINFO: samples and bytes of its largest frame, and what all share."""
 
     size: int
     largest: int
@@ -28,19 +28,19 @@ class _Said(NamedTuple):
 
 def flac_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     """A FLAC file. Raises AudioError where its last frame is not the one that its header promises."""
-    said, first = _header(encoded, start)
-    checked_rate(said.rate)
-    end = _end(encoded, first, said)
-    if said.frames and end is not None and end < said.frames:
-        raise Truncated(f"its header promises {said.frames} samples, its last frame ends with sample {end}")
-    if said.frames and end is not None and end > said.frames:
-        raise AudioError(f"is damaged: its header says {said.frames} samples, its last frame ends with sample {end}")
-    frames = said.frames or end
-    heard = None if frames is None else limit.heard(frames, said.rate)
+    info, first = _header(encoded, start)
+    checked_rate(info.rate)
+    end = _end(encoded, first, info)
+    if info.frames and end is not None and end < info.frames:
+        raise Truncated(f"its header promises {info.frames} samples, its last frame ends with sample {end}")
+    if info.frames and end is not None and end > info.frames:
+        raise AudioError(f"is damaged: its header says {info.frames} samples, its last frame ends with sample {end}")
+    frames = info.frames or end
+    heard = None if frames is None else limit.heard(frames, info.rate)
     return Contents((Part(((start, encoded.size),), heard),), frames)
 
 
-def _header(encoded: Encoded, start: int) -> tuple[_Said, int]:
+def _header(encoded: Encoded, start: int) -> tuple[_StreamInfo, int]:
     """STREAMINFO, and where the frames begin."""
     position, block = start + 4, b""
     for _ in range(_MOST_BLOCKS):
@@ -56,7 +56,7 @@ def _header(encoded: Encoded, start: int) -> tuple[_Said, int]:
     if len(block) < 34:
         raise AudioError("is damaged: its header does not say what it holds")
     fields = int.from_bytes(block[10:18], "big")
-    return _Said(
+    return _StreamInfo(
         size=int.from_bytes(block[2:4], "big"),
         largest=int.from_bytes(block[7:10], "big"),
         rate=fields >> 44,
@@ -66,30 +66,34 @@ def _header(encoded: Encoded, start: int) -> tuple[_Said, int]:
     ), position
 
 
-def _end(encoded: Encoded, first: int, said: _Said) -> int | None:
+def _end(encoded: Encoded, first: int, info: _StreamInfo) -> int | None:
     """The number of samples up to the end of the last frame whose header is found; None if none is."""
-    length = min(_MOST_TAIL, max(_TAIL, 2 * said.largest))
+    length = min(_MOST_TAIL, max(_TAIL, 2 * info.largest))
     begin = max(first, encoded.size - length)
     tail = encoded.at(begin, length)
     position = len(tail)
     while (position := tail.rfind(b"\xff", 0, position)) >= 0:
-        if (end := _frame_end(tail[position : position + 16], said)) is not None:
+        end = _frame_end(tail[position : position + 16], info)
+        if end is not None:
             return end
     return None
 
 
-def _frame_end(head: bytes, said: _Said) -> int | None:
+def _frame_end(head: bytes, info: _StreamInfo) -> int | None:
     """The sample at which a frame ends that begins with these bytes; None if they are no frame's header."""
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
     size_code, rate_code, channel_code, depth_code = head[2] >> 4, head[2] & 15, head[3] >> 4, head[3] >> 1 & 7
     if not size_code or rate_code == 15 or channel_code > 10 or depth_code == 3:
         return None
-    if (
-        _DEPTHS.get(depth_code, said.depth) != said.depth
-        or (channel_code + 1 if channel_code < 8 else 2) != said.channels
-    ):
+    channels = channel_code + 1 if channel_code < 8 else 2
+    if _DEPTHS.get(depth_code, info.depth) != info.depth or channels != info.channels:
         return None
+    return _coded_end(head, size_code, rate_code, info.size)
+
+
+def _coded_end(head: bytes, size_code: int, rate_code: int, block_size: int) -> int | None:
+    """The sample at which the frame ends, by its number and size; None if there is no number, or the checksum fails."""
     number, position = _coded_number(head)
     if not position:
         return None
@@ -98,7 +102,7 @@ def _frame_end(head: bytes, said: _Said) -> int | None:
     position += more + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
     if position >= len(head) or _crc8(head[:position]) != head[position]:
         return None
-    return (number if head[1] & 1 else number * said.size) + size
+    return (number if head[1] & 1 else number * block_size) + size
 
 
 def _coded_number(head: bytes) -> tuple[int, int]:

@@ -47,25 +47,25 @@ class _Frames(NamedTuple):
 
 def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None:
     """A file of MPEG audio; None if it is none. Raises AudioError where frames are cut, damaged or of several kinds."""
-    found = _first(encoded, start)
-    if found is None:
+    opening = _first(encoded, start)
+    if opening is None:
         return None
-    first, head = found
+    first, head = opening
     checked_rate(head.rate)
-    said = _count(encoded.at(first, 200), head)
-    sound = first if said is None else first + head.length
+    promise = _promise(encoded.at(first, 200), head)
+    sound = first if promise is None else first + head.length
     frames = _walk(encoded, sound, head, _MOST_FRAMES)
-    total = _total(encoded, frames, said, sound) * head.samples
+    total = _total(encoded, frames, promise, sound) * head.samples
     limit.heard(total, head.rate)
-    if said is not None and not frames.more and said[1] > frames.number:
-        raise Truncated(f"its header promises {said[1]} frames, {frames.number} are there")
-    if said is None:
+    if promise is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)
         part = Part((bytes(tag), (sound, frames.end)), counted, _ENDS)
         return Contents((part,), counted if not frames.more else total)
+    if not frames.more and promise.frames > frames.number:
+        raise Truncated(f"its header promises {promise.frames} frames, {frames.number} are there")
     tag = bytearray(encoded.at(first, head.length))
-    _correct(tag, said[0], None if frames.more else frames.number, head.length + frames.end - sound)
+    _correct(tag, promise.place, None if frames.more else frames.number, head.length + frames.end - sound)
     return Contents((Part((bytes(tag), (sound, frames.end)), None, _ENDS),))
 
 
@@ -104,28 +104,45 @@ def _read(content: bytes) -> _Head | None:
     if version is None or layer == 4 or not 0 < bits < 15 or rate == 3:
         return None
     hertz = _RATES[rate] >> (version - 1)
-    each = 1000 * _KILOBITS[min(version, 2), layer][bits - 1]
-    padding = content[2] >> 1 & 1
-    if layer == 1:
-        length, samples = (12 * each // hertz + padding) * 4, 384
-    else:
-        samples = 576 if layer == 3 and version > 1 else 1152
-        length = samples // 8 * each // hertz + padding
+    bit_rate = 1000 * _KILOBITS[min(version, 2), layer][bits - 1]
+    length, samples = _frame_size(version, layer, hertz, bit_rate, content[2] >> 1 & 1)
     return _Head(length, samples, hertz, content[3] >> 6 == 3, content[1] & 0x1E)
+
+
+def _frame_size(version: int, layer: int, hertz: int, bit_rate: int, padding: int) -> tuple[int, int]:
+    """Bytes and samples of a frame."""
+    if layer == 1:
+        return (12 * bit_rate // hertz + padding) * 4, 384
+    samples = 576 if layer == 3 and version > 1 else 1152
+    return samples // 8 * bit_rate // hertz + padding, samples
+
+
+def _side_information(head: _Head) -> int:
+    """Bytes between the header of a frame of layer 3 and its sound."""
+    low = head.samples == 576
+    if head.mono:
+        return 9 if low else 17
+    return 17 if low else 32
 
 
 def _alike(one: _Head, other: _Head) -> bool:
     return (one.rate, one.kind, one.mono) == (other.rate, other.kind, other.mono)
 
 
-def _count(content: bytes, head: _Head) -> tuple[int, int] | None:
-    """Where in the first frame the number of frames stands, and that number; None if it tells none."""
-    low = head.samples == 576
-    side = (9 if low else 17) if head.mono else (17 if low else 32)
+class _Promise(NamedTuple):
+    """Where in the first frame the number of frames stands, and that number."""
+
+    place: int
+    frames: int
+
+
+def _promise(content: bytes, head: _Head) -> _Promise | None:
+    """What the first frame says of the number of frames; None if it tells none."""
+    side = _side_information(head)
     if content[4 + side : 8 + side] in (b"Xing", b"Info") and content[11 + side : 12 + side] and content[11 + side] & 1:
-        return 12 + side, int.from_bytes(content[12 + side : 16 + side], "big")
+        return _Promise(12 + side, int.from_bytes(content[12 + side : 16 + side], "big"))
     if content[36:40] == b"VBRI":
-        return 36 + 14, int.from_bytes(content[50:54], "big")
+        return _Promise(36 + 14, int.from_bytes(content[50:54], "big"))
     return None
 
 
@@ -137,8 +154,9 @@ def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
             begin, block = position, encoded.at(position, _BLOCK)
         head = _read(block[position - begin : position - begin + 4])
         if head is None:
-            if length := id3_length(encoded, position):
-                position += length
+            tag = id3_length(encoded, position)
+            if tag:
+                position += tag
                 continue
             if position >= encoded.size or only_tags(encoded, position, _MOST_PADDING):
                 return _Frames(count, min(position, encoded.size), more=False)
@@ -152,12 +170,12 @@ def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
     return _Frames(count, position, more=position < encoded.size)
 
 
-def _total(encoded: Encoded, frames: _Frames, said: tuple[int, int] | None, start: int) -> int:
+def _total(encoded: Encoded, frames: _Frames, promise: _Promise | None, start: int) -> int:
     """How many frames there are: counted, else as the header says, else as many as the size lets one expect."""
     if not frames.more:
         return frames.number
     expected = frames.number * (encoded.size - start) // max(1, frames.end - start)
-    return max(frames.number, expected if said is None or said[1] < frames.number else said[1])
+    return max(frames.number, expected if promise is None or promise.frames < frames.number else promise.frames)
 
 
 def _counting_frame(head: bytes, count: int) -> bytearray:
@@ -166,12 +184,12 @@ def _counting_frame(head: bytes, count: int) -> bytearray:
     The count is far too high, so that all frames are read.
     """
     _, second, third, fourth = head
-    found = _read(bytes([0xFF, second | 1, 0x90 | third & 0x0C, fourth]))
-    if found is None or second >> 1 & 3 != 1:
+    own = bytes([0xFF, second | 1, 0x90 | third & 0x0C, fourth])
+    header = _read(own)
+    if header is None or second >> 1 & 3 != 1:
         return bytearray()
-    frame = bytearray(found.length)
-    frame[:4] = 0xFF, second | 1, 0x90 | third & 0x0C, fourth
-    low, mono = found.samples == 576, fourth >> 6 == 3
-    side = (9 if low else 17) if mono else (17 if low else 32)
+    frame = bytearray(header.length)
+    frame[:4] = own
+    side = _side_information(header)
     frame[4 + side : 16 + side] = b"Xing" + struct.pack(">II", 1, count)
     return frame

@@ -42,6 +42,11 @@ class _Link:
         self._skipped = 0
         self._numbers: dict[int, int] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the end of its sound has not come yet."""
+        return self.serial in self.open
+
     def add(self, page: _Page) -> None:
         """Take a page in. Raises AudioError if one is missing before it."""
         if page.begins:
@@ -62,64 +67,79 @@ class _Link:
 
 def ogg_contents(encoded: Encoded, start: int, _: Limit) -> Contents:
     """An Ogg file, each link of a chain a part. Raises AudioError where pages are cut, damaged or missing."""
+    links, whole = _links(encoded, start)
+    sounding = [link for link in links if link.serial is not None]
+    if not sounding:
+        raise AudioError("is not audio that can be read: an Ogg file without a stream of sound that is known")
+    parts = tuple(Part(((link.start, link.end),), weight=link.granules) for link in sounding)
+    return Contents(parts, share=1.0 if whole else (links[-1].end - start) / (encoded.size - start))
+
+
+def _links(encoded: Encoded, start: int) -> tuple[list[_Link], bool]:
+    """The links of a chain, and whether these are all: what comes after so much sound is never heard."""
     links: list[_Link] = []
-    over = False
     for page in _pages(encoded, start):
         if page.begins and (not links or not links[-1].heads):
-            if links and links[-1].serial in links[-1].open:
-                raise Truncated(f"a stream in it has no end, and another begins at byte {page.position}")
-            if len(links) == _MOST_LINKS:
-                raise AudioError(f"is damaged: a chain of more than {_MOST_LINKS:,} streams")
+            _check_next(links, page)
             links.append(_Link(page))
         if not links:
             raise AudioError("is damaged or truncated: it begins in the middle of a stream")
         links[-1].add(page)
         if sum(link.granules for link in links) > _ENOUGH:
-            over = True
-            break
-    else:
-        if links and links[-1].serial in links[-1].open:
-            raise Truncated("its last page is missing")
-    sounding = [link for link in links if link.serial is not None]
-    if not sounding:
-        raise AudioError("is not audio that can be read: an Ogg file without a stream of sound that is known")
-    parts = tuple(Part(((link.start, link.end),), weight=link.granules) for link in sounding)
-    return Contents(parts, share=(links[-1].end - start) / (encoded.size - start) if over else 1.0)
+            return links, False
+    if links and links[-1].is_open:
+        raise Truncated("its last page is missing")
+    return links, True
+
+
+def _check_next(links: list[_Link], page: _Page) -> None:
+    """Raise AudioError if no link can begin here."""
+    if links and links[-1].is_open:
+        raise Truncated(f"a stream in it has no end, and another begins at byte {page.position}")
+    if len(links) == _MOST_LINKS:
+        raise AudioError(f"is damaged: a chain of more than {_MOST_LINKS:,} streams")
 
 
 def _pages(encoded: Encoded, position: int) -> Iterator[_Page]:
     """The pages from a position on. Raises AudioError for one that is cut or damaged."""
     while position < encoded.size:
-        head = encoded.at(position, 27)
-        if not b"OggS".startswith(head[:4]):
-            if only_tags(encoded, position):
-                return
-            skipped = encoded.at(position, _LOOK).find(b"OggS")
-            if skipped < 0:
-                raise AudioError(f"is damaged: what follows byte {position} is no page")
-            position += skipped
+        if b"OggS".startswith(encoded.at(position, 4)):
+            page = _page(encoded, position)
+            yield page
+            position = page.end
             continue
-        table = encoded.at(position + 27, head[26]) if len(head) == 27 else b""
-        end = position + 27 + (head[26] if len(head) == 27 else 0) + sum(table)
-        if len(head) < 27 or len(table) < head[26] or end > encoded.size:
-            raise Truncated(f"its last page ends at byte {end}, the file at {encoded.size}")
-        content = encoded.at(position, end - position)
-        if _checksum(content) != int.from_bytes(head[22:26], "little"):
-            raise AudioError(f"is damaged: the checksum of the page at byte {position} is another")
-        packet = content[27 + len(table) : 27 + len(table) + 12]
-        yield _Page(
-            position, end,
-            begins=bool(head[5] & 2), ends=bool(head[5] & 4),
-            granule=int.from_bytes(head[6:14], "little"),
-            serial=int.from_bytes(head[14:18], "little"), number=int.from_bytes(head[18:22], "little"),
-            sounds=packet.startswith(_CODECS),
-            skipped=int.from_bytes(packet[10:12], "little") if packet.startswith(b"OpusHead") else 0,
-        )  # fmt: skip
-        position = end
+        if only_tags(encoded, position):
+            return
+        skipped = encoded.at(position, _LOOK).find(b"OggS")
+        if skipped < 0:
+            raise AudioError(f"is damaged: what follows byte {position} is no page")
+        position += skipped
+
+
+def _page(encoded: Encoded, position: int) -> _Page:
+    """The page at a position. Raises AudioError if it is cut or damaged."""
+    head = encoded.at(position, 27)
+    segments = head[26] if len(head) == 27 else 0
+    table = encoded.at(position + 27, segments)
+    end = position + 27 + segments + sum(table)
+    if len(head) < 27 or len(table) < segments or end > encoded.size:
+        raise Truncated(f"its last page ends at byte {end}, the file at {encoded.size}")
+    content = encoded.at(position, end - position)
+    if _checksum(content) != int.from_bytes(head[22:26], "little"):
+        raise AudioError(f"is damaged: the checksum of the page at byte {position} is another")
+    packet = content[27 + len(table) : 27 + len(table) + 12]
+    return _Page(
+        position, end,
+        begins=bool(head[5] & 2), ends=bool(head[5] & 4),
+        granule=int.from_bytes(head[6:14], "little"),
+        serial=int.from_bytes(head[14:18], "little"), number=int.from_bytes(head[18:22], "little"),
+        sounds=packet.startswith(_CODECS),
+        skipped=int.from_bytes(packet[10:12], "little") if packet.startswith(b"OpusHead") else 0,
+    )  # fmt: skip
 
 
 def _checksum(page: bytes) -> int:
     """Ogg's: that of zlib with all bits the other way round, from zero, with the field itself as zero."""
     plain = page[:22] + bytes(4) + page[26:]
-    found = zlib.crc32(plain.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int.from_bytes(found.to_bytes(4, "little").translate(_REVERSED), "big")
+    reversed_sum = zlib.crc32(plain.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int.from_bytes(reversed_sum.to_bytes(4, "little").translate(_REVERSED), "big")

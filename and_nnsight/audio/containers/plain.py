@@ -75,8 +75,8 @@ def sphere_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
 def caf_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     """A CAF file."""
     description = b""
-    found = _caf_chunks(encoded, start + 8)
-    for chunk in found:
+    following = _caf_chunks(encoded, start + 8)
+    for chunk in following:
         if chunk.identifier == b"desc":
             description = encoded.at(chunk.position, 32)
             if len(description) < 32:
@@ -85,7 +85,7 @@ def caf_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
             checked_channels(int.from_bytes(description[24:28], "big"))
         elif chunk.identifier == b"data":
             promised = None if chunk.length == 2**64 - 1 else chunk.length
-            length = samples_length(encoded, chunk.position, promised, found)
+            length = samples_length(encoded, chunk.position, promised, following)
             return _of_caf(encoded, start, description, chunk.position + 4, max(0, length - 4), limit)
     raise AudioError("is damaged or truncated: its header has no chunk of samples")
 

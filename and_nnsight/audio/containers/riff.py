@@ -45,10 +45,10 @@ def _wave64_chunks(encoded: Encoded, position: int) -> Iterator[Chunk]:
     raise AudioError(f"is damaged: more than {MOST_CHUNKS:,} chunks")
 
 
-def _contents(encoded: Encoded, found: Iterator[Chunk], order: str, limit: Limit) -> Contents:
+def _contents(encoded: Encoded, following: Iterator[Chunk], order: str, limit: Limit) -> Contents:
     wide: int | None = None
     form, fact = b"", b""
-    for chunk in found:
+    for chunk in following:
         if chunk.identifier == b"ds64":
             wide = int.from_bytes(encoded.at(chunk.position + 8, 8), "little")
         elif chunk.identifier == b"fmt ":
@@ -59,8 +59,8 @@ def _contents(encoded: Encoded, found: Iterator[Chunk], order: str, limit: Limit
             promised: int | None = chunk.length
             if wide is not None and chunk.length == 0xFFFFFFFF:
                 promised = wide or None
-                found = chunks(encoded, chunk.position + wide + wide % 2, order)
-            length = samples_length(encoded, chunk.position, promised, found)
+                following = chunks(encoded, chunk.position + wide + wide % 2, order)
+            length = samples_length(encoded, chunk.position, promised, following)
             return _of_samples(form, fact, chunk.position, length, order, limit)
     raise AudioError("is damaged or truncated: its header has no chunk of samples")
 
@@ -71,8 +71,9 @@ def _of_samples(form: bytes, fact: bytes, position: int, length: int, order: str
     form, frame, rate = _format(form, order)
     if frame is None:  # compressed: only libsndfile knows how many frames it is
         length = min(length, _LARGEST)
-        told = _told(form, fact, length, order)
-        return Contents((Part((wave_header(form, fact, length, order), (position, position + length)), told),), told)
+        frames = _frames_by_fact(form, fact, length, order)
+        pieces = (wave_header(form, fact, length, order), (position, position + length))
+        return Contents((Part(pieces, frames),), frames)
     frames = length // frame
     heard = limit.heard(frames, rate)
     length = heard * frame
@@ -80,14 +81,14 @@ def _of_samples(form: bytes, fact: bytes, position: int, length: int, order: str
     return Contents((Part(pieces, heard),), frames)
 
 
-def _told(form: bytes, fact: bytes, length: int, order: str) -> int | None:
+def _frames_by_fact(form: bytes, fact: bytes, length: int, order: str) -> int | None:
     """The frames that a chunk `fact` says compressed samples are, where that can be: the last block holds more."""
     if len(form) < 20 or len(fact) < 4:
         return None
     align, each = struct.unpack(f"{order}12xH4xH", form[:20])
-    told = struct.unpack(f"{order}I", fact)[0]
+    frames = struct.unpack(f"{order}I", fact)[0]
     blocks = -(-length // align) if align else 0
-    return told if (blocks - 1) * each < told <= blocks * each else None
+    return frames if (blocks - 1) * each < frames <= blocks * each else None
 
 
 def _format(form: bytes, order: str) -> tuple[bytes, int | None, int]:

@@ -31,16 +31,16 @@ The peak is loudness too: a unit that pools by max follows the loudest 50 ms, no
 Measured = Mapping[int, Acoustics]
 
 
-def measured_clips(found: Dissection, clips: Sequence[int], data: object, option: str, progress: bool) -> Measured:
+def measured_clips(dissection: Dissection, clips: Sequence[int], data: object, option: str, progress: bool) -> Measured:
     """The measurements of whole clips; those that cannot be read are left out.
 
     Raises DissectionError, naming the option, where the clips are in no file and `data` is not given.
     """
     try:
-        answers = measure_acoustics(found, data=data, spans=map(Span, clips), progress=progress)
+        answers = measure_acoustics(dissection, data=data, spans=map(Span, clips), progress=progress)
     except DissectionError as error:
         said = str(error).replace("data= (--data)", option)
-        raise DissectionError(f"the null models need the acoustics of {found.folder}: {said}") from error
+        raise DissectionError(f"the null models need the acoustics of {dissection.folder}: {said}") from error
     return {span.clip: answer for span, answer in answers.items() if not isinstance(answer, Failure)}
 
 
@@ -72,7 +72,7 @@ def known_means(numbers: Float32[Tensor, "null clip"]) -> Float32[Tensor, " null
 
 
 def fit_to_units(
-    found: Dissection, site: str, measured: Measured, sample: Sequence[int]
+    dissection: Dissection, site: str, measured: Measured, sample: Sequence[int]
 ) -> Float[np.ndarray, "unit null"]:
     """How each null goes with each unit on the clips that were explained: its sign is the null's direction.
 
@@ -81,17 +81,17 @@ def fit_to_units(
     """
     numbers = features(measured, sample)
     means = known_means(numbers)
-    kept = found.activations(site)
+    kept = dissection.activations(site)
     if kept is not None:
-        row_of = {clip: row for row, clip in enumerate(found.clips)}
+        row_of = {clip: row for row, clip in enumerate(dissection.clips)}
         values = torch.from_numpy(kept[[row_of[clip] for clip in sample]]).T.nan_to_num(0.0, 0.0, 0.0)
         return correlations(standardised(filled(numbers, means)), standardised(values)).double().numpy()
     deviations = filled(numbers, means).std(1, correction=0)
-    top = found[site].top
+    top = dissection[site].top
     used = top.clips[top.clips >= 0].unique()
     table = filled(features(measured, used.tolist()), means)
     scaled = torch.where(deviations > 0, 1 / deviations.clamp(min=1e-12), 0.0)[:, None] * (table - means[:, None])
     rows = torch.searchsorted(used, top.clips.clamp(min=int(used[0]) if len(used) else 0))
-    telling = found.evidence(site, "top").telling.double()
+    telling = dissection.evidence(site, "top").telling.double()
     moved = (scaled.double()[:, rows] * telling).sum(1) / telling.sum(0).clamp(min=1)
     return moved.T.numpy()

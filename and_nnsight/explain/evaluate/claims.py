@@ -10,7 +10,7 @@ from functools import cached_property
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...wording import command
-from ..labels.concept_scores import concept_text
+from ..labels.concept_lists import concept_text
 from ..records.claim_rows import LabelRow
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
 from ..records.reading import has_table, read_table
@@ -47,31 +47,40 @@ class Claim:
         return frozenset(text.casefold().rstrip(".!? ") for text, _ in self.parts)
 
 
-def claims(found: Dissection, sources: Sequence[str] | None = None) -> list[Claim]:
+def claims(dissection: Dissection, sources: Sequence[str] | None = None) -> list[Claim]:
     """Everything that is claimed of the units; of labels the first by each method, similarity, list and encoder.
 
     sources  of explanation, concepts and label; None: explanation and label, as far as there are any
 
     Raises ValueError for another source, DissectionError where there is nothing, with the command that makes it.
     """
-    if unknown := [source for source in sources or () if source not in SOURCES]:
+    unknown = [source for source in sources or () if source not in SOURCES]
+    if unknown:
         raise ValueError(f"unknown source {unknown[0]!r}: one of {', '.join(SOURCES)}")
-    wanted = sources or [name for name in ("explanation", "label") if has_table(found, _NEEDS[name][0])]
-    for source in wanted or ("explanation",):
-        table, step = _NEEDS[source]
-        if not has_table(found, table):
-            raise DissectionError(f"{found.folder} has no {table} yet: run `{command(step, found.folder)}` first")
-    made: list[Claim] = []
+    wanted = sources or [name for name in ("explanation", "label") if has_table(dissection, _NEEDS[name][0])]
+    _require_tables(dissection, wanted or ("explanation",))
+    every: list[Claim] = []
     if "explanation" in wanted:
-        calibrated = read_table(found, CalibratedRow) if has_table(found, "calibrated") else []
-        texts = explanations(read_table(found, SummaryRow), calibrated)
-        made += [Claim(site, unit, "explanation", text) for (site, unit), text in texts.items()]
+        calibrated = read_table(dissection, CalibratedRow) if has_table(dissection, "calibrated") else []
+        every += _claims("explanation", explanations(read_table(dissection, SummaryRow), calibrated))
     if "concepts" in wanted:
-        words = open_concepts(read_table(found, ConceptRow))
-        made += [Claim(site, unit, "concepts", text) for (site, unit), text in words.items()]
+        every += _claims("concepts", open_concepts(read_table(dissection, ConceptRow)))
     if "label" in wanted:
-        made += labels(read_table(found, LabelRow))
-    return made
+        every += labels(read_table(dissection, LabelRow))
+    return every
+
+
+def _require_tables(dissection: Dissection, sources: Iterable[str]) -> None:
+    for source in sources:
+        table, step = _NEEDS[source]
+        if not has_table(dissection, table):
+            raise DissectionError(
+                f"{dissection.folder} has no {table} yet: run `{command(step, dissection.folder)}` first"
+            )
+
+
+def _claims(source: str, texts: Mapping[tuple[str, int], str]) -> list[Claim]:
+    return [Claim(site, unit, source, text) for (site, unit), text in texts.items()]
 
 
 def explanations(summaries: Iterable[SummaryRow], calibrated: Iterable[CalibratedRow]) -> dict[tuple[str, int], str]:
@@ -87,7 +96,7 @@ def open_concepts(rows: Iterable[ConceptRow]) -> dict[tuple[str, int], str]:
     for row in rows:
         if row.part != "preposition":
             words.setdefault((row.site, row.unit), {})[row.word] = None
-    return {at: ", ".join(said) for at, said in words.items()}
+    return {at: ", ".join(of_unit) for at, of_unit in words.items()}
 
 
 def labels(rows: Iterable[LabelRow]) -> Iterator[Claim]:

@@ -15,6 +15,6 @@ def false_discovery_rates(p: Float64[np.ndarray, " claim"]) -> Float64[np.ndarra
     count = len(p)
     order = np.argsort(p, kind="stable")
     scaled = p[order] * count / np.arange(1, count + 1)
-    found = np.empty(count)
-    found[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1.0)
-    return found
+    rates = np.empty(count)
+    rates[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1.0)
+    return rates

@@ -42,26 +42,26 @@ class HeldOutClips:
     copies: int
 
 
-def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[str]) -> None:
+def check_same_model(dissection: Dissection, held_out: Dissection, sites: Iterable[str]) -> None:
     """Raise DissectionError, saying what differs, unless both are of one model, its sites and one pooling."""
-    if held_out.folder.resolve() == found.folder.resolve():
-        raise DissectionError(f"{found.folder} cannot judge itself: dissect other clips into another folder")
-    ours, theirs = found.manifest.model, held_out.manifest.model
-    differing = [said for name, said in _MODEL.items() if ours.get(name) != theirs.get(name)]
+    if held_out.folder.resolve() == dissection.folder.resolve():
+        raise DissectionError(f"{dissection.folder} cannot judge itself: dissect other clips into another folder")
+    ours, theirs = dissection.manifest.model, held_out.manifest.model
+    differing = [what for name, what in _MODEL.items() if ours.get(name) != theirs.get(name)]
     if differing:
         raise DissectionError(
-            f"{held_out.folder} is of another model than {found.folder} (other {', '.join(differing)}): "
+            f"{held_out.folder} is of another model than {dissection.folder} (other {', '.join(differing)}): "
             f"{theirs.id} there, {ours.id} here"
         )
-    if found.manifest.pool != held_out.manifest.pool:
-        pools = held_out.manifest.pool, found.manifest.pool
-        raise DissectionError(f"{held_out.folder} was pooled by {pools[0]}, {found.folder} by {pools[1]}")
-    widths, other = found.widths(), held_out.widths()
+    if dissection.manifest.pool != held_out.manifest.pool:
+        pools = held_out.manifest.pool, dissection.manifest.pool
+        raise DissectionError(f"{held_out.folder} was pooled by {pools[0]}, {dissection.folder} by {pools[1]}")
+    widths, other = dissection.widths(), held_out.widths()
     for site in sites:
         if other.get(site) != widths[site]:
             has = f"{counted(other[site], 'unit')} of it" if site in other else "not dissected it"
             raise DissectionError(
-                f"site {site!r} has {counted(widths[site], 'unit')} in {found.folder}; {held_out.folder} has {has}"
+                f"site {site!r} has {counted(widths[site], 'unit')} in {dissection.folder}; {held_out.folder} has {has}"
             )
     if not held_out.manifest.keep_activations:
         raise DissectionError(
@@ -70,22 +70,27 @@ def check_same_model(found: Dissection, held_out: Dissection, sites: Iterable[st
         )
 
 
-def clips_held_out(found: Dissection, held_out: Dissection, most: int | None, seed: int) -> HeldOutClips:
-    """The clips of `held_out` that have a caption and are no clips of `found` (see `same_clips`), nor copies.
+def clips_held_out(dissection: Dissection, held_out: Dissection, most: int | None, seed: int) -> HeldOutClips:
+    """The clips of `held_out` that have a caption and are no clips of `dissection` (see `same_clips`), nor copies.
 
     With more than `most`, so many drawn with the seed.
     """
     captions = _captions(held_out)
-    explained, origin = KnownClips(found), Origin.of(held_out.manifest.dataset)
+    explained, origin = KnownClips(dissection), Origin.of(held_out.manifest.dataset)
     rows = held_out.clips
     known = {clip for clip, row in rows.items() if explained.has(clip, row.path, row.content, origin)}
     fresh = [clip for clip in rows if clip not in known and captions.get(clip)]
-    clips = [fresh[place] for place in first_of_each(rows[clip].content for clip in fresh)]
-    copies = len(fresh) - len(clips)
-    if most is not None and len(clips) > most:
-        drawn = np.random.default_rng(seed).choice(len(clips), most, replace=False)
-        clips = [clips[place] for place in sorted(drawn.tolist())]
-    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(known), copies)
+    distinct = [fresh[place] for place in first_of_each(rows[clip].content for clip in fresh)]
+    clips = _drawn(distinct, most, seed)
+    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(known), len(fresh) - len(distinct))
+
+
+def _drawn(clips: list[int], most: int | None, seed: int) -> list[int]:
+    """At most so many clips, in their order."""
+    if most is None or len(clips) <= most:
+        return clips
+    places = np.random.default_rng(seed).choice(len(clips), most, replace=False)
+    return [clips[place] for place in sorted(places.tolist())]
 
 
 def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> HeldOutClips:
@@ -103,36 +108,43 @@ def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> Hel
 
 def _captions(held_out: Dissection) -> dict[int, str]:
     """Captions of whole clips: those that were made, of all clips, or the dataset's own."""
-    own = {clip: row.caption for clip, row in held_out.clips.items() if row.caption}
-    if not has_table(held_out, "captions") or captioner_of(held_out) == "column:caption":
-        if own:
-            return own
-        missing = len(held_out.clips)
+    captions = _made_captions(held_out)
+    if captions is None:
+        captions = {clip: row.caption for clip, row in held_out.clips.items() if row.caption}
+        missing = 0 if captions else len(held_out.clips)
     else:
-        rows = whole_clip_captions(read_table(held_out, CaptionRow))
-        missing = sum(1 for clip in held_out.clips if clip not in rows)
-        if not missing:
-            return {clip: caption for clip, caption in rows.items() if caption}
-    told = command("explain", held_out.folder, "--step", "captions", "--all")
-    raise DissectionError(
-        f"{missing} of the {counted(len(held_out.clips), 'held-out clip')} {agree(missing, 'has', 'have')} no caption: "
-        f"run `{told}` (caption(held_out, every_clip=True))"
-    )
+        missing = sum(1 for clip in held_out.clips if clip not in captions)
+    if missing:
+        have = agree(missing, "has", "have")
+        advice = command("explain", held_out.folder, "--step", "captions", "--all")
+        raise DissectionError(
+            f"{missing} of the {counted(len(held_out.clips), 'held-out clip')} {have} no caption: run `{advice}` "
+            "(caption(held_out, every_clip=True))"
+        )
+    return {clip: caption for clip, caption in captions.items() if caption}
 
 
-def captioner_of(found: Dissection) -> str:
+def _made_captions(held_out: Dissection) -> dict[int, str | None] | None:
+    """Of whole clips, by a captioner; None where the dataset's own captions are all there are."""
+    if not has_table(held_out, "captions") or captioner_of(held_out) == "column:caption":
+        return None
+    return whole_clip_captions(read_table(held_out, CaptionRow))
+
+
+def captioner_of(dissection: Dissection) -> str:
     """What made the captions of a dissection."""
-    return recorded_captioner(found) or "column:caption"
+    return recorded_captioner(dissection) or "column:caption"
 
 
-def warn_of_other_captions(found: Dissection, held_out: Dissection) -> None:
+def warn_of_other_captions(dissection: Dissection, held_out: Dissection) -> None:
     """Warn where the explanations were drawn from captions of one captioner, and captions of another are to judge."""
-    captions = table_settings(found, "summaries").get("captions")
+    captions = table_settings(dissection, "summaries").get("captions")
     ours = str(captions.get("captioner") or "") if isinstance(captions, dict) else ""
     theirs = captioner_of(held_out)
     if ours and ours != theirs and not (ours.startswith(_COLUMN) and theirs.startswith(_COLUMN)):
         warnings.warn(
-            f"{found.folder} was explained from captions by {ours}, and {held_out.folder} has captions by {theirs}: "
+            f"{dissection.folder} was explained from captions by {ours}, and {held_out.folder} has captions by "
+            f"{theirs}: "
             "where the two use other words, a true explanation is not seen to be true; caption the held-out clips "
             f"alike ({command('explain', held_out.folder, '--step', 'captions', '--all', '--captioner', ours)})",
             stacklevel=3,

@@ -54,9 +54,10 @@ def clips_of(chosen: Bool[Tensor, "unit clip"]) -> Int64[Tensor, "unit most"]:
     counts = chosen.sum(1)
     unit, clip = chosen.nonzero(as_tuple=True)
     nth = torch.arange(len(unit), device=unit.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    found = torch.full((len(chosen), max(1, int(counts.max()) if len(counts) else 1)), -1, device=chosen.device)
-    found[unit, nth] = clip
-    return found
+    most = max(1, int(counts.max()) if len(counts) else 1)
+    clips = torch.full((len(chosen), most), -1, device=chosen.device)
+    clips[unit, nth] = clip
+    return clips
 
 
 def average_precisions(

@@ -9,10 +9,9 @@ too narrow and one that is too wide.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -29,14 +28,20 @@ from ..records.claim_rows import ScoreRow
 from ..records.tables import Table
 from ..records.unit_selection import chosen_units
 from ..roles import ChatModel, ChatOptions, Listener, TextEncoder
-from .baselines import features, fit_to_units, known_means, measured_clips
-from .claims import Claim, claims, pool_hash
+from .baselines import measured_clips
+from .claims import Claim, claims
 from .detection import DEFAULT_OPTIONS
-from .false_discovery import false_discovery_rates
-from .held_out import captioner_of, check_same_model, clips_held_out, those_measured, warn_of_other_captions
+from .held_out import (
+    captioner_of,
+    check_same_model,
+    clips_held_out,
+    those_measured,
+    warn_of_other_captions,
+)
 from .listening.asking import listen
 from .listening.plans import Design
-from .unit_scores import Judge, SiteScores, with_detection
+from .settling import settle
+from .site_scoring import Asker, Bench, Scoring, Test, pools_of
 
 DEFAULT_SHARE = 0.05
 """Near how often a concept is heard among those of a usual dataset: a wider share is mostly clips of other concepts."""
@@ -48,7 +53,7 @@ _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitt
 
 
 def score(
-    found: Dissection,
+    dissection: Dissection,
     held_out: Dissection,
     *,
     text_encoder: str | TextEncoder = "words",
@@ -70,10 +75,11 @@ def score(
 ) -> list[ScoreRow]:
     """Measure on held-out clips how well what is said of units predicts them; all rows of the table `scores`.
 
-    found         a dissection that has been explained, or labelled
+    dissection    one that has been explained, or labelled
     held_out      a dissection of the same model and sites, with keep_activations=True, over other clips, all captioned
-                  by what captioned those of `found`, whose words are those of the explanations (else: a warning). Clips
-                  that `found` has too are left out: by their samples, place in the same data, or path (`same_clips`)
+                  by what captioned those of `dissection`, whose words are those of the explanations (else: a warning).
+                  Clips that `dissection` has too are left out: by their samples, place in the same data, or path
+                  (`same_clips`)
     text_encoder  plugin; a claim's prediction of a clip is its cosine with the clip's caption. Of an explanation each
                   sentence is compared, and weighs as many clips as it was said of (3 of 5)
     chat          plugin; also asks it which of ten captions a claim fits, five of them of clips on which the unit
@@ -103,7 +109,7 @@ def score(
     make room for false explanations.
 
     Beside that, as information: which of the nulls goes best with the unit, and in which direction, as settled on
-    the clips of `found` (`null`); and `others_as_good`, the share of the claims about other units of the site that
+    the clips of `dissection` (`null`); and `others_as_good`, the share of the claims about other units of the site that
     tell this one as well, near 0 for words that are the unit's own, large where the units of a layer are alike or what
     is said of them is vague. Claims dealt out anew among the units may hold, where they are true of many; fewer of them
     are `distinctive` as well (at most 1 in 20 as good).
@@ -116,30 +122,18 @@ def score(
     captions, or fewer than 20 clips that can judge, and where there is nothing to score; PluginError for a plugin that
     cannot be used; ValueError for a share, a level, a number of shuffles or a source that makes no sense.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, it is {share}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, it is {level}")
-    if shuffles < 1 or 1 / (1 + shuffles) > level:
-        raise ValueError(
-            f"of {shuffles} shuffles no p can be as small as the level {level}: at least {math.ceil(1 / level) - 1}"
-        )
-    if most_clips is not None and most_clips < 1:
-        raise ValueError(f"most_clips must be at least 1, it is {most_clips}")
-    asked = chosen_units(found, sites, units)
-    made = claims(found, sources)
-    check_same_model(found, held_out, dict.fromkeys(site for site, _ in asked))
+    test = Test(share, shuffles, level, seed, most_clips)
+    scope = chosen_units(dissection, sites, units)
+    every_claim = claims(dissection, sources)
+    check_same_model(dissection, held_out, dict.fromkeys(site for site, _ in scope))
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
-    model, chat_name = None, None
-    if chat is not None:
-        model, chat_name = plugins.resolve("chat model", chat, device=device)
-        chat_name = str(getattr(model, "name", None) or chat_name)
+    model, chat_name = (None, None) if chat is None else _chat_model(chat, device)
     ear, ear_name = (None, "") if listener is None else plugins.resolve("listener", listener, device=device)
-    judges = clips_held_out(found, held_out, most_clips, seed)
-    if any(claim.source in ("explanation", "concepts") for claim in made):
-        warn_of_other_captions(found, held_out)
-    sample = _sample(found, asked, seed)
-    ours = measured_clips(found, sample.measured, data, "data= (--data)", progress)
+    judges = clips_held_out(dissection, held_out, most_clips, seed)
+    if any(claim.source in ("explanation", "concepts") for claim in every_claim):
+        warn_of_other_captions(dissection, held_out)
+    sample = _sample(dissection, scope, seed)
+    ours = measured_clips(dissection, sample.measured, data, "data= (--data)", progress)
     theirs = measured_clips(held_out, judges.clips, held_out_data, "held_out_data= (--held-out-data)", progress)
     judges = those_measured(judges, theirs, held_out.folder)
     settings = {
@@ -154,72 +148,33 @@ def score(
         "seed": seed,
         "version": _VERSION,
     }
-    used = [clip for clip in sample.uniform if clip in ours]
-    with Table(found, ScoreRow, settings) as table, ExitStack() as stack:
-        stack.callback(judge_all, table, level)  # also of what was scored when it was interrupted
-        pools: dict[tuple[str, str], dict[int, Claim]] = {}
-        for claim in made:
-            pools.setdefault((claim.site, claim.source), {})[claim.unit] = claim
-        _drop_what_is_not_claimed(table, made, sources)
-        recorded = None if model is None else stack.enter_context(cached_chat(found, model))
-        embeddings = Embeddings(encoder, name)
-        with step_progress("scoring", len(asked), progress) as done:
-            for site, group in groupby(asked, key=lambda at: at[0]):
-                wanted = {unit for _, unit in group}
-                judge = None
-                for (where, _), pool in pools.items():
-                    if where != site:
-                        continue
-                    hashed = pool_hash(pool)
-                    due = [one for unit, one in pool.items() if unit in wanted and _lacks(table, one, hashed)]
-                    if not due:
-                        continue
-                    if judge is None:
-                        fits = fit_to_units(found, site, ours, used)
-                        means = known_means(features(ours, used))
-                        judge = Judge(held_out, site, judges, theirs, means, fits, share, device)
-                    scorer = SiteScores(judge, list(pool.values()), embeddings, shuffles, seed)
-                    rows = [replace(row, pool=hashed) for row in scorer.rows(due)]
-                    if recorded is not None:
-                        rows = with_detection(rows, scorer, recorded, options)
-                    table.add(rows)
-                done(len(wanted))
-        judge_all(table, level)
+    fitted_on = [clip for clip in sample.uniform if clip in ours]
+    bench = Bench(dissection, held_out, judges, ours, theirs, fitted_on, share, device)
+    with Table(dissection, ScoreRow, settings) as table, ExitStack() as stack:
+        stack.callback(settle, table, level)  # also of what was scored when it was interrupted
+        _drop_what_is_not_claimed(table, every_claim, sources)
+        asker = None if model is None else Asker(stack.enter_context(cached_chat(dissection, model)), options)
+        scoring = Scoring(table, bench, Embeddings(encoder, name), test, asker)
+        pools = pools_of(every_claim)
+        with step_progress("scoring", len(scope), progress) as done:
+            for site, group in groupby(scope, key=lambda at: at[0]):
+                of_site = {unit for _, unit in group}
+                scoring.score_site(site, of_site, pools.get(site, []))
+                done(len(of_site))
+        settle(table, level)
         rows = table.rows()
     if ear is not None:
         listen(
-            found, held_out, made, judges.clips, listener=ear, name=ear_name, design=Design(share=share, seed=seed),
-            units=asked, data=held_out_data, progress=progress,
+            dissection, held_out, every_claim, judges.clips, listener=ear, name=ear_name,
+            design=Design(share=share, seed=seed), units=scope, data=held_out_data, progress=progress,
         )  # fmt: skip
     return rows
 
 
-def judge_all(table: Table[ScoreRow], level: float) -> None:
-    """Settle both answers of every row: q over all rows of its source that have a p, and whether it is ≤ level."""
-    families: dict[str, list[ScoreRow]] = {}
-    for row in table.rows():
-        families.setdefault(row.source, []).append(row)
-    for family in families.values():
-        tested = [row for row in family if row.p is not None]
-        rates = [_rates([row.p for row in tested]), _rates([row.p_beyond for row in tested])]
-        judged = [(row, _judged(row, q, q_beyond, level)) for row, q, q_beyond in zip(tested, *rates, strict=True)]
-        judged += [(row, _judged(row, None, None, level)) for row in family if row.p is None]
-        table.add(answered for row, answered in judged if row != answered)
-
-
-def _rates(p: Sequence[float | None]) -> list[float]:
-    return false_discovery_rates(np.array(p, dtype=np.float64)).tolist()
-
-
-def _judged(row: ScoreRow, q: float | None, q_beyond: float | None, level: float) -> ScoreRow:
-    return replace(
-        row,
-        q=q,
-        q_beyond=q_beyond,
-        predicts=q is not None and q <= level,
-        beyond_acoustics=q_beyond is not None and q_beyond <= level,
-        level=level,
-    )
+def _chat_model(chat: str | ChatModel, device: str | torch.device | None) -> tuple[ChatModel, str]:
+    """A chat model and its name in the record."""
+    model, name = plugins.resolve("chat model", chat, device=device)
+    return model, str(getattr(model, "name", None) or name)
 
 
 @dataclass(frozen=True)
@@ -230,31 +185,23 @@ class _Sample:
     measured: list[int]
 
 
-def _sample(found: Dissection, asked: Sequence[tuple[str, int]], seed: int) -> _Sample:
-    clips = list(found.clips)
+def _sample(dissection: Dissection, scope: Sequence[tuple[str, int]], seed: int) -> _Sample:
+    clips = list(dissection.clips)
     if len(clips) > _SAMPLE:
         drawn = np.random.default_rng(seed).choice(len(clips), _SAMPLE, replace=False)
         clips = [clips[place] for place in sorted(drawn.tolist())]
     exemplars: set[int] = set()
-    for site, group in groupby(asked, key=lambda at: at[0]):
+    for site, group in groupby(scope, key=lambda at: at[0]):
         units = torch.tensor([unit for _, unit in group])
-        for ranked in (found[site].top, found[site].bottom):
+        for ranked in (dissection[site].top, dissection[site].bottom):
             exemplars.update(ranked.clips[:, units].unique().tolist())
     return _Sample(clips, sorted({*clips, *exemplars} - {-1}))
 
 
-def _lacks(table: Table[ScoreRow], claim: Claim, pool: str) -> bool:
-    row = table.get((claim.site, claim.unit, claim.source))
-    return row is None or (row.text, row.pool) != (claim.text, pool) or row.detection_failure is not None
-
-
-def _drop_what_is_not_claimed(table: Table[ScoreRow], made: Iterable[Claim], sources: Sequence[str] | None) -> None:
-    standing = {(claim.site, claim.unit, claim.source) for claim in made}
-    looked_at = sources or ("explanation", "label")
-    table.remove(
-        [
-            row.key_values
-            for row in table.rows()
-            if row.key_values not in standing and row.source.split()[0] in looked_at
-        ]
-    )
+def _drop_what_is_not_claimed(
+    table: Table[ScoreRow], every_claim: Iterable[Claim], sources: Sequence[str] | None
+) -> None:
+    standing = {(claim.site, claim.unit, claim.source) for claim in every_claim}
+    kinds = sources or ("explanation", "label")
+    keys = [row.key_values for row in table.rows() if row.source.split()[0] in kinds]
+    table.remove([key for key in keys if key not in standing])

@@ -97,9 +97,9 @@ class Verdicts:
         self._of = {(row.site, row.unit, row.source): verdict(row) for row in rows}
 
     @classmethod
-    def read(cls, found: Dissection) -> Verdicts:
+    def read(cls, dissection: Dissection) -> Verdicts:
         """All of them; none where nothing has been scored."""
-        return cls(read_table(found, ScoreRow) if has_table(found, "scores") else ())
+        return cls(read_table(dissection, ScoreRow) if has_table(dissection, "scores") else ())
 
     def __call__(self, site: str, unit: int, source: str, text: str | None) -> Verdict | None:
         """The verdict on a claim; None if it has not been scored, or said something else when it was."""

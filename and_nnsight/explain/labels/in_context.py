@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...plugins import PluginError
+from ...run.options import RunOptions
 from ...wording import counted
 from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
@@ -21,7 +21,7 @@ from ..records.claim_rows import LabelRow
 from ..records.description_rows import SummaryRow
 from ..records.reading import read_table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message, TextEncoder
-from .concept_scores import concept_text
+from .concept_lists import concept_text
 
 SNAP_COSINE = 0.6
 _NAMED, _NEAREST = "summary (named)", "summary (nearest)"
@@ -38,58 +38,70 @@ class Choice:
     cosine: float
 
 
+@dataclass(frozen=True)
+class InContext:
+    """How a chat model chooses.
+
+    chat          plugin
+    options       how it is to answer; None: its defaults
+    text_encoder  plugin: says which concepts an answer that names none is near
+    top           how many concepts a unit gets
+    """
+
+    chat: str | ChatModel | None
+    options: ChatOptions | None
+    text_encoder: str | TextEncoder
+    top: int
+
+
 def choose(
-    found: Dissection,
+    dissection: Dissection,
     units: Mapping[str, Sequence[int]],
     names: Sequence[str],
-    chat: str | ChatModel | None,
-    *,
+    how: InContext,
     kind: tuple[str, str],
-    top: int,
-    options: ChatOptions,
-    text_encoder: str | TextEncoder,
-    batch_size: int,
-    device: str | torch.device | None,
-    progress: bool,
+    run: RunOptions,
 ) -> list[LabelRow]:
     """The chat model's choice for every unit. `kind`: similarity and concepts, as the rows are to have them.
 
     Needs the table `summaries`. A unit without a summary, and one whose answer names none or most of the list, gets a
     row with the reason. Raises PluginError without a chat model; DissectionError without summaries.
     """
-    if chat is None:
+    if how.chat is None:
         raise PluginError("icl needs a chat model, for example transformers:Qwen/Qwen3-8B")
-    summaries = {(row.site, row.unit): row for row in read_table(found, SummaryRow)}
-    model, _ = plugins.resolve("chat model", chat, device=device, batch_size=batch_size)
-    encoder, encoder_name = plugins.resolve("text encoder", text_encoder, device=device, batch_size=batch_size)
-    snap = Snapping(names, Embeddings(encoder, encoder_name), top)
-    asked = [(site, unit) for site, indices in units.items() for unit in indices]
-    texts = {place: summaries[place].highly or "" for place in asked if place in summaries and summaries[place].highly}
-    conversations = [conversation_of(names, summary, top) for summary in texts.values()]
+    summaries = {(row.site, row.unit): row for row in read_table(dissection, SummaryRow)}
+    offered = {"device": run.device, "batch_size": run.batch_size}
+    model, _ = plugins.resolve("chat model", how.chat, **offered)
+    snap = Snapping(names, Embeddings(*plugins.resolve("text encoder", how.text_encoder, **offered)), how.top)
+    every = [(site, unit) for site, indices in units.items() for unit in indices]
+    texts = {at: summaries[at].highly if at in summaries else None for at in every}
+    conversations = {at: conversation_of(names, text, how.top) for at, text in texts.items() if text}
+    options = how.options or ChatOptions()
     rows: list[LabelRow] = []
-    with cached_chat(found, model) as remembering, step_progress("choosing", len(texts), progress) as done:
-        answers = iter(remembering.chat(conversations, options))
-        ids = (remembering.request_id(conversation, options) for conversation in conversations)
-        for site, unit in asked:
-            row = LabelRow(site, unit, "icl", *kind, encoder=remembering.name)
-            if (site, unit) not in texts:
+    with cached_chat(dissection, model) as chat, step_progress("choosing", len(conversations), run.progress) as done:
+        answers = iter(chat.chat(list(conversations.values()), options))
+        for site, unit in every:
+            row = LabelRow(site, unit, "icl", *kind, encoder=chat.name)
+            conversation = conversations.get((site, unit))
+            if conversation is None:
                 reason = summaries[site, unit].failure if (site, unit) in summaries else None
                 rows.append(replace(row, failure=f"no summary: {reason or 'it has not been summarized'}"))
                 continue
-            answer, request = next(answers), next(ids)
+            row = replace(row, request=chat.request_id(conversation, options))
+            rows += _rows(row, next(answers), snap)
             done(1)
-            if isinstance(answer, Failure):
-                rows.append(replace(row, request=request, failure=answer.reason))
-                continue
-            rows += _rows(replace(row, answer=answer, request=request), snap(answer))
     return rows
 
 
-def _rows(row: LabelRow, chosen: list[Choice] | Failure) -> Iterator[LabelRow]:
-    if isinstance(chosen, Failure):
-        yield replace(row, failure=chosen.reason)
+def _rows(row: LabelRow, answer: str | Failure, snap: Snapping) -> Iterator[LabelRow]:
+    """A row a concept that the answer names; one with the reason where it names none."""
+    choices = answer if isinstance(answer, Failure) else snap(answer)
+    if not isinstance(answer, Failure):
+        row = replace(row, answer=answer)
+    if isinstance(choices, Failure):
+        yield replace(row, failure=choices.reason)
         return
-    for rank, choice in enumerate(chosen):
+    for rank, choice in enumerate(choices):
         basis = _NAMED if choice.cosine == 1 else _NEAREST
         yield replace(row, rank=rank, concept=choice.concept, score=choice.cosine, basis=basis)
 
@@ -124,10 +136,9 @@ class Snapping:
 
     def __call__(self, answer: str) -> list[Choice] | Failure:
         """The concepts, best first, at most `top`; a Failure where there are none, or the list is repeated."""
-        lines = [line for line in (_MARKS.sub("", line) for line in answer.splitlines()) if _words(line)]
-        exact = [name for line in lines if (name := self._by_words.get(_words(line))) is not None]
-        named = exact or [name for line in lines for name in self._named(_words(line))]
-        distinct = list(dict.fromkeys(named))
+        unmarked = (_MARKS.sub("", line) for line in answer.splitlines())
+        lines = [line for line in unmarked if _words(line)]
+        distinct = list(dict.fromkeys(self._exact(lines) or self._within(lines)))
         if len(distinct) > max(2 * self._top, 3):
             return Failure(f"the answer names {len(distinct)} concepts, where {self._top} were asked for")
         if distinct:
@@ -136,16 +147,29 @@ class Snapping:
             f"the answer is none of the {counted(len(self._names), 'concept')}, nor near one"
         )
 
-    def _named(self, words: tuple[str, ...]) -> Iterator[str]:
-        start = 0
-        while start < len(words):
-            for length in range(min(self._longest, len(words) - start), 0, -1):
-                if (name := self._by_words.get(words[start : start + length])) is not None:
-                    yield name
-                    start += length
-                    break
-            else:
-                start += 1
+    def _exact(self, lines: Sequence[str]) -> list[str]:
+        """The concepts whose name is a whole line."""
+        names = (self._by_words.get(_words(line)) for line in lines)
+        return [name for name in names if name is not None]
+
+    def _within(self, lines: Sequence[str]) -> list[str]:
+        """The concepts whose names are among the words of a line."""
+        names: list[str] = []
+        for words in map(_words, lines):
+            start = 0
+            while start < len(words):
+                name, length = self._longest_at(words, start)
+                names += [] if name is None else [name]
+                start += length
+        return names
+
+    def _longest_at(self, words: tuple[str, ...], start: int) -> tuple[str | None, int]:
+        """The longest name that begins at a word, and how many words it has; None and 1 where none does."""
+        for length in range(min(self._longest, len(words) - start), 0, -1):
+            name = self._by_words.get(words[start : start + length])
+            if name is not None:
+                return name, length
+        return None, 1
 
     def _nearest(self, lines: Sequence[str]) -> list[Choice]:
         lines = [line[:_LONGEST_PHRASE] for line in lines[: self._top]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...run.options import RunOptions
 from ...statistics.concept_scores import ConceptScores
 from ...storage import json_hash
 from .._progress import step_progress
@@ -19,8 +21,9 @@ from ..records.claim_rows import LabelRow
 from ..records.tables import ColumnTable
 from ..records.unit_selection import chosen_units
 from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
-from .concept_scores import DEFAULT_SOFTMAX, METHODS, UNION, Captions, fits, read_concepts, score_concepts, selected
-from .in_context import choose
+from .concept_lists import UNION, read_concepts
+from .concept_scores import DEFAULT_SOFTMAX, METHODS, Captions, fits, score_concepts, selected
+from .in_context import InContext, choose
 from .unions import Union, near_concepts
 from .unions import unions as find_unions
 from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
@@ -30,7 +33,7 @@ CHOSEN = "chosen"
 
 
 def label(
-    found: Dissection,
+    dissection: Dissection,
     concepts: str | Path | Iterable[str] | ConceptScores,
     *,
     method: str = "db",
@@ -79,71 +82,101 @@ def label(
         raise ValueError(f"top must be at least 1, it is {top}")
     if method not in (*METHODS, "icl"):
         raise ValueError(f"unknown method {method!r}: one of {', '.join((*METHODS, 'icl'))}")
-    asked = _by_site(found, sites, units)
-    if method == "icl" and not isinstance(concepts, ConceptScores):
+    by_site = _by_site(dissection, sites, units)
+    run = RunOptions(device=device, batch_size=batch_size, progress=progress)
+    if isinstance(concepts, ConceptScores):
+        scores = concepts
+    elif method == "icl":
         if similarity is not None:
             raise ValueError("icl has no similarity: the chat model chooses")
-        names = read_concepts(concepts, {clip: row.label for clip, row in found.clips.items()})
-        chosen = choose(
-            found, asked, names, chat, kind=(CHOSEN, _hash(names)), top=top, options=options or ChatOptions(),
-            text_encoder=text_encoder, batch_size=batch_size, device=device, progress=progress,
-        )  # fmt: skip
-        encoder = chosen[0].encoder if chosen else None
-        with ColumnTable(found, LabelRow, _kind("icl", CHOSEN, names, encoder)) as table:
-            table.replace(LabelRow.to_arrow(chosen), asked)
-        return chosen
-    scores = concepts if isinstance(concepts, ConceptScores) else _scores(
-        found, concepts, method, text_encoder, audio_text_encoder, softmax, captions, data, batch_size, device, progress
-    )  # fmt: skip
+        names = read_concepts(concepts, _own_labels(dissection))
+        return _label_in_context(dissection, by_site, names, InContext(chat, options, text_encoder, top), run)
+    else:
+        scoring = _Scoring(method, text_encoder, audio_text_encoder, softmax, captions, data)
+        scores = _scores(dissection, read_concepts(concepts, _own_labels(dissection)), scoring, run)
     similarity = similarity or DEFAULT_SIMILARITY.get(scores.method, "cos_cubed")
     if similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
     near = None
     if unions and similarity in LINEAR:
         near = near_concepts(scores, *plugins.resolve("text encoder", text_encoder, device=device))
-    kind = _kind(scores.method, similarity, scores.names, scores.settings.get("encoder"))
     with (
-        ColumnTable(found, LabelRow, kind) as table,
-        step_progress("labelling", len(asked), progress) as done,
+        ColumnTable(dissection, LabelRow, asdict(LabelKind.of(scores, similarity))) as table,
+        step_progress("labelling", len(by_site), progress) as done,
     ):
-        for site, wanted in asked.items():
-            compared = unit_similarity(found, site, scores, similarity, device=device)
-            united = {} if near is None else find_unions(found, site, scores, similarity, compared.values, near)
-            table.replace(_site_table(site, wanted, compared, scores, similarity, top, united), {site: wanted})
+        for site, of_site in by_site.items():
+            compared = unit_similarity(dissection, site, scores, similarity, device=device)
+            united = {} if near is None else find_unions(dissection, site, scores, similarity, compared.values, near)
+            table.replace(_site_table(site, of_site, compared, scores, similarity, top, united), {site: of_site})
             done(1)
     return LabelRow.of_arrow(table.rows())
 
 
-def _by_site(found: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None) -> dict[str, list[int]]:
-    asked: dict[str, list[int]] = {}
-    for site, unit in chosen_units(found, sites, units):
-        asked.setdefault(site, []).append(unit)
-    return asked
+@dataclass(frozen=True)
+class LabelKind:
+    """What tells the labels of one call from those of another. `concepts`: a short hash of the list."""
+
+    method: str
+    similarity: str
+    concepts: str
+    encoder: str | None
+
+    @classmethod
+    def of(cls, scores: ConceptScores, similarity: str) -> LabelKind:
+        """Of labels by scores of clips."""
+        return cls(scores.method, similarity, _hash(scores.names), scores.settings.get("encoder"))
 
 
-def _scores(
-    found: Dissection,
-    concepts: str | Path | Iterable[str],
-    method: str,
-    text_encoder: str | TextEncoder,
-    audio_text_encoder: str | AudioTextEncoder | None,
-    softmax: float | None,
-    captions: Captions | None,
-    data: Any,
-    batch_size: int,
-    device: str | torch.device | None,
-    progress: bool,
-) -> ConceptScores:
-    """Those that the run compared its units with, if they are what is asked for; else new ones."""
-    names = read_concepts(concepts, {clip: row.label for clip, row in found.clips.items()})
-    encoder = {"db": text_encoder, "tab": audio_text_encoder}.get(method)
-    encoder_name = encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
-    streamed = found.concepts
-    if streamed is not None and captions is None and fits(streamed, method, names, encoder_name, softmax):
+@dataclass(frozen=True)
+class _Scoring:
+    """How clips are scored for concepts: see `score_concepts`."""
+
+    method: str
+    text_encoder: str | TextEncoder
+    audio_text_encoder: str | AudioTextEncoder | None
+    softmax: float | None
+    captions: Captions | None
+    data: Any
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of what compares clips with concepts; None with labels."""
+        encoder = {"db": self.text_encoder, "tab": self.audio_text_encoder}.get(self.method)
+        return encoder if isinstance(encoder, str) or encoder is None else str(getattr(encoder, "name", ""))
+
+
+def _label_in_context(
+    dissection: Dissection, by_site: dict[str, list[int]], names: Sequence[str], how: InContext, run: RunOptions
+) -> list[LabelRow]:
+    rows = choose(dissection, by_site, names, how, (CHOSEN, _hash(names)), run)
+    kind = LabelKind("icl", CHOSEN, _hash(names), rows[0].encoder if rows else None)
+    with ColumnTable(dissection, LabelRow, asdict(kind)) as table:
+        table.replace(LabelRow.to_arrow(rows), by_site)
+    return rows
+
+
+def _own_labels(dissection: Dissection) -> dict[int, str | None]:
+    return {clip: row.label for clip, row in dissection.clips.items()}
+
+
+def _by_site(
+    dissection: Dissection, sites: str | Iterable[str] | None, units: Iterable[int] | None
+) -> dict[str, list[int]]:
+    by_site: dict[str, list[int]] = {}
+    for site, unit in chosen_units(dissection, sites, units):
+        by_site.setdefault(site, []).append(unit)
+    return by_site
+
+
+def _scores(dissection: Dissection, names: Sequence[str], how: _Scoring, run: RunOptions) -> ConceptScores:
+    """Those that the run compared its units with, if they are scored alike; else new ones."""
+    streamed = dissection.concepts
+    if streamed is not None and how.captions is None and fits(streamed, how.method, names, how.encoder, how.softmax):
         return selected(streamed, names)
     return score_concepts(
-        found, names, method, text_encoder=text_encoder, audio_text_encoder=audio_text_encoder, softmax=softmax,
-        captions=captions, audio=data, batch_size=batch_size, device=device, progress=progress,
+        dissection, names, how.method, text_encoder=how.text_encoder, audio_text_encoder=how.audio_text_encoder,
+        softmax=how.softmax, captions=how.captions, audio=how.data, batch_size=run.batch_size, device=run.device,
+        progress=run.progress,
     )  # fmt: skip
 
 
@@ -197,11 +230,6 @@ def _site_table(
     return arrow.table(
         {name: arrow.array(columns[name], schema.field(name).type, from_pandas=True) for name in schema.names}
     )
-
-
-def _kind(method: str, similarity: str, names: Sequence[str], encoder: str | None) -> dict[str, str | None]:
-    """What tells the labels of one call from those of another."""
-    return {"method": method, "similarity": similarity, "concepts": _hash(names), "encoder": encoder}
 
 
 def _hash(names: Sequence[str]) -> str:

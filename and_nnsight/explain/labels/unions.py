@@ -29,7 +29,7 @@ from ...dissection.dissection import Dissection
 from ...statistics.concept_scores import ConceptScores
 from ..providers.embeddings import Embeddings, cosines
 from ..roles import TextEncoder
-from .concept_scores import concept_text
+from .concept_lists import concept_text
 from .unit_similarity import LINEAR, UnitVectors, concept_vectors
 
 NEAR = 0.45
@@ -68,7 +68,7 @@ def near_concepts(scores: ConceptScores, encoder: TextEncoder, name: str) -> Boo
 
 
 def unions(
-    found: Dissection,
+    dissection: Dissection,
     site: str,
     scores: ConceptScores,
     similarity: str,
@@ -82,11 +82,11 @@ def unions(
     None for similarities that are no cosines. A similarity that was streamed over all clips is compared here by what is
     there of single clips, as `unit_similarity` does without it.
     """
-    if similarity not in LINEAR or (similarity == "pearson" and found.activations(site) is None):
+    if similarity not in LINEAR or (similarity == "pearson" and dissection.activations(site) is None):
         return {}
-    there = torch.tensor([clip in found.clips for clip in scores.clips.tolist()])
+    there = torch.tensor([clip in dissection.clips for clip in scores.clips.tolist()])
     ids, table = scores.clips[there], scores.values[there]
-    vectors, united = UnitVectors(found, site, ids, similarity), dict[int, Union]()
+    vectors, united = UnitVectors(dissection, site, ids, similarity), dict[int, Union]()
     for members, units in _candidates(values, near).items():
         compared = vectors.times(torch.tensor(units), _columns(table, members, similarity))
         for unit, alone, together in zip(

@@ -47,7 +47,12 @@ class SiteSimilarity:
 
 
 def unit_similarity(
-    found: Dissection, site: str, scores: ConceptScores, similarity: str, *, device: torch.device | str | None = None
+    dissection: Dissection,
+    site: str,
+    scores: ConceptScores,
+    similarity: str,
+    *,
+    device: torch.device | str | None = None,
 ) -> SiteSimilarity:
     """Compare every unit of a site with every concept, exactly where what the run kept allows it.
 
@@ -58,37 +63,45 @@ def unit_similarity(
     Raises ValueError for an unknown similarity, or auprc with scores other than 0 and 1; DissectionError for pearson
     and auprc where the run kept only the extremes, and for scores of other clips.
     """
+    _check(similarity, scores)
+    there = [clip in dissection.clips for clip in scores.clips.tolist()]
+    if not any(there):
+        raise DissectionError(f"no clip of the dissection in {dissection.folder} has a score")
+    ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
+    units = dissection[site].units
+    activations = dissection.activations(site)
+    columns = None
+    if activations is None and similarity in _STREAMED:
+        columns = _streamed_columns(dissection, scores)
+    if activations is not None:
+        values = _from_activations(dissection, activations, ids, table, similarity)
+        basis = [KEPT] * units
+    elif columns is not None:
+        values = getattr(dissection.concept_statistics(site), similarity)[:, columns]
+        basis = [STREAMED] * units
+    elif similarity in ("pearson", "auprc"):
+        raise DissectionError(
+            f"{similarity} needs every clip's activations, of which {dissection.folder} has only the extremes: dissect "
+            "with concepts= (the same scores) or keep_activations=True, or choose another similarity"
+        )
+    else:
+        values, exact = _from_extremes(dissection, site, ids, table, similarity)
+        basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
+    values = values.float().cpu()
+    failures = _failures(dissection[site], dissection.evidence(site, "top"), values, similarity, basis)
+    return SiteSimilarity(values, basis, failures)
+
+
+def _check(similarity: str, scores: ConceptScores) -> None:
     if similarity not in SIMILARITIES:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
     if similarity == "auprc" and not bool(scores.binary.all()):
         raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
-    statistics = found[site]
-    there = [clip in found.clips for clip in scores.clips.tolist()]
-    if not any(there):
-        raise DissectionError(f"no clip of the dissection in {found.folder} has a score")
-    ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
-    kept = found.activations(site)
-    if kept is not None:
-        values = _from_kept(found, kept, ids, table, similarity)
-        basis = [KEPT] * statistics.units
-    elif similarity in _STREAMED and (columns := _streamed_columns(found, scores)) is not None:
-        values = getattr(found.concept_statistics(site), similarity)[:, columns]
-        basis = [STREAMED] * statistics.units
-    elif similarity in ("pearson", "auprc"):
-        raise DissectionError(
-            f"{similarity} needs every clip's activations, of which {found.folder} has only the extremes: dissect with "
-            "concepts= (the same scores) or keep_activations=True, or choose another similarity"
-        )
-    else:
-        values, exact = _from_extremes(found, site, ids, table, similarity)
-        basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
-    values = values.float().cpu()
-    return SiteSimilarity(values, basis, _failures(statistics, found.evidence(site, "top"), values, similarity, basis))
 
 
-def _streamed_columns(found: Dissection, scores: ConceptScores) -> list[int] | None:
+def _streamed_columns(dissection: Dissection, scores: ConceptScores) -> list[int] | None:
     """Where the concepts stand among those that the run compared its units with; None if their scores were others."""
-    streamed = found.concepts
+    streamed = dissection.concepts
     if streamed is None or not set(scores.names) <= set(streamed.names):
         return None
     columns = [streamed.names.index(name) for name in scores.names]
@@ -97,19 +110,19 @@ def _streamed_columns(found: Dissection, scores: ConceptScores) -> list[int] | N
     return columns if torch.equal(streamed.values[:, columns], scores.values) else None
 
 
-def _from_kept(
-    found: Dissection, kept: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+def _from_activations(
+    dissection: Dissection, activations: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> Tensor:
-    rows = published.rows_of(torch.tensor(list(found.clips))[:, None], ids)[:, 0]
+    rows = published.rows_of(torch.tensor(list(dissection.clips))[:, None], ids)[:, 0]
     if similarity in (*_OF_THE_BEST, "rank_reorder"):  # of exemplars that are the same sound one counts
-        rows[[place for place, clip in enumerate(found.clips) if clip in found.copies]] = -1
+        rows[[place for place, clip in enumerate(dissection.clips) if clip in dissection.copies]] = -1
     clips = (rows >= 0).nonzero()[:, 0]
     scored = table[rows[clips].to(table.device)]
     best, values = list[published.Best](), list[Tensor]()
     step = max(1, _CHUNK // max(1, len(clips)))
     wanted = published.fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
-    for start in range(0, kept.shape[1], step):
-        part = torch.from_numpy(kept[:, start : start + step].copy())[clips].to(table.device)
+    for start in range(0, activations.shape[1], step):
+        part = torch.from_numpy(activations[:, start : start + step].copy())[clips].to(table.device)
         if wanted is not None:  # these compare units with each other: first the best clips of all
             best.append(_decided(published.best_clips(part, wanted + 1), wanted))
         elif similarity == "auprc":
@@ -151,12 +164,12 @@ def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Ten
 
 
 def _from_extremes(
-    found: Dissection, site: str, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
+    dissection: Dissection, site: str, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> tuple[Tensor, Bool[Tensor, " unit"]]:
     """The values, and for which units they are what all clips would give."""
-    statistics = found[site]
+    statistics = dissection[site]
     if similarity in ("cos", "cos_cubed"):
-        values, rows, whole = _extremes(found, site, ids)
+        values, rows, whole = _extremes(dissection, site, ids)
         values, there = values.to(table.device), rows.to(table.device)
         if similarity == "cos":
             return published.cos_of_extremes(values, there, table), whole
@@ -166,27 +179,27 @@ def _from_extremes(
     every = torch.minimum(torch.tensor(len(ids)), statistics.finite)
     needed = _OF_THE_BEST.get(similarity) or published.fraction_of(len(ids))
     exact = (upper >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
-    rows = upper.masked_fill(~_won_by_value(found, site, "top", needed), -1)
+    rows = upper.masked_fill(~_won_by_value(dissection, site, "top", needed), -1)
     values, rows = published.scored_first(top.values, rows)
     values, rows = values[:needed], rows[:needed]
     return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
 
 
 def _extremes(
-    found: Dissection, site: str, ids: Int64[Tensor, " clip"]
+    dissection: Dissection, site: str, ids: Int64[Tensor, " clip"]
 ) -> tuple[Float32[Tensor, "n unit"], Int64[Tensor, "n unit"], Bool[Tensor, " unit"]]:
     """Activations of each unit's extreme clips that are won by value, and their rows among the scored ones.
 
     Row −1: an empty place, of activation 0. Last: for which units these are all the clips that there are.
     """
-    statistics = found[site]
+    statistics = dissection[site]
     top, bottom = statistics.top, statistics.bottom
     upper = published.rows_of(top.clips, ids)
     lower = published.rows_of(bottom.clips, ids).masked_fill(_also_in(bottom.clips, top.clips), -1)
     every = torch.minimum(torch.tensor(len(ids)), statistics.finite)  # no unit can have more clips than these
     whole = (upper >= 0).sum(0) + (lower >= 0).sum(0) >= every  # then no list is cut, and ties are no matter
-    upper = upper.masked_fill(~(_won_by_value(found, site, "top") | whole), -1)
-    lower = lower.masked_fill(~(_won_by_value(found, site, "bottom") | whole), -1)
+    upper = upper.masked_fill(~(_won_by_value(dissection, site, "top") | whole), -1)
+    lower = lower.masked_fill(~(_won_by_value(dissection, site, "bottom") | whole), -1)
     rows = torch.cat([upper, lower])
     return torch.cat([top.values, bottom.values]).masked_fill(rows < 0, 0.0), rows, whole
 
@@ -198,16 +211,16 @@ class UnitVectors:
     the extremes, and may be had of single units and of columns that are no concepts of the list.
     """
 
-    def __init__(self, found: Dissection, site: str, ids: Int64[Tensor, " clip"], similarity: str) -> None:
+    def __init__(self, dissection: Dissection, site: str, ids: Int64[Tensor, " clip"], similarity: str) -> None:
         """`ids`: the clips that have scores, ascending, all of the dissection."""
-        self._similarity, self._kept = similarity, found.activations(site)
+        self._similarity, self._kept = similarity, dissection.activations(site)
         if self._kept is not None:
-            self._places = published.rows_of(ids[:, None], torch.tensor(list(found.clips)))[:, 0].numpy()
+            self._places = published.rows_of(ids[:, None], torch.tensor(list(dissection.clips)))[:, 0].numpy()
             return
-        values, self._rows, _ = _extremes(found, site, ids)
+        values, self._rows, _ = _extremes(dissection, site, ids)
         values = values.double()
         if similarity == "cos_cubed":
-            values = (values - found[site].mean.double().nan_to_num(0.0)) ** 3
+            values = (values - dissection[site].mean.double().nan_to_num(0.0)) ** 3
         self._values = _normed(values.masked_fill(self._rows < 0, 0.0), similarity)
 
     def times(
@@ -240,9 +253,9 @@ def _normed(columns: Float64[Tensor, "clip _"], similarity: str) -> Float64[Tens
     return columns / torch.where(norms == 0, 1.0, norms)
 
 
-def _won_by_value(found: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
+def _won_by_value(dissection: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
     """Exemplars that are decided, and no copies of others (see `and_nnsight.dissection.exemplars`)."""
-    evidence = found.evidence(site, side, most)
+    evidence = dissection.evidence(site, side, most)
     return evidence.decided & ~evidence.copy
 
 

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import plugins
 from ...dissection.dissection import Dissection
-from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar
-from ...dissection.table_row import TableRow
 from ...storage import short_hash
-from ...wording import command
-from ..evaluate.claims import explanations, open_concepts
 from ..evaluate.verdicts import Verdict, Verdicts
-from ..labels.concept_scores import concept_text
 from ..providers.embeddings import Embeddings, cosines
-from ..records.claim_rows import LabelRow
-from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
-from ..records.reading import has_table, rows_of_every_unit
 from ..records.unit_selection import chosen_units
 from ..roles import TextEncoder
-from ..text.sentences import idea, share, telling_sentences
+from ..text.sentences import idea
+from .statements import Statement, Statements
 
-_TABLES: tuple[type[TableRow], ...] = (SummaryRow, CalibratedRow, ConceptRow, LabelRow)
 _DECIMALS = 5  # of a score: products of the same vectors differ in the last bits with the number of texts
 
 
 @dataclass(frozen=True)
 class Match:
-    """A unit that was found.
+    """A unit that goes with a text.
 
-    score        cosine of the text that was searched for and what is nearest of what is said of the unit; of a label
-                 times its strength (see `search`)
-    source       where that one stands: explanation, concepts, label
-    matched      that one
+    score        cosine of the text and the nearest statement about the unit; of a label times its strength (see
+                 `search`)
+    source       where that statement stands: explanation, concepts, label
+    matched      that statement
     scores       the highest such score in each source that the unit has
     explanation  the unit's calibrated summary, or its summary if it has not been calibrated; None if it has none
     exemplars    its top clips, those that are evidence (see `and_nnsight.dissection.exemplars`)
@@ -55,31 +46,21 @@ class Match:
     verdict: Verdict | None = None
 
 
-class _Said(NamedTuple):
-    """One thing that is said of a unit. `claim`: the source of the claim that it belongs to. `strength`: of a label."""
-
-    at: tuple[str, int]
-    source: str
-    text: str
-    claim: str
-    strength: float = 1.0
-
-
 class _Hit(NamedTuple):
-    """One thing that is said of a unit, and its score.
+    """One statement about a unit, and its score.
 
     near   it is nearer than chance
     fails  on held-out clips it does not hold
     """
 
-    said: _Said
+    statement: Statement
     score: float
     near: bool
     fails: bool
 
 
 def search(
-    found: Dissection,
+    dissection: Dissection,
     text: str,
     *,
     text_encoder: str | TextEncoder = "words",
@@ -114,30 +95,29 @@ def search(
         raise ValueError("there is nothing to search for: the text is empty")
     if most < 1:
         raise ValueError(f"the number of units to find must be 1 or more, not {most}")
-    wanted = {site for site, _ in chosen_units(found, sites)}
-    summaries, calibrated = rows_of_every_unit(found, SummaryRow), rows_of_every_unit(found, CalibratedRow)
-    concepts, labels = rows_of_every_unit(found, ConceptRow), rows_of_every_unit(found, LabelRow)
-    if not (summaries or calibrated or concepts or labels or any(has_table(found, row.table) for row in _TABLES)):
-        raise DissectionError(
-            f"{found.folder} has no explanations to search yet: run `{command('explain', found.folder)}` first"
-        )
-    explained = explanations(summaries, calibrated)
-    said = [one for one in _everything(explained, concepts, labels) if one.at[0] in wanted]
+    wanted = {site for site, _ in chosen_units(dissection, sites)}
+    statements = Statements.read(dissection)
+    compared = [one for one in statements.every() if one.at[0] in wanted]
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
-    near = _near(found, text, {idea(one.text) for one in said}, encoder, name, lasting=isinstance(text_encoder, str))
-    verdicts, least = Verdicts.read(found), max(0.0, float(getattr(encoder, "chance", 0.0)))
-    telling = {site: found.evidence(site, "top").telling.any(0) for site in {one.at[0] for one in said}}
+    texts, lasting = {idea(one.text) for one in compared}, isinstance(text_encoder, str)
+    cosine_of = _near(dissection, text, texts, encoder, name, lasting=lasting)
+    verdicts, least = Verdicts.read(dissection), max(0.0, float(getattr(encoder, "chance", 0.0)))
     by_unit: dict[tuple[str, int], list[_Hit]] = {}
-    for one in said:
-        cosine = near[idea(one.text)]
-        claimed = explained.get(one.at) if one.source == "explanation" else one.text
-        fails = cosine > least and _fails(verdicts(*one.at, one.claim, claimed))
+    for one in compared:
+        cosine = cosine_of[idea(one.text)]
+        fails = cosine > least and _fails(verdicts(*one.at, one.claim, statements.claim_text(one)))
         hit = _Hit(one, round(cosine * one.strength, _DECIMALS), cosine > least, fails)
         by_unit.setdefault(one.at, []).append(hit)
-    within = [at for at, hits in by_unit.items() if any(hit.near for hit in hits) and bool(telling[at[0]][at[1]])]
-    places = {site: place for place, site in enumerate(found.sites)}
-    ranked = sorted(within, key=lambda at: (_order(by_unit[at]), places[at[0]], at[1]))
-    return [_match(found, at, by_unit[at], explained, verdicts) for at in ranked[:most]]
+    within = [at for at, hits in by_unit.items() if any(hit.near for hit in hits)]
+    places = {site: place for place, site in enumerate(dissection.sites)}
+    ranked = sorted(_with_evidence(dissection, within), key=lambda at: (_order(by_unit[at]), places[at[0]], at[1]))
+    return [_match(dissection, at, by_unit[at], statements, verdicts) for at in ranked[:most]]
+
+
+def _with_evidence(dissection: Dissection, units: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The units of which some clip is evidence of what they respond to."""
+    telling = {site: dissection.evidence(site, "top").telling.any(0) for site in {site for site, _ in units}}
+    return [(site, unit) for site, unit in units if bool(telling[site][unit])]
 
 
 def _fails(verdict: Verdict | None) -> bool:
@@ -147,61 +127,16 @@ def _fails(verdict: Verdict | None) -> bool:
 
 def _best(hits: list[_Hit]) -> _Hit:
     near = [hit for hit in hits if hit.near]
-    return max(near, key=lambda hit: (not hit.fails, hit.score, _said_of(hit.said)))
+    return max(near, key=lambda hit: (not hit.fails, hit.score, hit.statement.share))
 
 
 def _order(hits: list[_Hit]) -> tuple[bool, float, float, float]:
     best = _best(hits)
-    return best.fails, -best.score, -_said_of(best.said), -sum(hit.score for hit in hits) / len(hits)
-
-
-def _said_of(one: _Said) -> float:
-    """The share of a unit's clips of which something is said; 0 where that is not known."""
-    return share(one.text) if one.source == "explanation" else 0.0
-
-
-def _everything(
-    explained: Mapping[tuple[str, int], str], concepts: Iterable[ConceptRow], labels: Iterable[LabelRow]
-) -> Iterator[_Said]:
-    for at, text in explained.items():
-        yield from (_Said(at, "explanation", sentence, "explanation") for sentence in telling_sentences(text))
-    for at, text in open_concepts(concepts).items():
-        yield _Said(at, "concepts", text, "concepts")
-    for row, strength in _first_labels(labels):
-        yield _Said((row.site, row.unit), "label", concept_text(row.concept or ""), row.source, strength)
-
-
-def _first_labels(rows: Iterable[LabelRow]) -> Iterator[tuple[LabelRow, float]]:
-    """The first label of each unit by each way of labelling, and its strength (see `search`)."""
-    ways: dict[str, dict[tuple[str, int], list[LabelRow]]] = {}
-    for row in rows:
-        if row.concept is not None:
-            ways.setdefault(row.source, {}).setdefault((row.site, row.unit), []).append(row)
-    for of_units in ways.values():
-        ranked = [sorted(of_unit, key=lambda row: row.rank) for of_unit in of_units.values()]
-        shares = [_shares([of_unit[0].score for of_unit in ranked]), _shares([_margin(each) for each in ranked])]
-        for of_unit, *known in zip(ranked, *shares, strict=True):
-            told = [share for share in known if share is not None]
-            yield of_unit[0], sum(told) / len(told) if told else 1.0
-
-
-def _margin(ranked: list[LabelRow]) -> float | None:
-    """How far a unit's first label is above the next concept that is not in it; None where no more are known."""
-    first, within = ranked[0].score, ranked[0].members or ()
-    others = [row.score for row in ranked[1:] if row.concept not in within]
-    if first is None or not others or others[0] is None:
-        return None
-    return first - others[0]
-
-
-def _shares(values: list[float | None]) -> list[float | None]:
-    """For each value which share of them is no higher; None for those that are not known."""
-    known = sorted(value for value in values if value is not None)
-    return [None if value is None else bisect_right(known, value) / len(known) for value in values]
+    return best.fails, -best.score, -best.statement.share, -sum(hit.score for hit in hits) / len(hits)
 
 
 def _near(
-    found: Dissection, text: str, texts: set[str], encoder: TextEncoder, name: str, *, lasting: bool
+    dissection: Dissection, text: str, texts: set[str], encoder: TextEncoder, name: str, *, lasting: bool
 ) -> dict[str, float]:
     """The cosine of each of the texts with one.
 
@@ -211,7 +146,7 @@ def _near(
     embeddings = Embeddings(encoder, name)
     query = embeddings([text])
     hashed = short_hash(name, 6)
-    path = found.folder / "explanations" / f"embeddings-{hashed}.safetensors"
+    path = dissection.folder / "explanations" / f"embeddings-{hashed}.safetensors"
     lasting = lasting and name != "words"
     if lasting:
         embeddings.read(path, ordered)
@@ -226,17 +161,12 @@ def _near(
 
 
 def _match(
-    found: Dissection,
-    at: tuple[str, int],
-    hits: list[_Hit],
-    explained: Mapping[tuple[str, int], str],
-    verdicts: Verdicts,
+    dissection: Dissection, at: tuple[str, int], hits: list[_Hit], statements: Statements, verdicts: Verdicts
 ) -> Match:
     scores: dict[str, float] = {}
-    for said, score, *_ in hits:
-        scores[said.source] = max(score, scores.get(said.source, score))
+    for statement, score, *_ in hits:
+        scores[statement.source] = max(score, scores.get(statement.source, score))
     nearest, best, *_ = _best(hits)
-    claimed = explained.get(at) if nearest.source == "explanation" else nearest.text
-    exemplars = tuple(exemplar for exemplar in found.unit(*at).top if exemplar.telling)
-    shown = verdicts(*at, nearest.claim, claimed)
-    return Match(*at, best, nearest.source, nearest.text, scores, explained.get(at), exemplars, shown)
+    exemplars = tuple(exemplar for exemplar in dissection.unit(*at).top if exemplar.telling)
+    verdict = verdicts(*at, nearest.claim, statements.claim_text(nearest))
+    return Match(*at, best, nearest.source, nearest.text, scores, statements.explanations.get(at), exemplars, verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..describe.captions import captions_of_unit
 from ..evaluate.claims import open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
-from ..labels.concept_scores import concept_text
+from ..labels.concept_lists import concept_text
 from ..records.claim_rows import EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
 from ..records.reading import unit_rows
@@ -109,59 +109,42 @@ class Card:
     effects: tuple[Effect, ...] = ()
 
 
-def card(found: Dissection, site: str, unit: int) -> Card:
+def card(dissection: Dissection, site: str, unit: int) -> Card:
     """The card of a unit. Raises DissectionError for a site or unit that does not exist."""
-    shown = found.unit(site, unit)
-    summary = next(iter(unit_rows(found, SummaryRow, site, unit)), None)
-    calibrated = next(iter(unit_rows(found, CalibratedRow, site, unit)), None)
-    concepts, labels = unit_rows(found, ConceptRow, site, unit), unit_rows(found, LabelRow, site, unit)
-    texts = _texts(site, unit, summary, calibrated, concepts, labels)
+    shown = dissection.unit(site, unit)
+    summary = next(iter(unit_rows(dissection, SummaryRow, site, unit)), None)
+    calibrated = next(iter(unit_rows(dissection, CalibratedRow, site, unit)), None)
+    concepts, labels = unit_rows(dissection, ConceptRow, site, unit), unit_rows(dissection, LabelRow, site, unit)
+    explanation = None if summary is None else summary.highly
+    claims: dict[str, str | None] = {
+        "explanation": explanation if calibrated is None else calibrated.calibrated,
+        "concepts": open_concepts(concepts).get((site, unit)),
+        **_first_labels(labels),
+    }
     return Card(
         unit=shown,
-        captions=captions_of_unit(found, shown),
-        summary=None if summary is None else summary.highly,
+        captions=captions_of_unit(dissection, shown),
+        summary=explanation,
         lowly=None if summary is None else summary.lowly,
         calibrated=None if calibrated is None else calibrated.calibrated,
         dropped=() if calibrated is None else tuple(calibrated.dropped or ()),
         concepts=tuple(Concept(row.word, row.part, row.count, row.acoustic) for row in concepts),
-        labels=tuple(_label(row) for row in sorted(labels, key=_order) if row.concept is not None),
+        labels=_labels(labels),
         failures=_failures(summary, calibrated, labels),
-        verdicts=_verdicts(site, unit, unit_rows(found, ScoreRow, site, unit), texts),
-        listening=listening_results(found, unit_rows(found, ListeningRow, site, unit), texts),
-        effects=tuple(_effect(row) for row in unit_rows(found, EffectRow, site, unit) if row.failure is None),
+        verdicts=_verdicts(unit_rows(dissection, ScoreRow, site, unit), site, unit, claims),
+        listening=listening_results(dissection, unit_rows(dissection, ListeningRow, site, unit), claims),
+        effects=_effects(unit_rows(dissection, EffectRow, site, unit)),
     )
 
 
-def _texts(
-    site: str,
-    unit: int,
-    summary: SummaryRow | None,
-    calibrated: CalibratedRow | None,
-    concepts: Sequence[ConceptRow],
-    labels: Sequence[LabelRow],
-) -> dict[str, str | None]:
-    """What each source says of the unit: of labels the first of each kind."""
-    explanation = None if summary is None else summary.highly
-    texts: dict[str, str | None] = {
-        "explanation": explanation if calibrated is None else calibrated.calibrated,
-        "concepts": open_concepts(concepts).get((site, unit)),
-    }
-    texts |= {row.source: concept_text(row.concept) for row in labels if row.concept and not row.rank}
-    return texts
+def _first_labels(rows: Iterable[LabelRow]) -> dict[str, str]:
+    """The text of the first label by each way of labelling."""
+    return {row.source: concept_text(row.concept) for row in rows if row.concept and not row.rank}
 
 
-def _failures(
-    summary: SummaryRow | None, calibrated: CalibratedRow | None, labels: Sequence[LabelRow]
-) -> dict[str, str]:
-    steps = {"summary": summary, "calibration": calibrated}
-    failures = {name: row.failure for name, row in steps.items() if row is not None and row.failure}
-    return failures | {f"label by {row.method}": row.failure for row in labels if row.failure}
-
-
-def _verdicts(site: str, unit: int, rows: Sequence[ScoreRow], texts: Mapping[str, str | None]) -> dict[str, Verdict]:
-    known = Verdicts(rows)
-    verdicts = {source: known(site, unit, source, text) for source, text in texts.items()}
-    return {source: verdict for source, verdict in verdicts.items() if verdict is not None}
+def _labels(rows: Iterable[LabelRow]) -> tuple[Label, ...]:
+    labelled = [row for row in rows if row.concept is not None]
+    return tuple(_label(row) for row in sorted(labelled, key=_order))
 
 
 def _label(row: LabelRow) -> Label:
@@ -178,5 +161,22 @@ def _label(row: LabelRow) -> Label:
     )
 
 
-def _effect(row: EffectRow) -> Effect:
-    return Effect(**{name: getattr(row, name) for name in _EFFECT})
+def _failures(
+    summary: SummaryRow | None, calibrated: CalibratedRow | None, labels: Sequence[LabelRow]
+) -> dict[str, str]:
+    """Why there is no summary, calibration or label, by step."""
+    steps = {"summary": summary, "calibration": calibrated}
+    failures = {name: row.failure for name, row in steps.items() if row is not None and row.failure}
+    return failures | {f"label by {row.method}": row.failure for row in labels if row.failure}
+
+
+def _verdicts(rows: Sequence[ScoreRow], site: str, unit: int, claims: Mapping[str, str | None]) -> dict[str, Verdict]:
+    """The verdict on each claim that has been scored as it stands."""
+    known = Verdicts(rows)
+    verdicts = {source: known(site, unit, source, text) for source, text in claims.items()}
+    return {source: verdict for source, verdict in verdicts.items() if verdict is not None}
+
+
+def _effects(rows: Iterable[EffectRow]) -> tuple[Effect, ...]:
+    measured = [row for row in rows if row.failure is None]
+    return tuple(Effect(**{name: getattr(row, name) for name in _EFFECT}) for row in measured)

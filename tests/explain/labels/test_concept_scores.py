@@ -14,7 +14,8 @@ import torch
 
 from and_nnsight import ConceptScores, Dissection, dissect
 from and_nnsight.demo import tiny_ast_path
-from and_nnsight.explain.labels.concept_scores import concept_text, fits, read_concepts, score_concepts, selected
+from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
+from and_nnsight.explain.labels.concept_scores import fits, score_concepts, selected
 from and_nnsight.plugins import PluginError
 from tests.sounds_for_tests import RATE, noise
 

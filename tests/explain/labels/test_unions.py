@@ -12,7 +12,7 @@ import torch
 from and_nnsight import ConceptScores, Dissection
 from and_nnsight.explain import card
 from and_nnsight.explain.evaluate.claims import claims
-from and_nnsight.explain.labels.concept_scores import concept_text, read_concepts
+from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
 from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.unions import GAIN, Union, near_concepts, unions
 from and_nnsight.explain.labels.unit_similarity import LINEAR, UnitVectors, concept_vectors, unit_similarity

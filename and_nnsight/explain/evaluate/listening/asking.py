@@ -78,15 +78,20 @@ def listen(
     with Table(dissection, ListeningRow, settings) as table:
         _remove_what_is_not_claimed(table, claims)
         due = [plan for plan in plans(held_out, claims, usable, design, wanted) if _is_due(table, plan)]
-        ear = _Ear(listener, held_out, data)
         with step_progress("listening", len(due), progress) as done:
-            for chunk in _chunks(due, ear.bytes_of):
-                waveforms = ear.waveforms({clip for plan in chunk for clip in plan.heard()})
-                for some in _by_units(chunk):
-                    answers = ear.answers([one for plan in some for one in plan.asked()], waveforms)
-                    table.add(row_of(plan, answers, ear.threshold) for plan in some)
-                    done(len(some))
+            for rows in _judged(due, _Ear(listener, held_out, data)):
+                table.add(rows)
+                done(len(rows))
         return table.rows()
+
+
+def _judged(due: Iterable[Plan], ear: _Ear) -> Iterator[list[ListeningRow]]:
+    """The rows of plans, those of a few units at a time."""
+    for chunk in _chunks(due, ear.bytes_of):
+        waveforms = ear.waveforms({clip for plan in chunk for clip in plan.clips()})
+        for some in _by_units(chunk):
+            answers = ear.answers([question for plan in some for question in plan.questions()], waveforms)
+            yield [row_of(plan, answers, ear.threshold) for plan in some]
 
 
 def _remove_what_is_not_claimed(table: Table[ListeningRow], claims: Sequence[Claim]) -> None:
@@ -121,12 +126,14 @@ class _Ear:
             return {}
         rate = self.listener.sampling_rate
         read = dissection_clips(self._held_out, spans, sampling_rate=rate, data=self._data)
-        return dict(
-            (clip.span.clip, clip.samples)
-            if isinstance(clip, Clip)
-            else (clip[0].clip, Failure(f"clip {clip[0].clip} cannot be read: {clip[1].reason}"))
-            for clip in read
-        )
+        waveforms: dict[int, np.ndarray | Failure] = {}
+        for clip in read:
+            if isinstance(clip, Clip):
+                waveforms[clip.span.clip] = clip.samples
+            else:
+                span, failure = clip
+                waveforms[span.clip] = Failure(f"clip {span.clip} cannot be read: {failure.reason}")
+        return waveforms
 
     def answers(
         self, asked: Iterable[Asked], waveforms: Mapping[int, np.ndarray | Failure]
@@ -136,13 +143,13 @@ class _Ear:
         put: list[Asked] = []
         questions: list[Question] = []
         for one in sorted(dict.fromkeys(asked), key=lambda one: one[0] is None):  # like questions come together
-            heard = [waveforms[clip] for clip in one[1]]
-            unread = next((samples for samples in heard if isinstance(samples, Failure)), None)
+            samples_of_all = [waveforms[clip] for clip in one[1]]
+            unread = next((samples for samples in samples_of_all if isinstance(samples, Failure)), None)
             if unread is not None:
                 answers[one] = unread
                 continue
             put.append(one)
-            questions.append(Question(one[0], tuple(wave for wave in heard if not isinstance(wave, Failure))))
+            questions.append(Question(one[0], tuple(wave for wave in samples_of_all if not isinstance(wave, Failure))))
         for place, answer in match_answers(self.listener.fits, questions):
             answers[put[place]] = _fits(answer, len(questions[place].clips))
         return answers
@@ -169,10 +176,10 @@ def _chunks(plans: Iterable[Plan], bytes_of: Callable[[int], int]) -> Iterator[l
     chunk: list[Plan] = []
     held: set[int] = set()
     for plan in plans:
-        needed = held.union(plan.heard())
+        needed = held.union(plan.clips())
         if chunk and len(needed) > len(held) and sum(map(bytes_of, needed)) > _MEMORY:
             yield chunk
-            chunk, needed = [], set(plan.heard())
+            chunk, needed = [], set(plan.clips())
         chunk.append(plan)
         held = needed
     if chunk:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Float32, UInt64
 
 from ....dissection.dissection import Dissection
 from ....storage import json_hash
@@ -64,13 +64,13 @@ class Plan:
         content = [self.statement, asdict(self.trials), self.others]
         return json_hash(content)
 
-    def asked(self) -> Iterator[tuple[str | None, tuple[int, ...]]]:
+    def questions(self) -> Iterator[tuple[str | None, tuple[int, ...]]]:
         """Each statement, or none, with the clips that it is asked of."""
         if self.trials.clips:
             yield from ((text, self.trials.clips) for text in (self.statement, *self.others))
         yield from ((None, line_up.clips) for line_up in self.trials.line_ups)
 
-    def heard(self) -> Iterator[int]:
+    def clips(self) -> Iterator[int]:
         """The clips that it takes, some more than once."""
         yield from self.trials.clips
         for line_up in self.trials.line_ups:
@@ -88,26 +88,42 @@ def plans(
 
     The design must be settled.
     """
-    others = design.others
-    assert others is not None
     row_of = {clip: row for row, clip in enumerate(held_out.clips)}
     rows = [row_of[clip] for clip in clips]
-    asked = [claim for claim in claims if wanted is None or (claim.site, claim.unit) in wanted]
-    for site in dict.fromkeys(claim.site for claim in asked):
-        of_site = [claim for claim in claims if claim.site == site]
-        sources = dict.fromkeys(claim.source for claim in of_site)
-        pools = {source: _Pool([claim for claim in of_site if claim.source == source]) for source in sources}
-        kept = held_out.activations(site)
-        assert kept is not None  # checked before
-        values = np.asarray(kept[rows], dtype=np.float32)
-        due = [claim for claim in asked if claim.site == site]
-        for claim in sorted(due, key=lambda one: (one.unit, one.source)):
-            trials = draw_trials(
-                values[:, claim.unit], clips, design.share, design.excerpts, design.line_ups, _TOGETHER,
-                np.random.default_rng(_key(design.seed, "clips", site, claim.unit)),
-            )  # fmt: skip
-            compared = pools[claim.source].others(claim, others, design.seed)
-            yield Plan(claim, _statement(claim), trials, compared)
+    by_site: dict[str, list[Claim]] = {}
+    for claim in claims:
+        by_site.setdefault(claim.site, []).append(claim)
+    due = [claim for claim in claims if wanted is None or (claim.site, claim.unit) in wanted]
+    for site in dict.fromkeys(claim.site for claim in due):
+        activations = held_out.activations(site)
+        assert activations is not None  # checked before
+        values = np.asarray(activations[rows], dtype=np.float32)
+        of_site = sorted((claim for claim in due if claim.site == site), key=lambda one: (one.unit, one.source))
+        yield from _site_plans(of_site, _pools(by_site[site]), values, clips, design)
+
+
+def _pools(claims: Sequence[Claim]) -> dict[str, _Pool]:
+    """By source, all claims about a site's units."""
+    by_source: dict[str, list[Claim]] = {}
+    for claim in claims:
+        by_source.setdefault(claim.source, []).append(claim)
+    return {source: _Pool(of_source) for source, of_source in by_source.items()}
+
+
+def _site_plans(
+    due: Sequence[Claim],
+    pools: Mapping[str, _Pool],
+    values: Float32[np.ndarray, "clip unit"],
+    clips: Sequence[int],
+    design: Design,
+) -> Iterator[Plan]:
+    """The plans of claims about one site's units, whose activations on the clips these are."""
+    assert design.others is not None  # settled
+    for claim in due:
+        random = np.random.default_rng(_key(design.seed, "clips", claim.site, claim.unit))
+        sizes = design.share, design.excerpts, design.line_ups, _TOGETHER
+        trials = draw_trials(values[:, claim.unit], clips, *sizes, random)
+        yield Plan(claim, _statement(claim), trials, pools[claim.source].others(claim, design.others, design.seed))
 
 
 class _Pool:

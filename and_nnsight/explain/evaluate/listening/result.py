@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,29 +119,55 @@ def listening_summary(rows: Sequence[ListeningRow]) -> ListeningSummary:
     """What rows of `listening` amount to together."""
     judged = [row for row in rows if row.detection is not None]
     compared = [row for row in judged if row.others_auc is not None]
-    lined = [row for row in rows if row.intruder is not None]
-    excerpts, trials = sum(map(_excerpts, judged)), sum(row.intruder_trials or 0 for row in lined)
-    right = _sums(judged, lambda row: (row.detection or 0.0) * _excerpts(row), "statement")
-    exposed = _sums(lined, lambda row: (row.intruder or 0.0) * (row.intruder_trials or 0), "unit")
+    lined_up = [row for row in rows if row.intruder is not None]
     differences = _sums(compared, lambda row: (row.detection_auc or 0.0) - (row.others_auc or 0.0), "statement")
-    weights, by_others = [_excerpts(row) for row in compared], [row.others_detection or 0.0 for row in compared]
-    q = false_discovery_rates(np.array([row.p for row in judged], dtype=np.float64))
+    rates = false_discovery_rates(np.array([row.p for row in judged], dtype=np.float64))
+    detection = _share(judged, lambda row: row.detection or 0.0, _excerpts, "statement")
+    intruder = _share(lined_up, lambda row: row.intruder or 0.0, lambda row: row.intruder_trials or 0, "unit")
     return ListeningSummary(
         claims=len(judged),
-        excerpts=excerpts,
-        detection=float(right.sum()) / excerpts if judged else None,
-        interval=interval(right, _sums(judged, lambda row: float(_excerpts(row)), "statement")),
-        others=float(np.average(by_others, weights=weights)) if compared else None,
+        excerpts=detection.trials,
+        detection=detection.share,
+        interval=detection.interval,
+        others=_others(compared),
         p=chance_of_sum(differences) if compared else None,
-        holding=int((q <= RATE).sum()),
-        trials=trials,
-        intruder=float(exposed.sum()) / trials if lined else None,
-        intruder_interval=interval(exposed, _sums(lined, lambda row: float(row.intruder_trials or 0), "unit")),
+        holding=int((rates <= RATE).sum()),
+        trials=intruder.trials,
+        intruder=intruder.share,
+        intruder_interval=intruder.interval,
     )
+
+
+class _Share(NamedTuple):
+    """Trials of all rows, the share of them that went well (None without rows), and its interval over groups."""
+
+    trials: int
+    share: float | None
+    interval: tuple[float, float] | None
 
 
 def _excerpts(row: ListeningRow) -> int:
     return len(row.clips or ())
+
+
+def _share(
+    rows: Sequence[ListeningRow],
+    value: Callable[[ListeningRow], float],
+    trials: Callable[[ListeningRow], int],
+    group: str,
+) -> _Share:
+    right = _sums(rows, lambda row: value(row) * trials(row), group)
+    of = _sums(rows, lambda row: float(trials(row)), group)
+    total = sum(map(trials, rows))
+    return _Share(total, float(right.sum()) / total if rows else None, interval(right, of))
+
+
+def _others(compared: Sequence[ListeningRow]) -> float | None:
+    """The share that claims about other units have right, over the same clips."""
+    if not compared:
+        return None
+    weights = [_excerpts(row) for row in compared]
+    return float(np.average([row.others_detection or 0.0 for row in compared], weights=weights))
 
 
 def _sums(rows: Sequence[ListeningRow], of: Callable[[ListeningRow], float], group: str) -> np.ndarray:

@@ -55,7 +55,8 @@ def _with_detection(
         p_chance=chance,
         p=chance,
     )
-    if failed := next((fits for fits in others if isinstance(fits, Failure)), None):
+    failed = next((fits for fits in others if isinstance(fits, Failure)), None)
+    if failed is not None:
         return replace(row, failure=f"of what is said of another unit: {failed.reason}")
     answered = [fits for fits in others if not isinstance(fits, Failure)]
     if not answered:

@@ -1,0 +1,80 @@
+"""A hash of Python values that hold clips: two sequences share it only if a run would see the same in both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from .text import is_missing
+from .values import RATES, read_whole
+
+_OF_OBJECTS = ("waveform", *RATES, "label", "caption", "path")
+
+
+def add_content(digest: Any, value: Any) -> bool:
+    """Add a clip's content to a digest of hashlib's; False where the value does not show it."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return _add_array(digest, value)
+    if isinstance(value, str | os.PathLike):
+        return _add_path(digest, os.fspath(value))
+    if isinstance(value, bytes | bytearray | memoryview):
+        digest.update(f"bytes {len(value)}".encode())
+        digest.update(value)
+        return True
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _add_collection(digest, value)
+    if is_missing(value) or isinstance(value, int | float | np.generic):
+        digest.update(repr(value).encode())
+        return True
+    return _add_object(digest, value)
+
+
+def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        array = (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+    digest.update(f"array {array.dtype.str} {array.shape}".encode())
+    if array.dtype == object:
+        return all(add_content(digest, part) for part in array.ravel())
+    digest.update(np.ascontiguousarray(array).data)
+    return True
+
+
+def _add_path(digest: Any, path: str | bytes) -> bool:
+    """Text; of a file that it names also size and time of change."""
+    if isinstance(path, bytes):
+        return add_content(digest, path)
+    digest.update(f"text {path!r}".encode("utf-8", "surrogatepass"))
+    try:
+        state = os.stat(path)  # noqa: PTH116  a path, if there is such a file
+    except (OSError, ValueError):
+        return True
+    digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
+    return True
+
+
+def _add_collection(digest: Any, parts: Any) -> bool:
+    if isinstance(parts, set | frozenset):
+        parts = sorted(parts, key=str)
+    if isinstance(parts, Mapping):
+        digest.update(f"dict {len(parts)}".encode())
+        return all(add_content(digest, str(key)) and add_content(digest, part) for key, part in parts.items())
+    digest.update(f"list {len(parts)}".encode())
+    if all(isinstance(part, int | float) for part in parts):
+        digest.update(repr(parts).encode())
+        return True
+    return all(add_content(digest, part) for part in parts)
+
+
+def _add_object(digest: Any, value: Any) -> bool:
+    if hasattr(value, "waveform"):
+        return all(add_content(digest, getattr(value, name, None)) for name in _OF_OBJECTS)
+    if hasattr(value, "to_dict"):  # a row of pandas
+        return add_content(digest, value.to_dict())
+    if hasattr(value, "read") and hasattr(value, "seek"):
+        return add_content(digest, read_whole(value))
+    return False

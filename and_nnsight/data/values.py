@@ -1,0 +1,105 @@
+"""What a Python value is, as far as clips go: samples, a rate, an encoded file, a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from .items import Unusable
+from .text import is_missing, printable
+
+RATES = ("sampling_rate", "sample_rate", "sr")
+"""Keys beside a waveform that state its rate."""
+_ABSENT = object()
+_LOWEST_RATE = 1_000  # a number below is no rate: a label, most likely
+
+
+def split_rate(audio: Any) -> tuple[Any, Any]:
+    """An audio value that `load` takes, and the rate that came with it where `load` would not see it."""
+    if isinstance(audio, Mapping):
+        return _split_mapping(audio)
+    pair = waveform_and_rate(*audio) if isinstance(audio, list | tuple) and len(audio) == 2 else None
+    if pair is not None:
+        return pair
+    samples, rate = getattr(audio, "data", None), getattr(audio, "sample_rate", _ABSENT)
+    if isinstance(samples, torch.Tensor) and rate is not _ABSENT:
+        return samples, number(rate)  # torchcodec's
+    if hasattr(audio, "read") and not hasattr(audio, "read_bytes"):
+        return read_whole(audio), None
+    return audio, None
+
+
+def _split_mapping(audio: Mapping[Any, Any]) -> tuple[Any, Any]:
+    waveform = next((audio[key] for key in ("array", "raw") if audio.get(key) is not None), None)
+    if waveform is None or isinstance(audio.get("sampling_rate"), int):
+        return audio, None
+    return waveform, stated_rate(audio)
+
+
+def waveform_and_rate(first: Any, second: Any) -> tuple[Any, Any] | None:
+    """Waveform and rate of two values, in either order, if that is what they are."""
+    for signal, rate in ((first, second), (second, first)):
+        if is_signal(signal) and (rate is None or (is_number(rate) and number(rate) >= _LOWEST_RATE)):
+            return signal, number(rate)
+    return None
+
+
+def stated_rate(row: Mapping[str, Any]) -> Any:
+    """The sampling rate that stands beside a waveform in its row."""
+    return next((number(row[name]) for name in RATES if row.get(name) is not None), None)
+
+
+def number(value: Any) -> Any:
+    """A number out of a tensor or an array that holds one; anything else as it is."""
+    while isinstance(value, np.ndarray | np.generic | torch.Tensor) and _size(value) == 1:
+        value = value.reshape(-1)[0].item()
+    return None if is_missing(value) else value
+
+
+def read_whole(file: Any) -> Any:
+    """The bytes of an open file, from its beginning where it can be rewound; Unusable where it gives none."""
+    try:
+        if getattr(file, "seekable", lambda: False)():
+            file.seek(0)
+        content = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        return Unusable(f"an open file that cannot be read: {error}")
+    return Unusable("a file that was opened as text: open it with 'rb'") if isinstance(content, str) else content
+
+
+def audio_path(audio: Any) -> str | None:
+    """The path that an audio value carries, if it does, as text that can be written."""
+    return path_text(audio.get("path") if isinstance(audio, Mapping) else audio)
+
+
+def path_text(value: Any) -> str | None:
+    """A path as text that can be written; None for a value that is none."""
+    return printable(value) if isinstance(value, str | os.PathLike) and os.fspath(value) else None
+
+
+def is_signal(value: Any) -> bool:
+    """Whether a value is samples: an array with an axis, or a list of numbers (or of channels)."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.ndim > 0 and _size(value) > 1
+    return isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], int | float | list | tuple)
+
+
+def is_encoded(value: Any) -> bool:
+    """Whether a value is an encoded file: its bytes, or its path."""
+    return isinstance(value, str | bytes | bytearray | memoryview | os.PathLike)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one number, an array's or a tensor's included."""
+    if isinstance(value, np.ndarray | torch.Tensor) and _size(value) != 1:
+        return False
+    plain = number(value)
+    return isinstance(plain, int | float) and not isinstance(plain, bool)
+
+
+def _size(value: np.ndarray | np.generic | torch.Tensor) -> int:
+    return int(np.prod(value.shape))
