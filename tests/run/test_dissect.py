@@ -140,7 +140,7 @@ def test_other_poolings(pool: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found[site.name].top.values, expected, atol=1e-5, rtol=1e-5)
     exemplar = found.unit(site.name, 0).top[0]
     if pool in ("mean", "cls"):
-        assert (exemplar.start, exemplar.end) == (0.0, found.clips[exemplar.clip]["seconds"])
+        assert (exemplar.start, exemplar.end) == (0.0, found.clips[exemplar.clip].seconds)
 
 
 def test_pool_cls_needs_a_special_token(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_sites_named_by_module_path_may_run_in_any_order(tmp_path: Path) -> None
     assert found.sites[-1] == "module:layer_norm"
     for unit in range(5):
         for exemplar in found.unit("module:layer_norm", unit).top:
-            assert exemplar.end is not None and exemplar.end <= found.clips[exemplar.clip]["seconds"], "no padding"
+            assert exemplar.end is not None and exemplar.end <= found.clips[exemplar.clip].seconds, "no padding"
 
 
 def test_a_module_that_never_runs_is_said_before_anything_is_written(tmp_path: Path) -> None:

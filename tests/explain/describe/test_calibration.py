@@ -104,16 +104,16 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
         ("second", 0): "",
         ("second", 1): "Dogs are barking.",
     }
-    (dropped,) = rows["first", 0]["dropped"]
-    assert (dropped["sentence"], dropped["lowly"]) == ("The clips are very loud.", "Very loud clips!")
-    assert dropped["similarity"] > 0.9
-    assert rows["first", 0]["failure"] is None
-    assert rows["first", 1]["kept"] == ["Dogs are barking."]
-    assert "nothing was compared: no summary of the lowly clips (lowly: no captions)" in rows["first", 1]["failure"]
-    assert "nothing to calibrate: no summary of the highly clips" in rows["first", 2]["failure"]
-    assert rows["second", 0]["kept"] == []
+    (dropped,) = rows["first", 0].dropped
+    assert (dropped.sentence, dropped.lowly) == ("The clips are very loud.", "Very loud clips!")
+    assert dropped.similarity > 0.9
+    assert rows["first", 0].failure is None
+    assert rows["first", 1].kept == ["Dogs are barking."]
+    assert "nothing was compared: no summary of the lowly clips (lowly: no captions)" in rows["first", 1].failure
+    assert "nothing to calibrate: no summary of the highly clips" in rows["first", 2].failure
+    assert rows["second", 0].kept == []
     nothing_said = "nothing was compared: a summary without a sentence that says something of the lowly clips"
-    assert rows["second", 1]["failure"] == nothing_said
+    assert rows["second", 1].failure == nothing_said
     assert {(row.site, row.unit) for row in read_table(found, "calibrated")} == set(rows)
 
 
@@ -141,9 +141,9 @@ def test_what_is_done_is_not_done_again_and_a_new_summary_is(tmp_path: Path) -> 
 
 def test_other_settings_have_a_table_of_their_own(tmp_path: Path) -> None:
     found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0]["calibrated"] != ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0]["calibrated"] == ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0].calibrated != ""
+    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
 
 
 def test_the_table_says_how_it_was_made_and_how_the_summaries_were(tmp_path: Path) -> None:

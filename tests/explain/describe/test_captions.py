@@ -86,7 +86,7 @@ def test_the_spans_are_those_of_the_exemplars(found, excerpt):
         for index in range(found.widths()[site]):
             unit = found.unit(site, index)
             for exemplar in filter(lambda one: one.telling, (*unit.top[:3], *unit.bottom[:3])):
-                expected.add(exemplar_span(exemplar, found.clips[exemplar.clip]["seconds"], excerpt))
+                expected.add(exemplar_span(exemplar, found.clips[exemplar.clip].seconds, excerpt))
     spans = needed_spans(found, k=3, excerpt=excerpt)
     assert set(spans) == expected
     assert len(spans) == len(expected)

@@ -212,8 +212,8 @@ def test_every_verdict_can_be_traced_to_its_request(tmp_path: Path) -> None:
     requests = {row.id: row for row in read_table(found, "requests")}
     for row in read_table(found, "words"):
         assert row.source == "chat"
-        assert QUESTION.format(row.word).replace('"', '\\"') in requests[row.request]["messages"]
-        assert requests[row.request]["answer"] == row.answer
+        assert QUESTION.format(row.word).replace('"', '\\"') in requests[row.request].messages
+        assert requests[row.request].answer == row.answer
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_every_unit_has_its_own_row(found: Dissection) -> None:
 
 
 def test_k_clips_are_read(found: Dissection) -> None:
-    assert run(found, Reader(), k=1)["first", 2]["highly"] == "caption 2"
+    assert run(found, Reader(), k=1)["first", 2].highly == "caption 2"
 
 
 def test_units_can_be_chosen_and_added_later(found: Dissection) -> None:
@@ -189,16 +189,16 @@ def test_a_unit_whose_top_clips_are_tied_is_not_summarized(found: Dissection) ->
     found = change(found, "first", top_values=values, bottom_values=values.flip(1))
     reader = Reader()
     rows = run(found, reader, sites="first")
-    assert [rows["first", unit]["highly"] is None for unit in range(4)] == [False, True, True, True]
-    assert [rows["first", unit]["lowly"] is None for unit in range(4)] == [True, True, True, True]
-    assert "highly: no clip is decided: 2 clips share the value 3" in rows["first", 2]["failure"]
-    assert "highly: no clip is decided: 2 clips share the value 0" in rows["first", 3]["failure"]
+    assert [rows["first", unit].highly is None for unit in range(4)] == [False, True, True, True]
+    assert [rows["first", unit].lowly is None for unit in range(4)] == [True, True, True, True]
+    assert "highly: no clip is decided: 2 clips share the value 3" in rows["first", 2].failure
+    assert "highly: no clip is decided: 2 clips share the value 0" in rows["first", 3].failure
     assert reader.asked == [("first", 0)]
     assert [any(one.telling for one in found.unit("first", unit).top) for unit in range(4)] == [True] + 3 * [False]
 
 
 def test_a_tie_among_the_k_that_are_read_is_none_if_others_differ(found: Dissection) -> None:
-    assert run(found, Reader(), k=1)["first", 0]["failure"] is None
+    assert run(found, Reader(), k=1)["first", 0].failure is None
 
 
 def test_units_without_clips_or_captions_are_failures(found: Dissection) -> None:
@@ -206,18 +206,18 @@ def test_units_without_clips_or_captions_are_failures(found: Dissection) -> None
     found = change(found, "first", top_clips=nobody)
     with_captions(found, {Span(clip): "a caption" if clip > 1 else None for clip in range(CLIPS)})
     rows = run(found, Reader(), k=2)
-    assert rows["first", 0]["failure"] == (
+    assert rows["first", 0].failure == (
         "highly: there are no clips; lowly: not summarized, as the highly clips cannot be"
     )
-    assert rows["second", 0]["failure"].startswith("highly: none of the 2 clips has a caption")
-    assert rows["second", 0]["highly_clips"] == []
+    assert rows["second", 0].failure.startswith("highly: none of the 2 clips has a caption")
+    assert rows["second", 0].highly_clips == []
 
 
 def test_a_caption_that_comes_later_is_read(found: Dissection) -> None:
     with_captions(found, {Span(1): None})
-    assert run(found, Reader(), k=2)["first", 0]["highly"] == "caption 0"
+    assert run(found, Reader(), k=2)["first", 0].highly == "caption 0"
     with_captions(found, {Span(1): "caption one"})
-    assert run(found, Reader(), k=2)["first", 0]["highly"] == "caption 0, caption one"
+    assert run(found, Reader(), k=2)["first", 0].highly == "caption 0, caption one"
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_nonsense_is_the_failure_of_its_own_unit(found: Dissection, answer: Any,
             return answer if (unit.site, unit.unit) == ("first", 2) else super().answer(unit)
 
     rows = run(found, Sometimes())
-    assert rows["first", 2]["failure"].startswith(reason)
-    assert rows["first", 2]["highly"] is None
+    assert rows["first", 2].failure.startswith(reason)
+    assert rows["first", 2].highly is None
     assert [unit for unit, row in rows.items() if row.failure] == [("first", 2)]
 
 
@@ -250,9 +250,7 @@ def test_a_summarizer_that_raises_in_the_middle_costs_one_unit(found: Dissection
             return super().answer(unit)
 
     rows = run(found, Raises())
-    assert (
-        rows["first", 2]["failure"] == "highly: it raised RuntimeError: no more; lowly: it raised RuntimeError: no more"
-    )
+    assert rows["first", 2].failure == "highly: it raised RuntimeError: no more; lowly: it raised RuntimeError: no more"
     assert [unit for unit, row in rows.items() if row.failure] == [("first", 2)]
     assert all(row.requests == [f"{site}-{unit}"] for (site, unit), row in rows.items() if not row.failure)
 
@@ -290,11 +288,11 @@ def test_a_chat_model_is_asked_once_for_the_same_captions(found: Dissection) -> 
     chat = Echo()
     rows = run(found, "llm:plain", chat=chat, k=2)
     assert len(chat.asked) == 4 + 1 + 1  # four tops of the first site, which holds the second's; two bottoms
-    assert rows["first", 0]["requests"][0] == rows["second", 2]["requests"][0]
+    assert rows["first", 0].requests[0] == rows["second", 2].requests[0]
     requests = {row.id: row for row in read_table(found, "requests")}
     assert set(requests) == {key for row in rows.values() for key in row.requests}
-    assert "caption 3" in requests[rows["first", 2]["requests"][0]]["messages"]
-    assert requests[rows["first", 2]["requests"][0]]["answer"] == rows["first", 2]["highly"]
+    assert "caption 3" in requests[rows["first", 2].requests[0]].messages
+    assert requests[rows["first", 2].requests[0]].answer == rows["first", 2].highly
     settings = table_settings(found, "summaries")
     assert (settings["summarizer"], settings["chat"], settings["options"]["max_tokens"]) == ("llm:plain", "echo", 256)
     run(found, "llm:plain", chat=chat, k=1)
@@ -307,10 +305,10 @@ def test_an_answer_that_is_none_is_recorded_and_the_rest_goes_on(found: Dissecti
         return "I'm sorry, I can't help with that." if '"caption 2"' in text else "They sound alike."
 
     rows = run(found, chat=Echo(moody), k=1)
-    assert "the model refused: I'm sorry" in rows["first", 2]["failure"]
-    assert rows["first", 2]["highly"] is None
-    assert rows["first", 2]["lowly"] == "They sound alike."
-    assert rows["first", 1]["failure"] is None
+    assert "the model refused: I'm sorry" in rows["first", 2].failure
+    assert rows["first", 2].highly is None
+    assert rows["first", 2].lowly == "They sound alike."
+    assert rows["first", 1].failure is None
 
 
 def test_without_a_chat_model_words_are_counted(found: Dissection) -> None:

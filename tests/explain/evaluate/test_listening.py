@@ -273,7 +273,7 @@ def test_a_unit_that_fires_on_few_clips_is_judged_by_those_there_are(
 def test_copies_of_a_clip_are_heard_once(pair, tmp_path: Path) -> None:
     held_out = Dissection.load(shutil.copytree(pair[1].folder, tmp_path / "copies"))
     path = held_out.folder / "clips.parquet"
-    rows = [row | {"content": f"{row.clip % 50}"} for row in parquet.read_table(path).to_pylist()]
+    rows = [row | {"content": f"{row['clip'] % 50}"} for row in parquet.read_table(path).to_pylist()]
     parquet.write_table(arrow.Table.from_pylist(rows), path)
     listener = Guessing(pair[1])
     heard((pair[0], Dissection.load(held_out.folder)), listener, units=range(5))
@@ -489,9 +489,9 @@ def test_score_lets_a_listener_hear_the_clips_that_judge(pair) -> None:
     assert "detection_auc" not in rows[0]
     table = {row.unit: row for row in read_table(explained, "listening")}
     assert set(table) == set(range(6))
-    assert table[0]["detection"] is not None
+    assert table[0].detection is not None
     shown = card(explained, OTHER, 3).listening["explanation"]
-    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3]["detection"], 20)
+    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3].detection, 20)
     with_summaries(explained, {(OTHER, 3): ("Sound number 5.", None)}, "other")
     assert card(explained, OTHER, 3).listening == {}, "it does not outlive what was said"
 
