@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ..data import UNKNOWN, Batch, Clip, Source, batches, open_source
+from ..dissection.descriptions import ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.files import activation_file
-from ..dissection.manifest import ConceptsDescription, DatasetDescription, Manifest, ModelDescription, SiteDescription
+from ..dissection.manifest import Manifest
 from ..kernels import POOLINGS
 from ..model.adapter import ListenedModel
 from ..model.audio_model import AudioModel

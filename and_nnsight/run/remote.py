@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..data import Source, batches
-from ..dissection.manifest import AT_SERVER
+from ..dissection.descriptions import AT_SERVER
 from ..model.adapter import ListenedModel
 from ..model.audio_model import AudioModel
 from ..model.checkpoint import ModelError

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from and_nnsight.dissection.descriptions import AT_SERVER, ModelDescription
 from and_nnsight.dissection.errors import DissectionError
-from and_nnsight.dissection.manifest import AT_SERVER, COMPLETE, Manifest, ModelDescription, read_manifest
+from and_nnsight.dissection.manifest import COMPLETE, Manifest, read_manifest
 from and_nnsight.dissection.manifest_differences import differences
 from and_nnsight.storage import as_json, write_json
 

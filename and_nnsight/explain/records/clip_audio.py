@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _NO_SAMPLES = np.empty(0, np.float32)
 _SAME_SECONDS = 1e-3  # a file whose length differs by more is not the one that was dissected
 _JUMP = {"sequence": 1, "dataset": 32}  # positions it pays to leap over, in sources that can leap
 _RECORDED = ("label", "caption")
+_FILES = ("folder", "file")  # kinds of sources that can be opened again by their names
 
 ClipOrFailure = Clip | tuple[Span, Failure]
 
@@ -46,13 +48,12 @@ def dissection_clips(
     column that the data does not have (it lists those it has).
     """
     wanted = list(spans)
-    needs_column = column is not None and column not in columns_of(dissection)
+    more = None if column is None or column in columns_of(dissection) else column
     paths = {} if sampling_rate is None else _paths(dissection, wanted)
     lacking = [clip for clip, path in paths.items() if path is None]
-    if needs_column or (lacking and data is not None):
-        source = _reopened(dissection, data, column if needs_column else None)
-        return _from_source(dissection, source, wanted, sampling_rate, column if needs_column else None)
-    if lacking and (len(lacking) == len(paths) or dissection.manifest.dataset.kind not in ("folder", "file")):
+    if more is not None or (lacking and data is not None):
+        return _from_source(dissection, _reopened(dissection, data, more), wanted, sampling_rate, more)
+    if lacking and (len(lacking) == len(paths) or dissection.manifest.dataset.kind not in _FILES):
         raise DissectionError(
             f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
             f"is still there: pass data= (--data), what was dissected ({dissection.manifest.dataset.name})"
@@ -126,16 +127,8 @@ def _is_file(path: str) -> bool:
 def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
     """The dissected data, opened as it was then, with `column` in the place of the captions."""
     dataset = dissection.manifest.dataset
-    if data is None:
-        if dataset.kind not in ("folder", "file") or dataset.name is None or not Path(dataset.name).exists():
-            raise DissectionError(
-                f"the dissection keeps no column {column!r} of its clips, only "
-                f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected "
-                f"({dataset.name})"
-            )
-        data = dataset.name
     source = open_source(
-        data,
+        _place_of(dissection, column) if data is None else data,
         split=dataset.split,
         limit=dataset.limit,
         audio_column=dataset.audio_column or "audio",
@@ -149,6 +142,17 @@ def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
             f"this one is {source.fingerprint}"
         )
     return source
+
+
+def _place_of(dissection: Dissection, column: str | None) -> str:
+    """Where the dissected data is on this machine. Raises DissectionError where it is not."""
+    dataset = dissection.manifest.dataset
+    if dataset.kind not in _FILES or dataset.name is None or not Path(dataset.name).exists():
+        raise DissectionError(
+            f"the dissection keeps no column {column!r} of its clips, only "
+            f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected ({dataset.name})"
+        )
+    return dataset.name
 
 
 def _has_the_files_of(dissection: Dissection, source: Source) -> bool:
@@ -187,13 +191,10 @@ def _from_source(
 ) -> Iterator[ClipOrFailure]:
     """One pass over the source. A clip that comes before its turn waits; none does where spans are sorted by clip."""
     known = columns_of(dissection)
-    left = [0] * len(spans)  # how often the clip of each place is asked for from there on
-    times: dict[int, int] = {}
-    for place in range(len(spans) - 1, -1, -1):
-        left[place] = times[spans[place].clip] = times.get(spans[place].clip, 0) + 1
-    coming = _wanted_items(source, sorted(clip for clip in times if clip in dissection.clips))
+    left = Counter(span.clip for span in spans)  # how often each clip is still to come
+    coming = _wanted_items(source, sorted(clip for clip in left if clip in dissection.clips))
     waiting: dict[int, tuple[np.ndarray | Failure, dict[str, Any]]] = {}
-    for place, span in enumerate(spans):
+    for span in spans:
         row = dissection.clips.get(span.clip)
         if row is None:
             yield span, _not_dissected(span)
@@ -205,7 +206,8 @@ def _from_source(
             samples = _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
             waiting[item.id] = (samples, {} if column is None else {column: item.caption})
         samples, more = waiting[span.clip]
-        if left[place] == 1:
+        left[span.clip] -= 1
+        if not left[span.clip]:
             del waiting[span.clip]
         columns = {name: getattr(row, at) for name, at in known.items()} | more
         yield _cut(span, row.path, columns, samples, rate)
