@@ -53,12 +53,18 @@ def dissection_clips(
     lacking = [clip for clip, path in paths.items() if path is None]
     if more is not None or (lacking and data is not None):
         return _from_source(dissection, _reopened(dissection, data, more), wanted, sampling_rate, more)
-    if lacking and (len(lacking) == len(paths) or dissection.manifest.dataset.kind not in _FILES):
+    _check_files(dissection, len(paths), lacking)
+    return _from_files(dissection, paths, wanted, sampling_rate)
+
+
+def _check_files(dissection: Dissection, clips: int, lacking: Sequence[int]) -> None:
+    """Raise DissectionError where no clip has a file, or some have none and never had one."""
+    dataset = dissection.manifest.dataset
+    if lacking and (len(lacking) == clips or dataset.kind not in _FILES):
         raise DissectionError(
             f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
-            f"is still there: pass data= (--data), what was dissected ({dissection.manifest.dataset.name})"
+            f"is still there: pass data= (--data), what was dissected ({dataset.name})"
         )
-    return _from_files(dissection, paths, wanted, sampling_rate)
 
 
 def data_clips(
@@ -183,7 +189,7 @@ def _from_files(
         if last is None or last[0] != span.clip:
             audio: Any = paths.get(span.clip) or row.path
             last = (span.clip, _NO_SAMPLES if rate is None else _decoded(audio, rate, row.sampling_rate, row.seconds))
-        yield _cut(span, row.path, {name: getattr(row, place) for name, place in known.items()}, last[1], rate)
+        yield _cut(span, row.path, _recorded(row, known), last[1], rate)
 
 
 def _from_source(
@@ -192,25 +198,37 @@ def _from_source(
     """One pass over the source. A clip that comes before its turn waits; none does where spans are sorted by clip."""
     known = columns_of(dissection)
     left = Counter(span.clip for span in spans)  # how often each clip is still to come
-    coming = _wanted_items(source, sorted(clip for clip in left if clip in dissection.clips))
-    waiting: dict[int, tuple[np.ndarray | Failure, dict[str, Any]]] = {}
+    coming = _read_items(dissection, source, sorted(left.keys() & dissection.clips.keys()), rate)
+    waiting: dict[int, tuple[str | None, np.ndarray | Failure]] = {}
     for span in spans:
         row = dissection.clips.get(span.clip)
         if row is None:
             yield span, _not_dissected(span)
             continue
         while span.clip not in waiting:
-            item = next(coming, None)
-            if item is None:
+            some = next(coming, None)
+            if some is None:
                 raise DissectionError(f"data= ends before clip {span.clip}: it is not what was dissected")
-            samples = _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
-            waiting[item.id] = (samples, {} if column is None else {column: item.caption})
-        samples, more = waiting[span.clip]
+            waiting[some[0]] = some[1:]
+        caption, samples = waiting[span.clip]
         left[span.clip] -= 1
         if not left[span.clip]:
             del waiting[span.clip]
-        columns = {name: getattr(row, at) for name, at in known.items()} | more
-        yield _cut(span, row.path, columns, samples, rate)
+        more = {} if column is None else {column: caption}
+        yield _cut(span, row.path, _recorded(row, known) | more, samples, rate)
+
+
+def _read_items(
+    dissection: Dissection, source: Source, clips: Sequence[int], rate: int | None
+) -> Iterator[tuple[int, str | None, np.ndarray | Failure]]:
+    """Of clips (ascending) their ids, captions and samples, or why there are none."""
+    for item in _wanted_items(source, clips):
+        yield item.id, item.caption, _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
+
+
+def _recorded(row: ClipRow, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What the dissection keeps of a clip, by the dataset's names (`columns_of`)."""
+    return {name: getattr(row, place) for name, place in columns.items()}
 
 
 def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:

@@ -35,11 +35,12 @@ def _matching_sites(dissection: Dissection, sites: str | Iterable[str] | None) -
     """The sites that one of the patterns matches, in forward order."""
     if sites is None:
         return list(dissection.sites)
-    patterns = [sites] if isinstance(sites, str) else list(sites)
-    matched = {pattern: [site for site in dissection.sites if fnmatchcase(site, pattern)] for pattern in patterns}
-    if unmatched := [pattern for pattern, those in matched.items() if not those]:
-        raise DissectionError(f"no dissected site matches {unmatched[0]!r}; there are: {', '.join(dissection.sites)}")
-    chosen = set().union(*matched.values())
+    chosen: set[str] = set()
+    for pattern in [sites] if isinstance(sites, str) else sites:
+        matching = [site for site in dissection.sites if fnmatchcase(site, pattern)]
+        if not matching:
+            raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
+        chosen.update(matching)
     return [site for site in dissection.sites if site in chosen]
 
 
