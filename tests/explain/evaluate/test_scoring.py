@@ -98,7 +98,7 @@ def test_the_numbers_are_those_of_the_definitions(pair) -> None:
         fires = unit >= np.sort(unit)[-10]
         assert rows[name].pearson == pytest.approx(np.corrcoef(predicted, unit)[0, 1], abs=1e-4)
         assert rows[name].auprc == pytest.approx(plain_average_precision(predicted, fires), abs=5e-3)
-    levels = [row["level_dbfs"] for row in read_table(held_out, "acoustics")]
+    levels = [row.measured.level_dbfs for row in read_table(held_out, "acoustics")]
     unit = values[:, UNITS.index("loud")]
     assert rows["loud"].loudness_pearson == pytest.approx(np.corrcoef(levels, unit)[0, 1], abs=1e-5)
     assert rows["loud"].loudness_auprc == pytest.approx(1.0)
@@ -237,7 +237,7 @@ def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path)
 
 def without_rates(row: ScoreRow) -> ScoreRow:
     """Without what hangs on how many claims there are."""
-    return {name: value for name, value in row.items() if name not in ("q", "q_beyond", "predicts", "beyond_acoustics")}
+    return replace(row, q=None, q_beyond=None, predicts=False, beyond_acoustics=False)
 
 
 def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) -> None:
@@ -247,8 +247,8 @@ def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) ->
     tested = [row for row in every.values() if row.p is not None]
     assert len(tested) == len(SAID) + 1, "the constant unit has no p, and counts for nothing"
     for p, q in (("p", "q"), ("p_beyond", "q_beyond")):
-        expected = false_discovery_rates(np.array([row[p] for row in tested]))
-        assert [row[q] for row in tested] == pytest.approx(expected)
+        expected = false_discovery_rates(np.array([getattr(row, p) for row in tested]))
+        assert [getattr(row, q) for row in tested] == pytest.approx(expected)
     assert every["dog"].q != some["dog"].q, "there are other claims beside it"
     label(pair[0], KINDS, similarity="pearson", progress=False)
     with_labels = rows_of(pair)
