@@ -191,7 +191,7 @@ def test_a_listener_that_guesses_reaches_chance_and_its_p_are_no_smaller_than_th
         for share in (0.05, 0.2, 0.5):
             assert (chances <= share).mean() <= share + 4 * (share * (1 - share) / MANY) ** 0.5
     for column in ("p_chance", "p_words"):
-        assert 0.35 < np.median([row[column] for row in rows]) < 0.65, "near uniform, and not only careful"
+        assert 0.35 < np.median([getattr(row, column) for row in rows]) < 0.65, "near uniform, and not only careful"
 
 
 def test_a_listener_that_prefers_some_clips_whatever_is_said_holds_for_no_claim(pair) -> None:
