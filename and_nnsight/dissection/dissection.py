@@ -19,11 +19,12 @@ from ..statistics.concepts import ConceptStatistics
 from ..storage import file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import counted
 from .clips import ClipRow
+from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
 from .evidence import ExemplarEvidence, Ranked, exemplar_evidence
 from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
-from .manifest import COMPLETE, Manifest, SiteDescription, read_manifest
+from .manifest import COMPLETE, Manifest, read_manifest
 from .moments import FrameMoments
 from .site_statistics import SiteStatistics
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..wording import counted
-from .manifest import AT_SERVER, ConceptsDescription, DatasetDescription, Manifest, ModelDescription
+from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
+from .manifest import Manifest
 
 _HASHED = {
     "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",

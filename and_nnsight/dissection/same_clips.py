@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import UNKNOWN, Source
+from .descriptions import DatasetDescription
 from .dissection import Dissection
-from .manifest import DatasetDescription
 
 
 @dataclass(frozen=True)

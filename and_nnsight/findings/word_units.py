@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.manifest import SiteDescription
+from ..dissection.descriptions import SiteDescription
 from ..explain.evaluate.verdicts import Verdicts
 from ..explain.records.claim_rows import ScoreRow
 from ..explain.records.description_rows import CalibratedRow, ConceptRow, WordRow

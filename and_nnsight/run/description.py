@@ -7,7 +7,8 @@ from typing import Any
 
 from ..data import UNKNOWN, Source
 from ..data.options import DataOptions
-from ..dissection.manifest import ConceptsDescription, DatasetDescription, Manifest, ModelDescription, SiteDescription
+from ..dissection.descriptions import ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
+from ..dissection.manifest import Manifest
 from ..model.fingerprint import package_versions
 from .session import CollectionPlan
 

@@ -77,25 +77,34 @@ class RunFolder:
             raise DissectionError(f"{self.folder} is a file: choose a folder")
         there = read_manifest(self.folder)
         if there is None:
-            others = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
-            others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
-            if others:
-                raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
-        elif not resume:
+            self._refuse_other_files()
+        else:
+            self._refuse_another_run(there, resume)
+            if self.manifest.dtype is None:
+                self.manifest = replace(self.manifest, dtype=there.dtype)  # a server's, known since an earlier call
+        self.continues = there is not None
+        self.complete = there is not None and there.state == COMPLETE
+
+    def _refuse_other_files(self) -> None:
+        """Raise DissectionError if the folder holds anything that a run does not begin with."""
+        files = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        others = [name for name in files if name != ".lock" and not name.endswith(".tmp")]
+        if others:
+            raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
+
+    def _refuse_another_run(self, there: Manifest, resume: bool) -> None:
+        """Raise DissectionError unless the run in the folder may go on as this one."""
+        if not resume:
             raise DissectionError(f"{self.folder} already holds a dissection: a fresh run needs a new folder")
-        elif differing := "; ".join(differences(there, self.manifest)):
+        if differing := "; ".join(differences(there, self.manifest)):
             raise DissectionError(
                 f"{self.folder} holds a dissection with other settings ({differing}): choose a new folder"
             )
-        elif self._unknown:
+        if self._unknown:
             raise DissectionError(
                 f"{self.folder} holds a dissection of {' and '.join(self._unknown)}: choose a new folder, or, if it is "
                 'the very same, pass resume="trust"'
             )
-        self.continues = there is not None
-        if there is not None and self.manifest.dtype is None:
-            self.manifest = replace(self.manifest, dtype=there.dtype)  # a server's, known since an earlier call
-        self.complete = there is not None and there.state == COMPLETE
 
     def __enter__(self) -> RunFolder:
         """Lock the folder. Raises DissectionError if another process writes to it."""

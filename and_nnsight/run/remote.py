@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..data import Source
-from ..dissection.manifest import AT_SERVER
+from ..dissection.descriptions import AT_SERVER
 from ..model.audio_model import AudioModel
 from ..model.fingerprint import config_hash, extractor_hash
 from ..model.inputs import further_inputs

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data import UNKNOWN, Clip, Source
+from ..dissection.descriptions import AT_SERVER, DatasetDescription, ModelDescription
 from ..dissection.dissection import Dissection
-from ..dissection.manifest import AT_SERVER, DatasetDescription, ModelDescription
 from ..dissection.same_clips import KnownClips, Origin
 from .unit_set import UnitChoice
 

@@ -15,10 +15,12 @@ from and_nnsight.cli import main
 from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
 from and_nnsight.cli.show import clip_names
+from and_nnsight.dissection.clips import ClipRow
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.remote import Remote, RemoteRunError
 from and_nnsight.run.resources import memory_for_exemplars
+from tests.bare_dissection import bare_dissection
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,8 @@ def test_units_that_no_site_has_are_refused_before_they_are_listed() -> None:
 
 def test_clips_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
     paths = ["/data/a/1/x.wav", "/data/b/1/x.wav", "/data/a/2/x.wav", "/data/y.wav", "C:\\s\\z.wav", "a/x.wav", None]
-    found = Dissection(Path("unused"), {})
-    found.__dict__["clips"] = {clip: {"path": path} for clip, path in enumerate(paths)}
+    found = bare_dissection(Path("unused"))
+    found.__dict__["clips"] = {clip: ClipRow(clip, path, None, None, 1.0) for clip, path in enumerate(paths)}
     assert clip_names(found) == {
         "/data/a/1/x.wav": "a/1/x.wav",
         "/data/b/1/x.wav": "b/1/x.wav",

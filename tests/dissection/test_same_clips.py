@@ -11,7 +11,7 @@ import pytest
 
 from and_nnsight import Dissection
 from and_nnsight.data import UNKNOWN, open_source
-from and_nnsight.dissection.manifest import DatasetDescription
+from and_nnsight.dissection.descriptions import DatasetDescription
 from and_nnsight.dissection.same_clips import KnownClips, Origin, first_of_each
 from and_nnsight.storage import write_json
 from tests.explain.small_dissection import small_dissection

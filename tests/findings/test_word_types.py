@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -245,7 +246,7 @@ def test_a_dissected_file_is_known_by_another_name(found: Dissection, measurer: 
     (tmp_path / "sounds").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "sounds")
     for clip, row in found.clips.items():
-        row.path = str(tmp_path / "sounds" / f"{clip}.wav")
+        found.clips[clip] = replace(row, path=str(tmp_path / "sounds" / f"{clip}.wav"))
     seen = [str(tmp_path / "linked" / f"{clip}.wav") for clip in range(6)]
     finding = accuracy_by_word_type(found, "model", [*seen, *DATA], shares=(0.1,))
     assert finding.facts["left_out_as_dissected"] == 6 and finding.facts["clips"] == CLIPS

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from and_nnsight import ConceptError, ConceptScores, Dissection, DissectionError
-from and_nnsight.dissection.manifest import ConceptsDescription
+from and_nnsight.dissection.descriptions import ConceptsDescription
 from tests.concept_oracle import similarities
 from tests.families import FAMILIES, ast_extractor
 from tests.run.test_dissect import StopsAfter, files, made, quick

@@ -33,19 +33,19 @@ def found(tmp_path: Path) -> Dissection:
 
 def test_the_units_whose_first_label_is_a_class_are_ablated_the_surest_first(found: Dissection) -> None:
     rows = label_effects(loaded("ast"), CLIPS, found, most=2, **SETTINGS)
-    assert [(row["site"], row["unit"], row["concept"]) for row in rows] == [(SITE, 0, "Label 1"), (SITE, 3, "label_1")]
+    assert [(row.site, row.unit, row.concept) for row in rows] == [(SITE, 0, "Label 1"), (SITE, 3, "label_1")]
     units = {(SITE, 0): "Label 1", (SITE, 3): "label_1"}
     for row, same in zip(rows, causal_effects(loaded("ast"), CLIPS, None, units, **SETTINGS), strict=True):
-        assert row["selectivity"] == same["selectivity"]["value"]
-        assert (row["own_low"], row["own_high"]) == (same["own"]["low"], same["own"]["high"])
-        assert row["p"] == same["p"]
-    assert sorted(read_table(found, "causal"), key=lambda row: row["unit"]) == rows
+        assert row.selectivity == same["selectivity"]["value"]
+        assert (row.own_low, row.own_high) == (same["own"]["low"], same["own"]["high"])
+        assert row.p == same["p"]
+    assert sorted(read_table(found, "causal"), key=lambda row: row.unit) == rows
 
 
 def test_the_card_shows_what_ablating_the_unit_does(found: Dissection) -> None:
     (first, *_) = label_effects(loaded("ast"), CLIPS, found, **SETTINGS)
     (effect,) = card(found, SITE, 0).effects
-    assert (effect.concept, effect.own, effect.controls) == ("Label 1", first["own"], 3)
+    assert (effect.concept, effect.own, effect.controls) == ("Label 1", first.own, 3)
     assert card(found, SITE, 1).effects == ()
 
 
@@ -58,4 +58,4 @@ def test_labels_that_are_missing_of_no_class_or_of_several_kinds_are_said(found:
     with pytest.raises(ChoiceError, match="labels by db of several kinds"):
         label_effects(loaded("ast"), CLIPS, found, **SETTINGS)
     rows = label_effects(loaded("ast"), CLIPS, found, similarity="cos", **SETTINGS)
-    assert [row["unit"] for row in rows] == [5]
+    assert [row.unit for row in rows] == [5]

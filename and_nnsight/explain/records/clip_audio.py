@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _NO_SAMPLES = np.empty(0, np.float32)
 _SAME_SECONDS = 1e-3  # a file whose length differs by more is not the one that was dissected
 _JUMP = {"sequence": 1, "dataset": 32}  # positions it pays to leap over, in sources that can leap
 _RECORDED = ("label", "caption")
+_FILES = ("folder", "file")  # kinds of sources that can be opened again by their names
 
 ClipOrFailure = Clip | tuple[Span, Failure]
 
@@ -46,18 +48,23 @@ def dissection_clips(
     column that the data does not have (it lists those it has).
     """
     wanted = list(spans)
-    needs_column = column is not None and column not in columns_of(dissection)
+    more = None if column is None or column in columns_of(dissection) else column
     paths = {} if sampling_rate is None else _paths(dissection, wanted)
     lacking = [clip for clip, path in paths.items() if path is None]
-    if needs_column or (lacking and data is not None):
-        source = _reopened(dissection, data, column if needs_column else None)
-        return _from_source(dissection, source, wanted, sampling_rate, column if needs_column else None)
-    if lacking and (len(lacking) == len(paths) or dissection.manifest.dataset.kind not in ("folder", "file")):
+    if more is not None or (lacking and data is not None):
+        return _from_source(dissection, _reopened(dissection, data, more), wanted, sampling_rate, more)
+    _check_files(dissection, len(paths), lacking)
+    return _from_files(dissection, paths, wanted, sampling_rate)
+
+
+def _check_files(dissection: Dissection, clips: int, lacking: Sequence[int]) -> None:
+    """Raise DissectionError where no clip has a file, or some have none and never had one."""
+    dataset = dissection.manifest.dataset
+    if lacking and (len(lacking) == clips or dataset.kind not in _FILES):
         raise DissectionError(
             f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
-            f"is still there: pass data= (--data), what was dissected ({dissection.manifest.dataset.name})"
+            f"is still there: pass data= (--data), what was dissected ({dataset.name})"
         )
-    return _from_files(dissection, paths, wanted, sampling_rate)
 
 
 def data_clips(
@@ -126,16 +133,8 @@ def _is_file(path: str) -> bool:
 def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
     """The dissected data, opened as it was then, with `column` in the place of the captions."""
     dataset = dissection.manifest.dataset
-    if data is None:
-        if dataset.kind not in ("folder", "file") or dataset.name is None or not Path(dataset.name).exists():
-            raise DissectionError(
-                f"the dissection keeps no column {column!r} of its clips, only "
-                f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected "
-                f"({dataset.name})"
-            )
-        data = dataset.name
     source = open_source(
-        data,
+        _place_of(dissection, column) if data is None else data,
         split=dataset.split,
         limit=dataset.limit,
         audio_column=dataset.audio_column or "audio",
@@ -149,6 +148,17 @@ def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
             f"this one is {source.fingerprint}"
         )
     return source
+
+
+def _place_of(dissection: Dissection, column: str | None) -> str:
+    """Where the dissected data is on this machine. Raises DissectionError where it is not."""
+    dataset = dissection.manifest.dataset
+    if dataset.kind not in _FILES or dataset.name is None or not Path(dataset.name).exists():
+        raise DissectionError(
+            f"the dissection keeps no column {column!r} of its clips, only "
+            f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected ({dataset.name})"
+        )
+    return dataset.name
 
 
 def _has_the_files_of(dissection: Dissection, source: Source) -> bool:
@@ -179,7 +189,7 @@ def _from_files(
         if last is None or last[0] != span.clip:
             audio: Any = paths.get(span.clip) or row.path
             last = (span.clip, _NO_SAMPLES if rate is None else _decoded(audio, rate, row.sampling_rate, row.seconds))
-        yield _cut(span, row.path, {name: getattr(row, place) for name, place in known.items()}, last[1], rate)
+        yield _cut(span, row.path, _recorded(row, known), last[1], rate)
 
 
 def _from_source(
@@ -187,28 +197,38 @@ def _from_source(
 ) -> Iterator[ClipOrFailure]:
     """One pass over the source. A clip that comes before its turn waits; none does where spans are sorted by clip."""
     known = columns_of(dissection)
-    left = [0] * len(spans)  # how often the clip of each place is asked for from there on
-    times: dict[int, int] = {}
-    for place in range(len(spans) - 1, -1, -1):
-        left[place] = times[spans[place].clip] = times.get(spans[place].clip, 0) + 1
-    coming = _wanted_items(source, sorted(clip for clip in times if clip in dissection.clips))
-    waiting: dict[int, tuple[np.ndarray | Failure, dict[str, Any]]] = {}
-    for place, span in enumerate(spans):
+    left = Counter(span.clip for span in spans)  # how often each clip is still to come
+    coming = _read_items(dissection, source, sorted(left.keys() & dissection.clips.keys()), rate)
+    waiting: dict[int, tuple[str | None, np.ndarray | Failure]] = {}
+    for span in spans:
         row = dissection.clips.get(span.clip)
         if row is None:
             yield span, _not_dissected(span)
             continue
         while span.clip not in waiting:
-            item = next(coming, None)
-            if item is None:
+            some = next(coming, None)
+            if some is None:
                 raise DissectionError(f"data= ends before clip {span.clip}: it is not what was dissected")
-            samples = _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
-            waiting[item.id] = (samples, {} if column is None else {column: item.caption})
-        samples, more = waiting[span.clip]
-        if left[place] == 1:
+            waiting[some[0]] = some[1:]
+        caption, samples = waiting[span.clip]
+        left[span.clip] -= 1
+        if not left[span.clip]:
             del waiting[span.clip]
-        columns = {name: getattr(row, at) for name, at in known.items()} | more
-        yield _cut(span, row.path, columns, samples, rate)
+        more = {} if column is None else {column: caption}
+        yield _cut(span, row.path, _recorded(row, known) | more, samples, rate)
+
+
+def _read_items(
+    dissection: Dissection, source: Source, clips: Sequence[int], rate: int | None
+) -> Iterator[tuple[int, str | None, np.ndarray | Failure]]:
+    """Of clips (ascending) their ids, captions and samples, or why there are none."""
+    for item in _wanted_items(source, clips):
+        yield item.id, item.caption, _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
+
+
+def _recorded(row: ClipRow, columns: Mapping[str, str]) -> dict[str, Any]:
+    """What the dissection keeps of a clip, by the dataset's names (`columns_of`)."""
+    return {name: getattr(row, place) for name, place in columns.items()}
 
 
 def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:

@@ -21,16 +21,27 @@ def chosen_units(
 
     Raises DissectionError for a pattern that matches no site and for an index that one of the sites does not have.
     """
-    patterns = [sites] if isinstance(sites, str) else list(sites) if sites is not None else ["*"]
-    if unmatched := [p for p in patterns if not any(fnmatchcase(site, p) for site in dissection.sites)]:
-        raise DissectionError(f"no dissected site matches {unmatched[0]!r}; there are: {', '.join(dissection.sites)}")
-    chosen = [site for site in dissection.sites if any(fnmatchcase(site, pattern) for pattern in patterns)]
     widths = dissection.widths()
-    wanted = None if units is None else sorted(set(units))
-    for site in chosen:
-        if wanted and not (wanted[0] >= 0 and wanted[-1] < widths[site]):
-            raise DissectionError(f"site {site!r} has units 0 to {widths[site] - 1}, not all of {wanted}")
-    return [(site, unit) for site in chosen for unit in (range(widths[site]) if wanted is None else wanted)]
+    indices = None if units is None else sorted(set(units))
+    chosen: list[tuple[str, int]] = []
+    for site in _matching_sites(dissection, sites):
+        if indices and not (indices[0] >= 0 and indices[-1] < widths[site]):
+            raise DissectionError(f"site {site!r} has units 0 to {widths[site] - 1}, not all of {indices}")
+        chosen += [(site, unit) for unit in (range(widths[site]) if indices is None else indices)]
+    return chosen
+
+
+def _matching_sites(dissection: Dissection, sites: str | Iterable[str] | None) -> list[str]:
+    """The sites that one of the patterns matches, in forward order."""
+    if sites is None:
+        return list(dissection.sites)
+    chosen: set[str] = set()
+    for pattern in [sites] if isinstance(sites, str) else sites:
+        matching = [site for site in dissection.sites if fnmatchcase(site, pattern)]
+        if not matching:
+            raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
+        chosen.update(matching)
+    return [site for site in dissection.sites if site in chosen]
 
 
 def exemplar_span(exemplar: Exemplar, seconds: float, excerpt: float | None) -> Span:

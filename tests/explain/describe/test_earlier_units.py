@@ -9,6 +9,7 @@ from and_nnsight.explain.describe.calibration import calibrate
 from and_nnsight.explain.describe.concepts import find_concepts
 from and_nnsight.explain.read.search import search
 from and_nnsight.explain.read.unit_card import card
+from and_nnsight.explain.records.description_rows import ConceptRow, SummaryRow
 from and_nnsight.explain.records.reading import read_table, rows_of_every_unit, unit_rows, units_aside
 
 from ..small_dissection import small_dissection, with_summaries
@@ -32,7 +33,7 @@ def explained(folder: Path) -> Dissection:
 def test_the_tables_themselves_are_of_one_kind_and_what_is_shown_is_of_every_unit(tmp_path: Path) -> None:
     found = explained(tmp_path / "run")
     assert [(row.site, row.unit) for row in read_table(found, "summaries")] == [("first", 0), ("second", 2)]
-    said = {(row.site, row.unit): row.highly for row in rows_of_every_unit(found, "summaries")}
+    said = {(row.site, row.unit): row.highly for row in rows_of_every_unit(found, SummaryRow)}
     assert said == {("first", 0): ENGINE, ("first", 1): BELL, ("second", 2): None}
     assert units_aside(found, "summaries") == units_aside(found, "calibrated") == 1
     assert card(found, "first", 0).summary == ENGINE
@@ -48,12 +49,12 @@ def test_a_unit_without_words_now_has_none_of_earlier(tmp_path: Path) -> None:
     calibrate(found, progress=False)
     find_concepts(found, progress=False)
     assert card(found, "first", 1).concepts == ()
-    assert unit_rows(found, "concepts", "first", 1) == []
-    assert not any(row.unit == 1 for row in rows_of_every_unit(found, "concepts"))
+    assert unit_rows(found, ConceptRow, "first", 1) == []
+    assert not any(row.unit == 1 for row in rows_of_every_unit(found, ConceptRow))
 
 
 def test_where_nothing_was_put_aside_nothing_is_added(tmp_path: Path) -> None:
     found = with_summaries(small_dissection(tmp_path / "run"), {("first", 0): (DOG, None)})
-    assert rows_of_every_unit(found, "summaries") == read_table(found, "summaries")
+    assert rows_of_every_unit(found, SummaryRow) == read_table(found, "summaries")
     assert units_aside(found, "summaries") == 0
-    assert rows_of_every_unit(found, "concepts") == []
+    assert rows_of_every_unit(found, ConceptRow) == []

@@ -23,7 +23,7 @@ from and_nnsight.explain.evaluate.listening.asking import listen
 from and_nnsight.explain.evaluate.listening.plans import Design, plans
 from and_nnsight.explain.evaluate.listening.result import listening_summary
 from and_nnsight.explain.evaluate.listening.trials import draw_trials
-from and_nnsight.explain.records.claim_rows import ListeningRow
+from and_nnsight.explain.records.claim_rows import ListeningRow, ScoreRow
 from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.explain.roles import Failure, Question
 from and_nnsight.plugins import PluginError
@@ -187,11 +187,11 @@ def test_a_listener_that_guesses_reaches_chance_and_its_p_are_no_smaller_than_th
     assert summary.holding == 0
     assert summary.p is not None and summary.p > 0.01
     for column in ("p_chance", "p_words", "intruder_p", "p"):
-        chances = np.array([row[column] for row in rows])
+        chances = np.array([getattr(row, column) for row in rows])
         for share in (0.05, 0.2, 0.5):
             assert (chances <= share).mean() <= share + 4 * (share * (1 - share) / MANY) ** 0.5
     for column in ("p_chance", "p_words"):
-        assert 0.35 < np.median([row[column] for row in rows]) < 0.65, "near uniform, and not only careful"
+        assert 0.35 < np.median([getattr(row, column) for row in rows]) < 0.65, "near uniform, and not only careful"
 
 
 def test_a_listener_that_prefers_some_clips_whatever_is_said_holds_for_no_claim(pair) -> None:
@@ -273,7 +273,7 @@ def test_a_unit_that_fires_on_few_clips_is_judged_by_those_there_are(
 def test_copies_of_a_clip_are_heard_once(pair, tmp_path: Path) -> None:
     held_out = Dissection.load(shutil.copytree(pair[1].folder, tmp_path / "copies"))
     path = held_out.folder / "clips.parquet"
-    rows = [row | {"content": f"{row.clip % 50}"} for row in parquet.read_table(path).to_pylist()]
+    rows = [row | {"content": f"{row['clip'] % 50}"} for row in parquet.read_table(path).to_pylist()]
     parquet.write_table(arrow.Table.from_pylist(rows), path)
     listener = Guessing(pair[1])
     heard((pair[0], Dissection.load(held_out.folder)), listener, units=range(5))
@@ -421,7 +421,7 @@ def test_what_is_no_answer_is_a_failure_and_asked_again(
         assert reason in row.failure, unit
         assert reason in row.intruder_failure
         numbers = ("fits", "detection", "detection_auc", "others_detection", "p", "intruder", "intruder_p")
-        assert {row[name] for name in numbers} == {None}
+        assert {getattr(row, name) for name in numbers} == {None}
         assert row.intruder_trials == 0
     again = heard(pair, Scripted(pair[1]), units=[2, 3])
     assert all(row.failure is row.intruder_failure is None and row.detection == 1.0 for row in again.values())
@@ -486,12 +486,12 @@ def test_score_lets_a_listener_hear_the_clips_that_judge(pair) -> None:
     listener = Scripted(held_out, 0.8)
     rows = score(explained, held_out, listener=listener, share=SHARE, sites=OTHER, units=range(6), progress=False)
     assert {row.unit for row in rows} == set(range(6))
-    assert "detection_auc" not in rows[0]
+    assert isinstance(rows[0], ScoreRow)
     table = {row.unit: row for row in read_table(explained, "listening")}
     assert set(table) == set(range(6))
-    assert table[0]["detection"] is not None
+    assert table[0].detection is not None
     shown = card(explained, OTHER, 3).listening["explanation"]
-    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3]["detection"], 20)
+    assert (shown.listener, shown.detection, shown.clips) == ("scripted", table[3].detection, 20)
     with_summaries(explained, {(OTHER, 3): ("Sound number 5.", None)}, "other")
     assert card(explained, OTHER, 3).listening == {}, "it does not outlive what was said"
 

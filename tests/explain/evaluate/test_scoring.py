@@ -98,7 +98,7 @@ def test_the_numbers_are_those_of_the_definitions(pair) -> None:
         fires = unit >= np.sort(unit)[-10]
         assert rows[name].pearson == pytest.approx(np.corrcoef(predicted, unit)[0, 1], abs=1e-4)
         assert rows[name].auprc == pytest.approx(plain_average_precision(predicted, fires), abs=5e-3)
-    levels = [row["level_dbfs"] for row in read_table(held_out, "acoustics")]
+    levels = [row.measured.level_dbfs for row in read_table(held_out, "acoustics")]
     unit = values[:, UNITS.index("loud")]
     assert rows["loud"].loudness_pearson == pytest.approx(np.corrcoef(levels, unit)[0, 1], abs=1e-5)
     assert rows["loud"].loudness_auprc == pytest.approx(1.0)
@@ -143,7 +143,7 @@ def test_captions_by_another_captioner_are_warned_of(pair) -> None:
     with pytest.warns(UserWarning, match="explained from captions by acoustic, and .* captions by column:caption"):
         explained(pair)
     _add_summary(found, said, {"captions": {"captioner": "column:text"}})
-    assert explained(pair)["dog"]["pearson"] > 0.5, "captions of the data on either side need no warning"
+    assert explained(pair)["dog"].pearson > 0.5, "captions of the data on either side need no warning"
 
 
 def _add_summary(found: Dissection, said: dict[tuple[str, int], str], settings: Any = None) -> None:
@@ -237,7 +237,7 @@ def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path)
 
 def without_rates(row: ScoreRow) -> ScoreRow:
     """Without what hangs on how many claims there are."""
-    return {name: value for name, value in row.items() if name not in ("q", "q_beyond", "predicts", "beyond_acoustics")}
+    return replace(row, q=None, q_beyond=None, predicts=False, beyond_acoustics=False)
 
 
 def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) -> None:
@@ -247,8 +247,8 @@ def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) ->
     tested = [row for row in every.values() if row.p is not None]
     assert len(tested) == len(SAID) + 1, "the constant unit has no p, and counts for nothing"
     for p, q in (("p", "q"), ("p_beyond", "q_beyond")):
-        expected = false_discovery_rates(np.array([row[p] for row in tested]))
-        assert [row[q] for row in tested] == pytest.approx(expected)
+        expected = false_discovery_rates(np.array([getattr(row, p) for row in tested]))
+        assert [getattr(row, q) for row in tested] == pytest.approx(expected)
     assert every["dog"].q != some["dog"].q, "there are other claims beside it"
     label(pair[0], KINDS, similarity="pearson", progress=False)
     with_labels = rows_of(pair)
@@ -334,7 +334,7 @@ def test_labels_and_open_concepts_are_scored_too(pair) -> None:
     assert labelled.endswith(" words")
     rows = rows_of(pair)
     assert holds(rows["siren", labelled])
-    assert rows["siren", labelled]["text"] == "siren wailing"
+    assert rows["siren", labelled].text == "siren wailing"
     assert not holds(rows["loud", labelled])
     with pytest.raises(DissectionError, match="has no concepts yet: run `and-nnsight explain"):
         rows_of(pair, sources=["concepts"])
@@ -409,7 +409,7 @@ def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_
 def test_copies_among_the_held_out_clips_count_once(pair) -> None:
     found, held_out = pair
     whole = clips_held_out(found, held_out, None, 0)
-    doubled = _with_rows(held_out, lambda row: row | {"content": f"{row.clip // 2:016x}"})
+    doubled = _with_rows(held_out, lambda row: row | {"content": f"{row['clip'] // 2:016x}"})
     judges = clips_held_out(found, doubled, None, 0)
     assert (len(whole.clips), whole.copies) == (200, 0)
     assert judges.clips == tuple(range(0, 200, 2))
@@ -422,11 +422,11 @@ def test_files_of_the_same_path_do_not_judge(pair, tmp_path: Path) -> None:
     for found, shift in zip(pair, (0, 140), strict=True):
         path = found.folder / "clips.parquet"
         rows = [
-            row | {"path": str(tmp_path / f"{row.clip + shift}.wav")} for row in parquet.read_table(path).to_pylist()
+            row | {"path": str(tmp_path / f"{row['clip'] + shift}.wav")} for row in parquet.read_table(path).to_pylist()
         ]
         parquet.write_table(arrow.Table.from_pylist(rows), path)
     fresh = Dissection.load(pair[0].folder), Dissection.load(pair[1].folder)
-    assert explained(fresh)["dog"]["clips"] == 190
+    assert explained(fresh)["dog"].clips == 190
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_labelling_again_replaces_the_rows_of_what_was_asked_and_no_others(opene
     gone = [row for row in before if row not in after]
     assert {(row.site, row.unit, row.similarity) for row in gone} == {(HEAD, 2, "cos_cubed")}
     assert len(after) == len(before) - 4
-    assert len({tuple(row[name] for name in key) for row in after}) == len(after)
+    assert len({tuple(getattr(row, name) for name in key) for row in after}) == len(after)
 
 
 def test_the_units_chosen_do_not_change_the_scores_of_a_unit(opened: Any) -> None:
