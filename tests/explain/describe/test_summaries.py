@@ -146,18 +146,18 @@ def test_evidence_of_excerpts_has_the_captions_of_the_excerpts(found: Dissection
 def test_every_unit_has_its_own_row(found: Dissection) -> None:
     rows = run(found, Reader(), k=2)
     assert sorted(rows) == sorted(ALL)
-    assert rows["first", 2] == {
-        "site": "first",
-        "unit": 2,
-        "highly": "caption 2, caption 3",
-        "lowly": "caption 5, caption 4",
-        "failure": None,
-        "highly_clips": [2, 3],
-        "lowly_clips": [5, 4],
-        "contrast_clips": [],
-        "requests": ["first-2"],
-        "corpus": None,
-    }
+    assert rows["first", 2] == SummaryRow(
+        site="first",
+        unit=2,
+        highly="caption 2, caption 3",
+        lowly="caption 5, caption 4",
+        failure=None,
+        highly_clips=[2, 3],
+        lowly_clips=[5, 4],
+        contrast_clips=[],
+        requests=["first-2"],
+        corpus=None,
+    )
     assert by_unit(read_table(found, "summaries")) == rows
 
 
