@@ -114,8 +114,12 @@ class Corpus:
         common = self.index.background_rates(excess.keys, site)
         gains = gains_in_nats(shares, common, len(captions))
         parts_of_one = tuple((weights / weights.sum()).tolist())
-        columns = (keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
-        return [SharedPhrase(*row, parts_of_one) for row in zip(*columns, strict=True)]
+        return [
+            SharedPhrase(*row, weights=parts_of_one)
+            for row in zip(
+                keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist(), strict=True
+            )
+        ]
 
     def adds(self, phrase: SharedPhrase, other: SharedPhrase) -> bool:
         """Whether a phrase is over-represented among captions that have another one: Spanish, where all are speech.

@@ -113,7 +113,7 @@ def test_the_envelope_is_librosas(label: str) -> None:
     """The power of every step to a millionth of the highest, the loudest 50 ms to 0.1 dB."""
     samples, rate = sound(label)
     ours, theirs = power_of_steps(samples, rate)
-    assert ours == pytest.approx(theirs, abs=1e-6 * theirs.max())
+    assert ours == pytest.approx(theirs, abs=1e-6 * float(theirs.max()))
     loudest = librosa.feature.rms(y=samples, frame_length=rate // 20, hop_length=rate // 100, center=False).max()
     assert measure(samples.astype(np.float32), rate).loudest_dbfs == pytest.approx(20 * np.log10(loudest), abs=0.1)
 
@@ -122,7 +122,7 @@ def test_the_envelope_of_real_sounds_is_librosas() -> None:
     for samples, rate in real_sounds():
         if (rate * STEP).is_integer():
             ours, theirs = power_of_steps(samples, rate)
-            assert ours == pytest.approx(theirs, abs=1e-6 * theirs.max())
+            assert ours == pytest.approx(theirs, abs=1e-6 * float(theirs.max()))
 
 
 @pytest.mark.parametrize("label", ROWS)

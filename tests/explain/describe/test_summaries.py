@@ -250,9 +250,7 @@ def test_a_summarizer_that_raises_in_the_middle_costs_one_unit(found: Dissection
             return super().answer(unit)
 
     rows = run(found, Raises())
-    assert (
-        rows["first", 2].failure == "highly: it raised RuntimeError: no more; lowly: it raised RuntimeError: no more"
-    )
+    assert rows["first", 2].failure == "highly: it raised RuntimeError: no more; lowly: it raised RuntimeError: no more"
     assert [unit for unit, row in rows.items() if row.failure] == [("first", 2)]
     assert all(row.requests == [f"{site}-{unit}"] for (site, unit), row in rows.items() if not row.failure)
 
