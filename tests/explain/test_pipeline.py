@@ -11,7 +11,8 @@ import pytest
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import ChatOptions, Conversation, Evidence, Failure, Summary, card, explain, label, read_table
-from and_nnsight.explain.describe.captions import caption
+from and_nnsight.explain.describe.captions import caption_clips
+from and_nnsight.explain.describe.options import CaptionOptions
 from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
 
@@ -160,18 +161,18 @@ def test_contrast_clips_are_captioned_and_told_to_a_summarizer_that_wants_them_a
 ) -> None:
     from and_nnsight.explain import pipeline
 
-    told: list[bool] = []
+    contrasts: list[bool] = []
 
-    def captioned(*things: Any, contrast: bool, **options: Any) -> Any:
-        told.append(contrast)
-        return caption(*things, contrast=contrast, **options)
+    def noting(dissection: Dissection, captioner: Any, options: CaptionOptions, *others: Any) -> Any:
+        contrasts.append(options.contrast)
+        return caption_clips(dissection, captioner, options, *others)
 
-    monkeypatch.setattr(pipeline, "caption", captioned)
+    monkeypatch.setattr(pipeline, "caption_clips", noting)
     steps = ["captions", "summaries"]
     rows = explain(
         dissection, summarizer=summarizer, chat=Parrot(), sites=SITE, units=range(6), steps=steps, progress=False
     )
-    assert told == [wanted]
+    assert contrasts == [wanted]
     assert any(row.contrast_clips for row in rows["summaries"]) == wanted
     if isinstance(summarizer, Comparing):
         compared = {unit.unit: [exemplar.clip for exemplar in unit.contrast] for unit in summarizer.given}
