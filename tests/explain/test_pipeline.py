@@ -11,7 +11,8 @@ import pytest
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import ChatOptions, Conversation, Evidence, Failure, Summary, card, explain, label, read_table
-from and_nnsight.explain.describe.captions import caption
+from and_nnsight.explain.describe.captions import caption_clips
+from and_nnsight.explain.describe.options import CaptionOptions
 from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
 
@@ -27,64 +28,64 @@ def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def found(dissected: Path, tmp_path: Path) -> Dissection:
+def dissection(dissected: Path, tmp_path: Path) -> Dissection:
     import shutil
 
     return Dissection.load(shutil.copytree(dissected, tmp_path / "copy"))
 
 
-def tables(found: Dissection) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((found.folder / "explanations").glob("*.parquet"))}
+def tables(dissection: Dissection) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((dissection.folder / "explanations").glob("*.parquet"))}
 
 
-def test_every_step_leaves_its_table_and_a_second_call_changes_nothing(found: Dissection) -> None:
-    answers = explain(found, units=range(12), progress=False)
+def test_every_step_leaves_its_table_and_a_second_call_changes_nothing(dissection: Dissection) -> None:
+    answers = explain(dissection, units=range(12), progress=False)
     assert list(answers) == ["captions", "summaries", "calibrated", "concepts"]
-    before = tables(found)
+    before = tables(dissection)
     assert {"captions.parquet", "summaries.parquet", "calibrated.parquet", "concepts.parquet"} <= set(before)
     assert len(answers["summaries"]) == 2 * 12
-    explain(found, units=range(12), progress=False)
-    assert tables(found) == before
+    explain(dissection, units=range(12), progress=False)
+    assert tables(dissection) == before
 
 
-def test_how_clips_sound_is_told_where_it_is_asked_for(found: Dissection) -> None:
+def test_how_clips_sound_is_told_where_it_is_asked_for(dissection: Dissection) -> None:
     sounds = list(make_sounds(3))
     captions = ("captions", "summaries")
-    plain = explain(found, steps=captions, progress=False)["summaries"]
-    told = explain(found, summarizer="keywords:traits", data=sounds, steps=captions, progress=False)["summaries"]
-    assert table_settings(found, "summaries")["traits"] is not None
+    plain = explain(dissection, steps=captions, progress=False)["summaries"]
+    told = explain(dissection, summarizer="keywords:traits", data=sounds, steps=captions, progress=False)["summaries"]
+    assert table_settings(dissection, "summaries")["traits"] is not None
     assert sum(" sounds" in (row.highly or "") for row in told) > sum(" sounds" in (row.highly or "") for row in plain)
     other = explain(
-        found, summarizer="keywords:traits", data=sounds, units=[5], sites=SITE, steps=captions, progress=False
+        dissection, summarizer="keywords:traits", data=sounds, units=[5], sites=SITE, steps=captions, progress=False
     )
     assert next(row for row in other["summaries"] if (row.site, row.unit) == (SITE, 5)) in told
     with pytest.raises(PluginError, match="unknown form 'loud'"):
-        explain(found, summarizer="keywords:loud", steps=captions, progress=False)
+        explain(dissection, summarizer="keywords:loud", steps=captions, progress=False)
 
 
-def test_without_the_audio_nobody_can_tell_how_clips_sound(found: Dissection) -> None:
+def test_without_the_audio_nobody_can_tell_how_clips_sound(dissection: Dissection) -> None:
     with pytest.raises(DissectionError, match="pass data="):
-        explain(found, summarizer="keywords:traits", progress=False)
+        explain(dissection, summarizer="keywords:traits", progress=False)
 
 
-def test_more_units_can_be_added_later_and_end_in_the_same_tables(found: Dissection, dissected: Path) -> None:
-    explain(found, units=range(4), progress=False)
-    explain(found, sites=SITE, units=range(4, 9), progress=False)
-    explain(found, units=range(9), progress=False)
-    in_two_goes = {name: read_table(found, name.removesuffix(".parquet")) for name in tables(found)}
+def test_more_units_can_be_added_later_and_end_in_the_same_tables(dissection: Dissection, dissected: Path) -> None:
+    explain(dissection, units=range(4), progress=False)
+    explain(dissection, sites=SITE, units=range(4, 9), progress=False)
+    explain(dissection, units=range(9), progress=False)
+    in_two_goes = {name: read_table(dissection, name.removesuffix(".parquet")) for name in tables(dissection)}
     import shutil
 
-    other = Dissection.load(shutil.copytree(dissected, found.folder.with_name("other")))
+    other = Dissection.load(shutil.copytree(dissected, dissection.folder.with_name("other")))
     explain(other, units=range(9), progress=False)
     assert {name: read_table(other, name.removesuffix(".parquet")) for name in tables(other)} == in_two_goes
 
 
-def test_a_card_holds_everything_that_was_said_of_a_unit(found: Dissection) -> None:
-    plain = card(found, SITE, 3)
+def test_a_card_holds_everything_that_was_said_of_a_unit(dissection: Dissection) -> None:
+    plain = card(dissection, SITE, 3)
     assert plain.summary is None
-    assert plain.unit == found.unit(SITE, 3)
-    explain(found, units=range(12), progress=False)
-    cards = [card(found, SITE, unit) for unit in range(12)]
+    assert plain.unit == dissection.unit(SITE, 3)
+    explain(dissection, units=range(12), progress=False)
+    cards = [card(dissection, SITE, unit) for unit in range(12)]
     said = [this for this in cards if this.summary]
     assert said
     assert all(this.calibrated is not None for this in said)
@@ -95,11 +96,11 @@ def test_a_card_holds_everything_that_was_said_of_a_unit(found: Dissection) -> N
         assert (this.summary is None) == ("summary" in this.failures) or this.lowly is None
 
 
-def test_a_step_alone_needs_the_one_before_it(found: Dissection) -> None:
+def test_a_step_alone_needs_the_one_before_it(dissection: Dissection) -> None:
     with pytest.raises(DissectionError, match="no captions yet"):
-        explain(found, steps=["summaries"], progress=False)
+        explain(dissection, steps=["summaries"], progress=False)
     with pytest.raises(ValueError, match="unknown step 'captoins': one of captions, summaries"):
-        explain(found, steps=["captoins"], progress=False)
+        explain(dissection, steps=["captoins"], progress=False)
 
 
 class Parrot:
@@ -122,19 +123,19 @@ class Parrot:
         ({"captioner": "colum:caption"}, "unknown captioner 'colum:caption'"),
     ],
 )
-def test_a_slip_is_told_before_anything_is_made(found: Dissection, wrong: dict[str, Any], said: str) -> None:
+def test_a_slip_is_told_before_anything_is_made(dissection: Dissection, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        explain(found, progress=False, **wrong)
-    assert not (found.folder / "explanations").exists()
+        explain(dissection, progress=False, **wrong)
+    assert not (dissection.folder / "explanations").exists()
 
 
-def test_steps_after_one_that_was_made_anew_are_made_anew(found: Dissection) -> None:
-    explain(found, units=range(3), threshold=0.6, progress=False)
-    loose = read_table(found, "calibrated")
-    explain(found, units=range(3), threshold=0.0, progress=False)
-    strict = read_table(found, "calibrated")
+def test_steps_after_one_that_was_made_anew_are_made_anew(dissection: Dissection) -> None:
+    explain(dissection, units=range(3), threshold=0.6, progress=False)
+    loose = read_table(dissection, "calibrated")
+    explain(dissection, units=range(3), threshold=0.0, progress=False)
+    strict = read_table(dissection, "calibrated")
     assert sum(len(row.kept or ()) for row in strict) <= sum(len(row.kept or ()) for row in loose)
-    assert table_settings(found, "calibrated")["threshold"] == 0.0
+    assert table_settings(dissection, "calibrated")["threshold"] == 0.0
 
 
 class Comparing:
@@ -156,23 +157,25 @@ class Comparing:
     [(Comparing(False), False), (Comparing(True), True), ("llm", False), ("llm:contrast", True), ("keywords", False)],
 )
 def test_contrast_clips_are_captioned_and_told_to_a_summarizer_that_wants_them_and_to_no_other(
-    found: Dissection, summarizer: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
+    dissection: Dissection, summarizer: Any, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from and_nnsight.explain import pipeline
 
-    told: list[bool] = []
+    contrasts: list[bool] = []
 
-    def captioned(*things: Any, contrast: bool, **options: Any) -> Any:
-        told.append(contrast)
-        return caption(*things, contrast=contrast, **options)
+    def noting(dissection: Dissection, captioner: Any, options: CaptionOptions, *others: Any) -> Any:
+        contrasts.append(options.contrast)
+        return caption_clips(dissection, captioner, options, *others)
 
-    monkeypatch.setattr(pipeline, "caption", captioned)
+    monkeypatch.setattr(pipeline, "caption_clips", noting)
     steps = ["captions", "summaries"]
-    rows = explain(found, summarizer=summarizer, chat=Parrot(), sites=SITE, units=range(6), steps=steps, progress=False)
-    assert told == [wanted]
+    rows = explain(
+        dissection, summarizer=summarizer, chat=Parrot(), sites=SITE, units=range(6), steps=steps, progress=False
+    )
+    assert contrasts == [wanted]
     assert any(row.contrast_clips for row in rows["summaries"]) == wanted
     if isinstance(summarizer, Comparing):
-        compared = {unit.unit: [heard.clip for heard in unit.contrast] for unit in summarizer.given}
+        compared = {unit.unit: [exemplar.clip for exemplar in unit.contrast] for unit in summarizer.given}
         assert {row.unit: row.contrast_clips for row in rows["summaries"]} == compared
 
 
@@ -193,20 +196,20 @@ class Thinker:
 
 @pytest.mark.parametrize(("asked", "of_words"), [(None, 16), (100, 16), (4_000, 4_000)])
 def test_a_model_that_needs_room_to_think_has_it_when_it_judges_words(
-    found: Dissection, asked: int | None, of_words: int
+    dissection: Dissection, asked: int | None, of_words: int
 ) -> None:
     thinker = Thinker()
     options = None if asked is None else ChatOptions(max_tokens=asked)
-    explain(found, units=[0, 1], chat=thinker, options=options, threshold=1.0, progress=False)
+    explain(dissection, units=[0, 1], chat=thinker, options=options, threshold=1.0, progress=False)
     assert thinker.allowed[0] == (asked or 256)
     assert thinker.allowed[-1] == of_words
 
 
-def test_labels_out_of_two_lists_stay_apart_on_a_card(found: Dissection) -> None:
+def test_labels_out_of_two_lists_stay_apart_on_a_card(dissection: Dissection) -> None:
     lists = (["hiss", "tone", "bell"], ["sweep", "click", "noise"])
     for names in lists:
-        label(found, names, units=[3], progress=False)
-    labels = card(found, SITE, 3).labels
+        label(dissection, names, units=[3], progress=False)
+    labels = card(dissection, SITE, 3).labels
     assert [shown.rank for shown in labels] == [0, 1, 2, 0, 1, 2]
     assert {frozenset(shown.concept for shown in labels[half : half + 3]) for half in (0, 3)} == set(
         map(frozenset, lists)
@@ -230,13 +233,13 @@ class Interrupted:
             yield Summary(f"Unit {unit.unit} hears {unit.highly[0].caption}", f"Not {unit.lowly[0].caption}")
 
 
-def test_what_was_answered_before_ctrl_c_is_not_asked_again(found: Dissection) -> None:
+def test_what_was_answered_before_ctrl_c_is_not_asked_again(dissection: Dissection) -> None:
     with pytest.raises(KeyboardInterrupt):
-        explain(found, sites=SITE, units=range(30), summarizer=Interrupted(10), progress=False)
-    kept = len(read_table(found, "summaries"))
+        explain(dissection, sites=SITE, units=range(30), summarizer=Interrupted(10), progress=False)
+    kept = len(read_table(dissection, "summaries"))
     assert kept >= 1
     again = Interrupted(-1)
-    explain(found, sites=SITE, units=range(30), summarizer=again, progress=False)
-    rows = read_table(found, "summaries")
+    explain(dissection, sites=SITE, units=range(30), summarizer=again, progress=False)
+    rows = read_table(dissection, "summaries")
     assert len(rows) == 30
     assert again.told + kept <= 30

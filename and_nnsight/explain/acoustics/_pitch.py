@@ -1,7 +1,7 @@
 """Fundamental frequencies by the normalised autocorrelation of short frames.
 
-By hand, as librosa's pYIN takes a hundred times as long and gives no pitch to knocks and chirps of a few periods; a
-test holds pitches against it.
+By hand, as librosa's YIN gives noise a pitch too, and its pYIN takes a hundred times as long; a test holds the pitches
+of steady sounds against YIN's.
 """
 
 from __future__ import annotations

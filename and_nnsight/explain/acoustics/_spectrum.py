@@ -1,7 +1,6 @@
 """What a sound is made of: where its energy lies, and how much of it stands in narrow lines.
 
-By hand, as the moments are of a clip's power as a whole, where librosa's are means of frames of amplitude, and nobody
-has the share in lines; a test holds the moments against librosa's.
+By hand, as librosa has no share in lines, and two lines give the moments without it; a test holds them against its own.
 """
 
 from __future__ import annotations

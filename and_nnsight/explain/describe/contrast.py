@@ -56,15 +56,15 @@ def contrast_clips(dissection: Dissection, site: str, units: Sequence[int], k: i
 
     Raises DissectionError for a site that was not dissected.
     """
-    asked = torch.tensor(units, dtype=torch.int64)
-    chosen = torch.full((k, len(asked)), -1, dtype=torch.int64)
-    values = torch.full((k, len(asked)), torch.nan)
+    wanted = torch.tensor(units, dtype=torch.int64)
+    chosen = torch.full((k, len(wanted)), -1, dtype=torch.int64)
+    values = torch.full((k, len(wanted)), torch.nan)
     responses = _Responses(dissection, site, k)
     if not len(responses.clips):  # no unit of the site has evidence
         return ContrastClips(chosen, values, chosen.int())
     step = max(1, _ELEMENTS // max(1, responses.size))
-    for start in range(0, len(asked), step):
-        part = asked[start : start + step]
+    for start in range(0, len(wanted), step):
+        part = wanted[start : start + step]
         known = responses.known(part)
         columns = responses.best(part, known, k)
         there = columns >= 0

@@ -38,7 +38,9 @@ class ExemplarOptions:
         spread: bool,
     ) -> ExemplarOptions:
         """The same of what the public calls take: one site by its name, and iterators, which are read once."""
-        patterns = (sites,) if isinstance(sites, str) else None if sites is None else tuple(sites)
+        if isinstance(sites, str):
+            sites = [sites]
+        patterns = None if sites is None else tuple(sites)
         return ExemplarOptions(patterns, None if units is None else tuple(units), k, excerpt, spread)
 
 

@@ -39,7 +39,7 @@ def clause(captions: Sequence[str], key_stems: frozenset[str], implied: frozense
     best = min(descriptions, key=lambda text: (-len(stems(text) & key_stems), len(text), text))
     groups = _less_implied([_marked(group, key_stems, shared) for group in word_groups(best)], implied)
     pieces = [_piece(stretch, links) for stretch in stretches(groups)]
-    return _joined([piece for piece in pieces if piece.text])
+    return _join([piece for piece in pieces if piece.text])
 
 
 def _marked(group: Group, key_stems: frozenset[str], shared: frozenset[str]) -> Group:
@@ -169,7 +169,7 @@ def _without_adverbs(group: Group, links: frozenset[str]) -> list[Word]:
     return [word for word in group.words if stays(word)]
 
 
-def _joined(pieces: Sequence[_Piece]) -> str:
+def _join(pieces: Sequence[_Piece]) -> str:
     text = ""
     for piece in pieces:
         text = f"{text}{piece.joint}{piece.text}" if text else piece.text

@@ -114,10 +114,11 @@ class Corpus:
         common = self.index.background_rates(excess.keys, site)
         gains = gains_in_nats(shares, common, len(captions))
         parts_of_one = tuple((weights / weights.sum()).tolist())
-        measures = (excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
         return [
-            SharedPhrase(key, places, z, is_beyond, gain, rate, parts_of_one)
-            for key, places, z, is_beyond, gain, rate in zip(keys, having, *measures, strict=True)
+            SharedPhrase(*row, weights=parts_of_one)
+            for row in zip(
+                keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist(), strict=True
+            )
         ]
 
     def adds(self, phrase: SharedPhrase, other: SharedPhrase) -> bool:

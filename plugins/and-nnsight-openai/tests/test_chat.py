@@ -18,8 +18,8 @@ from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Messag
 from and_nnsight.plugins import PluginError, make
 
 from and_nnsight_openai import OpenAIChat, requesting
-from tests.bare_dissection import bare_dissection
 
+from .bare_dissection import bare_dissection
 from .faulty_server import (
     Fault,
     Handler,

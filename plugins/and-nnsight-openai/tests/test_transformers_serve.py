@@ -20,7 +20,7 @@ from and_nnsight.explain.providers.requests import cached_chat
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message
 from and_nnsight.plugins import PluginError, make
 
-from tests.bare_dissection import bare_dissection
+from .bare_dissection import bare_dissection
 
 pytestmark = pytest.mark.slow
 _SECONDS_TO_START = 900

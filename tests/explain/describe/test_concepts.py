@@ -63,8 +63,8 @@ def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6, la
         for clip, label in enumerate(labels)
     ]
     parquet.write_table(arrow.Table.from_pylist(clips, CLIPS), folder / "clips.parquet")
-    found = bare_dissection(folder)
-    with Table(found, CalibratedRow, {"threshold": threshold}) as table:
+    dissection = bare_dissection(folder)
+    with Table(dissection, CalibratedRow, {"threshold": threshold}) as table:
         table.add(
             CalibratedRow(
                 SITE,
@@ -75,7 +75,7 @@ def calibrated(folder: Path, *kept: list[str] | None, threshold: float = 0.6, la
             )
             for unit, sentences in enumerate(kept)
         )
-    return found
+    return dissection
 
 
 class Judge:
@@ -117,11 +117,11 @@ def test_a_unit_has_the_words_of_its_summary_by_part_of_speech(tmp_path: Path) -
 
 
 def test_words_are_counted_over_the_sentences_and_stored(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, ["Loud bells.", "A louder bell and loud drums."])
-    rows = find_concepts(found, progress=False)
+    dissection = calibrated(tmp_path, ["Loud bells.", "A louder bell and loud drums."])
+    rows = find_concepts(dissection, progress=False)
     assert words_of(rows, "adjective") == {"loud": (3, True)}
     assert words_of(rows, "noun") == {"bell": (2, None), "drum": (1, None)}
-    assert read_table(found, "concepts") == rows
+    assert read_table(dissection, "concepts") == rows
 
 
 def test_counts_of_clips_are_no_words(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_counts_of_clips_are_no_words(tmp_path: Path) -> None:
 
 
 def test_units_without_a_summary_or_with_nothing_left_have_no_rows(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, None, [], [RUMBLE], ["", "..."])
-    assert {row.unit for row in find_concepts(found, progress=False)} == {2}
+    dissection = calibrated(tmp_path, None, [], [RUMBLE], ["", "..."])
+    assert {row.unit for row in find_concepts(dissection, progress=False)} == {2}
 
 
 def test_a_dissection_without_any_summary_has_no_concepts(tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_denied_and_empty_adjectives_are_no_concepts(sentence: str, adjectives: 
 
 def test_the_chat_model_is_asked_once_a_word_over_all_units(tmp_path: Path) -> None:
     judge = Judge()
-    found = calibrated(tmp_path, [RUMBLE], [BELL], [BELL, RUMBLE], ["A loud, bright noise."])
-    rows = find_concepts(found, chat=judge, progress=False)
+    dissection = calibrated(tmp_path, [RUMBLE], [BELL], [BELL, RUMBLE], ["A loud, bright noise."])
+    rows = find_concepts(dissection, chat=judge, progress=False)
     assert sorted(judge.asked) == ["bright", "loud", "low-pitched", "wooden"]
     assert words_of(rows, "adjective", 2) == {
         "loud": (1, True),
@@ -174,16 +174,16 @@ def test_the_chat_model_is_asked_once_a_word_over_all_units(tmp_path: Path) -> N
         "wooden": (1, False),
     }
     again = Judge()
-    assert find_concepts(found, chat=again, progress=False) == rows
+    assert find_concepts(dissection, chat=again, progress=False) == rows
     assert again.asked == []
 
 
 def test_more_units_ask_only_about_their_new_words(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, [RUMBLE])
+    dissection = calibrated(tmp_path, [RUMBLE])
     judge = Judge()
-    find_concepts(found, chat=judge, progress=False)
+    find_concepts(dissection, chat=judge, progress=False)
     calibrated(tmp_path, [RUMBLE], [BELL])
-    rows = find_concepts(found, chat=judge, progress=False)
+    rows = find_concepts(dissection, chat=judge, progress=False)
     assert sorted(judge.asked) == ["bright", "loud", "low-pitched", "wooden"]
     assert {row.unit for row in rows} == {0, 1}
 
@@ -200,17 +200,17 @@ def test_words_are_kept_when_the_summaries_are_calibrated_anew(tmp_path: Path) -
 
 def test_words_of_sentences_that_calibration_has_dropped_since_are_dropped(tmp_path: Path) -> None:
     find_concepts(calibrated(tmp_path, [RUMBLE, BELL], [BELL]), progress=False)
-    found = calibrated(tmp_path, [RUMBLE], None)
-    rows = find_concepts(found, progress=False)
+    dissection = calibrated(tmp_path, [RUMBLE], None)
+    rows = find_concepts(dissection, progress=False)
     assert {row.word for row in rows} == {"loud", "low-pitched", "rumble", "of", "engine"}
-    assert read_table(found, "concepts") == rows
+    assert read_table(dissection, "concepts") == rows
 
 
 def test_every_verdict_can_be_traced_to_its_request(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, [BELL])
-    find_concepts(found, chat=Judge(), progress=False)
-    requests = {row.id: row for row in read_table(found, "requests")}
-    for row in read_table(found, "words"):
+    dissection = calibrated(tmp_path, [BELL])
+    find_concepts(dissection, chat=Judge(), progress=False)
+    requests = {row.id: row for row in read_table(dissection, "requests")}
+    for row in read_table(dissection, "words"):
         assert row.source == "chat"
         assert QUESTION.format(row.word).replace('"', '\\"') in requests[row.request].messages
         assert requests[row.request].answer == row.answer
@@ -246,8 +246,8 @@ def test_an_answer_is_yes_or_no_or_neither(answer: str, says: bool | None) -> No
 def test_who_talks_round_the_question_is_asked_for_one_word(tmp_path: Path) -> None:
     said = iter(["What a lovely word!", "Yes"])
     judge = Judge(lambda _: next(said))
-    found = calibrated(tmp_path, ["A loud bell."])
-    assert words_of(find_concepts(found, chat=judge, progress=False), "adjective") == {"loud": (1, True)}
+    dissection = calibrated(tmp_path, ["A loud bell."])
+    assert words_of(find_concepts(dissection, chat=judge, progress=False), "adjective") == {"loud": (1, True)}
     assert [turn.content for turn in judge.conversations[1]] == [
         QUESTION.format("loud"),
         "What a lovely word!",
@@ -268,14 +268,14 @@ def test_who_talks_round_the_question_is_asked_for_one_word(tmp_path: Path) -> N
 def test_a_word_without_a_verdict_is_left_out_with_the_reason_and_asked_again(
     tmp_path: Path, say: Callable[[str], str | Failure], reason: str
 ) -> None:
-    found = calibrated(tmp_path, [RUMBLE, BELL])
-    rows = find_concepts(found, chat=Judge(lambda w: say(w) if w == "loud" else "yes"), progress=False)
+    dissection = calibrated(tmp_path, [RUMBLE, BELL])
+    rows = find_concepts(dissection, chat=Judge(lambda w: say(w) if w == "loud" else "yes"), progress=False)
     assert set(words_of(rows, "adjective")) == {"low-pitched", "bright", "wooden"}
-    word = next(row for row in read_table(found, "words") if row.word == "loud")
+    word = next(row for row in read_table(dissection, "words") if row.word == "loud")
     assert word.acoustic is None
     assert reason in word.failure
     better = Judge()
-    rows = find_concepts(found, chat=better, options=ChatOptions(max_tokens=16), progress=False)
+    rows = find_concepts(dissection, chat=better, options=ChatOptions(max_tokens=16), progress=False)
     assert set(better.asked) <= {"loud"}
     if isinstance(say("loud"), Failure):
         assert words_of(rows, "adjective")["loud"] == (1, True)
@@ -288,11 +288,11 @@ def test_a_chat_model_that_breaks_down_costs_only_adjectives(tmp_path: Path) -> 
         def chat(self, conversations: Sequence[Conversation], options: ChatOptions) -> Iterator[str]:
             raise RuntimeError("CUDA out of memory")
 
-    found = calibrated(tmp_path, [BELL])
-    rows = find_concepts(found, chat=Broken(), progress=False)
+    dissection = calibrated(tmp_path, [BELL])
+    rows = find_concepts(dissection, chat=Broken(), progress=False)
     assert words_of(rows, "adjective") == {}
     assert set(words_of(rows, "noun")) == {"bell", "church"}
-    assert all("CUDA out of memory" in row.failure for row in read_table(found, "words"))
+    assert all("CUDA out of memory" in row.failure for row in read_table(dissection, "words"))
 
 
 def test_an_interrupted_test_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -301,13 +301,13 @@ def test_an_interrupted_test_goes_on_where_it_was(tmp_path: Path) -> None:
             raise KeyboardInterrupt
         return "yes"
 
-    found = calibrated(tmp_path, [RUMBLE, BELL])
+    dissection = calibrated(tmp_path, [RUMBLE, BELL])
     judge = Judge(interrupted)
     with pytest.raises(KeyboardInterrupt):
-        find_concepts(found, chat=judge, progress=False)
-    assert [row.word for row in read_table(found, "words")] == ["bright", "loud"]
+        find_concepts(dissection, chat=judge, progress=False)
+    assert [row.word for row in read_table(dissection, "words")] == ["bright", "loud"]
     after = Judge()
-    rows = find_concepts(found, chat=after, progress=False)
+    rows = find_concepts(dissection, chat=after, progress=False)
     assert after.asked == ["low-pitched", "wooden"]
     whole = find_concepts(calibrated(_folder(tmp_path / "whole"), [RUMBLE, BELL]), chat=Judge(), progress=False)
     assert rows == whole
@@ -319,13 +319,16 @@ def _folder(path: Path) -> Path:
 
 
 def test_another_chat_model_has_its_own_verdicts(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, [BELL])
-    find_concepts(found, chat=Judge(), progress=False)
+    dissection = calibrated(tmp_path, [BELL])
+    find_concepts(dissection, chat=Judge(), progress=False)
     other = Judge(lambda _: "no")
     other.name = "judge:2"
-    rows = find_concepts(found, chat=other, progress=False)
+    rows = find_concepts(dissection, chat=other, progress=False)
     assert words_of(rows, "adjective") == {"bright": (1, False), "wooden": (1, False)}
-    assert words_of(find_concepts(found, chat=Judge(lambda _: "?"), progress=False), "adjective")["bright"] == (1, True)
+    assert words_of(find_concepts(dissection, chat=Judge(lambda _: "?"), progress=False), "adjective")["bright"] == (
+        1,
+        True,
+    )
 
 
 def test_instructions_in_a_summary_are_words_of_it(tmp_path: Path) -> None:
@@ -338,15 +341,15 @@ def test_instructions_in_a_summary_are_words_of_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_chat_model_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, [BELL])
+    dissection = calibrated(tmp_path, [BELL])
     with pytest.raises(PluginError, match="unknown chat model 'gossip'"):
-        find_concepts(found, chat="gossip", progress=False)
+        find_concepts(dissection, chat="gossip", progress=False)
     assert not (tmp_path / "explanations" / "words.parquet").exists()
 
 
 def test_without_a_chat_model_a_list_decides(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, ["A loud, high-frequency noise of an American, bell-like, six-legged thing."])
-    rows = find_concepts(found, progress=False)
+    dissection = calibrated(tmp_path, ["A loud, high-frequency noise of an American, bell-like, six-legged thing."])
+    rows = find_concepts(dissection, progress=False)
     assert words_of(rows, "adjective") == {
         "loud": (1, True),
         "high-frequency": (1, True),
@@ -354,7 +357,7 @@ def test_without_a_chat_model_a_list_decides(tmp_path: Path) -> None:
         "american": (1, False),
         "six-legged": (1, False),
     }
-    assert {row.source for row in read_table(found, "words")} == {"list"}
+    assert {row.source for row in read_table(dissection, "words")} == {"list"}
 
 
 @pytest.mark.parametrize(
@@ -408,8 +411,8 @@ def test_degrees_are_of_loudness_height_length_and_speed() -> None:
 def test_an_adjective_of_a_class_is_not_acoustic_and_nobody_is_asked_about_it(tmp_path: Path) -> None:
     judge = Judge(lambda _: "yes")
     kept = ["A loud note on a mellow kazoo.", "A mellow voice."]
-    found = calibrated(tmp_path, kept[:1], kept, labels=["mellow_kazoo", "voice"])
-    rows = find_concepts(found, chat=judge, progress=False)
+    dissection = calibrated(tmp_path, kept[:1], kept, labels=["mellow_kazoo", "voice"])
+    rows = find_concepts(dissection, chat=judge, progress=False)
     assert words_of(rows, "adjective", 0) == {"loud": (1, True), "mellow": (1, False)}
     assert words_of(rows, "adjective", 1) == {"loud": (1, True), "mellow": (2, True)}, "the voice is mellow"
     judge.asked.clear()
@@ -418,12 +421,12 @@ def test_an_adjective_of_a_class_is_not_acoustic_and_nobody_is_asked_about_it(tm
 
 
 def test_a_lone_adjective_that_captions_have_in_names_only_is_a_piece_of_one(tmp_path: Path) -> None:
-    found = calibrated(tmp_path, ["Wooden (4 of 5)."], ["Loud (3 of 5)."], labels=["wooden_kazoo"])
-    with Table(found, CaptionRow, {}) as table:
+    dissection = calibrated(tmp_path, ["Wooden (4 of 5)."], ["Loud (3 of 5)."], labels=["wooden_kazoo"])
+    with Table(dissection, CaptionRow, {}) as table:
         table.add([CaptionRow(0, caption="A loud note on a wooden kazoo.")])
-    assert words_of(find_concepts(found, progress=False), "adjective") == {"wooden": (1, False)}
-    with Table(found, CaptionRow, {}) as table:
+    assert words_of(find_concepts(dissection, progress=False), "adjective") == {"wooden": (1, False)}
+    with Table(dissection, CaptionRow, {}) as table:
         table.add([CaptionRow(1, caption="A wooden voice.")])
-    rows = find_concepts(found, progress=False)
+    rows = find_concepts(dissection, progress=False)
     assert words_of(rows, "adjective") == {"wooden": (1, True)}
     assert words_of(rows, "adjective", 1) == {"loud": (1, True)}

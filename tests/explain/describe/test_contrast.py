@@ -26,17 +26,17 @@ def sparse_activations(seed: int, clips: int = 40, units: int = 25) -> np.ndarra
     return np.where(rng.random((clips, units)) < likely, rng.gamma(2.0, 1.0, (clips, units)), 0.0).astype(np.float32)
 
 
-def naive_contrast(found: Dissection, k: int) -> list[list[int]]:
+def naive_contrast(dissection: Dissection, k: int) -> list[list[int]]:
     """By loops over units and clips, in exact fractions; it shares the definition of evidence and nothing else."""
-    statistics, evidence, copies = found[SITE], found.evidence(SITE, "top", k), found.copies
-    kept = found.activations(SITE)
+    statistics, evidence, copies = dissection[SITE], dissection.evidence(SITE, "top", k), dissection.copies
+    kept = dissection.activations(SITE)
     units = range(statistics.units)
 
     def columns(side: str, unit: int) -> tuple[list[int], list[float]]:
         ranked = getattr(statistics, side)
         return ranked.clips[:, unit].tolist(), ranked.values[:, unit].tolist()
 
-    original = {clip: copies.get(clip, clip) for clip in found.clips}
+    original = {clip: copies.get(clip, clip) for clip in dissection.clips}
     fires: dict[int, set[int]] = {
         unit: {
             original[int(clip)]
@@ -80,9 +80,9 @@ def lists(contrast: ContrastClips) -> list[list[int]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_what_loops_over_units_and_clips_give(seed: int, kept: bool, tmp_path: Path) -> None:
     copies = {30: 2, 31: 3} if seed % 2 else None
-    found = activations_dissection(tmp_path, sparse_activations(seed), k=8, kept=kept, copies=copies)
-    expected = naive_contrast(found, 4)
-    assert lists(contrast_clips(found, SITE, range(25), 4)) == expected
+    dissection = activations_dissection(tmp_path, sparse_activations(seed), k=8, kept=kept, copies=copies)
+    expected = naive_contrast(dissection, 4)
+    assert lists(contrast_clips(dissection, SITE, range(25), 4)) == expected
     assert sum(map(len, expected)) > 50, "there is something to compare"
 
 
@@ -100,33 +100,33 @@ def test_a_clip_on_which_the_unit_is_active_is_none_however_little_is_stored(tmp
     rng = np.random.default_rng(0)
     activations = rng.random((60, 12)).astype(np.float32) + (np.arange(60)[:, None] % 2 == 0) * 2
     for name, kept in (("stored", False), ("kept", True)):
-        found = activations_dissection(tmp_path / name, activations, k=6, kept=kept)
-        contrast = contrast_clips(found, SITE, range(12), 5)
+        dissection = activations_dissection(tmp_path / name, activations, k=6, kept=kept)
+        contrast = contrast_clips(dissection, SITE, range(12), 5)
         for unit, clips in enumerate(lists(contrast)):
             own = activations[:, unit]
-            mean = found[SITE].mean[unit].item()
+            mean = dissection[SITE].mean[unit].item()
             assert all(own[clip] - mean < WEAKEST * (own.max() - mean) for clip in clips)
 
 
 def test_the_other_units_that_are_asked_for_make_no_difference(tmp_path: Path) -> None:
-    found = activations_dissection(tmp_path, sparse_activations(3), k=8)
-    every = contrast_clips(found, SITE, range(25), 5)
-    some = contrast_clips(found, SITE, [7, 3, 20], 5)
+    dissection = activations_dissection(tmp_path, sparse_activations(3), k=8)
+    every = contrast_clips(dissection, SITE, range(25), 5)
+    some = contrast_clips(dissection, SITE, [7, 3, 20], 5)
     for name in ("clips", "values", "frames"):
         expected = getattr(every, name)[:, [7, 3, 20]]
         assert torch.equal(getattr(some, name).nan_to_num(-9.0), expected.nan_to_num(-9.0))
 
 
 def test_units_so_many_at_a_time_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = activations_dissection(tmp_path, sparse_activations(4), k=8, kept=True)
-    whole = contrast_clips(found, SITE, range(25), 5)
+    dissection = activations_dissection(tmp_path, sparse_activations(4), k=8, kept=True)
+    whole = contrast_clips(dissection, SITE, range(25), 5)
     monkeypatch.setattr("and_nnsight.explain.describe.contrast._ELEMENTS", 1)
-    assert torch.equal(contrast_clips(found, SITE, range(25), 5).clips, whole.clips)
+    assert torch.equal(contrast_clips(dissection, SITE, range(25), 5).clips, whole.clips)
 
 
 def test_a_site_without_evidence_has_no_contrast(tmp_path: Path) -> None:
-    found = activations_dissection(tmp_path, np.zeros((9, 3), np.float32), k=4)
-    assert lists(contrast_clips(found, SITE, range(3), 5)) == [[], [], []]
+    dissection = activations_dissection(tmp_path, np.zeros((9, 3), np.float32), k=4)
+    assert lists(contrast_clips(dissection, SITE, range(3), 5)) == [[], [], []]
 
 
 def test_values_are_the_units_own_where_they_are_known(tmp_path: Path) -> None:
@@ -144,33 +144,33 @@ def test_values_are_the_units_own_where_they_are_known(tmp_path: Path) -> None:
 
 
 def test_evidence_has_the_contrast_clips_that_are_captioned(tmp_path: Path) -> None:
-    found = activations_dissection(tmp_path, sparse_activations(5), k=8)
+    dissection = activations_dissection(tmp_path, sparse_activations(5), k=8)
     captions = {Span(clip): f"caption {clip}" for clip in range(0, 40, 2)}
-    expected = lists(contrast_clips(found, SITE, range(25), 5))
+    expected = lists(contrast_clips(dissection, SITE, range(25), 5))
     assert any(0 in clips for clips in expected), "the first clip is one as others are"
-    for gathered in gather(found, [(SITE, unit) for unit in range(25)], captions, contrast=True):
+    for gathered in gather(dissection, [(SITE, unit) for unit in range(25)], captions, contrast=True):
         contrast = gathered.evidence.contrast
-        assert [(heard.clip, heard.caption, heard.strength) for heard in contrast] == [
+        assert [(exemplar.clip, exemplar.caption, exemplar.strength) for exemplar in contrast] == [
             (clip, f"caption {clip}", 0.0) for clip in expected[gathered.evidence.unit] if clip % 2 == 0
         ]
-    assert not any(one.evidence.contrast for one in gather(found, [(SITE, 1)], captions))
+    assert not any(one.evidence.contrast for one in gather(dissection, [(SITE, 1)], captions))
 
 
 @pytest.mark.parametrize("excerpt", [None, 0.3])
 def test_what_has_to_be_captioned_for_contrast_is_what_evidence_then_looks_for(
     excerpt: float | None, tmp_path: Path
 ) -> None:
-    found = activations_dissection(tmp_path, sparse_activations(2), k=8)
+    dissection = activations_dissection(tmp_path, sparse_activations(2), k=8)
     units = [4, 9, 10]
     exemplars = ExemplarOptions((SITE,), tuple(units), 5, excerpt)
-    plain = needed_spans(found, exemplars)
-    spans = needed_spans(found, exemplars, contrast=True)
-    contrast = contrast_clips(found, SITE, units, 5)
-    assert set(spans) == {*plain, *contrast_spans(found, SITE, contrast, excerpt).values()}
+    plain = needed_spans(dissection, exemplars)
+    spans = needed_spans(dissection, exemplars, contrast=True)
+    contrast = contrast_clips(dissection, SITE, units, 5)
+    assert set(spans) == {*plain, *contrast_spans(dissection, SITE, contrast, excerpt).values()}
     assert len(spans) > len(plain)
     asked = [(SITE, unit) for unit in units]
-    gathered = list(gather(found, asked, dict.fromkeys(spans, "a sound"), excerpt=excerpt, contrast=True))
-    assert [[heard.clip for heard in one.evidence.contrast] for one in gathered] == lists(contrast)
+    gathered = list(gather(dissection, asked, dict.fromkeys(spans, "a sound"), excerpt=excerpt, contrast=True))
+    assert [[exemplar.clip for exemplar in one.evidence.contrast] for one in gathered] == lists(contrast)
 
 
 def test_an_excerpt_for_contrast_lies_where_the_clips_strongest_unit_fires(tmp_path: Path) -> None:
@@ -178,10 +178,10 @@ def test_an_excerpt_for_contrast_lies_where_the_clips_strongest_unit_fires(tmp_p
     activations[[0, 1, 9], 0] = 3, 2, 2
     activations[[0, 1, 5], 1] = 3, 2, 1
     activations[[2, 3, 5], 2] = 2, 1, 3
-    found = activations_dissection(tmp_path, activations, k=5)
-    contrast = contrast_clips(found, SITE, [0], 5)
+    dissection = activations_dissection(tmp_path, activations, k=5)
+    contrast = contrast_clips(dissection, SITE, [0], 5)
     frame = int(contrast.frames[lists(contrast)[0].index(5), 0])
     assert frame == 5 % 7
-    span = contrast_spans(found, SITE, contrast, 0.2)[5]
+    span = contrast_spans(dissection, SITE, contrast, 0.2)[5]
     assert span.start is not None and span.end is not None
     assert span.start <= frame * 0.1 + 0.05 <= span.end

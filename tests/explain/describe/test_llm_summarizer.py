@@ -18,7 +18,7 @@ CAPTIONS = ["A dog barks.", "Loud barking of a big dog.", "A dog whines, then ba
 INSTRUCTIONS = ("Summarize in a few short sentences what the clips have in common.",)
 
 
-def heard(*captions: str) -> tuple[CaptionedExemplar, ...]:
+def exemplars(*captions: str) -> tuple[CaptionedExemplar, ...]:
     return tuple(CaptionedExemplar(clip, caption, 1.0) for clip, caption in enumerate(captions))
 
 
@@ -52,9 +52,9 @@ def both(conversation: Conversation) -> tuple[list[Any], list[Any]]:
 
 def test_both_sides_are_asked_for_and_put_where_they_belong() -> None:
     units = [
-        Evidence("a", 0, heard("dog"), heard("cat")),
-        Evidence("a", 1, heard("hen"), ()),
-        Evidence("a", 2, heard("pig"), heard("cow")),
+        Evidence("a", 0, exemplars("dog"), exemplars("cat")),
+        Evidence("a", 1, exemplars("hen"), ()),
+        Evidence("a", 2, exemplars("pig"), exemplars("cow")),
     ]
     chat = Answers("Dogs bark.", "Cats meow.", "Hens cluck.", Failure("timed out"), "Cows moo.")
     options = ChatOptions(seed=5)
@@ -69,7 +69,9 @@ def test_both_sides_are_asked_for_and_put_where_they_belong() -> None:
 
 
 def test_too_few_answers_are_failures() -> None:
-    (summary,) = LanguageModel(chat=Answers("Dogs bark.")).summarize([Evidence("a", 0, heard("dog"), heard("cat"))])
+    (summary,) = LanguageModel(chat=Answers("Dogs bark.")).summarize(
+        [Evidence("a", 0, exemplars("dog"), exemplars("cat"))]
+    )
     assert summary.highly == "Dogs bark."
     assert isinstance(summary.lowly, Failure)
 
@@ -86,9 +88,9 @@ def test_too_few_answers_are_failures() -> None:
     ],
 )
 def test_whatever_stands_in_a_caption_stays_in_its_quotes(attack: str) -> None:
-    plain, clean = PLAIN.conversation(heard("A dog barks.", attack, "A cat.")), " ".join(attack.split())
+    plain, clean = PLAIN.conversation(exemplars("A dog barks.", attack, "A cat.")), " ".join(attack.split())
     assert quoted(plain) == ["A dog barks.", clean, "A cat."]
-    contrast = CONTRAST.conversation(heard("A dog barks.", attack), heard(attack, "A cat."))
+    contrast = CONTRAST.conversation(exemplars("A dog barks.", attack), exemplars(attack, "A cat."))
     first, second = both(contrast)
     assert [clip["description"] for clip in first] == ["A dog barks.", clean]
     assert second == [clean, "A cat."]
@@ -107,7 +109,7 @@ def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_re
         CaptionedExemplar(1, "A dog barks.", 9.0, 0.12, 0.34),
         CaptionedExemplar(2, "A dog whines.", 4.5, strength=0.5),
     )
-    unit = Evidence("a", 0, highly, heard("A bell."), heard("A cat meows.", "A cow moos."))
+    unit = Evidence("a", 0, highly, exemplars("A bell."), exemplars("A cat meows.", "A cow moos."))
     chat = Answers("Dogs bark.", "A bell rings.")
     (summary,) = LanguageModel("contrast", chat=chat).summarize([unit])
     assert summary.highly == "Dogs bark."
@@ -123,14 +125,14 @@ def test_the_contrast_form_tells_strengths_moments_and_what_the_unit_does_not_re
 
 def test_without_contrast_clips_what_the_second_lack_is_not_asked() -> None:
     chat = Answers("Dogs bark.")
-    list(LanguageModel("contrast", chat=chat).summarize([Evidence("a", 0, heard("A dog barks."), ())]))
+    list(LanguageModel("contrast", chat=chat).summarize([Evidence("a", 0, exemplars("A dog barks."), ())]))
     assert not any("that the second lack" in turn.content for turn in chat.asked[0])
 
 
 def test_an_answer_that_speaks_of_the_contrast_clips_is_not_taken_for_an_echo_of_captions() -> None:
     answer = "Dogs bark, where a cat meows softly and a cow moos loudly far away in the others."
-    others = heard("A cat meows softly", "a cow moos loudly far away")
-    unit = Evidence("a", 0, heard("A dog barks.", "Two dogs."), (), others)
+    others = exemplars("A cat meows softly", "a cow moos loudly far away")
+    unit = Evidence("a", 0, exemplars("A dog barks.", "Two dogs."), (), others)
     (summary,) = LanguageModel("contrast", chat=Answers(answer)).summarize([unit])
     assert summary.highly == answer
 
