@@ -19,9 +19,9 @@ from and_nnsight.explain.describe.calibration import SCHEMA as CALIBRATED
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
 from and_nnsight.findings.bootstrap import Bootstrap
+from and_nnsight.findings.explanations import KINDS, read_explanations
 from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
-from and_nnsight.findings.word_units import KINDS, read_explanations
 from and_nnsight.unlearn import UnitChoice
 from tests.findings.hand_made import dissection, shuffled, with_words
 from tests.findings.test_adjectives import texts
