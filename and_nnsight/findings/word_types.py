@@ -62,8 +62,8 @@ def accuracy_by_word_type(
                 is "unknown" where clips have neither
     shares      of all units of the sites, between 0 and 1
     parts       types of words (`explanations.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic
-                adjective (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones), and
-                length, for the units with the longest explanations
+                adjective (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones),
+                and length, for the units with the longest explanations
     draws       how often units are chosen: units with equally many words are taken in random order. Each choice has a
                 control of its own, random units, as many at each site
     how         what becomes of a pruned unit: see `unlearn.ablated_outcomes`
