@@ -29,8 +29,8 @@ def best_clips(activations: Float[Tensor, "clip unit"], k: int, *, units_at_once
     rows = torch.empty(min(k, clips), units, dtype=torch.int64, device=activations.device)
     for part in parts(units, clips, units_at_once):
         finite = activations[:, part].isfinite()
-        kept = activations[:, part].masked_fill(~finite, -torch.inf)
-        ordered, order = kept.sort(dim=0, descending=True, stable=True)
+        comparable = activations[:, part].masked_fill(~finite, -torch.inf)
+        ordered, order = comparable.sort(dim=0, descending=True, stable=True)
         values[:, part] = ordered[:k]
         rows[:, part] = order[:k].masked_fill(~finite.gather(0, order[:k]), -1)
     return Best(values, rows)

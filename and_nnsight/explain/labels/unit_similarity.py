@@ -138,8 +138,8 @@ def _decided(best: published.Best, wanted: int) -> published.Best:
     there = best.rows >= 0
     none = torch.zeros(best.rows.shape[1], dtype=torch.int64, device=best.rows.device)
     decided = decided_places(best.values.masked_fill(~there, 0.0), there, none, wanted)
-    kept = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
-    return published.Best(kept.values[:wanted], kept.rows[:wanted])
+    remaining = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
+    return published.Best(remaining.values[:wanted], remaining.rows[:wanted])
 
 
 def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:

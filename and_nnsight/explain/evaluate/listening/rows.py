@@ -13,7 +13,7 @@ from .measures import areas, chance_of_area, chance_of_difference, chance_of_fin
 from .plans import Plan
 from .trials import LineUp, Trials
 
-Asked = tuple[str | None, tuple[int, ...]]
+ClipQuestion = tuple[str | None, tuple[int, ...]]
 """A statement, or none, and the ids of the clips that it was asked of."""
 
 SCHEMA = arrow.schema(
@@ -48,7 +48,7 @@ SCHEMA = arrow.schema(
 KEY = ("site", "unit", "source")
 
 
-def row_of(plan: Plan, answers: Mapping[Asked, np.ndarray | Failure], threshold: float | None) -> Row:
+def row_of(plan: Plan, answers: Mapping[ClipQuestion, np.ndarray | Failure], threshold: float | None) -> Row:
     """The row of a claim, out of the answers to all that was asked of it."""
     claim, trials = plan.claim, plan.trials
     row: Row = dict.fromkeys(SCHEMA.names) | {
