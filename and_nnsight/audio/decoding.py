@@ -71,7 +71,7 @@ def _decode(encoded: Encoded, contents: Contents, limit: Limit) -> Decoded:
     if read == limit.frames(rate):  # there may be more than was read
         weights = sum(part.weight for part in contents.parts)
         frames = max(read, contents.frames or round(frames * (weights / weight if weight else 1.0) / contents.share))
-        limit.heard(frames, rate)
+        limit.used_frames(frames, rate)
     return Decoded(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), rate, frames)
 
 
@@ -124,15 +124,15 @@ def _read(sound: _Sequential, most: int) -> Float32[np.ndarray, " time"]:
     while done < most:
         wanted = min(frames, most - done)
         try:
-            given = sound.read(wanted, always_2d=True, out=block[:wanted])
+            chunk = sound.read(wanted, always_2d=True, out=block[:wanted])
         except soundfile.LibsndfileError as error:
             if sound.pieces.error is not None:
                 raise sound.pieces.error from error
             raise AudioError(f"is damaged or truncated: {_reason(error)}") from error
         with np.errstate(over="ignore", invalid="ignore"):
-            samples[done : done + len(given)] = mixed(given, axis=1)
-        done += len(given)
-        if len(given) < wanted:
+            samples[done : done + len(chunk)] = mixed(chunk, axis=1)
+        done += len(chunk)
+        if len(chunk) < wanted:
             break
     if sound.pieces.error is not None:
         raise sound.pieces.error

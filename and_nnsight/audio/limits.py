@@ -55,7 +55,7 @@ class Limit:
             return most
         return min(most, math.ceil(self.window * rate / self.sampling_rate) + filter_reach(rate, self.sampling_rate))
 
-    def heard(self, frames: int, rate: int) -> int:
+    def used_frames(self, frames: int, rate: int) -> int:
         """How many of a clip's frames are read. Raises AudioError for a clip that is too long to be heard whole."""
         most = self.frames(checked_rate(rate))
         if frames > most and self.window is None:

@@ -76,7 +76,7 @@ def load(
         raise AudioError(f"{bad[0]} of {samples.size} samples are not finite, the first at sample {bad[1]}", name)
     rate = wanted if native is None else native
     try:
-        limit.heard(frames, rate)
+        limit.used_frames(frames, rate)
         resampled = resample(samples, rate, wanted)
         resampled = np.require(resampled if window is None else resampled[:window], np.float32, ["C", "W"])
     except AudioError as error:

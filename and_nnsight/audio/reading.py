@@ -113,7 +113,7 @@ def _decoder_samples(decoder: Any, name: str, limit: Limit) -> tuple[Any, int | 
     rate = getattr(metadata, "sample_rate", None)
     if seconds and rate and hasattr(decoder, "get_samples_played_in_range"):
         total = round(seconds * rate)
-        most = limit.heard(total, whole_rate(rate, "sampling_rate", name))
+        most = limit.used_frames(total, whole_rate(rate, "sampling_rate", name))
         if most < total:
             return decoder.get_samples_played_in_range(0.0, (most + 1) / rate), total
     return decoder.get_all_samples(), None

@@ -25,9 +25,9 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
     time = 0 if values.ndim == 1 or values.shape[0] > values.shape[1] else 1
     frames = values.shape[time]
     rate = limit.sampling_rate if rate is None else rate
-    heard = frames if rate is None else limit.heard(frames, rate)
-    if heard < frames:
-        values = values[:heard] if time == 0 else values[:, :heard]
+    used = frames if rate is None else limit.used_frames(frames, rate)
+    if used < frames:
+        values = values[:used] if time == 0 else values[:, :used]
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
         samples = _to_float(values)
         return (mixed(samples, axis=1 - time) if samples.ndim == 2 else samples), frames

@@ -17,9 +17,9 @@ from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
 from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
+from .explanations import read_explanations, summary_counts
 from .finding import Finding, Row
 from .statistics import wilson
-from .word_units import read_explanations, summary_counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | 
     """Count the units whose explanation has each acoustic adjective, every unit once a word.
 
     dissection  a dissection that has been explained
-    sites   names or globs; None: all, but each neuron once (see `word_units.select_sites`)
+    sites   names or globs; None: all, but each neuron once (see `site_selection.select_sites`)
 
     Raises DissectionError, which names the command to run, if it has not been explained.
     """

@@ -83,9 +83,9 @@ def headed(figure: Figure, title: str, *lines: str) -> None:
     for place, line in enumerate(small):
         top = 1 - (_EDGE + _TITLE_INCHES + place * _LINE_INCHES) / height
         figure.text(_EDGE / WIDTH, top, literal(line), fontsize=8, color=GREY, va="top")
-    taken = (2 * _EDGE + _TITLE_INCHES + len(small) * _LINE_INCHES) / height
+    top_share = (2 * _EDGE + _TITLE_INCHES + len(small) * _LINE_INCHES) / height
     engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, 0, 1, 1 - taken))
+    engine.set(rect=(0, 0, 1, 1 - top_share))
 
 
 def layer_ticks(

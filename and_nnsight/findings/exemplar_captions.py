@@ -13,7 +13,7 @@ from ..explain.describe.evidence import gather
 from ..explain.records.reading import table_settings
 from ..explain.roles import Span
 from ..explain.text.repeated import clean_repeated
-from .word_units import SiteSelection
+from .site_selection import SiteSelection
 
 _DRAWS = 10_000
 

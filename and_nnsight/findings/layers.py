@@ -12,9 +12,9 @@ from jaxtyping import Bool
 from ..dissection.dissection import Dissection
 from ..wording import counted
 from .drawing import BLACK, COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, literal, new_figure, signed
+from .explanations import Explanations, read_explanations, summary_counts
 from .finding import Finding, Row
 from .statistics import line_through, mean_of, p_text
-from .word_units import Explanations, read_explanations, summary_counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ def adjectives_per_layer(
     """Average the number of distinct acoustic adjectives of units by layer, and lay a line through them.
 
     dissection  a dissection that has been explained
-    sites   names or globs; None: all, but each neuron once (see `word_units.select_sites`)
+    sites   names or globs; None: all, but each neuron once (see `site_selection.select_sites`)
     seed    of the orders of layers that the permutation test draws where there are more than 8 layers
 
     Units outside the blocks (a classifier's head) are counted in `facts["outside_layers"]` and are in no row. Raises

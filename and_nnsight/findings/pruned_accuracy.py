@@ -9,8 +9,8 @@ import numpy as np
 
 from ..wording import agree, counted
 from .drawing import BLUE, GREY, VERMILION, headed, new_figure
+from .explanations import BASIC, HIGH_LEVEL, LENGTH
 from .finding import Finding, Row
-from .word_units import BASIC, HIGH_LEVEL, LENGTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,11 +12,11 @@ from ..data import Clip
 from ..dissection.dissection import Dissection
 from ..dissection.same_clips import KnownClips
 from ..statistics.bootstrap import RESAMPLES, Bootstrap
+from .explanations import KINDS, read_explanations
 from .finding import Row
 from .pruned_accuracy import AccuracyByWordType
 from .statistics import prediction_half_width
 from .units_by_word_type import RichUnits, rich_units
-from .word_units import KINDS, read_explanations
 
 if TYPE_CHECKING:
     from ..unlearn import Outcomes, UnitChoice
@@ -61,13 +61,13 @@ def accuracy_by_word_type(
                 found with them, unless `dissected_too`. They are known by their samples or paths: `facts["held_out"]`
                 is "unknown" where clips have neither
     shares      of all units of the sites, between 0 and 1
-    parts       types of words (`units.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic adjective
-                (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones), and
-                length, for the units with the longest explanations
+    parts       types of words (`explanations.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic
+                adjective (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones),
+                and length, for the units with the longest explanations
     draws       how often units are chosen: units with equally many words are taken in random order. Each choice has a
                 control of its own, random units, as many at each site
     how         what becomes of a pruned unit: see `unlearn.ablated_outcomes`
-    sites       names or globs; None: all in blocks, but each neuron once (see `word_units.select_sites`)
+    sites       names or globs; None: all in blocks, but each neuron once (see `site_selection.select_sites`)
     keep        which clips are measured, of those that are left
 
     Where fewer units have such a word than a share asks for, nothing is measured: the row says so. Everything is
@@ -80,9 +80,7 @@ def accuracy_by_word_type(
     _check(shares, parts, draws)
     explanations = read_explanations(dissection, sites, in_blocks=True)
     plan = [one for part in parts for one in rich_units(dissection, explanations, part, shares, draws, seed)]
-    places: dict[UnitChoice, int] = {}
-    for choice in (choice for one in plan for pair in one.pairs for choice in pair):
-        places.setdefault(choice, len(places))  # nothing is measured twice
+    places = _places(plan)
     unseen = _UnseenClips(None if dissected_too else KnownClips(dissection), keep)
     try:
         outcomes = ablated_outcomes(
@@ -115,6 +113,12 @@ def accuracy_by_word_type(
         "difference and of random choices: prediction by Student's t over the draws of the controls",
     }
     return AccuracyByWordType(rows, facts)
+
+
+def _places(plan: Iterable[RichUnits]) -> dict[UnitChoice, int]:
+    """Every choice and its place among those that are measured: none is measured twice."""
+    choices = dict.fromkeys(choice for one in plan for pair in one.pairs for choice in pair)
+    return {choice: place for place, choice in enumerate(choices)}
 
 
 def _facts_of(outcomes: Outcomes, bootstrap: Bootstrap) -> dict[str, Any]:

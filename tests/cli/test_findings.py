@@ -138,7 +138,7 @@ def test_accuracy_is_measured_where_there_is_a_model_and_data(run, explained: Pa
 
 def test_the_types_of_words_are_those_of_the_finding() -> None:
     from and_nnsight.cli.findings import WORD_TYPES
-    from and_nnsight.findings.word_units import KINDS
+    from and_nnsight.findings.explanations import KINDS
 
     assert WORD_TYPES == KINDS
 

@@ -17,7 +17,7 @@ from and_nnsight.explain.records.description_rows import CaptionRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.findings import uninterpretable_units
-from and_nnsight.findings.interpretability import ALL
+from and_nnsight.findings.shared_clusters import ALL
 from and_nnsight.findings.statistics import wilson
 from and_nnsight.plugins import PluginError
 from tests.findings.hand_made import TIED, dissection, shuffled

@@ -20,9 +20,9 @@ from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import AccuracyByWordType, accuracy_by_word_type
+from and_nnsight.findings.explanations import KINDS, read_explanations
 from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
-from and_nnsight.findings.word_units import KINDS, read_explanations
 from and_nnsight.statistics.bootstrap import Bootstrap
 from and_nnsight.unlearn import UnitChoice
 from tests.findings.hand_made import dissection, shuffled, with_words

@@ -49,10 +49,10 @@ def _of_samples(kind: bytes, common: bytes, first: int, length: int, limit: Limi
         raise Truncated(f"its header promises {promised} samples, {frames} are there")
     if 0 < promised < frames:
         raise AudioError(f"is damaged: its header says {promised} samples, its chunk of samples holds {frames}")
-    heard = limit.heard(frames, rate)
-    length = heard * channels * each
-    common = common[:2] + struct.pack(">I", heard) + common[6:]
-    return Contents((Part((_header(kind, common, length), (first, first + length)), heard),), frames)
+    used = limit.used_frames(frames, rate)
+    length = used * channels * each
+    common = common[:2] + struct.pack(">I", used) + common[6:]
+    return Contents((Part((_header(kind, common, length), (first, first + length)), used),), frames)
 
 
 def _extended(number: bytes) -> float:

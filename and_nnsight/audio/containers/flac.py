@@ -36,8 +36,8 @@ def flac_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     if info.frames and end is not None and end > info.frames:
         raise AudioError(f"is damaged: its header says {info.frames} samples, its last frame ends with sample {end}")
     frames = info.frames or end
-    heard = None if frames is None else limit.heard(frames, info.rate)
-    return Contents((Part(((start, encoded.size),), heard),), frames)
+    used = None if frames is None else limit.used_frames(frames, info.rate)
+    return Contents((Part(((start, encoded.size),), used),), frames)
 
 
 def _header(encoded: Encoded, start: int) -> tuple[_StreamInfo, int]:

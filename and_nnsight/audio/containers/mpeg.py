@@ -56,7 +56,7 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     sound = first if promise is None else first + head.length
     frames = _walk(encoded, sound, head, _MOST_FRAMES)
     total = _total(encoded, frames, promise, sound) * head.samples
-    limit.heard(total, head.rate)
+    limit.used_frames(total, head.rate)
     if promise is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)

@@ -33,13 +33,13 @@ def au_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     open_end = None if promised == 0xFFFFFFFF else promised
     length = samples_length(encoded, first, open_end, iter(()))
     frame = channels * _AU_SIZES.get(encoding, 0)
-    frames, heard = None, None
+    frames, used = None, None
     if frame:
         frames = length // frame
-        heard = limit.heard(frames, rate)
-        length = heard * frame
+        used = limit.used_frames(frames, rate)
+        length = used * frame
     header = head[:4] + struct.pack(f"{order}IIIII", 24, min(length, 2**32 - 2), encoding, rate, channels)
-    return Contents((Part((header, (first, first + length)), heard),), frames)
+    return Contents((Part((header, (first, first + length)), used),), frames)
 
 
 def sphere_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
@@ -65,11 +65,11 @@ def sphere_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
         raise Truncated(f"its header promises {count} samples, {there} are there")
     if not only_tags(encoded, first + count * frame):
         raise AudioError(f"is damaged: its header says {count} samples, and {there} are there")
-    heard = limit.heard(count, rate)
+    used = limit.used_frames(count, rate)
     order = ">" if fields.get(b"sample_byte_format", b"01").startswith(b"1") else "<"
     form = struct.pack(f"{order}HHIIHH", tag, channels, rate, rate * frame, frame, 8 * each)
-    header = wave_header(form, b"", heard * frame, order)
-    return Contents((Part((header, (first, first + heard * frame)), heard),), count)
+    header = wave_header(form, b"", used * frame, order)
+    return Contents((Part((header, (first, first + used * frame)), used),), count)
 
 
 def caf_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
@@ -100,11 +100,11 @@ def _of_caf(encoded: Encoded, start: int, description: bytes, first: int, length
     if not frame or frame != channels * -(-bits // 8):
         raise AudioError(f"is damaged: its header says {frame} bytes a frame, and {channels} channels of {bits} bits")
     frames = length // frame
-    heard = limit.heard(frames, rate)
-    length = heard * frame
+    used = limit.used_frames(frames, rate)
+    length = used * frame
     header = b"caff\0\1\0\0desc" + struct.pack(">Q", 32) + description
     header += b"data" + struct.pack(">QI", length + 4, 0)
-    return Contents((Part((header, (first, first + length)), heard),), frames)
+    return Contents((Part((header, (first, first + length)), used),), frames)
 
 
 def _caf_chunks(encoded: Encoded, position: int) -> Iterator[Chunk]:

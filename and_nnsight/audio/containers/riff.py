@@ -75,10 +75,10 @@ def _of_samples(form: bytes, fact: bytes, position: int, length: int, order: str
         pieces = (wave_header(form, fact, length, order), (position, position + length))
         return Contents((Part(pieces, frames),), frames)
     frames = length // frame
-    heard = limit.heard(frames, rate)
-    length = heard * frame
+    used = limit.used_frames(frames, rate)
+    length = used * frame
     pieces = (wave_header(form, b"", length, order), (position, position + length), b"\0" * (length % 2))
-    return Contents((Part(pieces, heard),), frames)
+    return Contents((Part(pieces, used),), frames)
 
 
 def _frames_by_fact(form: bytes, fact: bytes, length: int, order: str) -> int | None:

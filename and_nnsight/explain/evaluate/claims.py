@@ -57,17 +57,27 @@ def claims(dissection: Dissection, sources: Sequence[str] | None = None) -> list
     unknown = [source for source in sources or () if source not in SOURCES]
     if unknown:
         raise ValueError(f"unknown source {unknown[0]!r}: one of {', '.join(SOURCES)}")
-    wanted = sources or [name for name in ("explanation", "label") if has_table(dissection, _NEEDS[name][0])]
+    wanted = sources or _sources_there(dissection)
     _require_tables(dissection, wanted or ("explanation",))
-    every: list[Claim] = []
-    if "explanation" in wanted:
-        calibrated = read_table(dissection, CalibratedRow) if has_table(dissection, "calibrated") else []
-        every += _claims("explanation", explanations(read_table(dissection, SummaryRow), calibrated))
-    if "concepts" in wanted:
-        every += _claims("concepts", open_concepts(read_table(dissection, ConceptRow)))
-    if "label" in wanted:
-        every += labels(read_table(dissection, LabelRow))
-    return every
+    readers = {"explanation": _read_explanations, "concepts": _read_concepts, "label": _read_labels}
+    return [claim for source, read in readers.items() if source in wanted for claim in read(dissection)]
+
+
+def _sources_there(dissection: Dissection) -> list[str]:
+    return [name for name in ("explanation", "label") if has_table(dissection, _NEEDS[name][0])]
+
+
+def _read_explanations(dissection: Dissection) -> list[Claim]:
+    calibrated = read_table(dissection, CalibratedRow) if has_table(dissection, "calibrated") else []
+    return _claims("explanation", explanations(read_table(dissection, SummaryRow), calibrated))
+
+
+def _read_concepts(dissection: Dissection) -> list[Claim]:
+    return _claims("concepts", open_concepts(read_table(dissection, ConceptRow)))
+
+
+def _read_labels(dissection: Dissection) -> list[Claim]:
+    return list(labels(read_table(dissection, LabelRow)))
 
 
 def _require_tables(dissection: Dissection, sources: Iterable[str]) -> None:

@@ -36,18 +36,18 @@ class Detected:
 def question(text: str, captions: Sequence[str]) -> Conversation:
     """The request about one claim."""
     numbered = {str(number): " ".join(caption.split()) for number, caption in enumerate(captions, start=1)}
-    said = json.dumps(" ".join(text.split()), ensure_ascii=False)
-    user = f"Statement:\n{said}\nClips:\n{json.dumps(numbered, ensure_ascii=False, indent=0)}"
+    statement = json.dumps(" ".join(text.split()), ensure_ascii=False)
+    user = f"Statement:\n{statement}\nClips:\n{json.dumps(numbered, ensure_ascii=False, indent=0)}"
     return (Message("system", _SYSTEM), Message("user", user))
 
 
 def detected(
-    chat: CachedChat, asked: Sequence[tuple[str, Sequence[str], Sequence[bool]]], options: ChatOptions
+    chat: CachedChat, items: Sequence[tuple[str, Sequence[str], Sequence[bool]]], options: ChatOptions
 ) -> Iterator[Detected]:
     """Ask about claims (text, captions, which of them are of clips on which the unit fires); one answer each."""
-    conversations = [question(text, captions) for text, captions, _ in asked]
+    conversations = [question(text, captions) for text, captions, _ in items]
     for conversation, (_, _, fires), answer in zip(
-        conversations, asked, chat.chat(conversations, options), strict=True
+        conversations, items, chat.chat(conversations, options), strict=True
     ):
         request = chat.request_id(conversation, options)
         chosen = answer if isinstance(answer, Failure) else numbers_in(answer, len(fires))

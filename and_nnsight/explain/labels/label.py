@@ -26,7 +26,8 @@ from .concept_scores import DEFAULT_SOFTMAX, METHODS, Captions, fits, score_conc
 from .in_context import InContext, choose
 from .unions import Union, near_concepts
 from .unions import unions as find_unions
-from .unit_similarity import LINEAR, SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
+from .unit_similarity import SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
+from .unit_vectors import LINEAR
 
 DEFAULT_SIMILARITY = {"db": "cos_cubed", "tab": "soft_wpmi", "labels": "cos_cubed"}
 CHOSEN = "chosen"

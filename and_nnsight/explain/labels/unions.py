@@ -30,7 +30,7 @@ from ...statistics.concept_scores import ConceptScores
 from ..providers.embeddings import Embeddings, cosines
 from ..roles import TextEncoder
 from .concept_lists import concept_text
-from .unit_similarity import LINEAR, UnitVectors, concept_vectors
+from .unit_vectors import LINEAR, UnitVectors, concept_vectors
 
 NEAR = 0.45
 """Cosine of two concepts' names from which they may be united."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
@@ -17,7 +17,7 @@ from ...kernels import exact_average_precision
 from ...kernels.decided import decided_places
 from ...statistics.concept_scores import ConceptScores
 from . import similarities as published
-from .ranking import parts
+from .extremes import extremes, won_by_value
 
 KEPT = "all clips (kept activations)"
 STREAMED = "all clips (streamed)"
@@ -25,7 +25,6 @@ TOP = "top-K"
 TOP_ONLY = "top-K only"
 
 SIMILARITIES = (*published.SIMILARITIES, "pearson", "auprc")
-LINEAR = ("cos", "cos_cubed", "pearson")
 _OF_THE_BEST = {"wpmi": 28, "soft_wpmi": 100}
 _STREAMED = ("pearson", "cos", "cos_cubed", "auprc")
 _CHUNK = 2**24  # activations read from the disk at once
@@ -141,8 +140,8 @@ def _decided(best: published.Best, wanted: int) -> published.Best:
     there = best.rows >= 0
     none = torch.zeros(best.rows.shape[1], dtype=torch.int64, device=best.rows.device)
     decided = decided_places(best.values.masked_fill(~there, 0.0), there, none, wanted)
-    kept = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
-    return published.Best(kept.values[:wanted], kept.rows[:wanted])
+    remaining = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
+    return published.Best(remaining.values[:wanted], remaining.rows[:wanted])
 
 
 def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:
@@ -169,7 +168,7 @@ def _from_extremes(
     """The values, and for which units they are what all clips would give."""
     statistics = dissection[site]
     if similarity in ("cos", "cos_cubed"):
-        values, rows, whole = _extremes(dissection, site, ids)
+        values, rows, whole = extremes(dissection, site, ids)
         values, there = values.to(table.device), rows.to(table.device)
         if similarity == "cos":
             return published.cos_of_extremes(values, there, table), whole
@@ -179,89 +178,10 @@ def _from_extremes(
     every = torch.minimum(torch.tensor(len(ids)), statistics.finite)
     needed = _OF_THE_BEST.get(similarity) or published.fraction_of(len(ids))
     exact = (upper >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
-    rows = upper.masked_fill(~_won_by_value(dissection, site, "top", needed), -1)
+    rows = upper.masked_fill(~won_by_value(dissection, site, "top", needed), -1)
     values, rows = published.scored_first(top.values, rows)
     values, rows = values[:needed], rows[:needed]
     return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
-
-
-def _extremes(
-    dissection: Dissection, site: str, ids: Int64[Tensor, " clip"]
-) -> tuple[Float32[Tensor, "n unit"], Int64[Tensor, "n unit"], Bool[Tensor, " unit"]]:
-    """Activations of each unit's extreme clips that are won by value, and their rows among the scored ones.
-
-    Row −1: an empty place, of activation 0. Last: for which units these are all the clips that there are.
-    """
-    statistics = dissection[site]
-    top, bottom = statistics.top, statistics.bottom
-    upper = published.rows_of(top.clips, ids)
-    lower = published.rows_of(bottom.clips, ids).masked_fill(_also_in(bottom.clips, top.clips), -1)
-    every = torch.minimum(torch.tensor(len(ids)), statistics.finite)  # no unit can have more clips than these
-    whole = (upper >= 0).sum(0) + (lower >= 0).sum(0) >= every  # then no list is cut, and ties are no matter
-    upper = upper.masked_fill(~(_won_by_value(dissection, site, "top") | whole), -1)
-    lower = lower.masked_fill(~(_won_by_value(dissection, site, "bottom") | whole), -1)
-    rows = torch.cat([upper, lower])
-    return torch.cat([top.values, bottom.values]).masked_fill(rows < 0, 0.0), rows, whole
-
-
-class UnitVectors:
-    """The units' side of the similarities that are cosines (`LINEAR`): vectors over clips, of length 1 (or 0).
-
-    `concept_vectors` are the other side. Their products are what `unit_similarity` gives from the kept activations or
-    the extremes, and may be had of single units and of columns that are no concepts of the list.
-    """
-
-    def __init__(self, dissection: Dissection, site: str, ids: Int64[Tensor, " clip"], similarity: str) -> None:
-        """`ids`: the clips that have scores, ascending, all of the dissection."""
-        self._similarity, self._kept = similarity, dissection.activations(site)
-        if self._kept is not None:
-            self._places = published.rows_of(ids[:, None], torch.tensor(list(dissection.clips)))[:, 0].numpy()
-            return
-        values, self._rows, _ = _extremes(dissection, site, ids)
-        values = values.double()
-        if similarity == "cos_cubed":
-            values = (values - dissection[site].mean.double().nan_to_num(0.0)) ** 3
-        self._values = _normed(values.masked_fill(self._rows < 0, 0.0), similarity)
-
-    def times(
-        self, units: Int64[Tensor, " unit"], columns: Float64[Tensor, "clip column"]
-    ) -> Float64[Tensor, "unit column"]:
-        """The similarity of these units with these columns; NaN for a unit that is not finite on some clip."""
-        similarity = columns.new_empty(len(units), columns.shape[1])
-        each = len(self._places) if self._kept is not None else len(self._rows) * columns.shape[1]
-        for part in parts(len(units), each, None):
-            some = units[part]
-            if self._kept is not None:
-                values = torch.from_numpy(np.array(self._kept[np.ix_(self._places, some.numpy())]))
-                similarity[part] = concept_vectors(values, self._similarity).T @ columns
-            else:
-                chosen = columns[self._rows[:, some].clamp(min=0)]
-                similarity[part] = torch.einsum("nu,nuc->uc", self._values[:, some], chosen)
-        return similarity
-
-
-def concept_vectors(scores: Float[Tensor, "clip concept"], similarity: str) -> Float64[Tensor, "clip concept"]:
-    """The concepts' side of `UnitVectors`."""
-    columns = scores.double()
-    if similarity != "cos":
-        columns = columns - columns.mean(0)
-    return _normed(columns**3 if similarity == "cos_cubed" else columns, similarity)
-
-
-def _normed(columns: Float64[Tensor, "clip _"], similarity: str) -> Float64[Tensor, "clip _"]:
-    norms = columns.norm(dim=0).clamp(min=published.MIN_NORM if similarity == "cos_cubed" else 0.0)
-    return columns / torch.where(norms == 0, 1.0, norms)
-
-
-def _won_by_value(dissection: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
-    """Exemplars that are decided, and no copies of others (see `and_nnsight.dissection.exemplars`)."""
-    evidence = dissection.evidence(site, side, most)
-    return evidence.decided & ~evidence.copy
-
-
-def _also_in(clips: Int64[Tensor, "k unit"], others: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
-    """Which clips a unit has among its others too: where there are few clips in all, top and bottom overlap."""
-    return torch.stack([(row == others).any(0) for row in clips])
 
 
 def _failures(

@@ -108,10 +108,15 @@ def search(
         fails = cosine > least and _fails(verdicts(*one.at, one.claim, statements.claim_text(one)))
         hit = _Hit(one, round(cosine * one.strength, _DECIMALS), cosine > least, fails)
         by_unit.setdefault(one.at, []).append(hit)
-    within = [at for at, hits in by_unit.items() if any(hit.near for hit in hits)]
-    places = {site: place for place, site in enumerate(dissection.sites)}
-    ranked = sorted(_with_evidence(dissection, within), key=lambda at: (_order(by_unit[at]), places[at[0]], at[1]))
+    ranked = _ranked(dissection, by_unit)
     return [_match(dissection, at, by_unit[at], statements, verdicts) for at in ranked[:most]]
+
+
+def _ranked(dissection: Dissection, by_unit: Mapping[tuple[str, int], list[_Hit]]) -> list[tuple[str, int]]:
+    """The units of which something is near, best first."""
+    near = [at for at, hits in by_unit.items() if any(hit.near for hit in hits)]
+    places = {site: place for place, site in enumerate(dissection.sites)}
+    return sorted(_with_evidence(dissection, near), key=lambda at: (_order(by_unit[at]), places[at[0]], at[1]))
 
 
 def _with_evidence(dissection: Dissection, units: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:

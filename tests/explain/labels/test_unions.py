@@ -15,7 +15,8 @@ from and_nnsight.explain.evaluate.claims import claims
 from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
 from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.unions import GAIN, Union, near_concepts, unions
-from and_nnsight.explain.labels.unit_similarity import LINEAR, UnitVectors, concept_vectors, unit_similarity
+from and_nnsight.explain.labels.unit_similarity import unit_similarity
+from and_nnsight.explain.labels.unit_vectors import LINEAR, UnitVectors, concept_vectors
 from and_nnsight.explain.providers.encoders.words import Words
 from and_nnsight.explain.read.search import search
 from and_nnsight.unlearn import choose

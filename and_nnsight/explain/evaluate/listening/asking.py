@@ -17,7 +17,7 @@ from ...records.tables import Table
 from ...roles import Clip, Failure, Listener, Question, Span
 from ..claims import Claim
 from .plans import Design, Plan, plans
-from .rows import Asked, row_of
+from .rows import ClipQuestion, row_of
 
 _VERSION = 1  # of what is asked, and how it is judged
 _MEMORY = 1 << 30  # bytes of waveforms that are held at a time
@@ -136,13 +136,15 @@ class _Ear:
         return waveforms
 
     def answers(
-        self, asked: Iterable[Asked], waveforms: Mapping[int, np.ndarray | Failure]
-    ) -> dict[Asked, np.ndarray | Failure]:
+        self, clip_questions: Iterable[ClipQuestion], waveforms: Mapping[int, np.ndarray | Failure]
+    ) -> dict[ClipQuestion, np.ndarray | Failure]:
         """The fits that the listener gives to each statement with its clips; each is asked once."""
-        answers: dict[Asked, np.ndarray | Failure] = {}
-        put: list[Asked] = []
+        answers: dict[ClipQuestion, np.ndarray | Failure] = {}
+        put: list[ClipQuestion] = []
         questions: list[Question] = []
-        for one in sorted(dict.fromkeys(asked), key=lambda one: one[0] is None):  # like questions come together
+        for one in sorted(
+            dict.fromkeys(clip_questions), key=lambda one: one[0] is None
+        ):  # like questions come together
             samples_of_all = [waveforms[clip] for clip in one[1]]
             unread = next((samples for samples in samples_of_all if isinstance(samples, Failure)), None)
             if unread is not None:
@@ -160,12 +162,12 @@ def _fits(answer: Any, clips: int) -> np.ndarray | Failure:
     if isinstance(answer, Failure):
         return Failure(answer.reason[:_LONGEST_REASON])
     try:
-        given = np.asarray(answer)
+        numbers = np.asarray(answer)
     except (TypeError, ValueError, RuntimeError):  # lists of unlike lengths, tensors on another device
-        given = np.empty(0, object)
-    if given.dtype.kind not in "biuf":
+        numbers = np.empty(0, object)
+    if numbers.dtype.kind not in "biuf":
         return Failure(f"the listener answered with {type(answer).__name__}, not with a number a clip")
-    fits = given.astype(np.float64)
+    fits = numbers.astype(np.float64)
     if fits.shape != (clips,):
         return Failure(f"the listener answered {clips} clips with numbers of shape {fits.shape}, not one a clip")
     return fits if np.isfinite(fits).all() else Failure("the listener answered with a number that is not finite")
@@ -174,14 +176,14 @@ def _fits(answer: Any, clips: int) -> np.ndarray | Failure:
 def _chunks(plans: Iterable[Plan], bytes_of: Callable[[int], int]) -> Iterator[list[Plan]]:
     """Plans whose clips fit in memory together; one at least."""
     chunk: list[Plan] = []
-    held: set[int] = set()
+    loaded: set[int] = set()
     for plan in plans:
-        needed = held.union(plan.clips())
-        if chunk and len(needed) > len(held) and sum(map(bytes_of, needed)) > _MEMORY:
+        needed = loaded.union(plan.clips())
+        if chunk and len(needed) > len(loaded) and sum(map(bytes_of, needed)) > _MEMORY:
             yield chunk
             chunk, needed = [], set(plan.clips())
         chunk.append(plan)
-        held = needed
+        loaded = needed
     if chunk:
         yield chunk
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -90,19 +90,24 @@ def plans(
     """
     row_of = {clip: row for row, clip in enumerate(held_out.clips)}
     rows = [row_of[clip] for clip in clips]
-    by_site: dict[str, list[Claim]] = {}
-    for claim in claims:
-        by_site.setdefault(claim.site, []).append(claim)
-    due = [claim for claim in claims if wanted is None or (claim.site, claim.unit) in wanted]
-    for site in dict.fromkeys(claim.site for claim in due):
+    due = _by_site(claim for claim in claims if wanted is None or (claim.site, claim.unit) in wanted)
+    every = _by_site(claims)
+    for site, of_site in due.items():
         activations = held_out.activations(site)
         assert activations is not None  # checked before
         values = np.asarray(activations[rows], dtype=np.float32)
-        of_site = sorted((claim for claim in due if claim.site == site), key=lambda one: (one.unit, one.source))
-        yield from _site_plans(of_site, _pools(by_site[site]), values, clips, design)
+        of_site.sort(key=lambda claim: (claim.unit, claim.source))
+        yield from _site_plans(of_site, _pools(every[site]), values, clips, design)
 
 
-def _pools(claims: Sequence[Claim]) -> dict[str, _Pool]:
+def _by_site(claims: Iterable[Claim]) -> dict[str, list[Claim]]:
+    by_site: dict[str, list[Claim]] = {}
+    for claim in claims:
+        by_site.setdefault(claim.site, []).append(claim)
+    return by_site
+
+
+def _pools(claims: Iterable[Claim]) -> dict[str, _Pool]:
     """By source, all claims about a site's units."""
     by_source: dict[str, list[Claim]] = {}
     for claim in claims:

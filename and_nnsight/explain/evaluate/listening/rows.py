@@ -13,11 +13,11 @@ from .measures import areas, chance_of_area, chance_of_difference, chance_of_fin
 from .plans import Plan
 from .trials import LineUp, Trials
 
-Asked = tuple[str | None, tuple[int, ...]]
+ClipQuestion = tuple[str | None, tuple[int, ...]]
 """A statement, or none, and the ids of the clips that it was asked of."""
 
 
-def row_of(plan: Plan, answers: Mapping[Asked, np.ndarray | Failure], threshold: float | None) -> ListeningRow:
+def row_of(plan: Plan, answers: Mapping[ClipQuestion, np.ndarray | Failure], threshold: float | None) -> ListeningRow:
     """The row of a claim, out of the answers to all that was asked of it."""
     claim, trials = plan.claim, plan.trials
     row = ListeningRow(

@@ -74,11 +74,11 @@ def draw_trials(
     quiet = ids[shuffled[~fires[shuffled] & (known[shuffled] <= np.median(known))]].tolist()
     each = min(excerpts // 2, len(loud), len(quiet))
     order = random.permutation(2 * each).tolist()
-    heard = [*loud[:each], *quiet[:each]]
+    for_detection = [*loud[:each], *quiet[:each]]
     loud, quiet = random.permutation(loud[: line_ups * together]).tolist(), random.permutation(quiet).tolist()
-    made: list[LineUp] = []
+    drawn: list[LineUp] = []
     for number in range(min(line_ups, len(loud) // together, len(quiet))):
         place = int(random.integers(together + 1))
         some = [int(clip) for clip in loud[number * together : (number + 1) * together]]
-        made.append(LineUp((*some[:place], int(quiet[number]), *some[place:]), place))
-    return Trials(tuple(heard[at] for at in order), tuple(at < each for at in order), tuple(made))
+        drawn.append(LineUp((*some[:place], int(quiet[number]), *some[place:]), place))
+    return Trials(tuple(for_detection[at] for at in order), tuple(at < each for at in order), tuple(drawn))
