@@ -146,7 +146,7 @@ def test_evidence_of_excerpts_has_the_captions_of_the_excerpts(found: Dissection
 def test_every_unit_has_its_own_row(found: Dissection) -> None:
     rows = run(found, Reader(), k=2)
     assert sorted(rows) == sorted(ALL)
-    assert rows["first", 2] == {
+    assert rows["first", 2].columns() == {
         "site": "first",
         "unit": 2,
         "highly": "caption 2, caption 3",
