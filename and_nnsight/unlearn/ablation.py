@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor, nn
 
 from ..dissection.dissection import Dissection
 from ..model.audio_model import AudioModel
 from ..model.devices import to_device
+from ..model.edits import ModuleEdit, edited
 from ..model.features import probe_features
 from ..model.opening import hookable_sites
 from ..sites.hooks import site_hooks
 from ..sites.site import Site, SiteError
 from .hooks import hooked
-from .interventions import Intervention, SiteAblation, site_ablations
+from .interventions import Intervention, site_ablations
 from .unit_set import ChoiceError, UnitChoice
 
 Means = Mapping[str, Float[Tensor, " unit"]]
@@ -52,35 +51,8 @@ def ablate(
     """
     intervention = Intervention(how, gain, seed)
     sites = _in_firing_order(model, model_sites(model, [choice]))
-    plan = [
-        (ablation.site.path, ablation.site.side == "output", ablation)
-        for ablation in site_ablations(sites, [choice], intervention, fills_of(sites, how, found, means))
-    ]
-    return _edited(model, plan)
-
-
-Plan = list[tuple[str, bool, SiteAblation]]
-"""Paths of modules, whether their output or their input changes, and how; in the order in which they fire."""
-
-
-def _edited(model: AudioModel, plan: Plan) -> AudioModel:
-    edit: Any = model.edit
-    with edit() as (_, edited):
-        _change(edited, plan)
-    return edited
-
-
-def _change(edited: AudioModel, plan: Plan) -> None:
-    """Inside an edit: make the changes."""
-    for path, at_output, ablation in plan:
-        envoy = edited.envoy(path)
-        try:
-            if at_output:
-                envoy.output = ablation(envoy.output)
-            else:
-                envoy.input = ablation(envoy.input)
-        except OutOfOrderError:
-            return  # the trace was stopped before this site: it is known that all fire, and in this order
+    ablations = site_ablations(sites, [choice], intervention, fills_of(sites, how, found, means))
+    return edited(model, [ModuleEdit(one.site.path, one.site.side == "output", one) for one in ablations])
 
 
 def _in_firing_order(model: AudioModel, sites: Mapping[str, Site]) -> dict[str, Site]:

@@ -11,6 +11,7 @@ import pytest
 
 from and_nnsight import Dissection
 from and_nnsight.data import UNKNOWN, open_source
+from and_nnsight.data.options import DataOptions
 from and_nnsight.dissection.descriptions import DatasetDescription
 from and_nnsight.dissection.same_clips import KnownClips, Origin, first_of_each
 from and_nnsight.storage import write_json
@@ -85,7 +86,7 @@ def test_the_first_that_can_be_told_before_anything_is_decoded(tmp_path: Path) -
 
 def test_the_origin_of_a_source_is_that_of_its_manifest() -> None:
     source = open_source([{"audio": [0.0] * 100}])
-    assert Origin.of(source) == Origin.of(DatasetDescription.of(source, None, {}))
+    assert Origin.of(source) == Origin.of(DatasetDescription.of(source, DataOptions()))
     assert Origin.of(DatasetDescription()).fingerprint == UNKNOWN
 
 
