@@ -21,12 +21,12 @@ from ..model.devices import device_of
 from ..model.features import Features, Group
 from ..model.opening import as_model, moved
 from ..model.restoring import evaluating, leaves_the_model_as_found
+from ..progress import step_progress
 from ..sites.site import Site
 from ..wording import counted
 from .ablation import Means, fills_of, hooked, model_sites
 from .interventions import Intervention, SiteAblation, site_ablations
 from .names import plain_name
-from .progress import pass_progress
 from .unit_set import UnitChoice
 
 Keep = Callable[[Clip], bool]
@@ -162,7 +162,8 @@ class Pass:
             minimum_samples=featuriser.minimum_samples,
             window_samples=featuriser.window_samples,
         )
-        with closing(prepared), evaluating(self.model.wrapped), pass_progress(source.length, start, progress) as done:
+        bar = step_progress("measuring", source.length, progress, start, "clips")
+        with closing(prepared), evaluating(self.model.wrapped), bar as done:
             for batch in prepared:
                 self.left_out["could not be read"] += len(batch.quarantined)
                 for group in batch.inputs or ():

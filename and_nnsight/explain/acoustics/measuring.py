@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Float32
 
 from ...audio.loading import SILENCE_DBFS as SILENCE_DBFS
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..records.clip_audio import dissection_clips
 from ..records.tables import Row, Table
 from ..roles import Failure, Span

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as arrow
 
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..providers.requests import Remembered, remembered
 from ..records.tables import Row, Table
 from ..roles import ChatModel, ChatOptions, Conversation, Failure, Message

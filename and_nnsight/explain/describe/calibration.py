@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ... import plugins
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
 from ..records.tables import Row, Table, read_table, table_settings
 from ..roles import TextEncoder

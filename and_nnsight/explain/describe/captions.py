@@ -16,7 +16,7 @@ from ...data import open_source
 from ...dissection.dissection import Dissection, DissectionError
 from ...dissection.exemplars import Exemplar, Unit
 from ...plugins import PluginError, resolve
-from .._progress import step_progress
+from ...progress import step_progress
 from ..acoustics.measuring import Acoustics, measure_acoustics
 from ..acoustics.sentences import describe
 from ..providers.captioners.acoustic import Acoustic

@@ -17,7 +17,7 @@ import pyarrow as arrow
 
 from ... import plugins
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..records.tables import Key, Row, Table, has_table, read_table, table_settings
 from ..roles import ChatModel, ChatOptions
 from ..text.names import VERSION as NAMES_VERSION

@@ -15,8 +15,8 @@ import pyarrow as arrow
 
 from ... import plugins
 from ...dissection.dissection import Dissection, DissectionError
+from ...progress import step_progress
 from ...wording import command
-from .._progress import step_progress
 from ..providers.answers import aligned
 from ..providers.requests import remembered
 from ..records.tables import Row, Table, table_settings

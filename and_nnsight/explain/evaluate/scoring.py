@@ -23,7 +23,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..providers.embeddings import Embeddings
 from ..providers.requests import remembered
 from ..records.tables import Row, Table

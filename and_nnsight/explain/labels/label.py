@@ -16,9 +16,9 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection, DissectionError
+from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
 from ...storage import locked, read_parquet, written_whole
-from .._progress import step_progress
 from ..records.tables import Row, undamaged
 from ..records.unit_selection import chosen_units
 from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
