@@ -22,7 +22,7 @@ class _Rate(ProgressColumn):
         return Text(("–" if speed is None else f"{speed:.1f}") + self._per_second)
 
 
-def _bar(show: bool, unit: str) -> Progress:
+def _bar(show: bool, unit: str = "") -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -35,22 +35,20 @@ def _bar(show: bool, unit: str) -> Progress:
 
 
 @contextmanager
-def step_progress(
-    description: str, total: int | None, show: bool, start: int = 0, unit: str = ""
-) -> Iterator[Callable[[int], None]]:
+def step_progress(description: str, total: int | None, show: bool) -> Iterator[Callable[[int], None]]:
     """Show a bar while open; call what it gives with the number of things that are newly done."""
-    with _bar(show, unit) as bar:
-        task = bar.add_task(description, total=total, completed=start)
+    with _bar(show) as bar:
+        task = bar.add_task(description, total=total)
         yield lambda more: bar.advance(task, more)
 
 
 class ClipProgress:
-    """The bar of a run, which also says how many clips were set aside, and what goes on; `show=False` shows nothing."""
+    """The bar of a pass over clips, which also says how many clips were set aside, and what goes on; `show=False` shows nothing."""
 
-    def __init__(self, total: int | None, start: int = 0, show: bool = True) -> None:
+    def __init__(self, total: int | None, start: int = 0, show: bool = True, title: str = "dissecting") -> None:
         self._bar = _bar(show, "clips")
-        self._set_aside, self._note = 0, ""
-        self._task = self._bar.add_task("dissecting", total=total, completed=start)
+        self._title, self._set_aside, self._note = title, 0, ""
+        self._task = self._bar.add_task(title, total=total, completed=start)
 
     def __enter__(self) -> ClipProgress:
         """Show the bar."""
@@ -75,4 +73,4 @@ class ClipProgress:
     def _description(self) -> str:
         parts = [f"{self._set_aside} set aside" if self._set_aside else "", self._note]
         notes = escape("; ".join(part for part in parts if part))
-        return f"dissecting ({notes})" if notes else "dissecting"
+        return f"{self._title} ({notes})" if notes else self._title

@@ -9,7 +9,7 @@ from .forward import Outcome as Outcome
 from .forward import Outcomes as Outcomes
 from .forward import ablated_outcomes as ablated_outcomes
 from .measurement import measure as measure
-from .result import Measured as Measured
+from .result import Measurement as Measurement
 from .selection import METHODS as METHODS
 from .selection import choose as choose
 from .selection import ranked as ranked

@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..wording import counted
-from .result import OUTCOMES, Measured
+from .result import OUTCOMES, Measurement
 
 
-def method_table(measured: Measured, outcome: str = "logit") -> Table:
+def method_table(measured: Measurement, outcome: str = "logit") -> Table:
     """A row a method (the paper's Table 4): its changes beside those of its random controls, with intervals.
 
     Raises ValueError for an outcome that was not measured.
@@ -43,7 +43,7 @@ def method_table(measured: Measured, outcome: str = "logit") -> Table:
     return table
 
 
-def choice_table(measured: Measured, outcome: str = "logit") -> Table:
+def choice_table(measured: Measurement, outcome: str = "logit") -> Table:
     """A row a choice: what it does to its own class's clips and to the others, beside its controls."""
     digits = _digits(outcome)
     columns = ("method", "concept", "units", "own", "others", "selectivity", "excess over controls", "draws beaten")
@@ -68,7 +68,7 @@ def choice_table(measured: Measured, outcome: str = "logit") -> Table:
     return table
 
 
-def class_table(measured: Measured, place: int, outcome: str = "logit", most: int = 12) -> Table:
+def class_table(measured: Measurement, place: int, outcome: str = "logit", most: int = 12) -> Table:
     """What one choice does to every class's own clips (the paper's Fig. 10): the most harmed, and the target's."""
     digits = _digits(outcome)
     choice = measured.choices[place]

@@ -21,7 +21,7 @@ from ..model.devices import device_of
 from ..model.features import Features, Group
 from ..model.opening import as_model, moved
 from ..model.restoring import evaluating, leaves_the_model_as_found
-from ..progress import step_progress
+from ..progress import ClipProgress
 from ..sites.site import Site
 from ..wording import counted
 from .ablation import Means, fills_of, hooked, model_sites
@@ -162,14 +162,14 @@ class Pass:
             minimum_samples=featuriser.minimum_samples,
             window_samples=featuriser.window_samples,
         )
-        bar = step_progress("measuring", source.length, progress, start, "clips")
-        with closing(prepared), evaluating(self.model.wrapped), bar as done:
+        bar = ClipProgress(source.length, start, progress, "measuring")
+        with closing(prepared), evaluating(self.model.wrapped), bar:
             for batch in prepared:
                 self.left_out["could not be read"] += len(batch.quarantined)
                 for group in batch.inputs or ():
                     self._take(batch, group, keep)
                 self._end_batch()
-                done(batch.size)
+                bar.advance(batch.size)
                 yield batch.position + batch.size
 
     def _end_batch(self) -> None:

@@ -12,9 +12,9 @@ import torch
 
 from and_nnsight import __version__
 from and_nnsight.cli import main
+from and_nnsight.cli._clip_names import clip_names
 from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
-from and_nnsight.cli.show import clip_names
 from and_nnsight.dissection.dissection import Dissection, DissectionError
 from and_nnsight.remote import Remote, RemoteRunError
 from and_nnsight.run.resources import memory_for_exemplars

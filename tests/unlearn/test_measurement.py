@@ -15,7 +15,7 @@ import torch
 
 from and_nnsight import AudioModel, Dissection, DissectionError, dissect
 from and_nnsight.data import open_source
-from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, ablating, forward, matched, measure
+from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, ablating, forward, matched, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.overlap import OverlapError
 from tests.families import LABELS
@@ -41,7 +41,7 @@ def model() -> AudioModel:
 
 
 @pytest.fixture(scope="module")
-def measured(model: AudioModel) -> Measured:
+def measured(model: AudioModel) -> Measurement:
     return measure(model, CLIPS, CHOICES, draws=DRAWS, bootstrap=40, seed=7, batch_size=5, rows=16, progress=False)
 
 
@@ -65,7 +65,7 @@ def naive_changes(before: list[float], after: list[float], label: str) -> tuple[
     return sum(own) / len(own), sum(others) / len(others)
 
 
-def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured: Measured) -> None:
+def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured: Measurement) -> None:
     before = naive_numbers(model, None)
     method_sums: dict[str, list[float]] = {}
     for place, (choice, row) in enumerate(zip(CHOICES, measured.rows(), strict=True)):
@@ -95,7 +95,7 @@ def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured
     ]
 
 
-def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measured) -> None:
+def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measurement) -> None:
     from and_nnsight.unlearn.effects import clip_weights, prediction
 
     clips = clip_weights(measured.outcomes.labels, 40, 7)
@@ -112,7 +112,7 @@ def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measured)
     assert (found["value"], found["low"], found["high"]) == pytest.approx(tuple(prediction(selectivity)))
 
 
-def test_what_one_choice_does_to_every_class(measured: Measured) -> None:
+def test_what_one_choice_does_to_every_class(measured: Measurement) -> None:
     rows = measured.by_class(0)
     delta, labels = measured.delta("logit")[0], measured.outcomes.labels
     assert [row["change"]["value"] for row in rows] == sorted(row["change"]["value"] for row in rows)
@@ -133,7 +133,7 @@ def test_the_same_units_for_every_class_are_selective_of_none(model: AudioModel)
     assert row["logit"]["own"]["low"] is None
 
 
-def test_controls_have_as_many_units_of_every_site_and_none_is_another(measured: Measured) -> None:
+def test_controls_have_as_many_units_of_every_site_and_none_is_another(measured: Measurement) -> None:
     controls = measured.outcomes.choices[len(CHOICES) :]
     for place, control in enumerate(controls):
         assert control.counts == CHOICES[place // DRAWS].counts
@@ -142,15 +142,15 @@ def test_controls_have_as_many_units_of_every_site_and_none_is_another(measured:
     assert measured.delta("logit")[len(CHOICES) :].any(1).all()
 
 
-def test_it_is_saved_and_comes_back(measured: Measured, tmp_path: Path) -> None:
+def test_it_is_saved_and_comes_back(measured: Measurement, tmp_path: Path) -> None:
     measured.save(tmp_path / "out")
-    again = Measured.load(tmp_path / "out")
+    again = Measurement.load(tmp_path / "out")
     assert again.rows() == measured.rows()
     assert again.by_method() == measured.by_method()
     assert again.by_class(2) == measured.by_class(2)
     assert again.outcomes.choices == measured.outcomes.choices
     with pytest.raises(DissectionError, match="holds no measured unlearning"):
-        Measured.load(tmp_path)
+        Measurement.load(tmp_path)
 
 
 class Stopped(KeyboardInterrupt):
@@ -158,7 +158,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def test_it_goes_on_where_it_was_stopped(
-    model: AudioModel, measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: AudioModel, measured: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"draws": DRAWS, "bootstrap": 40, "seed": 7, "batch_size": 5, "rows": 16}
     settings |= {"out": tmp_path / "out", "progress": False}
@@ -209,7 +209,7 @@ def test_what_was_measured_of_half_a_batch_is_measured_again(tmp_path: Path, mon
     assert again.outcomes.clips == whole.outcomes.clips
 
 
-def test_tables_name_every_method_choice_and_class(measured: Measured) -> None:
+def test_tables_name_every_method_choice_and_class(measured: Measurement) -> None:
     from rich.console import Console
 
     console = Console(width=160, file=StringIO())
