@@ -43,7 +43,7 @@ def step_progress(description: str, total: int | None, show: bool) -> Iterator[C
 
 
 class ClipProgress:
-    """The bar of a pass over clips, which also says how many clips were set aside, and what goes on; `show=False` shows nothing."""
+    """The bar of a pass over clips, which also says how many were set aside, and what goes on."""
 
     def __init__(self, total: int | None, start: int = 0, show: bool = True, title: str = "dissecting") -> None:
         self._bar = _bar(show, "clips")

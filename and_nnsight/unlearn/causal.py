@@ -89,13 +89,13 @@ def causal_effects(
         pass
     outcomes = run.outcomes()
     changed = _changed(outcomes, outcome)
+    place_of = {control: len(choices) + place for place, control in enumerate(drawn)}
     clips_of = _ConceptClips(outcomes, belongs, bootstrap, seed)
-    place_of = {choice: len(choices) + place for place, choice in enumerate(drawn)}
-    rows_of_choices = []
+    effects = []
     for place, choice in enumerate(choices):
-        others = [place_of[control] for control in pools[choice] if not _share_units(control, choice)]
-        rows_of_choices.append(_row(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
-    return rows_of_choices
+        others = [place_of[control] for control in _apart(pools[choice], choice)]
+        effects.append(_row(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
+    return effects
 
 
 def _choices(units: Mapping[tuple[str, int], str] | Iterable[UnitChoice]) -> list[UnitChoice]:
@@ -131,6 +131,11 @@ def _single_units(site: str, width: int, count: int, seed: int) -> list[UnitChoi
     """So many random units of a site, each as a choice; all, where it has fewer."""
     indices = np.random.default_rng([seed, 2]).permutation(width)[:count].tolist()
     return [UnitChoice({site: [index]}, RANDOM) for index in indices]
+
+
+def _apart(pool: Sequence[UnitChoice], choice: UnitChoice) -> list[UnitChoice]:
+    """The sets of a pool that have no unit of the choice."""
+    return [control for control in pool if not _share_units(control, choice)]
 
 
 def _share_units(first: UnitChoice, second: UnitChoice) -> bool:

@@ -11,7 +11,7 @@ from .unit_set import UnitChoice, matched
 
 @dataclass(frozen=True)
 class Comparison:
-    """What choices are held against: random draws beside each, and replicates of the clips. Raises ValueError below 0."""
+    """Random draws beside every choice, and replicates of the clips. Raises ValueError where one is below 0."""
 
     draws: int
     bootstrap: int

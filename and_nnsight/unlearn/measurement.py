@@ -100,7 +100,7 @@ def measure(
     run.fills = fills_of(sites, how, found, means)
     numbers = _class_numbers(choices, run.classes, targets or {})
     keep = unseen(source, found, choices, overlap)
-    about = _about(run, source, columns, found) | {"overlap": overlap}
+    about: dict[str, Any] = {**_about(run, source, columns, found), "overlap": overlap}
     warn_of_another_model(found, about["model"], dtype_of(classifier.wrapped))
     key = _key(about, run, numbers, batch_size, means)
     with nullcontext() if out is None else measurement_folder(Path(out).expanduser(), key, source) as folder:

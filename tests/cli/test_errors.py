@@ -87,9 +87,9 @@ def test_units_that_no_site_has_are_refused_before_they_are_listed() -> None:
 
 def test_clips_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
     paths = ["/data/a/1/x.wav", "/data/b/1/x.wav", "/data/a/2/x.wav", "/data/y.wav", "C:\\s\\z.wav", "a/x.wav", None]
-    found = Dissection(Path("unused"), {})
-    found.__dict__["clips"] = {clip: {"path": path} for clip, path in enumerate(paths)}
-    assert clip_names(found) == {
+    dissection = Dissection(Path("unused"), {})
+    dissection.__dict__["clips"] = {clip: {"path": path} for clip, path in enumerate(paths)}
+    assert clip_names(dissection) == {
         "/data/a/1/x.wav": "a/1/x.wav",
         "/data/b/1/x.wav": "b/1/x.wav",
         "/data/a/2/x.wav": "2/x.wav",

@@ -44,9 +44,9 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(seen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "tiny"
     scores = ConceptScores.from_labels({place: CLASSES[place % 4] for place in range(8)})
-    found = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
-    explain(found, progress=False)
-    label(found, "labels", method="db", progress=False)
+    dissection = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
+    explain(dissection, progress=False)
+    label(dissection, "labels", method="db", progress=False)
     return out
 
 

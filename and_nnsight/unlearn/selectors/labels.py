@@ -11,50 +11,64 @@ from ...dissection.dissection import Dissection, DissectionError
 from ...explain.records.tables import has_table, undamaged
 from ...storage import read_parquet
 from ...wording import command
+from ..label_kinds import LabelKind, one_kind
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
-from .keys import Keys, Ranked, Wanted
+from .keys import ConceptQuery, Keys, RankedUnits
 
-_COLUMNS = ("site", "unit", "concept", "rank", "score", "members", "similarity", "concepts", "encoder")
+_COLUMNS = ("site", "unit", "concept", "rank", "score", "members", "method", "similarity", "concepts", "encoder")
+Row = dict[str, Any]
 
 
-def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
+def by_labels(dissection: Dissection, query: ConceptQuery, method: str) -> RankedUnits:
     """Rank the units that have the concept among their first labels by a method, alone or in a union.
 
     By the score of the label; icl by its place, then its score. Raises DissectionError where there are no labels;
     ChoiceError for a concept that is none of the list, and where labels are of several kinds.
     """
-    if wanted.top < 1:
-        raise ValueError(f"top must be at least 1, it is {wanted.top}")
-    rows = _rows(dissection, wanted, method)
-    known = {row["concept"] for row in rows}
-    name = same_name(wanted.concept, known)
+    if query.top < 1:
+        raise ValueError(f"top must be at least 1, it is {query.top}")
+    rows = _rows(dissection, LabelKind(method, query.similarity, query.encoder))
+    concepts = {row["concept"] for row in rows}
+    name = same_name(query.concept, concepts)
     if name is None:
         raise ChoiceError(
-            f"{wanted.concept!r} is none of the concepts that units were labelled with by {method}"
-            f"{near_names(wanted.concept, known)}"
+            f"{query.concept!r} is none of the concepts that units were labelled with by {method}"
+            f"{near_names(query.concept, concepts)}"
         )
-    own = [row for row in rows if row["concept"] == name]
-    kinds = sorted({_kind(row) for row in own}, key=str)
-    if len(kinds) > 1:
-        said = "; ".join(" ".join(f"{part}" for part in kind if part) for kind in kinds)
-        raise ChoiceError(
-            f"there are labels by {method} of several kinds ({said}: similarity, list of concepts, encoder): say "
-            "similarity= or encoder= (--similarity, --encoder)"
-        )
-    keys: Keys = {}
-    for row in sorted(own, key=lambda row: row["rank"]):  # its own label replaces that of its union
-        if row["rank"] < wanted.top and row["site"] in wanted.widths:
-            key = (-row["rank"], row["score"]) if method == "icl" else (row["score"],)
-            keys[row["site"], row["unit"]] = key
+    of_concept = [row for row in rows if row["concept"] == name]
+    kind = one_kind(of_concept, method)
+    keys = _keys(of_concept, query, by_place=method == "icl")
     if not keys:
-        raise ChoiceError(f"{name!r} is among the top {wanted.top} labels by {method} of no unit of these sites")
+        raise ChoiceError(f"{name!r} is among the top {query.top} labels by {method} of no unit of these sites")
     rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
-    kind = dict(zip(("similarity", "concepts", "encoder"), kinds[0], strict=True))
-    return Ranked(keys, {**kind, "top": wanted.top, "rank": rank})
+    return RankedUnits(keys, {**kind, "top": query.top, "rank": rank})
 
 
-def _singly(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _keys(rows: list[Row], query: ConceptQuery, by_place: bool) -> Keys:
+    keys: Keys = {}
+    for row in sorted(rows, key=lambda row: row["rank"]):  # its own label replaces that of its union
+        if row["rank"] < query.top and row["site"] in query.widths:
+            keys[row["site"], row["unit"]] = (-row["rank"], row["score"]) if by_place else (row["score"],)
+    return keys
+
+
+def _rows(dissection: Dissection, kind: LabelKind) -> list[Row]:
+    """The labels of a kind, those of unions singly as well. Raises DissectionError if there are none."""
+    run_first = f"run `{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
+    if not has_table(dissection, "labels"):
+        raise DissectionError(f"{dissection.folder} has no labels yet: {run_first}")
+    path = dissection.folder / "explanations" / "labels.parquet"
+    with undamaged(path):
+        table: arrow.Table = read_parquet(path, filters=[("method", "=", kind.method)], columns=list(_COLUMNS))
+    labels = [row for row in table.to_pylist() if kind.includes(row)]
+    rows = [single for row in labels for single in _singly(row) if single["concept"] is not None]
+    if not rows:
+        raise DissectionError(f"{dissection.folder} has no labels by {kind} yet: {run_first}")
+    return rows
+
+
+def _singly(row: Row) -> Iterator[Row]:
     """A label's row; of a union also a row for each of its members, with an equal share of the score.
 
     A unit that goes with several concepts alike goes with each, and less than one that goes with it alone.
@@ -62,31 +76,3 @@ def _singly(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield row
     members = row["members"] or ()
     yield from ({**row, "concept": member, "score": row["score"] / len(members)} for member in members)
-
-
-def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["similarity"], row["concepts"], row["encoder"]
-
-
-def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[dict[str, Any]]:
-    """The labels by a method, of the similarity and encoder that were asked for. Raises DissectionError if none."""
-    told = command("label", dissection.folder, "--method", method, "--concepts", "FILE")
-    if not has_table(dissection, "labels"):
-        raise DissectionError(f"{dissection.folder} has no labels yet: run `{told}` first")
-    path = dissection.folder / "explanations" / "labels.parquet"
-    with undamaged(path):
-        table: arrow.Table = read_parquet(path, filters=[("method", "=", method)], columns=list(_COLUMNS))
-        rows = [each for row in table.to_pylist() for each in _singly(row)]
-    rows = [
-        row
-        for row in rows
-        if wanted.similarity in (None, row["similarity"])
-        and wanted.encoder in (None, row["encoder"])
-        and row["concept"] is not None
-    ]
-    if not rows:
-        asked = ", ".join(part for part in (wanted.similarity, wanted.encoder) if part)
-        raise DissectionError(
-            f"{dissection.folder} has no labels by {method}{f' with {asked}' if asked else ''} yet: run `{told}` first"
-        )
-    return rows
