@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def causal_effects(
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
     pools = _pools(choices, {name: site.width for name, site in sites.items()}, controls, seed)
-    drawn = list(dict.fromkeys(control for pool in pools.values() for control in pool))
+    drawn = list(dict.fromkeys(chain.from_iterable(pools.values())))
     run = Pass(classifier, [*choices, *drawn], Intervention(how, gain, seed), rows)
     run.fills = fills_of(sites, how, dissection, means)
     keep = unseen(source, dissection, choices, overlap)

@@ -18,7 +18,7 @@ from .causal import Row, causal_effects
 from .forward import as_classifier, class_names, class_numbers
 from .label_kinds import LabelKind, one_kind
 from .names import plain_name
-from .selection import site_widths
+from .prunable_sites import site_widths
 from .unit_set import ChoiceError
 
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")

@@ -13,24 +13,20 @@ random        by chance
 
 Units that tie are put in an order drawn by the seed, not in the model's: early layers must not come first by default.
 
-Sites. By default all that were dissected but the class logits: with the preset "paper" the outputs of the three linear
-layers of every block, as the paper prunes them, where a unit of hook_attn_out or hook_mlp_out is a direction in which a
-block writes to the residual stream, and a unit of mlp.hook_pre a neuron. A site whose units are those of another as
-well (mlp.hook_post beside mlp.hook_pre) or a sum that holds everything before it (hook_resid_post) is left out, so that
-no unit is pruned twice. Every method and its random controls draw from the same sites.
+By which sites' units: see `prunable_sites`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..dissection.dissection import Dissection, DissectionError
+from ..dissection.dissection import Dissection
 from ..wording import counted
+from .prunable_sites import site_widths
 from .selectors.activations import SELECTORS, by_activations
 from .selectors.correlation import by_correlation
 from .selectors.exemplars import by_top_captions, by_top_labels
@@ -40,7 +36,6 @@ from .selectors.ocp import by_captions
 from .unit_set import RANDOM, ChoiceError, UnitChoice, matched
 
 LABELS = ("db", "tab", "labels", "icl")
-HEAD = "unembed.hook_out"
 METHODS = ("ocp", "ocp_exemplars", "db_top5", "labels_top5", *LABELS, "correlation", *SELECTORS, RANDOM)
 ALL_UNITS = ("db_top5", "correlation", *SELECTORS)
 """Methods that rank all units, so that a choice needs a count or a share."""
@@ -88,7 +83,7 @@ def choose(
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
     sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned,
-            and but those whose units other sites have as well (see the module)
+            and but those whose units other sites have as well (see `prunable_sites`)
     seed    orders units that tie, and draws those of random
     words   ocp: ways in which captions say the concept, in place of its name
     similarity  labels: by which similarity they were made, where there are several; correlation: pearson (default),
@@ -205,40 +200,6 @@ class _Request:
     def number(self, widths: Mapping[str, int]) -> int | None:
         """How many units; None: all that the method finds."""
         return self.count if self.share is None else max(1, round(self.share * sum(widths.values())))
-
-
-def site_widths(dissection: Dissection, sites: str | Iterable[str] | None = None) -> dict[str, int]:
-    """The units of the sites that match; None: those of the default sites (see the module).
-
-    Raises DissectionError for a pattern that matches none, and where nothing is left.
-    """
-    if sites is None:
-        return _default_sites(dissection)
-    patterns = [sites] if isinstance(sites, str) else list(sites)
-    for pattern in patterns:
-        if not any(fnmatchcase(site, pattern) for site in dissection.sites):
-            raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
-    widths = dissection.widths()
-    matching = {site: width for site, width in widths.items() if any(fnmatchcase(site, each) for each in patterns)}
-    if not matching:
-        raise DissectionError("no site was asked for: name at least one, or leave sites out")
-    return matching
-
-
-def _default_sites(dissection: Dissection) -> dict[str, int]:
-    """All but the class logits, each unit once."""
-    inside = {site: width for site, width in dissection.widths().items() if site != HEAD}
-    if not inside:
-        raise DissectionError(f"{dissection.folder} is of the class logits alone: dissect sites within the model")
-    return {site: width for site, width in inside.items() if not _elsewhere(site, inside)} or inside
-
-
-def _elsewhere(site: str, sites: Mapping[str, int]) -> bool:
-    """Whether a site's units are those of another one as well, or sums of all that other sites write."""
-    block, _, kind = site.partition(".mlp.")
-    if kind == "hook_post":
-        return f"{block}.mlp.hook_pre" in sites
-    return site.endswith(".hook_resid_post") and any(not name.endswith(".hook_resid_post") for name in sites)
 
 
 def _at_random(

@@ -10,7 +10,7 @@ import torch
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, DissectionError, dissect
 from and_nnsight.unlearn import ChoiceError, UnitChoice, choose, ranked
-from and_nnsight.unlearn.selection import site_widths
+from and_nnsight.unlearn.prunable_sites import site_widths
 from tests.explain.small_dissection import SITES, small_dissection
 from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged

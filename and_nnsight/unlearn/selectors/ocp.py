@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from itertools import chain
 
 import torch
 
@@ -110,8 +111,8 @@ def concept_phrase(query: ConceptQuery, classes: Iterable[str], captions: Iterab
     phrase = phrase_of(ways, others)
     if phrase.in_any(captions):
         return phrase, set()
-    known = {word for caption in captions for word in content_stems(caption)}
-    missing = {word for way in ways for word in way} - known
+    known = set(chain.from_iterable(map(content_stems, captions)))
+    missing = set(chain.from_iterable(ways)) - known
     phrase = phrase_of([tuple(word for word in way if word in known) for way in ways], others)
     if not missing or not phrase.in_any(captions):
         raise ChoiceError(_no_caption(query.concept, ways, known))
@@ -135,7 +136,7 @@ def _other_classes(concept: str, classes: Collection[str]) -> list[str]:
 def _no_caption(concept: str, ways: list[Stems], known: set[str]) -> str:
     """That no caption carries a concept, and which of its words occur singly."""
     phrases = " or ".join(repr(" ".join(way)) for way in ways if way)
-    occurring = sorted({word for way in ways for word in way} & known)
+    occurring = sorted(set(chain.from_iterable(ways)) & known)
     verb = "occurs" if len(occurring) == 1 else "occur"
     single = f" ({', '.join(occurring)} {verb}, not together)" if occurring else ""
     return f"no caption carries {phrases}, for {concept!r}{single}: say how captions put it with words= (--words)"
