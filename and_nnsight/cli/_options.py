@@ -34,7 +34,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 QuietSteps = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 CONCEPTS_HELP = "A file (one a line), a list with commas, or labels: the data's own."
-
 AudioTextEncoder = Annotated[str | None, typer.Option(help="tab: clap:REPO …")]
 Softmax = Annotated[
     float, typer.Option(help="db: sharpness of the softmax over concepts; 0: the cosine itself.", min=0)
