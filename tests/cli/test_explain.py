@@ -49,7 +49,7 @@ def test_explain_says_what_it_wrote_and_show_prints_the_card(run, dissected: Pat
     from and_nnsight import Dissection
 
     said = next(row for row in read_table(Dissection.load(dissected), "calibrated") if row.calibrated)
-    code, out, _ = run("show", dissected, SITE, said["unit"])
+    code, out, _ = run("show", dissected, SITE, said.unit)
     assert code == 0
     assert "In words" in out
     assert said["kept"][0] in out
@@ -109,4 +109,4 @@ def test_caption_measures_clips_before_they_are_dissected(run, tmp_path: Path) -
     assert "captions: 3 rows" in said
     from and_nnsight.storage import read_parquet
 
-    assert all(row.caption for row in read_parquet(out).to_pylist())
+    assert all(row["caption"] for row in read_parquet(out).to_pylist())

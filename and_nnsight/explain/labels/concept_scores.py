@@ -22,10 +22,10 @@ from torch import Tensor
 from ... import plugins
 from ...data import open_source
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
 from ...storage import read_parquet, undamaged
 from ...wording import agree, counted
-from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines, directions
 from ..records.captions import captioner_of, whole_clip_captions
 from ..records.clip_audio import ClipOrFailure, data_clips, dissection_clips
