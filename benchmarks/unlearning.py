@@ -35,7 +35,7 @@ from and_nnsight.data import open_source
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
 from and_nnsight.statistics.bootstrap import clip_weights
-from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, choose, measure
+from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, choose, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.effects import chance, changes, prediction
 from benchmarks._report import write_report
@@ -173,10 +173,10 @@ def measured_clips(subject: Subject, classes: Sequence[str], others: int) -> lis
 
 
 @dataclass(frozen=True)
-class Measurement:
+class TitledMeasurement:
     """What was measured, what of, and for which classes a method had too few units."""
 
-    measured: Measured
+    measurement: Measurement
     title: str
     lacking: Row
 
@@ -192,14 +192,14 @@ class Part:
     lacking: Row
     gain: float | None = None
 
-    def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> Measurement:
+    def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> TitledMeasurement:
         """Measure it, or go on with it, or read it where it is done."""
-        measured = measure(
+        measurement = measure(
             subject.model, clips, self.choices, found=subject.found, draws=self.draws,
             how="zero" if self.gain is None else "amplify", gain=self.gain, bootstrap=settings.bootstrap,
             seed=settings.seed, device=settings.device, overlap="exclude", out=subject.work / self.name,
         )  # fmt: skip
-        return Measurement(measured, self.title, self.lacking)
+        return TitledMeasurement(measurement, self.title, self.lacking)
 
 
 def parts_of(subject: Subject, classes: Sequence[str], settings: Settings) -> list[Part]:
@@ -214,12 +214,12 @@ def parts_of(subject: Subject, classes: Sequence[str], settings: Settings) -> li
     return [*parts, Part("gain", f"{LARGEST:.0%} of the units times {GAIN:g}", amplified, settings.few, {}, GAIN)]
 
 
-def run(subject: Subject, settings: Settings) -> tuple[Row, list[Measurement]]:
+def run(subject: Subject, settings: Settings) -> tuple[Row, list[TitledMeasurement]]:
     """Everything about one subject; the first measurement is that of ocp at the largest share."""
     began = time.perf_counter()
     drawn, clips = drawn_classes(subject, settings)
     tables = [part.measure(subject, clips, settings) for part in parts_of(subject, drawn, settings)]
-    largest = tables[0].measured
+    largest = tables[0].measurement
     return {
         "subject": subject.name,
         "training": subject.about,
@@ -242,24 +242,24 @@ def _title(share: float) -> str:
     return f"{share:.0%} of the units at zero"
 
 
-def _table(measurement: Measurement) -> Row:
-    measured, methods = measurement.measured, []
-    for row in measured.by_method():
-        places = [place for place, choice in enumerate(measured.choices) if choice.method == row["method"]]
-        rows = [measured.summary("logit", [place]) for place in places]
+def _table(titled: TitledMeasurement) -> Row:
+    measurement, methods = titled.measurement, []
+    for row in measurement.by_method():
+        places = [place for place, choice in enumerate(measurement.choices) if choice.method == row["method"]]
+        rows = [measurement.summary("logit", [place]) for place in places]
         told = sum((part["excess"]["low"] or 0) > 0 for part in rows)
         methods.append(_rounded(row) | {"classes_told_from_chance": told, "verdict": verdict(row)})
     return {
-        "what": measurement.title,
-        "draws": measured.draws,
-        "too_few_units": measurement.lacking,
+        "what": titled.title,
+        "draws": measurement.draws,
+        "too_few_units": titled.lacking,
         "methods": methods,
     }
 
 
-def aim(measured: Measured, method: str = "ocp") -> Row:
+def aim(measurement: Measurement, method: str = "ocp") -> Row:
     """Of a method: the mean selectivity, and in how many classes the interval of the excess excludes zero."""
-    rows = [row for row in measured.rows() if row["method"] == method]
+    rows = [row for row in measurement.rows() if row["method"] == method]
     selectivity = [row["logit"]["selectivity"]["value"] for row in rows]
     return {
         "classes": len(rows),
@@ -269,20 +269,20 @@ def aim(measured: Measured, method: str = "ocp") -> Row:
     }
 
 
-def calibration(measured: Measured, bootstrap: int, seed: int) -> Row:
+def calibration(measurement: Measurement, bootstrap: int, seed: int) -> Row:
     """Every draw beside ocp as if it were a choice, against the other draws of its class: what chance is told to be."""
-    labels = measured.outcomes.labels
+    labels = measurement.outcomes.labels
     weights = clip_weights(labels, bootstrap, seed)
-    count = len(measured.targets)
-    delta = measured.delta("logit")
+    count = len(measurement.targets)
+    delta = measurement.delta("logit")
     excluded, small = 0, []
-    for place, choice in enumerate(measured.choices):
+    for place, choice in enumerate(measurement.choices):
         if choice.method != "ocp":
             continue
-        drawn = slice(count + place * measured.draws, count + (place + 1) * measured.draws)
-        targets = np.full(measured.draws, measured.targets[place])
+        drawn = slice(count + place * measurement.draws, count + (place + 1) * measurement.draws)
+        targets = np.full(measurement.draws, measurement.targets[place])
         selectivity = changes(delta[drawn], labels, targets, weights).selectivity
-        for first in range(measured.draws):
+        for first in range(measurement.draws):
             turned = np.roll(selectivity, -first, axis=1)
             found = prediction(turned[:, None])
             excluded += found.low is not None and found.high is not None and not found.low <= 0 <= found.high
@@ -352,11 +352,11 @@ def main() -> None:
             console = Console(width=150)
             console.print(f"{subject.name}: accuracy {result['accuracy']:.1%} on {result['measured_by_clips']} clips")
             for table in tables:
-                console.print(f"{table.title} ({table.measured.draws} draws)")
-                console.print(method_table(table.measured))
-                if table.measured.draws == settings.draws:
-                    console.print(choice_table(table.measured))
-                    console.print(class_table(table.measured, 0))
+                console.print(f"{table.title} ({table.measurement.draws} draws)")
+                console.print(method_table(table.measurement))
+                if table.measurement.draws == settings.draws:
+                    console.print(choice_table(table.measurement))
+                    console.print(class_table(table.measurement, 0))
             console.print(f"aim: {result['aim']}; by exemplars alone: {result['aim_by_exemplars_alone']}")
             console.print(f"calibration: {result['calibration']}")
     if not options.no_write:

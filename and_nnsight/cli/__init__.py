@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, dissect, explain, findings, label, score, search, show, unlearn
+from . import concept_scores, demo, dissect, explain, findings, label, plugins, score, search, show, unlearn
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -31,7 +31,7 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (demo, dissect, explain, findings, label, score, search, show, unlearn):
+for group in (demo, dissect, explain, plugins, findings, label, concept_scores, score, search, show, unlearn):
     group.register(app)
 
 
@@ -53,8 +53,8 @@ def main() -> None:
     except Exception as error:
         if wants_traceback():
             raise
-        said, code = sentence(error)
-        print(f"error: {plain(said)}", file=sys.stderr)
+        text, code = sentence(error)
+        print(f"error: {plain(text)}", file=sys.stderr)
         sys.exit(code)
 
 

@@ -8,7 +8,7 @@ import sys
 
 TRACEBACK = "AND_NNSIGHT_TRACEBACK"
 _DISK = {errno.ENOSPC, errno.EDQUOT}
-_TO_DO = {
+_ADVICE = {
     errno.ENOENT: "there is no such file or folder",
     errno.EACCES: "it may not be opened: check its permissions",
     errno.EPERM: "it may not be changed: check its permissions",
@@ -25,25 +25,26 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Un
 
 def sentence(error: Exception) -> tuple[str, int]:
     """The sentence for an error, and the exit code: 2 for errors of use, 1 for a server's and for those of our own."""
-    said = " ".join(str(error).split())
-    if _is_a(error, "collect.remote", "RemoteRunError"):
-        return said, 1
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in said for word in _NO_MEMORY)):
+    text = " ".join(str(error).split())
+    if _is_a(error, "remote.settings", "RemoteRunError"):
+        return text, 1
+    if _is_lack_of_memory(error, text):
         return "there is not enough memory for this: take fewer sites, a smaller -k, or a smaller --batch-size", 2
     if isinstance(error, OSError) and error.errno is not None:
-        return _of_a_file(error), 2
-    if (
-        (isinstance(error, (ValueError, OSError)) or _is_a(error, "stream", "WorkerDied"))
-        and said
-        and not _is_raw(error)
-    ):
-        return said, 2
-    kind = type(error).__name__
+        return _file_sentence(error), 2
+    if text and _is_for_the_user(error):
+        return text, 2
+    detail = type(error).__name__ + (f": {text[:300]}" if text else "")
     return (
-        f"and-nnsight did not expect this ({kind}{f': {said[:300]}' if said else ''}): please report it, with what "
-        f"{TRACEBACK}=1 shows before the same command",
+        f"and-nnsight did not expect this ({detail}): please report it, with what {TRACEBACK}=1 shows before the same "
+        "command",
         1,
     )
+
+
+def wants_traceback() -> bool:
+    """Whether whoever runs the command asked to see where an error comes from."""
+    return os.environ.get(TRACEBACK, "") not in ("", "0")
 
 
 def _is_a(error: Exception, module: str, name: str) -> bool:
@@ -52,20 +53,17 @@ def _is_a(error: Exception, module: str, name: str) -> bool:
     return kind is not None and isinstance(error, kind)
 
 
-def wants_traceback() -> bool:
-    """Whether whoever runs the command asked to see where an error comes from."""
-    return os.environ.get(TRACEBACK, "") not in ("", "0")
+def _is_lack_of_memory(error: Exception, text: str) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
-def _of_a_file(error: OSError) -> str:
-    what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    if error.errno in _DISK:
-        return f"the disk is full{f', at {what}' if what else ''}: make room and run the same command again"
-    if not what and error.errno in (errno.ENOENT, errno.ESTALE):
-        return "the folder that this command was started in is gone: change to one that exists"
-    if not what:
-        return f"{error.strerror or error}: run the same command again, it goes on from there"
-    return f"{what}: {_TO_DO.get(error.errno or 0) or (error.strerror or '').lower() or 'it cannot be used'}"
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether an error's own text was written for whoever runs the command."""
+    if _is_a(error, "data.workers", "WorkerDied"):
+        return True
+    return isinstance(error, (ValueError, OSError)) and not _is_raw(error)
 
 
 def _is_raw(error: Exception) -> bool:
@@ -76,3 +74,20 @@ def _is_raw(error: Exception) -> bool:
 
     raw = (json.JSONDecodeError, UnicodeError, pyarrow.ArrowException)
     return isinstance(error, raw) or type(error).__module__.partition(".")[0] in ("safetensors", "safetensors_rust")
+
+
+def _file_sentence(error: OSError) -> str:
+    paths = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    if error.errno in _DISK:
+        place = f", at {paths}" if paths else ""
+        return f"the disk is full{place}: make room and run the same command again"
+    if paths:
+        return f"{paths}: {_advice(error)}"
+    if error.errno in (errno.ENOENT, errno.ESTALE):
+        return "the folder that this command was started in is gone: change to one that exists"
+    return f"{error.strerror or error}: run the same command again, it goes on from there"
+
+
+def _advice(error: OSError) -> str:
+    known = _ADVICE.get(error.errno or 0)
+    return known or (error.strerror or "").lower() or "it cannot be used"

@@ -1,4 +1,4 @@
-"""What the commands share: text from outside made safe to print, and Ctrl-C."""
+"""What the commands share: text from outside made safe to print, quiet libraries, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,20 +22,27 @@ def clean(text: object) -> str:
     return escape(plain(text))
 
 
+def quiet_transformers() -> None:
+    """Keep transformers' own progress bars out of the output."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Ctrl-C ends the command with a word about how to go on, and exit code 130."""
+def resumable(on_interrupt: str = "the same command goes on from here") -> Iterator[None]:
+    """Ctrl-C ends the command with a word about what that leaves, and exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print(f"stopped; {on_interrupt}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def print_verdicts(hold: int, judged: int, what: str) -> None:
+def print_verdicts(holding: int, scored: int, what: str) -> None:
     """How many of the labels or explanations that were just made have been put to the test before, and how many hold.
 
     Nothing where none has, as before `score`.
     """
-    if judged:
-        print(f"{hold:,} of {judged:,} {what} that were scored hold on held-out clips")
+    if scored:
+        print(f"{holding:,} of {scored:,} {what} that were scored hold on held-out clips")

@@ -1,4 +1,4 @@
-"""`--remote [URL]`: an option whose value may be left out, which typer does not have."""
+"""`--remote [URL]`: typer refuses options whose value may be left out (`flag_value` is gone), so argv is completed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ def with_value(arguments: Sequence[str]) -> list[str]:
 
     `--remote=…` stays as it is, and so does everything after `--`.
     """
-    given: list[str] = []
+    complete: list[str] = []
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            return [*given, argument, *rest]
+            return [*complete, argument, *rest]
         if argument == OPTION:
-            follows = rest[0] if rest else ""
-            argument = f"{OPTION}={rest.pop(0) if follows in ('local', DEFAULT) or '://' in follows else DEFAULT}"
-        given.append(argument)
-    return given
+            server = rest.pop(0) if rest and _is_server(rest[0]) else DEFAULT
+            argument = f"{OPTION}={server}"
+        complete.append(argument)
+    return complete
+
+
+def _is_server(argument: str) -> bool:
+    return argument in ("local", DEFAULT) or "://" in argument
 
 
 def place(remote: str) -> bool | str:

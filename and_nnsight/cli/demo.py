@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..wording import command, counted
-from ._output import clean, resumable
-from .show import print_card
+from ._card import print_card
+from ._output import clean, quiet_transformers, resumable
 
 if TYPE_CHECKING:
     from ..dissection.common_labels import LabelCount
@@ -34,74 +35,89 @@ def demo(
     neurons: Annotated[int, typer.Option(help="How many neurons to print.", min=1)] = 12,
 ) -> None:
     """Dissect a tiny audio transformer over generated sounds, and explain it. Offline, under two minutes."""
-    from ..demo import CLASSES, make_sounds, tiny_ast_path
+    from ..demo import CLASSES
     from ..explain import card, explain, label
-    from ..run.dissect import dissect
-    from .dissect import quiet_transformers
 
     quiet_transformers()
     console = Console()
-    began = time.monotonic()
     console.print(
         f"Playing {len(CLASSES)} kinds of generated sounds, {CLIPS_A_CLASS} of each, to a tiny Audio Spectrogram "
         f"Transformer; keeping, for each of its neurons, the {TOP} clips that it responds to most and least."
     )
-    sounds = list(make_sounds(CLIPS_A_CLASS))
     with resumable():
-        found = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
-        units, spent = sum(found.widths().values()), time.monotonic() - began
-        console.print(
-            f"{counted(units, 'neuron')} at {counted(len(found.sites), 'site')} in {spent:.0f} s, kept in {out}"
-        )
+        dissection = _dissection(console, out)
         console.print("Saying in words what they have in common, without a language model.\n")
-        explain(found)
-        label(found, "labels", method="db")
-    chosen = most_selective(found, neurons)
-    console.print(neuron_table(found, chosen))
+        explain(dissection)
+        label(dissection, "labels", method="db")
+    selective = most_selective(dissection, neurons)
+    console.print(neuron_table(dissection, selective))
     console.print("The first of them more closely: its clips, where in them it fires, and what is said of it.\n")
-    unit = chosen[0][0]
-    print_card(console, found, card(found, unit.site, unit.index), most=4)
-    for what, told in (
+    unit = selective[0][0]
+    print_card(console, dissection, card(dissection, unit.site, unit.index), most=4)
+    for what, next_command in (
         ("Any other", command("show", out, unit.site, "UNIT")),
         ("Neurons by words", command("search", out, "rising sweep")),
     ):
-        console.print(f"\n{what}: {clean(told)}", soft_wrap=True)
+        console.print(f"\n{what}: {clean(next_command)}", soft_wrap=True)
 
 
-def neuron_table(found: Dissection, chosen: list[tuple[Unit, LabelCount]]) -> Table:
+def _dissection(console: Console, out: Path) -> Dissection:
+    """Dissect the embedded model, and say how long that took."""
+    from ..demo import make_sounds, tiny_ast_path
+    from ..run.dissect import dissect
+
+    began = time.monotonic()
+    sounds = list(make_sounds(CLIPS_A_CLASS))
+    dissection = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
+    units, sites = sum(dissection.widths().values()), len(dissection.sites)
+    duration = time.monotonic() - began
+    console.print(f"{counted(units, 'neuron')} at {counted(sites, 'site')} in {duration:.0f} s, kept in {out}")
+    return dissection
+
+
+def neuron_table(dissection: Dissection, neurons: list[tuple[Unit, LabelCount]]) -> Table:
     """A table of neurons with what their top clips have in common."""
     from ..explain import card
 
     columns = ("neuron", "its top clips", "in words", "concept")
     table = Table(*columns, title="What some neurons listen for", title_justify="left", box=box.SIMPLE_HEAD)
-    for unit, label in chosen:
-        said = card(found, unit.site, unit.index)
+    for unit, common in neurons:
+        unit_card = card(dissection, unit.site, unit.index)
         table.add_row(
             f"block {unit.site.split('.')[1]}, [bold]{unit.index}[/bold]",
-            f"{label.count} of {label.of} are {clean(label.label)}",
-            clean(said.calibrated or "–"),
-            clean(said.labels[0].concept if said.labels else "–"),
+            f"{common.count} of {common.of} are {clean(common.label)}",
+            clean(unit_card.calibrated or "–"),
+            clean(unit_card.labels[0].concept if unit_card.labels else "–"),
         )
     return table
 
 
-def most_selective(found: Dissection, most: int) -> list[tuple[Unit, LabelCount]]:
+def most_selective(dissection: Dissection, most: int) -> list[tuple[Unit, LabelCount]]:
     """The MLP neurons whose top clips agree most on a label, one neuron a label, deepest agreement first."""
+    candidates = sorted(_agreeing(dissection), key=_by_agreement)
+    by_label: dict[str, tuple[Unit, LabelCount]] = {}
+    for unit, common in candidates:
+        by_label.setdefault(common.label, (unit, common))
+    return list(by_label.values())[:most]
+
+
+def _agreeing(dissection: Dissection) -> Iterator[tuple[Unit, LabelCount]]:
+    """Every MLP neuron whose top clips are all evidence and share a label, with that label."""
     from ..dissection.common_labels import LabelCounter
 
-    labels = LabelCounter(found)
-    candidates: list[tuple[float, float, Unit, LabelCount]] = []
-    for site in found.sites:
+    counter = LabelCounter(dissection)
+    for site in dissection.sites:
         if not site.endswith(".mlp.hook_post"):
             continue
-        for index in range(found[site].units):
-            unit = found.unit(site, index)
-            label = labels.commonest(unit.top)
-            if label is not None and unit.top_shortfall is None:
-                margin = (unit.top[-1].activation - unit.mean) / max(unit.variance**0.5, 1e-12)
-                candidates.append((label.excess, margin, unit, label))
-    candidates.sort(key=lambda found: (-found[0], -found[1], found[2].site, found[2].index))
-    chosen: dict[str, tuple[Unit, LabelCount]] = {}
-    for _, _, unit, label in candidates:
-        chosen.setdefault(label.label, (unit, label))
-    return list(chosen.values())[:most]
+        for index in range(dissection[site].units):
+            unit = dissection.unit(site, index)
+            common = counter.commonest(unit.top)
+            if common is not None and unit.top_shortfall is None:
+                yield unit, common
+
+
+def _by_agreement(neuron: tuple[Unit, LabelCount]) -> tuple[float, float, str, int]:
+    """Highest excess of the label first, then by how far the last of the top clips lies above the mean."""
+    unit, common = neuron
+    margin = (unit.top[-1].activation - unit.mean) / max(unit.variance**0.5, 1e-12)
+    return -common.excess, -margin, unit.site, unit.index

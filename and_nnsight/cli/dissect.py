@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ..wording import agree, command, counted
-from ._output import resumable
+from ._option_groups import with_option_groups
+from ._options import Data, DataOptions, LoaderOptions, Model, Quiet
+from ._output import quiet_transformers, resumable
 from ._remote import place
+
+if TYPE_CHECKING:
+    from ..dissection.dissection import Dissection
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sites(
-    model: Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")],
+    model: Model,
     pattern: Annotated[
         list[str] | None,
         typer.Option("--sites", help="Only these: a name, a glob, default, paper, all, or module:PATH. Repeatable."),
@@ -31,90 +37,104 @@ def sites(
     from ..model.opening import without_weights
 
     quiet_transformers()
-    chosen = without_weights(model).sites(*(pattern or ["all"]))
+    matching = without_weights(model).sites(*(pattern or ["all"]))
     table = Table("site", "units", "module")
     table.columns[1].justify = "right"
-    for site in chosen:
+    for site in matching:
         table.add_row(site.name, f"{site.width:,}" if site.width else "?", f"{site.path} ({site.side})")
     console = Console()
     console.print(table)
-    console.print(f"{counted(len(chosen), 'site')}, {counted(sum(site.width for site in chosen), 'unit')}")
+    console.print(f"{counted(len(matching), 'site')}, {counted(sum(site.width for site in matching), 'unit')}")
 
 
-def dissect(
-    model: Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")],
-    data: Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jsonl optional), or hub dataset id.")],
-    out: Annotated[Path, typer.Option(help="Folder of the dissection. The same command resumes it.")],
+@dataclass(frozen=True, kw_only=True)
+class ExemplarOptions:
+    """Which clips are kept, of which units."""
+
     sites: Annotated[
         list[str] | None,
         typer.Option(help="A site's name, a glob, default, paper, all, or module:PATH. Repeatable."),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16,
-    pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max",
-    batch_size: Annotated[int, typer.Option(help="Clips a batch.")] = 8,
-    split: Annotated[str | None, typer.Option(help="Split of a dataset.")] = None,
-    audio_column: Annotated[str, typer.Option(help="Column that holds the audio.")] = "audio",
-    label_column: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
-    caption_column: Annotated[str | None, typer.Option(help="Column that holds the caption.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
-    num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.")] = 0,
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")] = None,
+    ] = None
+    k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16
+    pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max"
+    batch_size: Annotated[int, typer.Option(help="Clips a batch.")] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreStatistics:
+    """What is kept beside exemplars."""
+
     concepts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="File of concepts' scores: compare every unit with them."),
-    ] = None,
+    ] = None
     keep_activations: Annotated[
         bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
-    ] = False,
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """Where the run takes place, and whether it may go on with another."""
+
     remote: Annotated[
         str | None,
         typer.Option(
             metavar="[URL]",
             help="Run the model on an NDIF server: at a URL, local for a dry run, or, without a value, nnsight's host.",
         ),
-    ] = None,
-    clips_per_job: Annotated[int | None, typer.Option(help="With --remote: at most so many clips a job.")] = None,
+    ] = None
+    clips_per_job: Annotated[int | None, typer.Option(help="With --remote: at most so many clips a job.")] = None
     gather: Annotated[
         str | None,
         typer.Option(help="With --remote: trace (reduce while the model runs) or cache (reduce after each batch)."),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    ] = None
+    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False
+    quiet: Quiet = False
+
+    def server(self) -> Any:
+        """What `dissect` takes as `remote`. Raises ValueError for options of a server without one."""
+        if self.remote is None:
+            if self.clips_per_job is not None or self.gather is not None:
+                raise ValueError("--clips-per-job and --gather are for a run on a server: give --remote too")
+            return False
+        from ..remote import as_settings
+        from ..remote.settings import at
+
+        return at(as_settings(place(self.remote)), clips_per_job=self.clips_per_job, gather=self.gather)
+
+
+@with_option_groups
+def dissect(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the dissection. The same command resumes it.")],
+    exemplars: ExemplarOptions,
+    columns: DataOptions,
+    loader: LoaderOptions,
+    more: MoreStatistics,
+    session: SessionOptions,
 ) -> None:
     """Keep, for every unit of the sites, the clips it responds to most and least."""
     from ..run.dissect import dissect as run
 
     quiet_transformers()
-    there = _server(remote, clips_per_job, gather)
+    server = session.server()
     with resumable():
-        found = run(
-            model, data, sites or "default", k, pool, batch_size, out=out, split=split,
-            audio_column=audio_column, label_column=label_column, caption_column=caption_column,
-            limit=limit, num_workers=num_workers, device=device, dtype=dtype, resume=not fresh, progress=not quiet,
-            concepts=concepts, keep_activations=keep_activations, remote=there,
+        dissection = run(
+            model, data, exemplars.sites or "default", exemplars.k, exemplars.pool, exemplars.batch_size, out=out,
+            **vars(columns), **vars(loader), **vars(more), remote=server, resume=not session.fresh,
+            progress=not session.quiet,
         )  # fmt: skip
-    there = f"{counted(sum(found.widths().values()), 'unit')} of {counted(len(found.sites), 'site')}"
-    print(f"{counted(found.manifest.clips, 'clip')} through {there}: {out}")
-    if aside := found.manifest.quarantined:
-        print(f"{counted(aside, 'clip')} {agree(aside, 'was', 'were')} set aside: {out / 'quarantine.jsonl'} says why")
-    print("look at a unit: " + command("show", out, found.sites[-1], 0))
+    _print_summary(dissection, out)
 
 
-def _server(remote: str | None, clips_per_job: int | None, gather: str | None) -> Any:
-    """What `dissect` takes as `remote`. Raises ValueError for options of a server without one."""
-    if remote is None:
-        if clips_per_job is not None or gather is not None:
-            raise ValueError("--clips-per-job and --gather are for a run on a server: give --remote too")
-        return False
-    from ..remote import as_settings
-    from ..remote.settings import at
-
-    return at(as_settings(place(remote)), clips_per_job=clips_per_job, gather=gather)
-
-
-def quiet_transformers() -> None:
-    """Keep transformers' own progress bars out of the output."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+def _print_summary(dissection: Dissection, out: Path) -> None:
+    units, sites = sum(dissection.widths().values()), len(dissection.sites)
+    clips = counted(dissection.manifest.clips, "clip")
+    print(f"{clips} through {counted(units, 'unit')} of {counted(sites, 'site')}: {out}")
+    set_aside = dissection.manifest.quarantined
+    if set_aside:
+        were = agree(set_aside, "was", "were")
+        print(f"{counted(set_aside, 'clip')} {were} set aside: {out / 'quarantine.jsonl'} says why")
+    print("look at a unit: " + command("show", out, dissection.sites[-1], 0))

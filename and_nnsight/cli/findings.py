@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._output import plain, resumable
+from ._option_groups import with_option_groups
+from ._options import (
+    AudioColumn,
+    BatchSize,
+    Device,
+    ExplainedFolder,
+    LabelColumn,
+    Limit,
+    NumWorkers,
+    Quiet,
+    Split,
+)
+from ._output import plain, quiet_transformers, resumable
 
 if TYPE_CHECKING:
     from ..findings import Finding
 
 NAMES = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units", "accuracy_by_word_type")
 WORD_TYPES = ("adjective", "noun", "verb", "preposition", "basic adjective", "high-level adjective", "length")
-_NEEDS_DATA = NAMES[-1]
+*_BY_THE_DISSECTION, _NEEDS_CLASSIFIER = NAMES
 
 
 def register(app: typer.Typer) -> None:
@@ -23,95 +36,163 @@ def register(app: typer.Typer) -> None:
     app.command()(findings)
 
 
-def findings(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: DIR/findings.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help=f"Only this one: {', '.join(NAMES)}. Repeatable.")] = None,
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which findings, over which sites."""
+
+    only: Annotated[list[str] | None, typer.Option(help=f"Only this one: {', '.join(NAMES)}. Repeatable.")] = None
     sites: Annotated[
         list[str] | None,
         typer.Option(help="A site's name or glob. Repeatable. Default: all, but each neuron once."),
-    ] = None,
-    clusters: Annotated[
-        int, typer.Option(help="Clusters of caption sentences, for uninterpretable_units.", min=1)
-    ] = 11,
-    text_encoder: Annotated[
-        str, typer.Option(help="For those clusters: words, sentence-transformers:REPO …")
-    ] = "words",
-    model: Annotated[
-        str | None, typer.Option(help="The classifier that was dissected, for accuracy_by_word_type.")
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """How caption sentences are clustered."""
+
+    clusters: Annotated[int, typer.Option(help="Clusters of caption sentences, for uninterpretable_units.", min=1)] = 11
+    text_encoder: Annotated[str, typer.Option(help="For those clusters: words, sentence-transformers:REPO …")] = "words"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """The model whose accuracy is measured, and the clips that it is measured by."""
+
+    model: Annotated[str | None, typer.Option(help="The classifier that was dissected, for accuracy_by_word_type.")] = (
+        None
+    )
     data: Annotated[
         str | None, typer.Option(help="Labelled clips to measure accuracy on, other than the dissected ones.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of a dataset.")] = None,
-    audio_column: Annotated[str, typer.Option(help="Column that holds the audio.")] = "audio",
-    label_column: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
+    ] = None
+    split: Split = None
+    audio_column: AudioColumn = "audio"
+    label_column: LabelColumn = None
+    limit: Limit = None
+
+    @property
+    def named(self) -> bool:
+        """Whether any part of what is needed is named."""
+        return bool(self.model or self.data)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is."""
+        return bool(self.model and self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningOptions:
+    """Which units are pruned, and by which clips that is measured."""
+
     share: Annotated[
         list[float] | None,
         typer.Option(help="Share of the units to prune, 0 to 1. Repeatable. Default: 0.02, 0.04 … 0.12."),
-    ] = None,
+    ] = None
     word_type: Annotated[
         list[str] | None,
         typer.Option(help=f"Only units rich in this: {', '.join(WORD_TYPES)}. Repeatable. Default: all."),
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Random draws, each with a matched control.", min=1)] = 5,
+    ] = None
+    draws: Annotated[int, typer.Option(help="Random draws, each with a matched control.", min=1)] = 5
     dissected_too: Annotated[
         bool, typer.Option("--dissected-too", help="Measure accuracy on clips of the dissection as well.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of clusterings, draws and permutations.", min=0)] = 0,
-    batch_size: Annotated[int, typer.Option(help="Clips a batch.", min=1)] = 16,
-    num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.")] = 0,
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    ] = False
+
+    def keywords(self) -> dict[str, Any]:
+        """What `accuracy_by_word_type` takes them as."""
+        from ..findings.word_types import SHARES
+
+        return {
+            "shares": self.share or SHARES,
+            "parts": self.word_type or WORD_TYPES,
+            "draws": self.draws,
+            "dissected_too": self.dissected_too,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How the passes are run."""
+
+    seed: Annotated[int, typer.Option(help="Of clusterings, draws and permutations.", min=0)] = 0
+    batch_size: BatchSize = 16
+    num_workers: NumWorkers = 0
+    device: Device = None
+    quiet: Quiet = False
+
+
+@with_option_groups
+def findings(
+    folder: ExplainedFolder,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: DIR/findings.")] = None,
+    *,
+    scope: Scope,
+    cluster_options: ClusterOptions,
+    classifier: Classifier,
+    pruning: PruningOptions,
+    options: RunOptions,
 ) -> None:
     """Write the paper's findings over a dissection: tables (Parquet, CSV, JSON) and figures (PNG, PDF)."""
-    from .. import findings as made
+    from .. import findings as library
     from ..dissection.dissection import Dissection
-    from ..findings.word_types import SHARES
-    from .dissect import quiet_transformers
 
-    names = _names(only, model, data)
+    names = _names(scope.only, classifier)
     quiet_transformers()
-    found = Dissection.load(folder)
-    ways: Mapping[str, Callable[[], Finding]] = {
-        "units_per_adjective": lambda: made.units_per_adjective(found, sites=sites),
-        "adjectives_per_layer": lambda: made.adjectives_per_layer(found, sites=sites, seed=seed),
-        "uninterpretable_units": lambda: made.uninterpretable_units(
-            found, clusters=clusters, text_encoder=text_encoder, seed=seed, sites=sites, device=device
+    dissection, sites, seed = Dissection.load(folder), scope.sites, options.seed
+
+    def accuracy_by_word_type() -> Finding:
+        return library.accuracy_by_word_type(
+            dissection, **vars(classifier), **pruning.keywords(), sites=sites, seed=seed,
+            batch_size=options.batch_size, device=options.device, num_workers=options.num_workers,
+            progress=not options.quiet,
+        )  # fmt: skip
+
+    makers: dict[str, Callable[[], Finding]] = {
+        "units_per_adjective": lambda: library.units_per_adjective(dissection, sites=sites),
+        "adjectives_per_layer": lambda: library.adjectives_per_layer(dissection, sites=sites, seed=seed),
+        "uninterpretable_units": lambda: library.uninterpretable_units(
+            dissection, **vars(cluster_options), seed=seed, sites=sites, device=options.device
         ),
-        "accuracy_by_word_type": lambda: made.accuracy_by_word_type(
-            found, model, data, shares=share or SHARES, parts=word_type or WORD_TYPES, draws=draws, sites=sites,
-            seed=seed, dissected_too=dissected_too, split=split, audio_column=audio_column, label_column=label_column,
-            limit=limit, batch_size=batch_size, device=device, num_workers=num_workers, progress=not quiet,
-        ),
-    }  # fmt: skip
-    out = out or folder / "findings"
-    failed: dict[str, list[str]] = {}
-    lacking: str | None = None
+        "accuracy_by_word_type": accuracy_by_word_type,
+    }
     with resumable():
-        for name in names:
-            try:
-                lacking = _write(ways[name](), out)
-            except ValueError as error:
-                failed.setdefault(plain(error), []).append(name)
-    if sum(map(len, failed.values())) < len(names):
-        print(f"{out}: tables" + ("" if lacking else " and figures"))
-    if lacking:
-        print(f"no figures: {lacking}")
-    if failed:
-        raise ValueError("; ".join(f"not made: {', '.join(which)}: {reason}" for reason, which in failed.items()))
+        _write_all({name: makers[name] for name in names}, out or folder / "findings")
 
 
-def _names(only: list[str] | None, model: str | None, data: str | None) -> list[str]:
+def _names(only: list[str] | None, classifier: Classifier) -> list[str]:
     """Which findings to make: those that are asked for, else all, the last one where there is what it needs."""
-    if unknown := [name for name in only or () if name not in NAMES]:
+    names = list(dict.fromkeys(only or ()))
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
         raise ValueError(f"unknown finding {unknown[0]!r}: one of {', '.join(NAMES)}")
-    if (_NEEDS_DATA in (only or ()) or model or data) and not (model and data):
-        raise ValueError(f"{_NEEDS_DATA} needs --model, the classifier that was dissected, and --data, labelled clips")
-    if only:
-        return list(dict.fromkeys(only))
-    return [name for name in NAMES if name != _NEEDS_DATA or model]
+    if (_NEEDS_CLASSIFIER in names or classifier.named) and not classifier.complete:
+        raise ValueError(
+            f"{_NEEDS_CLASSIFIER} needs --model, the classifier that was dissected, and --data, labelled clips"
+        )
+    if names:
+        return names
+    return list(NAMES) if classifier.complete else list(_BY_THE_DISSECTION)
+
+
+def _write_all(makers: dict[str, Callable[[], Finding]], out: Path) -> None:
+    """Write every finding that can be made; raises ValueError at the end for those that cannot."""
+    failures: dict[str, list[str]] = {}
+    no_figures: str | None = None
+    for name, make in makers.items():
+        try:
+            no_figures = _write(make(), out)
+        except ValueError as error:
+            failures.setdefault(plain(error), []).append(name)
+    if sum(map(len, failures.values())) < len(makers):
+        print(f"{out}: tables" + ("" if no_figures else " and figures"))
+    if no_figures:
+        print(f"no figures: {no_figures}")
+    if failures:
+        raise ValueError(_failed(failures))
+
+
+def _failed(failures: dict[str, list[str]]) -> str:
+    return "; ".join(f"not made: {', '.join(names)}: {reason}" for reason, names in failures.items())
 
 
 def _write(finding: Finding, out: Path) -> str | None:
@@ -119,12 +200,12 @@ def _write(finding: Finding, out: Path) -> str | None:
     from ..plugins import PluginError
 
     finding.write(out)
-    lacking = None
+    no_figure = None
     try:
         finding.write_figure(out)
     except PluginError as error:
-        lacking = plain(error)
+        no_figure = plain(error)
     print(f"{finding.name}: {out / finding.name}.csv")
     for line in finding.summary():
         print(f"  {plain(line)}")
-    return lacking
+    return no_figure

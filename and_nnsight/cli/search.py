@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ..wording import command
-from ._output import clean
-from .show import clip_name, clip_names
+from ._clip_names import clip_name, clip_names
+from ._options import Device, ExplainedFolder, Sites
+from ._output import clean, quiet_transformers
 
 if TYPE_CHECKING:
     from ..dissection.exemplars import Exemplar
     from ..explain import Match
 
-_CLIPS = 3
+_MOST_CLIPS = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -28,28 +28,27 @@ def register(app: typer.Typer) -> None:
 
 
 def search(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")],
+    folder: ExplainedFolder,
     text: Annotated[str, typer.Argument(help='What to look for, for example "dog barking".')],
     most: Annotated[int, typer.Option(help="At most so many units.", min=1)] = 10,
     text_encoder: Annotated[
         str, typer.Option(help="words (finds words) or sentence-transformers:REPO (finds meanings).")
     ] = "words",
-    sites: Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")] = None,
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
+    sites: Sites = None,
+    device: Device = None,
 ) -> None:
     """Find the units whose explanations and labels are nearest to a text."""
     from ..dissection.dissection import Dissection
     from ..explain import search as run
-    from .dissect import quiet_transformers
 
     quiet_transformers()
-    found = Dissection.load(folder)
-    matches = run(found, text, text_encoder=text_encoder, most=most, sites=sites, device=device)
+    dissection = Dissection.load(folder)
+    matches = run(dissection, text, text_encoder=text_encoder, most=most, sites=sites, device=device)
     console = Console()
     if not matches:
         console.print(f"No unit's explanation or label has anything of {clean(repr(text))}.")
         return
-    console.print(_table(matches, clip_names(found)))
+    console.print(_table(matches, clip_names(dissection)))
     best = matches[0]
     console.print(f"a unit's card: {clean(command('show', folder, best.site, best.unit))}", soft_wrap=True)
 
@@ -63,13 +62,13 @@ def _table(matches: list[Match], names: Mapping[str, str]) -> Table:
         table.add_row(
             f"{match.score:.2f}",
             f"{clean(match.site)} {match.unit}",
-            f"{where}{clean(match.explanation or '')}{_mark(match)}".strip(),
-            ", ".join(dict.fromkeys(_clip(exemplar, names) for exemplar in match.exemplars[:_CLIPS])),
+            f"{where}{clean(match.explanation or '')}{_warning(match)}".strip(),
+            ", ".join(dict.fromkeys(_clip(exemplar, names) for exemplar in match.exemplars[:_MOST_CLIPS])),
         )
     return table
 
 
-def _mark(match: Match) -> str:
+def _warning(match: Match) -> str:
     """A word of warning about what has been put to the test, and does not hold."""
     if match.verdict is None or match.verdict.holds:
         return ""

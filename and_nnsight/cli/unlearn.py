@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-from ..wording import counted
-from ._output import clean, resumable
+from ._option_groups import with_option_groups
+from ._options import AudioColumn, BatchSize, Device, Dtype, Limit, Quiet, Split
+from ._output import clean, quiet_transformers, resumable
+from ._unlearn_report import print_choices, print_measurement
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
-    from ..unlearn import Measured, UnitChoice
-
-_CLASS_TABLES = 3
+    from ..unlearn import UnitChoice
 
 
 def register(app: typer.Typer) -> None:
@@ -23,14 +25,10 @@ def register(app: typer.Typer) -> None:
     app.command()(unlearn)
 
 
-def unlearn(
-    model: Annotated[str, typer.Argument(help="Hub id or local folder of the classifier that was dissected.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of its dissection, explained or labelled.")],
-    concept: Annotated[list[str], typer.Option(help="What to unlearn, for example dog. Repeatable.")],
-    data: Annotated[
-        str | None,
-        typer.Option(help="Labelled audio to measure by: other clips than those of DIR. Folder or hub dataset id."),
-    ] = None,
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions:
+    """Which units go with a concept."""
+
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,160 +37,191 @@ def unlearn(
             "correlation; frequency, entropy, deviation, contrast: activations of all clips (--keep-activations); "
             "random: as many units of every site as the first's."
         ),
-    ] = None,
+    ] = None
     units: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Units of your own (a saved UnitChoice), instead of a method.")
-    ] = None,
-    count: Annotated[int | None, typer.Option(help="Exactly so many units: each method's best.", min=1)] = None,
+    ] = None
+    count: Annotated[int | None, typer.Option(help="Exactly so many units: each method's best.", min=1)] = None
     share: Annotated[
         float | None, typer.Option(help="This share of all units, for example 0.05: each method's best.")
-    ] = None,
+    ] = None
     sites: Annotated[
         list[str] | None,
         typer.Option(help="A site's name or glob. Repeatable. Default: all but class logits, sums, and neurons twice."),
-    ] = None,
-    top: Annotated[int, typer.Option(help="db, tab, labels, icl: the concept is among so many labels.", min=1)] = 3,
-    words: Annotated[
-        str | None, typer.Option(help="ocp: what captions call it, with commas. Default: its name.")
-    ] = None,
+    ] = None
+    top: Annotated[int, typer.Option(help="db, tab, labels, icl: the concept is among so many labels.", min=1)] = 3
+    words: Annotated[str | None, typer.Option(help="ocp: what captions call it, with commas. Default: its name.")] = (
+        None
+    )
     similarity: Annotated[
         str | None, typer.Option(help="Which labels, where there are several kinds; correlation: pearson, auprc …")
-    ] = None,
-    encoder: Annotated[str | None, typer.Option(help="Which labels, where several encoders made some.")] = None,
+    ] = None
+    encoder: Annotated[str | None, typer.Option(help="Which labels, where several encoders made some.")] = None
+
+    def check(self) -> None:
+        """Raise ValueError for options that go against each other."""
+        if self.units is not None and (self.method or self.count is not None or self.share is not None):
+            raise ValueError("--units are your own: leave --method, --count and --share out")
+
+    def choices(self, dissection: Dissection, concept: str, seed: int) -> list[UnitChoice]:
+        """A choice of units for each method; of the units in a file just that one."""
+        from ..unlearn import UnitChoice
+
+        if self.units is not None:
+            own = UnitChoice.load(self.units)
+            return [UnitChoice(own.units, own.method, concept, own.settings)]
+        choices: list[UnitChoice] = []
+        for method in self.method or ["ocp"]:
+            choices.append(self._choice(dissection, concept, method, seed, choices[0] if choices else None))
+        return choices
+
+    def _choice(
+        self, dissection: Dissection, concept: str, method: str, seed: int, first: UnitChoice | None
+    ) -> UnitChoice:
+        """The units by one method: random ones as many of every site as the first's, if there is one."""
+        from ..unlearn import choose
+
+        size: dict[str, Any] = {"count": self.count, "share": self.share}
+        if method == "random" and first is not None:
+            size = {"like": first}
+        return choose(
+            dissection, concept, method=method, sites=self.sites, top=self.top, seed=seed, similarity=self.similarity,
+            encoder=self.encoder, words=None if self.words is None else self.words.split(","), **size,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """What becomes of the units, and how that is measured."""
+
     target: Annotated[
         str | None, typer.Option("--class", help="The model's class that the concept is. Default: of its name.")
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Random draws of as many units of every site beside each.", min=0)] = 20,
+    ] = None
+    draws: Annotated[int, typer.Option(help="Random draws of as many units of every site beside each.", min=0)] = 20
     how: Annotated[
         str, typer.Option(help="zero; mean (DIR was dissected with --pool mean); resample; amplify (by --gain).")
-    ] = "zero",
+    ] = "zero"
     gain: Annotated[
         float | None, typer.Option(help="amplify: what the units' activations are multiplied by, for example 2.")
-    ] = None,
+    ] = None
     export: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Save a checkpoint without the units of the first method (or amplified)."),
-    ] = None,
+    ] = None
     out: Annotated[
         Path | None, typer.Option(help="Folder for what is measured; the same command goes on from there.")
-    ] = None,
+    ] = None
     overlap: Annotated[
         Literal["refuse", "exclude", "allow"], typer.Option(help="What to do with clips that are also in DIR.")
-    ] = "refuse",
-    bootstrap: Annotated[int, typer.Option(help="Replicates of the intervals.", min=0)] = 1000,
-    seed: Annotated[int, typer.Option(help="Of draws, of ties, and of intervals.", min=0)] = 0,
-    split: Annotated[str | None, typer.Option(help="Split of a dataset.")] = None,
-    audio_column: Annotated[str, typer.Option(help="Column that holds the audio.")] = "audio",
-    label_column: Annotated[str | None, typer.Option(help="Column that holds the label: the model's classes.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Clips a batch.", min=1)] = 16,
+    ] = "refuse"
+    bootstrap: Annotated[int, typer.Option(help="Replicates of the intervals.", min=0)] = 1000
+    seed: Annotated[int, typer.Option(help="Of draws, of ties, and of intervals.", min=0)] = 0
+
+    def check(self) -> None:
+        """Raise ValueError for options that go against each other."""
+        from ..unlearn.interventions import Intervention
+
+        Intervention(self.how, self.gain, self.seed)  # which says what is wrong with them
+        if self.export is not None and self.how not in ("zero", "amplify"):
+            raise ValueError(
+                f"--export holds units at zero or amplified, not --how {self.how}: leave it out, or --export"
+            )
+
+    def keywords(self, concept: str) -> dict[str, Any]:
+        """What `measure` takes them as."""
+        names = ("draws", "how", "gain", "out", "overlap", "bootstrap", "seed")
+        targets = None if self.target is None else {concept: self.target}
+        return {"targets": targets} | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledDataOptions:
+    """What of the labelled data is read."""
+
+    split: Split = None
+    audio_column: AudioColumn = "audio"
+    label_column: Annotated[str | None, typer.Option(help="Column that holds the label: the model's classes.")] = None
+    limit: Limit = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How the passes are run."""
+
+    batch_size: BatchSize = 16
     rows: Annotated[
         int | None, typer.Option(help="Rows a forward: clips times ablations side by side. Default: 32, on a GPU 512.")
+    ] = None
+    num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.", min=0)] = 0
+    device: Device = None
+    dtype: Dtype = None
+    quiet: Quiet = False
+
+    def keywords(self) -> dict[str, Any]:
+        """What `measure` takes them as; device and dtype are the model's already."""
+        return {
+            "batch_size": self.batch_size,
+            "rows": self.rows,
+            "num_workers": self.num_workers,
+            "progress": not self.quiet,
+        }
+
+
+@with_option_groups
+def unlearn(
+    model: Annotated[str, typer.Argument(help="Hub id or local folder of the classifier that was dissected.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of its dissection, explained or labelled.")],
+    concept: Annotated[list[str], typer.Option(help="What to unlearn, for example dog. Repeatable.")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Labelled audio to measure by: other clips than those of DIR. Folder or hub dataset id."),
     ] = None,
-    num_workers: Annotated[int, typer.Option(help="Processes that decode and make features.", min=0)] = 0,
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda; default: a GPU if there is one.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    *,
+    selection: SelectionOptions,
+    measuring: MeasureOptions,
+    columns: LabelledDataOptions,
+    options: RunOptions,
 ) -> None:
     """Ablate or amplify the units of a concept and measure what that does, beside random units of the same layers."""
     from ..dissection.dissection import Dissection
-    from ..unlearn import UnitChoice, choose, measure
-    from ..unlearn import export as save
+    from ..unlearn import measure
     from ..unlearn.classes import as_classifier
-    from ..unlearn.interventions import Intervention
-    from .dissect import quiet_transformers
 
-    Intervention(how, gain, seed)  # which says what is wrong with them
-    if export is not None and how not in ("zero", "amplify"):
-        raise ValueError(f"--export holds units at zero or amplified, not --how {how}: leave it out, or --export")
-    if data is None and export is None:
-        raise ValueError("name --data to measure by, or --export to save the model without the units")
-    if units is not None and (method or count is not None or share is not None):
-        raise ValueError("--units are your own: leave --method, --count and --share out")
-    if len(concept) > 1 and (units is not None or words is not None or target is not None or export is not None):
-        raise ValueError("--units, --words, --class and --export are for one --concept")
+    _check(concept, data, selection, measuring)
     quiet_transformers()
-    found = Dissection.load(folder)
-    choices: list[UnitChoice] = []
-    for name in concept:
-        if units is not None:
-            own = UnitChoice.load(units)
-            choices.append(UnitChoice(own.units, own.method, name, own.settings))
-            continue
-        first: UnitChoice | None = None
-        for chosen in method or ["ocp"]:
-            by_chance = chosen == "random" and first is not None
-            asked: dict[str, Any] = {"like": first} if by_chance else {"count": count, "share": share}
-            choices.append(
-                choose(
-                    found, name, method=chosen, sites=sites, top=top, seed=seed, similarity=similarity,
-                    encoder=encoder, words=None if words is None else words.split(","), **asked,
-                )
-            )  # fmt: skip
-            first = first or choices[-1]
+    dissection = Dissection.load(folder)
+    choices = [choice for name in concept for choice in selection.choices(dissection, name, measuring.seed)]
     console = Console()
-    for choice in choices:
-        console.print(_sentence(choice, found), soft_wrap=True)
-    classifier = as_classifier(model, device, dtype)
+    print_choices(console, choices, dissection)
+    classifier = as_classifier(model, options.device, options.dtype)
     if data is not None:  # first: nothing is written where the data is refused
         with resumable():
-            measured = measure(
-                classifier, data, choices, found=found, draws=draws, how=how, gain=gain,
-                targets=None if target is None else {concept[0]: target}, overlap=overlap, bootstrap=bootstrap,
-                seed=seed, out=out, split=split, audio_column=audio_column, label_column=label_column, limit=limit,
-                batch_size=batch_size, rows=rows, num_workers=num_workers, progress=not quiet,
+            measurement = measure(
+                classifier, data, choices, found=dissection, **measuring.keywords(concept[0]), **vars(columns),
+                **options.keywords(),
             )  # fmt: skip
-        _print(console, measured, several=len(concept) > 1)
-        if out is not None:
-            console.print(f"every clip's numbers: {clean(out)}", soft_wrap=True)
-    if export is not None:
-        scaled = save(classifier, choices[0], export, gain=0.0 if gain is None else gain)
-        what = "without those" if gain is None else f"with those amplified by {gain:g}"
-        console.print(f"{clean(export)}: {what} of {choices[0].method} ({len(scaled)} parameters), for "
-                      "from_pretrained", soft_wrap=True)  # fmt: skip
+        print_measurement(console, measurement, several=len(concept) > 1)
+        if measuring.out is not None:
+            console.print(f"every clip's numbers: {clean(measuring.out)}", soft_wrap=True)
+    if measuring.export is not None:
+        _export(console, classifier, choices[0], measuring.export, measuring.gain)
 
 
-def _sentence(choice: UnitChoice, found: Dissection) -> str:
-    name, method = clean(choice.concept), clean(choice.method)
-    every = choice.settings.get("of") or sum(found.widths().values())
-    said = f"{name} by {method}: {choice.count:,} of {counted(every, 'unit')}, at {counted(len(choice.units), 'site')}"
-    if unsaid := choice.settings.get("in_no_caption"):
-        phrases = " or ".join(choice.settings["phrases"])
-        said += f" (no caption says {clean(', '.join(unsaid))}: captions with {clean(phrases)} count)"
-    return said
+def _check(concepts: Sequence[str], data: str | None, selection: SelectionOptions, measuring: MeasureOptions) -> None:
+    """Raise ValueError for options that go against each other."""
+    measuring.check()
+    if data is None and measuring.export is None:
+        raise ValueError("name --data to measure by, or --export to save the model without the units")
+    selection.check()
+    of_one = (selection.units, selection.words, measuring.target, measuring.export)
+    if len(concepts) > 1 and any(option is not None for option in of_one):
+        raise ValueError("--units, --words, --class and --export are for one --concept")
 
 
-def _print(console: Console, measured: Measured, several: bool) -> None:
-    from ..unlearn.display import choice_table, class_table, method_table
+def _export(console: Console, classifier: Any, choice: UnitChoice, path: Path, gain: float | None) -> None:
+    from ..unlearn import export
 
-    outcomes = measured.outcomes
-    console.print(f"\n{counted(len(outcomes.clips), 'clip')}, accuracy {outcomes.accuracy():.1%} with nothing ablated")
-    for reason, count in outcomes.left_out.items():
-        console.print(f"  {count:,} more were left out: {reason}")
-    if not several:
-        for place in range(min(len(measured.choices), _CLASS_TABLES)):
-            console.print(class_table(measured, place))
-    console.print(choice_table(measured))
-    console.print(choice_table(measured, "accuracy"))
-    if several:
-        console.print(method_table(measured))
-    for row in measured.rows():
-        if measured.draws and measured.bootstrap:
-            console.print(_verdict(row), soft_wrap=True)
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    """Whether chance is beaten: by the prediction interval of the selectivity beyond that of the controls."""
-    excess, draws = row["logit"]["excess"], len(row["logit"]["draws"])
-    what = f"{clean(row['concept'])} by {clean(row['method'])}"
-    if excess["low"] is None:
-        return f"{what}: two random draws at least tell whether this is chance (--draws)."
-    if excess["low"] > 0:
-        p = f"p = {row['logit']['p']:.2g}, with so many at least {1 / (1 + draws):.2g}"
-        return (
-            f"{what}: lowers the concept against the others more than random units of the same layers do; "
-            f"{row['logit']['beaten']} of {draws} draws do less ({p})."
-        )
-    if excess["high"] < 0:
-        return f"{what}: [bold]raises[/bold] the concept against the others, beside random units of the same layers."
-    return f"{what}: [bold]no better than chance[/bold]: random units of the same layers do as much."
+    scaled = export(classifier, choice, path, gain=0.0 if gain is None else gain)
+    what = "without those" if gain is None else f"with those amplified by {gain:g}"
+    saved = f"{clean(path)}: {what} of {choice.method} ({len(scaled)} parameters), for from_pretrained"
+    console.print(saved, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a recipe of a synthetic sound hands over, and the two shapes most recipes share: held sounds, struck ones."""
+"""What a recipe of a synthetic sound hands over, and the two shapes most share: one sound, a train of events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Draft:
     """whether it lies over the faint noise of `sounds.BACKGROUND_DBFS`"""
 
 
-def held(
+def one_sound(
     rng: np.random.Generator,
     source: Callable[[int], np.ndarray],
     shortest: float = 0.8,
@@ -46,7 +46,7 @@ def held(
     return Draft(clip, facts, start, start + seconds)
 
 
-def struck(
+def event_train(
     rng: np.random.Generator, starts: np.ndarray, event: Callable[[int], np.ndarray], **attributes: Attribute
 ) -> Draft:
     """A row of separate events, each scaled to the same peak; `event` gives the n-th."""
@@ -58,7 +58,7 @@ def struck(
     return Draft(clip, facts, float(starts[0]))
 
 
-def regular(rng: np.random.Generator, rate_hz: float, fewest: int, room: float) -> np.ndarray:
+def regular_starts(rng: np.random.Generator, rate_hz: float, fewest: int, room: float) -> np.ndarray:
     """Start times of a regular train at a rate, as many as fit or fewer; each event needs `room` seconds."""
     most = int((CLIP_SECONDS - 0.04 - room) * rate_hz) + 1
     count = int(rng.integers(max(fewest, (2 * most + 2) // 3), most + 1))

@@ -39,15 +39,14 @@ def model_card(
 ) -> str:
     """The card's text: how the model was trained, and how well it does on held-out clips.
 
-    Args:
-        config: the model's geometry and classes.
-        parameters: how many numbers were trained.
-        accuracy: share of the held-out clips that it classifies rightly, 0 to 1.
-        held_out_clips: how many clips those were.
-        held_out_seed: the seed they were made with.
-        seed: the seed of the training clips and of the weights.
-        per_class: training clips a class.
-        epochs: passes over the training clips.
+    config          the model's geometry and classes
+    parameters      how many numbers were trained
+    accuracy        share of the held-out clips that it classifies rightly, 0 to 1
+    held_out_clips  how many clips those were
+    held_out_seed   the seed they were made with
+    seed            of the training clips and of the weights
+    per_class       training clips a class
+    epochs          passes over the training clips
     """
     labels = list((config.id2label or {}).values())
     return _CARD.format(

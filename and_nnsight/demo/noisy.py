@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draft import Draft, Recipe, held
+from .draft import Draft, Recipe, one_sound
 from .synthesis import (
     CLIP_SAMPLES,
     CLIP_SECONDS,
@@ -24,7 +24,7 @@ def noise(low_hz: tuple[float, float], high_hz: tuple[float, float]) -> Recipe:
 
     def recipe(rng: np.random.Generator) -> Draft:
         low, high = rng.uniform(*low_hz), rng.uniform(*high_hz)
-        return held(
+        return one_sound(
             rng,
             lambda n: noise_band(rng, low, high, n),
             attack=(0.005, 0.02),
@@ -92,7 +92,7 @@ def rain(rng: np.random.Generator) -> Draft:
         grains = np.convolve(hits * rng.choice([-1.0, 1.0], samples), kernel)[:samples]
         return mix(grains, noise_band(rng, 1000, 7500, samples), 0.12)
 
-    return held(rng, shower, shortest=1.3, timbre="noise", pitched=False, noisiness=1.0, drops_per_second=drops)
+    return one_sound(rng, shower, shortest=1.3, timbre="noise", pitched=False, noisiness=1.0, drops_per_second=drops)
 
 
 def engine(rng: np.random.Generator) -> Draft:
@@ -106,7 +106,7 @@ def engine(rng: np.random.Generator) -> Draft:
         strokes[at] = rng.uniform(0.85, 1.15, len(at))
         return mix(np.convolve(strokes, kernel)[:samples], noise_band(rng, 60, 500, samples), share)
 
-    return held(
+    return one_sound(
         rng,
         rumble,
         shortest=1.2,

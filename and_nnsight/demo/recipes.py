@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .draft import Recipe
+from .events import beeps, bird_chirps, chirp_train, clicks, drum, hi_hat, knock_pairs
 from .noisy import engine, faint_hiss, noise, rain, surf
 from .tonal import bell, buzz, chord, plucked, siren, sweep, swelling_tone, tone, tremolo, vibrato
-from .trains import beeps, bird_chirps, chirp_train, clicks, drum, hi_hat, knock_pairs
 
 RECIPES: Mapping[str, Recipe] = {
     "low tone": tone(90, 240),

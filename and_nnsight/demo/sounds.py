@@ -72,11 +72,7 @@ class Sound:
 
 
 def make_sound(label: str, index: int, seed: int = 0) -> Sound:
-    """Make the `index`-th clip of a class.
-
-    Raises:
-        ValueError: an unknown label, or a negative index or seed.
-    """
+    """Make the `index`-th clip of a class. Raises ValueError for an unknown label, and a negative index or seed."""
     if label not in RECIPES:
         raise ValueError(f"unknown class of sound {label!r}; the classes are: {', '.join(CLASSES)}")
     if index < 0 or seed < 0:
@@ -85,8 +81,8 @@ def make_sound(label: str, index: int, seed: int = 0) -> Sound:
     rng = np.random.default_rng([seed, zlib.crc32(label.encode()), index])
     draft = RECIPES[label](rng)
     sounding = _sounding(draft.signal)
-    wanted = rng.uniform(*draft.level_range_dbfs)
-    gain = 10 ** (wanted / 20) / root_mean_square(sounding_samples(draft.signal, sounding))
+    level_dbfs = rng.uniform(*draft.level_range_dbfs)
+    gain = 10 ** (level_dbfs / 20) / root_mean_square(sounding_samples(draft.signal, sounding))
     signal = draft.signal * min(gain, _HIGHEST_PEAK / float(np.max(np.abs(draft.signal))))
     attributes = _attributes(draft, signal, sounding)
     if draft.background:
@@ -98,8 +94,7 @@ def make_sound(label: str, index: int, seed: int = 0) -> Sound:
 def make_sounds(per_class: int = 8, seed: int = 0, classes: Sequence[str] = CLASSES) -> Iterator[Sound]:
     """Make clips of several classes: the first of each class, then the second of each, and so on.
 
-    Raises:
-        ValueError: as in `make_sound`, when the clip's turn comes.
+    Raises ValueError as `make_sound` does, when the clip's turn comes.
     """
     for index in range(per_class):
         for label in classes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draft import Draft, Recipe, held, struck
+from .draft import Draft, Recipe, event_train, one_sound
 from .synthesis import (
     CLIP_SAMPLES,
     CLIP_SECONDS,
@@ -25,7 +25,7 @@ def tone(low_hz: float, high_hz: float) -> Recipe:
 
     def recipe(rng: np.random.Generator) -> Draft:
         pitch = log_uniform(rng, low_hz, high_hz)
-        return held(rng, lambda n: sine(pitch, n), timbre="sine", pitched=True, pitch_hz=pitch, noisiness=0.0)
+        return one_sound(rng, lambda n: sine(pitch, n), timbre="sine", pitched=True, pitch_hz=pitch, noisiness=0.0)
 
     return recipe
 
@@ -37,7 +37,7 @@ def sweep(rising: bool) -> Recipe:
         low = log_uniform(rng, 200, 500)
         high = low * rng.uniform(3, 8)
         start, end = (low, high) if rising else (high, low)
-        return held(
+        return one_sound(
             rng,
             lambda n: glide(start, end, n),
             timbre="sine",
@@ -54,7 +54,7 @@ def sweep(rising: bool) -> Recipe:
 def swelling_tone(rng: np.random.Generator) -> Draft:
     """A pure tone that takes more than half a second to rise: the plain tones take 15 ms at most."""
     pitch = log_uniform(rng, 300, 1200)
-    return held(
+    return one_sound(
         rng,
         lambda n: sine(pitch, n),
         shortest=1.3,
@@ -76,7 +76,7 @@ def tremolo(slowest_hz: float, fastest_hz: float) -> Recipe:
         def source(samples: int) -> np.ndarray:
             return sine(pitch, samples) * (1 - depth / 2 + depth / 2 * sine(rate, samples, phase))
 
-        return held(
+        return one_sound(
             rng,
             source,
             shortest=1.3,
@@ -95,7 +95,7 @@ def tremolo(slowest_hz: float, fastest_hz: float) -> Recipe:
 def vibrato(rng: np.random.Generator) -> Draft:
     """The pitch swings by one or two semitones either way, five times a second or so: a siren swings far and slowly."""
     pitch, rate, extent = log_uniform(rng, 400, 1200), log_uniform(rng, 4.5, 7.5), rng.uniform(0.08, 0.14)
-    return held(
+    return one_sound(
         rng,
         lambda n: sine(pitch * (1 + extent * sine(rate, n)), n),
         timbre="sine",
@@ -120,7 +120,7 @@ def siren(rng: np.random.Generator) -> Draft:
         pitch = np.sqrt(low * high) * (high / low) ** (0.5 * sine(rate, samples, phase))
         return sine(pitch, samples) + 0.35 * sine(2 * pitch, samples) + 0.15 * sine(3 * pitch, samples)
 
-    return held(
+    return one_sound(
         rng,
         wail,
         shortest=1.6,
@@ -143,7 +143,7 @@ def chord(semitones: tuple[int, ...]) -> Recipe:
         notes = root * 2.0 ** (np.asarray(semitones) / 12)
         harmonics = np.concatenate([notes, 2 * notes, 3 * notes])
         strength = np.repeat([1.0, rng.uniform(0.2, 0.5), rng.uniform(0.05, 0.2)], len(notes))
-        return held(
+        return one_sound(
             rng,
             lambda n: partials(harmonics, strength * rng.uniform(0.8, 1.2, len(strength)), n, rng),
             timbre="chord",
@@ -167,7 +167,7 @@ def buzz(rng: np.random.Generator) -> Draft:
         phase = 2 * np.pi * pitch * np.arange(samples) / SAMPLING_RATE
         return np.sin(np.outer(numbers, phase)).T @ (1 / numbers)
 
-    return held(rng, sawtooth, timbre="harmonic", pitched=True, pitch_hz=pitch, noisiness=0.0)
+    return one_sound(rng, sawtooth, timbre="harmonic", pitched=True, pitch_hz=pitch, noisiness=0.0)
 
 
 def plucked(rng: np.random.Generator) -> Draft:
@@ -184,7 +184,7 @@ def plucked(rng: np.random.Generator) -> Draft:
         samples = sample_count(float(ends[number] - starts[number]))
         return plucked_string(rng, delay, loss, samples) * trapezoid(samples, 0.001, 0.01)
 
-    return struck(
+    return event_train(
         rng,
         starts,
         pluck,
@@ -210,7 +210,7 @@ def bell(rng: np.random.Generator) -> Draft:
         ]
         return np.sum(rings, axis=0)
 
-    return struck(
+    return event_train(
         rng,
         np.array([rng.uniform(0.02, 0.6)]),
         strike,

@@ -69,13 +69,13 @@ def features_of(sounds: Iterable[Sound], extractor: ASTFeatureExtractor) -> tupl
     return torch.cat(features), torch.tensor(labels)
 
 
-def measured_extractor(seed: int, per_class: int) -> ASTFeatureExtractor:
+def normalizing_extractor(seed: int, per_class: int) -> ASTFeatureExtractor:
     """An extractor whose mean and standard deviation are those of training clips, padding left out."""
     raw = ASTFeatureExtractor(num_mel_bins=_MEL_BINS, max_length=_MAX_LENGTH, do_normalize=False)
     features, _ = features_of(make_sounds(per_class, seed), raw)
-    heard = features[features.abs().sum(-1) > 0]
+    sounding = features[features.abs().sum(-1) > 0]
     return ASTFeatureExtractor(
-        num_mel_bins=_MEL_BINS, max_length=_MAX_LENGTH, mean=float(heard.mean()), std=float(heard.std())
+        num_mel_bins=_MEL_BINS, max_length=_MAX_LENGTH, mean=float(sounding.mean()), std=float(sounding.std())
     )
 
 
@@ -90,32 +90,30 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 def fit(model: ASTForAudioClassification, features: Tensor, labels: Tensor, gain_scale: float, epochs: int) -> None:
     """Train in place: AdamW with weight decay, label smoothing, and random gains of a few dB.
 
-    Args:
-        model: the model to train.
-        features: normalised features, float32 [clip, frame, mel].
-        labels: class numbers, int64 [clip].
-        gain_scale: what one dB of gain adds to a normalised feature (features are log energies).
-        epochs: passes over the clips.
+    features    normalised, float32 [clip, frame, mel]
+    labels      class numbers, int64 [clip]
+    gain_scale  what one dB of gain adds to a normalised feature (features are log energies)
+    epochs      passes over the clips
     """
     batch_size = 32
-    decayed = [p for p in model.parameters() if p.ndim == 2 or p.ndim == 4]
-    others = [p for p in model.parameters() if p.ndim not in (2, 4)]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}])
+    weights = [parameter for parameter in model.parameters() if parameter.ndim in (2, 4)]
+    others = [parameter for parameter in model.parameters() if parameter.ndim not in (2, 4)]
+    optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}])
     steps, step = epochs * math.ceil(len(features) / batch_size), 0
     model.train()
     for epoch in range(epochs):
         started, total = time.perf_counter(), 0.0
-        for chosen in torch.randperm(len(features)).split(batch_size):
+        for batch in torch.randperm(len(features)).split(batch_size):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, peak=1.5e-3)
-            gains = (torch.rand(len(chosen), 1, 1) * 2 - 1) * _GAIN_DB * gain_scale
-            logits = model(features[chosen] + gains).logits
-            loss = functional.cross_entropy(logits, labels[chosen], label_smoothing=0.05)
+            gains = (torch.rand(len(batch), 1, 1) * 2 - 1) * _GAIN_DB * gain_scale
+            logits = model(features[batch] + gains).logits
+            loss = functional.cross_entropy(logits, labels[batch], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            total, step = total + loss.item() * len(chosen), step + 1
+            total, step = total + loss.item() * len(batch), step + 1
         seconds = time.perf_counter() - started
         print(f"epoch {epoch + 1}/{epochs}: loss {total / len(features):.4f}, {seconds:.1f} s", flush=True)
     model.eval()
@@ -132,7 +130,7 @@ def train(out: Path, seed: int, per_class: int, epochs: int, held_out_per_class:
     """Train, save into a folder with a model card, and return the held-out accuracy of what was saved."""
     started = time.perf_counter()
     torch.manual_seed(seed)
-    extractor = measured_extractor(seed, min(per_class, 16))
+    extractor = normalizing_extractor(seed, min(per_class, 16))
     features, labels = features_of(make_sounds(per_class, seed), extractor)
     print(f"{len(features)} training clips in {time.perf_counter() - started:.0f} s", flush=True)
     model = fresh_model(tiny_config())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64, Int64
 
-from ..data import Clip, open_source
+from ..data import Clip
+from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
@@ -20,7 +22,8 @@ from .forward import Outcomes, Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import unseen
-from .unit_set import UnitChoice, matched
+from .result import OUTCOMES
+from .unit_set import RANDOM, UnitChoice, matched
 
 Belongs = Callable[[str, Clip], bool]
 Row = dict[str, Any]
@@ -30,7 +33,7 @@ Row = dict[str, Any]
 def causal_effects(
     model: Any,
     data: Any,
-    found: Dissection | None,
+    dissection: Dissection | None,
     units: Mapping[tuple[str, int], str] | Iterable[UnitChoice],
     *,
     controls: int = 20,
@@ -64,52 +67,45 @@ def causal_effects(
 
     Rows: site and unit (None for sets of several), units, concept, clips, other_clips; own, others and selectivity
     (others minus own) as estimates with intervals over clips; control_selectivity (the mean over controls), excess,
-    which is the selectivity beyond it, with a prediction interval over controls and clips (`deltas.prediction`);
-    controls, their number; and p, the share of controls and the unit itself
-    whose selectivity is at least the unit's. A concept of which there is no clip, or no other clip, has a `failure`
+    which is the selectivity beyond it, with a prediction interval over controls and clips (`effects.prediction`);
+    controls, their number; and p, the share of controls and the unit itself whose selectivity is at least the unit's.
+    A concept of which there is no clip, or no other clip, has a `failure`
     and no numbers. Intervals need a `bootstrap` of some hundreds.
     """
     if controls < 1:
         raise ValueError(f"controls must be at least 1, it is {controls}")
-    if outcome not in ("logit", "probability", "accuracy"):
-        raise ValueError(f"unknown outcome {outcome!r}: one of logit, probability, accuracy")
+    if outcome not in OUTCOMES:
+        raise ValueError(f"unknown outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
     choices = _choices(units)
     if not choices:
         return []
-    source = open_source(data, split=split, audio_column=audio_column, label_column=label_column, limit=limit)
+    source = DataOptions(split, audio_column, label_column, limit=limit).open(data)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
-    widths = {name: site.width for name, site in sites.items()}
-    pools = _pools(choices, widths, controls, seed)
-    drawn = list(dict.fromkeys(choice for pool in pools.values() for choice in pool))
-    place_of = {choice: len(choices) + place for place, choice in enumerate(drawn)}
-    fills = fills_of(sites, how, found, means)
-    keep = unseen(source, found, choices, overlap)
+    pools = _pools(choices, {name: site.width for name, site in sites.items()}, controls, seed)
+    drawn = list(dict.fromkeys(chain.from_iterable(pools.values())))
+    fills = fills_of(sites, how, dissection, means)
+    keep = unseen(source, dissection, choices, overlap)
     run = Pass(classifier, sites, [*choices, *drawn], Intervention(how, gain, seed), fills, keep, rows)
     for _ in run.over(source, options):
         pass
     outcomes = run.outcomes()
-    after, before = (
-        part.correct.astype(np.float64) if outcome == "accuracy" else getattr(part, outcome)
-        for part in (outcomes.ablated, outcomes.baseline)
-    )
-    concepts = dict.fromkeys(str(choice.concept) for choice in choices)
-    own_of = {concept: _own_clips(outcomes, concept, belongs) for concept in concepts}
-    # Replicates draw a concept's own clips and the others each for themselves, so that neither is ever without.
-    weights = {concept: clip_weights(own.astype(np.int64), bootstrap, seed) for concept, own in own_of.items()}
-    found_rows = []
+    changed = _changed(outcomes, outcome)
+    place_of = {control: len(choices) + place for place, control in enumerate(drawn)}
+    clips_of = _ConceptClips(outcomes, belongs, bootstrap, seed)
+    effects = []
     for place, choice in enumerate(choices):
-        others = [place_of[control] for control in pools[choice] if not _overlap(control, choice)][:controls]
-        concept = str(choice.concept)
-        found_rows.append(_row(choice, (after - before)[[place, *others]], own_of[concept], weights[concept]))
-    return found_rows
+        others = [place_of[control] for control in _apart(pools[choice], choice)]
+        effects.append(_row(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
+    return effects
 
 
 def _choices(units: Mapping[tuple[str, int], str] | Iterable[UnitChoice]) -> list[UnitChoice]:
+    """A choice for each unit or set of units. Raises ValueError for one without a concept."""
     if isinstance(units, Mapping):
-        named: list[Any] = list(units.items())
-        return [UnitChoice({site: [index]}, concept=concept) for (site, index), concept in named]
+        concepts: list[tuple[Any, Any]] = list(units.items())
+        return [UnitChoice({site: [index]}, concept=concept) for (site, index), concept in concepts]
     choices = list(units)
     if any(choice.concept is None for choice in choices):
         raise ValueError("every choice needs a concept, to see what ablating its units does to it")
@@ -120,67 +116,114 @@ def _pools(
     choices: Sequence[UnitChoice], widths: Mapping[str, int], controls: int, seed: int
 ) -> dict[UnitChoice, list[UnitChoice]]:
     """Enough random sets for each choice; single units of a site share theirs, so there is one more than is needed."""
-    shared: dict[tuple[Any, ...], list[UnitChoice]] = {}
+    of_site: dict[str, list[UnitChoice]] = {}
     pools: dict[UnitChoice, list[UnitChoice]] = {}
     for choice in choices:
         if choice.count == 1:
             (site,) = choice.units
-            key = (site,)
-            if key not in shared:
-                drawn = np.random.default_rng([seed, 2]).permutation(widths[site])[: controls + 1].tolist()
-                shared[key] = [UnitChoice({site: [index]}, "random") for index in drawn]
-            pools[choice] = shared[key]
+            if site not in of_site:
+                of_site[site] = _single_units(site, widths[site], controls + 1, seed)
+            pools[choice] = of_site[site]
         else:
-            pools[choice] = [
-                UnitChoice(matched(choice, widths, seed + draw, apart=True).units, "random") for draw in range(controls)
-            ]
+            sets = (matched(choice, widths, seed + draw, apart=True).units for draw in range(controls))
+            pools[choice] = [UnitChoice(units, RANDOM) for units in sets]
     return pools
 
 
-def _overlap(first: UnitChoice, second: UnitChoice) -> bool:
+def _single_units(site: str, width: int, count: int, seed: int) -> list[UnitChoice]:
+    """So many random units of a site, each as a choice; all, where it has fewer."""
+    indices = np.random.default_rng([seed, 2]).permutation(width)[:count].tolist()
+    return [UnitChoice({site: [index]}, RANDOM) for index in indices]
+
+
+def _apart(pool: Sequence[UnitChoice], choice: UnitChoice) -> list[UnitChoice]:
+    """The sets of a pool that have no unit of the choice."""
+    return [control for control in pool if not _share_units(control, choice)]
+
+
+def _share_units(first: UnitChoice, second: UnitChoice) -> bool:
     return any(set(indices) & set(second.units.get(site, ())) for site, indices in first.units.items())
 
 
-def _own_clips(outcomes: Outcomes, concept: str, belongs: Belongs | None) -> Bool[np.ndarray, " clip"]:
-    if belongs is None:
-        wanted = plain_name(concept)
-        return np.array([plain_name(clip.label or "") == wanted for clip in outcomes.clips], dtype=bool)
-    return np.array([bool(belongs(concept, clip)) for clip in outcomes.clips], dtype=bool)
+def _changed(outcomes: Outcomes, outcome: str) -> Float64[np.ndarray, "variant clip"]:
+    """What every variant changes of each clip's number."""
+    if outcome == "accuracy":
+        return outcomes.ablated.correct.astype(np.float64) - outcomes.baseline.correct.astype(np.float64)
+    return getattr(outcomes.ablated, outcome) - getattr(outcomes.baseline, outcome)
 
 
-def _row(choice: UnitChoice, delta: np.ndarray, own: np.ndarray, weights: np.ndarray) -> Row:
+class _ConceptClips:
+    """Which clips are of a concept, and how often each clip counts in every replicate; made once a concept.
+
+    Replicates draw a concept's own clips and the others each for themselves, so that neither is ever without.
+    """
+
+    def __init__(self, outcomes: Outcomes, belongs: Belongs | None, bootstrap: int, seed: int) -> None:
+        self._clips, self._belongs = outcomes.clips, belongs or _has_label
+        self._bootstrap, self._seed = bootstrap, seed
+        self._of: dict[str, tuple[Bool[np.ndarray, " clip"], Int64[np.ndarray, "replicate clip"]]] = {}
+
+    def __call__(self, concept: str) -> tuple[Bool[np.ndarray, " clip"], Int64[np.ndarray, "replicate clip"]]:
+        """Whether each clip is of the concept, and the weights of the clips."""
+        if concept not in self._of:
+            own = np.array([bool(self._belongs(concept, clip)) for clip in self._clips], dtype=bool)
+            self._of[concept] = own, clip_weights(own.astype(np.int64), self._bootstrap, self._seed)
+        return self._of[concept]
+
+
+def _has_label(concept: str, clip: Clip) -> bool:
+    return plain_name(clip.label or "") == plain_name(concept)
+
+
+def _row(
+    choice: UnitChoice,
+    delta: Float64[np.ndarray, "variant clip"],
+    own: Bool[np.ndarray, " clip"],
+    weights: Int64[np.ndarray, "replicate clip"],
+) -> Row:
     """`delta`: the unit's change of each clip's number, then those of its controls."""
-    single = choice.count == 1
-    (site, index) = next((site, indices[0]) for site, indices in choice.units.items()) if single else (None, None)
     row: Row = {
-        "site": site,
-        "unit": index,
+        **_single_unit(choice),
         "units": choice.count,
         "concept": choice.concept,
         "clips": int(own.sum()),
         "other_clips": int((~own).sum()),
         "controls": len(delta) - 1,
     }
-    if not own.any() or own.all():
-        which = "no clip" if not own.any() else "no clip but those"
-        return row | {"failure": f"there is {which} of {choice.concept!r}"}
+    if not own.any():
+        return row | {"failure": f"there is no clip of {choice.concept!r}"}
+    if own.all():
+        return row | {"failure": f"there is no clip but those of {choice.concept!r}"}
     if len(delta) == 1:
         return row | {"failure": "there are no other units to compare with"}
-    numbers = np.where(own, 1, 0)
-    changed = changes(delta, numbers, np.ones(len(delta), dtype=np.int64), weights)
+    return row | _numbers(delta, own, weights) | {"failure": None}
+
+
+def _single_unit(choice: UnitChoice) -> Row:
+    """The site and index of the one unit of a choice; None for several."""
+    if choice.count != 1:
+        return {"site": None, "unit": None}
+    ((site, (index,)),) = choice.units.items()
+    return {"site": site, "unit": index}
+
+
+def _numbers(
+    delta: Float64[np.ndarray, "variant clip"],
+    own: Bool[np.ndarray, " clip"],
+    weights: Int64[np.ndarray, "replicate clip"],
+) -> Row:
+    """The estimates of a row, and p."""
+    changed = changes(delta, own.astype(np.int64), np.ones(len(delta), dtype=np.int64), weights)
     selectivity = changed.selectivity
-    control = selectivity[:, 1:].mean(1)
     estimates = {
         "own": changed.own[:, 0],
         "others": changed.others[:, 0],
         "selectivity": selectivity[:, 0],
-        "control_selectivity": control,
+        "control_selectivity": selectivity[:, 1:].mean(1),
     }
     at_least = int((selectivity[0, 1:] >= selectivity[0, 0]).sum())
     return {
-        **row,
         **{name: estimate(values)._asdict() for name, values in estimates.items()},
         "excess": prediction(selectivity[:, None])._asdict(),
         "p": (1 + at_least) / len(delta),
-        "failure": None,
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..data import open_source
+from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..explain.records.claim_rows import EffectRow, LabelRow
@@ -17,8 +17,9 @@ from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
 from .classes import as_classifier, class_names, class_numbers
+from .label_kinds import LabelKind, one_kind
 from .names import plain_name
-from .selection import site_widths
+from .prunable_sites import site_widths
 from .unit_set import ChoiceError
 
 NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
@@ -28,7 +29,7 @@ NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
 def label_effects(
     model: Any,
     data: Any,
-    found: Dissection,
+    dissection: Dissection,
     *,
     method: str = "db",
     similarity: str | None = None,
@@ -51,40 +52,42 @@ def label_effects(
     where no label is a class, or where labels are of several kinds; and what `causal_effects` raises.
     """
     classifier = as_classifier(model, options.pop("device", None), options.pop("dtype", None))
+    wanted = set(chosen_units(dissection, list(site_widths(dissection, sites)), units))
+    labels = _first_labels(dissection, LabelKind(method, similarity, encoder))
     classes = class_numbers(class_names(classifier))
-    wanted = set(chosen_units(found, list(site_widths(found, sites)), units))
-    labels = [
-        replace(row, concept=row.members[0]) if row.members else row  # of a union the concept that is closest
-        for row in read_table(found, LabelRow)
-        if row.method == method and row.rank == 0 and row.concept is not None
-        and similarity in (None, row.similarity) and encoder in (None, row.encoder)
-    ]  # fmt: skip
-    if not labels:
-        raise DissectionError(
-            f"{found.folder} has no such labels by {method}: run "
-            f"`{command('label', found.folder, '--method', method, '--concepts', 'FILE')}` first"
-        )
-    kinds = {(row.similarity, row.concepts, row.encoder) for row in labels}
-    if len(kinds) > 1:
-        said = "; ".join(sorted(" ".join(str(part) for part in kind if part) for kind in kinds))
-        raise ChoiceError(f"there are labels by {method} of several kinds ({said}): say similarity= or encoder=")
-    known = [
-        row for row in labels if (row.site, row.unit) in wanted and plain_name(row.concept or "") in classes
-    ]  # fmt: skip
-    if not known:
+    of_classes = [row for row in labels if (row.site, row.unit) in wanted and plain_name(row.concept or "") in classes]
+    if not of_classes:
         raise ChoiceError(f"no unit's label by {method} is a class of the model, so no logit shows what it does")
-    known.sort(key=lambda row: (-(row.score or 0.0), row.site, row.unit))
-    concepts = {(row.site, row.unit): row.concept or "" for row in known[:most]}
-    effects = [_effect(row) for row in causal_effects(classifier, data, found, concepts, **options)]
-    columns: dict[str, Any] = {
-        name: options[name] for name in ("split", "audio_column", "label_column") if name in options
-    }
-    source = open_source(data, **columns)
-    settings = {"model": classifier.describe(), "data": source.fingerprint, "method": method}
+    of_classes.sort(key=lambda row: (-(row.score or 0.0), row.site, row.unit))
+    concepts = {(row.site, row.unit): row.concept or "" for row in of_classes[:most]}
+    effects = [_effect(row) for row in causal_effects(classifier, data, dissection, concepts, **options)]
+    settings = {"model": classifier.describe(), "data": _fingerprint(data, options), "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
-    with Table(found, EffectRow, settings) as table:
+    with Table(dissection, EffectRow, settings) as table:
         table.add(effects)
     return effects
+
+
+def _first_labels(dissection: Dissection, kind: LabelKind) -> list[LabelRow]:
+    """The first label of every unit that has one of this kind; of a union the concept that is closest.
+
+    Raises DissectionError where there are none, ChoiceError where they are of several kinds.
+    """
+    rows = read_table(dissection, LabelRow)
+    labels = [row for row in rows if row.rank == 0 and row.concept is not None and kind.includes(row)]
+    if not labels:
+        raise DissectionError(
+            f"{dissection.folder} has no such labels by {kind.method}: run "
+            f"`{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
+        )
+    one_kind(labels, kind.method)
+    return [replace(row, concept=row.members[0]) if row.members else row for row in labels]
+
+
+def _fingerprint(data: Any, options: Mapping[str, Any]) -> str:
+    """Which data that is."""
+    names = ("split", "audio_column", "label_column")
+    return DataOptions(**{name: options[name] for name in names if name in options}).open(data).fingerprint
 
 
 def _effect(row: Row) -> EffectRow:

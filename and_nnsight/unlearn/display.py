@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..wording import counted
-from .result import OUTCOMES, Measured
+from .result import OUTCOMES, Measurement
 
 
-def method_table(measured: Measured, outcome: str = "logit") -> Table:
+def method_table(measurement: Measurement, outcome: str = "logit") -> Table:
     """A row a method (the paper's Table 4): its changes beside those of its random controls, with intervals.
 
     Raises ValueError for an outcome that was not measured.
@@ -26,24 +26,24 @@ def method_table(measured: Measured, outcome: str = "logit") -> Table:
     )  # fmt: skip
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in measured.by_method():
-        said = row[outcome]
-        control = said.get("control_selectivity")
+    for row in measurement.by_method():
+        numbers = row[outcome]
+        control = numbers.get("control_selectivity")
         table.add_row(
             escape(row["method"]),
             str(row["classes"]),
             f"{row['units']:,.0f}",
-            f"{said['own']['value']:+.{digits}f}",
-            f"{said['others']['value']:+.{digits}f}",
-            _with_interval(said["selectivity"], digits),
+            f"{numbers['own']['value']:+.{digits}f}",
+            f"{numbers['others']['value']:+.{digits}f}",
+            _with_interval(numbers["selectivity"], digits),
             "" if control is None else f"{control['value']:+.{digits}f}",
-            _with_interval(said.get("excess"), digits),
-            "" if said["p"] is None else f"{said['p']:.2g}",
+            _with_interval(numbers.get("excess"), digits),
+            "" if numbers["p"] is None else f"{numbers['p']:.2g}",
         )
     return table
 
 
-def choice_table(measured: Measured, outcome: str = "logit") -> Table:
+def choice_table(measurement: Measurement, outcome: str = "logit") -> Table:
     """A row a choice: what it does to its own class's clips and to the others, beside its controls."""
     digits = _digits(outcome)
     columns = ("method", "concept", "units", "own", "others", "selectivity", "excess over controls", "draws beaten")
@@ -53,26 +53,26 @@ def choice_table(measured: Measured, outcome: str = "logit") -> Table:
     )  # fmt: skip
     for column in table.columns[2:]:
         column.justify = "right"
-    for row in measured.rows():
-        said = row[outcome]
+    for row in measurement.rows():
+        numbers = row[outcome]
         table.add_row(
             escape(row["method"]),
             escape(str(row["concept"])),
             f"{row['units']:,}",
-            f"{said['own']['value']:+.{digits}f}",
-            f"{said['others']['value']:+.{digits}f}",
-            _with_interval(said["selectivity"], digits),
-            _with_interval(said.get("excess"), digits),
-            f"{said['beaten']} of {measured.draws}",
+            f"{numbers['own']['value']:+.{digits}f}",
+            f"{numbers['others']['value']:+.{digits}f}",
+            _with_interval(numbers["selectivity"], digits),
+            _with_interval(numbers.get("excess"), digits),
+            f"{numbers['beaten']} of {measurement.draws}",
         )
     return table
 
 
-def class_table(measured: Measured, place: int, outcome: str = "logit", most: int = 12) -> Table:
+def class_table(measurement: Measurement, place: int, outcome: str = "logit", most: int = 12) -> Table:
     """What one choice does to every class's own clips (the paper's Fig. 10): the most harmed, and the target's."""
     digits = _digits(outcome)
-    choice = measured.choices[place]
-    rows = measured.by_class(place, outcome)
+    choice = measurement.choices[place]
+    rows = measurement.by_class(place, outcome)
     shown = [row for rank, row in enumerate(rows) if rank < most or row["target"]]
     title = (
         f"{choice.method} for {choice.concept!r}, {counted(choice.count, 'unit')}: {outcome} of each class's own clips"

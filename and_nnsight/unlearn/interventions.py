@@ -15,7 +15,7 @@ from torch import Tensor
 from ..sites.site import Site, SiteError
 from .unit_set import ChoiceError, UnitChoice
 
-WAYS = ("zero", "mean", "resample", "amplify")
+ABLATIONS = ("zero", "mean", "resample", "amplify")
 Change = Callable[[Tensor], Tensor]
 
 
@@ -32,8 +32,8 @@ class Intervention:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.how not in WAYS:
-            raise ValueError(f"unknown way to ablate {self.how!r}: one of {', '.join(WAYS)}")
+        if self.how not in ABLATIONS:
+            raise ValueError(f"unknown way to ablate {self.how!r}: one of {', '.join(ABLATIONS)}")
         if (self.how == "amplify") != (self.gain is not None):
             raise ValueError(
                 "amplify needs a gain, by which activations are multiplied: gain=2 (--gain 2)"

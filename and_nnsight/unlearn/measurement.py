@@ -5,32 +5,35 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
-from ..data import UNKNOWN, Source, open_source
-from ..dissection.dissection import Dissection, DissectionError
+from ..data import Source
+from ..data.options import DataOptions
+from ..dissection.dissection import Dissection
 from ..model.devices import dtype_of
 from ..model.fingerprint import package_versions
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
-from ..storage import locked, read_tensors, short_hash, undamaged, write_tensors
+from ..storage import short_hash
 from .ablation import Means, fills_of, model_sites
 from .classes import as_classifier, class_names, class_numbers
+from .comparison import Comparison
 from .forward import Pass
 from .interventions import Intervention
+from .measurement_folder import MeasurementFolder, measurement_folder
 from .names import plain_name
-from .overlap import OverlapError, unseen, warn_of_another_model
-from .result import RECORD, Measured
-from .unit_set import ChoiceError, UnitChoice, matched
+from .overlap import unseen, warn_of_another_model
+from .result import Measurement
+from .unit_set import ChoiceError, UnitChoice
 
 CHECKPOINT_SECONDS = 20.0
-_PARTIAL = ".partial.safetensors"
 
 
 @preserves_model
@@ -59,7 +62,7 @@ def measure(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     progress: bool = True,
-) -> Measured:
+) -> Measurement:
     """What ablating each choice changes of true-class logit, probability and accuracy, on its class's clips and others.
 
     One pass over the data serves all choices and controls: a batch is decoded and made into features once, the model
@@ -86,57 +89,36 @@ def measure(
     clips; DissectionError for a folder that holds something else.
     """
     choices = [choices] if isinstance(choices, UnitChoice) else list(choices)
-    for name, value, least in (("draws", draws, 0), ("bootstrap", bootstrap, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, it is {value}")
+    comparison = Comparison(draws, bootstrap, seed)
     if not choices:
         raise ValueError("there is no choice of units to measure")
-    columns = {"audio_column": audio_column, "label_column": label_column}
-    source = open_source(data, split=split, limit=limit, **columns)
+    columns = DataOptions(split, audio_column, label_column, limit=limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
+    source = columns.open(data)
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
     fills = fills_of(sites, how, found, means)
-    classes = class_names(classifier)
-    aims = np.array([_target(choice, classes, targets or {}) for choice in choices], dtype=np.int64)
-    widths = {name: site.width for name, site in sites.items()}
-    controls = [
-        matched(choice, widths, seed + place * draws + draw)
-        for place, choice in enumerate(choices)
-        for draw in range(draws)
-    ]
+    numbers = _class_numbers(choices, class_names(classifier), targets or {})
     keep = unseen(source, found, choices, overlap)
-    run = Pass(classifier, sites, [*choices, *controls], Intervention(how, gain, seed), fills, keep, rows)
-    about = {
-        "versions": package_versions(),
-        "model": classifier.describe(),
-        "dataset": {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
-        | {"limit": limit, **columns},
-        "dissection": None if found is None else _origin(found),
-        "how": how,
-        "gain": gain,
-        "overlap": overlap,
-    }
+    variants = [*choices, *comparison.controls(choices, sites)]
+    run = Pass(classifier, sites, variants, Intervention(how, gain, seed), fills, keep, rows)
+    about: dict[str, Any] = {**_about(run, source, columns, found), "overlap": overlap}
     warn_of_another_model(found, about["model"], dtype_of(classifier.wrapped))
-    key = _key(about, run, aims, batch_size, means)
-    with ExitStack() as stack:
-        folder = None if out is None else _Folder(Path(out).expanduser(), key, source, stack)
-        if folder is not None and (done := folder.complete(draws, bootstrap, seed)) is not None:
-            return done
-        try:
-            _run(run, source, folder, options)
-        except OverlapError:  # told by what a clip holds, which shows only when it is decoded
-            if folder is not None:
-                stack.callback(folder.discard)
-            raise
-        measured = Measured(run.outcomes(), aims, draws, bootstrap, seed, {**about, "key": key})
-        _check(measured)
+    key = _key(about, run, numbers, batch_size, means)
+    with nullcontext() if out is None else measurement_folder(Path(out).expanduser(), key, source) as folder:
+        complete = None if folder is None else folder.complete(comparison)
+        if complete is not None:
+            return complete
+        _run(run, source, folder, options)
+        measurement = Measurement(run.outcomes(), numbers, draws, bootstrap, seed, {**about, "key": key})
+        _check_classes(measurement)
         if folder is not None:
-            folder.finish(measured)
-    return measured
+            folder.finish(measurement)
+    return measurement
 
 
-def _run(run: Pass, source: Source, folder: _Folder | None, options: RunOptions) -> None:
+def _run(run: Pass, source: Source, folder: MeasurementFolder | None, options: RunOptions) -> None:
+    """Measure all clips; with a folder, from its checkpoint on, and to a new one every while and at Ctrl-C."""
     start = 0 if folder is None else folder.restore(run)
     position, saved = start, time.monotonic()
     try:
@@ -150,7 +132,14 @@ def _run(run: Pass, source: Source, folder: _Folder | None, options: RunOptions)
         raise
 
 
-def _target(choice: UnitChoice, classes: Sequence[str], targets: Mapping[str, str]) -> int:
+def _class_numbers(
+    choices: Sequence[UnitChoice], classes: Sequence[str], targets: Mapping[str, str]
+) -> Int64[np.ndarray, " choice"]:
+    """The class that each choice is to unlearn."""
+    return np.array([_class_number(choice, classes, targets) for choice in choices], dtype=np.int64)
+
+
+def _class_number(choice: UnitChoice, classes: Sequence[str], targets: Mapping[str, str]) -> int:
     if choice.concept is None:
         raise ChoiceError("a choice without a concept cannot be measured: say what its units are to unlearn (concept=)")
     name = targets.get(choice.concept, choice.concept)
@@ -164,92 +153,44 @@ def _target(choice: UnitChoice, classes: Sequence[str], targets: Mapping[str, st
     return number
 
 
-def _check(measured: Measured) -> None:
-    labels = measured.outcomes.labels
-    for target in measured.targets:
+def _check_classes(measurement: Measurement) -> None:
+    """Raise ValueError for a choice whose class has no clip, or all of them."""
+    labels = measurement.outcomes.labels
+    for target in measurement.targets:
         own = int((labels == target).sum())
         if own in (0, len(labels)):
             which = "no clip" if own == 0 else "no clip but those"
-            raise ValueError(f"there is {which} of the class {measured.outcomes.classes[target]!r} to measure by")
+            raise ValueError(f"there is {which} of the class {measurement.outcomes.classes[target]!r} to measure by")
 
 
-def _origin(found: Dissection) -> dict[str, Any]:
-    return {"folder": str(found.folder), "dataset": found.manifest.dataset.to_json(), "clips": found.manifest.clips}
+def _about(run: Pass, source: Source, columns: DataOptions, dissection: Dissection | None) -> dict[str, Any]:
+    """What is measured, by what, as JSON."""
+    dataset = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
+    dataset |= {name: getattr(columns, name) for name in ("limit", "audio_column", "label_column")}
+    return {
+        "versions": package_versions(),
+        "model": run.model.describe(),
+        "dataset": dataset,
+        "dissection": None if dissection is None else _origin(dissection),
+        "how": run.intervention.how,
+        "gain": run.intervention.gain,
+    }
 
 
-def _key(about: Mapping[str, Any], run: Pass, aims: np.ndarray, batch_size: int, means: Means | None) -> str:
+def _origin(dissection: Dissection) -> dict[str, Any]:
+    manifest = dissection.manifest
+    return {"folder": str(dissection.folder), "dataset": manifest.dataset.to_json(), "clips": manifest.clips}
+
+
+def _key(about: Mapping[str, Any], run: Pass, numbers: np.ndarray, batch_size: int, means: Means | None) -> str:
     """What a measurement is of: it goes on only as the same."""
-    filled = {name: fill.tolist() for name, fill in run.fills.items()} if means is not None else None
-    said = [
+    given_fills = None if means is None else {name: fill.tolist() for name, fill in run.fills.items()}
+    identity = [
         dict(about),
         [choice.to_json() for choice in run.choices],
-        aims.tolist(),
+        numbers.tolist(),
         run.intervention.seed,
         batch_size,
-        filled,
+        given_fills,
     ]
-    return short_hash(json.dumps(said, sort_keys=True, default=str))
-
-
-class _Folder:
-    """Where a measurement is kept while it runs, and when it is done."""
-
-    def __init__(self, path: Path, key: str, source: Source, stack: ExitStack) -> None:
-        self.path, self.key = path, key
-        self._known = source.fingerprint != UNKNOWN
-        if path.exists() and not path.is_dir():
-            raise DissectionError(f"{path} is a file: name a folder")
-        if (path / RECORD).exists():
-            said = Measured.load(path).about.get("key")
-            if said != key or not self._known:
-                raise DissectionError(f"{path} holds another measurement: name a new folder")
-        self._new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = stack.enter_context(locked(path / ".lock"))
-        except BlockingIOError as error:
-            raise DissectionError(f"another process is measuring into {path}") from error
-        stack.callback(lambda: (path / ".lock").unlink(missing_ok=True))
-        assert lock
-
-    def complete(self, draws: int, bootstrap: int, seed: int) -> Measured | None:
-        """What is there already; with other intervals, if others are asked for."""
-        if not (self.path / RECORD).exists():
-            return None
-        done = Measured.load(self.path)
-        if done.bootstrap != bootstrap:
-            done = Measured(done.outcomes, done.targets, draws, bootstrap, seed, done.about)
-            done.save(self.path)
-        return done
-
-    def restore(self, run: Pass) -> int:
-        """Go on from the last checkpoint; gives the position it ended at."""
-        partial = self.path / _PARTIAL
-        if not partial.exists():
-            return 0
-        with undamaged(partial, "remove it to begin again", DissectionError):
-            tensors, metadata = read_tensors(partial)
-            said = json.loads(metadata["rest"])
-            if said["key"] != self.key or not self._known:
-                raise DissectionError(f"{self.path} holds part of another measurement: name a new folder")
-            run.restore(tensors, said["state"])
-            return int(said["position"])
-
-    def checkpoint(self, run: Pass, position: int) -> None:
-        """Keep what was measured up to a position, if the data can be recognised when it comes again."""
-        if self._known:
-            tensors, state = run.state()
-            rest = json.dumps({"key": self.key, "position": position, "state": state})
-            write_tensors(self.path / _PARTIAL, tensors, {"rest": rest})
-
-    def discard(self) -> None:
-        """Leave nothing behind of a measurement that must not be."""
-        (self.path / _PARTIAL).unlink(missing_ok=True)
-        (self.path / ".lock").unlink(missing_ok=True)
-        if self._new:
-            self.path.rmdir()
-
-    def finish(self, measured: Measured) -> None:
-        """Write the whole."""
-        measured.save(self.path)
-        (self.path / _PARTIAL).unlink(missing_ok=True)
+    return short_hash(json.dumps(identity, sort_keys=True, default=str))

@@ -53,35 +53,34 @@ _GENERIC = frozenset(map(stem, GENERIC_WORDS))
 class Phrase:
     """What is looked for in captions.
 
-    wanted  ways to say the concept, each the stems that must stand together
+    ways    to say the concept, each the stems that must stand together
     longer  names of other classes that hold one of them: where one of these stands, the concept does not
     """
 
-    wanted: tuple[Stems, ...]
+    ways: tuple[Stems, ...]
     longer: tuple[Stems, ...] = ()
 
     def in_caption(self, caption: str) -> bool:
-        """Whether a caption carries one of the wanted ways to say the concept."""
+        """Whether a caption carries one of the ways to say the concept."""
         stems = content_stems(caption)
-        taken = {place for name in self.longer for first in _places(stems, name) for place in _span(first, name)}
-        return any(taken.isdisjoint(_span(first, wanted)) for wanted in self.wanted for first in _places(stems, wanted))
+        of_longer = {place for name in self.longer for span in _spans(stems, name) for place in span}
+        return any(of_longer.isdisjoint(span) for way in self.ways for span in _spans(stems, way))
+
+    def in_any(self, captions: Iterable[str]) -> bool:
+        """Whether one of the captions carries it."""
+        return any(self.in_caption(caption) for caption in captions)
 
 
 def phrase_of(ways: Iterable[Stems], classes: Iterable[str]) -> Phrase:
     """The phrase of some ways to say a concept, told from the longer names of other classes."""
-    wanted = tuple(dict.fromkeys(way for way in ways if way))
+    distinct = tuple(dict.fromkeys(way for way in ways if way))
     names = dict.fromkeys(name_stems(name) for name in classes)
-    longer = [name for name in names if any(Counter(way) < Counter(name) for way in wanted)]
-    return Phrase(wanted, tuple(longer))
+    longer = [name for name in names if any(Counter(way) < Counter(name) for way in distinct)]
+    return Phrase(distinct, tuple(longer))
 
 
-def _places(stems: Sequence[str], name: Stems) -> list[int]:
+def _spans(stems: Sequence[str], name: Stems) -> list[range]:
     """Where the stems of a name stand together, in any order."""
     counted = Counter(name)
-    return [
-        first for first in range(len(stems) - len(name) + 1) if Counter(stems[first : first + len(name)]) == counted
-    ]
-
-
-def _span(first: int, name: Stems) -> range:
-    return range(first, first + len(name))
+    spans = (range(first, first + len(name)) for first in range(len(stems) - len(name) + 1))
+    return [span for span in spans if Counter(stems[span.start : span.stop]) == counted]

@@ -30,7 +30,7 @@ _NO_DRAWS: Row = {"draws": [], "beaten": 0, "p": None}
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurement:
     """Outcomes of some choices and of their controls on held-out clips.
 
     outcomes   of every choice, then of all draws of the first choice, of the second, and so on
@@ -207,7 +207,7 @@ class Measured:
         write_json(folder / RECORD, self.to_json())
 
     @classmethod
-    def load(cls, folder: str | Path) -> Measured:
+    def load(cls, folder: str | Path) -> Measurement:
         """Read what `save` wrote. Raises DissectionError for a folder that holds none, or a damaged one."""
         folder = Path(folder).expanduser()
         try:

@@ -13,30 +13,24 @@ random        by chance
 
 Units that tie are put in an order drawn by the seed, not in the model's: early layers must not come first by default.
 
-Sites. By default all that were dissected but the class logits: with the preset "paper" the outputs of the three linear
-layers of every block, as the paper prunes them, where a unit of hook_attn_out or hook_mlp_out is a direction in which a
-block writes to the residual stream, and a unit of mlp.hook_pre a neuron. A site whose units are those of another as
-well (mlp.hook_post beside mlp.hook_pre) or a sum that holds everything before it (hook_resid_post) is left out, so that
-no unit is pruned twice. Every method and its random controls draw from the same sites.
+By which sites' units: see `prunable_sites`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..dissection.dissection import Dissection
-from ..dissection.errors import DissectionError
-from ..sites.declared import HEAD
 from ..wording import counted
+from .prunable_sites import site_widths
 from .selectors.activations import SELECTORS, by_activations
 from .selectors.correlation import by_correlation
 from .selectors.exemplars import by_top_captions, by_top_labels
-from .selectors.keys import Ranked, Wanted
+from .selectors.keys import ConceptQuery, RankedUnits
 from .selectors.labels import by_labels
 from .selectors.ocp import by_captions
 from .unit_set import RANDOM, ChoiceError, UnitChoice, matched
@@ -64,7 +58,7 @@ class Ranking(NamedTuple):
 
 
 def choose(
-    found: Dissection,
+    dissection: Dissection,
     concept: str,
     *,
     method: str = "ocp",
@@ -89,7 +83,7 @@ def choose(
     count   exactly so many units, the best of the method's ranking; or
     share   this share of all units of the sites, above 0 and at most 1. Without either, all that the method finds
     sites   names or globs of dissected sites; None: all but the class logits, without which any class is unlearned,
-            and but those whose units other sites have as well (see the module)
+            and but those whose units other sites have as well (see `prunable_sites`)
     seed    orders units that tie, and draws those of random
     words   ocp: ways in which captions say the concept, in place of its name
     similarity  labels: by which similarity they were made, where there are several; correlation: pearson (default),
@@ -100,34 +94,23 @@ def choose(
     where a step has yet to be run, naming the command; ChoiceError where no unit goes with the concept, or fewer than
     were asked for.
     """
-    asked = _Asked(method, count, share, like, seed)
-    asked.check()
-    widths = site_widths(found, sites)
-    wanted = asked.units_of(widths)
+    request = _Request(method, count, share, like, seed)
+    request.check()
+    widths = site_widths(dissection, sites)
+    number = request.number(widths)
     if method == RANDOM:
-        return _at_random(found, concept, widths, asked, wanted)
+        return _at_random(dissection, concept, widths, request, number)
     ranking = ranked(
-        found, concept, method=method, sites=sites, top=top, seed=seed, words=words, similarity=similarity,
+        dissection, concept, method=method, sites=sites, top=top, seed=seed, words=words, similarity=similarity,
         encoder=encoder,
     )  # fmt: skip
-    if wanted is not None and wanted > len(ranking.units):
-        raise ChoiceError(
-            f"{method} ranks {counted(len(ranking.units), 'unit')} for {concept!r}, and {wanted} were asked for: ask "
-            f"for fewer{_MORE.get(method, '')}"
-        )
-    if wanted is None and not ranking.found:
-        raise ChoiceError(
-            f"{method} finds no unit for {concept!r} by itself, and ranks {len(ranking.units)}: say how many, with a "
-            "count or a share (--count, --share)"
-        )
-    chosen = UnitChoice.of(ranking.units[: ranking.found if wanted is None else wanted], method, concept)
+    units = _best(ranking, number, method, concept)
     settings = {**ranking.settings, "found": ranking.found, "ranked": len(ranking.units), "of": sum(widths.values())}
-    settings |= _origin(found)
-    return UnitChoice(chosen.units, method, concept, settings)
+    return UnitChoice(UnitChoice.of(units).units, method, concept, settings | _origin(dissection))
 
 
 def ranked(
-    found: Dissection,
+    dissection: Dissection,
     concept: str,
     *,
     method: str = "ocp",
@@ -139,33 +122,48 @@ def ranked(
     encoder: str | None = None,
 ) -> Ranking:
     """All units that a method ranks for a concept, best first. Arguments and errors as for `choose`."""
-    widths = site_widths(found, sites)
-    ways = None if words is None else tuple(words)
-    keys, settings, own = _ranked(found, Wanted(concept, widths, top, ways, similarity, encoder), method)
+    widths = site_widths(dissection, sites)
+    query = ConceptQuery(concept, widths, top, None if words is None else tuple(words), similarity, encoder)
+    keys, settings, found = _ranked_units(dissection, query, method)
     order = _drawn_order(widths, seed)
     units = sorted(keys, key=lambda unit: (tuple(-part for part in keys[unit]), order[unit[0]][unit[1]]))
-    every = {**settings, "sites": list(widths), "seed": seed}
-    return Ranking(units, every, len(units if own is None else own))
+    settings = {**settings, "sites": list(widths), "seed": seed}
+    return Ranking(units, settings, len(units if found is None else found))
 
 
-def _ranked(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
+def _ranked_units(dissection: Dissection, query: ConceptQuery, method: str) -> RankedUnits:
     if method in ("ocp", "ocp_exemplars"):
-        return by_captions(dissection, wanted, every_clip=method == "ocp")
+        return by_captions(dissection, query, every_clip=method == "ocp")
     if method == "db_top5":
-        return by_top_captions(dissection, wanted)
+        return by_top_captions(dissection, query)
     if method == "labels_top5":
-        return by_top_labels(dissection, wanted)
+        return by_top_labels(dissection, query)
     if method in LABELS:
-        return by_labels(dissection, wanted, method)
+        return by_labels(dissection, query, method)
     if method == "correlation":
-        return by_correlation(dissection, wanted)
+        return by_correlation(dissection, query)
     if method in SELECTORS:
-        return by_activations(dissection, wanted, method)
+        return by_activations(dissection, query, method)
     raise ValueError(f"{method!r} ranks no units: one of {', '.join(METHODS[:-1])} does")
 
 
+def _best(ranking: Ranking, number: int | None, method: str, concept: str) -> list[tuple[str, int]]:
+    """So many of a ranking's units; None: all that the method finds. Raises ChoiceError where there are too few."""
+    if number is None and not ranking.found:
+        raise ChoiceError(
+            f"{method} finds no unit for {concept!r} by itself, and ranks {len(ranking.units)}: say how many, with a "
+            "count or a share (--count, --share)"
+        )
+    if number is not None and number > len(ranking.units):
+        raise ChoiceError(
+            f"{method} ranks {counted(len(ranking.units), 'unit')} for {concept!r}, and {number} were asked for: ask "
+            f"for fewer{_MORE.get(method, '')}"
+        )
+    return ranking.units[: ranking.found if number is None else number]
+
+
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """How many units, by which method."""
 
     method: str
@@ -174,82 +172,61 @@ class _Asked:
     like: UnitChoice | None
     seed: int
 
+    @property
+    def sized(self) -> bool:
+        """Whether a number of units is asked for."""
+        return self.count is not None or self.share is not None
+
     def check(self) -> None:
         """Raise ValueError for settings that go against each other."""
         if self.method not in METHODS:
             raise ValueError(f"unknown method {self.method!r}: one of {', '.join(METHODS)}")
+        self._check_size()
+        if self.method == RANDOM and (self.like is not None) == self.sized:
+            raise ValueError("random units: give like= (a choice to match at every site), or a count or a share")
+        if self.method != RANDOM and self.like is not None:
+            raise ValueError(f"like= is for random, not for {self.method}")
+        if self.method in ALL_UNITS and not self.sized:
+            raise ValueError(f"{self.method} orders all units: give a count or a share of them")
+
+    def _check_size(self) -> None:
         if self.count is not None and self.share is not None:
             raise ValueError("give a count or a share, not both")
         if self.count is not None and self.count < 1:
             raise ValueError(f"count must be at least 1, it is {self.count}")
         if self.share is not None and not 0 < self.share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, it is {self.share}")
-        no_number = self.count is None and self.share is None
-        if self.method == RANDOM:
-            if (self.like is None) == no_number:
-                raise ValueError("random units: give like= (a choice to match at every site), or a count or a share")
-        elif self.like is not None:
-            raise ValueError(f"like= is for random, not for {self.method}")
-        elif self.method in ALL_UNITS and no_number:
-            raise ValueError(f"{self.method} orders all units: give a count or a share of them")
 
-    def units_of(self, widths: Mapping[str, int]) -> int | None:
+    def number(self, widths: Mapping[str, int]) -> int | None:
         """How many units; None: all that the method finds."""
         return self.count if self.share is None else max(1, round(self.share * sum(widths.values())))
 
 
-def site_widths(found: Dissection, sites: str | Iterable[str] | None = None) -> dict[str, int]:
-    """The units of the sites that match; None: those of the default sites (see the module).
-
-    Raises DissectionError for a pattern that matches none, and where nothing is left.
-    """
-    if sites is None:
-        inside = {site: width for site, width in found.widths().items() if site != HEAD}
-        if not inside:
-            raise DissectionError(f"{found.folder} is of the class logits alone: dissect sites within the model")
-        return {site: width for site, width in inside.items() if not _elsewhere(site, inside)} or inside
-    patterns = [sites] if isinstance(sites, str) else list(sites)
-    for pattern in patterns:
-        if not any(fnmatchcase(site, pattern) for site in found.sites):
-            raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(found.sites)}")
-    chosen = {site: width for site, width in found.widths().items() if any(fnmatchcase(site, p) for p in patterns)}
-    if not chosen:
-        raise DissectionError("no site was asked for: name at least one, or leave sites out")
-    return chosen
-
-
-def _elsewhere(site: str, sites: Mapping[str, int]) -> bool:
-    """Whether a site's units are those of another one as well, or sums of all that other sites write."""
-    block, _, kind = site.partition(".mlp.")
-    if kind == "hook_post":
-        return f"{block}.mlp.hook_pre" in sites
-    return site.endswith(".hook_resid_post") and any(not name.endswith(".hook_resid_post") for name in sites)
-
-
 def _at_random(
-    found: Dissection, concept: str, widths: Mapping[str, int], asked: _Asked, wanted: int | None
+    dissection: Dissection, concept: str, widths: Mapping[str, int], request: _Request, number: int | None
 ) -> UnitChoice:
-    if asked.like is not None:
-        return matched(asked.like, widths, asked.seed)
-    assert wanted is not None
-    every = [(site, unit) for site, width in widths.items() for unit in range(width)]
-    if wanted > len(every):
-        raise ChoiceError(
-            f"there {'is' if len(every) == 1 else 'are'} {counted(len(every), 'unit')}, and {wanted} were asked for"
-        )
-    drawn = np.random.default_rng(asked.seed).choice(len(every), wanted, replace=False)
-    chosen = UnitChoice.of((every[int(place)] for place in drawn), RANDOM, concept)
-    return UnitChoice(chosen.units, RANDOM, concept, {"seed": asked.seed, "sites": list(widths), **_origin(found)})
+    """Units by chance: as many of every site as another choice has, or so many of all."""
+    if request.like is not None:
+        return matched(request.like, widths, request.seed)
+    assert number is not None
+    units = [(site, unit) for site, width in widths.items() for unit in range(width)]
+    if number > len(units):
+        verb = "is" if len(units) == 1 else "are"
+        raise ChoiceError(f"there {verb} {counted(len(units), 'unit')}, and {number} were asked for")
+    places = np.random.default_rng(request.seed).choice(len(units), number, replace=False)
+    drawn = UnitChoice.of(units[int(place)] for place in places)
+    settings = {"seed": request.seed, "sites": list(widths), **_origin(dissection)}
+    return UnitChoice(drawn.units, RANDOM, concept, settings)
 
 
 def _drawn_order(widths: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """A place for every unit in an order drawn by the seed."""
-    drawn = np.random.default_rng(seed).permutation(sum(widths.values()))
+    order = np.random.default_rng(seed).permutation(sum(widths.values()))
     ends = np.cumsum(list(widths.values()))
-    return dict(zip(widths, np.split(drawn, ends[:-1]), strict=True))
+    return dict(zip(widths, np.split(order, ends[:-1]), strict=True))
 
 
-def _origin(found: Dissection) -> dict[str, Any]:
+def _origin(dissection: Dissection) -> dict[str, Any]:
     """Which clips the units were found by, so that they are not measured by the same."""
-    dataset = found.manifest.dataset
+    dataset = dissection.manifest.dataset
     return {"dataset": {name: dataset.get(name) for name in ("name", "split", "fingerprint", "limit")}}

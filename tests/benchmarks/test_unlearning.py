@@ -10,7 +10,7 @@ import torch
 
 from and_nnsight import AudioModel, ConceptScores, dissect
 from and_nnsight.explain import label
-from and_nnsight.unlearn import Measured, UnitChoice, measure
+from and_nnsight.unlearn import Measurement, UnitChoice, measure
 from benchmarks.unlearning import (
     METHODS,
     Subject,
@@ -51,22 +51,22 @@ def test_other_classes_are_thinned_and_those_that_are_unlearned_are_not() -> Non
 
 
 @pytest.fixture(scope="module")
-def measured() -> Measured:
+def measurement() -> Measurement:
     units = {"blocks.0.mlp.hook_post": range(20)}
     choices = [UnitChoice(units, method, f"label_{number}") for method in ("ocp", "random") for number in (1, 2)]
     return measure(loaded("ast"), CLIPS, choices, draws=6, bootstrap=50, progress=False)
 
 
-def test_every_draw_beside_ocp_is_held_against_the_others(measured: Measured) -> None:
-    found = calibration(measured, 50, 0)
+def test_every_draw_beside_ocp_is_held_against_the_others(measurement: Measurement) -> None:
+    found = calibration(measurement, 50, 0)
     assert found["random_choices"] == 2 * 6
     assert 0 <= found["interval_excludes_zero"] <= 1
     assert found["p_at_most_0.5"] == pytest.approx(0.5, abs=0.01)  # of six each, three are among the better half
 
 
-def test_the_aim_counts_the_classes_of_ocp(measured: Measured) -> None:
-    rows = [row for row in measured.rows() if row["method"] == "ocp"]
-    found = aim(measured)
+def test_the_aim_counts_the_classes_of_ocp(measurement: Measurement) -> None:
+    rows = [row for row in measurement.rows() if row["method"] == "ocp"]
+    found = aim(measurement)
     assert found["classes"] == 2
     assert found["selectivity"] == pytest.approx(
         sum(row["logit"]["selectivity"]["value"] for row in rows) / 2, abs=1e-3

@@ -66,8 +66,8 @@ def test_dissect_then_show(
     code, out, _ = run(monkeypatch, capsys, "dissect", model, audio, *options, "--device", "cpu", "--batch-size", 4)
     assert code == 0
     assert "6 clips through 229 units of 6 sites" in out
-    found = Dissection.load(out_folder)
-    assert found.manifest.k == 4
+    dissection = Dissection.load(out_folder)
+    assert dissection.manifest.k == 4
     code, out, _ = run(monkeypatch, capsys, "show", out_folder, "blocks.0.mlp.hook_post", 5)
     assert code == 0
     assert "unit 5 of 64" in out
@@ -149,8 +149,8 @@ def test_a_server_that_fails_is_exit_1_and_a_mistake_is_exit_2(
 
     monkeypatch.delenv("NDIF_API_KEY", raising=False)
     monkeypatch.setattr(CONFIG.API, "APIKEY", None)
-    found, _, error = run(monkeypatch, capsys, "dissect", model, audio, "--out", tmp_path / "out", *options)
-    assert found == code
+    exit_code, _, error = run(monkeypatch, capsys, "dissect", model, audio, "--out", tmp_path / "out", *options)
+    assert exit_code == code
     (line,) = [line for line in error.splitlines() if not line.startswith("warning:")]
     assert sentence in line
     assert not (tmp_path / "out").exists()
@@ -199,8 +199,8 @@ def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "What some neurons listen for" in done.stdout
     assert done.stdout.count(" of 8 are ") >= 8
-    found = Dissection.load(tmp_path / "demo")
-    assert found.manifest.quarantined == 0
+    dissection = Dissection.load(tmp_path / "demo")
+    assert dissection.manifest.quarantined == 0
 
 
 def test_what_would_command_a_terminal_is_not_printed(

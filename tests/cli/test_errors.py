@@ -12,11 +12,11 @@ import torch
 
 from and_nnsight import __version__
 from and_nnsight.cli import main
+from and_nnsight.cli._clip_names import clip_names
 from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
-from and_nnsight.cli.show import clip_names
+from and_nnsight.data.workers import WorkerDied
 from and_nnsight.dissection.clips import ClipRow
-from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.remote import Remote, RemoteRunError
 from and_nnsight.run.resources import memory_for_exemplars
@@ -24,7 +24,7 @@ from tests.bare_dissection import bare_dissection
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "code"),
+    ("error", "text", "code"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "the disk is full, at /a/b: make room and", 2),
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: make room and", 2),
@@ -34,6 +34,7 @@ from tests.bare_dissection import bare_dissection
         (FileNotFoundError("no such file of concepts"), "no such file of concepts", 2),
         (DissectionError("as it is"), "as it is", 2),
         (RemoteRunError("at http://me:secret@host"), "at http://…@host", 1),
+        (WorkerDied("a worker process died: take fewer"), "a worker process died: take fewer", 2),
         (MemoryError(), "there is not enough memory for this: take fewer sites", 2),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory", 2),
         (KeyError("x"), "and-nnsight did not expect this (KeyError: 'x'): please report it", 1),
@@ -41,11 +42,11 @@ from tests.bare_dissection import bare_dissection
         (json.JSONDecodeError("Expecting value", "", 0), "and-nnsight did not expect this (JSONDecodeError", 1),
     ],
 )
-def test_every_error_is_a_sentence(error: Exception, said: str, code: int) -> None:
-    told, exit_code = sentence(error)
-    assert said in told
+def test_every_error_is_a_sentence(error: Exception, text: str, code: int) -> None:
+    shown, exit_code = sentence(error)
+    assert text in shown
     assert exit_code == code
-    assert "\n" not in told
+    assert "\n" not in shown
 
 
 def test_what_nobody_expected_is_a_sentence_too_and_a_traceback_where_it_is_asked_for(
@@ -90,9 +91,9 @@ def test_units_that_no_site_has_are_refused_before_they_are_listed() -> None:
 
 def test_clips_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
     paths = ["/data/a/1/x.wav", "/data/b/1/x.wav", "/data/a/2/x.wav", "/data/y.wav", "C:\\s\\z.wav", "a/x.wav", None]
-    found = bare_dissection(Path("unused"))
-    found.__dict__["clips"] = {clip: ClipRow(clip, path, None, None, 1.0) for clip, path in enumerate(paths)}
-    assert clip_names(found) == {
+    dissection = bare_dissection(Path("unused"))
+    dissection.__dict__["clips"] = {clip: ClipRow(clip, path, None, None, 1.0) for clip, path in enumerate(paths)}
+    assert clip_names(dissection) == {
         "/data/a/1/x.wav": "a/1/x.wav",
         "/data/b/1/x.wav": "b/1/x.wav",
         "/data/a/2/x.wav": "2/x.wav",

@@ -19,11 +19,11 @@ OFFLINE = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "tiny"
-    found = dissect(
+    dissection = dissect(
         str(tiny_ast_path()), list(make_sounds(3)), ["blocks.0.hook_attn_out", "blocks.2.hook_attn_out"], 6, out=out,
         device="cpu", progress=False,
     )  # fmt: skip
-    explain(found, progress=False)
+    explain(dissection, progress=False)
     return out
 
 

@@ -27,15 +27,15 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 @pytest.fixture
 def explained(tmp_path: Path) -> Path:
-    found = small_dissection(tmp_path / "run")
+    dissection = small_dissection(tmp_path / "run")
     with_summaries(
-        found,
+        dissection,
         {
             ("first", 0): ("[bold]Telephone[/bold] ring \x1b[2J(3 of 5).", "x"),
             ("second", 1): ("Dogs barking (5 of 5).", "x"),
         },
     )
-    return found.folder
+    return dissection.folder
 
 
 def test_search_shows_units_with_scores_explanations_and_clips(run, explained: Path) -> None:

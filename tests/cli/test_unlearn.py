@@ -13,7 +13,7 @@ from and_nnsight import ConceptScores, dissect
 from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import explain, label
-from and_nnsight.unlearn import Measured, UnitChoice
+from and_nnsight.unlearn import Measurement, UnitChoice
 
 SITES = ["blocks.2.mlp.hook_post", "blocks.3.mlp.hook_post"]
 CLASSES = ("bell", "engine", "drum", "white noise")
@@ -44,9 +44,9 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(seen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "tiny"
     scores = ConceptScores.from_labels({place: CLASSES[place % 4] for place in range(8)})
-    found = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
-    explain(found, progress=False)
-    label(found, "labels", method="db", progress=False)
+    dissection = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
+    explain(dissection, progress=False)
+    label(dissection, "labels", method="db", progress=False)
     return out
 
 
@@ -78,7 +78,7 @@ def test_unlearn_compares_methods_with_chance_and_keeps_every_number(
     assert "excess over controls" in out
     assert "of 2" in out
     assert "random units of the same layers" in out
-    measured = Measured.load(out_folder)
+    measured = Measurement.load(out_folder)
     assert [choice.method for choice in measured.choices] == ["db", "correlation", "random"]
     assert measured.choices[2].counts == measured.choices[0].counts
     assert [row["class"] for row in measured.rows()] == ["bell"] * 3
@@ -109,7 +109,7 @@ def test_unlearn_amplifies_measures_and_exports_the_louder_units(
     assert code == 0
     assert "bell by ocp: 8 of 512 units" in out
     assert "with those amplified by 2 of ocp" in out
-    assert Measured.load(tmp_path / "measured").about["gain"] == 2
+    assert Measurement.load(tmp_path / "measured").about["gain"] == 2
     assert json.loads((saved / "unlearned.json").read_text())["gain"] == 2
     assert tf.AutoModelForAudioClassification.from_pretrained(saved).config.num_labels == 32
 

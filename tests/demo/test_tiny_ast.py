@@ -13,7 +13,7 @@ import torch
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from and_nnsight.demo import CLASSES, make_sounds, tiny_ast_path
-from and_nnsight.demo.train import correct, features_of, fit, fresh_model, measured_extractor, tiny_config, train
+from and_nnsight.demo.train import correct, features_of, fit, fresh_model, normalizing_extractor, tiny_config, train
 
 FRESH_SEED = 424_242
 """Neither the training seed (0) nor that of the model card's held-out clips (1,000,000)."""
@@ -113,7 +113,7 @@ def test_it_loads_offline_without_a_word() -> None:
 
 def test_training_lowers_the_loss() -> None:
     torch.manual_seed(0)
-    extractor = measured_extractor(seed=0, per_class=1)
+    extractor = normalizing_extractor(seed=0, per_class=1)
     features, labels = features_of(make_sounds(4, 0, CLASSES[:4]), extractor)
     learner = fresh_model(tiny_config())
 

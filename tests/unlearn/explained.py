@@ -15,22 +15,24 @@ from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 
 
-def with_calibrated(found: Dissection, texts: Mapping[tuple[str, int], str | None]) -> Dissection:
+def with_calibrated(dissection: Dissection, texts: Mapping[tuple[str, int], str | None]) -> Dissection:
     """Write the table `calibrated`: what is left of each unit's summary."""
-    with Table(found, CalibratedRow, {}) as table:
+    with Table(dissection, CalibratedRow, {}) as table:
         for (site, unit), text in texts.items():
             table.add([CalibratedRow(site, unit, text)])
-    return found
+    return dissection
 
 
-def with_labels(found: Dissection, rows: Iterable[tuple[str, int, int, str | None, float]], **more: Any) -> Dissection:
+def with_labels(
+    dissection: Dissection, rows: Iterable[tuple[str, int, int, str | None, float]], **more: Any
+) -> Dissection:
     """Write the table `labels`: site, unit, rank, concept, score; `more`: method, similarity, concepts, encoder."""
     kind = {"method": "db", "similarity": "cos_cubed", "concepts": "0000", "encoder": "words", **more}
     names = ("site", "unit", "rank", "concept", "score")
     new = [LabelRow(**kind, **dict(zip(names, row, strict=True))) for row in rows]
-    path: Path = found.folder / "explanations" / "labels.parquet"
+    path: Path = dissection.folder / "explanations" / "labels.parquet"
     path.parent.mkdir(exist_ok=True)
     table = LabelRow.to_arrow(new)
     earlier = [parquet.read_table(path)] if path.exists() else []
     parquet.write_table(arrow.concat_tables([*earlier, table]), path)
-    return found
+    return dissection

@@ -22,40 +22,40 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*the units were found by:UserWa
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
-    dissected = dissect(
+def dissection(tmp_path: Path) -> Dissection:
+    dissection = dissect(
         loaded("ast"), CLIPS, sites=[SITE, "unembed.hook_out"], k=2, out=tmp_path / "run", progress=False
     )
     rows = [(SITE, 0, 0, "Label 1", 0.9), (SITE, 0, 1, "label_2", 0.8), (SITE, 1, 0, "thunder", 0.99)]
     rows += [(SITE, 2, 0, "label_2", 0.5), (SITE, 3, 0, "label_1", 0.7), ("unembed.hook_out", 1, 0, "label_1", 1.0)]
-    return with_labels(dissected, rows, basis="by hand")
+    return with_labels(dissection, rows, basis="by hand")
 
 
-def test_the_units_whose_first_label_is_a_class_are_ablated_the_surest_first(found: Dissection) -> None:
-    rows = label_effects(loaded("ast"), CLIPS, found, most=2, **SETTINGS)
+def test_the_units_whose_first_label_is_a_class_are_ablated_the_surest_first(dissection: Dissection) -> None:
+    rows = label_effects(loaded("ast"), CLIPS, dissection, most=2, **SETTINGS)
     assert [(row.site, row.unit, row.concept) for row in rows] == [(SITE, 0, "Label 1"), (SITE, 3, "label_1")]
     units = {(SITE, 0): "Label 1", (SITE, 3): "label_1"}
     for row, same in zip(rows, causal_effects(loaded("ast"), CLIPS, None, units, **SETTINGS), strict=True):
         assert row.selectivity == same["selectivity"]["value"]
         assert (row.own_low, row.own_high) == (same["own"]["low"], same["own"]["high"])
         assert row.p == same["p"]
-    assert sorted(read_table(found, "causal"), key=lambda row: row.unit) == rows
+    assert sorted(read_table(dissection, "causal"), key=lambda row: row.unit) == rows
 
 
-def test_the_card_shows_what_ablating_the_unit_does(found: Dissection) -> None:
-    (first, *_) = label_effects(loaded("ast"), CLIPS, found, **SETTINGS)
-    (effect,) = card(found, SITE, 0).effects
+def test_the_card_shows_what_ablating_the_unit_does(dissection: Dissection) -> None:
+    (first, *_) = label_effects(loaded("ast"), CLIPS, dissection, **SETTINGS)
+    (effect,) = card(dissection, SITE, 0).effects
     assert (effect.concept, effect.own, effect.controls) == ("Label 1", first.own, 3)
-    assert card(found, SITE, 1).effects == ()
+    assert card(dissection, SITE, 1).effects == ()
 
 
-def test_labels_that_are_missing_of_no_class_or_of_several_kinds_are_said(found: Dissection) -> None:
+def test_labels_that_are_missing_of_no_class_or_of_several_kinds_are_said(dissection: Dissection) -> None:
     with pytest.raises(DissectionError, match="no such labels by icl: run `and-nnsight label"):
-        label_effects(loaded("ast"), CLIPS, found, method="icl", **SETTINGS)
+        label_effects(loaded("ast"), CLIPS, dissection, method="icl", **SETTINGS)
     with pytest.raises(ChoiceError, match="no unit.s label by db is a class of the model, so no logit"):
-        label_effects(loaded("ast"), CLIPS, found, units=[1], **SETTINGS)
-    with_labels(found, [(SITE, 5, 0, "label_1", 0.4)], similarity="cos", basis="by hand")
+        label_effects(loaded("ast"), CLIPS, dissection, units=[1], **SETTINGS)
+    with_labels(dissection, [(SITE, 5, 0, "label_1", 0.4)], similarity="cos", basis="by hand")
     with pytest.raises(ChoiceError, match="labels by db of several kinds"):
-        label_effects(loaded("ast"), CLIPS, found, **SETTINGS)
-    rows = label_effects(loaded("ast"), CLIPS, found, similarity="cos", **SETTINGS)
+        label_effects(loaded("ast"), CLIPS, dissection, **SETTINGS)
+    rows = label_effects(loaded("ast"), CLIPS, dissection, similarity="cos", **SETTINGS)
     assert [row.unit for row in rows] == [5]

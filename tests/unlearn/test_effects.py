@@ -27,13 +27,13 @@ def naive(delta: np.ndarray, target: int, weights: np.ndarray) -> tuple[float, f
 
 def test_changes_are_means_over_own_and_other_clips_in_every_replicate() -> None:
     weights = clip_weights(LABELS, 50, 3)
-    found = changes(DELTA, LABELS, TARGETS, weights)
+    changed = changes(DELTA, LABELS, TARGETS, weights)
     for replicate in range(51):
         for variant, target in enumerate(TARGETS):
             own, others = naive(DELTA[variant], target, weights[replicate])
-            assert found.own[replicate, variant] == pytest.approx(own, abs=1e-12)
-            assert found.others[replicate, variant] == pytest.approx(others, abs=1e-12)
-            assert found.selectivity[replicate, variant] == pytest.approx(others - own, abs=1e-12)
+            assert changed.own[replicate, variant] == pytest.approx(own, abs=1e-12)
+            assert changed.others[replicate, variant] == pytest.approx(others, abs=1e-12)
+            assert changed.selectivity[replicate, variant] == pytest.approx(others - own, abs=1e-12)
 
 
 def test_the_first_row_is_the_data_and_replicates_keep_each_classs_number_of_clips() -> None:
@@ -66,9 +66,9 @@ def test_p_of_several_choices_is_that_of_every_exchange() -> None:
 
 def test_p_of_random_units_is_as_often_small_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    found = np.array([chance(rng.normal(size=(8, 6)), trial, 400) for trial in range(400)])
-    assert 0.02 < (found < 0.05).mean() < 0.09
-    assert 0.4 < (found < 0.5).mean() < 0.6
+    p = np.array([chance(rng.normal(size=(8, 6)), trial, 400) for trial in range(400)])
+    assert 0.02 < (p < 0.05).mean() < 0.09
+    assert 0.4 < (p < 0.5).mean() < 0.6
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -78,10 +78,10 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     for trial in range(300):
         delta = rng.normal(0.5, 1.0, size=(1, 60))
         delta[:, 30:] -= 0.5  # the others do not change
-        found = estimate(changes(delta, labels, np.array([0]), clip_weights(labels, 300, trial)).selectivity[:, 0])
-        assert found.low is not None
-        assert found.high is not None
-        hits += found.low <= -0.5 <= found.high
+        interval = estimate(changes(delta, labels, np.array([0]), clip_weights(labels, 300, trial)).selectivity[:, 0])
+        assert interval.low is not None
+        assert interval.high is not None
+        hits += interval.low <= -0.5 <= interval.high
     assert 0.90 <= hits / 300 <= 0.98
 
 
@@ -104,8 +104,8 @@ def selectivities(rng: np.random.Generator, choices: int, draws: int, replicates
     units = rng.normal(size=(choices, 1 + draws, 1)) * np.where(own, 0.4, 0.1)
     delta = clips + units + rng.normal(size=(choices, 1 + draws, 30)) * 0.5
     weights = clip_weights(labels, replicates, seed)
-    found = changes(delta.reshape(-1, 30), labels, np.zeros(choices * (1 + draws), dtype=np.int64), weights)
-    return found.selectivity.reshape(1 + replicates, choices, 1 + draws)
+    changed = changes(delta.reshape(-1, 30), labels, np.zeros(choices * (1 + draws), dtype=np.int64), weights)
+    return changed.selectivity.reshape(1 + replicates, choices, 1 + draws)
 
 
 @pytest.mark.parametrize(("choices", "draws"), [(1, 5), (1, 20), (6, 5)])
@@ -116,10 +116,10 @@ def test_the_interval_of_random_choices_excludes_zero_one_time_in_twenty_and_p_i
     excluded, ps = 0, []
     for trial in range(500):
         values = selectivities(rng, choices, draws, 100, trial)
-        found = prediction(values)
-        assert found.low is not None
-        assert found.high is not None
-        excluded += not found.low <= 0 <= found.high
+        excess = prediction(values)
+        assert excess.low is not None
+        assert excess.high is not None
+        excluded += not excess.low <= 0 <= excess.high
         ps.append(chance(values[0], trial, 300))
     assert 0.025 <= excluded / 500 <= 0.08  # 0.05, give or take three standard errors
     for level in (0.2, 0.5, 0.8):
@@ -132,16 +132,16 @@ def test_the_interval_of_one_choice_is_students_over_its_draws() -> None:
     values = np.concatenate([[2.0], draws])
     alike = np.broadcast_to(values, (50, 1, 6))  # clips make no difference
     mean, spread = draws.mean(), draws.std(ddof=1) * math.sqrt(1 + 1 / 5)
-    found = prediction(alike)
-    assert found.value == pytest.approx(2.0 - mean)
-    assert found.low == pytest.approx(2.0 - mean - 2.7764451 * spread)  # t of 4 degrees of freedom
-    assert found.high == pytest.approx(2.0 - mean + 2.7764451 * spread)
+    excess = prediction(alike)
+    assert excess.value == pytest.approx(2.0 - mean)
+    assert excess.low == pytest.approx(2.0 - mean - 2.7764451 * spread)  # t of 4 degrees of freedom
+    assert excess.high == pytest.approx(2.0 - mean + 2.7764451 * spread)
 
 
 def test_over_several_choices_variances_add_up() -> None:
     rng = np.random.default_rng(2)
     values = np.concatenate([np.full((4, 1), 1.0), rng.normal(size=(4, 10))], 1)
-    found = prediction(np.broadcast_to(values, (20, 4, 11)))
+    excess = prediction(np.broadcast_to(values, (20, 4, 11)))
     parts = values[:, 1:].var(1, ddof=1) * (1 + 1 / 10) / 16
     freedom = math.floor(parts.sum() ** 2 / (parts**2).sum() * 9)
     quantiles = {
@@ -153,8 +153,8 @@ def test_over_several_choices_variances_add_up() -> None:
         32: 2.0369333,
         33: 2.0345153,
     }
-    assert found.low is not None
-    assert found.value - found.low == pytest.approx(quantiles[freedom] * math.sqrt(parts.sum()), rel=1e-6)
+    assert excess.low is not None
+    assert excess.value - excess.low == pytest.approx(quantiles[freedom] * math.sqrt(parts.sum()), rel=1e-6)
 
 
 def test_a_choice_that_hangs_on_its_clips_has_a_wider_interval_than_its_draws_give() -> None:

@@ -16,7 +16,7 @@ import torch
 
 from and_nnsight import AudioModel, Dissection, DissectionError, dissect
 from and_nnsight.data import open_source
-from and_nnsight.unlearn import ChoiceError, Measured, UnitChoice, ablating, forward, matched, measure
+from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, ablating, forward, matched, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.overlap import OverlapError
 from tests.families import LABELS
@@ -42,21 +42,21 @@ def model() -> AudioModel:
 
 
 @pytest.fixture(scope="module")
-def measured(model: AudioModel) -> Measured:
+def measurement(model: AudioModel) -> Measurement:
     return measure(model, CLIPS, CHOICES, draws=DRAWS, bootstrap=40, seed=7, batch_size=5, rows=16, progress=False)
 
 
 def naive_numbers(model: AudioModel, choice: UnitChoice | None) -> dict[str, list[float]]:
     """Every clip's numbers, each clip and each choice by itself."""
-    found: dict[str, list[float]] = {"logit": [], "probability": [], "accuracy": []}
+    numbers: dict[str, list[float]] = {"logit": [], "probability": [], "accuracy": []}
     for clip in CLIPS:
         with torch.inference_mode(), ablating(model, choice or UnitChoice({})):
             logits = model.wrapped(**model.features(clip["audio"])).logits[0].double()
         true = int(str(clip["label"])[-1])
-        found["logit"].append(float(logits[true]))
-        found["probability"].append(float(logits.softmax(0)[true]))
-        found["accuracy"].append(float(int(logits.argmax()) == true))
-    return found
+        numbers["logit"].append(float(logits[true]))
+        numbers["probability"].append(float(logits.softmax(0)[true]))
+        numbers["accuracy"].append(float(int(logits.argmax()) == true))
+    return numbers
 
 
 def naive_changes(before: list[float], after: list[float], label: str) -> tuple[float, float]:
@@ -66,10 +66,10 @@ def naive_changes(before: list[float], after: list[float], label: str) -> tuple[
     return sum(own) / len(own), sum(others) / len(others)
 
 
-def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured: Measured) -> None:
+def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measurement: Measurement) -> None:
     before = naive_numbers(model, None)
     method_sums: dict[str, list[float]] = {}
-    for place, (choice, row) in enumerate(zip(CHOICES, measured.rows(), strict=True)):
+    for place, (choice, row) in enumerate(zip(CHOICES, measurement.rows(), strict=True)):
         label = str(choice.concept).upper()
         assert (row["class"], row["units"], row["clips"]) == (label, choice.count, 4 if label[-1] == "1" else 2)
         drawn = [matched(choice, WIDTHS, 7 + place * DRAWS + draw) for draw in range(DRAWS)]
@@ -78,52 +78,54 @@ def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measured
             own, others = naive_changes(before[outcome], after[outcome], label)
             of_controls = [naive_changes(before[outcome], control[outcome], label) for control in controls]
             selectivities = [their - mine for mine, their in of_controls]
-            found = row[outcome]
-            assert found["own"]["value"] == pytest.approx(own, abs=1e-5)
-            assert found["others"]["value"] == pytest.approx(others, abs=1e-5)
-            assert found["selectivity"]["value"] == pytest.approx(others - own, abs=1e-5)
-            assert found["control_own"]["value"] == pytest.approx(np.mean([mine for mine, _ in of_controls]), abs=1e-5)
-            assert found["draws"] == pytest.approx(selectivities, abs=1e-5)
-            assert found["excess"]["value"] == pytest.approx(others - own - np.mean(selectivities), abs=1e-5)
+            summary = row[outcome]
+            assert summary["own"]["value"] == pytest.approx(own, abs=1e-5)
+            assert summary["others"]["value"] == pytest.approx(others, abs=1e-5)
+            assert summary["selectivity"]["value"] == pytest.approx(others - own, abs=1e-5)
+            assert summary["control_own"]["value"] == pytest.approx(
+                np.mean([mine for mine, _ in of_controls]), abs=1e-5
+            )
+            assert summary["draws"] == pytest.approx(selectivities, abs=1e-5)
+            assert summary["excess"]["value"] == pytest.approx(others - own - np.mean(selectivities), abs=1e-5)
             if outcome == "logit":
                 method_sums.setdefault(choice.method, []).append(others - own)
-                assert found["beaten"] == sum(value < others - own for value in selectivities)
-    for row in measured.by_method():
+                assert summary["beaten"] == sum(value < others - own for value in selectivities)
+    for row in measurement.by_method():
         assert row["logit"]["selectivity"]["value"] == pytest.approx(np.mean(method_sums[row["method"]]), abs=1e-5)
-    assert [(row["method"], row["classes"], row["units"]) for row in measured.by_method()] == [
+    assert [(row["method"], row["classes"], row["units"]) for row in measurement.by_method()] == [
         ("ocp", 2, 36.0),
         ("db", 1, 16.0),
     ]
 
 
-def test_the_interval_of_the_excess_is_that_of_its_own_draws(measured: Measured) -> None:
+def test_the_interval_of_the_excess_is_that_of_its_own_draws(measurement: Measurement) -> None:
     from and_nnsight.statistics.bootstrap import clip_weights
     from and_nnsight.unlearn.effects import prediction
 
-    clips = clip_weights(measured.outcomes.labels, 40, 7)
+    clips = clip_weights(measurement.outcomes.labels, 40, 7)
     place, target = 1, 3
-    delta = measured.delta("logit")
+    delta = measurement.delta("logit")
     selectivity = np.zeros((41, 1, 1 + DRAWS))
     for replicate in range(41):
         chosen = np.repeat(np.arange(12), clips[replicate])
-        own = [clip for clip in chosen if measured.outcomes.labels[clip] == target]
-        others = [clip for clip in chosen if measured.outcomes.labels[clip] != target]
+        own = [clip for clip in chosen if measurement.outcomes.labels[clip] == target]
+        others = [clip for clip in chosen if measurement.outcomes.labels[clip] != target]
         variants = (place, *range(3 + place * DRAWS, 3 + (place + 1) * DRAWS))
         selectivity[replicate, 0] = [np.mean(delta[one, others]) - np.mean(delta[one, own]) for one in variants]
-    found = measured.rows()[place]["logit"]["excess"]
-    assert (found["value"], found["low"], found["high"]) == pytest.approx(tuple(prediction(selectivity)))
+    excess = measurement.rows()[place]["logit"]["excess"]
+    assert (excess["value"], excess["low"], excess["high"]) == pytest.approx(tuple(prediction(selectivity)))
 
 
-def test_what_one_choice_does_to_every_class(measured: Measured) -> None:
-    rows = measured.by_class(0)
-    delta, labels = measured.delta("logit")[0], measured.outcomes.labels
+def test_what_one_choice_does_to_every_class(measurement: Measurement) -> None:
+    rows = measurement.by_class(0)
+    delta, labels = measurement.delta("logit")[0], measurement.outcomes.labels
     assert [row["change"]["value"] for row in rows] == sorted(row["change"]["value"] for row in rows)
     assert {row["class"] for row in rows if row["target"]} == {"LABEL_1"}
     for row in rows:
         own = labels == int(row["class"][-1])
         assert row["change"]["value"] == pytest.approx(delta[own].mean())
         assert row["after"] - row["before"] == pytest.approx(delta[own].mean())
-        assert row["control"]["value"] == pytest.approx(measured.delta("logit")[3 : 3 + DRAWS][:, own].mean())
+        assert row["control"]["value"] == pytest.approx(measurement.delta("logit")[3 : 3 + DRAWS][:, own].mean())
 
 
 def test_the_same_units_for_every_class_are_selective_of_none(model: AudioModel) -> None:
@@ -135,24 +137,24 @@ def test_the_same_units_for_every_class_are_selective_of_none(model: AudioModel)
     assert row["logit"]["own"]["low"] is None
 
 
-def test_controls_have_as_many_units_of_every_site_and_none_is_another(measured: Measured) -> None:
-    controls = measured.outcomes.choices[len(CHOICES) :]
+def test_controls_have_as_many_units_of_every_site_and_none_is_another(measurement: Measurement) -> None:
+    controls = measurement.outcomes.choices[len(CHOICES) :]
     for place, control in enumerate(controls):
         assert control.counts == CHOICES[place // DRAWS].counts
         assert control.concept == CHOICES[place // DRAWS].concept
     assert len(set(controls)) == len(controls)
-    assert measured.delta("logit")[len(CHOICES) :].any(1).all()
+    assert measurement.delta("logit")[len(CHOICES) :].any(1).all()
 
 
-def test_it_is_saved_and_comes_back(measured: Measured, tmp_path: Path) -> None:
-    measured.save(tmp_path / "out")
-    again = Measured.load(tmp_path / "out")
-    assert again.rows() == measured.rows()
-    assert again.by_method() == measured.by_method()
-    assert again.by_class(2) == measured.by_class(2)
-    assert again.outcomes.choices == measured.outcomes.choices
+def test_it_is_saved_and_comes_back(measurement: Measurement, tmp_path: Path) -> None:
+    measurement.save(tmp_path / "out")
+    again = Measurement.load(tmp_path / "out")
+    assert again.rows() == measurement.rows()
+    assert again.by_method() == measurement.by_method()
+    assert again.by_class(2) == measurement.by_class(2)
+    assert again.outcomes.choices == measurement.outcomes.choices
     with pytest.raises(DissectionError, match="holds no measured unlearning"):
-        Measured.load(tmp_path)
+        Measurement.load(tmp_path)
 
 
 class Stopped(KeyboardInterrupt):
@@ -160,7 +162,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def test_it_goes_on_where_it_was_stopped(
-    model: AudioModel, measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: AudioModel, measurement: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"draws": DRAWS, "bootstrap": 40, "seed": 7, "batch_size": 5, "rows": 16}
     settings |= {"out": tmp_path / "out", "progress": False}
@@ -180,8 +182,8 @@ def test_it_goes_on_where_it_was_stopped(
     seen.append(0)
     resumed = measure(model, CLIPS, CHOICES, **settings)
     assert seen == [5, 10, 0, 12]
-    assert np.array_equal(resumed.outcomes.ablated.logit, measured.outcomes.ablated.logit)
-    assert resumed.rows() == measured.rows()
+    assert np.array_equal(resumed.outcomes.ablated.logit, measurement.outcomes.ablated.logit)
+    assert resumed.rows() == measurement.rows()
     assert measure(model, CLIPS, CHOICES, **settings).rows() == resumed.rows()
     assert seen == [5, 10, 0, 12]
     assert len(measure(model, CLIPS, CHOICES, **{**settings, "bootstrap": 10})._weights) == 11
@@ -211,17 +213,21 @@ def test_what_was_measured_of_half_a_batch_is_measured_again(tmp_path: Path, mon
     assert again.outcomes.clips == whole.outcomes.clips
 
 
-def test_tables_name_every_method_choice_and_class(measured: Measured) -> None:
+def test_tables_name_every_method_choice_and_class(measurement: Measurement) -> None:
     from rich.console import Console
 
     console = Console(width=160, file=StringIO())
-    for table in (method_table(measured), choice_table(measured, "accuracy"), class_table(measured, 1, most=2)):
+    for table in (
+        method_table(measurement),
+        choice_table(measurement, "accuracy"),
+        class_table(measurement, 1, most=2),
+    ):
         console.print(table)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     for word in ("ocp", "db", "label_3", "LABEL_3", "excess over controls", f"of {DRAWS}", "more classes"):
         assert word in said
     with pytest.raises(ValueError, match="unknown outcome"):
-        method_table(measured, "loss")
+        method_table(measurement, "loss")
 
 
 @pytest.fixture(scope="module")
@@ -238,34 +244,34 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(model: AudioModel, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+def dissection(model: AudioModel, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
     out = tmp_path_factory.mktemp("run") / "half"
     return dissect(model, files, list(WIDTHS), 2, out=out, limit=5, progress=False)
 
 
 def test_clips_that_units_were_found_by_are_refused_or_left_out(
-    model: AudioModel, files: Path, found: Dissection, tmp_path: Path
+    model: AudioModel, files: Path, dissection: Dissection, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
     with pytest.raises(OverlapError, match="clip 0 .* is one that the units were found by.*--overlap exclude"):
-        measure(model, files, CHOICES, found=found, out=tmp_path / "out", **settings)
+        measure(model, files, CHOICES, found=dissection, out=tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists(), "refused before anything is written"
-    apart = measure(model, files, CHOICES, found=found, overlap="exclude", **settings)
+    apart = measure(model, files, CHOICES, found=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
     assert apart.outcomes.left_out == {"not to be measured": 5}
     with pytest.warns(UserWarning, match="found by"):
-        assert len(measure(model, files, CHOICES, found=found, overlap="allow", **settings).outcomes.clips) == 12
+        assert len(measure(model, files, CHOICES, found=dissection, overlap="allow", **settings).outcomes.clips) == 12
     paths = [{"audio": str(files / f"{place:02}.wav"), "label": clip["label"]} for place, clip in enumerate(CLIPS)]
     with pytest.raises(OverlapError, match=r"03\.wav"):
-        measure(model, [paths[7], *paths[3:]], CHOICES, found=found, out=tmp_path / "out", **settings)
+        measure(model, [paths[7], *paths[3:]], CHOICES, found=dissection, out=tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists(), "nor where other data has some of the same files"
-    assert measure(model, paths[5:], CHOICES, found=found, **settings)
+    assert measure(model, paths[5:], CHOICES, found=dissection, **settings)
 
 
 def test_nothing_is_written_where_an_overlap_is_refused(
-    model: AudioModel, files: Path, found: Dissection, tmp_path: Path
+    model: AudioModel, files: Path, dissection: Dissection, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False, "found": found, "batch_size": 2}
+    settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False, "found": dissection, "batch_size": 2}
     with pytest.raises(OverlapError):
         measure(model, files, CHOICES, out=tmp_path / "new" / "out", **settings)
     assert not (tmp_path / "new" / "out").exists()
@@ -295,7 +301,7 @@ def test_amplification_is_measured_like_ablation(model: AudioModel) -> None:
 
 
 def test_copies_of_clips_that_units_were_found_by_are_known_by_what_they_hold(
-    model: AudioModel, files: Path, found: Dissection, tmp_path: Path
+    model: AudioModel, files: Path, dissection: Dissection, tmp_path: Path
 ) -> None:
     copies = shutil.copytree(files, tmp_path / "elsewhere")
     for place in range(6):
@@ -304,34 +310,34 @@ def test_copies_of_clips_that_units_were_found_by_are_known_by_what_they_hold(
     clips = [{"audio": str(copies / name), "label": clip["label"]} for name, clip in zip(names, CLIPS, strict=True)]
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
     with pytest.raises(OverlapError, match=r"x04\.wav"):
-        measure(model, clips[4:], CHOICES, found=found, **settings)
-    apart = measure(model, clips, CHOICES, found=found, overlap="exclude", **settings)
+        measure(model, clips[4:], CHOICES, found=dissection, **settings)
+    apart = measure(model, clips, CHOICES, found=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
 
 
-def test_the_same_samples_without_a_path_are_known_too(model: AudioModel, files: Path, found: Dissection) -> None:
+def test_the_same_samples_without_a_path_are_known_too(model: AudioModel, files: Path, dissection: Dissection) -> None:
     waves = [soundfile.read(files / f"{place:02}.wav", dtype="float32")[0] for place in range(12)]
     clips = [CLIPS[place] | {"audio": wave} for place, wave in enumerate(waves)]
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
-    apart = measure(model, clips, CHOICES, found=found, overlap="exclude", **settings)
+    apart = measure(model, clips, CHOICES, found=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
     with pytest.raises(OverlapError, match="clip 1 .no path. of"):
-        measure(model, [clips[7], clips[2], *clips[8:]], CHOICES, found=found, **settings)
+        measure(model, [clips[7], clips[2], *clips[8:]], CHOICES, found=dissection, **settings)
 
 
 def test_units_of_another_model_are_warned_of(
-    model: AudioModel, files: Path, found: Dissection, monkeypatch: pytest.MonkeyPatch
+    model: AudioModel, files: Path, dissection: Dissection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = replace(found.manifest, model=replace(found.manifest.model, weights="other"))
-    monkeypatch.setattr(found, "manifest", other)
+    other = replace(dissection.manifest, model=replace(dissection.manifest.model, weights="other"))
+    monkeypatch.setattr(dissection, "manifest", other)
     with pytest.warns(UserWarning, match="a dissection of another model .*other weights"):
-        measure(model, files, CHOICES, found=found, overlap="exclude", draws=0, bootstrap=0, progress=False)
-    monkeypatch.setattr(found, "manifest", replace(other, dtype="bfloat16"))  # of other precision, which says nothing
-    measure(model, files, CHOICES, found=found, overlap="exclude", draws=0, bootstrap=0, progress=False)
+        measure(model, files, CHOICES, found=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
+    monkeypatch.setattr(dissection, "manifest", replace(other, dtype="bfloat16"))  # other precision, which says nothing
+    measure(model, files, CHOICES, found=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
 
 
 def test_without_the_dissection_the_choices_say_what_they_were_found_by(
-    model: AudioModel, files: Path, found: Dissection
+    model: AudioModel, files: Path, dissection: Dissection
 ) -> None:
     source = open_source(files)
     origin = {"fingerprint": source.fingerprint, "split": None, "limit": 5, "name": "x"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..records.acoustics import Acoustics, AcousticsRow
 from ..records.clip_audio import ClipOrFailure, dissection_clips
 from ..records.row_buffer import RowBuffer

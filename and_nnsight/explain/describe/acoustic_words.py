@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...dissection.dissection import Dissection
-from .._progress import step_progress
+from ...progress import step_progress
 from ..providers.requests import CachedChat, cached_chat
 from ..records.description_rows import WordRow
 from ..records.tables import Table

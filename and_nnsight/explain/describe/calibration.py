@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...run.options import RunOptions
 from ...storage import json_hash
-from .._progress import step_progress
 from ..providers.batching import chunks_of
 from ..providers.embeddings import Embeddings, cosines
 from ..records.description_rows import CalibratedRow, Dropped, SummaryRow

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...dissection.errors import DissectionError
 from ...plugins import PluginError
+from ...progress import step_progress
 from ...run.options import RunOptions
-from .._progress import step_progress
 from ..records.clip_audio import ClipOrFailure
 from ..records.description_rows import CaptionRow
 from ..records.row_buffer import RowBuffer

@@ -14,8 +14,8 @@ from operator import attrgetter
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...run.options import RunOptions
-from .._progress import step_progress
 from ..providers.batching import chunks_of
 from ..records.captions import captions_of
 from ..records.description_rows import CalibratedRow, ConceptRow

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._progress import step_progress
+from ...progress import step_progress
 from ..providers.answers import match_answers
 from ..providers.batching import chunks_of
 from ..records.description_rows import SummaryRow

@@ -20,8 +20,8 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...storage import json_hash
-from .._progress import step_progress
 from ..providers.embeddings import Embeddings
 from ..providers.requests import cached_chat
 from ..records.claim_rows import ScoreRow

@@ -21,10 +21,10 @@ from torch import Tensor
 from ... import plugins
 from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
 from ...storage import read_parquet, undamaged
 from ...wording import agree, counted
-from .._progress import step_progress
 from ..providers.embeddings import Embeddings, Matrix, cosines, directions
 from ..records.captions import whole_clip_captions
 from ..records.description_rows import CaptionRow

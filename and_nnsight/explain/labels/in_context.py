@@ -12,9 +12,9 @@ import numpy as np
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...plugins import PluginError
+from ...progress import step_progress
 from ...run.options import RunOptions
 from ...wording import counted
-from .._progress import step_progress
 from ..providers.embeddings import Embeddings, cosines
 from ..providers.requests import cached_chat
 from ..records.claim_rows import LabelRow

@@ -13,10 +13,10 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...progress import step_progress
 from ...run.options import RunOptions
 from ...statistics.concept_scores import ConceptScores
 from ...storage import json_hash
-from .._progress import step_progress
 from ..records.claim_rows import LabelRow
 from ..records.tables import ColumnTable
 from ..records.unit_selection import chosen_units

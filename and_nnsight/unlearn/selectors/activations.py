@@ -33,7 +33,7 @@ from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
-from .keys import Keys, Ranked, Wanted, site_keys
+from .keys import ConceptQuery, Keys, RankedUnits, site_keys
 
 PerUnit = Float64[np.ndarray, " unit"]
 
@@ -88,8 +88,8 @@ def entropy(statistics: ClassStatistics, label: int) -> tuple[PerUnit, ...]:
     with np.errstate(invalid="ignore", divide="ignore"):
         normed = statistics.active / np.nansum(statistics.active, 0)
         uncertain = -np.nansum(np.where(normed > 0, normed * np.log(normed), 0.0), 0)
-    found = own > 0
-    return np.where(found, -higher, np.nan), np.where(found, -uncertain, np.nan)
+    active = own > 0
+    return np.where(active, -higher, np.nan), np.where(active, -uncertain, np.nan)
 
 
 def deviation(statistics: ClassStatistics, label: int) -> tuple[PerUnit, ...]:
@@ -116,35 +116,39 @@ SELECTORS: dict[str, Selector] = {
 }  # fmt: skip
 
 
-def by_activations(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
+def by_activations(dissection: Dissection, query: ConceptQuery, method: str) -> RankedUnits:
     """Rank units by one of the four.
 
     Raises DissectionError where activations were not kept; ChoiceError for a concept that is no label of the clips, and
     where no unit can be ranked.
     """
     classes = sorted({row.label for row in dissection.clips.values() if row.label is not None})
-    name = same_name(wanted.concept, classes)
+    name = same_name(query.concept, classes)
     if name is None:
-        hint = near_names(wanted.concept, classes) if classes else "; the clips have no labels"
-        raise ChoiceError(f"no clip of {dissection.folder} is labelled {wanted.concept!r}{hint}")
-    numbers = {label: number for number, label in enumerate(classes)}
+        hint = near_names(query.concept, classes) if classes else "; the clips have no labels"
+        raise ChoiceError(f"no clip of {dissection.folder} is labelled {query.concept!r}{hint}")
+    number_of = {label: number for number, label in enumerate(classes)}
     labels = np.array(
-        [-1 if row.label is None else numbers[row.label] for row in dissection.clips.values()], dtype=np.int64
+        [-1 if row.label is None else number_of[row.label] for row in dissection.clips.values()], dtype=np.int64
     )
     keys: Keys = {}
-    for site in wanted.widths:
-        kept = dissection.activations(site)
-        if kept is None:
-            raise DissectionError(
-                f"{method} goes by the activations of all clips, and {dissection.folder} has kept none: dissect again "
-                "with --keep-activations (keep_activations=True) into a new folder"
-            )
-        statistics = class_statistics(np.asarray(kept, np.float64), labels, len(classes))
-        parts = SELECTORS[method](statistics, numbers[name])
+    for site in query.widths:
+        statistics = class_statistics(_activations(dissection, site, method), labels, len(classes))
+        parts = SELECTORS[method](statistics, number_of[name])
         keys |= site_keys(site, [torch.from_numpy(part) for part in parts])
     if not keys:
         raise ChoiceError(f"{method} ranks no unit of these sites for {name!r}")
-    return Ranked(keys, {"labels": len(classes), "rank": RANKS[method]})
+    return RankedUnits(keys, {"labels": len(classes), "rank": RANKS[method]})
+
+
+def _activations(dissection: Dissection, site: str, method: str) -> Float64[np.ndarray, "clip unit"]:
+    activations = dissection.activations(site)
+    if activations is None:
+        raise DissectionError(
+            f"{method} goes by the activations of all clips, and {dissection.folder} has kept none: dissect again "
+            "with --keep-activations (keep_activations=True) into a new folder"
+        )
+    return np.asarray(activations, np.float64)
 
 
 RANKS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
@@ -32,16 +32,16 @@ class ExemplarCaptions:
     def __init__(self, dissection: Dissection) -> None:
         self._dissection = dissection
         self.excerpt: float | None = table_settings(dissection, "summaries").get("excerpt")
-        own = {Span(clip): row.caption for clip, row in dissection.clips.items() if row.caption}
+        captions = {Span(clip): row.caption for clip, row in dissection.clips.items() if row.caption}
         self.captioner = OWN
         if has_table(dissection, "captions"):
             self.captioner = table_settings(dissection, "captions").get("captioner", OWN)
-            made = captions_of(dissection)
-            own = {**own, **made} if self.captioner == OWN else made
-        if not own:
-            told = command("explain", dissection.folder, "--step", "captions")
-            raise DissectionError(f"{dissection.folder} has no captions yet: run `{told}` first")
-        self.by_span = own
+            of_table = captions_of(dissection)
+            captions = {**captions, **of_table} if self.captioner == OWN else of_table
+        if not captions:
+            first = command("explain", dissection.folder, "--step", "captions")
+            raise DissectionError(f"{dissection.folder} has no captions yet: run `{first}` first")
+        self.by_span = captions
 
     @property
     def kept(self) -> bool:
@@ -71,15 +71,20 @@ class ExemplarCaptions:
         side  "top" or "bottom"
         """
         clips = self._dissection.evidence(site, side).ranked.clips
-        if self.excerpt is None:
-            showing = [span.clip for span, text in self.by_span.items() if span.start is None and carries(text)]
-            return clip_flags(self._dissection, showing)[clips.clamp(min=0)] & (clips >= 0)
+        if self.excerpt is not None:
+            return self._excerpt_flags(site, side, clips, carries)
+        carrying = [span.clip for span, text in self.by_span.items() if span.start is None and carries(text)]
+        return clip_flags(self._dissection, carrying)[clips.clamp(min=0)] & (clips >= 0)
+
+    def _excerpt_flags(
+        self, site: str, side: str, clips: Int64[Tensor, "k unit"], carries: Callable[[str], bool]
+    ) -> Bool[Tensor, "k unit"]:
+        """The same where captions are of excerpts: the same clip may carry it for one unit and not for another."""
         shown = torch.zeros(clips.shape, dtype=torch.bool)
         units = [(site, unit) for unit in range(clips.shape[1])]
         gathered = gather(self._dissection, units, self.by_span, k=len(clips), excerpt=self.excerpt)
         for unit, one in enumerate(gathered):
             exemplars = one.evidence.highly if side == "top" else one.evidence.lowly
-            carrying = [heard.clip for heard in exemplars if carries(heard.caption)]
-            if carrying:
-                shown[:, unit] = torch.isin(clips[:, unit], torch.tensor(carrying))
+            carrying = [exemplar.clip for exemplar in exemplars if carries(exemplar.caption)]
+            shown[:, unit] = torch.isin(clips[:, unit], torch.tensor(carrying, dtype=torch.int64))
         return shown

@@ -37,15 +37,17 @@ def clip_flags(dissection: Dissection, showing: Collection[int]) -> Bool[Tensor,
     return flags
 
 
-def shares(dissection: Dissection, site: str, shown: Bool[Tensor, "k unit"], side: str = "top") -> Shares:
-    """The shares of a site's units, where `shown` says of each stored place whether its clip shows the concept.
+def shares(
+    dissection: Dissection, site: str, shown: Bool[Tensor, "k unit"] | Float[Tensor, "k unit"], side: str = "top"
+) -> Shares:
+    """The shares of a site's units, where `shown` says of each stored place whether, or how well, its clip shows it.
 
     A place that is no evidence (see `exemplars`) shows nothing: a unit that only two clips decide has at most 2 of 5.
     """
     few, every = dissection.evidence(site, side, FEW), dissection.evidence(site, side)
     places = len(every.ranked.clips)
-    among_few = (few.telling & shown).sum(0) / min(FEW, places)
-    among_all = every.telling & shown
+    among_few = (shown * few.telling).sum(0) / min(FEW, places)
+    among_all = shown * every.telling
     return Shares(among_few, among_all.sum(0) / places, (among_all * every.strength).sum(0) / places)
 
 

@@ -15,7 +15,7 @@ Keys = dict[tuple[str, int], tuple[float, ...]]
 """What each unit that a method finds is ranked by, highest first."""
 
 
-class Ranked(NamedTuple):
+class RankedUnits(NamedTuple):
     """The keys of the units that a method ranks, and what it went by, as JSON.
 
     found  those that the method takes where no number is asked for; None: all
@@ -27,7 +27,7 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ConceptQuery:
     """The units that go with a concept, among those of some sites.
 
     concept     as it was asked for

@@ -4,52 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...explain.records.claim_rows import LabelRow
 from ...explain.records.reading import has_table, read_rows, table_path
 from ...wording import command
+from ..label_kinds import LabelKind, one_kind
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
-from .keys import Keys, Ranked, Wanted
+from .keys import ConceptQuery, Keys, RankedUnits
 
 
-def by_labels(dissection: Dissection, wanted: Wanted, method: str) -> Ranked:
+def by_labels(dissection: Dissection, query: ConceptQuery, method: str) -> RankedUnits:
     """Rank the units that have the concept among their first labels by a method, alone or in a union.
 
     By the score of the label; icl by its place, then its score. Raises DissectionError where there are no labels;
     ChoiceError for a concept that is none of the list, and where labels are of several kinds.
     """
-    if wanted.top < 1:
-        raise ValueError(f"top must be at least 1, it is {wanted.top}")
-    rows = _rows(dissection, wanted, method)
-    known = {row.concept for row in rows if row.concept is not None}
-    name = same_name(wanted.concept, known)
+    if query.top < 1:
+        raise ValueError(f"top must be at least 1, it is {query.top}")
+    rows = _rows(dissection, LabelKind(method, query.similarity, query.encoder))
+    concepts = {row.concept for row in rows if row.concept is not None}
+    name = same_name(query.concept, concepts)
     if name is None:
         raise ChoiceError(
-            f"{wanted.concept!r} is none of the concepts that units were labelled with by {method}"
-            f"{near_names(wanted.concept, known)}"
+            f"{query.concept!r} is none of the concepts that units were labelled with by {method}"
+            f"{near_names(query.concept, concepts)}"
         )
-    own = [row for row in rows if row.concept == name]
-    kinds = sorted({_kind(row) for row in own}, key=str)
-    if len(kinds) > 1:
-        said = "; ".join(" ".join(f"{part}" for part in kind if part) for kind in kinds)
-        raise ChoiceError(
-            f"there are labels by {method} of several kinds ({said}: similarity, list of concepts, encoder): say "
-            "similarity= or encoder= (--similarity, --encoder)"
-        )
-    keys: Keys = {}
-    for row in sorted(own, key=lambda row: row.rank):  # its own label replaces that of its union
-        if row.rank < wanted.top and row.site in wanted.widths:
-            score = row.score or 0.0
-            keys[row.site, row.unit] = (-row.rank, score) if method == "icl" else (score,)
+    of_concept = [row for row in rows if row.concept == name]
+    kind = one_kind(of_concept, method)
+    keys = _keys(of_concept, query, by_place=method == "icl")
     if not keys:
-        raise ChoiceError(f"{name!r} is among the top {wanted.top} labels by {method} of no unit of these sites")
+        raise ChoiceError(f"{name!r} is among the top {query.top} labels by {method} of no unit of these sites")
     rank = "place among the unit's labels, then score" if method == "icl" else "score of the label"
-    kind = dict(zip(("similarity", "concepts", "encoder"), kinds[0], strict=True))
-    return Ranked(keys, {**kind, "top": wanted.top, "rank": rank})
+    return RankedUnits(keys, {**kind, "top": query.top, "rank": rank})
+
+
+def _keys(rows: list[LabelRow], query: ConceptQuery, by_place: bool) -> Keys:
+    keys: Keys = {}
+    for row in sorted(rows, key=lambda row: row.rank):  # its own label replaces that of its union
+        if row.rank < query.top and row.site in query.widths:
+            score = row.score or 0.0
+            keys[row.site, row.unit] = (-row.rank, score) if by_place else (score,)
+    return keys
+
+
+def _rows(dissection: Dissection, kind: LabelKind) -> list[LabelRow]:
+    """The labels of a kind, those of unions singly as well. Raises DissectionError if there are none."""
+    run_first = f"run `{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
+    if not has_table(dissection, "labels"):
+        raise DissectionError(f"{dissection.folder} has no labels yet: {run_first}")
+    labels = read_rows(table_path(dissection, "labels"), LabelRow, filters=[("method", "=", kind.method)])
+    rows = [single for row in labels if kind.includes(row) for single in _singly(row) if single.concept is not None]
+    if not rows:
+        raise DissectionError(f"{dissection.folder} has no labels by {kind} yet: {run_first}")
+    return rows
 
 
 def _singly(row: LabelRow) -> Iterator[LabelRow]:
@@ -60,29 +70,3 @@ def _singly(row: LabelRow) -> Iterator[LabelRow]:
     yield row
     members = row.members or ()
     yield from (replace(row, concept=member, score=(row.score or 0.0) / len(members)) for member in members)
-
-
-def _kind(row: LabelRow) -> tuple[Any, ...]:
-    return row.similarity, row.concepts, row.encoder
-
-
-def _rows(dissection: Dissection, wanted: Wanted, method: str) -> list[LabelRow]:
-    """The labels by a method, of the similarity and encoder that were asked for. Raises DissectionError if none."""
-    told = command("label", dissection.folder, "--method", method, "--concepts", "FILE")
-    if not has_table(dissection, "labels"):
-        raise DissectionError(f"{dissection.folder} has no labels yet: run `{told}` first")
-    labels = read_rows(table_path(dissection, "labels"), LabelRow, filters=[("method", "=", method)])
-    rows = [
-        row
-        for label in labels
-        for row in _singly(label)
-        if wanted.similarity in (None, row.similarity)
-        and wanted.encoder in (None, row.encoder)
-        and row.concept is not None
-    ]
-    if not rows:
-        asked = ", ".join(part for part in (wanted.similarity, wanted.encoder) if part)
-        raise DissectionError(
-            f"{dissection.folder} has no labels by {method}{f' with {asked}' if asked else ''} yet: run `{told}` first"
-        )
-    return rows

@@ -67,9 +67,9 @@ def naive(values: np.ndarray, unit: int, label: str, method: str) -> tuple[float
 @pytest.mark.parametrize("label", CLASSES)
 def test_units_are_ranked_by_the_formula(method: str, label: str, tmp_path: Path) -> None:
     values = activations()
-    found = activations_dissection(tmp_path / "run", values, k=3, kept=True, labels=LABELS)
+    dissection = activations_dissection(tmp_path / "run", values, k=3, kept=True, labels=LABELS)
     keys = {unit: key for unit in range(UNITS) if (key := naive(values, unit, label, method)) is not None}
-    units = [unit for _, unit in ranked(found, label, method=method).units]
+    units = [unit for _, unit in ranked(dissection, label, method=method).units]
     assert sorted(units) == sorted(keys)
     for first, second in pairwise(units):
         assert tuple(round(part, 9) for part in keys[first]) >= tuple(round(part, 9) for part in keys[second])
@@ -85,12 +85,12 @@ def test_the_numbers_are_the_naive_ones_and_what_is_not_finite_is_left_out(metho
     for number, label in enumerate(CLASSES):
         parts = SELECTORS[method](statistics, number)
         for unit in range(UNITS):
-            found = tuple(float(part[unit]) for part in parts)
+            key = tuple(float(part[unit]) for part in parts)
             expected = naive(values, unit, label, method)
             if expected is None:
-                assert all(math.isnan(part) for part in found)
+                assert all(math.isnan(part) for part in key)
             else:
-                assert found == pytest.approx(expected, abs=1e-9)
+                assert key == pytest.approx(expected, abs=1e-9)
 
 
 def test_entropy_assigns_units_to_the_class_with_the_highest_probability(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_entropy_assigns_units_to_the_class_with_the_highest_probability(tmp_pat
     values[dogs, 0] = 1.0  # dogs alone
     values[dogs, 1] = values[rains[:2], 1] = 1.0  # dogs, and some rain
     values[rains, 2] = values[dogs[:2], 2] = 1.0  # rain, and some dogs
-    found = activations_dissection(tmp_path / "run", values, k=3, kept=True, labels=LABELS)
-    assert [unit for _, unit in ranked(found, "dog", method="entropy").units] == [0, 1, 2]
-    assert [unit for _, unit in ranked(found, "rain", method="entropy").units] == [2, 1]
-    assert choose(found, "Dog", method="entropy", share=1 / 3).units == {SITE: (0,)}
+    dissection = activations_dissection(tmp_path / "run", values, k=3, kept=True, labels=LABELS)
+    assert [unit for _, unit in ranked(dissection, "dog", method="entropy").units] == [0, 1, 2]
+    assert [unit for _, unit in ranked(dissection, "rain", method="entropy").units] == [2, 1]
+    assert choose(dissection, "Dog", method="entropy", share=1 / 3).units == {SITE: (0,)}
 
 
 def test_clips_without_a_label_belong_to_no_class() -> None:
@@ -119,12 +119,12 @@ def test_clips_without_a_label_belong_to_no_class() -> None:
 
 @pytest.mark.parametrize("method", SELECTORS)
 def test_without_kept_activations_the_option_is_named(method: str, tmp_path: Path) -> None:
-    found = activations_dissection(tmp_path / "run", activations(), k=3, labels=LABELS)
+    dissection = activations_dissection(tmp_path / "run", activations(), k=3, labels=LABELS)
     with pytest.raises(DissectionError, match="dissect again with --keep-activations"):
-        choose(found, "dog", method=method, count=1)
+        choose(dissection, "dog", method=method, count=1)
 
 
 def test_a_concept_that_labels_no_clip_is_refused(tmp_path: Path) -> None:
-    found: Dissection = activations_dissection(tmp_path / "run", activations(), k=3, kept=True, labels=LABELS)
+    dissection: Dissection = activations_dissection(tmp_path / "run", activations(), k=3, kept=True, labels=LABELS)
     with pytest.raises(ChoiceError, match="no clip of .* is labelled 'dogs'; near names: dog"):
-        choose(found, "dogs", method="contrast", count=1)
+        choose(dissection, "dogs", method="contrast", count=1)

@@ -19,7 +19,7 @@ CLIPS = len(LABELS)
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
+def dissection(tmp_path: Path) -> Dissection:
     return activations_dissection(tmp_path / "run", activations(), k=8, labels=LABELS, captions=CAPTIONS)
 
 
@@ -31,8 +31,8 @@ def activations() -> np.ndarray:
     return values
 
 
-def test_labels_of_the_five_are_counted_and_nothing_else_is_seen(found: Dissection) -> None:
-    ranking = ranked(found, "dog", method="labels_top5")
+def test_labels_of_the_five_are_counted_and_nothing_else_is_seen(dissection: Dissection) -> None:
+    ranking = ranked(dissection, "dog", method="labels_top5")
     shares = {}
     for unit in range(7):
         order = np.argsort(-activations()[:, unit], kind="stable")[:5]
@@ -40,13 +40,13 @@ def test_labels_of_the_five_are_counted_and_nothing_else_is_seen(found: Dissecti
     units = [unit for _, unit in ranking.units]
     assert [shares[unit] for unit in units] == sorted(shares.values(), reverse=True)
     assert ranking.found == sum(share >= 0.6 for share in shares.values())
-    assert choose(found, "dog", method="labels_top5").units == {SITE: (0, 1, 3)}
+    assert choose(dissection, "dog", method="labels_top5").units == {SITE: (0, 1, 3)}
 
 
-def test_captions_of_the_five_are_weighed_as_db_weighs_them(found: Dissection) -> None:
-    scores = score_concepts(found, known_classes(found), "db", progress=False)
+def test_captions_of_the_five_are_weighed_as_db_weighs_them(dissection: Dissection) -> None:
+    scores = score_concepts(dissection, known_classes(dissection), "db", progress=False)
     fit = scores.values[:, scores.names.index("dog")].numpy()
-    units = [unit for _, unit in ranked(found, "dog", method="db_top5").units]
+    units = [unit for _, unit in ranked(dissection, "dog", method="db_top5").units]
     means = {}
     for unit in range(6):
         order = np.argsort(-activations()[:, unit], kind="stable")[:5]
@@ -61,12 +61,12 @@ def test_ties_beyond_the_border_are_no_evidence(tmp_path: Path) -> None:
     values = np.zeros((CLIPS, 2))
     values[8, 0] = 1.0  # the rest of its list are zeros in the order of the files: dogs
     values[[0, 8, 9, 10, 11], 1] = [5, 4, 3, 2.5, 2]
-    found = activations_dissection(tmp_path / "run", values, k=6, labels=LABELS, captions=CAPTIONS)
+    dissection = activations_dissection(tmp_path / "run", values, k=6, labels=LABELS, captions=CAPTIONS)
     for method in ("labels_top5", "db_top5"):
-        assert [unit for _, unit in ranked(found, "dog", method=method).units] == [1, 0]
+        assert [unit for _, unit in ranked(dissection, "dog", method=method).units] == [1, 0]
 
 
-def test_a_concept_that_is_no_class_is_refused(found: Dissection) -> None:
+def test_a_concept_that_is_no_class_is_refused(dissection: Dissection) -> None:
     for method in ("labels_top5", "db_top5"):
         with pytest.raises(ChoiceError, match="'dogs' is none of the concepts and labels .*near names: dog"):
-            choose(found, "dogs", method=method, count=1)
+            choose(dissection, "dogs", method=method, count=1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....dissection.dissection import Dissection
-from ..._progress import step_progress
+from ....progress import step_progress
 from ...providers.answers import match_answers
 from ...records.claim_rows import ListeningRow
 from ...records.clip_audio import dissection_clips

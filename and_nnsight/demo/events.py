@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draft import Draft, Recipe, regular, struck
+from .draft import Draft, Recipe, event_train, regular_starts
 from .synthesis import (
     CLIP_SECONDS,
     SAMPLING_RATE,
@@ -25,9 +25,9 @@ def chirp_train(rng: np.random.Generator) -> Draft:
     low = log_uniform(rng, 500, 900)
     high = low * rng.uniform(1.9, 2.5)
     samples = sample_count(rng.uniform(0.07, 0.11))
-    return struck(
+    return event_train(
         rng,
-        regular(rng, rate, 3, samples / SAMPLING_RATE),
+        regular_starts(rng, rate, 3, samples / SAMPLING_RATE),
         lambda _: glide(low, high, samples) * trapezoid(samples, 0.005, 0.01),
         timbre="sine",
         pitched=True,
@@ -46,9 +46,9 @@ def beeps(rng: np.random.Generator) -> Draft:
     rate = log_uniform(rng, 2, 4.5)
     pitch = log_uniform(rng, 1400, 3200)
     samples = sample_count(rng.uniform(0.4, 0.6) / rate)
-    return struck(
+    return event_train(
         rng,
-        regular(rng, rate, 3, samples / SAMPLING_RATE),
+        regular_starts(rng, rate, 3, samples / SAMPLING_RATE),
         lambda _: sine(pitch, samples) * trapezoid(samples, 0.005, 0.005),
         timbre="sine",
         pitched=True,
@@ -75,7 +75,7 @@ def bird_chirps(rng: np.random.Generator) -> Draft:
         arch = np.sin(np.pi * np.linspace(0, 1, n))
         return sine(lows[number] + (highs[number] - lows[number]) * arch, n) * trapezoid(n, 0.01, 0.015)
 
-    return struck(
+    return event_train(
         rng,
         starts,
         chirp,
@@ -95,9 +95,9 @@ def clicks(slowest_hz: float, fastest_hz: float) -> Recipe:
     def recipe(rng: np.random.Generator) -> Draft:
         rate = log_uniform(rng, slowest_hz, fastest_hz)
         samples, tau = sample_count(0.015), rng.uniform(0.001, 0.003)
-        return struck(
+        return event_train(
             rng,
-            regular(rng, rate, 3, 0.015),
+            regular_starts(rng, rate, 3, 0.015),
             lambda _: noise_band(rng, 300, 7900, samples) * decay(samples, 0.0003, tau),
             timbre="click",
             pitched=False,
@@ -115,9 +115,9 @@ def hi_hat(rng: np.random.Generator) -> Draft:
     rate, tau = log_uniform(rng, 3.5, 7), rng.uniform(0.012, 0.022)
     low = rng.uniform(5000, 6000)
     samples = sample_count(0.12)
-    return struck(
+    return event_train(
         rng,
-        regular(rng, rate, 5, 0.12),
+        regular_starts(rng, rate, 5, 0.12),
         lambda _: noise_band(rng, low, 7900, samples) * decay(samples, 0.001, tau),
         timbre="noise",
         pitched=False,
@@ -142,9 +142,9 @@ def drum(rng: np.random.Generator) -> Draft:
         stick = noise_band(rng, 200, 3000, samples) * decay(samples, 0.002, 0.015)
         return mix(skin * decay(samples, 0.002, tau), stick, share)
 
-    return struck(
+    return event_train(
         rng,
-        regular(rng, rate, 2, 0.3),
+        regular_starts(rng, rate, 2, 0.3),
         hit,
         timbre="drum",
         pitched=True,
@@ -171,7 +171,7 @@ def knock_pairs(rng: np.random.Generator) -> Draft:
         thud = noise_band(rng, 150, 1500, samples) * decay(samples, 0.001, 0.008)
         return mix(wood * decay(samples, 0.001, tau), thud, share)
 
-    return struck(
+    return event_train(
         rng,
         starts,
         knock,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def report_listening(dissection: Dissection) -> None:
-    """Print what was heard of each source's claims, and why some were not judged."""
+    """Print how the listener judged each source's claims, and why some were not judged."""
     from ..explain.evaluate.listening.result import listening_summary
     from ..explain.records.claim_rows import ListeningRow
     from ..explain.records.reading import read_table, table_settings
@@ -24,9 +24,9 @@ def report_listening(dissection: Dissection) -> None:
         summary = listening_summary([row for row in rows if row.source == source])
         print(f"By ear ({name}), {' '.join(source.split(' ')[:3])}, held out, with 95% intervals:")
         _print(summary)
-    for column in ("failure", "intruder_failure"):
+    for column, consequence in (("failure", "not judged"), ("intruder_failure", "without an intruder")):
         for reason, count in Counter(getattr(row, column) for row in rows if getattr(row, column)).most_common(2):
-            print(f"  {count:,} {'not judged' if column == 'failure' else 'without an intruder'}: {plain(reason)}")
+            print(f"  {count:,} {consequence}: {plain(reason)}")
     print(f"  what was heard: {dissection.folder / 'explanations' / 'listening.parquet'}")
 
 

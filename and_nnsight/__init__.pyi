@@ -1,0 +1,16 @@
+# The public names of the package, once: `__init__.py` imports each on first use (SPEC 1), type checkers read this.
+from .audio.errors import AudioError as AudioError
+from .dissection.dissection import Dissection as Dissection
+from .dissection.errors import DissectionError as DissectionError
+from .model.audio_model import AudioModel as AudioModel
+from .model.checkpoint import ModelError as ModelError
+from .plugins import PluginError as PluginError
+from .remote import Remote as Remote
+from .remote import RemoteRunError as RemoteRunError
+from .run.dissect import dissect as dissect
+from .sites.site import Site as Site
+from .sites.site import SiteError as SiteError
+from .statistics.concept_scores import ConceptError as ConceptError
+from .statistics.concept_scores import ConceptScores as ConceptScores
+
+__version__: str

@@ -1,0 +1,100 @@
+"""A unit's card in a terminal: its statistics, its exemplars, and what has been said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..wording import agree, counted
+from ._card_text import print_text
+from ._clip_names import clip_name, clip_names, seconds
+from ._output import clean
+
+if TYPE_CHECKING:
+    from ..dissection.dissection import Dissection
+    from ..dissection.exemplars import Exemplar, Unit
+    from ..explain import Card
+
+_LONGEST_CAPTION = 160
+
+
+@dataclass(frozen=True)
+class _ClipTexts:
+    """What is printed of clips: their captions, their names, and of how many of them."""
+
+    captions: Mapping[Exemplar, str]
+    names: Mapping[str, str]
+    most: int
+
+
+def print_card(console: Console, dissection: Dissection, card: Card, most: int = 8) -> None:
+    """A unit's statistics, its exemplars with their captions, and its summary, concepts and labels."""
+    unit, statistics = card.unit, dissection[card.unit.site]
+    console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
+    console.print(
+        f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
+        f"above zero on {unit.active:.1%} of {counted(statistics.count, 'clip')}"
+    )
+    texts = _ClipTexts(card.captions, clip_names(dissection), most)
+    _print_side(console, "Responds most to", unit.top, unit.top_shortfall, texts)
+    _print_common_label(console, dissection, unit)
+    _print_side(console, "Responds least to", unit.bottom, unit.bottom_shortfall, texts)
+    print_text(console, card)
+
+
+def _print_side(
+    console: Console, title: str, exemplars: Sequence[Exemplar], shortfall: str | None, texts: _ClipTexts
+) -> None:
+    """The exemplars whose places were won by value, and why not all are evidence. Others would be the first of many."""
+    decided = [exemplar for exemplar in exemplars if exemplar.decided or exemplar.copy]
+    if not exemplars:
+        console.print(f"[bold]{title}[/bold]\n  no clip had a finite activation.")
+    elif not decided:
+        console.print(f"[bold]{title}[/bold]\n  no clip is decided: {shortfall}.")
+    else:
+        console.print(_exemplar_table(title, decided[: texts.most], texts))
+        if shortfall is not None:
+            telling = sum(exemplar.telling for exemplar in exemplars)
+            of = f"{telling} of {counted(len(exemplars), 'stored clip')}"
+            console.print(f"  {of} {agree(telling, 'is', 'are')} evidence: {shortfall}.")
+
+
+def _print_common_label(console: Console, dissection: Dissection, unit: Unit) -> None:
+    from ..dissection.common_labels import LabelCounter
+
+    common = LabelCounter(dissection).commonest(unit.top)
+    if common is not None:
+        everywhere = f"{common.share_of_all:.1%} of all clips are"
+        of = f"{common.count} of these {common.of} {agree(common.count, 'is', 'are')}"
+        console.print(f"{of} labelled {clean(common.label)!r} ({everywhere}).")
+
+
+def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts) -> Table:
+    columns = ("activation", "of the first", "seconds", "clip", "label", "caption")
+    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE)
+    table.columns[0].justify = table.columns[1].justify = "right"
+    for exemplar in exemplars:
+        caption = texts.captions.get(exemplar) or exemplar.caption or ""
+        table.add_row(
+            f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
+            f"{exemplar.strength:.0%}",
+            seconds(exemplar),
+            clean(clip_name(exemplar, texts.names)),
+            clean(exemplar.label or ""),
+            clean(_shortened(_marks(exemplar) + caption)),
+        )
+    return table
+
+
+def _marks(exemplar: Exemplar) -> str:
+    marks = [name for name, applies in (("copy", exemplar.copy), ("silent", exemplar.silent)) if applies]
+    return f"({', '.join(marks)}) " if marks else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_CAPTION else text[: _LONGEST_CAPTION - 1].rstrip() + "…"

@@ -1,0 +1,48 @@
+"""`plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ._output import clean
+
+if TYPE_CHECKING:
+    from ..plugins import Listed
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command()(plugins)
+
+
+def plugins() -> None:
+    """List what is installed, by role; what cannot be used here says why."""
+    from ..plugins import ROLES, installed
+
+    console, every = Console(), installed()
+    for role in ROLES.values():
+        of_role = [plugin for plugin in every if plugin.role == role.name]
+        missing = "" if of_role else f"\n  none is installed; for example {role.example}"
+        console.print(f"[bold]{role.name}[/bold]{missing}")
+        console.print(_table(of_role))
+    console.print("\nChosen by name, with what it needs after a colon: --chat transformers:REPO")
+
+
+def _table(plugins: Sequence[Listed]) -> Table:
+    from ..plugins import OURS
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    for plugin in plugins:
+        description = clean(plugin.description)
+        if plugin.distribution != OURS:
+            description += f" [dim]from {clean(plugin.distribution)}[/dim]"
+        if plugin.broken:
+            description += f"\n[yellow]{clean(plugin.broken)}[/yellow]"
+        table.add_row(f"  {clean(plugin.name)}", description)
+    return table

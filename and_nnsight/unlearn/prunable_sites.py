@@ -1,0 +1,50 @@
+"""The sites whose units are chosen from.
+
+By default all that were dissected but the class logits: with the preset "paper" the outputs of the three linear
+layers of every block, as the paper prunes them, where a unit of hook_attn_out or hook_mlp_out is a direction in which a
+block writes to the residual stream, and a unit of mlp.hook_pre a neuron. A site whose units are those of another as
+well (mlp.hook_post beside mlp.hook_pre) or a sum that holds everything before it (hook_resid_post) is left out, so that
+no unit is pruned twice. Every method and its random controls draw from the same sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from ..dissection.dissection import Dissection, DissectionError
+from ..sites.site import HEAD
+
+
+def site_widths(dissection: Dissection, sites: str | Iterable[str] | None = None) -> dict[str, int]:
+    """The units of the sites that match; None: those of the default sites (see the module).
+
+    Raises DissectionError for a pattern that matches none, and where nothing is left.
+    """
+    if sites is None:
+        return _default_sites(dissection)
+    patterns = [sites] if isinstance(sites, str) else list(sites)
+    for pattern in patterns:
+        if not any(fnmatchcase(site, pattern) for site in dissection.sites):
+            raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
+    widths = dissection.widths()
+    matching = {site: width for site, width in widths.items() if any(fnmatchcase(site, each) for each in patterns)}
+    if not matching:
+        raise DissectionError("no site was asked for: name at least one, or leave sites out")
+    return matching
+
+
+def _default_sites(dissection: Dissection) -> dict[str, int]:
+    """All but the class logits, each unit once."""
+    inside = {site: width for site, width in dissection.widths().items() if site != HEAD}
+    if not inside:
+        raise DissectionError(f"{dissection.folder} is of the class logits alone: dissect sites within the model")
+    return {site: width for site, width in inside.items() if not _elsewhere(site, inside)} or inside
+
+
+def _elsewhere(site: str, sites: Mapping[str, int]) -> bool:
+    """Whether a site's units are those of another one as well, or sums of all that other sites write."""
+    block, _, kind = site.partition(".mlp.")
+    if kind == "hook_post":
+        return f"{block}.mlp.hook_pre" in sites
+    return site.endswith(".hook_resid_post") and any(not name.endswith(".hook_resid_post") for name in sites)
