@@ -52,7 +52,7 @@ def test_explain_says_what_it_wrote_and_show_prints_the_card(run, dissected: Pat
     code, out, _ = run("show", dissected, SITE, said.unit)
     assert code == 0
     assert "In words" in out
-    assert said["kept"][0] in out
+    assert said.kept[0] in out
     assert "Label by labels, cos_cubed" in out
 
 

@@ -18,6 +18,7 @@ from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import activation_file, site_file
 from and_nnsight.dissection.manifest import FORMAT_VERSION
 from and_nnsight.explain.acoustics import measuring
+from and_nnsight.explain.acoustics.table import VERSION
 from and_nnsight.explain.records.acoustics import Acoustics, AcousticsRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.explain.roles import Span
@@ -83,7 +84,7 @@ def written(
     ]  # fmt: skip
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
     found = Dissection.load(folder)
-    settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": table._VERSION}
+    settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": VERSION}
     with Table(found, AcousticsRow, settings) as acoustics:
         acoustics.add(AcousticsRow.of(Span(clip), _measured(level[clip], bright[clip])) for clip in range(clips))
     return found

@@ -14,7 +14,7 @@ from ..records.tables import Table
 from ..roles import Failure, Span
 from .measuring import SAMPLING_RATE, measure
 
-_VERSION = 2  # of what is measured, and how: another number measures again
+VERSION = 2  # of what is measured, and how: another number measures again
 
 
 def measure_acoustics(
@@ -32,7 +32,7 @@ def measure_acoustics(
     Returns the measurements of the spans. For errors see `dissection_clips`.
     """
     wanted = sorted(map(Span, dissection.clips)) if spans is None else list(spans)
-    settings = {"sampling_rate": SAMPLING_RATE, "version": _VERSION}
+    settings = {"sampling_rate": SAMPLING_RATE, "version": VERSION}
     with Table(dissection, AcousticsRow, settings) as table:
         missing = [span for span in wanted if _lacks(table, span)]
         bar = step_progress("acoustics", len(missing), progress)
