@@ -23,8 +23,8 @@ def audible(folder: Path, seed: int, clips: int = 150, **options: Any) -> Dissec
     rows = parquet.read_table(path).to_pylist()
     (folder / "audio").mkdir()
     for row in rows:
-        file = folder / "audio" / f"{row.clip}.wav"
-        samples = np.full(round(SECONDS * RATE), row.clip / 1_000, np.float32)
+        file = folder / "audio" / f"{row['clip']}.wav"
+        samples = np.full(round(SECONDS * RATE), row["clip"] / 1_000, np.float32)
         soundfile.write(file, samples, RATE, subtype="FLOAT")
         row |= {"path": str(file), "seconds": SECONDS}
     parquet.write_table(arrow.Table.from_pylist(rows), path)
