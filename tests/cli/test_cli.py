@@ -223,7 +223,7 @@ def test_control_c_leaves_a_run_that_resumes(
 
     arguments = ["dissect", model, audio, "--out", tmp_path / "run", "--quiet", "--device", "cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr("and_nnsight.run.dissect._run_group", interrupted)
+        patch.setattr("and_nnsight.run.local._Collection.run_group", interrupted)
         code, _, error = run(patch, capsys, *arguments)
     assert code == 130
     assert "stopped; the same command goes on from here" in error

@@ -17,6 +17,7 @@ from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
 from and_nnsight.data.workers import WorkerDied
 from and_nnsight.dissection.clips import ClipRow
+from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.remote import Remote, RemoteRunError
 from and_nnsight.run.resources import memory_for_exemplars
