@@ -30,12 +30,12 @@ def opened(path: Path) -> AudioModel:
 
 def traced(model: AudioModel, sites: tuple[Site, ...], audio: Any) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
-    model.run(sites, model.features(loading, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
+    model.run(sites, model.features(audio, RATE), lambda site, value: seen.__setitem__(site.name, value.clone()))
     return seen
 
 
 def logits(model: AudioModel, audio: Any, **options: Any) -> Tensor:
-    with torch.no_grad(), model.trace(loading, **options):
+    with torch.no_grad(), model.trace(audio, **options):
         out = model.output.logits.save()
     return out
 
