@@ -35,7 +35,7 @@ RATE, BINS = 16_000, 80
 
 def main() -> None:
     """Dissect if there is no dissection yet, and draw one neuron."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description="Draw what a neuron listens for.")
     options.add_argument("model", help="hub id or folder")
     options.add_argument("sounds", type=Path, help="folder of audio with labels and captions")
     options.add_argument("--site", default="blocks.0.mlp.hook_post")
