@@ -1,4 +1,4 @@
-"""The README's plugin, installed as a real distribution into a venv of its own, summarizes a dissection there."""
+"""The plugin of docs/plugins.md, installed as a real distribution into a venv of its own, summarizes a dissection there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from and_nnsight import dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import read_table
 
-README = Path(__file__).parents[1] / "README.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "plugins.md"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -27,7 +27,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    found = re.findall(r"<!-- plugin: (\S+) -->\s*```\w+\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.findall(r"<!-- plugin: (\S+) -->\s*```\w+\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert {name for name, _ in found} == {"pyproject.toml", "shared_words.py"}
     return dict(found)
 
