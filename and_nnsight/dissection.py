@@ -18,7 +18,7 @@ from torch import Tensor
 from . import geometry
 from .concept_scores import ConceptScores
 from .concept_statistics import ConceptStatistics
-from .exemplars import Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
+from .exemplars import RECTIFIER_FLOOR, Exemplar, ExemplarEvidence, Ranked, Unit, exemplar_evidence
 from .storage import file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
 from .wording import counted
 
@@ -180,8 +180,21 @@ class Dissection:
         stored = len(ranked.values)
         key = (site, side, min(most or stored, stored))
         if key not in self._evidence:
-            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, self._contents_of(ranked.clips), key[2])
+            contents = self._contents_of(ranked.clips)
+            rectified = side == "top" and self._is_rectified(site)
+            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, contents, key[2], rectified=rectified)
         return self._evidence[key]
+
+    def _is_rectified(self, site: str) -> bool:
+        """Whether a site is an MLP's after a rectifier: nothing there lies below what a smooth one can give.
+
+        Not of means over frames: one may lie below zero though the unit fires in some frame.
+        """
+        if not site.endswith("mlp.hook_post") or self.manifest["pool"] == "mean":
+            return False
+        lowest = self[site].bottom
+        values = lowest.values[lowest.clips >= 0]
+        return len(values) > 0 and float(values.min()) >= RECTIFIER_FLOOR
 
     def _contents_of(self, clips: Int64[Tensor, "k unit"]) -> Int64[Tensor, "k unit"] | None:
         """A number for each clip's samples; None where no two clips have the same."""
