@@ -21,7 +21,7 @@ from ..wording import counted
 from .clips import ClipRow
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
-from .evidence import ExemplarEvidence, Ranked, exemplar_evidence
+from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
 from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
@@ -122,8 +122,21 @@ class Dissection:
         stored = len(ranked.values)
         key = (site, side, min(most or stored, stored))
         if key not in self._evidence:
-            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, self._contents_of(ranked.clips), key[2])
+            contents = self._contents_of(ranked.clips)
+            rectified = side == "top" and self._is_rectified(site)
+            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, contents, key[2], rectified=rectified)
         return self._evidence[key]
+
+    def _is_rectified(self, site: str) -> bool:
+        """Whether a site is an MLP's after a rectifier: nothing there lies below what a smooth one can give.
+
+        Not of means over frames: one may lie below zero though the unit fires in some frame.
+        """
+        if not site.endswith("mlp.hook_post") or self.manifest.pool == "mean":
+            return False
+        lowest = self[site].bottom
+        values = lowest.values[lowest.clips >= 0]
+        return len(values) > 0 and float(values.min()) >= RECTIFIER_FLOOR
 
     def _contents_of(self, clips: Int64[Tensor, "k unit"]) -> Int64[Tensor, "k unit"] | None:
         """A number for each clip's samples; None where no two clips have the same."""

@@ -6,6 +6,8 @@ decided   its value is not the one at which the list is cut: a tie that reaches 
           files, and says nothing of the unit (a rectified unit that fires on three clips has a top-5 filled with zeros)
 strong    it lies at least a fifth (`WEAKEST`) as far from the unit's mean as the most extreme clip does
 new       its samples are not those of an earlier exemplar: byte-identical clips count once
+on        after a smooth rectifier (GELU, SiLU) a top clip does not lie below zero: towards −0 from below the unit is
+          ever more firmly off, so the highest clips of one that never fires are those that it is least for
 
 The list is cut at as many places as are looked at, copies left out. Everything that draws a conclusion from exemplars
 asks here.
@@ -20,6 +22,9 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
 from ..kernels.decided import decided_places, repeats, strengths
+
+RECTIFIER_FLOOR = -0.2785
+"""What no smooth rectifier goes below: the least value of SiLU (of GELU: −0.17). Gated neurons and others do."""
 
 WEAKEST = 1 / 5
 """Distance from the unit's mean, as a share of the most extreme exemplar's, below which a clip is no evidence."""
@@ -44,8 +49,9 @@ class ExemplarEvidence:
 
     telling   evidence: decided, strong and new
     decided   won by value
-    strength  distance from the unit's mean as a share of the first place's
+    strength  distance from the unit's mean as a share of the first place's; 0 where the unit is off
     copy      the samples of an earlier exemplar
+    off       below zero after a smooth rectifier
     """
 
     most: int
@@ -54,6 +60,7 @@ class ExemplarEvidence:
     decided: Bool[Tensor, "k unit"]
     strength: Float32[Tensor, "k unit"]
     copy: Bool[Tensor, "k unit"]
+    off: Bool[Tensor, "k unit"]
 
     def counts(self) -> Int64[Tensor, " unit"]:
         """How many exemplars of each unit are evidence."""
@@ -83,7 +90,10 @@ class ExemplarEvidence:
             if float(self.ranked.values[-1, unit]) == value:
                 shared += int(self.ranked.ties[unit])
             reasons.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
-        if weak := int((among & self.decided[:, unit] & ~self.telling[:, unit]).sum()):
+        decided, off = among & self.decided[:, unit], self.off[:, unit]
+        if below := int((decided & off).sum()):
+            reasons.append(f"{below} {'lies' if below == 1 else 'lie'} below zero, where the unit is off")
+        if weak := int((decided & ~off & ~self.telling[:, unit]).sum()):
             reasons.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
         if copies := int((filled & self.copy[:, unit]).sum()):
             reasons.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
@@ -91,16 +101,23 @@ class ExemplarEvidence:
 
 
 def exemplar_evidence(
-    ranked: Ranked, means: Float32[Tensor, " unit"], contents: Int64[Tensor, "k unit"] | None, most: int
+    ranked: Ranked,
+    means: Float32[Tensor, " unit"],
+    contents: Int64[Tensor, "k unit"] | None,
+    most: int,
+    *,
+    rectified: bool = False,
 ) -> ExemplarEvidence:
     """What each place of a site's lists tells.
 
     means     of the unit over all clips
     contents  the same number where two clips have the same samples; None: no two clips do
     most      how many exemplars are looked at
+    rectified whether these are highest clips after a rectifier: those below zero tell nothing
     """
     filled = ranked.clips >= 0
     copy = torch.zeros_like(filled) if contents is None else repeats(contents.masked_fill(~filled, -1))
     decided = decided_places(ranked.values, filled & ~copy, ranked.ties, most)
-    strength = strengths(ranked.values, means).masked_fill(~filled, 0.0)
-    return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy)
+    off = filled & torch.signbit(ranked.values) & rectified  # -0.0 too: a GELU that is off
+    strength = strengths(ranked.values, means).masked_fill(~filled | off, 0.0)
+    return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy, off)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from and_nnsight import Dissection
 from and_nnsight.dissection.evidence import WEAKEST, ExemplarEvidence, Ranked, exemplar_evidence
 from and_nnsight.dissection.exemplars import Exemplar
 from and_nnsight.statistics.units import TopK
@@ -19,6 +21,7 @@ def evidence_of(
     largest: bool = True,
     means: list[float] | None = None,
     contents: dict[int, int] | None = None,
+    rectified: bool = False,
 ) -> ExemplarEvidence:
     """What the lists of these units tell, each given by its activation for every clip.
 
@@ -34,7 +37,7 @@ def evidence_of(
         table = torch.tensor([contents.get(clip, clip) for clip in range(len(values))] + [-1])
         codes = table[state.clips]
     average = values.masked_fill(~values.isfinite(), torch.nan).nanmean(0) if means is None else torch.tensor(means)
-    return exemplar_evidence(Ranked(**state._asdict()), average, codes, most)
+    return exemplar_evidence(Ranked(**state._asdict()), average, codes, most, rectified=rectified)
 
 
 def told(evidence: ExemplarEvidence, unit: int = 0) -> list[int]:
@@ -152,3 +155,48 @@ def test_an_exemplar_is_evidence_by_the_same_three_rules():
     assert not exemplar(copy=True).telling
     assert not exemplar(strength=WEAKEST - 0.001).telling
     assert not exemplar(strength=math.nan).telling
+
+
+def test_the_highest_clips_of_a_gelu_that_never_fires_are_no_evidence() -> None:
+    """They are those that it is least for: towards −∞ GELU rises again, to −0."""
+    seen = torch.linspace(-5, -3, 40)
+    never = torch.nn.functional.gelu(seen).tolist()
+    once = [*never[:-1], 2.0]
+    assert told(evidence_of(never)) == [0, 1, 2, 3, 4], "as of any other unit, where nothing is known of its site"
+    evidence = evidence_of(never, once, rectified=True)
+    assert told(evidence, 0) == [] and told(evidence, 1) == [39]
+    assert evidence.reason(0) == "no clip tells anything: 5 lie below zero, where the unit is off"
+    assert evidence.shortfall(1) == "4 lie below zero, where the unit is off"
+    assert evidence.strength[:, 1].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("site", "pool", "lowest", "rectified"),
+    [
+        ("blocks.0.mlp.hook_post", "max", -0.17, True),
+        ("blocks.0.mlp.hook_post", "mean", -0.17, False),  # below zero on average, and yet it may fire
+        ("blocks.0.mlp.hook_post", "max", -3.0, False),  # gated: the gate's value times another
+        ("blocks.0.mlp.hook_pre", "max", -0.17, False),
+        ("blocks.0.hook_resid_post", "max", -0.17, False),
+    ],
+)
+def test_only_after_a_rectifier_is_a_unit_off_below_zero(site: str, pool: str, lowest: float, rectified: bool) -> None:
+    values, clips = torch.tensor([[0.5, -0.01], [0.4, -0.1], [0.3, lowest]]), torch.arange(3)[:, None].expand(3, 2)
+    nothing = torch.zeros(2)
+    top, bottom = (
+        Ranked(some, clips.contiguous(), torch.zeros(3, 2, dtype=torch.int32), torch.zeros(2, dtype=torch.int64))
+        for some in (values, values.flip(0))
+    )
+
+    class Stored(Dissection):
+        copies: dict[int, int] = {}  # noqa: RUF012
+
+        def __init__(self) -> None:
+            self.manifest, self._evidence = {"pool": pool}, {}
+
+        def __getitem__(self, _site: str) -> SimpleNamespace:
+            return SimpleNamespace(top=top, bottom=bottom, mean=nothing)
+
+    found = Stored()
+    assert found.evidence(site, "top", 2).off.any(0).tolist() == [False, rectified]
+    assert not found.evidence(site, "bottom", 2).off.any()
