@@ -11,6 +11,7 @@ import torch
 from and_nnsight import Dissection
 from and_nnsight.dissection.evidence import WEAKEST, ExemplarEvidence, Ranked, exemplar_evidence
 from and_nnsight.dissection.exemplars import Exemplar
+from and_nnsight.dissection.manifest import Manifest
 from and_nnsight.statistics.units import TopK
 
 
@@ -192,7 +193,7 @@ def test_only_after_a_rectifier_is_a_unit_off_below_zero(site: str, pool: str, l
         copies: dict[int, int] = {}  # noqa: RUF012
 
         def __init__(self) -> None:
-            self.manifest, self._evidence = {"pool": pool}, {}
+            self.manifest, self._evidence = Manifest((), pool=pool), {}
 
         def __getitem__(self, _site: str) -> SimpleNamespace:
             return SimpleNamespace(top=top, bottom=bottom, mean=nothing)
