@@ -19,6 +19,8 @@ _KNOWN = frozenset(
     ).split()
 )
 """Chunks that are known to stand behind samples: a file may be cut within one, and its samples be whole."""
+_FILES = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff"})
+SEVERAL = "is several recordings put together into one file, of which players hear the first: split it into its parts"
 
 
 class Chunk(NamedTuple):
@@ -83,6 +85,8 @@ def _are_proper(encoded: Encoded, position: int, following: Iterator[Chunk]) -> 
     for chunk in following:
         if chunk.identifier in (b"data", b"SSND"):
             return False
+        if chunk.identifier in _FILES:
+            raise AudioError(SEVERAL)
         whole = chunk.position + chunk.length <= encoded.size
         if not (_is_identifier(chunk.identifier) and (whole or chunk.identifier in _KNOWN)):
             return False

@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from ..audio_error import AudioError, Truncated
 from ..audio_limits import Limit, checked_rate
+from .chunks import SEVERAL
 from .reading import Contents, Encoded, Part
 
 _TAIL = 2**16  # bytes at the end in which the last frame is looked for, at least
 _MOST_TAIL = 2**20
 _MOST_BLOCKS = 1_000
+_BEGINNING = b"fLaC", b"\0\0\x22"  # of a file, and of the size of its block STREAMINFO
+_BLOCK = 2**20
+_MOST_LOOK = 2**27  # bytes in which the beginning of another file is looked for
 _SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
 _DEPTHS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 
@@ -31,12 +35,16 @@ def flac_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     said, first = _header(encoded, start)
     checked_rate(said.rate)
     end = _end(encoded, first, said)
+    if end != said.frames and _begins_again(encoded, first):
+        raise AudioError(SEVERAL)
     if said.frames and end is not None and end < said.frames:
         raise Truncated(f"its header promises {said.frames} samples, its last frame ends with sample {end}")
     if said.frames and end is not None and end > said.frames:
         raise AudioError(f"is damaged: its header says {said.frames} samples, its last frame ends with sample {end}")
     frames = said.frames or end
     heard = None if frames is None else limit.heard(frames, said.rate)
+    if heard is not None and heard == end == said.frames and _begins_again(encoded, first):
+        raise AudioError(SEVERAL)
     return Contents((Part(((start, encoded.size),), heard),), frames)
 
 
@@ -64,6 +72,18 @@ def _header(encoded: Encoded, start: int) -> tuple[_Said, int]:
         depth=(fields >> 36 & 31) + 1,
         frames=fields & (2**36 - 1),
     ), position
+
+
+def _begins_again(encoded: Encoded, first: int) -> bool:
+    """Whether another file follows in the beginning of this one: what is heard of it would be the first alone."""
+    for begin in range(first, min(encoded.size, first + _MOST_LOOK), _BLOCK):
+        content = encoded.at(begin, _BLOCK + 8)
+        at = content.find(_BEGINNING[0])
+        while at >= 0:
+            if content[at + 4 : at + 5] in (b"\0", b"\x80") and content[at + 5 : at + 8] == _BEGINNING[1]:
+                return True
+            at = content.find(_BEGINNING[0], at + 1)
+    return False
 
 
 def _end(encoded: Encoded, first: int, said: _Said) -> int | None:

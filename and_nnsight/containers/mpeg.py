@@ -8,10 +8,11 @@ from typing import NamedTuple
 from ..audio_error import AudioError, Truncated
 from ..audio_limits import Limit, checked_rate
 from .reading import Contents, Encoded, Part
-from .tags import id3_length, only_tags
+from .tags import MOST_TAGS, only_tags, tag_length
 
 _LOOK = 2**16  # bytes in which the first frame is looked for
 _MOST_PADDING = 2**16  # of zeros behind the last frame
+_MOST_TRIES = 100  # at what may be the only frame of a file
 _BLOCK = 2**18
 _MOST_FRAMES = 2**16  # that are counted: more than is ever heard
 _RATES = (44100, 48000, 32000)
@@ -38,11 +39,15 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Frames that follow each other: how many, where they end, and whether there may be more."""
+    """Frames that follow each other: how many, where they lie between tags, and whether there may be more."""
 
     number: int
-    end: int
+    stretches: tuple[tuple[int, int], ...]
     more: bool
+
+    @property
+    def bytes(self) -> int:
+        return sum(end - begin for begin, end in self.stretches)
 
 
 def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None:
@@ -62,11 +67,11 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     if said is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)
-        part = Part((bytes(tag), (sound, frames.end)), counted, _ENDS)
+        part = Part((bytes(tag), *frames.stretches), counted, _ENDS)
         return Contents((part,), counted if not frames.more else total)
     tag = bytearray(encoded.at(first, head.length))
-    _correct(tag, said[0], None if frames.more else frames.number, head.length + frames.end - sound)
-    return Contents((Part((bytes(tag), (sound, frames.end)), None, _ENDS),))
+    _correct(tag, said[0], None if frames.more else frames.number, head.length + frames.bytes)
+    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS),))
 
 
 def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:
@@ -82,7 +87,7 @@ def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:
 def _first(encoded: Encoded, start: int) -> tuple[int, _Head] | None:
     """The first frame that another of its kind follows, or the end of the file."""
     content = encoded.at(start, _LOOK)
-    position = -1
+    position, tries = -1, 0
     while (position := content.find(b"\xff", position + 1)) >= 0:
         head = _read(content[position : position + 4])
         if head is None:
@@ -90,8 +95,10 @@ def _first(encoded: Encoded, start: int) -> tuple[int, _Head] | None:
         following = start + position + head.length
         then = _read(encoded.at(following, 4))
         # a frame that is cut short is one at the very beginning alone: elsewhere it is two bytes of something else
-        last = position == 0 if following > encoded.size else only_tags(encoded, following)
-        if last or (then is not None and _alike(head, then)):
+        if then is not None and _alike(head, then):
+            return start + position, head
+        tries += 1
+        if position == 0 if following > encoded.size else tries < _MOST_TRIES and only_tags(encoded, following):
             return start + position, head
     return None
 
@@ -132,16 +139,22 @@ def _count(content: bytes, head: _Head) -> tuple[int, int] | None:
 def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
     """The frames from a position on, at most so many. Raises AudioError where they are cut or damaged."""
     count, begin, block = 0, position, b""
+    stretches, since = [], position
+
+    def found(more: bool) -> _Frames:
+        return _Frames(count, (*stretches, (since, position)), more)
+
     while count < most:
         if position + 4 > begin + len(block):
             begin, block = position, encoded.at(position, _BLOCK)
         head = _read(block[position - begin : position - begin + 4])
         if head is None:
-            if length := id3_length(encoded, position):
-                position += length
-                continue
             if position >= encoded.size or only_tags(encoded, position, _MOST_PADDING):
-                return _Frames(count, min(position, encoded.size), more=False)
+                return found(more=False)
+            if (length := tag_length(encoded, position)) and len(stretches) < MOST_TAGS:
+                stretches.append((since, position))
+                since = position = position + length
+                continue
             raise AudioError(f"is damaged or truncated: what follows byte {position} is no frame of it")
         if not _alike(head, kind):
             raise AudioError(f"is damaged: from byte {position} on, its frames are of another rate, layer or channels")
@@ -149,14 +162,14 @@ def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
             raise Truncated(f"its last frame ends at byte {position + head.length}, the file at {encoded.size}")
         position += head.length
         count += 1
-    return _Frames(count, position, more=position < encoded.size)
+    return found(more=position < encoded.size)
 
 
 def _total(encoded: Encoded, frames: _Frames, said: tuple[int, int] | None, start: int) -> int:
     """How many frames there are: counted, else as the header says, else as many as the size lets one expect."""
     if not frames.more:
         return frames.number
-    expected = frames.number * (encoded.size - start) // max(1, frames.end - start)
+    expected = frames.number * (encoded.size - start) // max(1, frames.stretches[-1][1] - start)
     return max(frames.number, expected if said is None or said[1] < frames.number else said[1])
 
 

@@ -14,6 +14,7 @@ from .tags import only_tags
 _CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 _LOOK = 2**16  # bytes in which another page is looked for behind the end of one
 _MOST_LINKS = 1_000
+_MOST_IDLE = 10_000  # pages in a row that bring no sound
 _ENOUGH = 2**28  # granules, of which there are at most six to a frame: more than is ever heard
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -63,7 +64,7 @@ class _Link:
 def ogg_contents(encoded: Encoded, start: int, _: Limit) -> Contents:
     """An Ogg file, each link of a chain a part. Raises AudioError where pages are cut, damaged or missing."""
     links: list[_Link] = []
-    over = False
+    over, past, heard, idle = False, 0, 0, 0
     for page in _pages(encoded, start):
         if page.begins and (not links or not links[-1].heads):
             if links and links[-1].serial in links[-1].open:
@@ -71,10 +72,15 @@ def ogg_contents(encoded: Encoded, start: int, _: Limit) -> Contents:
             if len(links) == _MOST_LINKS:
                 raise AudioError(f"is damaged: a chain of more than {_MOST_LINKS:,} streams")
             links.append(_Link(page))
+            past = heard
         if not links:
             raise AudioError("is damaged or truncated: it begins in the middle of a stream")
         links[-1].add(page)
-        if sum(link.granules for link in links) > _ENOUGH:
+        before, heard = heard, past + links[-1].granules
+        idle = 0 if heard > before else idle + 1
+        if idle > _MOST_IDLE:
+            raise AudioError(f"is damaged: {_MOST_IDLE:,} pages without sound before byte {page.end}")
+        if heard > _ENOUGH:
             over = True
             break
     else:
