@@ -32,7 +32,9 @@ def decode_file(path: str | os.PathLike[str], limit: Limit) -> Decoded:
     place = Path(path)
     try:
         if not place.is_file():
-            raise AudioError("is not a file" if place.exists() else "no such file")
+            address = "://" in os.fspath(path)
+            said = "an address, and those are not fetched: download it first" if address else "no such file"
+            raise AudioError("is not a file" if place.exists() else said)
         with place.open("rb") as stream:
             return decode_stream(stream, limit)
     except OSError as error:

@@ -22,8 +22,7 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
     Raises AudioError for what is no waveform, and for one that is too long.
     """
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = as_array(values)
     elif not isinstance(values, np.ndarray):
         if not isinstance(values, list | tuple):
             raise AudioError(f"a {type(values).__name__} is not audio")
@@ -46,6 +45,20 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, not warned of
         samples = _to_float(values)
         return (mixed(samples, axis=1 - time) if samples.ndim == 2 else samples), frames
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor of any layout and type as an array, narrow floats widened. Raises AudioError if it holds no values."""
+    try:
+        if tensor.is_nested:
+            raise AudioError("a nested tensor is a batch, not a clip")
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor
+        known = tensor.dtype in (torch.float16, torch.float32, torch.float64)
+        return (tensor.float() if tensor.is_floating_point() and not known else tensor).numpy()
+    except (RuntimeError, TypeError) as error:  # of no device (meta), or of a type that numpy lacks
+        raise AudioError(f"a tensor whose values cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
 def mixed(samples: np.ndarray, axis: int) -> Float32[np.ndarray, " time"]:

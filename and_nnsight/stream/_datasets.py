@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile, Unused
+from and_nnsight.stream._iterables import LOADING, not_loaded
 from and_nnsight.stream._rows import RATES, audio_path, make_row_item
 from and_nnsight.stream._text import plain, text
 
@@ -70,7 +71,8 @@ class DatasetSource:
             dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
             if isinstance(features[audio_column], datasets.Audio):
                 dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
-        self._dataset = dataset if _is_transformed(dataset) else dataset.with_format(None)
+        self._transformed = _is_transformed(dataset)
+        self._dataset: Any = dataset if self._transformed else dataset.with_format(None)
 
     @property
     def length(self) -> int | None:
@@ -85,6 +87,9 @@ class DatasetSource:
         Raises ValueError for rows that are found, only now, to lack a column, and for a transform that needs a codec.
         """
         try:
+            if self._transformed:  # by position: a file that the transform cannot read is one clip's failure
+                yield from map(self._transformed_item, range(start, self.length or 0))
+                return
             for position, row in enumerate(self._rows(start), start):
                 yield self._item(position, row)
         except ImportError as error:
@@ -92,6 +97,13 @@ class DatasetSource:
                 f"{self.name} decodes its audio before its transform, and that takes a package that is not here "
                 f"({error}): install it, or cast the column to Audio(decode=False) and decode in the transform"
             ) from error
+
+    def _transformed_item(self, position: int) -> Item:
+        try:
+            row = self._dataset[position]
+        except LOADING as error:
+            return Item(position, not_loaded(error))
+        return self._item(position, row)
 
     def _rows(self, start: int) -> Iterator[Any]:
         if isinstance(self._dataset, datasets.Dataset):

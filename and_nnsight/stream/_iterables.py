@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from and_nnsight.stream._items import UNKNOWN, Item, Unused
+from and_nnsight.audio_error import AudioError
+from and_nnsight.stream._items import UNKNOWN, Item, Unusable, Unused
 from and_nnsight.stream._rows import RATES, make_item, read_whole
-from and_nnsight.stream._text import is_missing
+from and_nnsight.stream._text import encodable, is_missing
+from and_nnsight.waveforms import as_array
 
 
 class SequenceSource:
@@ -55,7 +57,21 @@ class SequenceSource:
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on."""
         for position in range(start, self.length):
-            yield make_item(position, self._data[position], *self._columns)
+            try:
+                value = self._data[position]
+            except LOADING as error:
+                yield Item(position, not_loaded(error))
+                continue
+            yield make_item(position, value, *self._columns)
+
+
+LOADING = (OSError, RuntimeError, ValueError, EOFError, MemoryError)
+"""What libraries raise for a file that they cannot read: that clip's failure, not the run's."""
+
+
+def not_loaded(error: BaseException) -> Unusable:
+    """In the place of a clip that a dataset of the user's could not load."""
+    return Unusable(f"its dataset cannot load it: {type(error).__name__}: {encodable(str(error).strip())}"[:1_000])
 
 
 class IterableSource:
@@ -97,13 +113,15 @@ class IterableSource:
 def _add(digest: Any, value: Any) -> bool:
     """Hash a clip's content; False where the value does not show it."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        try:
+            value = as_array(value)
+        except AudioError:
+            return False
     if isinstance(value, np.ndarray):
         digest.update(f"array {value.dtype.str} {value.shape}".encode())
-        if value.dtype == object:
-            return all(_add(digest, part) for part in value.ravel())
-        digest.update(np.ascontiguousarray(value).data)
+        if value.dtype.hasobject:
+            return all(_add(digest, part) for part in value.ravel().tolist())
+        digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif isinstance(value, os.PathLike):
         return _add(digest, os.fspath(value))
     elif isinstance(value, str):
@@ -122,11 +140,11 @@ def _add(digest: Any, value: Any) -> bool:
     elif isinstance(value, list | tuple):
         digest.update(f"list {len(value)}".encode())
         if all(isinstance(part, int | float) for part in value):
-            digest.update(repr(value).encode())
+            digest.update(_written(value).encode())
         else:
             return all(_add(digest, part) for part in value)
     elif is_missing(value) or isinstance(value, int | float | np.generic):
-        digest.update(repr(value).encode())
+        digest.update(_written(value).encode())
     elif isinstance(value, set | frozenset):
         return _add(digest, sorted(value, key=str))
     elif hasattr(value, "waveform"):
@@ -139,3 +157,11 @@ def _add(digest: Any, value: Any) -> bool:
     else:
         return False
     return True
+
+
+def _written(value: Any) -> str:
+    """Numbers as text, also those of so many digits that Python refuses to write them."""
+    try:
+        return repr(value)
+    except ValueError:
+        return ", ".join(hex(part) if isinstance(part, int) else repr(part) for part in np.atleast_1d(value).tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 from and_nnsight.stream._text import encodable, printable, text
 
+_LONGEST_SAID = 200
 _LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
 _END = "\x03and_nnsight"  # a last line: if it does not come as a row of its own, a quotation mark is open
 
@@ -30,7 +32,10 @@ class Row:
 
 
 def metadata_file(root: Path) -> Path | None:
-    """The folder's metadata, if it has any. Raises ValueError if it has both kinds."""
+    """The folder's metadata, if it has any. Raises ValueError if it has both kinds, or what is called so is no file."""
+    for name in ("metadata.csv", "metadata.jsonl"):
+        if os.path.lexists(root / name) and not (root / name).is_file():
+            raise ValueError(f"{root / name} is no file, or a link to none: remove it, or put the metadata there")
     found = [root / name for name in ("metadata.csv", "metadata.jsonl") if (root / name).is_file()]
     if len(found) > 1:
         raise ValueError(f"{root} holds both metadata.csv and metadata.jsonl: keep one")
@@ -50,7 +55,8 @@ def read_metadata(file: Path, label_column: str | None, caption_column: str | No
         seen.update(dict.fromkeys(row))
         name = row.get("file_name")
         if "file_name" not in seen:
-            raise ValueError(f"{file}, row {number}: no file_name; the columns are {', '.join(row) or 'none'}")
+            columns = encodable(", ".join(row))[:_LONGEST_SAID] or "none"
+            raise ValueError(f"{file}, row {number}: no file_name; the columns are {columns}")
         if name is not None and not isinstance(name, str):
             raise ValueError(f"{file}, row {number}: file_name is {name!r}, which is no text")
         said = [row.get(label_column or "label"), row.get(caption_column or "caption")]

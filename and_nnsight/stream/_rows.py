@@ -144,6 +144,7 @@ def _item(position: int, value: Any, audio_column: str, label_column: str | None
         audio, label = _of_tuple(position, value)
         rate = caption = None
     path = path or audio_path(audio)
+    _refuse_nested(position, audio)
     audio, own = split_rate(audio)
     if position == 0 and isinstance(audio, np.ndarray | torch.Tensor) and audio.ndim == 2 and min(audio.shape) > 2:
         said = f"clip 0 has {min(audio.shape)} channels, which are mixed into one: if they are clips, give them singly"
@@ -221,6 +222,7 @@ def _refuse_batch(position: int, audio: Any, beside: Sequence[Any]) -> None:
     if isinstance(audio, Mapping):
         beside = [*beside, *(audio.get(name) for name in (*RATES, "path"))]
         audio = audio.get("array")
+    _refuse_nested(position, audio)
     clips = _clips(audio)
     if clips < 2:
         return
@@ -233,6 +235,11 @@ def _refuse_batch(position: int, audio: Any, beside: Sequence[Any]) -> None:
             f"clip {position} is a batch of {clips} clips: give them one by one, for example the dataset that the "
             "loader makes its batches of (dissect makes its own: batch_size=, num_workers=)"
         )
+
+
+def _refuse_nested(position: int, audio: Any) -> None:
+    if isinstance(audio, torch.Tensor) and audio.is_nested:
+        raise _NoClip(f"clip {position} is a nested tensor: give its parts one by one (tensor.unbind())")
 
 
 def _clips(audio: Any) -> int:
@@ -250,7 +257,7 @@ def _length(value: Any) -> int:
 
 
 def _size(value: np.ndarray | np.generic | torch.Tensor) -> int:
-    return int(np.prod(value.shape))
+    return 0 if isinstance(value, torch.Tensor) and value.is_nested else int(np.prod(value.shape))
 
 
 def _path(value: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.utils.data import (
 from and_nnsight.containers import ENDINGS
 from and_nnsight.stream._items import Source
 from and_nnsight.stream._rows import split_rate
+from and_nnsight.stream._text import printable
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
 
@@ -42,8 +44,8 @@ def open_source(
         data: a folder of audio (nested; `metadata.csv` or `metadata.jsonl` at its root decides where there is one),
             one audio file, the folder of a saved dataset, a hub dataset id (`name`, `org/name`, either with
             `:config`; streamed), a `datasets` Dataset, IterableDataset or a dict of them (a transform that was set is
-            kept), a table of pandas, a torch DataLoader (it stands for its dataset: batches are made anew), or an
-            iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path", "sampling_rate"),
+            kept), a table of pandas, pyarrow or polars, a torch DataLoader (it stands for its dataset: batches are made
+            anew), or an iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path", "sampling_rate"),
             tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open files, or objects with
             `.waveform` (and `.sampling_rate`, `.label`, `.caption`).
         split: which split of a dataset. None: its only one.
@@ -62,18 +64,18 @@ def open_source(
 
     columns = {"audio_column": audio_column, "label_column": label_column, "caption_column": caption_column}
     if isinstance(data, str | os.PathLike):
-        path = Path(data).expanduser()
-        if path.is_dir():
+        path = _expanded(data)
+        if _is_folder(path):
             if _datasets.is_saved(path):
                 return _datasets.open_saved(path, split=split, limit=limit, **columns)
             _refuse_split(split, "a folder of audio")
             return _folder.FolderSource(path, label_column, caption_column, limit)
-        if path.exists():
+        if _is_there(path):
             _refuse_split(split, "an audio file")
             return _folder.FileSource(path, limit)
         hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
         if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
-            raise ValueError(f"no such file or folder: {data}")
+            raise ValueError(f"no such file or folder: {printable(data)}")
         return _datasets.open_hub(hub["name"], hub["config"], split=split, limit=limit, **columns)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)
@@ -86,6 +88,8 @@ def open_source(
     name = type(data).__name__
     if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas: a table's rows, or a column's values
         data = data.to_dict("records") if hasattr(data, "columns") else list(data)
+    elif rows := getattr(data, "to_pylist", getattr(data, "to_dicts", None)):  # pyarrow, polars
+        data = rows()
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset):
         return _iterables.SequenceSource(data, limit=limit, name=name, **columns)
     if isinstance(data, Iterable):
@@ -93,6 +97,25 @@ def open_source(
     raise ValueError(
         f"data is a {name}; it can be a folder, an audio file, a dataset or its hub id, or an iterable of clips"
     )
+
+
+def _expanded(data: Any) -> Path:
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:  # ~ of nobody
+        raise ValueError(f"no such file or folder: {printable(data)}: {error}") from error
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # a name that is too long
+        return path.is_dir()
+    return False
+
+
+def _is_there(path: Path) -> bool:
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:
