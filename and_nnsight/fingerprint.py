@@ -12,13 +12,21 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from types import CodeType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
+from .audio_error import AudioError
+from .waveforms import as_array
+
+_DEEPEST = 4  # of what attributes hold
 _LIBRARIES = frozenset(
     {
         "accelerate",
@@ -82,18 +90,52 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
             yield key, said
 
 
-def _said(value: Any) -> str | None:
+def _said(value: Any, depth: int = 0) -> str | None:
     """A plain value or a function as text that is the same in every process; None for anything else."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | Enum):
         return repr(value)
-    if isinstance(value, list | tuple):
-        parts = [_said(part) for part in value]
-        return None if None in parts else repr(parts)
-    if callable(value) and hasattr(value, "__qualname__"):
-        name, code = f"{value.__module__}.{value.__qualname__}", getattr(value, "__code__", None)
-        nameless = "<l" in name or value.__module__ == "__main__"  # a lambda, a local function
-        return f"{name} {_code(code)}" if nameless and isinstance(code, CodeType) else name
-    return None
+    if depth == _DEEPEST or isinstance(value, nn.Module):
+        return None
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return _values(value)
+    if isinstance(value, Mapping):
+        value = [part for key in sorted(value, key=str) for part in (str(key), value[key])]
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_said(part, depth + 1) for part in value]
+        if None in parts:
+            return None
+        return repr(parts if isinstance(value, list | tuple) else sorted(map(str, parts)))
+    return _said_of_function(value, depth) if callable(value) else None
+
+
+def _said_of_function(value: Any, depth: int) -> str:
+    """A function by its name, and one without by its code; with what it carries along: arguments, cells, an owner."""
+    if isinstance(value, partial):
+        carried: Any = [value.func, value.args, value.keywords]
+    elif isinstance(value, MethodType):
+        carried = [value.__self__]
+    elif isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+        carried = [value.__defaults__, value.__kwdefaults__, cells]
+    else:
+        carried = None if isinstance(value, type) else [vars(value) if hasattr(value, "__dict__") else None]
+    named = value if hasattr(value, "__qualname__") else type(value)
+    name, code = f"{named.__module__}.{named.__qualname__}", getattr(value, "__code__", None)
+    nameless = "<l" in name or _root(value) not in _LIBRARIES  # a lambda, a local function, somebody's own
+    more = [_said(part, depth + 1) for part in carried or ()]
+    return f"{name} {_code(code) if nameless and isinstance(code, CodeType) else ''} {more}"
+
+
+def _values(value: torch.Tensor | np.ndarray) -> str | None:
+    """Short hash of a tensor's or an array's values; None where it has none that can be read."""
+    try:
+        array = as_array(value) if isinstance(value, torch.Tensor) else value
+    except AudioError:
+        return None
+    if array.dtype.hasobject:
+        return None
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return f"{array.dtype.str}{array.shape}{hashlib.blake2b(content, digest_size=8).hexdigest()}"
 
 
 def _code(code: CodeType) -> str:
@@ -104,25 +146,31 @@ def _code(code: CodeType) -> str:
 
 def changes(model: nn.Module) -> int:
     """How many hooks and forwards somebody put into a model's modules, other than the libraries that made it."""
-    return sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
+    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks)
+    return everywhere + sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
 
 
 def _hooks(module: nn.Module) -> int:
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return sum(_root(hook) not in _LIBRARIES for hook in hooks)
+    return _foreign(module._forward_hooks, module._forward_pre_hooks)
+
+
+def _foreign(*hooks: Mapping[int, Callable[..., Any]]) -> int:
+    """How many hooks come from none of the libraries."""
+    return sum(_root(hook) not in _LIBRARIES for each in hooks for hook in each.values())
 
 
 def _is_replaced(module: nn.Module) -> bool:
     """Whether a module runs another forward than its class's."""
     kind = type(module)
     forward: Any = vars(module).get("forward")
+    known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"} | _LIBRARIES
     if forward is None or "_hf_hook" in vars(module):  # accelerate's, which moves tensors between devices
-        known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"}
-        return inspect.isfunction(kind.forward) and _root(kind.forward) not in known | _LIBRARIES
+        return inspect.isfunction(kind.forward) and _root(kind.forward) not in known
     # nnsight puts one of its own into the place of each, which keeps the one that it found.
     forward = getattr(getattr(forward, "state", None), "original", forward)
     forward = getattr(forward, "__func__", forward)
-    return not any(forward is method for base in kind.__mro__ for method in vars(base).values())
+    given = inspect.isfunction(forward) and _root(forward) not in known  # to the class
+    return given or not any(forward is method for base in kind.__mro__ for method in vars(base).values())
 
 
 def _shadowed(module: nn.Module) -> int:
@@ -165,6 +213,9 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 def extractor_hash(extractor: Any) -> str:
     """Short hash of a feature extractor's settings."""
     values = extractor.to_dict() if hasattr(extractor, "to_dict") else {"extractor": repr(extractor)}
+    kept = vars(extractor).items() if hasattr(extractor, "__dict__") else ()
+    arrays = {name: _values(value) for name, value in kept if isinstance(value, torch.Tensor | np.ndarray)}
+    values = {**values, "class": f"{type(extractor).__module__}.{type(extractor).__qualname__}", **arrays}
     return _short(json.dumps(values, sort_keys=True, default=str).encode())
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -89,6 +90,9 @@ class RunFolder:
         if self.folder.exists() and not self.folder.is_dir():
             raise DissectionError(f"{self.folder} is a file: choose a folder")
         found = read_manifest(self.folder)
+        for name in ("progress", "sites", "activations", "concepts"):
+            if found is not None and (self.folder / name).exists() and not (self.folder / name).is_dir():
+                raise DissectionError(f"{self.folder / name} is a file where a dissection has a folder: remove it")
         if found is None:
             others = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
             others = [name for name in others if name != ".lock" and not name.endswith(".tmp")]
@@ -119,6 +123,8 @@ class RunFolder:
             self._lock = locked(self.folder / ".lock")
         except BlockingIOError as error:
             raise DissectionError(str(error)) from error
+        except IsADirectoryError as error:
+            raise DissectionError(f"{self.folder / '.lock'} is a folder where the lock belongs: remove it") from error
         try:
             self._inspect(resume=True)  # another process may have come first
             if not self.continues:
@@ -230,8 +236,9 @@ class RunFolder:
 
     def _clear(self) -> None:
         for path in sorted(self.progress.iterdir()) if self.progress.is_dir() else []:
-            path.unlink()
-        if self.progress.is_dir():
+            if not path.is_dir():  # somebody's own is left
+                path.unlink()
+        with suppress(OSError):
             self.progress.rmdir()
 
     def _segment(self, index: int) -> Path:

@@ -6,14 +6,18 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as arrow
+import pyarrow.compute as compute
 import soundfile
 
+from and_nnsight.stream._folder import _signature
 from and_nnsight.stream._items import UNKNOWN, Item, RemoteFile, Unused
 from and_nnsight.stream._iterables import LOADING, not_loaded
 from and_nnsight.stream._rows import RATES, audio_path, make_row_item
@@ -58,7 +62,7 @@ class DatasetSource:
         self.kind = "dataset" if isinstance(dataset, datasets.Dataset) else "stream"
         self.name = name
         self.split = None if dataset.split is None else str(dataset.split)
-        self.fingerprint = fingerprint
+        self._given_fingerprint = fingerprint
         self._limit = limit
         self._given = (label_column, caption_column)
         self._audio, self._label, self._caption = audio_column, label_column or "label", caption_column or "caption"
@@ -73,6 +77,19 @@ class DatasetSource:
                 dataset = dataset.cast_column(audio_column, _Encoded(decode=False))
         self._transformed = _is_transformed(dataset)
         self._dataset: Any = dataset if self._transformed else dataset.with_format(None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows, and of size and time of change of every file that they only name."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        files = _named_files(self._dataset, self._audio) if self._columns_known else ()
+        signatures = [_signature(Path(file), file) for file in files if "://" not in file]
+        if self._given_fingerprint == UNKNOWN or not signatures:
+            return self._given_fingerprint
+        return _hash(self._given_fingerprint, *signatures)
 
     @property
     def length(self) -> int | None:
@@ -122,6 +139,26 @@ class DatasetSource:
         label, caption = _name(row.get(self._label), self._label_feature), text(row.get(self._caption))
         item = make_row_item(position, row, audio, label, caption)
         return replace(item, path=address) if address is not None else item
+
+
+def _named_files(dataset: _Dataset, column: str) -> list[str]:
+    """The paths in a column whose files are elsewhere: their content is not in the dataset's own fingerprint."""
+    if not isinstance(dataset, datasets.Dataset):
+        return []
+    found: list[str] = []
+    for chunk in dataset.data.column(column).chunks:
+        kind, paths = chunk.type, chunk
+        if arrow.types.is_struct(kind):
+            names = [kind.field(number).name for number in range(kind.num_fields)]
+            if "path" not in names:
+                return []
+            paths = compute.struct_field(chunk, "path")
+            if "bytes" in names:  # of those only whether they are there is looked at
+                paths = paths.filter(compute.is_null(compute.struct_field(chunk, "bytes")))
+        if not arrow.types.is_string(paths.type) and not arrow.types.is_large_string(paths.type):
+            return []
+        found += [path for path in paths.to_pylist() if path]
+    return found
 
 
 def _is_transformed(dataset: _Dataset) -> bool:

@@ -45,9 +45,9 @@ def open_source(
             one audio file, the folder of a saved dataset, a hub dataset id (`name`, `org/name`, either with
             `:config`; streamed), a `datasets` Dataset, IterableDataset or a dict of them (a transform that was set is
             kept), a table of pandas, pyarrow or polars, a torch DataLoader (it stands for its dataset: batches are made
-            anew), or an iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path", "sampling_rate"),
-            tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open files, or objects with
-            `.waveform` (and `.sampling_rate`, `.label`, `.caption`).
+            anew), or an iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path",
+            "sampling_rate"), tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open files, or
+            objects with `.waveform` (and `.sampling_rate`, `.label`, `.caption`).
         split: which split of a dataset. None: its only one.
         audio_column: the column, or dict key, that holds the audio.
         label_column: None: "label" where there is such a column; else, in a folder, the name of a file's folder.
