@@ -119,7 +119,7 @@ def _said_of_function(value: Any, depth: int) -> str:
         carried = [value.__defaults__, value.__kwdefaults__, cells]
     else:
         carried = None if isinstance(value, type) else [vars(value) if hasattr(value, "__dict__") else None]
-    named = value if hasattr(value, "__qualname__") else type(value)
+    named: Any = value if hasattr(value, "__qualname__") else type(value)
     name, code = f"{named.__module__}.{named.__qualname__}", getattr(value, "__code__", None)
     nameless = "<l" in name or _root(value) not in _LIBRARIES  # a lambda, a local function, somebody's own
     more = [_said(part, depth + 1) for part in carried or ()]

@@ -14,7 +14,6 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as arrow
-import pyarrow.compute as compute
 import soundfile
 
 from and_nnsight.stream._folder import _signature
@@ -152,9 +151,9 @@ def _named_files(dataset: _Dataset, column: str) -> list[str]:
             names = [kind.field(number).name for number in range(kind.num_fields)]
             if "path" not in names:
                 return []
-            paths = compute.struct_field(chunk, "path")
+            paths = chunk.field("path")
             if "bytes" in names:  # of those only whether they are there is looked at
-                paths = paths.filter(compute.is_null(compute.struct_field(chunk, "bytes")))
+                paths = paths.filter(chunk.field("bytes").is_null())
         if not arrow.types.is_string(paths.type) and not arrow.types.is_large_string(paths.type):
             return []
         found += [path for path in paths.to_pylist() if path]
