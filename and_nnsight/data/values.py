@@ -102,4 +102,4 @@ def is_number(value: Any) -> bool:
 
 
 def _size(value: np.ndarray | np.generic | torch.Tensor) -> int:
-    return int(np.prod(value.shape))
+    return 0 if isinstance(value, torch.Tensor) and value.is_nested else int(np.prod(value.shape))
