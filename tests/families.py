@@ -181,7 +181,9 @@ _ALL = [
     Family("wav2vec2-bert", lambda: tf.Wav2Vec2BertForSequenceClassification(_bert()), _bert_extractor, LABELS),
     Family(
         "wav2vec2-conformer",
-        lambda: tf.Wav2Vec2ConformerForSequenceClassification(tf.Wav2Vec2ConformerConfig(**_PRE)),
+        lambda: tf.Wav2Vec2ConformerForSequenceClassification(
+            tf.Wav2Vec2ConformerConfig(**_PRE, conv_depthwise_kernel_size=5)
+        ),
         _wave(True),
         LABELS,
     ),

@@ -32,11 +32,15 @@ def decode_file(path: str | os.PathLike[str], limit: Limit) -> Decoded:
     place = Path(path)
     try:
         if not place.is_file():
-            raise AudioError("is not a file" if place.exists() else "no such file")
+            raise AudioError("is not a file" if place.exists() else _absence(os.fspath(path)))
         with place.open("rb") as stream:
             return decode_stream(stream, limit)
     except OSError as error:
         raise AudioError(f"cannot be opened: {error.strerror}") from error
+
+
+def _absence(path: str) -> str:
+    return "an address, and those are not fetched: download it first" if "://" in path else "no such file"
 
 
 def decode_stream(stream: Stream, limit: Limit) -> Decoded:

@@ -12,6 +12,7 @@ from .errors import AudioError
 from .limits import Limit
 
 _MOST_CHANNELS = 32  # a wider array is a batch or a spectrogram, not a clip
+_FLOATS_OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
 def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.ndarray, " time"], int]:
@@ -36,8 +37,7 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
 def _as_array(values: Any) -> np.ndarray:
     """A waveform of one axis or two, as numbers of whatever type. Raises AudioError for what is none."""
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = as_array(values)
     elif isinstance(values, list | tuple):
         try:
             values = np.asarray(values)
@@ -52,6 +52,20 @@ def _as_array(values: Any) -> np.ndarray:
             f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name"
         )
     return values
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor of any layout and type as an array, narrow floats widened. Raises AudioError if it holds no values."""
+    try:
+        if tensor.is_nested:
+            raise AudioError("a nested tensor is a batch, not a clip")
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor
+        narrow = tensor.is_floating_point() and tensor.dtype not in _FLOATS_OF_NUMPY
+        return (tensor.float() if narrow else tensor).numpy()
+    except (RuntimeError, TypeError) as error:  # of no device (meta), or of a type that numpy lacks
+        raise AudioError(f"a tensor whose values cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
 def mixed(samples: np.ndarray, axis: int) -> Float32[np.ndarray, " time"]:

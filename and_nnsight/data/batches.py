@@ -110,14 +110,23 @@ def batches(
             raise ValueError(f"{name} must be at least {least}, it is {value}")
     limit = Limit(sampling_rate, window_samples)
     prepare = _Prepare(featurise, limit, minimum_samples)
-    chunks = _chunks(source.items(start), batch_size, limit if num_workers > 0 else None)
+    chunks = _chunks(source.items(start), start, batch_size, limit if num_workers > 0 else None)
     if num_workers == 0:
         return (prepare(chunk) for chunk in chunks)
     return map_in_order(prepare, chunks, num_workers=num_workers, prefetch=prefetch)
 
 
-def _chunks(items: Iterator[Item], size: int, portable: Limit | None) -> Iterator[list[Item]]:
-    while chunk := list(islice(items, size)):
+def _chunks(items: Iterator[Item], start: int, size: int, portable: Limit | None) -> Iterator[list[Item]]:
+    position = start
+    while True:
+        try:
+            chunk = list(islice(items, size))
+        except Exception as error:
+            error.add_note(f"while reading the clips from {position} on")
+            raise
+        if not chunk:
+            return
+        position += len(chunk)
         yield chunk if portable is None else [_portable(item, portable) for item in chunk]
 
 

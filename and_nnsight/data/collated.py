@@ -20,12 +20,19 @@ def refuse_batch(position: int, audio: Any, beside: Sequence[Any]) -> None:
     if isinstance(audio, Mapping):
         beside = [*beside, *(audio.get(name) for name in (*RATES, "path"))]
         audio = audio.get("array")
+    refuse_nested(position, audio)
     clips = _clip_count(audio)
     if clips > 1 and (_holds_encoded(audio) or _has_columns(position, audio, clips, beside)):
         raise NoClip(
             f"clip {position} is a batch of {clips} clips: give them one by one, for example the dataset that the "
             "loader makes its batches of (dissect makes its own: batch_size=, num_workers=)"
         )
+
+
+def refuse_nested(position: int, audio: Any) -> None:
+    """Raise NoClip for a nested tensor, whose parts are clips."""
+    if isinstance(audio, torch.Tensor) and audio.is_nested:
+        raise NoClip(f"clip {position} is a nested tensor: give its parts one by one (tensor.unbind())")
 
 
 def _clip_count(audio: Any) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..audio.errors import AudioError
+from ..audio.waveforms import as_array
 from .text import is_missing
 from .values import RATES, read_whole
 
@@ -28,19 +30,21 @@ def add_content(digest: Any, value: Any) -> bool:
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         return _add_collection(digest, value)
     if is_missing(value) or isinstance(value, int | float | np.generic):
-        digest.update(repr(value).encode())
+        digest.update(_number_text(value).encode())
         return True
     return _add_object(digest, value)
 
 
 def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
     if isinstance(array, torch.Tensor):
-        array = array.detach().cpu()
-        array = (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+        try:
+            array = as_array(array)
+        except AudioError:
+            return False
     digest.update(f"array {array.dtype.str} {array.shape}".encode())
-    if array.dtype == object:
-        return all(add_content(digest, part) for part in array.ravel())
-    digest.update(np.ascontiguousarray(array).data)
+    if array.dtype.hasobject:
+        return all(add_content(digest, part) for part in array.ravel().tolist())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return True
 
 
@@ -65,7 +69,7 @@ def _add_collection(digest: Any, parts: Any) -> bool:
         return all(add_content(digest, str(key)) and add_content(digest, part) for key, part in parts.items())
     digest.update(f"list {len(parts)}".encode())
     if all(isinstance(part, int | float) for part in parts):
-        digest.update(repr(parts).encode())
+        digest.update(_number_text(parts).encode())
         return True
     return all(add_content(digest, part) for part in parts)
 
@@ -78,3 +82,11 @@ def _add_object(digest: Any, value: Any) -> bool:
     if hasattr(value, "read") and hasattr(value, "seek"):
         return add_content(digest, read_whole(value))
     return False
+
+
+def _number_text(value: Any) -> str:
+    """Numbers as text, also those of so many digits that Python refuses to write them."""
+    try:
+        return repr(value)
+    except ValueError:
+        return ", ".join(hex(part) if isinstance(part, int) else repr(part) for part in np.atleast_1d(value).tolist())

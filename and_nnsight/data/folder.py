@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from .file_signatures import file_signature
 from .items import Columns, Item, Unusable, Unused
 from .metadata import Row, folder_name, metadata_file, read_metadata
 from .scan import audio_files, scan
@@ -44,7 +45,7 @@ class FolderSource:
         digest = hashlib.sha256(self._metadata.read_bytes() if self._metadata else b"")
         for row in self._rows:
             if row.file is not None:
-                digest.update(_signature(self.root / row.file, row.file))
+                digest.update(file_signature(self.root / row.file, row.file))
         return digest.hexdigest()[:16]
 
     @property
@@ -86,17 +87,9 @@ class FileSource:
     @property
     def fingerprint(self) -> str:
         """Of its name, size and time of change."""
-        return hashlib.sha256(_signature(self._path, self._path.name)).hexdigest()[:16]
+        return hashlib.sha256(file_signature(self._path, self._path.name)).hexdigest()[:16]
 
     def items(self, start: int = 0) -> Iterator[Item]:
         """The one clip."""
         if start < self.length:
             yield Item(0, str(self._path), printable(self._path))
-
-
-def _signature(path: Path, name: str) -> bytes:
-    try:
-        state = path.stat()
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return f"{name}\0missing\n".encode("utf-8", "surrogatepass")
-    return f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogatepass")

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import datasets
 import numpy as np
 import soundfile
 
+from .failures import LOAD_ERRORS, load_failure
+from .file_signatures import file_signature, named_files
 from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
 from .rows import make_row_item
 from .text import plain, text
@@ -50,7 +53,7 @@ class DatasetSource:
         self.kind = "dataset" if isinstance(dataset, datasets.Dataset) else "stream"
         self.name = name
         self.split = None if dataset.split is None else str(dataset.split)
-        self.fingerprint = fingerprint
+        self._own_fingerprint = fingerprint
         self._limit = limit
         self._columns = columns
         features = dataset.features
@@ -58,7 +61,25 @@ class DatasetSource:
         self._columns_known = features is not None and not _is_transformed(dataset)
         if self._columns_known:
             dataset = _encoded_columns(dataset, columns)
-        self._dataset = dataset if _is_transformed(dataset) else dataset.with_format(None)
+        self._transformed = _is_transformed(dataset)
+        self._dataset: Any = dataset if self._transformed else dataset.with_format(None)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the rows, and of size and time of change of every file that they only name."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        signatures = [file_signature(Path(file), file) for file in self._named_files() if "://" not in file]
+        if self._own_fingerprint == UNKNOWN or not signatures:
+            return self._own_fingerprint
+        return _hash(self._own_fingerprint, *signatures)
+
+    def _named_files(self) -> list[str]:
+        if not self._columns_known or not isinstance(self._dataset, datasets.Dataset):
+            return []
+        return named_files(self._dataset.data.column(self._columns.audio))
 
     @property
     def length(self) -> int | None:
@@ -73,6 +94,9 @@ class DatasetSource:
         Raises ValueError for rows that are found, only now, to lack a column, and for a transform that needs a codec.
         """
         try:
+            if self._transformed:  # by position: a file that the transform cannot read is one clip's failure
+                yield from map(self._transformed_item, range(start, self.length or 0))
+                return
             for position, row in enumerate(self._rows(start), start):
                 yield self._item(position, row)
         except ImportError as error:
@@ -80,6 +104,13 @@ class DatasetSource:
                 f"{self.name} decodes its audio before its transform, and that takes a package that is not here "
                 f"({error}): install it, or cast the column to Audio(decode=False) and decode in the transform"
             ) from error
+
+    def _transformed_item(self, position: int) -> Item:
+        try:
+            row = self._dataset[position]
+        except LOAD_ERRORS as error:
+            return Item(position, load_failure(error))
+        return self._item(position, row)
 
     def _rows(self, start: int) -> Iterator[Any]:
         if isinstance(self._dataset, datasets.Dataset):

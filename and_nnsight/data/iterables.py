@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .content import add_content
+from .failures import LOAD_ERRORS, load_failure
 from .items import UNKNOWN, Columns, Item, Unused
 from .rows import make_item
 
@@ -45,7 +46,12 @@ class SequenceSource:
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on."""
         for position in range(start, self.length):
-            yield make_item(position, self._data[position], self._columns)
+            try:
+                value = self._data[position]
+            except LOAD_ERRORS as error:
+                yield Item(position, load_failure(error))
+                continue
+            yield make_item(position, value, self._columns)
 
 
 class IterableSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import IO, Any
 from .items import Columns
 from .text import encodable, printable, text
 
+_LONGEST_LIST = 200  # of columns, in characters
 _LONGEST_FIELD = 2**31 - 1  # what a C long holds everywhere
 _END = "\x03and_nnsight"  # a last line: if it does not come as a row of its own, a quotation mark is open
 
@@ -31,8 +33,11 @@ class Row:
 
 
 def metadata_file(root: Path) -> Path | None:
-    """The folder's metadata, if it has any. Raises ValueError if it has both kinds."""
-    files = [root / name for name in ("metadata.csv", "metadata.jsonl") if (root / name).is_file()]
+    """The folder's metadata, if it has any. Raises ValueError if it has both kinds, or what is called so is no file."""
+    files = [root / name for name in ("metadata.csv", "metadata.jsonl") if os.path.lexists(root / name)]
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{file} is no file, or a link to none: remove it, or put the metadata there")
     if len(files) > 1:
         raise ValueError(f"{root} holds both metadata.csv and metadata.jsonl: keep one")
     return files[0] if files else None
@@ -50,7 +55,8 @@ def read_metadata(file: Path, columns: Columns) -> list[Row]:
     for number, fields in _rows(file):
         names.update(dict.fromkeys(fields))
         if "file_name" not in names:
-            raise ValueError(f"{file}, row {number}: no file_name; the columns are {', '.join(fields) or 'none'}")
+            there = encodable(", ".join(fields))[:_LONGEST_LIST] or "none"
+            raise ValueError(f"{file}, row {number}: no file_name; the columns are {there}")
         label, caption = fields.get(columns.label_key), fields.get(columns.caption_key)
         foreign += _is_foreign(label, caption)
         place = _relative(file, number, fields.get("file_name"))

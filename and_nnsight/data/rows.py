@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .collated import NoClip, refuse_batch
+from .collated import NoClip, refuse_batch, refuse_nested
 from .items import Columns, Item, Unusable
 from .text import text
 from .values import (
@@ -87,6 +87,7 @@ def _item(position: int, value: Any, columns: Columns) -> Item:
         audio, label = _of_tuple(position, value)
         parts = _Parts(audio, label=label)
     path = parts.path or audio_path(parts.audio)
+    refuse_nested(position, parts.audio)
     audio, own = split_rate(parts.audio)
     if position == 0:
         _warn_of_channels(audio)

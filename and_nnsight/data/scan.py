@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,8 @@ _UNREAD = frozenset(
     | {".wve", ".xi"}
 )
 """Endings of sound that it does not read."""
+_MOST_NAMES = 8
+"""Under which one folder is read: links between folders make more names than anybody waits for."""
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
 
@@ -73,12 +75,13 @@ def scan(root: Path) -> Scan:
     Raises ValueError if the folder itself may not be opened.
     """
     below = Scan()
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    waiting: deque[tuple[str, frozenset[tuple[int, int]]]] = deque([("", frozenset())])
+    names: Counter[tuple[int, int]] = Counter()
     while waiting:
-        here, above = waiting.pop()
+        here, above = waiting.popleft()
         try:
             state = os.stat(root / here)  # noqa: PTH116  one call a folder
-            entries = list(os.scandir(root / here))
+            entries = sorted(os.scandir(root / here), key=lambda entry: entry.name)
         except OSError as error:
             if not here:
                 raise ValueError(f"{root} cannot be opened: {error.strerror}") from error
@@ -88,6 +91,10 @@ def scan(root: Path) -> Scan:
         if identity in above:
             below.passed.append(("a link back to a folder that it lies in", here, True))
             continue
+        if names[identity] == _MOST_NAMES:
+            below.passed.append((f"a folder that is read under {_MOST_NAMES} other names, through links", here, True))
+            continue
+        names[identity] += 1
         if here and _is_dissection(root / here, {entry.name for entry in entries}):
             continue  # it is ours, and comes and goes
         for folder in _sort_entries(entries, here, below):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.utils.data import (
 
 from ..audio.containers import ENDINGS
 from .items import Columns, Source
+from .text import printable
 from .values import split_rate
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
@@ -41,10 +43,11 @@ def open_source(
     data            a folder of audio (nested; `metadata.csv` or `metadata.jsonl` at its root decides where there is
                     one), one audio file, the folder of a saved dataset, a hub dataset id (`name`, `org/name`, either
                     with `:config`; streamed), a `datasets` Dataset, IterableDataset or a dict of them (a transform that
-                    was set is kept), a table of pandas, a torch DataLoader (it stands for its dataset: batches are made
-                    anew), or an iterable of clips: audio values, dicts with "audio" (and "label", "caption", "path",
-                    "sampling_rate"), tuples `(waveform, rate)`, `(waveform, rate, label)` or `(file, label)`, open
-                    files, or objects with `.waveform` (and `.sampling_rate`, `.label`, `.caption`)
+                    was set is kept), a table of pandas, pyarrow or polars, a torch DataLoader (it stands for its
+                    dataset: batches are made anew), or an iterable of clips: audio values, dicts with "audio" (and
+                    "label", "caption", "path", "sampling_rate"), tuples `(waveform, rate)`, `(waveform, rate, label)`
+                    or `(file, label)`, open files, or objects with `.waveform` (and `.sampling_rate`, `.label`,
+                    `.caption`)
     split           which split of a dataset; None: its only one
     audio_column    the column, or dict key, that holds the audio
     label_column    None: "label" where there is such a column; else, in a folder, the name of a file's folder
@@ -76,19 +79,38 @@ def _open_path(data: str | os.PathLike[str], split: str | None, columns: Columns
     """A folder, a file, or, where there is neither, a dataset on the hub."""
     from . import folder, hf_datasets
 
-    path = Path(data).expanduser()
-    if path.is_dir() and hf_datasets.is_saved(path):
+    path = _expand(data)
+    if _is_folder(path) and hf_datasets.is_saved(path):
         return hf_datasets.open_saved(path, split, columns, limit)
-    if path.is_dir():
+    if _is_folder(path):
         _refuse_split(split, "a folder of audio")
         return folder.FolderSource(path, columns, limit)
-    if path.exists():
+    if _exists(path):
         _refuse_split(split, "an audio file")
         return folder.FileSource(path, limit)
     hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
     if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
-        raise ValueError(f"no such file or folder: {data}")
+        raise ValueError(f"no such file or folder: {printable(data)}")
     return hf_datasets.open_hub(hub["name"], hub["config"], split, columns, limit)
+
+
+def _expand(data: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:  # ~ of nobody
+        raise ValueError(f"no such file or folder: {printable(data)}: {error}") from error
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # a name that is too long
+        return path.is_dir()
+    return False
+
+
+def _exists(path: Path) -> bool:
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
@@ -96,8 +118,7 @@ def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
     from . import iterables
 
     name = type(data).__name__
-    if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas: a table's rows, or a column's values
-        data = data.to_dict("records") if hasattr(data, "columns") else list(data)
+    data = _rows_of_table(data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset):
         return iterables.SequenceSource(data, columns, limit, name)
     if isinstance(data, Iterable):
@@ -105,6 +126,17 @@ def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
     raise ValueError(
         f"data is a {name}; it can be a folder, an audio file, a dataset or its hub id, or an iterable of clips"
     )
+
+
+def _rows_of_table(data: Any) -> Any:
+    """A table's rows, or a column's values; what is no table as it is."""
+    if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas
+        return data.to_dict("records") if hasattr(data, "columns") else list(data)
+    if hasattr(data, "to_pylist"):  # pyarrow
+        return data.to_pylist()
+    if hasattr(data, "to_dicts"):  # polars
+        return data.to_dicts()
+    return data
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:

@@ -23,7 +23,10 @@ def text(value: Any) -> str | None:
         value = sorted(value, key=str)  # else their order would change from one process to the next
     if isinstance(value, list | tuple):
         return ", ".join(part for part in map(text, value) if part is not None)
-    return encodable(str(value))
+    try:
+        return encodable(str(value))
+    except Exception:  # of an object of the user's; or a number of more digits than Python writes
+        return f"a {type(value).__name__} that cannot be written"
 
 
 def plain(value: Any) -> Any:

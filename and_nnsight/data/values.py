@@ -25,9 +25,9 @@ def split_rate(audio: Any) -> tuple[Any, Any]:
     pair = waveform_and_rate(*audio) if isinstance(audio, list | tuple) and len(audio) == 2 else None
     if pair is not None:
         return pair
-    samples, rate = getattr(audio, "data", None), getattr(audio, "sample_rate", _ABSENT)
-    if isinstance(samples, torch.Tensor) and rate is not _ABSENT:
-        return samples, number(rate)  # torchcodec's
+    rate = getattr(audio, "sample_rate", _ABSENT)
+    if rate is not _ABSENT and isinstance(getattr(audio, "data", None), torch.Tensor):
+        return audio.data, number(rate)  # torchcodec's
     if hasattr(audio, "read") and not hasattr(audio, "read_bytes"):
         return read_whole(audio), None
     return audio, None
@@ -102,4 +102,4 @@ def is_number(value: Any) -> bool:
 
 
 def _size(value: np.ndarray | np.generic | torch.Tensor) -> int:
-    return int(np.prod(value.shape))
+    return 0 if isinstance(value, torch.Tensor) and value.is_nested else int(np.prod(value.shape))

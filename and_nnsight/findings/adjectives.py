@@ -77,7 +77,7 @@ class UnitsPerAdjective(Finding):
         shares = np.array([100 * row["share"] for row in shown])
         ends = np.array([[100 * row[f"share_{end}"] for row in shown] for end in ("low", "high")])
         axes.barh(
-            places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares),
+            places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares).tolist(),
             error_kw={"lw": 0.8, "capsize": 1.5},
         )  # fmt: skip
         if self.facts["scored"]:

@@ -11,30 +11,19 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from types import CodeType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from ..storage import short_hash
+from .attribute_text import array_text, plain_text
+from .origins import LIBRARIES, root_package
 
-_LIBRARIES = frozenset(
-    {
-        "accelerate",
-        "and_nnsight",
-        "and_nnsight_lens",
-        "bitsandbytes",
-        "nnsight",
-        "peft",
-        "torch",
-        "torchao",
-        "transformer_lens",
-        "transformers",
-    }
-)
 _STATE = ("training", "gradient_checkpointing", "name_or_path", "forward")  # says nothing of the values
 _LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
 
@@ -80,68 +69,48 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
     for key, value in vars(module).items():
         if key.startswith("_") or key in _STATE or "cache" in key:
             continue
-        text = _plain_text(value)
+        text = plain_text(value)
         if text is not None:
             yield key, text
 
 
-def _plain_text(value: Any) -> str | None:
-    """A plain value or a function as text that is the same in every process; None for anything else."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        parts = [_plain_text(part) for part in value]
-        return None if None in parts else repr(parts)
-    return _function_text(value) if callable(value) and hasattr(value, "__qualname__") else None
-
-
-def _function_text(function: Any) -> str:
-    """A function's name; with a hash of its code where the name is no name (a lambda, a local function)."""
-    name, code = f"{function.__module__}.{function.__qualname__}", getattr(function, "__code__", None)
-    nameless = "<l" in name or function.__module__ == "__main__"
-    return f"{name} {_code(code)}" if nameless and isinstance(code, CodeType) else name
-
-
-def _code(code: CodeType) -> str:
-    """Short hash of a function's code: one without a name of its own is known by what it does."""
-    constants = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    return short_hash(repr((code.co_code, constants, code.co_names)))
-
-
 def changes(model: nn.Module) -> int:
     """How many hooks and forwards somebody put into a model's modules, other than the libraries that made it."""
-    return sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
+    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks)
+    return everywhere + sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
 
 
 def _hooks(module: nn.Module) -> int:
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return sum(_root(hook) not in _LIBRARIES for hook in hooks)
+    return _foreign(module._forward_hooks, module._forward_pre_hooks)
+
+
+def _foreign(*hooks: Mapping[int, Callable[..., Any]]) -> int:
+    """How many hooks come from none of the libraries."""
+    return sum(root_package(hook) not in LIBRARIES for each in hooks for hook in each.values())
 
 
 def _is_replaced(module: nn.Module) -> bool:
     """Whether a module runs another forward than its class's."""
     kind = type(module)
     forward: Any = vars(module).get("forward")
+    known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"} | LIBRARIES
     if forward is None or "_hf_hook" in vars(module):  # accelerate's, which moves tensors between devices
-        known = {base.__module__.partition(".")[0] for base in kind.__mro__} | {"functools"}
-        return inspect.isfunction(kind.forward) and _root(kind.forward) not in known | _LIBRARIES
+        return _is_foreign_function(kind.forward, known)
     # nnsight puts one of its own into the place of each, which keeps the one that was there.
     forward = getattr(getattr(forward, "state", None), "original", forward)
     forward = getattr(forward, "__func__", forward)
-    return not any(forward is method for base in kind.__mro__ for method in vars(base).values())
+    own = any(forward is method for base in kind.__mro__ for method in vars(base).values())
+    return not own or _is_foreign_function(forward, known)  # put into the module, or into its class
+
+
+def _is_foreign_function(function: Any, known: Collection[str]) -> bool:
+    return inspect.isfunction(function) and root_package(function) not in known
 
 
 def _shadowed(module: nn.Module) -> int:
     """How many other methods of its class a module has one of its own for."""
     names = set(vars(module)) - {"forward"}
     return sum(inspect.isfunction(inspect.getattr_static(type(module), name, None)) for name in names)
-
-
-def _root(function: Callable[..., Any]) -> str:
-    """The package that a function, or the object that is called, comes from."""
-    function = getattr(function, "func", function)  # functools.partial
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return str(named.__module__).partition(".")[0]
 
 
 def _state(model: nn.Module) -> Mapping[str, Any]:
@@ -171,6 +140,9 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 def extractor_hash(extractor: Any) -> str:
     """Short hash of a feature extractor's settings."""
     values = extractor.to_dict() if hasattr(extractor, "to_dict") else {"extractor": repr(extractor)}
+    attributes = vars(extractor).items() if hasattr(extractor, "__dict__") else ()
+    arrays = {name: array_text(value) for name, value in attributes if isinstance(value, torch.Tensor | np.ndarray)}
+    values = {**values, "class": f"{type(extractor).__module__}.{type(extractor).__qualname__}", **arrays}
     return short_hash(json.dumps(values, sort_keys=True, default=str))
 
 

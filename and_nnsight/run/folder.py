@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class RunFolder:
         if there is None:
             self._refuse_other_files()
         else:
+            self._refuse_files_for_folders()
             self._refuse_another_run(there, resume)
             if self.manifest.dtype is None:
                 self.manifest = replace(self.manifest, dtype=there.dtype)  # a server's, known since an earlier call
@@ -91,6 +93,13 @@ class RunFolder:
         others = [name for name in files if name != ".lock" and not name.endswith(".tmp")]
         if others:
             raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
+
+    def _refuse_files_for_folders(self) -> None:
+        """Raise DissectionError if a file has the name of one of a dissection's folders."""
+        for name in ("progress", "sites", "activations", "concepts"):
+            path = self.folder / name
+            if path.exists() and not path.is_dir():
+                raise DissectionError(f"{path} is a file where a dissection has a folder: remove it")
 
     def _refuse_another_run(self, there: Manifest, resume: bool) -> None:
         """Raise DissectionError unless the run in the folder may go on as this one."""
@@ -116,6 +125,8 @@ class RunFolder:
             self._lock = locked(self.folder / ".lock")
         except BlockingIOError as error:
             raise DissectionError(str(error)) from error
+        except IsADirectoryError as error:
+            raise DissectionError(f"{self.folder / '.lock'} is a folder where the lock belongs: remove it") from error
         try:
             self._inspect(resume=True)  # another process may have come first
             if not self.continues:
@@ -234,8 +245,9 @@ class RunFolder:
 
     def _clear(self) -> None:
         for path in sorted(self.progress.iterdir()) if self.progress.is_dir() else []:
-            path.unlink()
-        if self.progress.is_dir():
+            if not path.is_dir():  # somebody's own is left
+                path.unlink()
+        with suppress(OSError):
             self.progress.rmdir()
 
     def _segment(self, index: int) -> Path:

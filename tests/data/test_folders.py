@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import inspect
+import itertools
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import soundfile
 
 from and_nnsight.audio.loading import AudioError, load
 from and_nnsight.data import Batch, Unused, batches, open_source
+from and_nnsight.data.scan import scan
 from tests.damaged import encode, sound
 
 RATE = 16_000
@@ -117,6 +120,36 @@ def test_folders_within_each_other_may_be_deeper_than_calls_may_be(tmp_path: Pat
         assert open_source(tmp_path).length == 1
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_folders_that_are_linked_to_each_other_are_read_in_no_time(tmp_path: Path) -> None:
+    for one in range(12):
+        (tmp_path / str(one)).mkdir()
+        (tmp_path / str(one) / "clip.wav").write_bytes(b"")
+    for one, other in itertools.permutations(range(12), 2):
+        (tmp_path / str(one) / f"to {other}").symlink_to(tmp_path / str(other))
+    began = time.process_time()
+    below = scan(tmp_path)
+    assert time.process_time() - began < 2
+    assert [path for path in below.sounds if path.count("/") == 1] == sorted(f"{one}/clip.wav" for one in range(12))
+    assert len(below.sounds) == 12 * 8, "each under eight names"
+    assert any("read under 8 other names" in reason for reason, _, _ in below.passed)
+
+
+@pytest.mark.parametrize("kind", ["nowhere", "pipe", "folder"])
+def test_metadata_that_is_no_file_is_not_passed_over(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    path = tmp_path / "metadata.csv"
+    {"nowhere": lambda: path.symlink_to("gone.csv"), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    with pytest.raises(ValueError, match=r"metadata\.csv is no file, or a link to none"):
+        open_source(tmp_path)
+
+
+def test_columns_of_a_file_that_is_no_text_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_bytes(b"PK\x03\x04\xff\xfe" + b"\xd8" * 5_000 + b"\nx\n")
+    with pytest.raises(ValueError, match="no file_name; the columns") as caught:
+        open_source(tmp_path)
+    assert len(str(caught.value).encode()) < 2_000
 
 
 def test_a_dissection_within_the_folder_is_not_of_it(tmp_path: Path) -> None:

@@ -560,6 +560,24 @@ def test_a_datasets_fingerprint_follows_its_content(hub: list[tuple]):
     assert open_source(datasets.IterableDataset.from_generator(lambda: iter([]))).fingerprint == "unknown"
 
 
+@pytest.mark.parametrize("kind", ["text", "audio", "struct"])
+def test_files_that_a_dataset_only_names_are_of_its_fingerprint(kind: str, tmp_path: Path):
+    folder(tmp_path, "a.wav", "b.wav")
+    paths = [str(tmp_path / "a.wav"), str(tmp_path / "b.wav"), "https://example.org/c.wav"]
+    values = [{"bytes": None, "path": path} for path in paths] if kind == "struct" else paths
+
+    def fingerprint() -> str:
+        dataset = datasets.Dataset.from_dict({"audio": values})
+        return open_source(dataset.cast_column("audio", datasets.Audio()) if kind == "audio" else dataset).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    (tmp_path / "b.wav").write_bytes(CLIP + b"1")
+    assert fingerprint() != before
+    (tmp_path / "b.wav").unlink()
+    assert fingerprint() != before
+
+
 def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path):
     folder(tmp_path, *(f"{i}.wav" for i in range(50)))
     source = open_source(tmp_path)

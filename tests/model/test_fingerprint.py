@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from and_nnsight import AudioModel, DissectionError, dissect
-from and_nnsight.model.fingerprint import changes, structure_hash
+from and_nnsight.model.fingerprint import changes, extractor_hash, structure_hash
 from tests.families import FAMILIES, ast_extractor
 from tests.sounds_for_tests import noise
 
@@ -104,6 +106,56 @@ def test_values_of_a_buffer_that_is_not_saved_and_code_without_a_name_count() ->
     assert len(hashes) == 4
 
 
+class _Scaled:
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def __call__(self, values: Any) -> Any:
+        return values * self.by
+
+
+def _scaling(by: float) -> Callable[[Any], Any]:
+    def scaled(values: Any) -> Any:
+        return values * by
+
+    return scaled
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (functools.partial(F.gelu, approximate="tanh"), functools.partial(F.gelu, approximate="none")),
+        (_scaling(1.0), _scaling(2.0)),
+        (_Scaled(1.0), _Scaled(2.0)),
+        (_Scaled(1.0).__call__, _Scaled(2.0).__call__),
+        (torch.ones(2), torch.zeros(2)),
+        (np.ones(2), np.zeros(2)),
+        ({"scale": 1.0}, {"scale": 2.0}),
+        ({1, 2}, {1, 3}),
+        (torch.float32, torch.float16),
+        ([F.gelu], [F.relu]),
+    ],
+    ids=["partial", "closure", "object", "method", "tensor", "array", "dict", "set", "dtype", "list"],
+)
+def test_what_an_attribute_carries_along_counts(pair: tuple[Any, Any]) -> None:
+    hashes = []
+    for value in (*pair, pair[0]):
+        module = FAMILIES["ast"].build()
+        _layer(module).mlp.extra = value
+        hashes.append(structure_hash(module))
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_the_arrays_and_the_class_of_an_extractor_count() -> None:
+    class Other(type(ast_extractor())):
+        pass
+
+    changed = ast_extractor()
+    changed.mel_filters = np.ones(3)
+    hashes = {extractor_hash(each) for each in (ast_extractor(), ast_extractor(), changed, Other())}
+    assert len(hashes) == 3
+
+
 def _silenced(module: nn.Module, inputs: Any, output: Any) -> Any:
     return output * 0
 
@@ -144,6 +196,22 @@ def test_a_forward_that_a_class_was_given_from_outside_is_counted(monkeypatch: p
     assert changes(module) == 0
     monkeypatch.setattr(type(_layer(module)), "forward", _forward)
     assert changes(module) == 2  # one a layer
+
+
+def test_a_class_that_was_changed_is_counted_also_behind_nnsights_own_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made()
+    before = model.describe()["edits"]
+    monkeypatch.setattr(nn.LayerNorm, "forward", _forward)
+    assert made().describe()["edits"] > before == 0
+
+
+def test_hooks_on_all_modules_are_counted() -> None:
+    for register in (register_module_forward_hook, register_module_forward_pre_hook):
+        handle = register(_Silencer())
+        try:
+            assert changes(FAMILIES["ast"].build()) == 1
+        finally:
+            handle.remove()
 
 
 def test_hooks_that_libraries_put_in_are_not_somebodys() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,33 @@ def test_a_lock_that_was_left_behind_does_no_harm(
     assert not (out / ".lock").exists()
     (out / ".lock").write_bytes(left)  # a process that was killed at its very end
     assert quick(model, iter(data), out, batch_size=2, resume="trust").clips == resumed.clips
+
+
+@pytest.mark.parametrize("name", ["progress", "sites", ".lock"])
+def test_files_and_folders_in_each_others_places_are_one_sentence(
+    name: str, model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    data = interrupted(model, out, monkeypatch)
+    path = out / name
+    if name == ".lock":
+        path.unlink(missing_ok=True)
+        path.mkdir()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        path.write_text("x")
+    with pytest.raises(DissectionError, match=f"{name} is a (file|folder) where .*: remove it"):
+        quick(model, iter(data), out, batch_size=2, resume="trust")
+
+
+def test_a_folder_of_somebodys_in_progress_is_left(
+    model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    data = interrupted(model, out, monkeypatch)
+    (out / "progress" / "mine").mkdir()
+    quick(model, iter(data), out, batch_size=2, resume="trust")
+    assert list((out / "progress").iterdir()) == [out / "progress" / "mine"]
 
 
 ODD = ("\ud83d", "a\u2028b\u2029c\x85d\x0be", "nul\x00", "\ud83d\ude00", "plain")

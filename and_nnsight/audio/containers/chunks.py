@@ -19,6 +19,8 @@ _KNOWN = frozenset(
     ).split()
 )
 """Chunks that are known to stand behind samples: a file may be cut within one, and its samples be whole."""
+_FILES = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff"})
+SEVERAL = "is several recordings put together into one file, of which players hear the first: split it into its parts"
 
 
 class Chunk(NamedTuple):
@@ -87,6 +89,8 @@ def _are_proper(encoded: Encoded, position: int, following: Iterator[Chunk]) -> 
     if encoded.size - position <= 1 or only_tags(encoded, position) or only_tags(encoded, position + 1):
         return True
     for chunk in following:
+        if chunk.identifier in _FILES:
+            raise AudioError(SEVERAL)
         if not _may_follow_samples(chunk, encoded.size):
             return False
         position = chunk.position + chunk.length

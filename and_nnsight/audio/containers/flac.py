@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from ..errors import AudioError, Truncated
 from ..limits import Limit, checked_rate
+from .chunks import SEVERAL
 from .reading import Contents, Encoded, Part
 
 _TAIL = 2**16  # bytes at the end in which the last frame is looked for, at least
 _MOST_TAIL = 2**20
 _MOST_BLOCKS = 1_000
+_BEGINNING = b"fLaC", b"\0\0\x22"  # of a file, and of the size of its block STREAMINFO
+_BLOCK = 2**20
+_MOST_LOOK = 2**27  # bytes in which the beginning of another file is looked for
 _SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{code: 1 << code for code in range(8, 16)}}
 _DEPTHS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 
@@ -31,13 +35,23 @@ def flac_contents(encoded: Encoded, start: int, limit: Limit) -> Contents:
     info, first = _header(encoded, start)
     checked_rate(info.rate)
     end = _end(encoded, first, info)
-    if info.frames and end is not None and end < info.frames:
-        raise Truncated(f"its header promises {info.frames} samples, its last frame ends with sample {end}")
-    if info.frames and end is not None and end > info.frames:
-        raise AudioError(f"is damaged: its header says {info.frames} samples, its last frame ends with sample {end}")
+    if end != info.frames:
+        _check_end(encoded, first, info.frames, end)
     frames = info.frames or end
     used = None if frames is None else limit.used_frames(frames, info.rate)
+    if used is not None and used == end == info.frames:  # all of it is heard: another file of its length may follow
+        _refuse_several(encoded, first)
     return Contents((Part(((start, encoded.size),), used),), frames)
+
+
+def _check_end(encoded: Encoded, first: int, promise: int, end: int | None) -> None:
+    """Raise AudioError for a last frame that is not the one that the header promises."""
+    _refuse_several(encoded, first)
+    if not promise or end is None:
+        return
+    if end < promise:
+        raise Truncated(f"its header promises {promise} samples, its last frame ends with sample {end}")
+    raise AudioError(f"is damaged: its header says {promise} samples, its last frame ends with sample {end}")
 
 
 def _header(encoded: Encoded, start: int) -> tuple[_StreamInfo, int]:
@@ -64,6 +78,24 @@ def _header(encoded: Encoded, start: int) -> tuple[_StreamInfo, int]:
         depth=(fields >> 36 & 31) + 1,
         frames=fields & (2**36 - 1),
     ), position
+
+
+def _refuse_several(encoded: Encoded, first: int) -> None:
+    """Raise AudioError where another file begins within this one: the first alone would be heard."""
+    for begin in range(first, min(encoded.size, first + _MOST_LOOK), _BLOCK):
+        if _has_beginning(encoded.at(begin, _BLOCK + 8)):
+            raise AudioError(SEVERAL)
+
+
+def _has_beginning(content: bytes) -> bool:
+    """Whether a file of FLAC begins in the content."""
+    mark, size = _BEGINNING
+    at = content.find(mark)
+    while at >= 0:
+        if content[at + 4 : at + 5] in (b"\0", b"\x80") and content[at + 5 : at + 8] == size:
+            return True
+        at = content.find(mark, at + 1)
+    return False
 
 
 def _end(encoded: Encoded, first: int, info: _StreamInfo) -> int | None:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from ..errors import AudioError, Truncated
 from ..limits import Limit, checked_rate
 from .reading import Contents, Encoded, Part
-from .tags import id3_length, only_tags
+from .tags import MOST_TAGS, only_tags, tag_length
 
 _LOOK = 2**16  # bytes in which the first frame is looked for
 _MOST_PADDING = 2**16  # of zeros behind the last frame
+_MOST_TRIES = 100  # at what may be the only frame of a file
 _BLOCK = 2**18
 _MOST_FRAMES = 2**16  # that are counted: more than is ever heard
 _RATES = (44100, 48000, 32000)
@@ -38,11 +39,15 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Frames that follow each other: how many, where they end, and whether there may be more."""
+    """Frames that follow each other: how many, where they lie between tags, and whether there may be more."""
 
     number: int
-    end: int
+    stretches: tuple[tuple[int, int], ...]
     more: bool
+
+    @property
+    def bytes(self) -> int:
+        return sum(end - begin for begin, end in self.stretches)
 
 
 def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None:
@@ -60,13 +65,13 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     if promise is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)
-        part = Part((bytes(tag), (sound, frames.end)), counted, _ENDS)
+        part = Part((bytes(tag), *frames.stretches), counted, _ENDS)
         return Contents((part,), counted if not frames.more else total)
     if not frames.more and promise.frames > frames.number:
         raise Truncated(f"its header promises {promise.frames} frames, {frames.number} are there")
     tag = bytearray(encoded.at(first, head.length))
-    _correct(tag, promise.place, None if frames.more else frames.number, head.length + frames.end - sound)
-    return Contents((Part((bytes(tag), (sound, frames.end)), None, _ENDS),))
+    _correct(tag, promise.place, None if frames.more else frames.number, head.length + frames.bytes)
+    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS),))
 
 
 def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:
@@ -82,16 +87,20 @@ def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:
 def _first(encoded: Encoded, start: int) -> tuple[int, _Head] | None:
     """The first frame that another of its kind follows, or the end of the file."""
     content = encoded.at(start, _LOOK)
-    position = -1
+    position, tries = -1, 0
     while (position := content.find(b"\xff", position + 1)) >= 0:
         head = _read(content[position : position + 4])
         if head is None:
             continue
         following = start + position + head.length
         then = _read(encoded.at(following, 4))
-        # a frame that is cut short is one at the very beginning alone: elsewhere it is two bytes of something else
-        last = position == 0 if following > encoded.size else only_tags(encoded, following)
-        if last or (then is not None and _alike(head, then)):
+        if then is not None and _alike(head, then):
+            return start + position, head
+        tries += 1
+        if following > encoded.size:
+            if position == 0:  # a frame that is cut short; elsewhere such are two bytes of something else
+                return start, head
+        elif tries < _MOST_TRIES and only_tags(encoded, following):
             return start + position, head
     return None
 
@@ -149,32 +158,33 @@ def _promise(content: bytes, head: _Head) -> _Promise | None:
 def _walk(encoded: Encoded, position: int, kind: _Head, most: int) -> _Frames:
     """The frames from a position on, at most so many. Raises AudioError where they are cut or damaged."""
     count, begin, block = 0, position, b""
+    stretches, since = [], position
     while count < most:
         if position + 4 > begin + len(block):
             begin, block = position, encoded.at(position, _BLOCK)
         head = _read(block[position - begin : position - begin + 4])
         if head is None:
-            tag = id3_length(encoded, position)
-            if tag:
-                position += tag
-                continue
             if position >= encoded.size or only_tags(encoded, position, _MOST_PADDING):
-                return _Frames(count, min(position, encoded.size), more=False)
-            raise AudioError(f"is damaged or truncated: what follows byte {position} is no frame of it")
+                return _Frames(count, (*stretches, (since, position)), more=False)
+            if len(stretches) == MOST_TAGS or not tag_length(encoded, position):
+                raise AudioError(f"is damaged or truncated: what follows byte {position} is no frame of it")
+            stretches.append((since, position))
+            since = position = position + tag_length(encoded, position)
+            continue
         if not _alike(head, kind):
             raise AudioError(f"is damaged: from byte {position} on, its frames are of another rate, layer or channels")
         if position + head.length > encoded.size:
             raise Truncated(f"its last frame ends at byte {position + head.length}, the file at {encoded.size}")
         position += head.length
         count += 1
-    return _Frames(count, position, more=position < encoded.size)
+    return _Frames(count, (*stretches, (since, position)), more=position < encoded.size)
 
 
 def _total(encoded: Encoded, frames: _Frames, promise: _Promise | None, start: int) -> int:
     """How many frames there are: counted, else as the header says, else as many as the size lets one expect."""
     if not frames.more:
         return frames.number
-    expected = frames.number * (encoded.size - start) // max(1, frames.end - start)
+    expected = frames.number * (encoded.size - start) // max(1, frames.stretches[-1][1] - start)
     return max(frames.number, expected if promise is None or promise.frames < frames.number else promise.frames)
 
 

@@ -14,6 +14,7 @@ from .tags import only_tags
 _CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 _LOOK = 2**16  # bytes in which another page is looked for behind the end of one
 _MOST_LINKS = 1_000
+_MOST_IDLE = 10_000  # pages in a row that bring no sound
 _ENOUGH = 2**28  # granules, of which there are at most six to a frame: more than is ever heard
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -33,12 +34,13 @@ class _Page(NamedTuple):
 class _Link:
     """A stretch of pages that is an Ogg file by itself: one stream of sound, perhaps beside others."""
 
-    def __init__(self, page: _Page) -> None:
+    def __init__(self, page: _Page, granules_before: int) -> None:
         self.start, self.end = page.position, page.end
         self.serial: int | None = None
         self.open: set[int] = set()
         self.heads = True  # whether only first pages have come yet
         self.granules = 0
+        self._granules_before = granules_before  # in the links before it
         self._skipped = 0
         self._numbers: dict[int, int] = {}
 
@@ -46,6 +48,11 @@ class _Link:
     def is_open(self) -> bool:
         """Whether the end of its sound has not come yet."""
         return self.serial in self.open
+
+    @property
+    def granules_so_far(self) -> int:
+        """Up to its end, with those of the links before it."""
+        return self._granules_before + self.granules
 
     def add(self, page: _Page) -> None:
         """Take a page in. Raises AudioError if one is missing before it."""
@@ -78,18 +85,29 @@ def ogg_contents(encoded: Encoded, start: int, _: Limit) -> Contents:
 def _links(encoded: Encoded, start: int) -> tuple[list[_Link], bool]:
     """The links of a chain, and whether these are all: what comes after so much sound is never heard."""
     links: list[_Link] = []
+    granules, idle = 0, 0
     for page in _pages(encoded, start):
-        if page.begins and (not links or not links[-1].heads):
-            _check_next(links, page)
-            links.append(_Link(page))
-        if not links:
-            raise AudioError("is damaged or truncated: it begins in the middle of a stream")
-        links[-1].add(page)
-        if sum(link.granules for link in links) > _ENOUGH:
+        _add(links, page)
+        idle += 1
+        if links[-1].granules_so_far > granules:
+            granules, idle = links[-1].granules_so_far, 0
+        if idle > _MOST_IDLE:
+            raise AudioError(f"is damaged: {_MOST_IDLE:,} pages without sound before byte {page.end}")
+        if granules > _ENOUGH:
             return links, False
     if links and links[-1].is_open:
         raise Truncated("its last page is missing")
     return links, True
+
+
+def _add(links: list[_Link], page: _Page) -> None:
+    """Put a page into the link that it belongs to, which it may begin. Raises AudioError if none can have it."""
+    if page.begins and (not links or not links[-1].heads):
+        _check_next(links, page)
+        links.append(_Link(page, links[-1].granules_so_far if links else 0))
+    if not links:
+        raise AudioError("is damaged or truncated: it begins in the middle of a stream")
+    links[-1].add(page)
 
 
 def _check_next(links: list[_Link], page: _Page) -> None:

@@ -94,7 +94,9 @@ def _of_caf(encoded: Encoded, start: int, description: bytes, first: int, length
     if not description:
         raise AudioError("is damaged: no format stands before its samples")
     if description[8:12] not in _CAF_PLAIN:
-        return Contents((Part(((start, encoded.size),)),))
+        frames = _frames_of_packets(encoded, start, description)
+        used = limit.used_frames(frames, round(struct.unpack(">d", description[:8])[0]))
+        return Contents((Part(((start, encoded.size),), used),), frames)
     rate, frame = round(struct.unpack(">d", description[:8])[0]), int.from_bytes(description[16:20], "big")
     channels, bits = struct.unpack(">II", description[24:32])
     if not frame or frame != channels * -(-bits // 8):
@@ -105,6 +107,19 @@ def _of_caf(encoded: Encoded, start: int, description: bytes, first: int, length
     header = b"caff\0\1\0\0desc" + struct.pack(">Q", 32) + description
     header += b"data" + struct.pack(">QI", length + 4, 0)
     return Contents((Part((header, (first, first + length)), used),), frames)
+
+
+def _frames_of_packets(encoded: Encoded, start: int, description: bytes) -> int:
+    """How many frames compressed samples are, by their table of packets. Raises AudioError where it cannot be true."""
+    each = int.from_bytes(description[20:24], "big")
+    table = next((chunk.position for chunk in _caf_chunks(encoded, start + 8) if chunk.identifier == b"pakt"), None)
+    head = b"" if table is None else encoded.at(table, 24)
+    if len(head) < 24:
+        raise AudioError("is damaged: it has no table of its packets")
+    packets, frames, before, _ = struct.unpack(">qqii", head)
+    if frames < 0 or (each and not (packets - 1) * each < frames + before <= packets * each):
+        raise AudioError(f"is damaged: its header says {frames} samples in {packets} packets of {each} each")
+    return frames
 
 
 def _caf_chunks(encoded: Encoded, position: int) -> Iterator[Chunk]:

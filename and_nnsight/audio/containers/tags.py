@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from ..errors import AudioError
 from .reading import Encoded
 
 _LOOK = 2**16  # bytes at either end of padding that are looked at
+MOST_TAGS = 100
+"""In a row, or in one file: more are damage, or made to keep us busy."""
 _FIXED = {b"TAG+": 227, b"TAG": 128}
 
 
 def after_tags(encoded: Encoded, position: int = 0) -> int:
-    """Where the sound begins: behind any ID3v2 tags."""
-    while (length := id3_length(encoded, position)) and position + length < encoded.size:
+    """Where the sound begins: behind any ID3v2 tags. Raises AudioError for too many."""
+    for _ in range(MOST_TAGS):
+        length = id3_length(encoded, position)
+        if not length or position + length >= encoded.size:
+            return position
         position += length
-    return position
+    raise AudioError(f"is damaged: more than {MOST_TAGS} tags")
 
 
 def id3_length(encoded: Encoded, position: int) -> int:
@@ -25,16 +31,19 @@ def id3_length(encoded: Encoded, position: int) -> int:
 
 def only_tags(encoded: Encoded, position: int, most_padding: int | None = None) -> bool:
     """Whether nothing but tags and padding by zeros lies between a position and the end of the file."""
-    while position < encoded.size:
-        length = _tag_length(encoded, position)
+    for _ in range(MOST_TAGS):
+        if position >= encoded.size:
+            return True
+        length = tag_length(encoded, position)
         if not length:
             left = encoded.size - position
             return (most_padding is None or left <= most_padding) and _is_zero(encoded, position)
         position += length
-    return True
+    return False
 
 
-def _tag_length(encoded: Encoded, position: int) -> int:
+def tag_length(encoded: Encoded, position: int) -> int:
+    """The bytes of a tag of any kind at a position; 0 if there is none."""
     head = encoded.at(position, 32)
     left = encoded.size - position
     for mark, length in _FIXED.items():

@@ -109,8 +109,9 @@ class _Responses:
         counts = torch.bincount(columns, minlength=len(self.clips)).double()
         shape = (dissection[site].units, len(self.clips))
         pairs, ones = torch.stack([units, columns]), torch.ones(len(units), dtype=torch.float64)
-        self._response = torch.sparse_coo_tensor(pairs, ones, shape, check_invariants=False).coalesce()
-        self._share = torch.sparse_coo_tensor(pairs, ones / counts[columns], shape, check_invariants=False).coalesce()
+        with torch.sparse.check_sparse_tensor_invariants(False):  # torch 2.11 warns unless it is told
+            self._response = torch.sparse_coo_tensor(pairs, ones, shape).coalesce()
+            self._share = torch.sparse_coo_tensor(pairs, ones / counts[columns], shape).coalesce()
         ascending = np.lexsort((-self.clips.numpy(), counts.numpy()))
         self._order = torch.empty(len(self.clips), dtype=torch.int64)
         self._order[torch.from_numpy(ascending)] = torch.arange(len(self.clips))

@@ -17,6 +17,8 @@ from and_nnsight_lens import from_transformer_lens, run_with_hooks, to_transform
 from and_nnsight_lens.plain import submodule
 
 beats = pytest.importorskip("and_nnsight_beats", reason="and-nnsight-beats is not installed")
+# SpeechBrain builds with it: with torch before 2.14 it says so, as in the tests of and-nnsight-beats itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.nn.utils.weight_norm. is deprecated:FutureWarning")
 CFG = {
     "encoder_layers": 2, "embed_dim": 16, "encoder_embed_dim": 32, "encoder_ffn_embed_dim": 64,
     "encoder_attention_heads": 4, "conv_pos": 8, "conv_pos_groups": 4, "num_buckets": 32, "max_distance": 800,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,33 @@ def test_tags_and_padding_change_nothing(kind: str) -> None:
             again, same = decode(start + content + end)
             assert same == rate
             assert np.array_equal(again, samples), (len(start), end[:8])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind not in ("vorbis", "opus", "mp3")])
+def test_files_put_together_are_not_taken_for_the_first(kind: str) -> None:
+    one = whole(kind)
+    for between in (b"", ID3V1):
+        for two in (one, whole(kind, 0.5, seed=1), whole(kind, 2.0, seed=1)):
+            with pytest.raises(AudioError, match="several recordings|damaged|truncated"):
+                decode(one + between + two)
+    if kind not in ("au", "nist", "caf", "alac"):
+        with pytest.raises(AudioError, match="several recordings put together"):
+            decode(one + one)
+
+
+@pytest.mark.parametrize("place", ["before", "behind", "between"])
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
+def test_any_number_of_tags_takes_no_time_and_says_nothing_aloud(
+    kind: str, place: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, tags = whole(kind), b"ID3\x03" + bytes(6)
+    many = {"before": tags * 1_000_000 + content, "behind": content + tags * 1_000_000}
+    many["between"] = many["behind"] + content
+    began = time.process_time()
+    with suppress(AudioError):
+        assert np.array_equal(decode(many[place])[0], decode(content)[0])
+    assert time.process_time() - began < 1
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("kind", ALL)

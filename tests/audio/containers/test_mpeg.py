@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -48,13 +49,14 @@ def test_more_frames_than_are_counted_are_heard_and_fewer_are_seen() -> None:
             decode(counting(content, difference))
 
 
-def test_files_put_together_are_heard_to_the_last() -> None:
+def test_files_put_together_are_heard_to_the_last(capfd: pytest.CaptureFixture[str]) -> None:
     content = whole("mp3", 2.0)
-    for between in (b"", id3(300)):
+    for between in (b"", id3(300), id3(0), ID3V1, ape() + ID3V1):
         clip = load(content + between + content, RATE)
         assert clip.seconds == pytest.approx(4.0, abs=0.2)
         assert load(content + between + content, RATE, window=RATE).seconds == pytest.approx(clip.seconds, abs=0.01)
         assert np.abs(clip.samples[-2 * RATE :]).mean() == pytest.approx(np.abs(clip.samples[:RATE]).mean(), rel=0.1)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_cut_without_a_count_is_seen_in_the_last_frame() -> None:
@@ -87,6 +89,18 @@ def test_tags_at_the_end_are_no_frames() -> None:
     lyrics = b"LYRICSBEGININD0000210LYR00007some la000030LYRICS200"
     for end in (ID3V1, ape() + ID3V1, lyrics + ID3V1, id3(40), bytes(200)):
         assert np.array_equal(decode(content + end)[0], decode(content)[0])
+
+
+def test_what_looks_like_frames_everywhere_takes_no_time() -> None:
+    began = time.process_time()
+    for content in (
+        b"\xff\xfb\x90\x64\x12" * 13_000 + bytes(10_000_000),
+        b"\xff\xfb\x90\x00" * 20_000,
+        b"\xff" * 10**6,
+    ):
+        with pytest.raises(AudioError):
+            decode(content)
+    assert time.process_time() - began < 1
 
 
 def test_what_only_looks_like_a_frame_is_no_mp3() -> None:

@@ -62,6 +62,19 @@ def test_damage_is_seen_wherever_it_is(kind: str) -> None:
         decode(content + b"\x01" * 5000)
 
 
+def test_pages_without_sound_are_not_read_for_ever() -> None:
+    each = pages(whole("vorbis"))
+    idle = bytearray(each[1][:26] + b"\0")
+    idle[5], idle[6:14] = 0, b"\xff" * 8
+    more = []
+    for number in range(12_000):
+        idle[18:22] = (1 + number).to_bytes(4, "little")
+        idle[22:26] = _checksum(bytes(idle)).to_bytes(4, "little")
+        more.append(bytes(idle))
+    with pytest.raises(AudioError, match="10,000 pages without sound before byte"):
+        decode(b"".join([each[0], *more]))
+
+
 def test_an_ogg_without_known_sound_is_set_aside() -> None:
     page = bytearray(pages(whole("vorbis"))[0])
     page[28:35] = b"\x80theora"

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from and_nnsight.audio.loading import AudioError, decode
+from and_nnsight.audio.loading import AudioError, decode, load
 from tests.audio.containers.damaging import RATE, whole
 
 
@@ -65,6 +65,25 @@ def test_an_aiff_that_was_never_finished_is_read_to_its_end() -> None:
 def test_what_contradicts_itself_is_set_aside_with_the_true_reason(content: bytes, reason: str) -> None:
     with pytest.raises(AudioError, match=reason):
         decode(content)
+
+
+def test_packets_are_counted_by_their_table() -> None:
+    content = whole("alac", 2.0)
+    table = content.index(b"pakt") + 12
+    for place, value, reason in (
+        (8, 4, "says 4 samples in 8 packets"),
+        (0, 2, "in 2 packets of 4096"),
+        (8, 33_000, "33000"),
+    ):
+        changed = bytearray(content)
+        changed[table + place : table + place + 8] = value.to_bytes(8, "big")
+        with pytest.raises(AudioError, match=reason):
+            decode(changed)
+    with pytest.raises(AudioError, match="no table of its packets"):
+        decode(content.replace(b"pakt", b"free"))
+    assert load(content, RATE, window=RATE // 2).seconds == 2.0
+    for frames in (1, 4_095, 4_096, 4_097):
+        assert len(decode(whole("alac", frames / RATE))[0]) == frames
 
 
 def test_containers_whose_headers_say_no_length_are_not_read() -> None:

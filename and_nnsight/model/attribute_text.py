@@ -1,0 +1,84 @@
+"""What a module was set up with, as text that is the same in every process: numbers, names, arrays and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from functools import partial
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..audio.errors import AudioError
+from ..audio.waveforms import as_array
+from ..storage import short_hash
+from .origins import LIBRARIES, root_package
+
+_DEEPEST = 4  # of what attributes hold
+_PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, Enum)
+
+
+def plain_text(value: Any, depth: int = 0) -> str | None:
+    """A plain value, several of them, an array or a function; None for anything else."""
+    if value is None or isinstance(value, _PLAIN):
+        return repr(value)
+    if depth == _DEEPEST or isinstance(value, nn.Module):
+        return None
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return array_text(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _collection_text(value, depth)
+    return _function_text(value, depth) if callable(value) else None
+
+
+def array_text(value: torch.Tensor | np.ndarray) -> str | None:
+    """Type, shape and a hash of the values of a tensor or an array; None where it has none that can be read."""
+    try:
+        array = as_array(value) if isinstance(value, torch.Tensor) else value
+    except AudioError:
+        return None
+    if array.dtype.hasobject:
+        return None
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).tobytes()
+    return f"{array.dtype.str}{array.shape}{short_hash(content)}"
+
+
+def _collection_text(value: Any, depth: int) -> str | None:
+    if isinstance(value, Mapping):
+        value = [part for key in sorted(value, key=str) for part in (str(key), value[key])]
+    texts = [plain_text(part, depth + 1) for part in value]
+    if None in texts:
+        return None
+    return repr(texts if isinstance(value, list | tuple) else sorted(map(str, texts)))
+
+
+def _function_text(function: Any, depth: int) -> str:
+    """A function by its name, and one without by its code; with what it carries along."""
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    name, code = f"{named.__module__}.{named.__qualname__}", getattr(function, "__code__", None)
+    nameless = "<l" in name or root_package(function) not in LIBRARIES  # a lambda, a local function, somebody's own
+    carriage = [plain_text(part, depth + 1) for part in _carriage(function)]
+    return f"{name} {_code(code) if nameless and isinstance(code, CodeType) else ''} {carriage}"
+
+
+def _carriage(function: Any) -> list[Any]:
+    """What a function carries along besides its code: arguments, cells, an owner."""
+    if isinstance(function, partial):
+        return [function.func, function.args, function.keywords]
+    if isinstance(function, MethodType):
+        return [function.__self__]
+    if isinstance(function, FunctionType):
+        cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
+        return [function.__defaults__, function.__kwdefaults__, cells]
+    if isinstance(function, type):
+        return []
+    return [vars(function) if hasattr(function, "__dict__") else None]
+
+
+def _code(code: CodeType) -> str:
+    """Short hash of a function's code: one without a name of its own is known by what it does."""
+    constants = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return short_hash(repr((code.co_code, constants, code.co_names)))
