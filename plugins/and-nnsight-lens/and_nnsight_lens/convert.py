@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from and_nnsight import AudioModel
-from torch import nn
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformer_lens.model_bridge.sources import build_bridge_from_module
@@ -48,7 +48,7 @@ def to_transformer_lens(
     if architecture not in (known := adapters()):
         raise ValueError(f"no adapter for {architecture}; there are adapters for {', '.join(sorted(known))}")
     if copy:
-        module = copying.deepcopy(module)
+        module = _copied(module)
         _take_out(module)  # of a bridge that it may be in
     elif any(isinstance(part, GeneralizedComponent) for part in module.modules()):
         raise ValueError(
@@ -62,6 +62,15 @@ def to_transformer_lens(
     bridge.cfg.architecture = architecture
     bridge.processor = extractor
     return bridge
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy of a module, also of one that keeps what it computed (weight_norm's weight): torch copies leaves only."""
+    attributes = (value for part in module.modules() for value in vars(part).values())
+    computed = {
+        id(value): value.detach().clone() for value in attributes if isinstance(value, Tensor) and value.grad_fn
+    }
+    return copying.deepcopy(module, computed)
 
 
 def from_transformer_lens(bridge: TransformerBridge) -> nn.Module:
