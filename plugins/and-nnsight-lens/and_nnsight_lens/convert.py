@@ -64,7 +64,7 @@ def to_transformer_lens(
     return bridge
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def _copied(module: nn.Module) -> Any:
     """A copy of a module, also of one that keeps what it computed (weight_norm's weight): torch copies leaves only."""
     attributes = (value for part in module.modules() for value in vars(part).values())
     computed = {
