@@ -26,8 +26,9 @@ def split_rate(audio: Any) -> tuple[Any, Any]:
     if pair is not None:
         return pair
     rate = getattr(audio, "sample_rate", _ABSENT)
-    if rate is not _ABSENT and isinstance(getattr(audio, "data", None), torch.Tensor):
-        return audio.data, number(rate)  # torchcodec's
+    samples = None if rate is _ABSENT else getattr(audio, "data", None)
+    if isinstance(samples, torch.Tensor):
+        return samples, number(rate)  # torchcodec's
     if hasattr(audio, "read") and not hasattr(audio, "read_bytes"):
         return read_whole(audio), None
     return audio, None

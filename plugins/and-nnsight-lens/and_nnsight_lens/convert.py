@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from and_nnsight import AudioModel
-from torch import nn
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformer_lens.model_bridge.sources import build_bridge_from_module
@@ -44,7 +44,7 @@ def to_transformer_lens(
     if architecture not in known:
         raise ValueError(f"no adapter for {architecture}; there are adapters for {', '.join(sorted(known))}")
     if copy:
-        module = copying.deepcopy(module)
+        module = _copy(module)
         _take_out(module)  # of a bridge that it may be in
     elif any(isinstance(part, GeneralizedComponent) for part in module.modules()):
         raise ValueError(
@@ -68,6 +68,13 @@ def _module_and_extractor(model: AudioModel | nn.Module) -> tuple[nn.Module, Any
         raise ValueError("this AudioModel has edits, which a bridge cannot carry: pass model.wrapped to go without")
     model.dispatch()
     return model.wrapped, model.own_extractor
+
+
+def _copy(module: nn.Module) -> Any:
+    """A copy of a module, also of one that keeps what it computed (weight_norm's weight): torch copies leaves only."""
+    attributes = (value for part in module.modules() for value in vars(part).values())
+    results = [value for value in attributes if isinstance(value, Tensor) and value.grad_fn]
+    return copying.deepcopy(module, {id(result): result.detach().clone() for result in results})
 
 
 def from_transformer_lens(bridge: TransformerBridge) -> nn.Module:

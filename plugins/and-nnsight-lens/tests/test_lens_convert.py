@@ -117,3 +117,14 @@ def test_the_bridge_keeps_the_feature_extractor_and_the_attention_asked_for() ->
     assert bridge.processor is model.featuriser.extractor
     assert bridge.original_model.config._attn_implementation == "sdpa"
     assert model.wrapped.config._attn_implementation == "eager"
+
+
+def test_a_module_that_keeps_what_it_computed_is_copied() -> None:
+    """As torch.nn.utils.weight_norm does: its weight is computed from two others, and torch copies leaves only."""
+    module = audio_model("wavlm-pre").wrapped
+    layer = next(part for part in module.modules() if isinstance(part, nn.Linear))
+    layer.kept = layer.weight * 2
+    bridge = to_transformer_lens(module)
+    copied = next(part.kept for part in bridge.original_model.modules() if hasattr(part, "kept"))
+    assert torch.equal(copied, layer.kept) and copied is not layer.kept
+    assert layer.kept.grad_fn is not None
