@@ -190,7 +190,7 @@ class Dissection:
 
         Not of means over frames: one may lie below zero though the unit fires in some frame.
         """
-        if not site.endswith("mlp.hook_post") or self.manifest["pool"] == "mean":
+        if not site.endswith("mlp.hook_post") or self.manifest.get("pool") == "mean":
             return False
         lowest = self[site].bottom
         values = lowest.values[lowest.clips >= 0]

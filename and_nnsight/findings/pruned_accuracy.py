@@ -129,7 +129,7 @@ class AccuracyByWordType(Finding):
         have = f"{counted(rich, 'unit')}, {100 * rich / self.facts['units']:.2g} %"
         axes.set_title(f"{_PLURAL[part].capitalize()} ({have})", loc="left", fontsize=8.5)
         if not rows:
-            axes.text(0.5, 0.15, "fewer than the\nsmallest share", transform=axes.transAxes, ha="center", color=GREY)
+            axes.text(0.5, 0.04, "fewer than the smallest share", transform=axes.transAxes, ha="center", color=GREY)
         shares = [0.0, *(100 * row["share"] for row in rows)]
         control = [baseline, *(100 * row["control"] for row in rows)]
         if all(row["random_low"] is not None for row in rows):
