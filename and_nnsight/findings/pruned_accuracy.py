@@ -123,7 +123,7 @@ class AccuracyByWordType(Finding):
         have = f"{counted(rich, 'unit')}, {100 * rich / self.facts['units']:.2g} %"
         axes.set_title(f"{_PLURAL[part].capitalize()} ({have})", loc="left", fontsize=8.5)
         if not rows:
-            axes.text(0.5, 0.15, "fewer than the\nsmallest share", transform=axes.transAxes, ha="center", color=GREY)
+            axes.text(0.5, 0.04, "fewer than the smallest share", transform=axes.transAxes, ha="center", color=GREY)
         self._draw_random(axes, rows)
         longest = self.rows(LENGTH)
         if part != LENGTH and longest:

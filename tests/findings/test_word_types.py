@@ -126,7 +126,7 @@ def test_where_too_few_units_have_such_a_word_nothing_is_measured(found: Dissect
     assert finding.rows("preposition") == []
     said = "prepositions: only 0 units have one, less than the smallest share"
     assert said in finding.summary()
-    assert "fewer than the\nsmallest share" in texts(finding.figure())
+    assert "fewer than the smallest share" in texts(finding.figure())
 
 
 def test_accuracies_are_means_over_the_draws_beside_their_controls(found: Dissection, measurer: Measurer) -> None:
