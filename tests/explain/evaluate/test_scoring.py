@@ -311,7 +311,7 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = unit_scores.SiteScores.rows
 
     def breaking(self, due):
-        if self.judge.site == OTHER:
+        if self.held_out.site == OTHER:
             raise KeyboardInterrupt
         return measured(self, due)
 
@@ -403,7 +403,7 @@ def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_
             dataset={**dataset, "fingerprint": fingerprint, "split": split},
         )  # fmt: skip
         judges = clips_held_out(pair[0], other, None, 0)
-        assert (len(judges.clips), judges.known) == (judging, 200 - judging)
+        assert (len(judges.clips), judges.overlap) == (judging, 200 - judging)
 
 
 def test_copies_among_the_held_out_clips_count_once(pair) -> None:

@@ -63,15 +63,15 @@ def draw_trials(
     No clips at all where the unit fires on none of them, or on all alike.
     """
     finite = np.isfinite(values)
-    known, ids = values[finite], np.asarray(clips, dtype=np.int64)[finite]
-    if len(known) < 2:
+    activations, ids = values[finite], np.asarray(clips, dtype=np.int64)[finite]
+    if len(activations) < 2:
         return Trials((), (), ())
-    from_mean = known - known.mean(dtype=np.float64)
-    fires = positives(torch.from_numpy(known)[None], share)[0].numpy() & (from_mean >= STRONG * from_mean.max())
-    shuffled = random.permutation(len(known))  # whichever of tied clips comes first
-    strongest = shuffled[np.argsort(-known[shuffled], kind="stable")]
+    from_mean = activations - activations.mean(dtype=np.float64)
+    fires = positives(torch.from_numpy(activations)[None], share)[0].numpy() & (from_mean >= STRONG * from_mean.max())
+    shuffled = random.permutation(len(activations))  # whichever of tied clips comes first
+    strongest = shuffled[np.argsort(-activations[shuffled], kind="stable")]
     loud = ids[strongest[fires[strongest]]].tolist()
-    quiet = ids[shuffled[~fires[shuffled] & (known[shuffled] <= np.median(known))]].tolist()
+    quiet = ids[shuffled[~fires[shuffled] & (activations[shuffled] <= np.median(activations))]].tolist()
     each = min(excerpts // 2, len(loud), len(quiet))
     order = random.permutation(2 * each).tolist()
     for_detection = [*loud[:each], *quiet[:each]]
