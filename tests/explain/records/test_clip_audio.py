@@ -15,6 +15,7 @@ import soundfile
 
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.audio.loading import load
+from and_nnsight.data.options import DataOptions
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.records.clip_audio import columns_of, data_clips, dissection_clips
 from and_nnsight.explain.roles import Clip, Failure, Span
@@ -203,11 +204,8 @@ def test_data_before_a_dissection_has_the_ids_that_a_dissection_gives(folder, di
 
 
 def test_data_before_a_dissection_can_be_limited_and_read_by_column(folder):
-    assert [clip.columns["mood"] for clip in data_clips(str(folder), sampling_rate=None, column="mood", limit=3)] == [
-        "calm",
-        None,
-        "tense",
-    ]
+    first = data_clips(str(folder), DataOptions(limit=3), sampling_rate=None, column="mood")
+    assert [clip.columns["mood"] for clip in first] == ["calm", None, "tense"]
     with pytest.raises(ValueError, match="no column 'colour'"):
         data_clips(str(folder), sampling_rate=None, column="colour")
     with pytest.raises(ValueError, match="no key 'caption' in the first clip"):

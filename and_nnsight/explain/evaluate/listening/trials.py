@@ -55,7 +55,7 @@ def draw_trials(
 
     values    the unit's activation on each of the clips; those that are not finite are left out
     clips     their ids
-    share     that of the clips on which the unit fires (see `agreement.positives`)
+    share     that of the clips on which the unit fires (see `metrics.positives`)
     excerpts  clips for detection, at most: of those on which it fires, the strongest
     line_ups  at most
     together  clips of a line-up on which the unit fires; a unit that fires on fewer clips has no line-up
