@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import torch
 from and_nnsight import ConceptScores, Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import Failure
-from and_nnsight.explain.labels import similarities as published
 from and_nnsight.explain.labels.concept_scores import score_concepts
 from and_nnsight.explain.labels.in_context import Snapping, conversation_of
 from and_nnsight.explain.labels.label import label
+from and_nnsight.explain.labels.mutual_information import WPMI, wpmi
+from and_nnsight.explain.labels.similarities import SIMILARITIES
 from and_nnsight.explain.labels.unit_similarity import KEPT, STREAMED, TOP, TOP_ONLY, unit_similarity
 from and_nnsight.explain.providers.embeddings import Embeddings
 from and_nnsight.explain.providers.encoders.words import Words
@@ -75,12 +77,12 @@ def first(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str | None]:
 # --- what a score is computed from ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("similarity", sorted(published.SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
 def test_kept_activations_give_the_similarity_itself(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["kept"]), SITES[0], scores, similarity)
-    expected = published.SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = SIMILARITIES[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-5, atol=1e-5)
     assert set(found.basis) == {KEPT}
 
@@ -107,12 +109,12 @@ def test_auprc_is_for_labels_and_alike_kept_and_streamed(
         unit_similarity(run, SITES[0], scores, "auprc")
 
 
-@pytest.mark.parametrize("similarity", sorted(published.SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
 def test_a_top_k_of_every_clip_is_exact_and_says_so(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["every"]), SITES[0], scores, similarity)
-    expected = published.SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = SIMILARITIES[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-4, atol=1e-4)
     assert set(found.basis) == {TOP}
 
@@ -125,7 +127,7 @@ def test_of_a_few_clips_rank_reorder_is_exact_and_the_others_are_variants(
     for similarity in ("cos", "cos_cubed", "wpmi", "soft_wpmi"):
         assert set(unit_similarity(dissection, SITES[0], scores, similarity).basis) == {TOP_ONLY}
     variant = unit_similarity(dissection, SITES[0], scores, "wpmi").values
-    expected = published.wpmi(activations(runs), scores.values, top_k=5)
+    expected = wpmi(activations(runs), scores.values, replace(WPMI, top_k=5))
     torch.testing.assert_close(variant, expected.float(), rtol=1e-5, atol=1e-5)
 
 
