@@ -51,7 +51,7 @@ class Subject:
     """A model's dissected class logits. `held_out` says which clips the model has not been trained on."""
 
     name: str
-    found: Dissection
+    dissection: Dissection
     classes: tuple[str, ...]
     held_out: Bool[Tensor, " clip"]
     data: Any
@@ -60,13 +60,13 @@ class Subject:
     @property
     def logits(self) -> Float[Tensor, "clip unit"]:
         """The class logits of every clip, in the order of the clips."""
-        kept = self.found.activations(SITE)
+        kept = self.dissection.activations(SITE)
         assert kept is not None  # dissected with keep_activations
         return torch.from_numpy(np.array(kept))
 
     def accuracy(self) -> float:
         """Share of the held-out clips whose likeliest class is their own."""
-        labels = torch.tensor([self.classes.index(row.label or "") for _, row in sorted(self.found.clips.items())])
+        labels = torch.tensor([self.classes.index(row.label or "") for _, row in sorted(self.dissection.clips.items())])
         return float((self.logits.argmax(1) == labels)[self.held_out].float().mean())
 
 
@@ -88,14 +88,14 @@ def trained_subject(model: Path, sounds: Path, out: Path) -> Subject:
 def _dissected(
     name: str, model: str, data: Any, out: Path, held_out: set[str] | None, about: Mapping[str, Any]
 ) -> Subject:
-    found = dissect(model, data, SITE, out=out, keep_activations=True, batch_size=16, progress=False)
+    dissection = dissect(model, data, SITE, out=out, keep_activations=True, batch_size=16, progress=False)
     config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
     classes = tuple(config["id2label"][str(number)] for number in range(len(config["id2label"])))
-    rows = [row for _, row in sorted(found.clips.items())]
+    rows = [row for _, row in sorted(dissection.clips.items())]
     apart = torch.tensor([held_out is None or _in_folder(row.path or "", data) in held_out for row in rows])
     if held_out is not None and int(apart.sum()) != len(held_out):
         raise ValueError(f"{model} was not trained on these sounds: {len(held_out)} clips held out, {apart.sum()} here")
-    return Subject(name, found, classes, apart, data, about)
+    return Subject(name, dissection, classes, apart, data, about)
 
 
 def _in_folder(path: str, folder: Path) -> str:
@@ -151,11 +151,11 @@ def in_context_row(subject: Subject, chat: ChatModel, judge: Float[np.ndarray, "
 
     A logit without an answer is a miss, with a cosine of 0.
     """
-    explain.caption(subject.found, progress=False)
-    explain.summarize(subject.found, chat=chat, progress=False)
+    explain.caption(subject.dissection, progress=False)
+    explain.summarize(subject.dissection, chat=chat, progress=False)
     places = {name: place for place, name in enumerate(subject.classes)}
     ranked = torch.full((len(subject.classes), len(subject.classes)), -torch.inf)
-    for row in explain.label(subject.found, subject.classes, method="icl", chat=chat, top=5, progress=False):
+    for row in explain.label(subject.dissection, subject.classes, method="icl", chat=chat, top=5, progress=False):
         if row.concept is not None:
             ranked[row.unit, places[row.concept]] = -float(row.rank)
     described = {"method": "ICL", "encoder": chat.name, "softmax": None, "similarity": "chosen", "clips": "top"}
@@ -172,18 +172,18 @@ def measure(
 ) -> Row:
     """Everything about one subject."""
     names = np.asarray(judge.encode([concept_text(name) for name in subject.classes]))
-    labels = score_concepts(subject.found, subject.classes, "labels", progress=False)
+    labels = score_concepts(subject.dissection, subject.classes, "labels", progress=False)
     rows = rows_of_scores(subject, labels.values, names, {"method": "labels", "encoder": "", "softmax": None})
     for encoder_name, encoder in encoders.items():
         for softmax in softmaxes:
             scores = score_concepts(
-                subject.found, subject.classes, "db", text_encoder=encoder, softmax=softmax, progress=False
+                subject.dissection, subject.classes, "db", text_encoder=encoder, softmax=softmax, progress=False
             )
             described = {"method": "DB", "encoder": encoder_name, "softmax": softmax}
             rows += rows_of_scores(subject, scores.values, names, described)
     if clap is not None:
         scores = score_concepts(
-            subject.found, subject.classes, "tab", audio_text_encoder=clap, audio=subject.data, progress=False
+            subject.dissection, subject.classes, "tab", audio_text_encoder=clap, audio=subject.data, progress=False
         )
         rows += rows_of_scores(subject, scores.values, names, {"method": "TAB", "encoder": clap, "softmax": None})
     if chat is not None:

@@ -28,15 +28,15 @@ SUBJECTS = {
     "kernels/pooling.py": "kernels/test_pooling.py",
     "kernels/average_precision.py": "kernels/test_average_precision.py",
     "kernels/correlation.py": "kernels/test_correlation.py",
-    "stats.py": "test_stats.py test_field_defects.py kernels/test_topk.py kernels/test_moments.py",
-    "concept_statistics.py": "test_concept_statistics.py",
-    "exemplars.py": "test_exemplars.py",
-    "run.py": "test_run.py test_concept_runs.py test_contents.py",
-    "explain/evidence.py": "explain/test_summarize.py explain/test_contrast.py",
-    "explain/calibration.py": "explain/test_calibration.py",
-    "explain/choosing.py": "explain/test_labels.py",
-    "explain/agreement.py": "explain/test_agreement.py",
-    "explain/text/log_odds.py": "explain/test_keywords.py explain/test_log_odds.py",
+    "statistics/units.py": "statistics/test_units.py run/test_field_defects.py kernels/test_topk.py kernels/test_moments.py",
+    "statistics/concepts.py": "statistics/test_concepts.py",
+    "dissection/exemplars.py": "dissection/test_exemplars.py",
+    "run/session.py": "run/test_session.py run/test_dissect.py run/test_concept_runs.py run/test_contents.py",
+    "explain/describe/evidence.py": "explain/describe/test_summaries.py explain/describe/test_contrast.py",
+    "explain/describe/calibration.py": "explain/describe/test_calibration.py",
+    "explain/labels/in_context.py": "explain/labels/test_label.py",
+    "explain/evaluate/metrics.py": "explain/evaluate/test_metrics.py",
+    "explain/text/log_odds.py": "explain/describe/test_keywords.py explain/text/test_log_odds.py",
 }
 """Modules of the package, and the test files that are near them."""
 _GENERATE = """
@@ -69,14 +69,14 @@ def write_mutants(folder: Path, modules: list[str]) -> str:
 def run_mutants(folder: Path, module: str, most: int) -> dict[str, Any]:
     """What became of the mutants of one module. Raises CalledProcessError if its tests fail on the code as it is."""
     out = folder / f"{module.replace('/', '.')}.json"
-    told = {"MUTANTS": f"and_nnsight/{module}", "MOST": str(most), "MUTANTS_OUT": str(out.absolute())}
+    subject = {"MUTANTS": f"and_nnsight/{module}", "MOST": str(most), "MUTANTS_OUT": str(out.absolute())}
     quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     tests = [f"tests/{test}" for test in SUBJECTS[module].split()]
     options = "-q -x -p no:cacheprovider -p benchmarks._mutants -W ignore --tb=native".split()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-m", "pytest", *options, *tests]
     subprocess.run(
-        command, cwd=folder / "mutants", env=environment | quiet | told, check=True, stdout=subprocess.DEVNULL
+        command, cwd=folder / "mutants", env=environment | quiet | subject, check=True, stdout=subprocess.DEVNULL
     )
     return json.loads(out.read_text(encoding="utf-8"))[f"and_nnsight/{module}"]
 

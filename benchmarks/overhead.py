@@ -331,11 +331,11 @@ def measure_files(subject: Subject, clips: int, batch_size: int, workers: int, r
     return about | measured | {"times_faster": spread(ratios), "same_clips": round(same, 4)}
 
 
-def _agreement(found: Dissection, stored: dict[str, tuple[Tensor, Tensor]]) -> float:
+def _agreement(dissection: Dissection, stored: dict[str, tuple[Tensor, Tensor]]) -> float:
     """Share of the kept clips that both name. Below 1 only where batching changes a value's last bits."""
     shares = []
     for site, (top, bottom) in stored.items():
-        for ours, theirs in ((found[site].top.clips, top), (found[site].bottom.clips, bottom)):
+        for ours, theirs in ((dissection[site].top.clips, top), (dissection[site].bottom.clips, bottom)):
             shares.append((ours[: len(theirs)].unsqueeze(0) == theirs.unsqueeze(1)).any(0).float().mean())
     return float(torch.stack(shares).mean())
 

@@ -76,18 +76,18 @@ def measure(
     sounds = list(make_sounds(per_class, seed))
     others = list(make_sounds(per_class, seed + HELD_OUT_SEED))
     options: dict[str, Any] = {"sites": SITES, "k": _K, "progress": False, "batch_size": 16}
-    found = dissect(model, sounds, out=folder / "run", concepts=truth_of(sounds), **options)
+    dissection = dissect(model, sounds, out=folder / "run", concepts=truth_of(sounds), **options)
     held_out = dissect(model, others, out=folder / "held-out", keep_activations=True, **options)
-    units = {(site, index): unit for site in found.sites
+    units = {(site, index): unit for site in dissection.sites
              for index, unit in enumerate(model.units[int(site.split(".")[1])])}  # fmt: skip
     planted = {at: unit for at, unit in units.items() if unit.classes}
-    rows = [_dissected(found, planted), *_compared_with_truth(found, planted)]
+    rows = [_dissected(dissection, planted), *_compared_with_truth(dissection, planted)]
     for captioner in CAPTIONERS:
         caption(held_out, captioner, data=others, every_clip=True, progress=False)
         for encoder in encoders:
-            rows += _explained(found, held_out, units, sounds, others, captioner, encoder)
+            rows += _explained(dissection, held_out, units, sounds, others, captioner, encoder)
         if chat is not None:
-            rows += _chatted(found, units, sounds, captioner, chat)
+            rows += _chatted(dissection, units, sounds, captioner, chat)
     return {"seed": seed, "clips": len(sounds), "units": len(planted), "distractors": len(units) - len(planted),
             "rows": rows}  # fmt: skip
 
@@ -112,24 +112,24 @@ def _share(step: str, right: Mapping[At, bool], units: Mapping[At, Planted], **m
             "right": round(sum(right.values()) / max(1, len(right)), 4), "of": len(right), "wrong": wrong}  # fmt: skip
 
 
-def _dissected(found: Dissection, planted: Mapping[At, Planted]) -> Row:
+def _dissected(dissection: Dissection, planted: Mapping[At, Planted]) -> Row:
     right = {}
     for at, unit in planted.items():
-        top = found.unit(*at).top[:_TOP]
+        top = dissection.unit(*at).top[:_TOP]
         right[at] = sum(exemplar.label in unit.classes for exemplar in top) >= _OF_TOP
     return _share("dissect: top clips", right, planted)
 
 
-def _compared_with_truth(found: Dissection, planted: Mapping[At, Planted]) -> Iterable[Row]:
-    assert found.concepts is not None
+def _compared_with_truth(dissection: Dissection, planted: Mapping[At, Planted]) -> Iterable[Row]:
+    assert dissection.concepts is not None
     for similarity in TRUTH_SIMILARITIES:
-        first = _first_labels(label(found, found.concepts, similarity=similarity, top=1, progress=False))
+        first = _first_labels(label(dissection, dissection.concepts, similarity=similarity, top=1, progress=False))
         right = {at: first.get(at) == concept_of(unit) for at, unit in planted.items()}
         yield _share(f"truth, streamed: {similarity}", right, planted)
 
 
 def _explained(
-    found: Dissection,
+    dissection: Dissection,
     held_out: Dissection,
     units: Mapping[At, Planted],
     sounds: Sequence[Sound],
@@ -142,8 +142,8 @@ def _explained(
     distractors = {at: unit for at, unit in units.items() if not unit.classes}
     with_plugins = {"captioner": captioner, "encoder": encoder.partition(":")[0]}
     tables = explain(
-        found, captioner=captioner, text_encoder=encoder, data=list(sounds), every_clip=True, k=EXEMPLARS, spread=True,
-        progress=False,
+        dissection, captioner=captioner, text_encoder=encoder, data=list(sounds), every_clip=True, k=EXEMPLARS,
+        spread=True, progress=False,
     )  # fmt: skip
     rows: list[Row] = []
 
@@ -159,12 +159,12 @@ def _explained(
     for name in ("summaries", "calibrated"):
         strict = says_strictly(planted, texts[name])
         tell(f"strict: {name}", lambda at, strict=strict: at in strict, planted)
-    fits = score_concepts(found, _kinds(sounds), text_encoder=encoder, progress=False)
+    fits = score_concepts(dissection, _kinds(sounds), text_encoder=encoder, progress=False)
     for similarity in SIMILARITIES:
-        first = _first_labels(label(found, fits, similarity=similarity, progress=False))
+        first = _first_labels(label(dissection, fits, similarity=similarity, progress=False))
         tell(f"label: db, {similarity}", lambda at, first=first: first.get(at) in units[at].classes, planted)
     scores = score(
-        found, held_out, text_encoder=encoder, sources=("explanation", "concepts", "label"), data=list(sounds),
+        dissection, held_out, text_encoder=encoder, sources=("explanation", "concepts", "label"), data=list(sounds),
         held_out_data=list(others), progress=False,
     )  # fmt: skip
     verdicts = {(row.site, row.unit, row.source): verdict(row) for row in scores}
@@ -220,12 +220,12 @@ def says_strictly(units: Mapping[At, Planted], said: Mapping[At, str | None]) ->
 
 
 def _chatted(
-    found: Dissection, units: Mapping[At, Planted], sounds: Sequence[Sound], captioner: str, chat: str
+    dissection: Dissection, units: Mapping[At, Planted], sounds: Sequence[Sound], captioner: str, chat: str
 ) -> Iterable[Row]:
     """The same of what a chat model says; the words of the other rows are then made anew."""
     planted = {at: unit for at, unit in units.items() if unit.classes}
     tables = explain(
-        found, captioner=captioner, chat=chat, data=list(sounds), every_clip=True, k=EXEMPLARS, spread=True,
+        dissection, captioner=captioner, chat=chat, data=list(sounds), every_clip=True, k=EXEMPLARS, spread=True,
         steps=("captions", "summaries", "calibrated"), progress=False,
     )  # fmt: skip
     for name, column in (("summaries", "highly"), ("calibrated", "calibrated")):

@@ -109,15 +109,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _activation_bytes(model: Path, found: Dissection) -> int:
+def _activation_bytes(model: Path, dissection: Dissection) -> int:
     """What all activations at the sites take in float32: what would come home if nothing were reduced there."""
     opened = AudioModel(str(model))
     noise = torch.randn(opened.sampling_rate, generator=torch.Generator().manual_seed(0))
-    shapes = site_shapes(opened, opened.sites(*found.sites), opened.featuriser([noise.numpy()]))
-    return 4 * found.manifest.clips * sum(shape.numel() for shape in shapes.values())
+    shapes = site_shapes(opened, opened.sites(*dissection.sites), opened.featuriser([noise.numpy()]))
+    return 4 * dissection.manifest.clips * sum(shape.numel() for shape in shapes.values())
 
 
-def _traffic(server: Loopback, found: Dissection, activations: int) -> dict[str, Any]:
+def _traffic(server: Loopback, dissection: Dissection, activations: int) -> dict[str, Any]:
     log = server.log()
     jobs = log["jobs"]
     return {
@@ -126,7 +126,7 @@ def _traffic(server: Loopback, found: Dissection, activations: int) -> dict[str,
         "bytes_up": sum(job["bytes_in"] for job in jobs),
         "bytes_down": sum(job["bytes_out"] for job in jobs),
         "bytes_on_the_wire": log["total"],
-        "bytes_up_a_clip": round(sum(job["bytes_in"] for job in jobs) / found.manifest.clips),
+        "bytes_up_a_clip": round(sum(job["bytes_in"] for job in jobs) / dissection.manifest.clips),
         "home_share_of_activations": round(sum(job["bytes_out"] for job in jobs) / activations, 6),
     }
 

@@ -164,10 +164,10 @@ def _percent(share: float | None) -> str:
 def _explained_anew(folder: Path, copy: Path, options: argparse.Namespace) -> Dissection:
     """A copy of a dissection, explained as asked for: the one that is named is left as it is."""
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("explanations"))
-    found = Dissection.load(copy)
+    dissection = Dissection.load(copy)
     more = {} if options.k is None else {"k": options.k}
-    explain(found, captioner=options.captioner, summarizer=options.summarizer, progress=False, **more)
-    return found
+    explain(dissection, captioner=options.captioner, summarizer=options.summarizer, progress=False, **more)
+    return dissection
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ class Subject:
 
     name: str
     model: AudioModel
-    found: Dissection
+    dissection: Dissection
     held_out: Sequence[Any]
     about: Row
     work: Path
@@ -108,12 +108,12 @@ def _clip(sound: Any) -> Row:
 
 def _explained(model: AudioModel, clips: list[Row], out: Path) -> Dissection:
     scores = ConceptScores.from_labels({place: clip["label"] for place, clip in enumerate(clips)})
-    found = dissect(
+    dissection = dissect(
         model, clips, SITES, 16, POOL, out=out, batch_size=16, concepts=scores, keep_activations=True, progress=False
     )  # fmt: skip
-    explain.explain(found, progress=False)
-    explain.label(found, "labels", method="db", top=len(scores.names), progress=False)
-    return found
+    explain.explain(dissection, progress=False)
+    explain.label(dissection, "labels", method="db", top=len(scores.names), progress=False)
+    return dissection
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Settings:
     device: str
 
 
-def choices_of(found: Dissection, classes: Sequence[str], share: float, seed: int) -> tuple[list[UnitChoice], Row]:
+def choices_of(dissection: Dissection, classes: Sequence[str], share: float, seed: int) -> tuple[list[UnitChoice], Row]:
     """Every method's units for every class, this share of all; and for which classes a method has not so many."""
     choices: list[UnitChoice] = []
     lacking: dict[str, list[str]] = {}
@@ -143,14 +143,14 @@ def choices_of(found: Dissection, classes: Sequence[str], share: float, seed: in
         like: UnitChoice | None = None
         for method in METHODS:
             try:
-                chosen = choose(found, concept, method=method, top=10**6, share=share, seed=seed)
+                chosen = choose(dissection, concept, method=method, top=10**6, share=share, seed=seed)
             except ChoiceError:
                 lacking.setdefault(method, []).append(concept)
                 continue
             like = like or chosen
             choices.append(chosen)
         if like is not None:
-            choices.append(choose(found, concept, method="random", like=like, seed=seed + _APART + place))
+            choices.append(choose(dissection, concept, method="random", like=like, seed=seed + _APART + place))
     return choices, lacking
 
 
@@ -195,7 +195,7 @@ class Part:
     def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> TitledMeasurement:
         """Measure it, or go on with it, or read it where it is done."""
         measurement = measure(
-            subject.model, clips, self.choices, found=subject.found, draws=self.draws,
+            subject.model, clips, self.choices, dissection=subject.dissection, draws=self.draws,
             how="zero" if self.gain is None else "amplify", gain=self.gain, bootstrap=settings.bootstrap,
             seed=settings.seed, device=settings.device, overlap="exclude", out=subject.work / self.name,
         )  # fmt: skip
@@ -204,7 +204,7 @@ class Part:
 
 def parts_of(subject: Subject, classes: Sequence[str], settings: Settings) -> list[Part]:
     """What is measured; first ocp and random units at the largest share, beside the most draws."""
-    chosen = {share: choices_of(subject.found, classes, share, settings.seed) for share in SHARES}
+    chosen = {share: choices_of(subject.dissection, classes, share, settings.seed) for share in SHARES}
     closely = [choice for choice in chosen[LARGEST][0] if choice.method in CLOSELY]
     amplified = [choice for choice in closely if choice.method == "ocp"]
     parts = [Part("zero-ocp", _title(LARGEST), closely, settings.draws, {})]
@@ -223,10 +223,10 @@ def run(subject: Subject, settings: Settings) -> tuple[Row, list[TitledMeasureme
     return {
         "subject": subject.name,
         "training": subject.about,
-        "found_by_clips": subject.found.manifest.clips,
+        "found_by_clips": subject.dissection.manifest.clips,
         "pool": POOL,
         "measured_by_clips": len(largest.outcomes.clips),
-        "units": sum(width for site, width in subject.found.widths().items() if site != "unembed.hook_out"),
+        "units": sum(width for site, width in subject.dissection.widths().items() if site != "unembed.hook_out"),
         "accuracy": round(largest.outcomes.accuracy(), 4),
         "classes": drawn,
         "aim": aim(largest),

@@ -52,15 +52,15 @@ def planted(seed: int, per_class: int, folder: Path) -> list[Row]:
     model = PlantedModel(seed)
     sounds, others = (list(make_sounds(per_class, number)) for number in (seed, seed + HELD_OUT_SEED))
     options: dict[str, Any] = {"sites": SITES, "k": _K, "progress": False, "batch_size": 16}
-    found = dissect(model, sounds, out=folder / "run", **options)
+    dissection = dissect(model, sounds, out=folder / "run", **options)
     held_out = dissect(model, others, out=folder / "held-out", keep_activations=True, **options)
     kinds = sorted({sound.label for sound in sounds})
     rows: list[Row] = []
     for captioner in CAPTIONERS:
         caption(held_out, captioner, data=others, every_clip=True, progress=False)
-        explain(found, captioner=captioner, data=sounds, every_clip=True, progress=False)
-        label(found, score_concepts(found, kinds, progress=False), similarity="cos_cubed", progress=False)
-        scored = every_way(found, held_out, folder / "ways", data=sounds, held_out_data=others)
+        explain(dissection, captioner=captioner, data=sounds, every_clip=True, progress=False)
+        label(dissection, score_concepts(dissection, kinds, progress=False), similarity="cos_cubed", progress=False)
+        scored = every_way(dissection, held_out, folder / "ways", data=sounds, held_out_data=others)
         rows += [{**row, "data": "planted", "captions": captioner} | _truth(model, row) for row in scored]
     return rows
 
@@ -83,13 +83,13 @@ def _best_null(row: Row) -> float:
     return max(row[f"{null}_auprc"] for null in NULLS)
 
 
-def every_way(found: Dissection, held_out: Dissection, folder: Path, **options: Any) -> list[Row]:
+def every_way(dissection: Dissection, held_out: Dissection, folder: Path, **options: Any) -> list[Row]:
     """The scores of the claims that were made, of those dealt out anew among units, and of those about noise.
 
     Scored are copies in the folder: what is given is not written to.
     """
     random = np.random.default_rng(_SEED)
-    own, judges = _copy(found, folder / "own"), _copy(held_out, folder / "judges")
+    own, judges = _copy(dissection, folder / "own"), _copy(held_out, folder / "judges")
     rows = _scored("own", own, judges, options)
     others = _copy(own, folder / "others")
     _deal_out_claims(others, random)
@@ -103,8 +103,8 @@ def every_way(found: Dissection, held_out: Dissection, folder: Path, **options: 
     return rows
 
 
-def _scored(way: str, found: Dissection, held_out: Dissection, options: Mapping[str, Any]) -> list[Row]:
-    return [{**row.columns(), "way": way} for row in score(found, held_out, progress=False, **options)]
+def _scored(way: str, dissection: Dissection, held_out: Dissection, options: Mapping[str, Any]) -> list[Row]:
+    return [{**row.columns(), "way": way} for row in score(dissection, held_out, progress=False, **options)]
 
 
 def _copy(dissection: Dissection, folder: Path) -> Dissection:
@@ -213,9 +213,9 @@ def main() -> None:
     for seed in options.seeds:
         with TemporaryDirectory() as folder:
             rows += planted(seed, options.per_class, Path(folder))
-    for name, found, held_out in options.real:
+    for name, dissection, held_out in options.real:
         with TemporaryDirectory() as folder:
-            scored = every_way(Dissection.load(found), Dissection.load(held_out), Path(folder))
+            scored = every_way(Dissection.load(dissection), Dissection.load(held_out), Path(folder))
         rows += [{**row, "data": name, "captions": ""} for row in scored]
     shares = summary(rows)
     print_summary(shares)

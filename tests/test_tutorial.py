@@ -55,14 +55,14 @@ def test_the_tutorial_ends_in_a_working_plugin(files: dict[str, str], tmp_path: 
     pip = (sys.executable, "-m", "pip", "--python", python)
     run(*pip, "install", "--no-deps", "--no-build-isolation", "--quiet", plugin, cwd=tmp_path)
 
-    found = dissect(
+    dissection = dissect(
         str(tiny_ast_path()), list(make_sounds(2)), "blocks.3.mlp.hook_post", 5, out=tmp_path / "run", progress=False
     )
     listed = run(python, "-m", "and_nnsight", "plugins", cwd=tmp_path)
     assert re.search(r"shared-words +Words that a unit's highly clips share", listed)
-    explain = ("-m", "and_nnsight", "explain", found.folder, "--units", "0:40", "--quiet")
+    explain = ("-m", "and_nnsight", "explain", dissection.folder, "--units", "0:40", "--quiet")
     run(python, *explain, "--summarizer", "shared-words:2", cwd=tmp_path)
-    rows = read_table(found, "summaries")
+    rows = read_table(dissection, "summaries")
     assert len(rows) == 40
     said = [row.highly for row in rows if row.highly]
     assert len(said) > 20

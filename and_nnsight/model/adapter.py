@@ -40,7 +40,7 @@ class ModelAdapter(ABC):
 
     @abstractmethod
     def sites(self, *patterns: str) -> tuple[Site, ...]:
-        """The sites that the patterns name (all without one), in forward order: see `sites.select_sites`.
+        """The sites that the patterns name (all without one), in forward order: see `site.select_sites`.
 
         Raises SiteError for a pattern that names nothing.
         """

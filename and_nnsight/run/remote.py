@@ -160,13 +160,13 @@ def _of_the_checkpoint(model: AudioModel, sites: tuple[Site, ...], patterns: Seq
     saved_from = _saved_from(model)
     if saved_from in (None, type(model.wrapped).__name__):
         return sites
-    kept = tuple(site for site in sites if site.name != HEAD)
-    if not kept or HEAD in patterns:
+    at_checkpoint = tuple(site for site in sites if site.name != HEAD)
+    if not at_checkpoint or HEAD in patterns:
         raise SiteError(
             f"{model.repo_id} was saved as {saved_from}: a server makes up the {HEAD!r} of its "
             f"{type(model.wrapped).__name__}, of random weights"
         )
-    return kept
+    return at_checkpoint
 
 
 class _Jobs:

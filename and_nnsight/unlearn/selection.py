@@ -49,12 +49,12 @@ _MORE = {
 class Ranking(NamedTuple):
     """The units that a method ranks, best first, and what it went by.
 
-    found  how many of them the method takes where no number is asked for
+    default_count  how many of them the method takes where no number is asked for
     """
 
     units: list[tuple[str, int]]
     settings: dict[str, Any]
-    found: int
+    default_count: int
 
 
 def choose(
@@ -105,7 +105,12 @@ def choose(
         encoder=encoder,
     )  # fmt: skip
     units = _best(ranking, number, method, concept)
-    settings = {**ranking.settings, "found": ranking.found, "ranked": len(ranking.units), "of": sum(widths.values())}
+    settings = {
+        **ranking.settings,
+        "found": ranking.default_count,
+        "ranked": len(ranking.units),
+        "of": sum(widths.values()),
+    }
     return UnitChoice(UnitChoice.of(units).units, method, concept, settings | _origin(dissection))
 
 
@@ -124,11 +129,11 @@ def ranked(
     """All units that a method ranks for a concept, best first. Arguments and errors as for `choose`."""
     widths = site_widths(dissection, sites)
     query = ConceptQuery(concept, widths, top, None if words is None else tuple(words), similarity, encoder)
-    keys, settings, found = _ranked_units(dissection, query, method)
+    keys, settings, default_units = _ranked_units(dissection, query, method)
     order = _drawn_order(widths, seed)
     units = sorted(keys, key=lambda unit: (tuple(-part for part in keys[unit]), order[unit[0]][unit[1]]))
     settings = {**settings, "sites": list(widths), "seed": seed}
-    return Ranking(units, settings, len(units if found is None else found))
+    return Ranking(units, settings, len(units if default_units is None else default_units))
 
 
 def _ranked_units(dissection: Dissection, query: ConceptQuery, method: str) -> RankedUnits:
@@ -149,7 +154,7 @@ def _ranked_units(dissection: Dissection, query: ConceptQuery, method: str) -> R
 
 def _best(ranking: Ranking, number: int | None, method: str, concept: str) -> list[tuple[str, int]]:
     """So many of a ranking's units; None: all that the method finds. Raises ChoiceError where there are too few."""
-    if number is None and not ranking.found:
+    if number is None and not ranking.default_count:
         raise ChoiceError(
             f"{method} finds no unit for {concept!r} by itself, and ranks {len(ranking.units)}: say how many, with a "
             "count or a share (--count, --share)"
@@ -159,7 +164,7 @@ def _best(ranking: Ranking, number: int | None, method: str, concept: str) -> li
             f"{method} ranks {counted(len(ranking.units), 'unit')} for {concept!r}, and {number} were asked for: ask "
             f"for fewer{_MORE.get(method, '')}"
         )
-    return ranking.units[: ranking.found if number is None else number]
+    return ranking.units[: ranking.default_count if number is None else number]
 
 
 @dataclass(frozen=True)

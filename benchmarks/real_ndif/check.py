@@ -52,14 +52,14 @@ def main() -> None:
         check = Check(options, Path(scratch))
         ways = [check.way(dtype, key, gather) for dtype, key, gather in check.served()]
     _print(check, ways)
-    found = check.here
+    dissection = check.here
     numbers = {
         "ndif": check.server_version,
         "model": options.model.name,
         "data": options.data.name if options.data else "generated sounds",
-        "clips": found.manifest.clips,
-        "units": sum(found.widths().values()),
-        "sites": len(found.sites),
+        "clips": dissection.manifest.clips,
+        "units": sum(dissection.widths().values()),
+        "sites": len(dissection.sites),
         "k": options.k,
         "batch_size": options.batch_size,
         "clips_per_job": options.clips_per_job,
@@ -165,13 +165,13 @@ class Check:
             row: dict[str, Any] = {"what": name, "key": key}
             began = time.monotonic()
             try:
-                found = self._dissect_disturbed(key, fewer, lambda each=process, by=how: self.ndif.kill(each, by))
+                dissection = self._dissect_disturbed(key, fewer, lambda each=process, by=how: self.ndif.kill(each, by))
             except RemoteRunError as error:
                 row["failed"] = self._without_places(str(error))
             else:
                 row["seconds"] = round(time.monotonic() - began, 1)
-                row |= {count: (found.manifest.remote or {})[count] for count in ("jobs", "sent_again")}
-                row |= _agreement(here, found)
+                row |= {count: (dissection.manifest.remote or {})[count] for count in ("jobs", "sent_again")}
+                row |= _agreement(here, dissection)
             print(row, flush=True)
             self.disturbed.append(row)
 
@@ -264,12 +264,12 @@ def _command() -> str:
     return shlex.join([places.get(before, each) for before, each in pairwise(["", *given])])
 
 
-def _activation_bytes(model: str, found: Dissection) -> int:
+def _activation_bytes(model: str, dissection: Dissection) -> int:
     """What all activations at the sites take in float32: what would come home if nothing were reduced there."""
     opened = AudioModel(model)
     noise = torch.randn(opened.sampling_rate, generator=torch.Generator().manual_seed(0)).numpy()
-    shapes = site_shapes(opened, opened.sites(*found.sites), opened.featuriser([noise]))
-    return 4 * found.manifest.clips * sum(shape.numel() for shape in shapes.values())
+    shapes = site_shapes(opened, opened.sites(*dissection.sites), opened.featuriser([noise]))
+    return 4 * dissection.manifest.clips * sum(shape.numel() for shape in shapes.values())
 
 
 def _agreement(here: Dissection, there: Dissection) -> dict[str, Any]:

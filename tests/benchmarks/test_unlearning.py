@@ -34,11 +34,11 @@ def test_every_method_chooses_as_many_units_and_what_it_lacks_is_said(tmp_path: 
     family, clips = FAMILIES["ast"], [{**clip, "caption": f"A {clip['label']}."} for clip in ragged(9)]
     model = AudioModel(family.build(), feature_extractor=family.extractor())
     scores = ConceptScores.from_labels({place: str(clip["label"]) for place, clip in enumerate(clips)})
-    found = dissect(
+    dissection = dissect(
         model, clips, SITE, 4, out=tmp_path / "run", concepts=scores, keep_activations=True, progress=False
     )  # fmt: skip
-    label(found, "labels", method="db", progress=False)
-    choices, lacking = choices_of(found, ["label 1", "thunder"], 0.1, seed=0)
+    label(dissection, "labels", method="db", progress=False)
+    choices, lacking = choices_of(dissection, ["label 1", "thunder"], 0.1, seed=0)
     assert [choice.method for choice in choices] == [*METHODS, "random"]
     assert {choice.count for choice in choices} == {6}
     assert lacking == {method: ["thunder"] for method in METHODS}

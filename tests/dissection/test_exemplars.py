@@ -198,6 +198,6 @@ def test_only_after_a_rectifier_is_a_unit_off_below_zero(site: str, pool: str, l
         def __getitem__(self, _site: str) -> SimpleNamespace:
             return SimpleNamespace(top=top, bottom=bottom, mean=nothing)
 
-    found = Stored()
-    assert found.evidence(site, "top", 2).off.any(0).tolist() == [False, rectified]
-    assert not found.evidence(site, "bottom", 2).off.any()
+    dissection = Stored()
+    assert dissection.evidence(site, "top", 2).off.any(0).tolist() == [False, rectified]
+    assert not dissection.evidence(site, "bottom", 2).off.any()

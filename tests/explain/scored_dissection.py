@@ -83,11 +83,11 @@ def written(
         for clip, kind in enumerate(kinds)
     ]  # fmt: skip
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
-    found = Dissection.load(folder)
+    dissection = Dissection.load(folder)
     settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": VERSION}
-    with Table(found, AcousticsRow, settings) as acoustics:
+    with Table(dissection, AcousticsRow, settings) as acoustics:
         acoustics.add(AcousticsRow.of(Span(clip), _measured(level[clip], bright[clip])) for clip in range(clips))
-    return found
+    return dissection
 
 
 def _statistics(values: np.ndarray) -> dict[str, torch.Tensor]:

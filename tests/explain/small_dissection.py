@@ -62,10 +62,10 @@ def small_dissection(folder: Path) -> Dissection:
 
 
 def with_summaries(
-    found: Dissection, summaries: Mapping[tuple[str, int], tuple[str | None, str | None]], made_by: str = "test"
+    dissection: Dissection, summaries: Mapping[tuple[str, int], tuple[str | None, str | None]], made_by: str = "test"
 ) -> Dissection:
     """Write the table `summaries`: the text of the highly and of the lowly clips, None where there is none."""
-    with Table(found, SummaryRow, {"summarizer": made_by}) as table:
+    with Table(dissection, SummaryRow, {"summarizer": made_by}) as table:
         table.add(
             SummaryRow(
                 site, unit, highly, lowly,
@@ -73,4 +73,4 @@ def with_summaries(
             )
             for (site, unit), (highly, lowly) in summaries.items()
         )  # fmt: skip
-    return found
+    return dissection

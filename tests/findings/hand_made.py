@@ -24,7 +24,7 @@ ACOUSTIC = frozenset("loud soft bright high-pitched low-pitched noisy musical".s
 TIED = "tied"
 
 
-def dissection(
+def written_dissection(
     folder: Path,
     sites: Sequence[Site],
     captions: Sequence[str],
@@ -70,23 +70,23 @@ def dissection(
         for clip, caption in enumerate(captions)
     ]
     parquet.write_table(arrow.Table.from_pylist(rows), folder / "clips.parquet")
-    found = Dissection.load(folder)
-    with Table(found, CaptionRow, {"captioner": "test"}) as table:
+    dissection = Dissection.load(folder)
+    with Table(dissection, CaptionRow, {"captioner": "test"}) as table:
         table.add(
             CaptionRow(clip, caption=caption or None, raw=caption, background=None)
             for clip, caption in enumerate(captions)
         )
-    return found
+    return dissection
 
 
 def with_words(
-    found: Dissection, words: Mapping[tuple[str, int], Mapping[str, Sequence[str]] | str | None]
+    dissection: Dissection, words: Mapping[tuple[str, int], Mapping[str, Sequence[str]] | str | None]
 ) -> Dissection:
     """Explanations: a unit's words by part of speech; "": calibration left nothing; None: there is no summary.
 
     Units that are not given were never explained. Adjectives are acoustic if they are in `ACOUSTIC`.
     """
-    with Table(found, CalibratedRow, {"threshold": 0.6}) as table:
+    with Table(dissection, CalibratedRow, {"threshold": 0.6}) as table:
         table.add(
             CalibratedRow(
                 site, unit, None if said is None else "Something." if said else "", ["Something."] if said else [],
@@ -94,7 +94,7 @@ def with_words(
             )
             for (site, unit), said in words.items()
         )  # fmt: skip
-    with Table(found, ConceptRow, {"calibrated": {"threshold": 0.6}}) as table:
+    with Table(dissection, ConceptRow, {"calibrated": {"threshold": 0.6}}) as table:
         table.add(
             ConceptRow(
                 site, unit, word, part, 1 + len(word) % 2, word in ACOUSTIC if part == "adjective" else None
@@ -102,12 +102,12 @@ def with_words(
             for (site, unit), said in words.items() if said
             for part, several in said.items() for word in several
         )  # fmt: skip
-    return found
+    return dissection
 
 
-def shuffled(found: Dissection, seed: int = 1) -> None:
+def shuffled(dissection: Dissection, seed: int = 1) -> None:
     """Put the rows of every explanation in another order."""
-    for path in (found.folder / "explanations").glob("*.parquet"):
+    for path in (dissection.folder / "explanations").glob("*.parquet"):
         table = parquet.read_table(path)
         order = np.random.default_rng(seed).permutation(table.num_rows)
         parquet.write_table(table.take(order).replace_schema_metadata(table.schema.metadata), path)

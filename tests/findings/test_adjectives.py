@@ -20,7 +20,7 @@ from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import units_per_adjective
 from and_nnsight.findings.statistics import wilson
-from tests.findings.hand_made import adjectives, dissection, shuffled, with_words
+from tests.findings.hand_made import adjectives, shuffled, with_words, written_dissection
 
 CAPTIONS = ["A loud bell.", "A loud drum. A soft drum.", "A bright bell.", "A loud bell.", "", "A dog."]
 SITES = [("blocks.0.mlp.hook_post", 0, 4), ("unembed.hook_out", None, 2)]
@@ -28,9 +28,9 @@ FIRST, HEAD = SITES[0][0], SITES[1][0]
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
+def dissection(tmp_path: Path) -> Dissection:
     return with_words(
-        dissection(tmp_path / "run", SITES, CAPTIONS),
+        written_dissection(tmp_path / "run", SITES, CAPTIONS),
         {
             (FIRST, 0): adjectives("loud", "wooden"),
             (FIRST, 1): adjectives("loud", "soft"),
@@ -41,15 +41,15 @@ def found(tmp_path: Path) -> Dissection:
     )
 
 
-def test_every_unit_counts_once_for_each_of_its_acoustic_adjectives(found: Dissection) -> None:
-    table = units_per_adjective(found).table
+def test_every_unit_counts_once_for_each_of_its_acoustic_adjectives(dissection: Dissection) -> None:
+    table = units_per_adjective(dissection).table
     assert [(row["word"], row["units"]) for row in table] == [("loud", 3), ("soft", 2)]
     assert [row["share"] for row in table] == [3 / 4, 2 / 4], "of the units with a summary"
     assert (table[0]["share_low"], table[0]["share_high"]) == wilson(3, 4)
 
 
-def test_no_unit_is_dropped_silently(found: Dissection) -> None:
-    finding = units_per_adjective(found)
+def test_no_unit_is_dropped_silently(dissection: Dissection) -> None:
+    finding = units_per_adjective(dissection)
     counts = {
         name: finding.facts[name] for name in ("units", "with_summary", "nothing_left", "no_summary", "never_explained")
     }
@@ -59,51 +59,51 @@ def test_no_unit_is_dropped_silently(found: Dissection) -> None:
     assert said in texts(finding.figure())
 
 
-def test_beside_it_stands_how_common_the_word_is_in_captions(found: Dissection) -> None:
-    rows = {row["word"]: row for row in units_per_adjective(found).table}
+def test_beside_it_stands_how_common_the_word_is_in_captions(dissection: Dissection) -> None:
+    rows = {row["word"]: row for row in units_per_adjective(dissection).table}
     assert (rows["loud"]["captions"], rows["soft"]["captions"]) == (3, 1)
     assert rows["loud"]["caption_share"] == 3 / 5, "an empty caption is none"
 
 
-def test_the_order_of_rows_makes_no_difference(found: Dissection) -> None:
-    before = units_per_adjective(found)
-    shuffled(found)
-    after = units_per_adjective(found)
+def test_the_order_of_rows_makes_no_difference(dissection: Dissection) -> None:
+    before = units_per_adjective(dissection)
+    shuffled(dissection)
+    after = units_per_adjective(dissection)
     assert (after.table, after.facts) == (before.table, before.facts)
 
 
-def test_sites_are_chosen_by_name_or_glob(found: Dissection) -> None:
-    assert [(row["word"], row["units"]) for row in units_per_adjective(found, sites="blocks.*").table] == [
+def test_sites_are_chosen_by_name_or_glob(dissection: Dissection) -> None:
+    assert [(row["word"], row["units"]) for row in units_per_adjective(dissection, sites="blocks.*").table] == [
         ("loud", 2),
         ("soft", 1),
     ]
     with pytest.raises(DissectionError, match="no dissected site matches 'blocks.9"):
-        units_per_adjective(found, sites="blocks.9.*")
+        units_per_adjective(dissection, sites="blocks.9.*")
 
 
-def test_words_of_units_whose_explanation_does_not_hold_are_told_apart(found: Dissection) -> None:
-    with Table(found, ScoreRow, {}) as table:
+def test_words_of_units_whose_explanation_does_not_hold_are_told_apart(dissection: Dissection) -> None:
+    with Table(dissection, ScoreRow, {}) as table:
         for unit, holds, failure in ((0, True, None), (1, False, None), (3, False, "the unit is the same")):
             row = ScoreRow(FIRST, unit, "explanation", "Something.", failure=failure)
             table.add([replace(row, predicts=True, beyond_acoustics=holds)])
         table.add([ScoreRow(HEAD, 0, "label", "", predicts=True, beyond_acoustics=True)])
-    finding = units_per_adjective(found)
+    finding = units_per_adjective(dissection)
     assert [(row["word"], row["scored"], row["hold"]) for row in finding.table] == [("loud", 2, 1), ("soft", 1, 0)]
     assert finding.summary()[0].endswith("1 of the 2 that were scored hold")
     axes = finding.figure().axes[0]
     assert [bar.get_width() for bar in axes.containers[-1]] == [25, 0], "the dark part of the bars"
 
 
-def test_a_verdict_on_what_a_unit_was_once_said_to_hear_does_not_count(found: Dissection) -> None:
-    with Table(found, ScoreRow, {}) as table:
+def test_a_verdict_on_what_a_unit_was_once_said_to_hear_does_not_count(dissection: Dissection) -> None:
+    with Table(dissection, ScoreRow, {}) as table:
         for unit, text in ((0, "Something."), (1, "Something else.")):
             table.add([ScoreRow(FIRST, unit, "explanation", text, predicts=True, beyond_acoustics=True)])
-    finding = units_per_adjective(found)
+    finding = units_per_adjective(dissection)
     assert (finding.facts["scored"], finding.facts["hold"]) == (1, 1)
 
 
-def test_the_figure_shows_the_table(found: Dissection) -> None:
-    figure = units_per_adjective(found).figure()
+def test_the_figure_shows_the_table(dissection: Dissection) -> None:
+    figure = units_per_adjective(dissection).figure()
     axes, beside = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["loud", "soft"]
     bars = next(one for one in axes.containers if hasattr(one, "patches"))
@@ -113,13 +113,13 @@ def test_the_figure_shows_the_table(found: Dissection) -> None:
     assert {"3", "2"} <= set(texts(figure)), "how many units stands at each bar"
 
 
-def test_only_the_commonest_are_drawn(found: Dissection) -> None:
-    assert len(units_per_adjective(found).figure(most=1).axes[0].get_yticklabels()) == 1
+def test_only_the_commonest_are_drawn(dissection: Dissection) -> None:
+    assert len(units_per_adjective(dissection).figure(most=1).axes[0].get_yticklabels()) == 1
 
 
 def test_units_without_adjectives_make_an_empty_table_and_a_figure_that_says_so(tmp_path: Path) -> None:
-    found = dissection(tmp_path / "run", SITES, CAPTIONS)
-    finding = units_per_adjective(with_words(found, {(FIRST, 0): {"noun": ["bell"]}, (FIRST, 1): None}))
+    dissection = written_dissection(tmp_path / "run", SITES, CAPTIONS)
+    finding = units_per_adjective(with_words(dissection, {(FIRST, 0): {"noun": ["bell"]}, (FIRST, 1): None}))
     assert finding.table == [] and finding.summary()[1] == "no unit has an acoustic adjective"
     assert "no unit has an acoustic adjective" in texts(finding.figure())
     finding.write(tmp_path / "out")
@@ -130,20 +130,20 @@ def test_units_without_adjectives_make_an_empty_table_and_a_figure_that_says_so(
 
 
 def test_without_explanations_it_names_the_command(tmp_path: Path) -> None:
-    found = dissection(tmp_path / "run", SITES, CAPTIONS)
+    dissection = written_dissection(tmp_path / "run", SITES, CAPTIONS)
     with pytest.raises(DissectionError, match=r"has no calibrated yet: run `and-nnsight explain .*` first"):
-        units_per_adjective(found)
+        units_per_adjective(dissection)
 
 
-def test_concepts_of_earlier_summaries_are_refused(found: Dissection) -> None:
-    with Table(found, CalibratedRow, {"threshold": 0.9}) as table:
+def test_concepts_of_earlier_summaries_are_refused(dissection: Dissection) -> None:
+    with Table(dissection, CalibratedRow, {"threshold": 0.9}) as table:
         table.add([])
     with pytest.raises(DissectionError, match="of earlier summaries: run `and-nnsight explain .* --step concepts`"):
-        units_per_adjective(found)
+        units_per_adjective(dissection)
 
 
-def test_tables_are_written_as_they_are_with_the_facts_beside_them(found: Dissection, tmp_path: Path) -> None:
-    finding = units_per_adjective(found)
+def test_tables_are_written_as_they_are_with_the_facts_beside_them(dissection: Dissection, tmp_path: Path) -> None:
+    finding = units_per_adjective(dissection)
     written = finding.write(tmp_path / "deep" / "out")
     assert [path.name for path in written] == [f"units_per_adjective.{kind}" for kind in ("json", "parquet", "csv")]
     table = parquet.read_table(written[1])
@@ -154,9 +154,9 @@ def test_tables_are_written_as_they_are_with_the_facts_beside_them(found: Dissec
     assert lines[0].startswith("word,units,share,") and lines[1].startswith("loud,3,0.75,")
 
 
-def test_the_same_finding_gives_the_same_files(found: Dissection, tmp_path: Path) -> None:
+def test_the_same_finding_gives_the_same_files(dissection: Dissection, tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        units_per_adjective(found).write_figure(tmp_path / folder)
+        units_per_adjective(dissection).write_figure(tmp_path / folder)
     for kind in ("png", "pdf"):
         one, two = ((tmp_path / folder / f"units_per_adjective.{kind}").read_bytes() for folder in ("one", "two"))
         assert one == two
@@ -165,19 +165,19 @@ def test_the_same_finding_gives_the_same_files(found: Dissection, tmp_path: Path
 def test_a_word_with_dollars_is_no_formula(tmp_path: Path) -> None:
     from and_nnsight.findings import UnitsPerAdjective
 
-    found = with_words(dissection(tmp_path / "run", SITES, CAPTIONS), {(FIRST, 0): adjectives("loud")})
-    finding = units_per_adjective(found)
+    dissection = with_words(written_dissection(tmp_path / "run", SITES, CAPTIONS), {(FIRST, 0): adjectives("loud")})
+    finding = units_per_adjective(dissection)
     odd = UnitsPerAdjective([{**finding.table[0], "word": r"$\frac{"}], finding.facts)
     odd.write_figure(tmp_path / "out")
 
 
 @pytest.mark.slow
-def test_tables_need_no_matplotlib_and_figures_no_global_state(found: Dissection) -> None:
+def test_tables_need_no_matplotlib_and_figures_no_global_state(dissection: Dissection) -> None:
     code = f"""
 import beartype, sys
 from and_nnsight import Dissection
 from and_nnsight.findings import units_per_adjective
-finding = units_per_adjective(Dissection.load({str(found.folder)!r}))
+finding = units_per_adjective(Dissection.load({str(dissection.folder)!r}))
 finding.to_json()
 assert not any(name.split(".")[0] == "matplotlib" for name in sys.modules)
 import matplotlib

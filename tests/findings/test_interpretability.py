@@ -20,7 +20,7 @@ from and_nnsight.findings import uninterpretable_units
 from and_nnsight.findings.shared_clusters import ALL
 from and_nnsight.findings.statistics import wilson
 from and_nnsight.plugins import PluginError
-from tests.findings.hand_made import TIED, dissection, shuffled
+from tests.findings.hand_made import TIED, shuffled, written_dissection
 from tests.findings.test_adjectives import texts
 
 TOPICS = ("dog", "bell", "rain")
@@ -49,8 +49,8 @@ class Topics:
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
-    return dissection(tmp_path / "run", SITES, CAPTIONS, TOP)
+def dissection(tmp_path: Path) -> Dissection:
+    return written_dissection(tmp_path / "run", SITES, CAPTIONS, TOP)
 
 
 def agreeing(clips: Sequence[int]) -> int:
@@ -63,8 +63,8 @@ def naive(shared: int, layer: int, kind: str = "") -> tuple[int, int]:
     return sum(agreeing(top) < shared for top in units), len(units)
 
 
-def test_a_unit_is_uninterpretable_if_too_few_of_its_clips_share_a_cluster(found: Dissection) -> None:
-    finding = uninterpretable_units(found, clusters=3, text_encoder=Topics())
+def test_a_unit_is_uninterpretable_if_too_few_of_its_clips_share_a_cluster(dissection: Dissection) -> None:
+    finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics())
     assert [(row["shared"], row["site"], row["layer"]) for row in finding.table] == [
         (shared, kind, layer)
         for shared in (3, 4, 5) for kind, layers in (("a", (0, 1)), ("b", (0,)), (ALL, (0, 1))) for layer in layers
@@ -76,16 +76,16 @@ def test_a_unit_is_uninterpretable_if_too_few_of_its_clips_share_a_cluster(found
         assert (row["low"], row["high"]) == wilson(hits, count)
 
 
-def test_chance_is_what_random_clips_would_give(found: Dissection) -> None:
-    finding = uninterpretable_units(found, clusters=3, text_encoder=Topics())
+def test_chance_is_what_random_clips_would_give(dissection: Dissection) -> None:
+    finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics())
     fives = [agreeing(five) for five in combinations(range(len(CAPTIONS)), 5)]
     for shared in (3, 4, 5):
         exact = np.mean([one < shared for one in fives])
         assert finding.rows(shared)[0]["by_chance"] == pytest.approx(exact, abs=0.02)
 
 
-def test_units_that_cannot_be_judged_are_counted(found: Dissection) -> None:
-    finding = uninterpretable_units(found, clusters=3, text_encoder=Topics())
+def test_units_that_cannot_be_judged_are_counted(dissection: Dissection) -> None:
+    finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics())
     facts = finding.facts
     assert (facts["units"], facts["judged"], facts["undecided"], facts["uncaptioned"]) == (8, 7, 1, 0)
     said = "7 of 8 units are judged; undecided, fewer than 5 clips that are evidence: 1; outside the blocks, in no layer: 1"
@@ -108,7 +108,7 @@ def test_a_unit_of_fewer_than_k_clips_that_are_evidence_is_undecided_and_in_no_s
     tmp_path: Path, values: tuple[list[float], int]
 ) -> None:
     at, (activations, evidence) = ("blocks.0.a", 0), values
-    made = dissection(tmp_path / "run", SITES, CAPTIONS, TOP, values={at: activations})
+    made = written_dissection(tmp_path / "run", SITES, CAPTIONS, TOP, values={at: activations})
     assert int(made.evidence(*at[:1], "top", 5).counts()[0]) == evidence
     finding = uninterpretable_units(made, clusters=3, text_encoder=Topics())
     for row in (row for row in finding.table if (row["site"], row["layer"]) == ("a", 0)):
@@ -131,7 +131,7 @@ def test_what_the_undecided_would_have_been_lies_between_the_least_and_the_most(
     cut = {at: [9.0 - place if place < generator.integers(1, 6) else 1.0 for place in range(5)] for at in top}
     cut = {at: sorted(values, reverse=True) for at, values in cut.items()}
     whole, partly = (
-        uninterpretable_units(dissection(tmp_path / name, sites, CAPTIONS, top, values=values), clusters=3,
+        uninterpretable_units(written_dissection(tmp_path / name, sites, CAPTIONS, top, values=values), clusters=3,
                               text_encoder=Topics(), sites="blocks.*")
         for name, values in (("whole", {}), ("partly", cut))
     )  # fmt: skip
@@ -145,11 +145,11 @@ def test_the_clusters_and_chance_are_of_every_clip_where_captions_are_the_datase
     """Not of those alone that some unit happens to have among its highest."""
     sites, top = [("blocks.0.a", 0, 1)], {("blocks.0.a", 0): [0, 1, 2, 3, 10]}
     for captioner, clips in (("column:caption", len(CAPTIONS)), ("acoustic", 5)):
-        found = dissection(tmp_path / captioner, sites, CAPTIONS, top)
-        (found.folder / "explanations" / "captions.parquet").unlink()
-        with Table(found, CaptionRow, {"captioner": captioner}) as table:
+        dissection = written_dissection(tmp_path / captioner, sites, CAPTIONS, top)
+        (dissection.folder / "explanations" / "captions.parquet").unlink()
+        with Table(dissection, CaptionRow, {"captioner": captioner}) as table:
             table.add(CaptionRow(clip, caption=CAPTIONS[clip], raw=CAPTIONS[clip]) for clip in top["blocks.0.a", 0])
-        finding = uninterpretable_units(found, clusters=2, text_encoder=Topics())
+        finding = uninterpretable_units(dissection, clusters=2, text_encoder=Topics())
         assert finding.facts["captions"] == clips
         assert finding.facts["judged"] == 1
 
@@ -157,7 +157,7 @@ def test_the_clusters_and_chance_are_of_every_clip_where_captions_are_the_datase
 def test_a_unit_with_a_clip_without_a_caption_is_not_judged(tmp_path: Path) -> None:
     captions = ["", *CAPTIONS[1:]]
     finding = uninterpretable_units(
-        dissection(tmp_path / "run", SITES, captions, TOP), clusters=3, text_encoder=Topics()
+        written_dissection(tmp_path / "run", SITES, captions, TOP), clusters=3, text_encoder=Topics()
     )
     having = [at for at, top in TOP.items() if top != TIED and 0 in top]
     assert finding.facts["uncaptioned"] == len(having)
@@ -165,38 +165,38 @@ def test_a_unit_with_a_clip_without_a_caption_is_not_judged(tmp_path: Path) -> N
     assert finding.facts["captions"] == len(CAPTIONS) - 1
 
 
-def test_the_clusters_are_described_by_what_is_nearest_to_their_middles(found: Dissection) -> None:
-    clusters = uninterpretable_units(found, clusters=3, text_encoder=Topics()).clusters
+def test_the_clusters_are_described_by_what_is_nearest_to_their_middles(dissection: Dissection) -> None:
+    clusters = uninterpretable_units(dissection, clusters=3, text_encoder=Topics()).clusters
     assert [row["captions"] for row in clusters] == [6, 4, 4]
-    assert sum(row["sentences"] for row in clusters) == len(_sentences(found))
+    assert sum(row["sentences"] for row in clusters) == len(_sentences(dissection))
     about = [{topic for topic in TOPICS for one in row["nearest"] if topic in one.lower()} for row in clusters]
     assert about[0] == {"dog"} and sorted(map(sorted, about[1:])) == [["bell"], ["rain"]]
 
 
-def _sentences(found: Dissection) -> set[str]:
-    return {idea(one) for text in captions_of(found).values() for one in telling_sentences(text)}
+def _sentences(dissection: Dissection) -> set[str]:
+    return {idea(one) for text in captions_of(dissection).values() for one in telling_sentences(text)}
 
 
-def test_the_order_of_rows_makes_no_difference_and_the_seed_settles_the_rest(found: Dissection) -> None:
-    before = uninterpretable_units(found, clusters=5)
-    shuffled(found)
-    after = uninterpretable_units(found, clusters=5)
+def test_the_order_of_rows_makes_no_difference_and_the_seed_settles_the_rest(dissection: Dissection) -> None:
+    before = uninterpretable_units(dissection, clusters=5)
+    shuffled(dissection)
+    after = uninterpretable_units(dissection, clusters=5)
     assert (after.table, after.clusters, after.facts) == (before.table, before.clusters, before.facts)
-    assert uninterpretable_units(found, clusters=5, seed=9).facts["seed"] == 9
+    assert uninterpretable_units(dissection, clusters=5, seed=9).facts["seed"] == 9
 
 
-def test_a_share_is_the_mean_over_clusterings_and_their_range_is_told(found: Dissection) -> None:
-    several = uninterpretable_units(found, clusters=5, clusterings=4, seed=3)
-    alone = [uninterpretable_units(found, clusters=5, clusterings=1, seed=3 + turn) for turn in range(4)]
+def test_a_share_is_the_mean_over_clusterings_and_their_range_is_told(dissection: Dissection) -> None:
+    several = uninterpretable_units(dissection, clusters=5, clusterings=4, seed=3)
+    alone = [uninterpretable_units(dissection, clusters=5, clusterings=1, seed=3 + turn) for turn in range(4)]
     for place, row in enumerate(several.table):
         shares = [one.table[place]["share"] for one in alone]
         assert row["share"] == pytest.approx(np.mean(shares))
         assert (row["least"], row["most"]) == (min(shares), max(shares))
 
 
-def test_one_cluster_makes_every_unit_interpretable_and_one_a_sentence_hardly_any(found: Dissection) -> None:
-    assert {row["share"] for row in uninterpretable_units(found, clusters=1).table} == {0.0}
-    most = uninterpretable_units(found, clusters=len(_sentences(found)))
+def test_one_cluster_makes_every_unit_interpretable_and_one_a_sentence_hardly_any(dissection: Dissection) -> None:
+    assert {row["share"] for row in uninterpretable_units(dissection, clusters=1).table} == {0.0}
+    most = uninterpretable_units(dissection, clusters=len(_sentences(dissection)))
     assert {row["share"] for row in most.rows(3)} == {1.0}
 
 
@@ -212,26 +212,28 @@ def test_one_cluster_makes_every_unit_interpretable_and_one_a_sentence_hardly_an
         ({"sites": "blocks.7.*"}, "no dissected site matches"),
     ],
 )
-def test_impossible_settings_are_refused(found: Dissection, options: Mapping[str, object], said: str) -> None:
+def test_impossible_settings_are_refused(dissection: Dissection, options: Mapping[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        uninterpretable_units(found, **{"clusters": 3, **options})  # type: ignore[arg-type]
+        uninterpretable_units(dissection, **{"clusters": 3, **options})  # type: ignore[arg-type]
 
 
-def test_an_unknown_encoder_is_refused(found: Dissection) -> None:
+def test_an_unknown_encoder_is_refused(dissection: Dissection) -> None:
     with pytest.raises(PluginError, match="unknown text encoder 'nonsense'"):
-        uninterpretable_units(found, clusters=3, text_encoder="nonsense")
+        uninterpretable_units(dissection, clusters=3, text_encoder="nonsense")
 
 
-def test_without_captions_it_names_the_command(found: Dissection) -> None:
-    (found.folder / "explanations" / "captions.parquet").unlink()
+def test_without_captions_it_names_the_command(dissection: Dissection) -> None:
+    (dissection.folder / "explanations" / "captions.parquet").unlink()
     with pytest.raises(DissectionError, match=r"has no captions yet: run `and-nnsight explain .*` first"):
-        uninterpretable_units(found, clusters=3)
+        uninterpretable_units(dissection, clusters=3)
 
 
 @pytest.mark.parametrize("top", [TIED, [0, 4, 7, 6, 9]], ids=["none can be judged", "all uninterpretable"])
 def test_degenerate_dissections_are_no_error(tmp_path: Path, top: object) -> None:
-    found = dissection(tmp_path / "run", [("one", 0, 2)], CAPTIONS, {("one", unit): top for unit in range(2)})
-    finding = uninterpretable_units(found, clusters=3, text_encoder=Topics(), shared=(4,))
+    dissection = written_dissection(
+        tmp_path / "run", [("one", 0, 2)], CAPTIONS, {("one", unit): top for unit in range(2)}
+    )
+    finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics(), shared=(4,))
     judged = top != TIED
     assert [row["share"] for row in finding.table] == [1.0 if judged else None] * 2
     assert ("no unit of any layer can be judged" in texts(finding.figure())) == (not judged)
@@ -239,8 +241,8 @@ def test_degenerate_dissections_are_no_error(tmp_path: Path, top: object) -> Non
     finding.write_figure(tmp_path / "out")
 
 
-def test_the_figure_shows_a_line_for_each_number_of_clips_and_what_chance_gives(found: Dissection) -> None:
-    finding = uninterpretable_units(found, clusters=3, text_encoder=Topics())
+def test_the_figure_shows_a_line_for_each_number_of_clips_and_what_chance_gives(dissection: Dissection) -> None:
+    finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics())
     figure = finding.figure()
     (axes,) = figure.axes
     lines = {container.get_label(): container.lines[0] for container in axes.containers}

@@ -14,7 +14,7 @@ from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import adjectives_per_layer
 from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
-from tests.findings.hand_made import adjectives, dissection, shuffled, with_words
+from tests.findings.hand_made import adjectives, shuffled, with_words, written_dissection
 from tests.findings.test_adjectives import texts
 
 WORDS = ("loud", "soft", "bright", "noisy")
@@ -35,11 +35,11 @@ def made(folder: Path, counts: dict[tuple[str, int], int | None], sites=SITES) -
     words = {
         at: None if count is None else "" if count < 0 else adjectives(*WORDS[:count]) for at, count in counts.items()
     }
-    return with_words(dissection(folder, sites, ["A bell."] * 6), words)
+    return with_words(written_dissection(folder, sites, ["A bell."] * 6), words)
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
+def dissection(tmp_path: Path) -> Dissection:
     return made(tmp_path / "run", COUNTS)
 
 
@@ -49,8 +49,8 @@ def naive(layer: int, kind: str = "", zero: bool = False) -> list[int]:
     return [max(count or 0, 0) for count in own if zero or count is not None]
 
 
-def test_means_are_over_the_units_with_a_summary_by_layer_and_site(found: Dissection) -> None:
-    table = adjectives_per_layer(found).table
+def test_means_are_over_the_units_with_a_summary_by_layer_and_site(dissection: Dissection) -> None:
+    table = adjectives_per_layer(dissection).table
     assert [(row["site"], row["layer"]) for row in table] == [
         (kind, layer) for kind in (*KINDS, ALL) for layer in range(3)
     ]
@@ -66,10 +66,10 @@ def test_means_are_over_the_units_with_a_summary_by_layer_and_site(found: Dissec
     assert (layer_1["units"], layer_1["nothing_left"], layer_1["never_explained"]) == (6, 1, 1)
 
 
-def test_the_lines_are_scipys_over_units(found: Dissection) -> None:
+def test_the_lines_are_scipys_over_units(dissection: Dissection) -> None:
     from scipy import stats
 
-    finding = adjectives_per_layer(found)
+    finding = adjectives_per_layer(dissection)
     for site, over in [(ALL, SUMMARISED), (ALL, EVERY), (KINDS[0], SUMMARISED), (KINDS[1], EVERY)]:
         pairs = [
             (layer, value) for layer in range(3) for value in naive(layer, "" if site == ALL else site, over == EVERY)
@@ -82,16 +82,16 @@ def test_the_lines_are_scipys_over_units(found: Dissection) -> None:
         assert (line["units"], line["arrangements"], line["exact"]) == (len(pairs), 6, True)
 
 
-def test_units_outside_the_blocks_are_counted_and_said_to_be_left_out(found: Dissection) -> None:
-    finding = adjectives_per_layer(found)
+def test_units_outside_the_blocks_are_counted_and_said_to_be_left_out(dissection: Dissection) -> None:
+    finding = adjectives_per_layer(dissection)
     assert finding.facts["outside_layers"] == 2 and finding.facts["units"] == 20
     assert "units outside the blocks, not shown: 2" in texts(finding.figure())
 
 
-def test_the_order_of_rows_makes_no_difference(found: Dissection) -> None:
-    before = adjectives_per_layer(found)
-    shuffled(found)
-    after = adjectives_per_layer(found)
+def test_the_order_of_rows_makes_no_difference(dissection: Dissection) -> None:
+    before = adjectives_per_layer(dissection)
+    shuffled(dissection)
+    after = adjectives_per_layer(dissection)
     assert (after.table, after.lines, after.facts) == (before.table, before.lines, before.facts)
 
 
@@ -99,12 +99,12 @@ def test_a_neuron_counts_once_and_what_is_left_out_is_said(tmp_path: Path) -> No
     sites = [
         (f"blocks.0.{name}", 0, 2) for name in ("hook_attn_out", "mlp.hook_pre", "mlp.hook_post", "hook_resid_post")
     ]
-    found = made(tmp_path / "run", {("blocks.0.mlp.hook_pre", 0): 1, ("blocks.0.mlp.hook_post", 0): 1}, sites)
-    finding = adjectives_per_layer(found)
+    dissection = made(tmp_path / "run", {("blocks.0.mlp.hook_pre", 0): 1, ("blocks.0.mlp.hook_post", 0): 1}, sites)
+    finding = adjectives_per_layer(dissection)
     assert finding.facts["sites"] == ["blocks.0.hook_attn_out", "blocks.0.mlp.hook_pre"]
     said = "left out: hook_post, whose neurons are those of hook_pre; hook_resid_post, the sum of the others"
     assert finding.facts["left_out"] == said and said in texts(finding.figure())
-    everything = adjectives_per_layer(found, sites="*")
+    everything = adjectives_per_layer(dissection, sites="*")
     assert len(everything.facts["sites"]) == 4 and everything.facts["left_out"] is None
 
 
@@ -121,15 +121,15 @@ def test_sites_named_by_module_keep_their_names_but_for_the_layer(tmp_path: Path
     assert finding.table[0]["site"] == "module:encoder.layers.*.fc1"
 
 
-def test_units_that_beat_their_null_have_a_line_of_their_own(found: Dissection) -> None:
-    assert adjectives_per_layer(found).line(over=TRUE) is None, "nothing was scored"
-    with Table(found, ScoreRow, {}) as table:
+def test_units_that_beat_their_null_have_a_line_of_their_own(dissection: Dissection) -> None:
+    assert adjectives_per_layer(dissection).line(over=TRUE) is None, "nothing was scored"
+    with Table(dissection, ScoreRow, {}) as table:
         table.add(
             ScoreRow(f"blocks.{layer}.mlp.hook_pre", unit, "explanation", "Something.", predicts=True,
                      beyond_acoustics=unit < 2)
             for layer in range(3) for unit in range(3)
         )  # fmt: skip
-    finding = adjectives_per_layer(found)
+    finding = adjectives_per_layer(dissection)
     line = finding.line(over=TRUE)
     assert line is not None and line["units"] == 6
     assert line["slope"] == pytest.approx(np.polyfit([0, 0, 1, 1, 2, 2], [2, 3, 0, 2, 0, 0], 1)[0])
@@ -142,11 +142,11 @@ def test_units_of_fewer_clips_are_counted_and_the_others_have_a_line_of_their_ow
     sites = [(f"blocks.{layer}.x", layer, 3) for layer in range(3)]
     few = {("blocks.2.x", 0): [9, 8, 0, 0, 0], ("blocks.1.x", 1): [9.0, 8, 7, 6, 0.5]}
     for values, fewer in (({}, 0), (few, 2)):
-        run = dissection(tmp_path / str(fewer), sites, ["A bell."] * 6, values=values)
-        found = with_words(run, {at: adjectives(*WORDS[:count]) for at, count in counts.items()})
-        with Table(found, SummaryRow, {"k": 5}) as table:
+        run = written_dissection(tmp_path / str(fewer), sites, ["A bell."] * 6, values=values)
+        dissection = with_words(run, {at: adjectives(*WORDS[:count]) for at, count in counts.items()})
+        with Table(dissection, SummaryRow, {"k": 5}) as table:
             table.add([])
-        finding = adjectives_per_layer(found)
+        finding = adjectives_per_layer(dissection)
         assert [row["of_fewer_clips"] for row in finding.table if row["site"] == ALL] == (
             [0, 1, 1] if fewer else [0] * 3
         )
@@ -178,8 +178,8 @@ def test_units_without_adjectives_or_summaries_are_no_error(
     finding.write_figure(tmp_path / "out")
 
 
-def test_the_figure_shows_the_means_of_each_site_and_the_line(found: Dissection) -> None:
-    finding = adjectives_per_layer(found)
+def test_the_figure_shows_the_means_of_each_site_and_the_line(dissection: Dissection) -> None:
+    finding = adjectives_per_layer(dissection)
     figure = finding.figure()
     (axes,) = figure.axes
     drawn = {container.get_label(): container for container in axes.containers}
@@ -212,11 +212,11 @@ def test_many_layers_are_drawn_with_fewer_ticks(tmp_path: Path) -> None:
     assert line is not None and not line["exact"] and line["arrangements"] == 10_000
 
 
-def test_the_lines_are_written_too(found: Dissection, tmp_path: Path) -> None:
-    names = {path.name for path in adjectives_per_layer(found).write(tmp_path / "out")}
+def test_the_lines_are_written_too(dissection: Dissection, tmp_path: Path) -> None:
+    names = {path.name for path in adjectives_per_layer(dissection).write(tmp_path / "out")}
     assert {"adjectives_per_layer_lines.csv", "adjectives_per_layer_lines.parquet"} <= names
 
 
 def test_without_explanations_it_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DissectionError, match="run `and-nnsight explain"):
-        adjectives_per_layer(dissection(tmp_path / "run", SITES, ["A bell."] * 6))
+        adjectives_per_layer(written_dissection(tmp_path / "run", SITES, ["A bell."] * 6))

@@ -25,7 +25,7 @@ from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
 from and_nnsight.statistics.bootstrap import Bootstrap
 from and_nnsight.unlearn import UnitChoice
-from tests.findings.hand_made import dissection, shuffled, with_words
+from tests.findings.hand_made import shuffled, with_words, written_dissection
 from tests.findings.test_adjectives import texts
 
 SITES = [("blocks.0.mlp.hook_pre", 0, 12), ("blocks.1.mlp.hook_pre", 1, 8), ("unembed.hook_out", None, 3)]
@@ -35,13 +35,13 @@ CLIPS = 40
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
+def dissection(tmp_path: Path) -> Dissection:
     words: dict[tuple[str, int], Any] = {
         at: {"noun": [f"noun{i}" for i in range(count)]} for at, count in NOUNS.items()
     }
     words[FIRST, 9] = {"adjective": ["loud", "wooden"], "verb": ["ring"]}
     words[FIRST, 10] = None
-    return with_words(dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
+    return with_words(written_dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
 
 
 class Measurer:
@@ -85,13 +85,13 @@ def measurer(monkeypatch: pytest.MonkeyPatch) -> Measurer:
 DATA = [f"held-out-{i}.wav" for i in range(CLIPS)]
 
 
-def measured(found: Dissection, **options: Any) -> AccuracyByWordType:
-    return accuracy_by_word_type(found, "model", DATA, **{"shares": (0.1, 0.2, 0.5), **options})
+def measured(dissection: Dissection, **options: Any) -> AccuracyByWordType:
+    return accuracy_by_word_type(dissection, "model", DATA, **{"shares": (0.1, 0.2, 0.5), **options})
 
 
-def test_the_richest_units_are_pruned_and_equally_rich_ones_in_random_order(found: Dissection) -> None:
-    said = read_explanations(found, in_blocks=True)
-    first, second, third = rich_units(found, said, "noun", (0.1, 0.2, 0.3), draws=12, seed=0)
+def test_the_richest_units_are_pruned_and_equally_rich_ones_in_random_order(dissection: Dissection) -> None:
+    said = read_explanations(dissection, in_blocks=True)
+    first, second, third = rich_units(dissection, said, "noun", (0.1, 0.2, 0.3), draws=12, seed=0)
     for choice, _ in first.pairs:
         assert choice.units == {FIRST: (3,), SECOND: (2,)}, "2 of 20 units: those with 3 and 2 nouns"
     fillers = Counter(at for choice, _ in second.pairs for at in _pairs(choice))
@@ -108,16 +108,16 @@ def _pairs(choice: UnitChoice) -> list[tuple[str, int]]:
     return [(site, unit) for site, own in choice.units.items() for unit in own]
 
 
-def test_every_choice_has_a_control_with_as_many_units_at_every_site(found: Dissection) -> None:
-    said = read_explanations(found, in_blocks=True)
-    for one in rich_units(found, said, "noun", (0.1, 0.3), draws=5, seed=3):
+def test_every_choice_has_a_control_with_as_many_units_at_every_site(dissection: Dissection) -> None:
+    said = read_explanations(dissection, in_blocks=True)
+    for one in rich_units(dissection, said, "noun", (0.1, 0.3), draws=5, seed=3):
         for choice, control in one.pairs:
             assert control.counts == choice.counts
         assert len({tuple(_pairs(control)) for _, control in one.pairs}) > 1, "each draw has one of its own"
 
 
-def test_where_too_few_units_have_such_a_word_nothing_is_measured(found: Dissection, measurer: Measurer) -> None:
-    finding = measured(found)
+def test_where_too_few_units_have_such_a_word_nothing_is_measured(dissection: Dissection, measurer: Measurer) -> None:
+    finding = measured(dissection)
     rows = {(row["part"], row["asked_share"]): row for row in finding.table}
     assert len(rows) == len(KINDS) * 3
     assert rows["noun", 0.5]["accuracy"] is None and rows["noun", 0.5]["rich_units"] == 6
@@ -129,10 +129,10 @@ def test_where_too_few_units_have_such_a_word_nothing_is_measured(found: Dissect
     assert "fewer than the smallest share" in texts(finding.figure())
 
 
-def test_accuracies_are_means_over_the_draws_beside_their_controls(found: Dissection, measurer: Measurer) -> None:
-    finding = measured(found, draws=4, seed=2)
+def test_accuracies_are_means_over_the_draws_beside_their_controls(dissection: Dissection, measurer: Measurer) -> None:
+    finding = measured(dissection, draws=4, seed=2)
     by_units = {tuple(_pairs(choice)): measurer.right(choice).mean() for choice in measurer.choices}
-    plan = rich_units(found, read_explanations(found, in_blocks=True), "noun", (0.1, 0.2), draws=4, seed=2)
+    plan = rich_units(dissection, read_explanations(dissection, in_blocks=True), "noun", (0.1, 0.2), draws=4, seed=2)
     for row, one in zip(finding.rows("noun"), plan, strict=True):
         accuracy, control = ([by_units[tuple(_pairs(pair[side]))] for pair in one.pairs] for side in (0, 1))
         assert (row["accuracy"], row["control"]) == (pytest.approx(np.mean(accuracy)), pytest.approx(np.mean(control)))
@@ -148,25 +148,25 @@ def test_accuracies_are_means_over_the_draws_beside_their_controls(found: Dissec
     assert finding.facts["baseline_low"] < 0.9 < finding.facts["baseline_high"]
 
 
-def test_the_head_is_not_pruned_unless_it_is_named(found: Dissection, measurer: Measurer) -> None:
-    finding = measured(found)
+def test_the_head_is_not_pruned_unless_it_is_named(dissection: Dissection, measurer: Measurer) -> None:
+    finding = measured(dissection)
     assert all(HEAD not in choice.units for choice in measurer.choices)
     assert finding.facts["left_out"] == "left out: sites outside the blocks" and finding.facts["units"] == 20
-    named = measured(found, sites="*", shares=(0.05,))
+    named = measured(dissection, sites="*", shares=(0.05,))
     assert named.facts["units"] == 23
     assert any(choice.units == {HEAD: (0,)} for choice in measurer.choices)
-    measured(found, sites=SECOND, shares=(0.2,))
+    measured(dissection, sites=SECOND, shares=(0.2,))
     assert {site for choice in measurer.choices for site in choice.units} == {SECOND}
 
 
-def test_nothing_is_measured_twice(found: Dissection, measurer: Measurer) -> None:
-    measured(found, shares=(0.1,), parts=("noun", "noun"))
+def test_nothing_is_measured_twice(dissection: Dissection, measurer: Measurer) -> None:
+    measured(dissection, shares=(0.1,), parts=("noun", "noun"))
     assert len(measurer.choices) == len({(one.method, *_pairs(one)) for one in measurer.choices})
     assert sum(one.method != "random" for one in measurer.choices) == 1, "every draw chooses the same two units"
 
 
-def test_one_draw_has_no_interval_over_draws(found: Dissection, measurer: Measurer, tmp_path: Path) -> None:
-    finding = measured(found, draws=1, shares=(0.1,))
+def test_one_draw_has_no_interval_over_draws(dissection: Dissection, measurer: Measurer, tmp_path: Path) -> None:
+    finding = measured(dissection, draws=1, shares=(0.1,))
     (row,) = finding.rows("noun")
     assert row["random_low"] is row["difference_high"] is None and row["accuracy_low"] is not None
     assert "points (of one draw: no interval)" in " ".join(finding.summary())
@@ -192,7 +192,7 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
         (FIRST, 2): {"noun": ["bell", "drum"]},
         (FIRST, 3): None,
     }
-    run = with_words(dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
+    run = with_words(written_dissection(tmp_path / "run", SITES, ["A bell."] * 6), words)
     texts_of = {0: ["Loud, noisy, musical bell (4 of 5).", "High-pitched."], 1: ["Wooden."], 2: [], 3: None}
     with Table(run, CalibratedRow, {"threshold": 0.6}) as table:
         table.add(
@@ -206,8 +206,8 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
     assert counts["length"] == [5, 1, 0, 0], "(4 of 5) says how often and not what"
 
 
-def test_the_axis_holds_whatever_is_drawn(found: Dissection, measurer: Measurer) -> None:
-    finding = measured(found)
+def test_the_axis_holds_whatever_is_drawn(dissection: Dissection, measurer: Measurer) -> None:
+    finding = measured(dissection)
     low, high = finding.figure().axes[0].get_ylim()
     lows = [
         100 * row[name] for row in finding.table for name in ("accuracy_low", "random_low") if row[name] is not None
@@ -218,60 +218,60 @@ def test_the_axis_holds_whatever_is_drawn(found: Dissection, measurer: Measurer)
     assert f"{guess:.1f} % if the commonest class were always said" in finding.summary()[0]
 
 
-def test_the_units_with_the_longest_explanations_are_in_every_panel(found: Dissection, measurer: Measurer) -> None:
-    finding = measured(found, shares=(0.1,))
+def test_the_units_with_the_longest_explanations_are_in_every_panel(dissection: Dissection, measurer: Measurer) -> None:
+    finding = measured(dissection, shares=(0.1,))
     (row,) = finding.rows("length")
     for axes in finding.figure().axes:
         line = next(line for line in axes.lines if line.get_label() == "units with the longest explanations")
         np.testing.assert_allclose(line.get_ydata(orig=False), [90, 100 * row["accuracy"]])
-    (alone,) = measured(found, shares=(0.1,), parts=("length",)).figure().axes
+    (alone,) = measured(dissection, shares=(0.1,), parts=("length",)).figure().axes
     assert alone.get_title(loc="left").startswith("Words of any kind (length)")
-    without = measured(found, shares=(0.1,), parts=("noun",)).figure()
+    without = measured(dissection, shares=(0.1,), parts=("noun",)).figure()
     assert "units with the longest explanations" not in texts(without)
 
 
-def test_clips_that_the_units_were_found_with_are_not_measured(found: Dissection, measurer: Measurer) -> None:
+def test_clips_that_the_units_were_found_with_are_not_measured(dissection: Dissection, measurer: Measurer) -> None:
     seen = [f"{clip}.wav" for clip in range(6)]
-    finding = accuracy_by_word_type(found, "model", [*seen, *DATA], shares=(0.1,))
+    finding = accuracy_by_word_type(dissection, "model", [*seen, *DATA], shares=(0.1,))
     assert finding.facts["left_out_as_dissected"] == 6 and finding.facts["clips"] == CLIPS
     assert finding.facts["held_out"] == "yes" and "40 held-out clips" in finding.summary()[0]
     with pytest.raises(ValueError, match="all 6 clips are among those that the units were found with"):
-        accuracy_by_word_type(found, "model", seen, shares=(0.1,))
-    everything = accuracy_by_word_type(found, "model", [*seen, *DATA[6:]], shares=(0.1,), dissected_too=True)
+        accuracy_by_word_type(dissection, "model", seen, shares=(0.1,))
+    everything = accuracy_by_word_type(dissection, "model", [*seen, *DATA[6:]], shares=(0.1,), dissected_too=True)
     assert everything.facts["clips"] == CLIPS and everything.facts["held_out"] == "no"
     assert "clips, some of which the units were found with" in everything.summary()[0]
 
 
-def test_a_dissected_file_is_known_by_another_name(found: Dissection, measurer: Measurer, tmp_path: Path) -> None:
+def test_a_dissected_file_is_known_by_another_name(dissection: Dissection, measurer: Measurer, tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "sounds")
-    for clip, row in found.clips.items():
-        found.clips[clip] = replace(row, path=str(tmp_path / "sounds" / f"{clip}.wav"))
+    for clip, row in dissection.clips.items():
+        dissection.clips[clip] = replace(row, path=str(tmp_path / "sounds" / f"{clip}.wav"))
     seen = [str(tmp_path / "linked" / f"{clip}.wav") for clip in range(6)]
-    finding = accuracy_by_word_type(found, "model", [*seen, *DATA], shares=(0.1,))
+    finding = accuracy_by_word_type(dissection, "model", [*seen, *DATA], shares=(0.1,))
     assert finding.facts["left_out_as_dissected"] == 6 and finding.facts["clips"] == CLIPS
 
 
-def test_clips_without_paths_are_not_claimed_to_be_held_out(found: Dissection, measurer: Measurer) -> None:
-    finding = accuracy_by_word_type(found, "model", [None, *DATA[1:]], shares=(0.1,))
+def test_clips_without_paths_are_not_claimed_to_be_held_out(dissection: Dissection, measurer: Measurer) -> None:
+    finding = accuracy_by_word_type(dissection, "model", [None, *DATA[1:]], shares=(0.1,))
     assert (finding.facts["held_out"], finding.facts["clips"]) == ("unknown", CLIPS)
     assert "it cannot be told whether the units were found with them" in finding.summary()[0]
 
 
-def test_one_can_keep_clips_of_ones_own(found: Dissection, measurer: Measurer) -> None:
+def test_one_can_keep_clips_of_ones_own(dissection: Dissection, measurer: Measurer) -> None:
     more = [*DATA, "no.wav"]
-    finding = accuracy_by_word_type(found, "model", more, shares=(0.1,), keep=lambda clip: clip.path != "no.wav")
+    finding = accuracy_by_word_type(dissection, "model", more, shares=(0.1,), keep=lambda clip: clip.path != "no.wav")
     assert finding.facts["clips"] == CLIPS
 
 
 def test_the_order_of_rows_makes_no_difference_and_the_seed_settles_the_rest(
-    found: Dissection, measurer: Measurer
+    dissection: Dissection, measurer: Measurer
 ) -> None:
-    before = measured(found, seed=5)
-    shuffled(found)
-    after = measured(found, seed=5)
+    before = measured(dissection, seed=5)
+    shuffled(dissection)
+    after = measured(dissection, seed=5)
     assert (after.table, after.facts) == (before.table, before.facts)
-    assert measured(found, seed=6).table != before.table
+    assert measured(dissection, seed=6).table != before.table
 
 
 @pytest.mark.parametrize(
@@ -286,21 +286,23 @@ def test_the_order_of_rows_makes_no_difference_and_the_seed_settles_the_rest(
     ],
 )
 def test_impossible_settings_are_refused(
-    found: Dissection, measurer: Measurer, options: dict[str, Any], said: str
+    dissection: Dissection, measurer: Measurer, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        measured(found, **options)
+        measured(dissection, **options)
     assert measurer.choices == []
 
 
 def test_without_explanations_it_names_the_command(tmp_path: Path, measurer: Measurer) -> None:
-    bare = dissection(tmp_path / "bare", SITES, ["A bell."] * 6)
+    bare = written_dissection(tmp_path / "bare", SITES, ["A bell."] * 6)
     with pytest.raises(DissectionError, match="run `and-nnsight explain"):
         measured(bare)
 
 
-def test_the_figure_has_a_panel_for_each_type_of_word(found: Dissection, measurer: Measurer, tmp_path: Path) -> None:
-    finding = measured(found)
+def test_the_figure_has_a_panel_for_each_type_of_word(
+    dissection: Dissection, measurer: Measurer, tmp_path: Path
+) -> None:
+    finding = measured(dissection)
     figure = finding.figure()
     assert [axes.get_title(loc="left").split(" (")[0] for axes in figure.axes] == [
         "Acoustic adjectives", "Nouns", "Verbs", "Prepositions", "Basic acoustic adjectives",
@@ -318,8 +320,8 @@ def test_the_figure_has_a_panel_for_each_type_of_word(found: Dissection, measure
     assert "40 held-out clips, 90.0 % right with nothing pruned" in " ".join(texts(figure))
     finding.write(tmp_path / "out")
     finding.write_figure(tmp_path / "out")
-    assert len(measured(found, parts=("noun", "verb", "adjective")).figure().axes) == 4, "one of them hidden"
-    assert len(measured(found, parts=("noun",)).figure().axes) == 1
+    assert len(measured(dissection, parts=("noun", "verb", "adjective")).figure().axes) == 4, "one of them hidden"
+    assert len(measured(dissection, parts=("noun",)).figure().axes) == 1
 
 
 def test_intervals_are_over_clips_and_draws() -> None:
@@ -356,18 +358,25 @@ def test_with_a_real_model_it_is_what_hooks_of_ones_own_give(tmp_path: Path) -> 
     sounds = list(make_sounds(4))
     held_out = sounds[3::4]
     site = "blocks.2.mlp.hook_post"
-    found = dissect(str(tiny_ast_path()), [s for i, s in enumerate(sounds) if i % 4 != 3], site, 6,
+    dissection = dissect(str(tiny_ast_path()), [s for i, s in enumerate(sounds) if i % 4 != 3], site, 6,
                     out=tmp_path / "run", device="cpu", progress=False)  # fmt: skip
-    explain(found, progress=False)
+    explain(dissection, progress=False)
     finding = accuracy_by_word_type(
-        found, str(tiny_ast_path()), held_out, shares=(0.3,), parts=("noun",), draws=2, device="cpu", progress=False
+        dissection,
+        str(tiny_ast_path()),
+        held_out,
+        shares=(0.3,),
+        parts=("noun",),
+        draws=2,
+        device="cpu",
+        progress=False,
     )
     (row,) = finding.rows("noun")
     model = ASTForAudioClassification.from_pretrained(tiny_ast_path()).eval()
     extractor = ASTFeatureExtractor.from_pretrained(tiny_ast_path())
     inputs = [extractor(one.waveform, sampling_rate=one.sampling_rate, return_tensors="pt") for one in held_out]
     labels = [one.label for one in held_out]
-    module = model.get_submodule(found.manifest.sites[0].path)
+    module = model.get_submodule(dissection.manifest.sites[0].path)
 
     def pruning(choice: UnitChoice) -> Callable[[Any], list[Any]]:
         def zero(_: Any, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
@@ -378,7 +387,7 @@ def test_with_a_real_model_it_is_what_hooks_of_ones_own_give(tmp_path: Path) -> 
         return lambda _: [module.register_forward_pre_hook(zero)]
 
     assert finding.facts["baseline"] == pytest.approx(_hooked_accuracy(model, inputs, labels, lambda _: []))
-    (one,) = rich_units(found, read_explanations(found), "noun", (0.3,), draws=2, seed=0)
+    (one,) = rich_units(dissection, read_explanations(dissection), "noun", (0.3,), draws=2, seed=0)
     for side, name in ((0, "accuracy"), (1, "control")):
         ours = np.mean([_hooked_accuracy(model, inputs, labels, pruning(pair[side])) for pair in one.pairs])
         assert row[name] == pytest.approx(ours)

@@ -292,8 +292,8 @@ def whole(name: str, ends: str = "") -> dict[str, Any]:
     RunFolder.checkpoint = counted  # type: ignore[method-assign]
     jobs._UNSEEN = jobs._STALLED = jobs._AFTER_SILENCE = jobs._BEFORE_ANY_ANSWER = 2.0
     settings = there(clips_per_job=2, in_flight=2, retries=9, patience=500)
-    found = dissect(model(), SOUNDS, out=FOLDER / name, remote=settings, **RUN)
-    return {"positions": done, "sent_again": found.manifest.remote["sent_again"]}
+    dissection = dissect(model(), SOUNDS, out=FOLDER / name, remote=settings, **RUN)
+    return {"positions": done, "sent_again": dissection.manifest.remote["sent_again"]}
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ import pytest
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.dissection.manifest import FORMAT_VERSION, read_manifest
-from tests.findings.hand_made import dissection
+from tests.findings.hand_made import written_dissection
 
 CAPTIONS = ["A bell."] * 6
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return dissection(tmp_path / "run", [("blocks.0.mlp.hook_post", 0, 2)], CAPTIONS).folder
+    return written_dissection(tmp_path / "run", [("blocks.0.mlp.hook_post", 0, 2)], CAPTIONS).folder
 
 
 def rewrite(folder: Path, **changes: Any) -> None:

@@ -146,17 +146,17 @@ def test_the_mean_takes_the_units_place(tmp_path: Path) -> None:
     means = {site: torch.arange(64.0)}
     after = traced(ablate(model, UnitChoice({site: UNITS}), "mean", means=means), site)
     assert torch.equal(after[..., list(UNITS)], torch.tensor([0.0, 3.0, 7.0]).expand(*after.shape[:-1], 3))
-    found = dissect(model, ragged(3), site, 2, "mean", out=tmp_path / "run", progress=False)
-    after = traced(ablate(model, UnitChoice({site: [5]}), "mean", found=found), site)
-    assert torch.equal(after[..., 5].unique(), found[site].mean[5:6])
+    dissection = dissect(model, ragged(3), site, 2, "mean", out=tmp_path / "run", progress=False)
+    after = traced(ablate(model, UnitChoice({site: [5]}), "mean", dissection=dissection), site)
+    assert torch.equal(after[..., 5].unique(), dissection[site].mean[5:6])
 
 
 def test_a_mean_of_maxima_is_no_mean(tmp_path: Path) -> None:
     model = loaded("ast")
     site = "blocks.0.mlp.hook_pre"
-    found = dissect(model, ragged(2), site, 1, out=tmp_path / "run", progress=False)
+    dissection = dissect(model, ragged(2), site, 1, out=tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="mean of each clip's max, not the mean over frames"):
-        ablate(model, UnitChoice({site: [0]}), "mean", found=found)
+        ablate(model, UnitChoice({site: [0]}), "mean", dissection=dissection)
     with pytest.raises(ValueError, match="give means="):
         ablate(model, UnitChoice({site: [0]}), "mean")
     with pytest.raises(ValueError, match="no 64 means"):
@@ -211,8 +211,8 @@ def test_hooks_go_when_they_are_left_and_take_a_plain_module() -> None:
 def test_an_ablated_model_is_dissected_like_any_other(tmp_path: Path) -> None:
     model = loaded("ast")
     edited = ablate(model, UnitChoice({"blocks.0.mlp.hook_post": [1], "unembed.hook_out": [2]}))
-    found = dissect(edited, ragged(3), "blocks.0.mlp.hook_post", 2, out=tmp_path / "run", progress=False)
-    top = found["blocks.0.mlp.hook_post"].top.values
+    dissection = dissect(edited, ragged(3), "blocks.0.mlp.hook_post", 2, out=tmp_path / "run", progress=False)
+    top = dissection["blocks.0.mlp.hook_post"].top.values
     assert not top[:, 1].any()
     assert top[:, 0].any()
 

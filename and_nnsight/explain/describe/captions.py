@@ -135,7 +135,7 @@ def caption_data(
     source = options.open(data)
     settings = _settings(plugin, name) | {"data": source.fingerprint, **vars(options)}
     column, rate = getattr(plugin, "column", None), plugin.sampling_rate
-    clips = data_clips(data, sampling_rate=rate, column=column, source_rate=source_rate, **vars(options))
+    clips = data_clips(data, options, sampling_rate=rate, column=column, source_rate=source_rate)
     path = Path(out).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with Table(path.parent / f"{path.stem}.parquet", CaptionRow, settings) as table:

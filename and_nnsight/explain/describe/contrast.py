@@ -140,10 +140,10 @@ class _Responses:
 
     def known(self, units: Int64[Tensor, " unit"]) -> Float32[Tensor, "clip unit"]:
         """The activations of units on the clips, where the run kept them; NaN elsewhere."""
-        kept = self._dissection.activations(self._site)
-        if kept is not None:
+        table = self._dissection.activations(self._site)
+        if table is not None:
             rows = np.searchsorted(np.array(list(self._dissection.clips)), self.clips.numpy())
-            return torch.from_numpy(np.array(kept[np.ix_(rows, units.numpy())]))
+            return torch.from_numpy(np.array(table[np.ix_(rows, units.numpy())]))
         known = torch.full((len(self.clips), len(units)), torch.nan)
         for row in range(len(self._bottom.clips)):
             columns, there = self._columns(self._bottom.clips[row, units])

@@ -39,8 +39,8 @@ def measured_clips(dissection: Dissection, clips: Sequence[int], data: object, o
     try:
         answers = measure_acoustics(dissection, data=data, spans=map(Span, clips), progress=progress)
     except DissectionError as error:
-        said = str(error).replace("data= (--data)", option)
-        raise DissectionError(f"the null models need the acoustics of {dissection.folder}: {said}") from error
+        reason = str(error).replace("data= (--data)", option)
+        raise DissectionError(f"the null models need the acoustics of {dissection.folder}: {reason}") from error
     return {span.clip: answer for span, answer in answers.items() if not isinstance(answer, Failure)}
 
 
@@ -51,13 +51,13 @@ def features(measured: Measured, clips: Sequence[int]) -> Float32[Tensor, "null 
 
 
 def _numbers(measured: Acoustics) -> list[float]:
-    heard = not measured.silent
+    audible = not measured.silent
     return [
-        measured.level_dbfs if heard else SILENCE_DBFS,
-        measured.loudest_dbfs if heard else SILENCE_DBFS,
+        measured.level_dbfs if audible else SILENCE_DBFS,
+        measured.loudest_dbfs if audible else SILENCE_DBFS,
         measured.sound_seconds,
         measured.silence_share,
-        math.log2(max(measured.brightness_hz, 1.0)) if heard else math.nan,
+        math.log2(max(measured.brightness_hz, 1.0)) if audible else math.nan,
     ]
 
 
@@ -81,10 +81,10 @@ def fit_to_units(
     """
     numbers = features(measured, sample)
     means = known_means(numbers)
-    kept = dissection.activations(site)
-    if kept is not None:
+    activations = dissection.activations(site)
+    if activations is not None:
         row_of = {clip: row for row, clip in enumerate(dissection.clips)}
-        values = torch.from_numpy(kept[[row_of[clip] for clip in sample]]).T.nan_to_num(0.0, 0.0, 0.0)
+        values = torch.from_numpy(activations[[row_of[clip] for clip in sample]]).T.nan_to_num(0.0, 0.0, 0.0)
         return correlations(standardised(filled(numbers, means)), standardised(values)).double().numpy()
     deviations = filled(numbers, means).std(1, correction=0)
     top = dissection[site].top

@@ -25,7 +25,7 @@ _NONE = re.compile(r"\bnone\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detection:
     """An answer held against what the unit does. `accuracy`: the share of clips judged rightly (chance: 0.5)."""
 
     accuracy: float | None
@@ -41,9 +41,9 @@ def question(text: str, captions: Sequence[str]) -> Conversation:
     return (Message("system", _SYSTEM), Message("user", user))
 
 
-def detected(
+def detect(
     chat: CachedChat, items: Sequence[tuple[str, Sequence[str], Sequence[bool]]], options: ChatOptions
-) -> Iterator[Detected]:
+) -> Iterator[Detection]:
     """Ask about claims (text, captions, which of them are of clips on which the unit fires); one answer each."""
     conversations = [question(text, captions) for text, captions, _ in items]
     for conversation, (_, _, fires), answer in zip(
@@ -52,10 +52,10 @@ def detected(
         request = chat.request_id(conversation, options)
         chosen = answer if isinstance(answer, Failure) else numbers_in(answer, len(fires))
         if isinstance(chosen, Failure):
-            yield Detected(None, request, chosen.reason)
+            yield Detection(None, request, chosen.reason)
         else:
             right = sum((number in chosen) == fired for number, fired in enumerate(fires, start=1))
-            yield Detected(right / len(fires), request, None)
+            yield Detection(right / len(fires), request, None)
 
 
 def numbers_in(answer: str, count: int) -> set[int] | Failure:

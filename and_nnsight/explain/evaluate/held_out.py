@@ -32,13 +32,13 @@ FEWEST = 20
 class HeldOutClips:
     """The clips that judge, by id, and their captions.
 
-    known   how many were left out as clips of the dissection that was explained
+    overlap how many were left out as clips of the dissection that was explained
     copies  how many were left out because an earlier one has the same samples: it would count twice
     """
 
     clips: tuple[int, ...]
     captions: tuple[str, ...]
-    known: int
+    overlap: int
     copies: int
 
 
@@ -78,11 +78,11 @@ def clips_held_out(dissection: Dissection, held_out: Dissection, most: int | Non
     captions = _captions(held_out)
     explained, origin = KnownClips(dissection), Origin.of(held_out.manifest.dataset)
     rows = held_out.clips
-    known = {clip for clip, row in rows.items() if explained.has(clip, row.path, row.content, origin)}
-    fresh = [clip for clip in rows if clip not in known and captions.get(clip)]
+    overlap = {clip for clip, row in rows.items() if explained.has(clip, row.path, row.content, origin)}
+    fresh = [clip for clip in rows if clip not in overlap and captions.get(clip)]
     distinct = [fresh[place] for place in first_of_each(rows[clip].content for clip in fresh)]
     clips = _drawn(distinct, most, seed)
-    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(known), len(fresh) - len(distinct))
+    return HeldOutClips(tuple(clips), tuple(captions[clip] for clip in clips), len(overlap), len(fresh) - len(distinct))
 
 
 def _drawn(clips: list[int], most: int | None, seed: int) -> list[int]:
@@ -98,12 +98,12 @@ def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> Hel
     left = [(clip, caption) for clip, caption in zip(judges.clips, judges.captions, strict=True) if clip in measured]
     if len(left) < FEWEST:
         raise DissectionError(
-            f"only {counted(len(left), 'clip')} of {where} can judge, at least {FEWEST} are needed: {judges.known} are "
-            f"clips of the dissection that was explained, {judges.copies} copies of others, the rest have no "
+            f"only {counted(len(left), 'clip')} of {where} can judge, at least {FEWEST} are needed: {judges.overlap} "
+            f"are clips of the dissection that was explained, {judges.copies} copies of others, the rest have no "
             "caption or cannot be read"
         )
     clips, captions = zip(*left, strict=True)
-    return HeldOutClips(clips, captions, judges.known, judges.copies)
+    return HeldOutClips(clips, captions, judges.overlap, judges.copies)
 
 
 def _captions(held_out: Dissection) -> dict[int, str]:

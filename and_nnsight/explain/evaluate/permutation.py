@@ -136,13 +136,13 @@ def _tested(
 ) -> PermutationResult:
     """Rows are at length 1, or 0. `lost`: what a unit's own statistic is multiplied by before it is compared."""
     _, count, clips = units.shape
-    found: list[tuple[Tensor, Tensor]] = []
+    results: list[tuple[Tensor, Tensor]] = []
     for part in torch.arange(count, device=units.device).split(max(1, _ELEMENTS // max(1, clips))):
         unit, claim = units[:, part].mT.contiguous(), claims_of(part).mT.contiguous()
         own = (unit * claim).sum(1)
         least = lost * own.amax(0) - _SAME
         reached = [(unit[:, order] * claim).sum(1).amax(0) >= least for order in orders()]
         p = (1 + torch.stack(reached).sum(0, dtype=torch.float64)) / (1 + len(reached))
-        found.append((own[0].double(), p))
+        results.append((own[0].double(), p))
     none = torch.zeros(0, dtype=torch.float64, device=units.device)
-    return PermutationResult(*(torch.cat([none, *parts]) for parts in (list(zip(*found, strict=True)) or [(), ()])))
+    return PermutationResult(*(torch.cat([none, *parts]) for parts in (list(zip(*results, strict=True)) or [(), ()])))

@@ -39,6 +39,7 @@ from .held_out import (
     warn_of_other_captions,
 )
 from .listening.asking import listen
+from .listening.audition import Audition
 from .listening.plans import Design
 from .settling import settle
 from .site_scoring import Asker, Bench, Scoring, Test, pools_of
@@ -164,10 +165,8 @@ def score(
         settle(table, level)
         rows = table.rows()
     if ear is not None:
-        listen(
-            dissection, held_out, every_claim, judges.clips, listener=ear, name=ear_name,
-            design=Design(share=share, seed=seed), units=scope, data=held_out_data, progress=progress,
-        )  # fmt: skip
+        audition = Audition(ear, ear_name, held_out, judges.clips, held_out_data)
+        listen(dissection, every_claim, audition, Design(share=share, seed=seed), units=scope, progress=progress)
     return rows
 
 

@@ -17,7 +17,7 @@ from ..roles import ChatOptions
 from .baselines import Measured, features, fit_to_units, known_means
 from .claims import Claim, pool_hash
 from .held_out import HeldOutClips
-from .unit_scores import Judge, SiteScores, with_detection
+from .unit_scores import HeldOutSite, SiteScores, with_detection
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Bench:
     share: float
     device: str | torch.device | None
 
-    def judge(self, site: str) -> Judge:
+    def held_out_site(self, site: str) -> HeldOutSite:
         """The held-out activations of a site's units."""
         fits = fit_to_units(self.dissection, site, self.ours, self.fitted_on)
         means = known_means(features(self.ours, self.fitted_on))
-        return Judge(self.held_out, site, self.judges, self.theirs, means, fits, self.share, self.device)
+        return HeldOutSite(self.held_out, site, self.judges, self.theirs, means, fits, self.share, self.device)
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ class Scoring:
 
     def score_site(self, site: str, units: Collection[int], pools: Iterable[Mapping[int, Claim]]) -> None:
         """Score what is due of some units of a site. `pools`: of each source, all claims about the site's units."""
-        judge = None
+        held_out = None
         for pool in pools:
             hashed = pool_hash(pool)
             of_units = [claim for unit, claim in pool.items() if unit in units]
             due = [claim for claim in of_units if _lacks(self.table, claim, hashed)]
             if not due:
                 continue
-            judge = judge or self.bench.judge(site)
-            scorer = SiteScores(judge, list(pool.values()), self.embeddings, self.test.shuffles, self.test.seed)
+            held_out = held_out or self.bench.held_out_site(site)
+            scorer = SiteScores(held_out, list(pool.values()), self.embeddings, self.test.shuffles, self.test.seed)
             rows = [replace(row, pool=hashed) for row in scorer.rows(due)]
             if self.asker is not None:
                 rows = with_detection(rows, scorer, self.asker.chat, self.asker.options)

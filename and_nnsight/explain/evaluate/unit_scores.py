@@ -18,7 +18,7 @@ from ..records.claim_rows import ScoreRow
 from ..roles import ChatOptions
 from .baselines import NULLS, Measured, features, filled
 from .claims import Claim
-from .detection import CLIPS, Detected, detected
+from .detection import CLIPS, Detection, detect
 from .held_out import FEWEST, HeldOutClips
 from .metrics import average_precisions, clips_of, correlations, places, positives, standardised
 from .permutation import PermutationResult, partial_test, prediction_test
@@ -27,28 +27,28 @@ from .top_down import savage_scores
 _DECIMALS = 6  # sums over more units differ in the last bits
 
 
-class Judge:
+class HeldOutSite:
     """What the units of a site do on the held-out clips, and how well the nulls tell."""
 
     def __init__(
         self,
         held_out: Dissection,
         site: str,
-        judges: HeldOutClips,
+        clips: HeldOutClips,
         measured: Measured,
         means: Float32[Tensor, " null"],
         fits: np.ndarray,
         share: float,
         device: str | torch.device | None,
     ) -> None:
-        self.site, self.judges, self.share = site, judges, share
+        self.site, self.clips, self.share = site, clips, share
         self.device = torch.device(device or "cpu")
-        kept = held_out.activations(site)
-        assert kept is not None  # checked before
+        activations = held_out.activations(site)
+        assert activations is not None  # checked before
         row_of = {clip: row for row, clip in enumerate(held_out.clips)}
-        values = torch.from_numpy(kept[[row_of[clip] for clip in judges.clips]])
+        values = torch.from_numpy(activations[[row_of[clip] for clip in clips.clips]])
         self.activations = values.T.contiguous().to(self.device)
-        self.nulls = filled(features(measured, judges.clips), means).to(self.device)
+        self.nulls = filled(features(measured, clips.clips), means).to(self.device)
         self.signs = torch.from_numpy(np.where(fits < 0, -1, 1)).to(self.device)
         self.best = torch.from_numpy(np.abs(fits).argmax(1)).to(self.device)
 
@@ -70,8 +70,10 @@ class _Measures:
 class SiteScores:
     """Scores the claims that one source makes of a site's units."""
 
-    def __init__(self, judge: Judge, pool: Sequence[Claim], embeddings: Embeddings, shuffles: int, seed: int) -> None:
-        self.judge, self._shuffles, self._seed = judge, shuffles, seed
+    def __init__(
+        self, held_out: HeldOutSite, pool: Sequence[Claim], embeddings: Embeddings, shuffles: int, seed: int
+    ) -> None:
+        self.held_out, self._shuffles, self._seed = held_out, shuffles, seed
         self._pool = sorted(pool, key=lambda one: one.unit)
         gists = list(dict.fromkeys(one.gist for one in self._pool))
         self._gist_of = {gist: place for place, gist in enumerate(gists)}
@@ -82,8 +84,8 @@ class SiteScores:
         self._text_of_pool = np.array([self._text_of[one.text] for one in self._pool])
         self.texts = texts
         by_text = {one.text: one for one in self._pool}
-        self.predictions = _predictions([by_text[text] for text in texts], judge.judges.captions, embeddings)
-        self.predictions = self.predictions.to(judge.device)
+        self.predictions = _predictions([by_text[text] for text in texts], held_out.clips.captions, embeddings)
+        self.predictions = self.predictions.to(held_out.device)
         self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
 
     def _apart_from(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
@@ -101,9 +103,9 @@ class SiteScores:
 
     def balanced(self, claim: Claim) -> tuple[Int64[np.ndarray, " clip"], Bool[np.ndarray, " clip"]]:
         """A few clips, by place, half of them of those on which the unit fires, in random order; which those are."""
-        values = self.judge.activations[claim.unit]
+        values = self.held_out.activations[claim.unit]
         clips = values.isfinite().nonzero()[:, 0]
-        fires = positives(values[None, clips], self.judge.share)[0].cpu().numpy()
+        fires = positives(values[None, clips], self.held_out.share)[0].cpu().numpy()
         places_of = clips.cpu().numpy()
         each = min(CLIPS // 2, int(fires.sum()), int((~fires).sum()))
         random = self._random(claim, "balanced")
@@ -113,14 +115,14 @@ class SiteScores:
 
     def _random(self, claim: Claim, purpose: str) -> np.random.Generator:
         """Drawn for this claim alone: which other units are scored makes no difference."""
-        said = f"{purpose}\0{claim.site}\0{claim.unit}\0{claim.source}"
-        key = hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=8).digest()
+        identity = f"{purpose}\0{claim.site}\0{claim.unit}\0{claim.source}"
+        key = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=8).digest()
         return np.random.default_rng([self._seed, int.from_bytes(key, "little")])
 
     def rows(self, due: Sequence[Claim]) -> list[ScoreRow]:
         """The rows of claims. Units that are finite on the same clips are measured together: mostly all of them."""
-        units = torch.tensor([claim.unit for claim in due], device=self.judge.device)
-        finite = self.judge.activations[units].isfinite()
+        units = torch.tensor([claim.unit for claim in due], device=self.held_out.device)
+        finite = self.held_out.activations[units].isfinite()
         patterns, which = finite.unique(dim=0, return_inverse=True)
         rows: dict[int, ScoreRow] = {}
         for pattern in range(len(patterns)):
@@ -135,13 +137,13 @@ class SiteScores:
             yield self._row(claim, measures, place, len(clips))
 
     def _measured(self, due: Sequence[Claim], clips: Tensor) -> _Measures:
-        judge = self.judge
-        units = torch.tensor([claim.unit for claim in due], device=judge.device)
-        own = torch.tensor([self._text_of[claim.text] for claim in due], device=judge.device)
-        values = judge.activations[units][:, clips]
-        predicted, nulls, signs = self.predictions[:, clips], judge.nulls[:, clips], judge.signs[units]
+        held_out = self.held_out
+        units = torch.tensor([claim.unit for claim in due], device=held_out.device)
+        own = torch.tensor([self._text_of[claim.text] for claim in due], device=held_out.device)
+        values = held_out.activations[units][:, clips]
+        predicted, nulls, signs = self.predictions[:, clips], held_out.nulls[:, clips], held_out.signs[units]
         rounded = predicted.double().round(decimals=_DECIMALS)  # what is equal but for the last bits is a tie
-        chosen = positives(values, judge.share)
+        chosen = positives(values, held_out.share)
         firing, unit_rows = clips_of(chosen), standardised(values)
         ranked_nulls = places(torch.cat([nulls, -nulls]))
         of_nulls = [
@@ -161,11 +163,11 @@ class SiteScores:
         )
 
     def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> ScoreRow:
-        judge, unit = self.judge, claim.unit
-        best = int(judge.best[unit])
+        held_out, unit = self.held_out, claim.unit
+        best = int(held_out.best[unit])
         row = ScoreRow(
             site=claim.site, unit=unit, source=claim.source, text=claim.text, clips=clips,
-            null=NULLS[best], null_sign=int(judge.signs[unit, best]), requests=[], positives=0,
+            null=NULLS[best], null_sign=int(held_out.signs[unit, best]), requests=[], positives=0,
         )  # fmt: skip
         if measures is None:
             return replace(row, failure=_few_finite(clips))
@@ -238,9 +240,9 @@ def with_detection(
     rows: Sequence[ScoreRow], scorer: SiteScores, chat: CachedChat, options: ChatOptions
 ) -> list[ScoreRow]:
     """Rows with what a chat model detects with each claim, and with another's, on a balanced sample of clips."""
-    asked: list[tuple[str, Sequence[str], Sequence[bool]]] = []
+    questions: list[tuple[str, Sequence[str], Sequence[bool]]] = []
     which: dict[int, tuple[np.ndarray, np.ndarray, bool]] = {}
-    captions = scorer.judge.judges.captions
+    captions = scorer.held_out.clips.captions
     for place, row in enumerate(rows):
         if row.failure is not None:
             continue
@@ -249,9 +251,9 @@ def with_detection(
         another = scorer.another(claim)
         shown = [captions[clip] for clip in sample]
         texts = [claim.text] if another is None else [claim.text, another]
-        asked += [(text, shown, fires.tolist()) for text in texts]
+        questions += [(text, shown, fires.tolist()) for text in texts]
         which[place] = (sample, fires, another is not None)
-    answers = iter(list(detected(chat, asked, options)))
+    answers = iter(list(detect(chat, questions, options)))
     filled_in = list(rows)
     for place, (sample, fires, has_another) in which.items():
         own = next(answers)
@@ -261,10 +263,10 @@ def with_detection(
 
 
 def _with_detection(
-    scorer: SiteScores, row: ScoreRow, sample: np.ndarray, fires: np.ndarray, own: Detected, another: Detected | None
+    scorer: SiteScores, row: ScoreRow, sample: np.ndarray, fires: np.ndarray, own: Detection, another: Detection | None
 ) -> ScoreRow:
     assert row.null is not None  # of every row that is made here
-    null = row.null_sign * scorer.judge.nulls[NULLS.index(row.null)].cpu().numpy()[sample]
+    null = row.null_sign * scorer.held_out.nulls[NULLS.index(row.null)].cpu().numpy()[sample]
     chosen = np.zeros(len(sample), bool)
     chosen[np.argsort(-null, kind="stable")[: int(fires.sum())]] = True
     answers = [own] if another is None else [own, another]

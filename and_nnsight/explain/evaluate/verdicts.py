@@ -64,16 +64,16 @@ class Verdict:
 
     def __str__(self) -> str:
         """In a few sentences: the answers, and the numbers beside them."""
-        said = f"{self.answer[0].upper()}{self.answer[1:]}."
+        sentences = f"{self.answer[0].upper()}{self.answer[1:]}."
         if self.auprc is None or self.pearson is None or self.base_rate is None:
-            return said
+            return sentences
         own = f"AUPRC {self.auprc:.2f} (chance {self.base_rate:.2f}), Pearson {self.pearson:.2f}"
         if self.detection is not None:
             own += f", detection {self.detection:.0%}"
-        said += f" {own}; {self.null} alone {self.null_auprc:.2f}, {self.null_pearson:.2f}."
+        sentences += f" {own}; {self.null} alone {self.null_auprc:.2f}, {self.null_pearson:.2f}."
         if self.others_as_good is not None:
-            said += f" {self.others_as_good:.0%} of what is said of the site's other units does as well."
-        return said
+            sentences += f" {self.others_as_good:.0%} of what is said of the site's other units does as well."
+        return sentences
 
 
 DISTINCTIVE = 0.05
@@ -103,13 +103,14 @@ class Verdicts:
 
     def __call__(self, site: str, unit: int, source: str, text: str | None) -> Verdict | None:
         """The verdict on a claim; None if it has not been scored, or said something else when it was."""
-        known = self._of.get((site, unit, source))
-        return known if known is not None and known.text == text else None
+        latest = self._of.get((site, unit, source))
+        return latest if latest is not None and latest.text == text else None
 
     def __len__(self) -> int:
         return len(self._of)
 
-    def counts(self, said: Mapping[tuple[str, int], str | None], source: str) -> tuple[int, int]:
+    def counts(self, claims: Mapping[tuple[str, int], str | None], source: str) -> tuple[int, int]:
         """How many of the claims that stand hold, and how many have a verdict."""
-        found = [known for at, text in said.items() if (known := self(*at, source, text)) is not None]
-        return sum(1 for known in found if known.holds), len(found)
+        verdicts = [self(*unit, source, text) for unit, text in claims.items()]
+        standing = [one for one in verdicts if one is not None]
+        return sum(1 for one in standing if one.holds), len(standing)

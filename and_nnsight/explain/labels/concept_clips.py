@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -87,7 +87,7 @@ class DataClips:
 
     def sounds(self, rate: int) -> Iterator[ClipOrFailure]:
         """The clips at a rate, one after another, or why one cannot be read."""
-        return data_clips(self.data, sampling_rate=rate, source_rate=self.source_rate, **asdict(self.options))
+        return data_clips(self.data, self.options, sampling_rate=rate, source_rate=self.source_rate)
 
     @property
     def count(self) -> int | None:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
-from .similarities import rows_of
+from .ranking import rows_of
 
 
 def extremes(

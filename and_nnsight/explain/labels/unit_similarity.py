@@ -16,16 +16,20 @@ from ...dissection.site_statistics import SiteStatistics
 from ...kernels import exact_average_precision
 from ...kernels.decided import decided_places
 from ...statistics.concept_scores import ConceptScores
-from . import similarities as published
+from .cosines import cos_cubed_of_extremes, cos_of_extremes
 from .extremes import extremes, won_by_value
+from .mutual_information import SOFT_WPMI, WPMI, soft_wpmi_of_top, wpmi_of_top
+from .ranking import Best, best_clips, rows_of, scored_first
+from .reordering import fraction_of, rank_reorder_of_top
+from .similarities import SIMILARITIES as PUBLISHED
 
 KEPT = "all clips (kept activations)"
 STREAMED = "all clips (streamed)"
 TOP = "top-K"
 TOP_ONLY = "top-K only"
 
-SIMILARITIES = (*published.SIMILARITIES, "pearson", "auprc")
-_OF_THE_BEST = {"wpmi": 28, "soft_wpmi": 100}
+SIMILARITIES = (*PUBLISHED, "pearson", "auprc")
+_OF_THE_BEST = {"wpmi": WPMI.top_k, "soft_wpmi": SOFT_WPMI.top_k}
 _STREAMED = ("pearson", "cos", "cos_cubed", "auprc")
 _CHUNK = 2**24  # activations read from the disk at once
 
@@ -112,36 +116,36 @@ def _streamed_columns(dissection: Dissection, scores: ConceptScores) -> list[int
 def _from_activations(
     dissection: Dissection, activations: np.ndarray, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
 ) -> Tensor:
-    rows = published.rows_of(torch.tensor(list(dissection.clips))[:, None], ids)[:, 0]
+    rows = rows_of(torch.tensor(list(dissection.clips))[:, None], ids)[:, 0]
     if similarity in (*_OF_THE_BEST, "rank_reorder"):  # of exemplars that are the same sound one counts
         rows[[place for place, clip in enumerate(dissection.clips) if clip in dissection.copies]] = -1
     clips = (rows >= 0).nonzero()[:, 0]
     scored = table[rows[clips].to(table.device)]
-    best, values = list[published.Best](), list[Tensor]()
+    best, values = list[Best](), list[Tensor]()
     step = max(1, _CHUNK // max(1, len(clips)))
-    wanted = published.fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
+    wanted = fraction_of(len(clips)) if similarity == "rank_reorder" else _OF_THE_BEST.get(similarity)
     for start in range(0, activations.shape[1], step):
         part = torch.from_numpy(activations[:, start : start + step].copy())[clips].to(table.device)
         if wanted is not None:  # these compare units with each other: first the best clips of all
-            best.append(_decided(published.best_clips(part, wanted + 1), wanted))
+            best.append(_decided(best_clips(part, wanted + 1), wanted))
         elif similarity == "auprc":
             values.append(exact_average_precision(part, scored > 0))
         else:
-            compare = pearson if similarity == "pearson" else published.SIMILARITIES[similarity]
+            compare = pearson if similarity == "pearson" else PUBLISHED[similarity]
             values.append(compare(part, scored))
     if wanted is None:
         return torch.cat(values)
-    every = published.Best(*(torch.cat(parts, 1) for parts in zip(*best, strict=True)))
+    every = Best(*(torch.cat(parts, 1) for parts in zip(*best, strict=True)))
     return _of_top(every.values, every.rows, scored, similarity)
 
 
-def _decided(best: published.Best, wanted: int) -> published.Best:
+def _decided(best: Best, wanted: int) -> Best:
     """Of so many best clips those that are won by value; the one beyond them tells."""
     there = best.rows >= 0
     none = torch.zeros(best.rows.shape[1], dtype=torch.int64, device=best.rows.device)
     decided = decided_places(best.values.masked_fill(~there, 0.0), there, none, wanted)
-    remaining = published.scored_first(best.values, best.rows.masked_fill(~decided, -1))
-    return published.Best(remaining.values[:wanted], remaining.rows[:wanted])
+    remaining = scored_first(best.values, best.rows.masked_fill(~decided, -1))
+    return Best(remaining.values[:wanted], remaining.rows[:wanted])
 
 
 def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]) -> Tensor:
@@ -157,8 +161,8 @@ def pearson(activations: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip
 
 def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Tensor:
     if similarity == "rank_reorder":
-        return published.rank_reorder_of_top(values, rows, table)
-    of_top = published.wpmi_of_top if similarity == "wpmi" else published.soft_wpmi_of_top
+        return rank_reorder_of_top(values, rows, table)
+    of_top = wpmi_of_top if similarity == "wpmi" else soft_wpmi_of_top
     return of_top(rows, table)
 
 
@@ -171,15 +175,15 @@ def _from_extremes(
         values, rows, whole = extremes(dissection, site, ids)
         values, there = values.to(table.device), rows.to(table.device)
         if similarity == "cos":
-            return published.cos_of_extremes(values, there, table), whole
+            return cos_of_extremes(values, there, table), whole
         means = statistics.mean.to(table.device).nan_to_num(0.0)
-        return published.cos_cubed_of_extremes(values, there, table, means), whole
-    top, upper = statistics.top, published.rows_of(statistics.top.clips, ids)
+        return cos_cubed_of_extremes(values, there, table, means), whole
+    top, upper = statistics.top, rows_of(statistics.top.clips, ids)
     every = torch.minimum(torch.tensor(len(ids)), statistics.finite)
-    needed = _OF_THE_BEST.get(similarity) or published.fraction_of(len(ids))
+    needed = _OF_THE_BEST.get(similarity) or fraction_of(len(ids))
     exact = (upper >= 0).sum(0) >= torch.minimum(torch.tensor(needed), every)
     rows = upper.masked_fill(~won_by_value(dissection, site, "top", needed), -1)
-    values, rows = published.scored_first(top.values, rows)
+    values, rows = scored_first(top.values, rows)
     values, rows = values[:needed], rows[:needed]
     return _of_top(values.to(table.device), rows.to(table.device), table, similarity), exact
 

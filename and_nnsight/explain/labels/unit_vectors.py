@@ -8,9 +8,9 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
+from .cosines import MIN_NORM
 from .extremes import extremes
-from .ranking import parts
-from .similarities import MIN_NORM, rows_of
+from .ranking import parts, rows_of
 
 LINEAR = ("cos", "cos_cubed", "pearson")
 

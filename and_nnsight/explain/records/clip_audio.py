@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from ...audio.limits import MOST_SAMPLES
 from ...audio.loading import AudioError, load
-from ...data import UNKNOWN, Item, Source, open_source
+from ...data import UNKNOWN, Item, Source
+from ...data.options import DataOptions
 from ...dissection.clips import ClipRow
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
@@ -69,34 +71,25 @@ def _check_files(dissection: Dissection, clips: int, lacking: Sequence[int]) -> 
 
 def data_clips(
     data: Any,
+    options: DataOptions | None = None,
     *,
     sampling_rate: int | None,
-    split: str | None = None,
-    audio_column: str = "audio",
-    label_column: str | None = None,
-    caption_column: str | None = None,
-    limit: int | None = None,
     column: str | None = None,
     source_rate: int | None = None,
 ) -> Iterator[ClipOrFailure]:
     """Every clip of data that has not been dissected, whole, in the order and with the ids that `dissect` gives them.
 
-    The arguments are those of `dissect`, `sampling_rate` and `column` those of `dissection_clips`. Where a `column` is
+    `sampling_rate` and `column` are those of `dissection_clips`. Where a `column` is
     asked for, the dataset's captions are not read. `source_rate` is the rate of bare waveforms, which do not say theirs
     (the rate of the model, for `dissect`); None: the one wanted.
 
     Raises ValueError for data, a split or a column that is not there.
     """
-    other = None if column in (None, "label", label_column) else column
-    source = open_source(
-        data,
-        split=split,
-        audio_column=audio_column,
-        label_column=label_column,
-        caption_column=caption_column if other in (None, "caption") and caption_column is not None else other,
-        limit=limit,
-    )
-    return _all_of(source, sampling_rate, source_rate, other or "caption")
+    options = options or DataOptions()
+    other = None if column in (None, "label", options.label_column) else column
+    if other not in (None, "caption") or options.caption_column is None:
+        options = replace(options, caption_column=other)
+    return _all_of(options.open(data), sampling_rate, source_rate, other or "caption")
 
 
 def columns_of(dissection: Dissection) -> dict[str, str]:
@@ -133,14 +126,9 @@ def _is_file(path: str) -> bool:
 def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
     """The dissected data, opened as it was then, with `column` in the place of the captions."""
     dataset = dissection.manifest.dataset
-    source = open_source(
-        _place_of(dissection, column) if data is None else data,
-        split=dataset.split,
-        limit=dataset.limit,
-        audio_column=dataset.audio_column or "audio",
-        label_column=dataset.label_column,
-        caption_column=column or dataset.caption_column,
-    )
+    captions = column or dataset.caption_column
+    options = DataOptions(dataset.split, dataset.audio_column or "audio", dataset.label_column, captions, dataset.limit)
+    source = options.open(_place_of(dissection, column) if data is None else data)
     known = UNKNOWN not in (source.fingerprint, dataset.fingerprint)
     if known and source.fingerprint != dataset.fingerprint and not _has_the_files_of(dissection, source):
         raise DissectionError(

@@ -44,7 +44,7 @@ class ExemplarCaptions:
         self.by_span = captions
 
     @property
-    def kept(self) -> bool:
+    def has_activations(self) -> bool:
         """Whether the activations of all clips are there."""
         return self._dissection.manifest.keep_activations
 

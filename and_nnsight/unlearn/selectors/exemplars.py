@@ -33,10 +33,9 @@ def by_top_labels(dissection: Dissection, query: ConceptQuery) -> RankedUnits:
     keys: Keys = {}
     for site in query.widths:
         keys |= site_keys(site, shares_of_clips(dissection, site, flags))
-    found = frozenset(unit for unit, key in keys.items() if key[0] >= MOST)
-    return RankedUnits(
-        keys, {"rank": "share of the top 5 with the label, share of all stored exemplars, strength"}, found
-    )
+    mostly_labelled = frozenset(unit for unit, key in keys.items() if key[0] >= MOST)
+    settings = {"rank": "share of the top 5 with the label, share of all stored exemplars, strength"}
+    return RankedUnits(keys, settings, mostly_labelled)
 
 
 def by_top_captions(dissection: Dissection, query: ConceptQuery) -> RankedUnits:

@@ -18,12 +18,12 @@ Keys = dict[tuple[str, int], tuple[float, ...]]
 class RankedUnits(NamedTuple):
     """The keys of the units that a method ranks, and what it went by, as JSON.
 
-    found  those that the method takes where no number is asked for; None: all
+    default_units  those that the method takes where no number is asked for; None: all
     """
 
     keys: Keys
     settings: dict[str, Any]
-    found: frozenset[tuple[str, int]] | None = None
+    default_units: frozenset[tuple[str, int]] | None = None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def by_captions(dissection: Dissection, query: ConceptQuery, every_clip: bool = 
     """
     captions = ExemplarCaptions(dissection)
     phrase, missing = concept_phrase(query, known_classes(dissection), captions.texts())
-    carriers = _Carriers(dissection, captions, phrase, by_mean=every_clip and captions.kept)
+    carriers = _Carriers(dissection, captions, phrase, by_mean=every_clip and captions.has_activations)
     keys: Keys = {}
     for site, width in query.widths.items():
         keys |= carriers.keys(site, width)

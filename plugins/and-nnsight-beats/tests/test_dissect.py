@@ -46,38 +46,40 @@ def by_hand(path: Path) -> dict[str, list[np.ndarray]]:
 
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_ids_values_and_frames_are_those_of_a_loop_by_hand(finetuned: Path, tmp_path: Path, batch_size: int) -> None:
-    found = dissect(
+    dissection = dissect(
         f"beats:{finetuned}", clips(), "paper", 4, batch_size=batch_size, out=tmp_path / "out", device="cpu", progress=False
     )  # fmt: skip
     expected = by_hand(finetuned)
-    assert list(found.sites) == list(expected)
+    assert list(dissection.sites) == list(expected)
     for name, clipwise in expected.items():
         values = np.stack([patches.max(0) for patches in clipwise])
         frames = np.stack([patches.argmax(0) for patches in clipwise])
-        for ranked, sign in ((found[name].top, -1), (found[name].bottom, 1)):
+        for ranked, sign in ((dissection[name].top, -1), (dissection[name].bottom, 1)):
             order = np.argsort(sign * values, axis=0, kind="stable")[:4]
             assert np.array_equal(ranked.clips.numpy(), order), name
             np.testing.assert_allclose(
                 ranked.values.numpy(), np.take_along_axis(values, order, 0), rtol=1e-5, atol=1e-6
             )
             assert np.array_equal(ranked.frames.numpy(), np.take_along_axis(frames, order, 0)), name
-        np.testing.assert_allclose(found[name].mean.numpy(), values.mean(0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(dissection[name].mean.numpy(), values.mean(0), rtol=1e-4, atol=1e-6)
 
 
 def test_the_manifest_names_the_model_and_its_frames(finetuned: Path, tmp_path: Path) -> None:
-    found = dissect(f"beats:{finetuned}", clips()[:4], "paper", 2, out=tmp_path / "out", device="cpu", progress=False)
-    assert found.manifest.model.id == f"beats:{finetuned}"
-    assert found.manifest.model.class_name == "BEATs"
-    unit = found.unit("blocks.1.mlp.hook_pre", 3)
+    dissection = dissect(
+        f"beats:{finetuned}", clips()[:4], "paper", 2, out=tmp_path / "out", device="cpu", progress=False
+    )
+    assert dissection.manifest.model.id == f"beats:{finetuned}"
+    assert dissection.manifest.model.class_name == "BEATs"
+    unit = dissection.unit("blocks.1.mlp.hook_pre", 3)
     for exemplar in unit.top:
         assert 0 <= exemplar.start < exemplar.end <= LENGTHS[exemplar.clip] + 1e-9
 
 
 def test_a_clip_too_short_for_a_patch_is_set_aside(finetuned: Path, tmp_path: Path) -> None:
     sounds = [*clips()[:3], {"audio": noise(0.17), "sampling_rate": RATE}]
-    found = dissect(f"beats:{finetuned}", sounds, "default", 2, out=tmp_path / "out", device="cpu", progress=False)
-    assert found.manifest.clips == 3
-    assert found.manifest.quarantined == 1
+    dissection = dissect(f"beats:{finetuned}", sounds, "default", 2, out=tmp_path / "out", device="cpu", progress=False)
+    assert dissection.manifest.clips == 3
+    assert dissection.manifest.quarantined == 1
     assert "2800" in (tmp_path / "out" / "quarantine.jsonl").read_text()
 
 

@@ -80,9 +80,9 @@ print(f"\n{site} neuron {neuron} adds {by_neuron[neuron]:+.2f} of it. What does 
 # %% Ask a dataset, through the same hooks
 dataset = list(make_sounds(per_class=6))
 folder = Path(tempfile.mkdtemp()) / "dissection"
-found = dissect(bridge, dataset, sites="default", k=8, pool="cls", out=folder, progress=sys.stderr.isatty())
-unit = found.unit(site, neuron)
-print(f"{found}")
+dissection = dissect(bridge, dataset, sites="default", k=8, pool="cls", out=folder, progress=sys.stderr.isatty())
+unit = dissection.unit(site, neuron)
+print(f"{dissection}")
 for exemplar in unit.top[:4]:
     print(f"  {exemplar.activation:5.2f}  {exemplar.label:16} {exemplar.caption}")
 print(

@@ -55,18 +55,18 @@ def test_a_bridge_of_transformer_lens_s_own_can_be_dissected(name: str, tmp_path
     from and_nnsight.audio.loading import to_waveform
 
     waves = {i: to_waveform(item["audio"], model.sampling_rate, source_rate=RATE) for i, item in enumerate(clips(5))}
-    found = quick(bridge, clips(5), tmp_path / "run")
+    dissection = quick(bridge, clips(5), tmp_path / "run")
     sites = model.sites()
-    assert found.sites == tuple(site.name for site in sites)
-    assert_equal_to_brute_force(found, sites, pooled_clips(model, sites, waves))
+    assert dissection.sites == tuple(site.name for site in sites)
+    assert_equal_to_brute_force(dissection, sites, pooled_clips(model, sites, waves))
 
 
 def test_a_run_resumes_is_told_from_other_runs_and_heeds_hooks_of_the_user(tmp_path: Path) -> None:
     bridge = bridged("ast")
-    found = quick(bridge, clips(4), tmp_path / "run")
-    assert quick(bridge, clips(4), tmp_path / "run").manifest == found.manifest
-    assert found.manifest.model.class_name == "ASTForAudioClassification"
-    assert found.manifest.model.more["through"].startswith("transformer-lens 4.")
+    dissection = quick(bridge, clips(4), tmp_path / "run")
+    assert quick(bridge, clips(4), tmp_path / "run").manifest == dissection.manifest
+    assert dissection.manifest.model.class_name == "ASTForAudioClassification"
+    assert dissection.manifest.model.more["through"].startswith("transformer-lens 4.")
 
     def silence(post: torch.Tensor, hook: Any) -> torch.Tensor:
         return post * 0
@@ -75,7 +75,7 @@ def test_a_run_resumes_is_told_from_other_runs_and_heeds_hooks_of_the_user(tmp_p
     edited = quick(bridge, clips(4), tmp_path / "edited", sites=["blocks.0.hook_mlp_out", "blocks.1.hook_resid_post"])
     assert edited.manifest.model.edits == 1
     assert edited["blocks.0.hook_mlp_out"].variance.max() < 1e-12
-    assert not torch.equal(edited["blocks.1.hook_resid_post"].mean, found["blocks.1.hook_resid_post"].mean)
+    assert not torch.equal(edited["blocks.1.hook_resid_post"].mean, dissection["blocks.1.hook_resid_post"].mean)
     bridge.reset_hooks()
     assert BridgedModel(bridge).edits == 0
 
@@ -105,23 +105,23 @@ def test_only_the_blocks_that_are_needed_run() -> None:
 
 
 def test_bfloat16(tmp_path: Path) -> None:
-    found = quick(bridged("ast"), clips(3), tmp_path / "run", dtype="bfloat16")
-    assert found.manifest.dtype == "bfloat16"
-    assert all(torch.isfinite(found[site].mean).all() for site in found.sites)
+    dissection = quick(bridged("ast"), clips(3), tmp_path / "run", dtype="bfloat16")
+    assert dissection.manifest.dtype == "bfloat16"
+    assert all(torch.isfinite(dissection[site].mean).all() for site in dissection.sites)
 
 
 def test_a_model_by_name_goes_through_a_bridge(tmp_path: Path) -> None:
     sounds = list(make_sounds(per_class=1))[:4]
-    found = quick(f"transformer-lens:{tiny_ast_path()}", sounds, tmp_path / "run")
+    dissection = quick(f"transformer-lens:{tiny_ast_path()}", sounds, tmp_path / "run")
     plain = quick(str(tiny_ast_path()), sounds, tmp_path / "plain")
-    assert found.sites == plain.sites
-    assert all(torch.equal(found[site].top.clips, plain[site].top.clips) for site in found.sites)
+    assert dissection.sites == plain.sites
+    assert all(torch.equal(dissection[site].top.clips, plain[site].top.clips) for site in dissection.sites)
 
 
 @pytest.mark.parametrize("name", ["ast", "wav2vec2-pre", "whisper", "clap"])
 def test_hooks_in_a_loop_of_one_s_own(name: str, tmp_path: Path) -> None:
     model, bridge = audio_model(name), bridged(name)
-    found = quick(model, clips(5), tmp_path / "run", batch_size=1)
+    dissection = quick(model, clips(5), tmp_path / "run", batch_size=1)
     from and_nnsight.audio.loading import to_waveform
 
     kept = HookedStatistics(bridge, "all", k=3)
@@ -131,13 +131,13 @@ def test_hooks_in_a_loop_of_one_s_own(name: str, tmp_path: Path) -> None:
         sound = features.pop(next(key for key in features if key.startswith("input_")))
         with torch.inference_mode(), kept.batch([clip], [len(wave) / model.sampling_rate]):
             bridge.run_with_hooks(sound, fwd_hooks=kept.fwd_hooks, return_type=None, **features)
-    for site in found.sites:
-        assert torch.equal(kept[site].top.clips, found[site].top.clips)
-        assert torch.equal(kept[site].bottom.values, found[site].bottom.values)
-        assert torch.equal(kept[site].variance, found[site].variance)
-    assert kept[found.sites[0]].count == len(clips(5))
-    frame = int(found[found.sites[0]].top.frames[0, 0])
-    start, end = kept.seconds(found.sites[0], frame)
+    for site in dissection.sites:
+        assert torch.equal(kept[site].top.clips, dissection[site].top.clips)
+        assert torch.equal(kept[site].bottom.values, dissection[site].bottom.values)
+        assert torch.equal(kept[site].variance, dissection[site].variance)
+    assert kept[dissection.sites[0]].count == len(clips(5))
+    frame = int(dissection[dissection.sites[0]].top.frames[0, 0])
+    start, end = kept.seconds(dissection.sites[0], frame)
     assert 0 <= start < end
 
 

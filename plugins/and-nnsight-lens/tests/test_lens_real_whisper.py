@@ -61,6 +61,6 @@ def test_hooks_equal_plain_hooks(whisper: Path, attention: str, tolerance: float
 def test_a_dissection_of_real_weights_equals_brute_force(whisper: Path, tmp_path: Path) -> None:
     model = AudioModel(str(whisper), dispatch=True)
     sounds = [sound.waveform for sound in make_sounds(per_class=1)][::8]
-    found = dissect(to_transformer_lens(model), sounds, "paper", 3, out=tmp_path / "run", progress=False)
+    dissection = dissect(to_transformer_lens(model), sounds, "paper", 3, out=tmp_path / "run", progress=False)
     sites = model.sites("paper")
-    assert_equal_to_brute_force(found, sites, pooled_clips(model, sites, dict(enumerate(sounds))), tolerance=2e-5)
+    assert_equal_to_brute_force(dissection, sites, pooled_clips(model, sites, dict(enumerate(sounds))), tolerance=2e-5)

@@ -92,7 +92,7 @@ def test_what_the_encoder_has_no_vector_for_is_kept() -> None:
 
 
 def test_every_unit_gets_its_row(tmp_path: Path) -> None:
-    found = with_summaries(
+    dissection = with_summaries(
         small_dissection(tmp_path / "run"),
         {
             ("first", 0): ("Sure! Dogs are barking. The clips are very loud.", "Very loud clips! Strings are plucked."),
@@ -102,7 +102,7 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
             ("second", 1): ("Dogs are barking.", "Sure!"),
         },
     )
-    rows = {(row.site, row.unit): row for row in calibrate(found, progress=False)}
+    rows = {(row.site, row.unit): row for row in calibrate(dissection, progress=False)}
     assert {at: row.calibrated for at, row in rows.items()} == {
         ("first", 0): "Dogs are barking.",
         ("first", 1): "Dogs are barking.",
@@ -120,44 +120,48 @@ def test_every_unit_gets_its_row(tmp_path: Path) -> None:
     assert rows["second", 0].kept == []
     nothing_said = "nothing was compared: a summary without a sentence that says something of the lowly clips"
     assert rows["second", 1].failure == nothing_said
-    assert {(row.site, row.unit) for row in read_table(found, "calibrated")} == set(rows)
+    assert {(row.site, row.unit) for row in read_table(dissection, "calibrated")} == set(rows)
 
 
 def test_each_distinct_sentence_is_encoded_once(tmp_path: Path) -> None:
     texts = ("It is as high as 0.1", "It is as low as 1.0")
-    found = with_summaries(small_dissection(tmp_path), {("first", unit): texts for unit in range(4)})
+    dissection = with_summaries(small_dissection(tmp_path), {("first", unit): texts for unit in range(4)})
     encoder = Angles()
-    rows = calibrate(found, text_encoder=encoder, progress=False)
+    rows = calibrate(dissection, text_encoder=encoder, progress=False)
     assert sorted(encoder.asked) == sorted(texts)
     assert [row.calibrated for row in rows] == [f"{texts[0]}."] * 4
 
 
 def test_what_is_done_is_not_done_again_and_a_new_summary_is(tmp_path: Path) -> None:
     summaries = {("first", unit): (f"High by {unit}.1", "Low by 1.0") for unit in range(1)}
-    found = with_summaries(small_dissection(tmp_path), summaries)
-    calibrate(found, text_encoder=Angles(), progress=False)
+    dissection = with_summaries(small_dissection(tmp_path), summaries)
+    calibrate(dissection, text_encoder=Angles(), progress=False)
     encoder = Angles()
-    with_summaries(found, {("first", 0): ("Other by 0.2", "Low by 1.0"), ("first", 1): ("High by 0.1", None)})
-    rows = calibrate(found, text_encoder=encoder, progress=False)
+    with_summaries(dissection, {("first", 0): ("Other by 0.2", "Low by 1.0"), ("first", 1): ("High by 0.1", None)})
+    rows = calibrate(dissection, text_encoder=encoder, progress=False)
     assert [row.calibrated for row in rows] == ["Other by 0.2.", "High by 0.1."]
     encoder.asked.clear()
-    assert calibrate(found, text_encoder=encoder, progress=False) == rows
+    assert calibrate(dissection, text_encoder=encoder, progress=False) == rows
     assert encoder.asked == []
 
 
 def test_other_settings_have_a_table_of_their_own(tmp_path: Path) -> None:
-    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.9, progress=False)[0].calibrated != ""
-    assert calibrate(found, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
+    dissection = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
+    assert calibrate(dissection, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
+    assert calibrate(dissection, text_encoder=Angles(), threshold=0.9, progress=False)[0].calibrated != ""
+    assert calibrate(dissection, text_encoder=Angles(), threshold=0.6, progress=False)[0].calibrated == ""
 
 
 def test_the_table_says_how_it_was_made_and_how_the_summaries_were(tmp_path: Path) -> None:
-    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
-    calibrate(found, text_encoder=Angles(), threshold=0.7, progress=False)
-    summaries = table_settings(found, "summaries")
+    dissection = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
+    calibrate(dissection, text_encoder=Angles(), threshold=0.7, progress=False)
+    summaries = table_settings(dissection, "summaries")
     assert summaries
-    assert table_settings(found, "calibrated") == {"text_encoder": "angles", "threshold": 0.7, "summaries": summaries}
+    assert table_settings(dissection, "calibrated") == {
+        "text_encoder": "angles",
+        "threshold": 0.7,
+        "summaries": summaries,
+    }
 
 
 def test_the_encoder_is_opened_on_the_device_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +173,8 @@ def test_the_encoder_is_opened_on_the_device_that_is_asked_for(tmp_path: Path, m
             opened.append(device)
 
     monkeypatch.setattr(plugins, "resolve", lambda role, value, **options: (Opened(**options), value))
-    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
-    calibrate(found, text_encoder="angles", device="cuda:1", progress=False)
+    dissection = with_summaries(small_dissection(tmp_path), {("first", 0): ("It is high by 0.7", "It is low by 1.0")})
+    calibrate(dissection, text_encoder="angles", device="cuda:1", progress=False)
     assert opened == ["cuda:1"]
 
 
@@ -193,9 +197,9 @@ class Broken:
 
 
 def test_an_encoder_that_loses_count_is_named(tmp_path: Path) -> None:
-    found = with_summaries(small_dissection(tmp_path), {("first", 0): ("A dog is barking.", "A cat is purring.")})
+    dissection = with_summaries(small_dissection(tmp_path), {("first", 0): ("A dog is barking.", "A cat is purring.")})
     with pytest.raises(ValueError, match=r"'broken' gave an array of shape \(3, 3\) for 2 texts"):
-        calibrate(found, text_encoder=Broken(), progress=False)
+        calibrate(dissection, text_encoder=Broken(), progress=False)
 
 
 def test_an_encoder_that_breaks_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -203,6 +207,6 @@ def test_an_encoder_that_breaks_is_named_with_its_reason(tmp_path: Path) -> None
         def encode(self, texts: Sequence[str]) -> np.ndarray:
             raise RuntimeError("out of memory")
 
-    found = with_summaries(small_dissection(tmp_path / "run"), {("first", 0): ("one is 1.00", "two is 0.50")})
+    dissection = with_summaries(small_dissection(tmp_path / "run"), {("first", 0): ("one is 1.00", "two is 0.50")})
     with pytest.raises(PluginError, match="text encoder 'angles' failed on 2 texts: RuntimeError: out of memory"):
-        calibrate(found, text_encoder=Broken(), progress=False)
+        calibrate(dissection, text_encoder=Broken(), progress=False)

@@ -20,6 +20,7 @@ from and_nnsight.dissection.files import activation_file
 from and_nnsight.explain import card, read_table, score
 from and_nnsight.explain.evaluate.claims import Claim, claims
 from and_nnsight.explain.evaluate.listening.asking import listen
+from and_nnsight.explain.evaluate.listening.audition import Audition
 from and_nnsight.explain.evaluate.listening.plans import Design, plans
 from and_nnsight.explain.evaluate.listening.result import listening_summary
 from and_nnsight.explain.evaluate.listening.trials import draw_trials
@@ -131,11 +132,10 @@ def heard(
 ) -> dict[int, ListeningRow]:
     """The rows of OTHER, by unit."""
     explained, held_out = pair
-    rows = listen(
-        explained, held_out, claims(explained), list(held_out.clips), listener=listener, name=listener.name,
-        design=Design(**{"share": SHARE, "excerpts": 10, **design}), progress=False,
-        units=None if units is None else [(OTHER, unit) for unit in units],
-    )  # fmt: skip
+    audition = Audition(listener, listener.name, held_out, list(held_out.clips))
+    some = None if units is None else [(OTHER, unit) for unit in units]
+    whole = Design(**{"share": SHARE, "excerpts": 10, **design})
+    rows = listen(explained, claims(explained), audition, whole, units=some, progress=False)
     return {row.unit: row for row in rows if row.site == OTHER}
 
 
@@ -363,10 +363,9 @@ def test_like_questions_are_asked_once(pair) -> None:
     listener = Scripted(pair[1])
     made = claims(pair[0])
     twice = [*made, *(Claim(one.site, one.unit, "label db", f"Sound number {one.unit}.") for one in made)]
-    rows = listen(
-        *pair, twice, list(pair[1].clips), listener=listener, name="scripted", design=Design(share=SHARE, excerpts=10),
-        units=[(OTHER, unit) for unit in range(10)], progress=False,
-    )  # fmt: skip
+    audition = Audition(listener, "scripted", pair[1], list(pair[1].clips))
+    units = [(OTHER, unit) for unit in range(10)]
+    rows = listen(pair[0], twice, audition, Design(share=SHARE, excerpts=10), units=units, progress=False)
     assert len(rows) == 20
     assert len(listener.questions) == len(set(listener.questions)) == 10 * (5 + 1 + 6)
 
@@ -377,8 +376,8 @@ def test_clips_that_do_not_fit_in_memory_together_are_read_in_turns(pair, monkey
     whole = heard(pair, Scripted(pair[1], 0.8), units=range(6))
     (pair[0].folder / "explanations" / "listening.parquet").unlink()
     held: list[int] = []
-    read = asking._Ear.waveforms
-    monkeypatch.setattr(asking._Ear, "waveforms", lambda ear, clips: held.append(len(clips)) or read(ear, clips))
+    read = Audition.waveforms
+    monkeypatch.setattr(Audition, "waveforms", lambda audition, clips: held.append(len(clips)) or read(audition, clips))
     monkeypatch.setattr(asking, "_MEMORY", 60 * 4 * 160)  # of clips of 160 samples
     assert heard(pair, Scripted(pair[1], 0.8), units=range(6)) == whole
     assert len(held) > 2
@@ -510,11 +509,9 @@ def test_a_result_says_what_was_heard_and_what_chance_would_reach(pair) -> None:
     assert said.startswith("20 of 20 excerpts judged rightly (chance 10, by the words for 3 other units ")
     assert said.endswith("intruder found 5 of 5 times (chance 1; p 0.00032).")
     constant = UNITS.index("constant")
-    heard_of = listen(
-        *pair, claims(explained), list(held_out.clips), listener=Scripted(held_out), name="scripted",
-        design=Design(share=SHARE), units=[(SITE, constant)], progress=False,
-    )  # fmt: skip
-    (row,) = [row for row in heard_of if row.site == SITE]
+    audition = Audition(Scripted(held_out), "scripted", held_out, list(held_out.clips))
+    rows = listen(explained, claims(explained), audition, Design(share=SHARE), units=[(SITE, constant)], progress=False)
+    (row,) = [row for row in rows if row.site == SITE]
     assert row.failure == "the unit is the same, or not finite, on all held-out clips"
     result = card(explained, SITE, constant).listening["explanation"]
     assert str(result) == "Not judged: the unit is the same, or not finite, on all held-out clips."

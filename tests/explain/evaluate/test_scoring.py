@@ -47,10 +47,10 @@ SAID = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scored")
-    found = written(folder / "found", seed=1)
+    dissection = written(folder / "found", seed=1)
     written(folder / "held", seed=2, clips=200)
     said = {(SITE, UNITS.index(name)): (text, None) for name, text in SAID.items()}
-    with_summaries(found, said | {(OTHER, 0): ("Dog barking.", None), (OTHER, 1): ("Church bell.", None)})
+    with_summaries(dissection, said | {(OTHER, 0): ("Dog barking.", None), (OTHER, 1): ("Church bell.", None)})
     return folder
 
 
@@ -87,7 +87,7 @@ def test_true_explanations_hold_and_false_ones_do_not(pair) -> None:
 
 
 def test_the_numbers_are_those_of_the_definitions(pair) -> None:
-    found, held_out = pair
+    dissection, held_out = pair
     rows, words = explained(pair), Words()
     captions = [row.caption for row in held_out.clips.values()]
     values = np.asarray(held_out.activations(SITE))
@@ -102,7 +102,7 @@ def test_the_numbers_are_those_of_the_definitions(pair) -> None:
     unit = values[:, UNITS.index("loud")]
     assert rows["loud"].loudness_pearson == pytest.approx(np.corrcoef(levels, unit)[0, 1], abs=1e-5)
     assert rows["loud"].loudness_auprc == pytest.approx(1.0)
-    assert found.folder != held_out.folder
+    assert dissection.folder != held_out.folder
 
 
 def test_the_null_that_makes_a_unit_is_found_with_its_direction(pair) -> None:
@@ -115,11 +115,11 @@ def test_the_null_that_makes_a_unit_is_found_with_its_direction(pair) -> None:
 
 @pytest.mark.parametrize("text", ["Loud.", "Church bell. Loud."])
 def test_what_is_said_of_a_unit_of_loudness_predicts_but_not_more_than_loudness_does(pair, text: str) -> None:
-    found, held_out = pair
+    dissection, held_out = pair
     words = {name: ("Very loud" if level > -20 else "Quiet") for name, level in enumerate(_levels(held_out))}
     _caption_anew(held_out, words)
-    with_summaries(found, {(SITE, UNITS.index("loud")): (text, None)}, made_by="another")
-    _add_summary(found, {(SITE, UNITS.index("dog")): "Quiet."})
+    with_summaries(dissection, {(SITE, UNITS.index("loud")): (text, None)}, made_by="another")
+    _add_summary(dissection, {(SITE, UNITS.index("dog")): "Quiet."})
     row = explained(pair)["loud"]
     assert row.predicts, "the explanation is true as far as it goes"
     assert not row.beyond_acoustics
@@ -127,46 +127,46 @@ def test_what_is_said_of_a_unit_of_loudness_predicts_but_not_more_than_loudness_
     assert "but not more than loudness, duration, silence and brightness do (q" in str(verdict(row))
 
 
-def _levels(found: Dissection) -> list[float]:
-    return [row.measured.level_dbfs for row in read_table(found, "acoustics")]
+def _levels(dissection: Dissection) -> list[float]:
+    return [row.measured.level_dbfs for row in read_table(dissection, "acoustics")]
 
 
-def _caption_anew(found: Dissection, captions: dict[int, str]) -> None:
-    with Table(found, CaptionRow, {"captioner": "test"}) as table:
+def _caption_anew(dissection: Dissection, captions: dict[int, str]) -> None:
+    with Table(dissection, CaptionRow, {"captioner": "test"}) as table:
         table.add(CaptionRow(clip, caption=caption) for clip, caption in captions.items())
 
 
 def test_captions_by_another_captioner_are_warned_of(pair) -> None:
-    found = pair[0]
+    dissection = pair[0]
     said = {(SITE, UNITS.index("dog")): "Dog barking.", (SITE, UNITS.index("rain")): "Rain falling."}
-    _add_summary(found, said, {"captions": {"captioner": "acoustic"}})
+    _add_summary(dissection, said, {"captions": {"captioner": "acoustic"}})
     with pytest.warns(UserWarning, match="explained from captions by acoustic, and .* captions by column:caption"):
         explained(pair)
-    _add_summary(found, said, {"captions": {"captioner": "column:text"}})
+    _add_summary(dissection, said, {"captions": {"captioner": "column:text"}})
     assert explained(pair)["dog"].pearson > 0.5, "captions of the data on either side need no warning"
 
 
-def _add_summary(found: Dissection, said: dict[tuple[str, int], str], settings: Any = None) -> None:
-    with Table(found, SummaryRow, settings or {"summarizer": "another"}) as table:
+def _add_summary(dissection: Dissection, said: dict[tuple[str, int], str], settings: Any = None) -> None:
+    with Table(dissection, SummaryRow, settings or {"summarizer": "another"}) as table:
         table.add(SummaryRow(site, unit, text) for (site, unit), text in said.items())
 
 
 def test_nulls_are_fitted_on_the_explained_clips_alone(pair, made: Path, tmp_path: Path) -> None:
     """Among the held-out clips the loud unit is turned round: the null that was settled before must fail there."""
-    found, held_out = pair
+    dissection, held_out = pair
     kept = np.load(held_out.folder / "activations" / f"{SITE}.npy")
     kept[:, UNITS.index("loud")] *= -1
     np.save(held_out.folder / "activations" / f"{SITE}.npy", kept)
-    row = explained((found, Dissection.load(held_out.folder)))["loud"]
+    row = explained((dissection, Dissection.load(held_out.folder)))["loud"]
     assert (row.null, row.null_sign) == ("loudness", 1)
     assert row.null_pearson == pytest.approx(-1, abs=1e-5)
 
 
 def test_of_units_that_mean_nothing_few_are_said_to_mean_something(tmp_path: Path) -> None:
-    found = written(tmp_path / "found", seed=1, others=302)
+    dissection = written(tmp_path / "found", seed=1, others=302)
     held_out = written(tmp_path / "held", seed=2, others=302)
-    with_summaries(found, {(OTHER, unit): (f"{KINDS[unit % len(KINDS)]}.", None) for unit in range(302)})
-    rows = [row for row in score(found, held_out, sites=OTHER, progress=False) if row.unit >= 2]
+    with_summaries(dissection, {(OTHER, unit): (f"{KINDS[unit % len(KINDS)]}.", None) for unit in range(302)})
+    rows = [row for row in score(dissection, held_out, sites=OTHER, progress=False) if row.unit >= 2]
     assert len(rows) == 300
     assert 0.4 < np.mean([row.p <= 0.5 for row in rows]) < 0.6
     assert np.mean([row.p <= 0.05 for row in rows]) < 0.09
@@ -174,11 +174,11 @@ def test_of_units_that_mean_nothing_few_are_said_to_mean_something(tmp_path: Pat
 
 
 def test_without_kept_activations_the_nulls_are_fitted_on_each_units_top_clips(pair, tmp_path: Path) -> None:
-    found = written(tmp_path / "top", seed=1, kept=False)
-    with_summaries(found, {(SITE, UNITS.index(name)): (text, None) for name, text in SAID.items()} | {
+    dissection = written(tmp_path / "top", seed=1, kept=False)
+    with_summaries(dissection, {(SITE, UNITS.index(name)): (text, None) for name, text in SAID.items()} | {
         (SITE, UNITS.index("dark")): ("Rain falling.", None)
     })  # fmt: skip
-    rows = explained((found, pair[1]))
+    rows = explained((dissection, pair[1]))
     assert (rows["loud"].null, rows["loud"].null_sign) == ("loudness", 1)
     assert (rows["dark"].null, rows["dark"].null_sign) == ("brightness", -1)
     assert holds(rows["dog"])
@@ -193,24 +193,24 @@ def test_a_unit_that_cannot_be_judged_says_why(pair) -> None:
 
 
 def test_a_unit_that_is_finite_on_few_clips_is_not_judged(pair) -> None:
-    found, held_out = pair
+    dissection, held_out = pair
     path = held_out.folder / "activations" / f"{SITE}.npy"
     whole = np.load(path)
     for finite, judged in ((20, True), (19, False)):
         kept = whole.copy()
         kept[finite:, UNITS.index("dog")] = np.nan
         np.save(path, kept)
-        (found.folder / "explanations" / "scores.parquet").unlink(missing_ok=True)
-        row = explained((found, Dissection.load(held_out.folder)))["dog"]
+        (dissection.folder / "explanations" / "scores.parquet").unlink(missing_ok=True)
+        row = explained((dissection, Dissection.load(held_out.folder)))["dog"]
         assert row.clips == finite
         assert (row.failure is None, row.p is not None) == (judged, judged)
     assert row.failure == "the unit is finite on 19 held-out clips, fewer than 20"
 
 
 def test_where_nothing_else_is_said_of_the_site_a_claim_can_still_be_judged(pair) -> None:
-    found, _ = pair
+    dissection, _ = pair
     with_summaries(
-        found, {(SITE, 0): ("Dog barking (5 of 5).", None), (SITE, 11): ("dog barking (3 of 5)", None)}, "few"
+        dissection, {(SITE, 0): ("Dog barking (5 of 5).", None), (SITE, 11): ("dog barking (3 of 5)", None)}, "few"
     )
     rows = explained(pair)
     assert set(rows) == {"dog", "half"}
@@ -289,13 +289,13 @@ class Counting(Words):
 
 
 def test_what_has_been_scored_is_not_scored_again_and_what_has_changed_is(pair) -> None:
-    found, _ = pair
+    dissection, _ = pair
     encoder = Counting()
     first = explained(pair, text_encoder=encoder)
     encoder.asked.clear()
     assert explained(pair, text_encoder=encoder) == first
     assert encoder.asked == []
-    with_summaries(found, {(SITE, 0): ("Siren wailing.", None), (OTHER, 0): ("Dog barking.", None),
+    with_summaries(dissection, {(SITE, 0): ("Siren wailing.", None), (OTHER, 0): ("Dog barking.", None),
                            (OTHER, 1): ("Church bell.", None)}, "other")  # fmt: skip
     again = explained(pair, text_encoder=encoder)
     assert set(again) == {"dog", "other 0", "other 1"}, "what is no longer claimed is gone"
@@ -311,7 +311,7 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = unit_scores.SiteScores.rows
 
     def breaking(self, due):
-        if self.judge.site == OTHER:
+        if self.held_out.site == OTHER:
             raise KeyboardInterrupt
         return measured(self, due)
 
@@ -326,8 +326,8 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_labels_and_open_concepts_are_scored_too(pair) -> None:
-    found, _ = pair
-    label(found, KINDS, similarity="pearson", progress=False)
+    dissection, _ = pair
+    label(dissection, KINDS, similarity="pearson", progress=False)
     sources = {source for _, source in rows_of(pair)}
     (labelled,) = sources - {"explanation"}
     assert labelled.startswith("label db pearson ")
@@ -341,42 +341,42 @@ def test_labels_and_open_concepts_are_scored_too(pair) -> None:
 
 
 def test_the_card_and_search_mark_what_does_not_hold(pair) -> None:
-    found, _ = pair
-    assert card(found, SITE, 3).verdicts == {}
-    assert search(found, "dog barking")[0].verdict is None
+    dissection, _ = pair
+    assert card(dissection, SITE, 3).verdicts == {}
+    assert search(dissection, "dog barking")[0].verdict is None
     score(*pair, progress=False)
-    siren = card(found, SITE, UNITS.index("siren")).verdicts["explanation"]
+    siren = card(dissection, SITE, UNITS.index("siren")).verdicts["explanation"]
     assert not siren.holds
     assert str(siren).startswith("Does not predict its clips (q ")
-    dog = card(found, SITE, 0).verdicts["explanation"]
+    dog = card(dissection, SITE, 0).verdicts["explanation"]
     assert dog.holds
     assert re.match(r"Predicts its clips \(q 0\.00\d+\), more than loudness, duration, silence and brightness do "
                     r"\(q 0\.00\d+\)\. AUPRC 0\.\d+ \(chance 0\.05\), Pearson", str(dog))  # fmt: skip
-    constant = card(found, SITE, UNITS.index("constant")).verdicts["explanation"]
+    constant = card(dissection, SITE, UNITS.index("constant")).verdicts["explanation"]
     assert str(constant) == "Not judged: the unit is the same on all held-out clips."
-    marks = {UNITS[match.unit]: match.verdict for match in search(found, "dog barking", sites=SITE)}
+    marks = {UNITS[match.unit]: match.verdict for match in search(dissection, "dog barking", sites=SITE)}
     assert marks["dog"] is not None and marks["dog"].holds
     assert marks["chance"] is not None and not marks["chance"].holds
 
 
 def test_a_verdict_does_not_outlive_what_was_said(pair) -> None:
-    found, _ = pair
+    dissection, _ = pair
     score(*pair, progress=False)
-    with_summaries(found, {(SITE, 0): ("Siren wailing.", None)}, "other")
-    assert card(found, SITE, 0).verdicts == {}
-    assert Verdicts.read(found)(SITE, 0, "explanation", SAID["dog"]) is not None
+    with_summaries(dissection, {(SITE, 0): ("Siren wailing.", None)}, "other")
+    assert card(dissection, SITE, 0).verdicts == {}
+    assert Verdicts.read(dissection)(SITE, 0, "explanation", SAID["dog"]) is not None
 
 
 # Which clips may judge
 
 
 def test_clips_of_the_explained_dissection_do_not_judge(pair, tmp_path: Path) -> None:
-    found, _ = pair
+    dissection, _ = pair
     with pytest.raises(DissectionError, match="cannot judge itself"):
-        score(found, found, progress=False)
-    copied = Dissection.load(shutil.copytree(found.folder, tmp_path / "copy"))
+        score(dissection, dissection, progress=False)
+    copied = Dissection.load(shutil.copytree(dissection.folder, tmp_path / "copy"))
     with pytest.raises(DissectionError, match="only 0 clips .* 150 are clips of the dissection that was explained"):
-        score(found, copied, progress=False)
+        score(dissection, copied, progress=False)
 
 
 def test_the_same_sounds_under_other_names_do_not_judge(pair, tmp_path: Path) -> None:
@@ -403,24 +403,24 @@ def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_
             dataset={**dataset, "fingerprint": fingerprint, "split": split},
         )  # fmt: skip
         judges = clips_held_out(pair[0], other, None, 0)
-        assert (len(judges.clips), judges.known) == (judging, 200 - judging)
+        assert (len(judges.clips), judges.overlap) == (judging, 200 - judging)
 
 
 def test_copies_among_the_held_out_clips_count_once(pair) -> None:
-    found, held_out = pair
-    whole = clips_held_out(found, held_out, None, 0)
+    dissection, held_out = pair
+    whole = clips_held_out(dissection, held_out, None, 0)
     doubled = _with_rows(held_out, lambda row: row | {"content": f"{row['clip'] // 2:016x}"})
-    judges = clips_held_out(found, doubled, None, 0)
+    judges = clips_held_out(dissection, doubled, None, 0)
     assert (len(whole.clips), whole.copies) == (200, 0)
     assert judges.clips == tuple(range(0, 200, 2))
     assert judges.copies == 100
     unhashed = _with_rows(held_out, lambda row: row | {"content": ""})
-    assert len(clips_held_out(found, unhashed, None, 0).clips) == 200, "clips without a hash are like no other"
+    assert len(clips_held_out(dissection, unhashed, None, 0).clips) == 200, "clips without a hash are like no other"
 
 
 def test_files_of_the_same_path_do_not_judge(pair, tmp_path: Path) -> None:
-    for found, shift in zip(pair, (0, 140), strict=True):
-        path = found.folder / "clips.parquet"
+    for dissection, shift in zip(pair, (0, 140), strict=True):
+        path = dissection.folder / "clips.parquet"
         rows = [
             row | {"path": str(tmp_path / f"{row['clip'] + shift}.wav")} for row in parquet.read_table(path).to_pylist()
         ]
@@ -452,18 +452,18 @@ def test_a_site_that_was_not_dissected_there_is_refused_unless_it_is_not_asked_f
 
 
 def test_clips_without_captions_and_without_audio_say_what_to_run(pair, tmp_path: Path) -> None:
-    found, held_out = pair
+    dissection, held_out = pair
     _caption_anew(held_out, dict.fromkeys(range(10), "dog"))
     with pytest.raises(
         DissectionError, match="190 of the 200 held-out clips have no caption: run `and-nnsight explain"
     ):
-        score(found, held_out, progress=False)
+        score(dissection, held_out, progress=False)
     bare = written(tmp_path / "bare", seed=3)
     (bare.folder / "explanations" / "acoustics.parquet").unlink()
     with pytest.raises(
         DissectionError, match=r"null models need the acoustics .* pass held_out_data= \(--held-out-data\)"
     ):
-        score(found, bare, progress=False)
+        score(dissection, bare, progress=False)
 
 
 def test_nothing_explained_and_senseless_numbers_are_errors(pair, tmp_path: Path) -> None:

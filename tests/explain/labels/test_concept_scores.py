@@ -69,17 +69,19 @@ def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def found(dissected: Path, tmp_path: Path) -> Dissection:
+def dissection(dissected: Path, tmp_path: Path) -> Dissection:
     import shutil
 
     return Dissection.load(shutil.copytree(dissected, tmp_path / "copy"))
 
 
-def write_captions(found: Dissection, rows: list[dict[str, Any]], captioner: str = "heard") -> None:
-    (found.folder / "explanations").mkdir(exist_ok=True)
+def write_captions(dissection: Dissection, rows: list[dict[str, Any]], captioner: str = "heard") -> None:
+    (dissection.folder / "explanations").mkdir(exist_ok=True)
     table = arrow.Table.from_pylist([{"start": None, "end": None, **row} for row in rows])
     metadata = {b"and_nnsight.settings": b'{"captioner": "%s"}' % captioner.encode()}
-    parquet.write_table(table.replace_schema_metadata(metadata), found.folder / "explanations" / "captions.parquet")
+    parquet.write_table(
+        table.replace_schema_metadata(metadata), dissection.folder / "explanations" / "captions.parquet"
+    )
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
@@ -201,8 +203,8 @@ def test_labels_are_scores_of_0_and_1() -> None:
 # --- a dissection ---------------------------------------------------------------------------------------------------
 
 
-def test_a_dissection_is_scored_like_its_data_but_for_clips_that_say_nothing(found: Dissection) -> None:
-    of_run = score_concepts(found, "dog,rain", progress=False)
+def test_a_dissection_is_scored_like_its_data_but_for_clips_that_say_nothing(dissection: Dissection) -> None:
+    of_run = score_concepts(dissection, "dog,rain", progress=False)
     with pytest.warns(UserWarning, match="no caption"):
         of_data = score_concepts(clips(), "dog,rain", progress=False)
     assert of_run.clips.tolist() == [0, 1, 2, 4]
@@ -210,19 +212,19 @@ def test_a_dissection_is_scored_like_its_data_but_for_clips_that_say_nothing(fou
     assert of_run.settings == of_data.settings
 
 
-def test_the_captions_that_were_made_come_before_the_datasets_own(found: Dissection) -> None:
-    write_captions(found, [{"clip": 0, "caption": "Rain."}, {"clip": 2, "caption": None}])
-    scores = score_concepts(found, "dog,rain", progress=False)
+def test_the_captions_that_were_made_come_before_the_datasets_own(dissection: Dissection) -> None:
+    write_captions(dissection, [{"clip": 0, "caption": "Rain."}, {"clip": 2, "caption": None}])
+    scores = score_concepts(dissection, "dog,rain", progress=False)
     assert (scores.clips.tolist(), scores.values.argmax(1).tolist()) == ([0], [1])
 
 
-def test_captions_of_excerpts_are_not_taken_for_the_clips(found: Dissection) -> None:
-    write_captions(found, [{"clip": 0, "start": 0.1, "end": 0.2, "caption": "Rain."}])
-    assert score_concepts(found, "dog,rain", progress=False).clips.tolist() == [0, 1, 2, 4]
+def test_captions_of_excerpts_are_not_taken_for_the_clips(dissection: Dissection) -> None:
+    write_captions(dissection, [{"clip": 0, "start": 0.1, "end": 0.2, "caption": "Rain."}])
+    assert score_concepts(dissection, "dog,rain", progress=False).clips.tolist() == [0, 1, 2, 4]
 
 
-def test_tab_over_a_dissection_reads_the_data_again(found: Dissection) -> None:
-    scores = score_concepts(found, "dog,rain", "tab", audio_text_encoder=Letters(), audio=clips(), progress=False)
+def test_tab_over_a_dissection_reads_the_data_again(dissection: Dissection) -> None:
+    scores = score_concepts(dissection, "dog,rain", "tab", audio_text_encoder=Letters(), audio=clips(), progress=False)
     expected = score_concepts(clips(), "dog,rain", "tab", audio_text_encoder=Letters(), progress=False)
     torch.testing.assert_close(scores.values, expected.values)
     assert scores.settings == expected.settings

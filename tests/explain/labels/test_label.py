@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import torch
 from and_nnsight import ConceptScores, Dissection, DissectionError, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import Failure
-from and_nnsight.explain.labels import similarities as published
 from and_nnsight.explain.labels.concept_scores import score_concepts
 from and_nnsight.explain.labels.in_context import Snapping, conversation_of
 from and_nnsight.explain.labels.label import label
+from and_nnsight.explain.labels.mutual_information import WPMI, wpmi
+from and_nnsight.explain.labels.similarities import SIMILARITIES
 from and_nnsight.explain.labels.unit_similarity import KEPT, STREAMED, TOP, TOP_ONLY, unit_similarity
 from and_nnsight.explain.providers.embeddings import Embeddings
 from and_nnsight.explain.providers.encoders.words import Words
@@ -75,12 +77,12 @@ def first(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str | None]:
 # --- what a score is computed from ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("similarity", sorted(published.SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
 def test_kept_activations_give_the_similarity_itself(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["kept"]), SITES[0], scores, similarity)
-    expected = published.SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = SIMILARITIES[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-5, atol=1e-5)
     assert set(found.basis) == {KEPT}
 
@@ -107,12 +109,12 @@ def test_auprc_is_for_labels_and_alike_kept_and_streamed(
         unit_similarity(run, SITES[0], scores, "auprc")
 
 
-@pytest.mark.parametrize("similarity", sorted(published.SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
 def test_a_top_k_of_every_clip_is_exact_and_says_so(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["every"]), SITES[0], scores, similarity)
-    expected = published.SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = SIMILARITIES[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-4, atol=1e-4)
     assert set(found.basis) == {TOP}
 
@@ -120,12 +122,12 @@ def test_a_top_k_of_every_clip_is_exact_and_says_so(
 def test_of_a_few_clips_rank_reorder_is_exact_and_the_others_are_variants(
     runs: dict[str, Path], scores: ConceptScores
 ) -> None:
-    found = Dissection.load(runs["few"])
-    assert set(unit_similarity(found, SITES[0], scores, "rank_reorder").basis) == {TOP}  # 3 of 64
+    dissection = Dissection.load(runs["few"])
+    assert set(unit_similarity(dissection, SITES[0], scores, "rank_reorder").basis) == {TOP}  # 3 of 64
     for similarity in ("cos", "cos_cubed", "wpmi", "soft_wpmi"):
-        assert set(unit_similarity(found, SITES[0], scores, similarity).basis) == {TOP_ONLY}
-    variant = unit_similarity(found, SITES[0], scores, "wpmi").values
-    expected = published.wpmi(activations(runs), scores.values, top_k=5)
+        assert set(unit_similarity(dissection, SITES[0], scores, similarity).basis) == {TOP_ONLY}
+    variant = unit_similarity(dissection, SITES[0], scores, "wpmi").values
+    expected = wpmi(activations(runs), scores.values, replace(WPMI, top_k=5))
     torch.testing.assert_close(variant, expected.float(), rtol=1e-5, atol=1e-5)
 
 
@@ -175,21 +177,21 @@ def class_names() -> list[str]:
 
 
 def test_rows_are_ranked_and_lie_in_the_table(opened: Any) -> None:
-    found = opened("streamed")
-    rows = label(found, "labels", sites=HEAD, units=[3, 5], top=3, progress=False)
+    dissection = opened("streamed")
+    rows = label(dissection, "labels", sites=HEAD, units=[3, 5], top=3, progress=False)
     assert [(row.unit, row.rank) for row in rows] == [(3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2)]
     assert rows[0].score >= rows[1].score >= rows[2].score
-    expected = unit_similarity(found, HEAD, found.concepts, "cos_cubed").values[3].topk(3)
+    expected = unit_similarity(dissection, HEAD, dissection.concepts, "cos_cubed").values[3].topk(3)
     assert [row.score for row in rows[:3]] == pytest.approx(expected.values.tolist())
     one = rows[0]
     assert (one.method, one.similarity, one.encoder, one.basis) == ("db", "cos_cubed", "words", STREAMED)
-    assert read_table(found, "labels") == rows
+    assert read_table(dissection, "labels") == rows
 
 
 def test_labels_of_other_concepts_than_those_streamed_come_from_the_extremes(opened: Any) -> None:
-    found = opened("streamed")
-    assert {row.basis for row in label(found, "bell,rain", sites=HEAD, progress=False)} == {TOP_ONLY}
-    assert {row.basis for row in label(found, "labels", sites=HEAD, softmax=3.0, progress=False)} == {TOP_ONLY}
+    dissection = opened("streamed")
+    assert {row.basis for row in label(dissection, "bell,rain", sites=HEAD, progress=False)} == {TOP_ONLY}
+    assert {row.basis for row in label(dissection, "labels", sites=HEAD, softmax=3.0, progress=False)} == {TOP_ONLY}
 
 
 def test_labels_by_another_encoder_stand_beside_the_first(opened: Any) -> None:
@@ -203,22 +205,22 @@ def test_labels_by_another_encoder_stand_beside_the_first(opened: Any) -> None:
                 [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts], float
             )
 
-    found = opened("few")
+    dissection = opened("few")
     for encoder in ("words", Letters(), "words"):
-        label(found, "labels", method="db", text_encoder=encoder, top=1, progress=False)
-    rows = read_table(found, "labels")
+        label(dissection, "labels", method="db", text_encoder=encoder, top=1, progress=False)
+    rows = read_table(dissection, "labels")
     of_unit = [row.encoder for row in rows if (row.site, row.unit) == (rows[0].site, rows[0].unit)]
     assert sorted(of_unit) == ["letters", "words"]
 
 
 def test_labelling_again_replaces_the_rows_of_what_was_asked_and_no_others(opened: Any) -> None:
-    found = opened("few")
-    label(found, "labels", units=range(4), progress=False)
-    label(found, "labels", units=range(4), similarity="wpmi", progress=False)
-    label(found, "bell,rain,siren", units=range(4), progress=False)
-    before = read_table(found, "labels")
-    label(found, "labels", sites=HEAD, units=[2], top=1, softmax=50.0, progress=False)
-    after = read_table(found, "labels")
+    dissection = opened("few")
+    label(dissection, "labels", units=range(4), progress=False)
+    label(dissection, "labels", units=range(4), similarity="wpmi", progress=False)
+    label(dissection, "bell,rain,siren", units=range(4), progress=False)
+    before = read_table(dissection, "labels")
+    label(dissection, "labels", sites=HEAD, units=[2], top=1, softmax=50.0, progress=False)
+    after = read_table(dissection, "labels")
     key = ("site", "unit", "method", "similarity", "concepts", "rank")
     gone = [row for row in before if row not in after]
     assert {(row.site, row.unit, row.similarity) for row in gone} == {(HEAD, 2, "cos_cubed")}
@@ -227,19 +229,19 @@ def test_labelling_again_replaces_the_rows_of_what_was_asked_and_no_others(opene
 
 
 def test_the_units_chosen_do_not_change_the_scores_of_a_unit(opened: Any) -> None:
-    found = opened("few")
-    every = label(found, "labels", sites=HEAD, similarity="soft_wpmi", progress=False)
-    one = label(found, "labels", sites=HEAD, units=[9], similarity="soft_wpmi", progress=False)
+    dissection = opened("few")
+    every = label(dissection, "labels", sites=HEAD, similarity="soft_wpmi", progress=False)
+    one = label(dissection, "labels", sites=HEAD, units=[9], similarity="soft_wpmi", progress=False)
     assert one == [row for row in every if row.unit == 9]
 
 
 def test_a_unit_that_does_not_tell_clips_apart_gets_a_reason(opened: Any, scores: ConceptScores) -> None:
-    found = opened("few")
-    statistics = found[HEAD]
+    dissection = opened("few")
+    statistics = dissection[HEAD]
     statistics.top.values[:, 4] = 1.0
     statistics.top.ties[4] = 3
     statistics.variance[6] = 0.0
-    rows = {row.unit: row for row in label(found, scores, sites=HEAD, units=[4, 6, 8], top=1, progress=False)}
+    rows = {row.unit: row for row in label(dissection, scores, sites=HEAD, units=[4, 6, 8], top=1, progress=False)}
     assert rows[4].failure == "no clip is decided: its top clips have one activation, which more clips share"
     assert rows[6].failure == "its activation is the same on all clips"
     assert rows[8].failure is None and rows[8].concept is not None
@@ -271,11 +273,11 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_a_damaged_table_is_named(opened: Any) -> None:
-    found = opened("few")
-    (found.folder / "explanations").mkdir()
-    (found.folder / "explanations" / "labels.parquet").write_bytes(b"PAR1 not really")
+    dissection = opened("few")
+    (dissection.folder / "explanations").mkdir()
+    (dissection.folder / "explanations" / "labels.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DissectionError, match=r"labels\.parquet is damaged"):
-        label(found, "labels", sites=HEAD, progress=False)
+        label(dissection, "labels", sites=HEAD, progress=False)
 
 
 # --- icl ------------------------------------------------------------------------------------------------------------
@@ -294,21 +296,21 @@ class Scripted:
         return [next(a for key, a in self.answers.items() if key in talk[1].content) for talk in conversations]
 
 
-def summarized(found: Dissection, summaries: Sequence[str | None]) -> None:
-    (found.folder / "explanations").mkdir()
+def summarized(dissection: Dissection, summaries: Sequence[str | None]) -> None:
+    (dissection.folder / "explanations").mkdir()
     rows = [
         {"site": HEAD, "unit": unit, "highly": said, "lowly": None, "failure": None if said else "highly: no captions"}
         for unit, said in enumerate(summaries)
     ]
-    parquet.write_table(arrow.Table.from_pylist(rows), found.folder / "explanations" / "summaries.parquet")
+    parquet.write_table(arrow.Table.from_pylist(rows), dissection.folder / "explanations" / "summaries.parquet")
 
 
 def test_a_chat_model_chooses_and_its_answers_are_kept(opened: Any) -> None:
-    found = opened("few")
-    summarized(found, ["Ringing bells.", "Ringing bells.", None, "Falling water.", "Broken."])
+    dissection = opened("few")
+    summarized(dissection, ["Ringing bells.", "Ringing bells.", None, "Falling water.", "Broken."])
     chat = Scripted({"Ringing": "Answer: Bell", "water": "The class is 'rain'.", "Broken": "I cannot say."})
     rows = label(
-        found, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False
+        dissection, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False
     )
     assert [row.concept for row in rows] == ["bell", "bell", None, "rain", None, None]
     assert [row.answer for row in rows][:2] == ["Answer: Bell"] * 2
@@ -319,7 +321,9 @@ def test_a_chat_model_chooses_and_its_answers_are_kept(opened: Any) -> None:
     assert rows[4].answer == "I cannot say."
     assert rows[5].failure == "no summary: it has not been summarized"
     assert {row.encoder for row in rows} == {"scripted"}
-    label(found, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False)
+    label(
+        dissection, "bell,rain,high_noise", method="icl", chat=chat, sites=HEAD, units=range(6), top=1, progress=False
+    )
     assert chat.asked == 3, "answers are on record"
 
 
@@ -361,11 +365,11 @@ def test_answers_are_snapped_to_the_list(answer: str, expected: list[str] | str 
 
 
 def test_a_choice_says_what_it_rests_on_and_a_request_that_failed_says_why(opened: Any) -> None:
-    found = opened("few")
-    summarized(found, ["Ringing.", "Waves.", "Broken."])
+    dissection = opened("few")
+    summarized(dissection, ["Ringing.", "Waves.", "Broken."])
     chat = Scripted({"Ringing": "Rain\nBell", "Waves": "sea wave", "Broken": Failure("the answer was cut off")})
     rows = label(
-        found, "bell,rain,sea_waves", method="icl", chat=chat, sites=HEAD, units=range(3), top=2, progress=False
+        dissection, "bell,rain,sea_waves", method="icl", chat=chat, sites=HEAD, units=range(3), top=2, progress=False
     )
     assert [(row.unit, row.rank, row.concept, row.basis, row.failure) for row in rows] == [
         (0, 0, "rain", "summary (named)", None),

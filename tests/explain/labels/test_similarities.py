@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -10,24 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from and_nnsight.explain.labels import similarities
-from and_nnsight.explain.labels.similarities import (
-    SIMILARITIES,
-    best_clips,
-    cos,
-    cos_cubed,
-    cos_cubed_of_extremes,
-    cos_of_extremes,
-    fraction_of,
-    rank_reorder,
-    rank_reorder_of_top,
-    rows_of,
-    scored_first,
+from and_nnsight.explain.labels import mutual_information
+from and_nnsight.explain.labels.cosines import cos, cos_cubed, cos_cubed_of_extremes, cos_of_extremes
+from and_nnsight.explain.labels.mutual_information import (
+    SOFT_WPMI,
+    WPMI,
+    MutualInformation,
     soft_wpmi,
     soft_wpmi_of_top,
     wpmi,
     wpmi_of_top,
 )
+from and_nnsight.explain.labels.ranking import best_clips, rows_of, scored_first
+from and_nnsight.explain.labels.reordering import fraction_of, rank_reorder, rank_reorder_of_top
+from and_nnsight.explain.labels.similarities import SIMILARITIES
 
 EVERY = pytest.mark.parametrize("name", sorted(SIMILARITIES))
 
@@ -203,7 +200,7 @@ def test_wpmi_by_hand() -> None:
     # Softmax of 2 · (ln 3 / 2, 0) is (3/4, 1/4) on clip 0, and the reverse on clip 1.
     scores = torch.tensor([[math.log(3) / 2, 0.0], [0.0, math.log(3) / 2]]).double()
     activations = torch.tensor([[2.0, 1.0], [1.0, 2.0]]).double()
-    found = wpmi(activations, scores, top_k=1, min_prob=0.0)
+    found = wpmi(activations, scores, replace(WPMI, top_k=1, min_prob=0.0))
     marginal = 0.6 * math.log((3 / 4 + 1 / 4) / 2)
     high, low = math.log(3 / 4) - marginal, math.log(1 / 4) - marginal
     assert found.tolist() == [[pytest.approx(high), pytest.approx(low)], [pytest.approx(low), pytest.approx(high)]]
@@ -211,9 +208,8 @@ def test_wpmi_by_hand() -> None:
 
 def test_soft_wpmi_by_hand() -> None:
     # One unit, two clips, both with S = 1/2 for both concepts: log(1 - p/2) for p = 1 and, of rank 1 of 2, p = 3/4.
-    found = soft_wpmi(
-        torch.tensor([[2.0], [1.0]]).double(), torch.zeros(2, 2).double(), lam=0.0, p_start=1.0, p_end=0.5, min_prob=0.0
-    )
+    constants = replace(SOFT_WPMI, lam=0.0, p_start=1.0, p_end=0.5, min_prob=0.0)
+    found = soft_wpmi(torch.tensor([[2.0], [1.0]]).double(), torch.zeros(2, 2).double(), constants)
     assert found.tolist() == [[pytest.approx(math.log(1 / 2) + math.log(5 / 8))] * 2]
 
 
@@ -259,8 +255,8 @@ def test_a_negative_or_zero_mean_score_puts_a_concept_last() -> None:
 def test_the_defaults_are_the_published_ones() -> None:
     activations, scores = drawn(300)
     same = {
-        "wpmi": wpmi(activations, scores, top_k=28, a=2, lam=0.6, min_prob=1e-7),
-        "soft_wpmi": soft_wpmi(activations, scores, top_k=100, a=10, lam=1, min_prob=1e-7, p_start=0.998, p_end=0.97),
+        "wpmi": wpmi(activations, scores, MutualInformation(28, a=2, lam=0.6, min_prob=1e-7)),
+        "soft_wpmi": soft_wpmi(activations, scores, MutualInformation(100, 10, 1, 1e-7, p_start=0.998, p_end=0.97)),
         "rank_reorder": rank_reorder(activations, scores, top_fraction=0.05, p=3, scale_p=0.5),
         "cos_cubed": cos_cubed(activations, scores, min_norm=1e-3),
     }
@@ -340,13 +336,13 @@ def test_the_forms_over_extremes_take_all_other_clips_as_the_mean() -> None:
 
 def test_memory_is_bounded_however_many_units_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    original = similarities.parts
+    original = mutual_information.parts
 
     def counting(units: int, each: int, at_once: int | None):
         for part in original(units, each, at_once):
             seen.append((part.stop - part.start) * each)
             yield part
 
-    monkeypatch.setattr(similarities, "parts", counting)
+    monkeypatch.setattr(mutual_information, "parts", counting)
     wpmi(torch.randn(1, 20_000), torch.rand(1, 1_000))
     assert max(seen) <= 2**23

@@ -49,10 +49,10 @@ def planted(folder: Path, kept: bool = True) -> Dissection:
     return activations_dissection(folder, np.stack(columns, 1), k=16, kept=kept, labels=labels())
 
 
-def found_unions(found: Dissection, similarity: str, scored: ConceptScores | None = None) -> dict[int, Union]:
+def found_unions(dissection: Dissection, similarity: str, scored: ConceptScores | None = None) -> dict[int, Union]:
     scored = scored or scores()
-    values = unit_similarity(found, SITE, scored, similarity).values
-    return unions(found, SITE, scored, similarity, values, near_concepts(scored, Words(), "words"))
+    values = unit_similarity(dissection, SITE, scored, similarity).values
+    return unions(dissection, SITE, scored, similarity, values, near_concepts(scored, Words(), "words"))
 
 
 @pytest.mark.parametrize("similarity", LINEAR)
@@ -66,24 +66,24 @@ def test_alternatives_that_a_unit_responds_to_alike_are_united_and_no_others(sim
 
 
 def test_the_score_of_a_union_is_the_similarity_of_the_sum_of_its_scores(tmp_path: Path) -> None:
-    found = planted(tmp_path)
-    for unit, union in found_unions(found, "cos_cubed").items():
+    dissection = planted(tmp_path)
+    for unit, union in found_unions(dissection, "cos_cubed").items():
         together = scores().values[:, list(union.members)].sum(1, keepdim=True)
         one = ConceptScores(("together",), scores().clips, together, "labels")
         assert union.score == pytest.approx(
-            float(unit_similarity(found, SITE, one, "cos_cubed").values[unit, 0]), abs=1e-5
+            float(unit_similarity(dissection, SITE, one, "cos_cubed").values[unit, 0]), abs=1e-5
         )
 
 
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("similarity", ["cos", "cos_cubed"])
 def test_vectors_of_units_and_concepts_give_the_similarity(similarity: str, kept: bool, tmp_path: Path) -> None:
-    found, rng = planted(tmp_path, kept), np.random.default_rng(1)
+    dissection, rng = planted(tmp_path, kept), np.random.default_rng(1)
     table = torch.from_numpy(rng.random((len(labels()), 5)).astype(np.float32))
     scored = ConceptScores(tuple("abcde"), scores().clips, table, "db")
-    vectors = UnitVectors(found, SITE, scored.clips, similarity)
+    vectors = UnitVectors(dissection, SITE, scored.clips, similarity)
     product = vectors.times(torch.tensor([3, 0, 4]), concept_vectors(table, similarity))
-    expected = unit_similarity(found, SITE, scored, similarity).values[[3, 0, 4]]
+    expected = unit_similarity(dissection, SITE, scored, similarity).values[[3, 0, 4]]
     torch.testing.assert_close(product.float(), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -92,8 +92,10 @@ def test_noise_is_seldom_united(kept: bool, tmp_path: Path) -> None:
     """Units that know nothing of the clips: a third of the concepts are near each other, and yet."""
     rng = np.random.default_rng(0)
     for name, values in (("even", rng.random((120, 1500))), ("heavy", rng.pareto(1.5, (120, 1500)))):
-        found = activations_dissection(tmp_path / name, values.astype(np.float32), k=16, kept=kept, labels=labels())
-        assert len(found_unions(found, "cos_cubed")) <= 0.02 * 1500, name
+        dissection = activations_dissection(
+            tmp_path / name, values.astype(np.float32), k=16, kept=kept, labels=labels()
+        )
+        assert len(found_unions(dissection, "cos_cubed")) <= 0.02 * 1500, name
 
 
 def test_names_that_the_same_clips_fit_are_no_alternatives() -> None:
@@ -111,15 +113,15 @@ def test_names_that_the_same_clips_fit_are_no_alternatives() -> None:
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Dissection:
-    found = planted(tmp_path)
-    label(found, scores(), similarity="cos_cubed", top=3, progress=False)
-    return found
+    dissection = planted(tmp_path)
+    label(dissection, scores(), similarity="cos_cubed", top=3, progress=False)
+    return dissection
 
 
-def rows_of(found: Dissection, unit: int) -> list[dict[str, Any]]:
+def rows_of(dissection: Dissection, unit: int) -> list[dict[str, Any]]:
     from and_nnsight.explain.records.reading import read_table
 
-    return [row for row in read_table(found, "labels") if row.unit == unit]
+    return [row for row in read_table(dissection, "labels") if row.unit == unit]
 
 
 def test_a_union_is_the_first_label_and_what_it_unites_comes_after_it(labelled: Dissection) -> None:
@@ -134,10 +136,10 @@ def test_a_union_is_the_first_label_and_what_it_unites_comes_after_it(labelled: 
 
 
 def test_without_unions_a_unit_has_the_best_of_them(tmp_path: Path) -> None:
-    found = planted(tmp_path)
-    label(found, scores(), similarity="cos_cubed", top=3, unions=False, progress=False)
-    assert all(row.members is None for row in rows_of(found, 1))
-    assert rows_of(found, 1)[0].concept in ("speech_italian", "speech_french")
+    dissection = planted(tmp_path)
+    label(dissection, scores(), similarity="cos_cubed", top=3, unions=False, progress=False)
+    assert all(row.members is None for row in rows_of(dissection, 1))
+    assert rows_of(dissection, 1)[0].concept in ("speech_italian", "speech_french")
 
 
 def test_card_claims_and_search_read_a_union_in_words(labelled: Dissection) -> None:

@@ -30,7 +30,7 @@ LABELS = arrow.schema(
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Dissection:
+def dissection(tmp_path: Path) -> Dissection:
     summaries = {
         ("first", 0): ("Telephone ring (3 of 5). Loud noise (2 of 5).", "Strings are plucked (3 of 5)."),
         ("first", 1): ("Telephone ring (5 of 5). Hum of engines (2 of 5).", "Strings are plucked (3 of 5)."),
@@ -45,60 +45,60 @@ def units(matches: Sequence[object]) -> list[tuple[str, int]]:
     return [(match.site, match.unit) for match in matches]
 
 
-def test_units_are_found_by_their_calibrated_summaries(found: Dissection) -> None:
-    calibrate(found, progress=False)
-    matches = search(found, "a telephone that rings")
+def test_units_are_found_by_their_calibrated_summaries(dissection: Dissection) -> None:
+    calibrate(dissection, progress=False)
+    matches = search(dissection, "a telephone that rings")
     assert units(matches) == [("first", 1), ("first", 0)], "of equal sentences the one said of more clips is first"
     best = matches[0]
     assert best.score == pytest.approx(1, abs=1e-4)
     assert (best.source, best.matched) == ("explanation", "Telephone ring (5 of 5).")
     assert best.explanation == "Telephone ring (5 of 5). Hum of engines (2 of 5)."
     assert [exemplar.clip for exemplar in best.exemplars] == [0, 1]
-    assert units(search(found, "barking dog")) == [("second", 0)]
-    assert search(found, "plucked strings") == [], "it was dropped: the lowly clips have it as well"
+    assert units(search(dissection, "barking dog")) == [("second", 0)]
+    assert search(dissection, "plucked strings") == [], "it was dropped: the lowly clips have it as well"
 
 
-def test_summaries_are_searched_until_they_are_calibrated(found: Dissection) -> None:
-    assert units(search(found, "plucked strings")) == [("first", 2)]
+def test_summaries_are_searched_until_they_are_calibrated(dissection: Dissection) -> None:
+    assert units(search(dissection, "plucked strings")) == [("first", 2)]
 
 
-def test_most_and_sites_narrow_what_is_found(found: Dissection) -> None:
-    assert units(search(found, "telephone", most=1)) == [("first", 1)]
-    assert search(found, "telephone", sites="second") == []
-    assert units(search(found, "telephone", sites=["fir*"])) == [("first", 1), ("first", 0)]
+def test_most_and_sites_narrow_what_is_found(dissection: Dissection) -> None:
+    assert units(search(dissection, "telephone", most=1)) == [("first", 1)]
+    assert search(dissection, "telephone", sites="second") == []
+    assert units(search(dissection, "telephone", sites=["fir*"])) == [("first", 1), ("first", 0)]
     with pytest.raises(DissectionError, match="no dissected site matches 'third'"):
-        search(found, "telephone", sites="third")
+        search(dissection, "telephone", sites="third")
 
 
-def test_labels_and_concepts_are_sources_of_their_own(found: Dissection) -> None:
-    with Table(found, LabelRow, {}) as table:
+def test_labels_and_concepts_are_sources_of_their_own(dissection: Dissection) -> None:
+    with Table(dissection, LabelRow, {}) as table:
         labels = (("church_bells", 1), ("water_drops", 2), (None, 3))
         table.add(LabelRow("second", 2, "db", "cos_cubed", "", rank, concept) for concept, rank in labels)
-    with Table(found, ConceptRow, {}) as table:
+    with Table(dissection, ConceptRow, {}) as table:
         table.add(ConceptRow("first", 0, word, "adjective", 1) for word in ("shrill", "metallic"))
-    (bells,) = search(found, "church bells")
+    (bells,) = search(dissection, "church bells")
     assert (bells.site, bells.unit, bells.source, bells.matched) == ("second", 2, "label", "church bells")
     assert bells.explanation is None
-    assert search(found, "water drops") == [], "only the first label of a method is the unit's"
-    (shrill,) = search(found, "shrill")
+    assert search(dissection, "water drops") == [], "only the first label of a method is the unit's"
+    (shrill,) = search(dissection, "shrill")
     assert (shrill.site, shrill.unit, shrill.source, shrill.matched) == ("first", 0, "concepts", "metallic, shrill")
     assert set(shrill.scores) == {"explanation", "concepts"}
     assert shrill.score == shrill.scores["concepts"] == max(shrill.scores.values())
 
 
-def test_what_nobody_said_is_not_found(found: Dissection) -> None:
-    assert search(found, "giraffe") == []
-    assert search(found, "the of and") == []
+def test_what_nobody_said_is_not_found(dissection: Dissection) -> None:
+    assert search(dissection, "giraffe") == []
+    assert search(dissection, "the of and") == []
 
 
-def test_it_is_the_same_every_time(found: Dissection) -> None:
-    assert search(found, "loud telephone") == search(found, "loud telephone")
+def test_it_is_the_same_every_time(dissection: Dissection) -> None:
+    assert search(dissection, "loud telephone") == search(dissection, "loud telephone")
 
 
 @pytest.mark.parametrize(("text", "most"), [("", 10), ("  \n", 10), ("dog", 0)])
-def test_a_search_for_nothing_is_refused(found: Dissection, text: str, most: int) -> None:
+def test_a_search_for_nothing_is_refused(dissection: Dissection, text: str, most: int) -> None:
     with pytest.raises(ValueError, match="nothing to search for|must be 1 or more"):
-        search(found, text, most=most)
+        search(dissection, text, most=most)
 
 
 def test_without_explanations_it_says_what_to_run(tmp_path: Path) -> None:
@@ -117,24 +117,26 @@ class Counting(Words):
         return super().encode(texts)
 
 
-def test_vectors_are_kept_in_the_folder_and_not_made_again(found: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_kept_in_the_folder_and_not_made_again(
+    dissection: Dissection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from and_nnsight import plugins
 
     monkeypatch.setattr(plugins, "make", lambda role, chosen, **offered: Counting())
     Counting.asked.clear()
-    first = search(found, "telephone", text_encoder="counting:x")
+    first = search(dissection, "telephone", text_encoder="counting:x")
     assert len(Counting.asked) == len(set(Counting.asked)) > 3
     Counting.asked.clear()
-    assert search(found, "telephone", text_encoder="counting:x") == first
+    assert search(dissection, "telephone", text_encoder="counting:x") == first
     assert Counting.asked == ["telephone"]
-    (kept,) = (found.folder / "explanations").glob("embeddings-*.safetensors")
+    (kept,) = (dissection.folder / "explanations").glob("embeddings-*.safetensors")
     kept.write_bytes(b"damaged")
-    assert search(found, "telephone", text_encoder="counting:x") == first
+    assert search(dissection, "telephone", text_encoder="counting:x") == first
 
 
-def test_an_object_and_words_leave_no_file(found: Dissection) -> None:
-    assert search(found, "telephone", text_encoder=Counting()) == search(found, "telephone")
-    assert not list((found.folder / "explanations").glob("embeddings-*"))
+def test_an_object_and_words_leave_no_file(dissection: Dissection) -> None:
+    assert search(dissection, "telephone", text_encoder=Counting()) == search(dissection, "telephone")
+    assert not list((dissection.folder / "explanations").glob("embeddings-*"))
 
 
 def test_vectors_of_another_width_are_not_taken_from_a_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import soundfile
 
 from and_nnsight import Dissection, DissectionError, dissect
 from and_nnsight.audio.loading import load
+from and_nnsight.data.options import DataOptions
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.records.clip_audio import columns_of, data_clips, dissection_clips
 from and_nnsight.explain.roles import Clip, Failure, Span
@@ -45,7 +46,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder, tmp_path_factory) -> Dissection:
+def dissection(folder, tmp_path_factory) -> Dissection:
     return run(str(folder), tmp_path_factory.mktemp("run") / "folder")
 
 
@@ -55,35 +56,35 @@ def in_memory(tmp_path_factory) -> tuple[Dissection, list]:
     return run(sounds, tmp_path_factory.mktemp("run") / "memory"), sounds
 
 
-def test_clips_come_in_the_order_of_the_spans_with_what_the_dataset_says(found, folder):
+def test_clips_come_in_the_order_of_the_spans_with_what_the_dataset_says(dissection, folder):
     spans = [Span(2), Span(0), Span(2, 0.25, 0.5)]
-    clips = list(dissection_clips(found, spans, sampling_rate=RATE))
+    clips = list(dissection_clips(dissection, spans, sampling_rate=RATE))
     assert [clip.span for clip in clips] == spans
     assert clips[0].columns == {"label": "label 2", "caption": "Noise 2."}
     assert clips[0].path == str(folder / "2.wav")
     np.testing.assert_array_equal(clips[0].samples, load(folder / "2.wav", RATE).samples)
 
 
-def test_excerpts_are_cut_in_seconds_at_any_rate(found):
+def test_excerpts_are_cut_in_seconds_at_any_rate(dissection):
     for rate in (8_000, RATE, 48_000):
-        whole, part = dissection_clips(found, [Span(1), Span(1, 0.25, 0.75)], sampling_rate=rate)
+        whole, part = dissection_clips(dissection, [Span(1), Span(1, 0.25, 0.75)], sampling_rate=rate)
         assert whole.sampling_rate == rate and len(whole.samples) == rate
         np.testing.assert_array_equal(part.samples, whole.samples[rate // 4 : 3 * rate // 4])
 
 
-def test_without_a_rate_nothing_is_decoded(found, monkeypatch):
+def test_without_a_rate_nothing_is_decoded(dissection, monkeypatch):
     monkeypatch.setattr(
         "and_nnsight.explain.records.clip_audio.load", lambda *_, **__: pytest.fail("audio was decoded")
     )
-    clips = list(dissection_clips(found, [Span(0), Span(3)], sampling_rate=None))
+    clips = list(dissection_clips(dissection, [Span(0), Span(3)], sampling_rate=None))
     assert [len(clip.samples) for clip in clips] == [0, 0]
-    assert len(list(data_clips(found.manifest.dataset.name, sampling_rate=None))) == 4
+    assert len(list(data_clips(dissection.manifest.dataset.name, sampling_rate=None))) == 4
 
 
 def test_clips_in_memory_come_from_the_data(in_memory):
-    found, sounds = in_memory
+    dissection, sounds = in_memory
     spans = [Span(4), Span(1), Span(4, 0.5, 1.0)]  # not in the order of the data, one twice
-    clips = list(dissection_clips(found, spans, sampling_rate=RATE, data=sounds))
+    clips = list(dissection_clips(dissection, spans, sampling_rate=RATE, data=sounds))
     assert [clip.span for clip in clips] == spans
     np.testing.assert_array_equal(clips[1].samples, sounds[1].waveform)
     np.testing.assert_array_equal(clips[2].samples, sounds[4].waveform[RATE // 2 : RATE])
@@ -91,8 +92,8 @@ def test_clips_in_memory_come_from_the_data(in_memory):
 
 
 def test_a_stream_is_read_once_and_forwards(in_memory):
-    found, sounds = in_memory
-    clips = list(dissection_clips(found, [Span(3), Span(0)], sampling_rate=RATE, data=(sound for sound in sounds)))
+    dissection, sounds = in_memory
+    clips = list(dissection_clips(dissection, [Span(3), Span(0)], sampling_rate=RATE, data=(sound for sound in sounds)))
     assert [clip.span.clip for clip in clips] == [3, 0]
     np.testing.assert_array_equal(clips[0].samples, sounds[3].waveform)
 
@@ -103,8 +104,8 @@ def test_without_files_and_data_the_error_asks_for_data(in_memory):
     assert len(list(dissection_clips(in_memory[0], [Span(0)], sampling_rate=None))) == 1
 
 
-def test_a_copy_of_the_folder_stands_for_the_one_that_is_gone(folder, found, tmp_path):
-    away = Dissection.load(shutil.copytree(found.folder, tmp_path / "run"))
+def test_a_copy_of_the_folder_stands_for_the_one_that_is_gone(folder, dissection, tmp_path):
+    away = Dissection.load(shutil.copytree(dissection.folder, tmp_path / "run"))
     rows = parquet.read_table(away.folder / "clips.parquet").to_pylist()
     for row in rows:
         row["path"] = row["path"].replace(str(folder), str(tmp_path / "gone"))
@@ -131,26 +132,26 @@ def test_a_copy_of_the_folder_stands_for_the_one_that_is_gone(folder, found, tmp
 
 
 def test_other_data_is_refused(in_memory):
-    found, sounds = in_memory
+    dissection, sounds = in_memory
     with pytest.raises(DissectionError, match="is not what was dissected"):
-        dissection_clips(found, [Span(0)], sampling_rate=RATE, data=sounds[1:])
+        dissection_clips(dissection, [Span(0)], sampling_rate=RATE, data=sounds[1:])
 
 
 def test_data_that_ends_too_early_is_refused(in_memory):
-    found, sounds = in_memory
+    dissection, sounds = in_memory
     with pytest.raises(DissectionError, match="ends before clip 5"):
-        list(dissection_clips(found, [Span(5)], sampling_rate=RATE, data=iter(sounds[:3])))
+        list(dissection_clips(dissection, [Span(5)], sampling_rate=RATE, data=iter(sounds[:3])))
 
 
 def test_what_cannot_be_read_is_a_failure_of_that_clip(tmp_path):
     for number in range(4):
         soundfile.write(tmp_path / f"{number}.wav", noise(1.0, seed=number), RATE)
-    found = run(str(tmp_path), tmp_path / "run")
+    dissection = run(str(tmp_path), tmp_path / "run")
     (tmp_path / "0.wav").unlink()
     (tmp_path / "1.wav").write_bytes(b"not audio")
     soundfile.write(tmp_path / "2.wav", noise(0.5), RATE)
     answers = list(
-        dissection_clips(found, [Span(n) for n in range(4)] + [Span(3, 5.0, 6.0), Span(9)], sampling_rate=RATE)
+        dissection_clips(dissection, [Span(n) for n in range(4)] + [Span(3, 5.0, 6.0), Span(9)], sampling_rate=RATE)
     )
     reasons = [answer[1].reason for answer in answers if isinstance(answer, tuple)]
     assert [type(answer) for answer in answers] == [tuple, tuple, tuple, Clip, tuple, tuple]
@@ -163,51 +164,48 @@ def test_what_cannot_be_read_is_a_failure_of_that_clip(tmp_path):
 
 def test_a_bare_waveform_keeps_the_rate_at_which_it_was_dissected(tmp_path):
     waves = [noise(1.0, seed=number) for number in range(3)]
-    found = run(waves, tmp_path / "run")
-    (clip,) = dissection_clips(found, [Span(1)], sampling_rate=48_000, data=waves)
+    dissection = run(waves, tmp_path / "run")
+    (clip,) = dissection_clips(dissection, [Span(1)], sampling_rate=48_000, data=waves)
     assert len(clip.samples) == 48_000
 
 
-def test_another_column_comes_from_the_folder_itself(found):
-    clips = list(dissection_clips(found, [Span(2), Span(1)], sampling_rate=None, column="mood"))
+def test_another_column_comes_from_the_folder_itself(dissection):
+    clips = list(dissection_clips(dissection, [Span(2), Span(1)], sampling_rate=None, column="mood"))
     assert [clip.columns["mood"] for clip in clips] == ["tense", None]
     assert clips[0].columns["caption"] == "Noise 2."
     with pytest.raises(ValueError, match=r"no column 'colour' in .*; the columns are file_name, label, caption, mood"):
-        dissection_clips(found, [Span(0)], sampling_rate=None, column="colour")
+        dissection_clips(dissection, [Span(0)], sampling_rate=None, column="colour")
 
 
 def test_another_column_of_data_in_memory_needs_the_data(tmp_path):
     data = [{"audio": noise(0.5, seed=n), "sampling_rate": RATE, "mood": f"mood {n}"} for n in range(3)]
-    found = run(data, tmp_path / "run")
-    assert columns_of(found) == {}
+    dissection = run(data, tmp_path / "run")
+    assert columns_of(dissection) == {}
     with pytest.raises(DissectionError, match=r"keeps no column 'mood'.*pass data="):
-        dissection_clips(found, [Span(0)], sampling_rate=None, column="mood")
-    (clip,) = dissection_clips(found, [Span(2)], sampling_rate=None, column="mood", data=data)
+        dissection_clips(dissection, [Span(0)], sampling_rate=None, column="mood")
+    (clip,) = dissection_clips(dissection, [Span(2)], sampling_rate=None, column="mood", data=data)
     assert clip.columns == {"mood": "mood 2"}
 
 
 def test_the_datasets_own_name_of_its_captions_is_known(tmp_path):
     data = [{"audio": noise(0.5), "sampling_rate": RATE, "text": "A text."}]
-    found = run(data, tmp_path / "run", caption_column="text")
-    assert columns_of(found) == {"caption": "caption", "text": "caption"}
-    (clip,) = dissection_clips(found, [Span(0)], sampling_rate=None, column="text")
+    dissection = run(data, tmp_path / "run", caption_column="text")
+    assert columns_of(dissection) == {"caption": "caption", "text": "caption"}
+    (clip,) = dissection_clips(dissection, [Span(0)], sampling_rate=None, column="text")
     assert clip.columns["text"] == "A text."
 
 
-def test_data_before_a_dissection_has_the_ids_that_a_dissection_gives(folder, found):
+def test_data_before_a_dissection_has_the_ids_that_a_dissection_gives(folder, dissection):
     before = list(data_clips(str(folder), sampling_rate=RATE))
-    after = list(dissection_clips(found, map(Span, sorted(found.clips)), sampling_rate=RATE))
+    after = list(dissection_clips(dissection, map(Span, sorted(dissection.clips)), sampling_rate=RATE))
     assert [clip.span for clip in before] == [clip.span for clip in after]
     assert [dict(clip.columns) for clip in before] == [dict(clip.columns) for clip in after]
     assert all(np.array_equal(one.samples, other.samples) for one, other in zip(before, after, strict=True))
 
 
 def test_data_before_a_dissection_can_be_limited_and_read_by_column(folder):
-    assert [clip.columns["mood"] for clip in data_clips(str(folder), sampling_rate=None, column="mood", limit=3)] == [
-        "calm",
-        None,
-        "tense",
-    ]
+    first = data_clips(str(folder), DataOptions(limit=3), sampling_rate=None, column="mood")
+    assert [clip.columns["mood"] for clip in first] == ["calm", None, "tense"]
     with pytest.raises(ValueError, match="no column 'colour'"):
         data_clips(str(folder), sampling_rate=None, column="colour")
     with pytest.raises(ValueError, match="no key 'caption' in the first clip"):

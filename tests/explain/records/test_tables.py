@@ -41,10 +41,10 @@ def test_rows_are_there_again_in_the_order_of_their_keys(tmp_path: Path) -> None
         open_table.add([row(3, None)])
         assert ("a", 3) in open_table
         assert len(open_table) == 3
-    found = bare_dissection(tmp_path)
-    assert [r.unit for r in read_table(found, Text)] == [1, 2, 3]
-    assert table_settings(found, "texts") == {"k": 5}
-    assert has_table(found, "texts")
+    dissection = bare_dissection(tmp_path)
+    assert [r.unit for r in read_table(dissection, Text)] == [1, 2, 3]
+    assert table_settings(dissection, "texts") == {"k": 5}
+    assert has_table(dissection, "texts")
     assert not list((tmp_path / "explanations").glob(".*"))
 
 

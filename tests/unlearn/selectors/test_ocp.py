@@ -49,7 +49,7 @@ def test_units_with_three_of_five_come_first_then_the_share_of_all_by_strength(t
     none = firing([12, 13, 14, 15, 16])
     dissection = dissection_of(tmp_path, all_late, none, three_of_five, five, k=10)
     assert order(dissection, "dog")[:3] == [3, 2, 0]
-    assert ranked(dissection, "dog").found == 2
+    assert ranked(dissection, "dog").default_count == 2
     assert choose(dissection, "dog").units == {SITE: (2, 3)}
     assert choose(dissection, "dog", count=3).units == {SITE: (0, 2, 3)}
 
@@ -75,7 +75,7 @@ def test_a_tie_that_reaches_the_border_is_no_evidence(tmp_path: Path) -> None:
     rectified[[12, 13]] = 1.0  # the other places of its list are zeros, in the order of the files: dogs
     dissection = dissection_of(tmp_path, rectified, firing([0, 12, 13, 14, 15]))
     assert order(dissection, "dog")[0] == 1
-    assert ranked(dissection, "dog").found == 0
+    assert ranked(dissection, "dog").default_count == 0
     with pytest.raises(ChoiceError, match=r"finds no unit for 'dog' by itself, and ranks \d: say how many"):
         choose(dissection, "dog")
 

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
-
-import numpy as np
 
 from ....dissection.dissection import Dissection
 from ....progress import step_progress
-from ...providers.answers import match_answers
 from ...records.claim_rows import ListeningRow
-from ...records.clip_audio import dissection_clips
 from ...records.tables import Table
-from ...roles import Clip, Failure, Listener, Question, Span
 from ..claims import Claim
+from .audition import Audition
 from .plans import Design, Plan, plans
-from .rows import ClipQuestion, row_of
+from .rows import row_of
 
 _VERSION = 1  # of what is asked, and how it is judged
 _MEMORY = 1 << 30  # bytes of waveforms that are held at a time
 _UNITS = 8  # whose answers are written together
-_LONGEST_REASON = 1_000
 
 
 def listen(
     dissection: Dissection,
-    held_out: Dissection,
     claims: Sequence[Claim],
-    clips: Sequence[int],
-    *,
-    listener: Listener,
-    name: str,
+    audition: Audition,
     design: Design | None = None,
+    *,
     units: Iterable[tuple[str, int]] | None = None,
-    data: Any = None,
     progress: bool = True,
 ) -> list[ListeningRow]:
     """Let a listener hear held-out clips, and hold what it says of them against what the units do; all rows.
 
     dissection  whose units the claims are about; the table `listening` is written there
-    held_out    of the same model, with keep_activations=True
     claims      all that is claimed of the units: they are compared with each other
-    clips       those of `held_out` that may judge; of clips with the same samples the first is used
-    name        of the listener in the record
+    audition    the listener, and the clips that it hears
     units       of whose claims it is asked; None: of all
-    data        what `held_out` was made of, where its clips are in no file
 
     Detection: the listener says of clips, half of them of those on which the unit fires, how well each fits the
     claim. `detection` is the share that is judged rightly (chance: 0.5), `detection_auc` the area under the ROC curve;
@@ -61,37 +48,30 @@ def listen(
     What the listener does not answer is recorded with the reason, and asked again by the next call; what it has
     answered is not asked again unless the claim, the clips, or the claims it is compared with have changed.
 
-    Raises DissectionError for audio that is in no file when `data` is not given, PluginError where the listener does.
+    Raises DissectionError for audio that is in no file where the audition has no `data`, PluginError where the
+    listener does.
     """
-    design = (design or Design()).settled(bool(getattr(listener, "cheap_statements", False)))
-    copies = held_out.copies
-    usable = [clip for clip in clips if clip not in copies]
-    settings = {
-        "listener": name,
-        "listener_settings": dict(getattr(listener, "settings", {})),
-        "threshold": getattr(listener, "threshold", None),
-        "held_out": held_out.manifest.dataset.fingerprint,
-        "design": asdict(design),
-        "version": _VERSION,
-    }
+    design = (design or Design()).settled(bool(getattr(audition.listener, "cheap_statements", False)))
+    settings = {**audition.settings(), "design": asdict(design), "version": _VERSION}
     wanted = None if units is None else set(units)
     with Table(dissection, ListeningRow, settings) as table:
         _remove_what_is_not_claimed(table, claims)
-        due = [plan for plan in plans(held_out, claims, usable, design, wanted) if _is_due(table, plan)]
+        every_plan = plans(audition.held_out, claims, audition.distinct_clips, design, wanted)
+        due = [plan for plan in every_plan if _is_due(table, plan)]
         with step_progress("listening", len(due), progress) as done:
-            for rows in _judged(due, _Ear(listener, held_out, data)):
+            for rows in _judged(due, audition):
                 table.add(rows)
                 done(len(rows))
         return table.rows()
 
 
-def _judged(due: Iterable[Plan], ear: _Ear) -> Iterator[list[ListeningRow]]:
+def _judged(due: Iterable[Plan], audition: Audition) -> Iterator[list[ListeningRow]]:
     """The rows of plans, those of a few units at a time."""
-    for chunk in _chunks(due, ear.bytes_of):
-        waveforms = ear.waveforms({clip for plan in chunk for clip in plan.clips()})
+    for chunk in _chunks(due, audition.bytes_of):
+        waveforms = audition.waveforms({clip for plan in chunk for clip in plan.clips()})
         for some in _by_units(chunk):
-            answers = ear.answers([question for plan in some for question in plan.questions()], waveforms)
-            yield [row_of(plan, answers, ear.threshold) for plan in some]
+            answers = audition.answers([question for plan in some for question in plan.questions()], waveforms)
+            yield [row_of(plan, answers, audition.threshold) for plan in some]
 
 
 def _remove_what_is_not_claimed(table: Table[ListeningRow], claims: Sequence[Claim]) -> None:
@@ -106,71 +86,6 @@ def _is_due(table: Table[ListeningRow], plan: Plan) -> bool:
     if row is None or (row.asked, row.text) != (plan.hash, plan.claim.text):
         return True
     return row.failure is not None or row.intruder_failure is not None
-
-
-class _Ear:
-    """A listener before the clips of a dissection."""
-
-    def __init__(self, listener: Listener, held_out: Dissection, data: Any) -> None:
-        self.listener, self._held_out, self._data = listener, held_out, data
-        self.threshold: float | None = getattr(listener, "threshold", None)
-
-    def bytes_of(self, clip: int) -> int:
-        """What a clip's samples take in memory."""
-        return round(4 * self.listener.sampling_rate * (self._held_out.clips[clip].seconds or 0.0))
-
-    def waveforms(self, clips: Iterable[int]) -> dict[int, np.ndarray | Failure]:
-        """The samples of clips at the listener's rate."""
-        spans = [Span(clip) for clip in sorted(clips)]
-        if not spans:
-            return {}
-        rate = self.listener.sampling_rate
-        read = dissection_clips(self._held_out, spans, sampling_rate=rate, data=self._data)
-        waveforms: dict[int, np.ndarray | Failure] = {}
-        for clip in read:
-            if isinstance(clip, Clip):
-                waveforms[clip.span.clip] = clip.samples
-            else:
-                span, failure = clip
-                waveforms[span.clip] = Failure(f"clip {span.clip} cannot be read: {failure.reason}")
-        return waveforms
-
-    def answers(
-        self, clip_questions: Iterable[ClipQuestion], waveforms: Mapping[int, np.ndarray | Failure]
-    ) -> dict[ClipQuestion, np.ndarray | Failure]:
-        """The fits that the listener gives to each statement with its clips; each is asked once."""
-        answers: dict[ClipQuestion, np.ndarray | Failure] = {}
-        put: list[ClipQuestion] = []
-        questions: list[Question] = []
-        for one in sorted(
-            dict.fromkeys(clip_questions), key=lambda one: one[0] is None
-        ):  # like questions come together
-            samples_of_all = [waveforms[clip] for clip in one[1]]
-            unread = next((samples for samples in samples_of_all if isinstance(samples, Failure)), None)
-            if unread is not None:
-                answers[one] = unread
-                continue
-            put.append(one)
-            questions.append(Question(one[0], tuple(wave for wave in samples_of_all if not isinstance(wave, Failure))))
-        for place, answer in match_answers(self.listener.fits, questions):
-            answers[put[place]] = _fits(answer, len(questions[place].clips))
-        return answers
-
-
-def _fits(answer: Any, clips: int) -> np.ndarray | Failure:
-    """An answer as numbers, whatever the listener gave."""
-    if isinstance(answer, Failure):
-        return Failure(answer.reason[:_LONGEST_REASON])
-    try:
-        numbers = np.asarray(answer)
-    except (TypeError, ValueError, RuntimeError):  # lists of unlike lengths, tensors on another device
-        numbers = np.empty(0, object)
-    if numbers.dtype.kind not in "biuf":
-        return Failure(f"the listener answered with {type(answer).__name__}, not with a number a clip")
-    fits = numbers.astype(np.float64)
-    if fits.shape != (clips,):
-        return Failure(f"the listener answered {clips} clips with numbers of shape {fits.shape}, not one a clip")
-    return fits if np.isfinite(fits).all() else Failure("the listener answered with a number that is not finite")
 
 
 def _chunks(plans: Iterable[Plan], bytes_of: Callable[[int], int]) -> Iterator[list[Plan]]:

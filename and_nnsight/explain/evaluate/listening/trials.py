@@ -55,7 +55,7 @@ def draw_trials(
 
     values    the unit's activation on each of the clips; those that are not finite are left out
     clips     their ids
-    share     that of the clips on which the unit fires (see `agreement.positives`)
+    share     that of the clips on which the unit fires (see `metrics.positives`)
     excerpts  clips for detection, at most: of those on which it fires, the strongest
     line_ups  at most
     together  clips of a line-up on which the unit fires; a unit that fires on fewer clips has no line-up
@@ -63,15 +63,15 @@ def draw_trials(
     No clips at all where the unit fires on none of them, or on all alike.
     """
     finite = np.isfinite(values)
-    known, ids = values[finite], np.asarray(clips, dtype=np.int64)[finite]
-    if len(known) < 2:
+    activations, ids = values[finite], np.asarray(clips, dtype=np.int64)[finite]
+    if len(activations) < 2:
         return Trials((), (), ())
-    from_mean = known - known.mean(dtype=np.float64)
-    fires = positives(torch.from_numpy(known)[None], share)[0].numpy() & (from_mean >= STRONG * from_mean.max())
-    shuffled = random.permutation(len(known))  # whichever of tied clips comes first
-    strongest = shuffled[np.argsort(-known[shuffled], kind="stable")]
+    from_mean = activations - activations.mean(dtype=np.float64)
+    fires = positives(torch.from_numpy(activations)[None], share)[0].numpy() & (from_mean >= STRONG * from_mean.max())
+    shuffled = random.permutation(len(activations))  # whichever of tied clips comes first
+    strongest = shuffled[np.argsort(-activations[shuffled], kind="stable")]
     loud = ids[strongest[fires[strongest]]].tolist()
-    quiet = ids[shuffled[~fires[shuffled] & (known[shuffled] <= np.median(known))]].tolist()
+    quiet = ids[shuffled[~fires[shuffled] & (activations[shuffled] <= np.median(activations))]].tolist()
     each = min(excerpts // 2, len(loud), len(quiet))
     order = random.permutation(2 * each).tolist()
     for_detection = [*loud[:each], *quiet[:each]]
