@@ -28,15 +28,17 @@ SUBJECTS = {
     "kernels/pooling.py": "kernels/test_pooling.py",
     "kernels/average_precision.py": "kernels/test_average_precision.py",
     "kernels/correlation.py": "kernels/test_correlation.py",
-    "stats.py": "test_stats.py test_field_defects.py kernels/test_topk.py kernels/test_moments.py",
-    "concept_statistics.py": "test_concept_statistics.py",
-    "exemplars.py": "test_exemplars.py",
-    "run.py": "test_run.py test_concept_runs.py test_contents.py",
-    "explain/evidence.py": "explain/test_summarize.py explain/test_contrast.py",
-    "explain/calibration.py": "explain/test_calibration.py",
-    "explain/choosing.py": "explain/test_labels.py",
-    "explain/agreement.py": "explain/test_agreement.py",
-    "explain/text/log_odds.py": "explain/test_keywords.py explain/test_log_odds.py",
+    "statistics/units.py": (
+        "statistics/test_units.py run/test_field_defects.py kernels/test_topk.py kernels/test_moments.py"
+    ),
+    "statistics/concepts.py": "statistics/test_concepts.py",
+    "dissection/evidence.py": "dissection/test_exemplars.py",
+    "run/session.py": "run/test_session.py run/test_dissect.py run/test_concept_runs.py run/test_contents.py",
+    "explain/describe/evidence.py": "explain/describe/test_summaries.py explain/describe/test_contrast.py",
+    "explain/describe/calibration.py": "explain/describe/test_calibration.py",
+    "explain/labels/in_context.py": "explain/labels/test_label.py",
+    "explain/evaluate/metrics.py": "explain/evaluate/test_metrics.py",
+    "explain/text/log_odds.py": "explain/describe/test_keywords.py explain/text/test_log_odds.py",
 }
 """Modules of the package, and the test files that are near them."""
 _GENERATE = """

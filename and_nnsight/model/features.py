@@ -157,7 +157,7 @@ def check_fit(model: nn.Module, features: Tensor | None) -> None:
 def load_extractor(source: str, revision: str | None = None, **reach: Any) -> Any:
     """The feature extractor of a checkpoint. Raises ValueError, with what to do, if it has none.
 
-    `reach` holds what `checkpoints.reaching` gives; no code of the checkpoint's own is run without it.
+    `reach` holds what `checkpoint.reaching` gives; no code of the checkpoint's own is run without it.
     """
     from transformers import AutoFeatureExtractor
 

@@ -115,7 +115,7 @@ class Measurement:
         own, others, selectivity  of the choices: change on own clips, on all others, and others minus own
         control_…                 the same of their controls, the mean over draws
         excess                    selectivity beyond that of the controls, paired, with a prediction interval over draws
-                                  and clips (`deltas.prediction`): that of random units excludes zero in 5 of 100 cases
+                                  and clips (`effects.prediction`): that of random units excludes zero in 5 of 100 cases
         draws                     the selectivity of each draw
         beaten                    how many of the draws have a lower selectivity
         p                         how often random units would be as selective, by exchanging choices with their draws.
