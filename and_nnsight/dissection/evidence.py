@@ -47,7 +47,7 @@ class Ranked:
 class ExemplarEvidence:
     """What the places of one end of a site's units tell, if so many (`most`) are looked at.
 
-    telling   evidence: decided, strong and new
+    telling   evidence: decided, strong, new and on
     decided   won by value
     strength  distance from the unit's mean as a share of the first place's; 0 where the unit is off
     copy      the samples of an earlier exemplar

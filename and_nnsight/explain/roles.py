@@ -71,7 +71,7 @@ class CaptionedExemplar:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A unit's highly and lowly clips, the most extreme first: those that are evidence (`dissection.exemplars`).
+    """A unit's highly and lowly clips, the most extreme first: those that are evidence (`dissection.evidence`).
 
     contrast  clips that the unit's neighbours respond to and this one does not (see `contrast`): `activation` is this
               unit's, NaN where it is not known, `strength` 0. Empty for summarizers that do not want any

@@ -3,7 +3,7 @@
 The sentences of all captions are put in clusters. A unit is uninterpretable at K′ if there is no cluster that K′ of its
 k highest clips share, each having a sentence in it.
 
-Judged are units whose k highest clips are all evidence (`dissection.exemplars`). One of fewer is undecided, and in
+Judged are units whose k highest clips are all evidence (`dissection.evidence`). One of fewer is undecided, and in
 no share, also where it has K′ or more: fewer clips agree less often, by chance as well, so that shares would tell how
 many units of a layer fire on few clips. If K′ of what it has share a cluster, it is interpretable whatever clips came
 after: so many are counted (`agree`), which gives the least and the most that the share of all units can be.

@@ -74,7 +74,7 @@ class TraceModel(CheckpointModel):
             import transformers
 
             make: Any = transformers.pipeline
-            self.pipeline = make(self.task, model=self.wrapped, feature_extractor=self._extractor)
+            self.pipeline = make(self.task, model=self.wrapped, feature_extractor=self.own_extractor)
         run: Any = self.pipeline
         return run(*inputs, **kwargs)
 

@@ -71,7 +71,8 @@ class ConceptScores:
         concepts = tuple(sorted({label for label in labels.values() if label is not None}) if names is None else names)
         column = {name: index for index, name in enumerate(concepts)}
         values = torch.zeros(len(clips), len(concepts))
-        places = [(row, column[label]) for row, clip in enumerate(clips) if (label := labels[clip]) in column]
+        labelled = ((row, labels[clip]) for row, clip in enumerate(clips))
+        places = [(row, column[label]) for row, label in labelled if label in column]
         if not places:
             wanted = f" among {', '.join(map(repr, concepts[:5]))}" if concepts else ""
             raise ConceptError(f"none of {counted(len(clips), 'clip')} has a label{wanted}")

@@ -65,8 +65,8 @@ def gather(
 ) -> Iterator[EvidenceOrReason]:
     """The evidence of units (site, index), in their order.
 
-    Only exemplars that are evidence are in it (see `exemplars`: decided, strong, no copies), and of those, the ones
-    with a caption. A side without any has the reason.
+    Only exemplars that are evidence are in it (see `dissection.evidence`), and of those, the ones with a caption. A side
+    without any has the reason.
 
     k        clips at either end that are looked at
     excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
@@ -86,9 +86,9 @@ def gather(
 def chosen_exemplars(dissection: Dissection, site: str, side: str, k: int, *, spread: bool = False) -> ChosenExemplars:
     """A site's exemplars at one end ("top", "bottom"), of which k are looked at that are evidence.
 
-    spread  False: the most extreme (the paper). True: of all stored ones that are evidence (see `exemplars`), as many
-            in ever wider steps of rank, the first and the last among them, most of them near the top. What a unit
-            responds to a little less, such as the second half of a disjunction, is then seen too.
+    spread  False: the most extreme (the paper). True: of all stored ones that are evidence (see `dissection.evidence`),
+            as many in ever wider steps of rank, the first and the last among them, most of them near the top. What a
+            unit responds to a little less, such as the second half of a disjunction, is then seen too.
     """
     if not spread:
         evidence = dissection.evidence(site, side, k)

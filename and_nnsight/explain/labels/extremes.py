@@ -30,7 +30,7 @@ def extremes(
 
 
 def won_by_value(dissection: Dissection, site: str, side: str, most: int | None = None) -> Bool[Tensor, "k unit"]:
-    """Exemplars that are decided, and no copies of others (see `and_nnsight.dissection.exemplars`)."""
+    """Exemplars that are decided, and no copies of others (see `and_nnsight.dissection.evidence`)."""
     evidence = dissection.evidence(site, side, most)
     return evidence.decided & ~evidence.copy
 

@@ -31,7 +31,7 @@ class Match:
     matched      that statement
     scores       the highest such score in each source that the unit has
     explanation  the unit's calibrated summary, or its summary if it has not been calibrated; None if it has none
-    exemplars    its top clips, those that are evidence (see `and_nnsight.dissection.exemplars`)
+    exemplars    its top clips, those that are evidence (see `and_nnsight.dissection.evidence`)
     verdict      how what was matched did on held-out clips; None if it has not been scored
     """
 

@@ -98,9 +98,8 @@ class Table(_TableFile, Generic[RowT]):
 
     def _open(self) -> None:
         """Read the rows of these settings: from the table, or from the one that was put aside. Nothing is moved yet."""
-        earlier = self._earlier(self.settings)
-        source = self.path if self._is_current() else earlier if earlier.exists() else None
-        if source is not None:
+        source = self.path if self._is_current() else self._earlier(self.settings)
+        if source.exists():
             self._insert(read_rows(source, self.row))
         if self._journal_path.exists():
             self._insert(self._journalled())

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from and_nnsight.dissection.site_statistics import SiteStatistics
-from and_nnsight.dissection.site_statistics import SiteStatistics
 from and_nnsight.run.collector import BatchCollector
 from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError
 from and_nnsight.statistics.units import UnitStatistics

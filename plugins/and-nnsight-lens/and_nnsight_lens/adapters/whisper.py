@@ -29,7 +29,9 @@ class WhisperEncoderArchitectureAdapter(EncoderArchitectureAdapter):
     def _prefix(self, model: nn.Module) -> str:
         """The encoder lies in `model.encoder`, in `encoder`, or is the model."""
         children = dict(model.named_children())
-        return "model.encoder." if "model" in children else "encoder." if "encoder" in children else ""
+        if "model" in children:
+            return "model.encoder."
+        return "encoder." if "encoder" in children else ""
 
     def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Pre-norm blocks; the feed-forward's layers lie on the block itself."""
