@@ -28,7 +28,9 @@ SUBJECTS = {
     "kernels/pooling.py": "kernels/test_pooling.py",
     "kernels/average_precision.py": "kernels/test_average_precision.py",
     "kernels/correlation.py": "kernels/test_correlation.py",
-    "statistics/units.py": "statistics/test_units.py run/test_field_defects.py kernels/test_topk.py kernels/test_moments.py",
+    "statistics/units.py": (
+        "statistics/test_units.py run/test_field_defects.py kernels/test_topk.py kernels/test_moments.py"
+    ),
     "statistics/concepts.py": "statistics/test_concepts.py",
     "dissection/exemplars.py": "dissection/test_exemplars.py",
     "run/session.py": "run/test_session.py run/test_dissect.py run/test_concept_runs.py run/test_contents.py",
