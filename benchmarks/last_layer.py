@@ -139,8 +139,8 @@ def rows_of_scores(
     for clips, chosen in choices.items():
         for name, similar in SIMILARITIES.items():
             similarity = similar(subject.logits[chosen], scores[chosen])
-            found = scored(similarity, judge)
-            rows.append({**described, "similarity": name, "clips": clips, **found})
+            shares = scored(similarity, judge)
+            rows.append({**described, "similarity": name, "clips": clips, **shares})
             if name == "cos_cubed":
                 rows[-1]["missed"] = missed(similarity, subject.classes)
     return rows

@@ -102,12 +102,12 @@ class StoreEverything:
 
     def finish(self, k: int = K) -> dict[str, tuple[Tensor, Tensor]]:
         """The clips of each site's k highest and k lowest values, each [k, unit]."""
-        found = {}
+        extremes = {}
         for site, parts in self.kept.items():
             values = torch.cat(parts)
             kept = min(k, len(values))
-            found[site] = values.topk(kept, 0).indices, values.topk(kept, 0, largest=False).indices
-        return found
+            extremes[site] = values.topk(kept, 0).indices, values.topk(kept, 0, largest=False).indices
+        return extremes
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------

@@ -268,19 +268,19 @@ def summary(runs: Sequence[Row]) -> list[Row]:
     for run in runs:
         for row in run["rows"]:
             grouped.setdefault((row["step"], row["captioner"], row["encoder"]), []).append(row)
-    found = []
+    steps = []
     for (step, captioner, encoder), rows in grouped.items():
         missed: dict[str, int] = {}
         for name in (name for row in rows for name in row["wrong"]):
             missed[name] = missed.get(name, 0) + 1
         total = sum(row["of"] for row in rows)
         right = total - sum(missed.values())
-        found.append({
+        steps.append({
             "step": step, "captioner": captioner, "encoder": encoder, "right": round(right / max(1, total), 4),
             "of": total, "lowest": min(row["right"] for row in rows),
             "wrong": dict(sorted(missed.items(), key=lambda item: (-item[1], item[0]))),
         })  # fmt: skip
-    return found
+    return steps
 
 
 def print_summary(rows: Sequence[Row], runs: int) -> None:

@@ -172,15 +172,15 @@ def _swing(wave: np.ndarray) -> np.ndarray:
     waves = tapered * np.exp(-2j * np.pi * rates[:, None] * steps * _ENVELOPE / SAMPLING_RATE)
     floor = 10 ** (_SOUNDING_DBFS / 20)
     a_frame = HOP // _ENVELOPE
-    found = []
+    swings = []
     for middle in range(a_frame // 2, len(envelope), a_frame):
         first = min(max(0, middle - _SWING_STEPS // 2), len(envelope) - _SWING_STEPS)
         part = envelope[first : first + _SWING_STEPS]
         mean = float((part * tapered).sum() / tapered.sum())
         strength = np.abs(waves @ (part - mean)) / (tapered.sum() * max(mean, floor))
         slow, fast = strength[: len(_SLOW_HZ)].max(), strength[len(_SLOW_HZ) :].max()
-        found.append(np.tanh(2 * fast) * (fast > 1.5 * slow) * (mean > floor))
-    return np.array(found)
+        swings.append(np.tanh(2 * fast) * (fast > 1.5 * slow) * (mean > floor))
+    return np.array(swings)
 
 
 class Block(nn.Module):

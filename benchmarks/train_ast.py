@@ -149,29 +149,29 @@ def train(sounds: Path, out: Path, *, seed: int, held_out: float, epochs: int) -
     """Train, save, and return what `training.json` says: accuracies of the saved model, held-out clips, settings."""
     started = time.perf_counter()
     torch.manual_seed(seed)
-    found = read_labels(sounds)
-    waveforms = waveforms_of(sounds, found.names)
-    apart = held_out_clips(found.labels, held_out, seed)
+    labelled = read_labels(sounds)
+    waveforms = waveforms_of(sounds, labelled.names)
+    apart = held_out_clips(labelled.labels, held_out, seed)
     extractor = ASTFeatureExtractor.from_pretrained(tiny_ast_path())
     features = features_of(waveforms, extractor)
     print(f"{len(apart)} clips, {int(apart.sum())} held out, {time.perf_counter() - started:.0f} s to read", flush=True)
-    model = adapted_model(found.classes)
-    fit(model, features[~apart], found.labels[~apart], epochs)
+    model = adapted_model(labelled.classes)
+    fit(model, features[~apart], labelled.labels[~apart], epochs)
     model.save_pretrained(out)
     extractor.save_pretrained(out)
 
     saved = ASTForAudioClassification.from_pretrained(out).eval()
-    hits = correct(saved, features_of(waveforms, ASTFeatureExtractor.from_pretrained(out)), found.labels)
-    missed = Counter(found.classes[label] for label in found.labels[apart & ~hits].tolist())
+    hits = correct(saved, features_of(waveforms, ASTFeatureExtractor.from_pretrained(out)), labelled.labels)
+    missed = Counter(labelled.classes[label] for label in labelled.labels[apart & ~hits].tolist())
     record = {
         "held_out_accuracy": round(float(hits[apart].float().mean()), 4),
         "training_accuracy": round(float(hits[~apart].float().mean()), 4),
-        "classes": len(found.classes),
+        "classes": len(labelled.classes),
         "parameters": saved.num_parameters(),
         "seconds": round(time.perf_counter() - started),
         "settings": {"seed": seed, "held_out": held_out, "epochs": epochs},
         "held_out_missed": dict(sorted(missed.items())),
-        "held_out_clips": [name for name, out in zip(found.names, apart, strict=True) if out],
+        "held_out_clips": [name for name, out in zip(labelled.names, apart, strict=True) if out],
     }
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record

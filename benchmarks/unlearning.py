@@ -284,8 +284,8 @@ def calibration(measurement: Measurement, bootstrap: int, seed: int) -> Row:
         selectivity = changes(delta[drawn], labels, targets, weights).selectivity
         for first in range(measurement.draws):
             turned = np.roll(selectivity, -first, axis=1)
-            found = prediction(turned[:, None])
-            excluded += found.low is not None and found.high is not None and not found.low <= 0 <= found.high
+            _, low, high = prediction(turned[:, None])
+            excluded += low is not None and high is not None and not low <= 0 <= high
             small.append(chance(turned[:1], seed))
     return {
         "random_choices": len(small),

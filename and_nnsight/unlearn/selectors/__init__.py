@@ -1,1 +1,1 @@
-"""What ranks units for a concept, one way a file. `selection` is the door."""
+"""What ranks units for a concept, one way a file. `unlearn.selection` is the door."""
