@@ -195,7 +195,7 @@ class Part:
     def measure(self, subject: Subject, clips: list[Any], settings: Settings) -> TitledMeasurement:
         """Measure it, or go on with it, or read it where it is done."""
         measurement = measure(
-            subject.model, clips, self.choices, found=subject.found, draws=self.draws,
+            subject.model, clips, self.choices, dissection=subject.found, draws=self.draws,
             how="zero" if self.gain is None else "amplify", gain=self.gain, bootstrap=settings.bootstrap,
             seed=settings.seed, device=settings.device, overlap="exclude", out=subject.work / self.name,
         )  # fmt: skip

@@ -197,7 +197,7 @@ def unlearn(
     if data is not None:  # first: nothing is written where the data is refused
         with resumable():
             measurement = measure(
-                classifier, data, choices, found=dissection, **measuring.keywords(concept[0]), **vars(columns),
+                classifier, data, choices, dissection=dissection, **measuring.keywords(concept[0]), **vars(columns),
                 **options.keywords(),
             )  # fmt: skip
         print_measurement(console, measurement, several=len(concept) > 1)

@@ -30,7 +30,7 @@ def ablate(
     choice: UnitChoice,
     how: str = "zero",
     *,
-    found: Dissection | None = None,
+    dissection: Dissection | None = None,
     means: Means | None = None,
     gain: float | None = None,
     seed: int = 0,
@@ -40,18 +40,17 @@ def ablate(
     The two share their weights, which are not changed, so this costs no memory; `dissect` and all else take the result
     like any AudioModel.
 
-    how    zero; mean: the unit's mean over all frames of a dataset, from `means` (float [unit] a site) or from `found`,
-           a dissection with pool="mean"; resample: the activations of another clip of the batch, which `seed` draws;
-           amplify: the units' own activations times `gain` (2 doubles them, −1 turns them over)
+    how    zero; mean: the unit's mean over all frames of a dataset, from `means` (float [unit] a site) or from
+           `dissection`, one with pool="mean"; resample: the activations of another clip of the batch, which `seed`
+           draws; amplify: the units' own activations times `gain` (2 doubles them, −1 turns them over)
 
     A trace that is stopped before a site is reached leaves that site's units out of account. Raises ChoiceError for a
     site or unit that the model does not have; SiteError for a site that does not fire, or fires more than once a
-    forward; ValueError for an unknown way, a gain that does not fit it,
-    and where there are no means.
+    forward; ValueError for an unknown way, a gain that does not fit it, and where there are no means.
     """
     intervention = Intervention(how, gain, seed)
     sites = _in_firing_order(model, model_sites(model, [choice]))
-    ablations = site_ablations(sites, [choice], intervention, fills_of(sites, how, found, means))
+    ablations = site_ablations(sites, [choice], intervention, fills_of(sites, how, dissection, means))
     return edited(model, [ModuleEdit(one.site.path, one.site.side == "output", one) for one in ablations])
 
 
@@ -82,7 +81,7 @@ def ablating(
     choice: UnitChoice | Sequence[UnitChoice],
     how: str = "zero",
     *,
-    found: Dissection | None = None,
+    dissection: Dissection | None = None,
     means: Means | None = None,
     gain: float | None = None,
     seed: int = 0,
@@ -92,12 +91,12 @@ def ablating(
     model   an AudioModel or the transformers module itself
     choice  units; or several choices, side by side: then the rows of every batch are all clips once a choice, one
             choice after another (`features.repeat(len(choices), 1, …)`), each ablated by its own
-    how, found, means, gain, seed   as for `ablate`, and so are the errors
+    how, dissection, means, gain, seed   as for `ablate`, and so are the errors
     """
     intervention = Intervention(how, gain, seed)
     choices = [choice] if isinstance(choice, UnitChoice) else list(choice)
     module, sites = _sites_in(model, choices)
-    with hooked(module, site_ablations(sites, choices, intervention, fills_of(sites, how, found, means))):
+    with hooked(module, site_ablations(sites, choices, intervention, fills_of(sites, how, dissection, means))):
         yield
 
 
@@ -123,7 +122,9 @@ def _sites_in(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> t
     return module, sites
 
 
-def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, means: Means | None) -> dict[str, Tensor]:
+def fills_of(
+    sites: Mapping[str, Site], how: str, dissection: Dissection | None, means: Means | None
+) -> dict[str, Tensor]:
     """What takes the place of the sites' units, float32 [unit]; nothing but for means.
 
     Raises ValueError where there are no means.
@@ -131,7 +132,7 @@ def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, mean
     if how != "mean":
         return {}
     if means is None:
-        means = _means_of(sites, found)
+        means = _means_of(sites, dissection)
     fills = {}
     for name, site in sites.items():
         if name not in means or tuple(means[name].shape) != (site.width,):
@@ -142,13 +143,13 @@ def fills_of(sites: Mapping[str, Site], how: str, found: Dissection | None, mean
     return fills
 
 
-def _means_of(sites: Iterable[str], found: Dissection | None) -> Means:
+def _means_of(sites: Iterable[str], dissection: Dissection | None) -> Means:
     """Each unit's mean over frames, out of a dissection. Raises ValueError where it has none."""
-    if found is None:
-        raise ValueError("mean needs each unit's mean: give means=, or found=, a dissection with pool='mean'")
-    if found.manifest.pool != "mean":
+    if dissection is None:
+        raise ValueError("mean needs each unit's mean: give means=, or dissection=, one with pool='mean'")
+    if dissection.manifest.pool != "mean":
         raise ValueError(
-            f"{found.folder} keeps the mean of each clip's {found.manifest.pool}, not the mean over frames: "
+            f"{dissection.folder} keeps the mean of each clip's {dissection.manifest.pool}, not the mean over frames: "
             "dissect with pool='mean', or give means="
         )
-    return {name: found[name].mean for name in sites}
+    return {name: dissection[name].mean for name in sites}

@@ -24,7 +24,7 @@ from ..run.options import RunOptions
 from ..storage import short_hash
 from .ablation import Means, fills_of, model_sites
 from .classes import as_classifier, class_names, class_numbers
-from .comparison import Comparison
+from .controls import Comparison
 from .forward import Pass
 from .interventions import Intervention
 from .measurement_folder import MeasurementFolder, measurement_folder
@@ -42,7 +42,7 @@ def measure(
     data: Any,
     choices: UnitChoice | Sequence[UnitChoice],
     *,
-    found: Dissection | None = None,
+    dissection: Dissection | None = None,
     draws: int = 20,
     how: str = "zero",
     means: Means | None = None,
@@ -72,12 +72,13 @@ def measure(
     data      labelled clips that the units were not found by
     choices   each with a concept, which names a class of the model (capitals and underscores do not count), or is
               given one in `targets`
-    found     the dissection that the units were chosen in: its clips are not measured by. Without it, what the choices
-              say of their data is gone by
+    dissection  the one that the units were chosen in: its clips are not measured by. Without it, what the choices say
+              of their data is gone by
     draws     random draws beside every choice, each as many units of every site (`matched`; every one has a seed of its
               own, from `seed` on). With few the interval of the excess is wide (5: half as wide again as 20), and p
               is at least 1 / (1 + draws)
-    how       zero, mean (with `means`, or a `found` with pool="mean"), resample, or amplify (with `gain`): see `ablate`
+    how       zero, mean (with `means`, or a `dissection` with pool="mean"), resample, or amplify (with `gain`): see
+              `ablate`
     overlap   clips that the units were found by: refuse (raise), exclude (leave out) or allow (warn)
     bootstrap replicates of the intervals over clips
     out       folder to write to. The same call goes on where it was stopped, and returns what is complete. Nothing of
@@ -97,13 +98,13 @@ def measure(
     source = columns.open(data)
     classifier = as_classifier(model, device, dtype)
     sites = model_sites(classifier, choices)
-    fills = fills_of(sites, how, found, means)
+    fills = fills_of(sites, how, dissection, means)
     numbers = _class_numbers(choices, class_names(classifier), targets or {})
-    keep = unseen(source, found, choices, overlap)
+    keep = unseen(source, dissection, choices, overlap)
     variants = [*choices, *comparison.controls(choices, sites)]
     run = Pass(classifier, sites, variants, Intervention(how, gain, seed), fills, keep, rows)
-    about: dict[str, Any] = {**_about(run, source, columns, found), "overlap": overlap}
-    warn_of_another_model(found, about["model"], dtype_of(classifier.wrapped))
+    about: dict[str, Any] = {**_about(run, source, columns, dissection), "overlap": overlap}
+    warn_of_another_model(dissection, about["model"], dtype_of(classifier.wrapped))
     key = _key(about, run, numbers, batch_size, means)
     with nullcontext() if out is None else measurement_folder(Path(out).expanduser(), key, source) as folder:
         complete = None if folder is None else folder.complete(comparison)

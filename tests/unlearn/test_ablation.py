@@ -147,7 +147,7 @@ def test_the_mean_takes_the_units_place(tmp_path: Path) -> None:
     after = traced(ablate(model, UnitChoice({site: UNITS}), "mean", means=means), site)
     assert torch.equal(after[..., list(UNITS)], torch.tensor([0.0, 3.0, 7.0]).expand(*after.shape[:-1], 3))
     found = dissect(model, ragged(3), site, 2, "mean", out=tmp_path / "run", progress=False)
-    after = traced(ablate(model, UnitChoice({site: [5]}), "mean", found=found), site)
+    after = traced(ablate(model, UnitChoice({site: [5]}), "mean", dissection=found), site)
     assert torch.equal(after[..., 5].unique(), found[site].mean[5:6])
 
 
@@ -156,7 +156,7 @@ def test_a_mean_of_maxima_is_no_mean(tmp_path: Path) -> None:
     site = "blocks.0.mlp.hook_pre"
     found = dissect(model, ragged(2), site, 1, out=tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="mean of each clip's max, not the mean over frames"):
-        ablate(model, UnitChoice({site: [0]}), "mean", found=found)
+        ablate(model, UnitChoice({site: [0]}), "mean", dissection=found)
     with pytest.raises(ValueError, match="give means="):
         ablate(model, UnitChoice({site: [0]}), "mean")
     with pytest.raises(ValueError, match="no 64 means"):

@@ -254,24 +254,31 @@ def test_clips_that_units_were_found_by_are_refused_or_left_out(
 ) -> None:
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
     with pytest.raises(OverlapError, match="clip 0 .* is one that the units were found by.*--overlap exclude"):
-        measure(model, files, CHOICES, found=dissection, out=tmp_path / "out", **settings)
+        measure(model, files, CHOICES, dissection=dissection, out=tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists(), "refused before anything is written"
-    apart = measure(model, files, CHOICES, found=dissection, overlap="exclude", **settings)
+    apart = measure(model, files, CHOICES, dissection=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
     assert apart.outcomes.left_out == {"not to be measured": 5}
     with pytest.warns(UserWarning, match="found by"):
-        assert len(measure(model, files, CHOICES, found=dissection, overlap="allow", **settings).outcomes.clips) == 12
+        allowed = measure(model, files, CHOICES, dissection=dissection, overlap="allow", **settings)
+    assert len(allowed.outcomes.clips) == 12
     paths = [{"audio": str(files / f"{place:02}.wav"), "label": clip["label"]} for place, clip in enumerate(CLIPS)]
     with pytest.raises(OverlapError, match=r"03\.wav"):
-        measure(model, [paths[7], *paths[3:]], CHOICES, found=dissection, out=tmp_path / "out", **settings)
+        measure(model, [paths[7], *paths[3:]], CHOICES, dissection=dissection, out=tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists(), "nor where other data has some of the same files"
-    assert measure(model, paths[5:], CHOICES, found=dissection, **settings)
+    assert measure(model, paths[5:], CHOICES, dissection=dissection, **settings)
 
 
 def test_nothing_is_written_where_an_overlap_is_refused(
     model: AudioModel, files: Path, dissection: Dissection, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False, "found": dissection, "batch_size": 2}
+    settings: dict[str, Any] = {
+        "draws": 0,
+        "bootstrap": 0,
+        "progress": False,
+        "dissection": dissection,
+        "batch_size": 2,
+    }
     with pytest.raises(OverlapError):
         measure(model, files, CHOICES, out=tmp_path / "new" / "out", **settings)
     assert not (tmp_path / "new" / "out").exists()
@@ -310,8 +317,8 @@ def test_copies_of_clips_that_units_were_found_by_are_known_by_what_they_hold(
     clips = [{"audio": str(copies / name), "label": clip["label"]} for name, clip in zip(names, CLIPS, strict=True)]
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
     with pytest.raises(OverlapError, match=r"x04\.wav"):
-        measure(model, clips[4:], CHOICES, found=dissection, **settings)
-    apart = measure(model, clips, CHOICES, found=dissection, overlap="exclude", **settings)
+        measure(model, clips[4:], CHOICES, dissection=dissection, **settings)
+    apart = measure(model, clips, CHOICES, dissection=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
 
 
@@ -319,10 +326,10 @@ def test_the_same_samples_without_a_path_are_known_too(model: AudioModel, files:
     waves = [soundfile.read(files / f"{place:02}.wav", dtype="float32")[0] for place in range(12)]
     clips = [CLIPS[place] | {"audio": wave} for place, wave in enumerate(waves)]
     settings: dict[str, Any] = {"draws": 0, "bootstrap": 0, "progress": False}
-    apart = measure(model, clips, CHOICES, found=dissection, overlap="exclude", **settings)
+    apart = measure(model, clips, CHOICES, dissection=dissection, overlap="exclude", **settings)
     assert [clip.id for clip in apart.outcomes.clips] == list(range(5, 12))
     with pytest.raises(OverlapError, match="clip 1 .no path. of"):
-        measure(model, [clips[7], clips[2], *clips[8:]], CHOICES, found=dissection, **settings)
+        measure(model, [clips[7], clips[2], *clips[8:]], CHOICES, dissection=dissection, **settings)
 
 
 def test_units_of_another_model_are_warned_of(
@@ -331,9 +338,9 @@ def test_units_of_another_model_are_warned_of(
     other = replace(dissection.manifest, model=replace(dissection.manifest.model, weights="other"))
     monkeypatch.setattr(dissection, "manifest", other)
     with pytest.warns(UserWarning, match="a dissection of another model .*other weights"):
-        measure(model, files, CHOICES, found=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
+        measure(model, files, CHOICES, dissection=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
     monkeypatch.setattr(dissection, "manifest", replace(other, dtype="bfloat16"))  # other precision, which says nothing
-    measure(model, files, CHOICES, found=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
+    measure(model, files, CHOICES, dissection=dissection, overlap="exclude", draws=0, bootstrap=0, progress=False)
 
 
 def test_without_the_dissection_the_choices_say_what_they_were_found_by(

@@ -65,8 +65,8 @@ def gather(
 ) -> Iterator[EvidenceOrReason]:
     """The evidence of units (site, index), in their order.
 
-    Only exemplars that are evidence are in it (see `dissection.evidence`), and of those, the ones with a caption. A side
-    without any has the reason.
+    Only exemplars that are evidence are in it (see `dissection.evidence`), and of those, the ones with a caption. A
+    side without any has the reason.
 
     k        clips at either end that are looked at
     excerpt  seconds around the moment at which the unit fires, where those were captioned; None: whole clips
