@@ -46,8 +46,7 @@ def ablate(
 
     A trace that is stopped before a site is reached leaves that site's units out of account. Raises ChoiceError for a
     site or unit that the model does not have; SiteError for a site that does not fire, or fires more than once a
-    forward; ValueError for an unknown way, a gain that does not fit it,
-    and where there are no means.
+    forward; ValueError for an unknown way, a gain that does not fit it, and where there are no means.
     """
     intervention = Intervention(how, gain, seed)
     sites = _in_firing_order(model, model_sites(model, [choice]))

@@ -24,7 +24,7 @@ from ..run.options import RunOptions
 from ..storage import short_hash
 from .ablation import Means, fills_of, model_sites
 from .classes import as_classifier, class_names, class_numbers
-from .comparison import Comparison
+from .controls import Comparison
 from .forward import Pass
 from .interventions import Intervention
 from .measurement_folder import MeasurementFolder, measurement_folder

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data import UNKNOWN, Source
 from ..dissection.errors import DissectionError
 from ..storage import locked, read_tensors, undamaged, write_tensors
-from .comparison import Comparison
+from .controls import Comparison
 from .forward import Pass
 from .overlap import OverlapError
 from .result import RECORD, Measurement

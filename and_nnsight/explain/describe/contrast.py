@@ -9,7 +9,7 @@ A clip is the better a contrast for u, the nearer the units that respond to it a
 (Two steps of a random walk between units and clips.) Of clips that are alike in that, the one that more units respond
 to comes first, then the earlier: so a unit without neighbours gets what its site responds to most.
 
-Only clips that the unit is known not to respond to are taken: its activation is less than `exemplars.WEAKEST` as far
+Only clips that the unit is known not to respond to are taken: its activation is less than `evidence.WEAKEST` as far
 from its mean as that of its first exemplar. That is known of every clip where the run kept activations; else of the
 unit's stored bottom, and of all clips that are not in its stored top where that goes down so far. (Of clips that are
 merely not among the stored 16, six in ten turned out to be active.)

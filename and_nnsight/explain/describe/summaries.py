@@ -25,7 +25,7 @@ from .background import Background, background_of, layer_weights
 from .evidence import FEW, EvidenceOrReason, gather, usual_k
 from .options import ExemplarOptions, SummaryOptions
 from .summarizers.keywords import TRAITS_TOO, Keywords
-from .summary_rows import write_summaries
+from .summarizing import write_summaries
 from .traits import measured_traits
 
 

@@ -42,7 +42,8 @@ def shares(
 ) -> Shares:
     """The shares of a site's units, where `shown` says of each stored place whether, or how well, its clip shows it.
 
-    A place that is no evidence (see `exemplars`) shows nothing: a unit that only two clips decide has at most 2 of 5.
+    A place that is no evidence (see `dissection.evidence`) shows nothing: a unit that only two clips decide has at
+    most 2 of 5.
     """
     few, every = dissection.evidence(site, side, FEW), dissection.evidence(site, side)
     places = len(every.ranked.clips)

@@ -6,8 +6,8 @@ db_top5      the mean over the five of how well the clip's caption fits the conc
              softmax over the known classes of the cosines of embedded texts
 labels_top5  the share of the five whose label is the concept; found are units with at least three
 
-A clip that is no evidence (see `exemplars`) counts as one that does not fit. Units that tie are put in order by all
-stored exemplars, then by these weighed by their strength.
+A clip that is no evidence (see `dissection.evidence`) counts as one that does not fit. Units that tie are put in order
+by all stored exemplars, then by these weighed by their strength.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What choices of units are held against."""
+"""What choices of units are held against: random draws, as many units of every site, and replicates of the clips."""
 
 from __future__ import annotations
 
