@@ -9,7 +9,6 @@ from operator import index
 from typing import Any
 
 import torch
-from and_nnsight.dissection.dissection import statistics_of
 from and_nnsight.dissection.site_statistics import SiteStatistics
 from and_nnsight.run.collector import BatchCollector
 from and_nnsight.sites.site import MODULE_PREFIX, Site, SiteError
@@ -92,7 +91,7 @@ class HookedStatistics:
         """What is kept of a site so far. Raises KeyError for a site that was not asked for."""
         self._known(site)
         tensors = self.statistics.site_tensors(site)
-        return statistics_of(tensors)
+        return SiteStatistics.from_tensors(tensors)
 
     def seconds(self, site: str, frame: int) -> tuple[float, float]:
         """Start and end of a frame of a site in seconds from the clip's start; NaN where it has no place in time.
