@@ -33,7 +33,7 @@ from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
 from and_nnsight.explain import ChatModel, TextEncoder, score_concepts
 from and_nnsight.explain.labels.concept_lists import concept_text
 from and_nnsight.explain.labels.concept_scores import DEFAULT_SOFTMAX
-from and_nnsight.explain.labels.similarities import SIMILARITIES
+from and_nnsight.explain.labels.similarities import PUBLISHED
 from benchmarks._report import write_report
 from benchmarks.train_ast import RECORD
 
@@ -137,7 +137,7 @@ def rows_of_scores(
     if not bool(subject.held_out.all()):
         choices["held out"] = subject.held_out
     for clips, chosen in choices.items():
-        for name, similar in SIMILARITIES.items():
+        for name, similar in PUBLISHED.items():
             similarity = similar(subject.logits[chosen], scores[chosen])
             shares = scored(similarity, judge)
             rows.append({**described, "similarity": name, "clips": clips, **shares})

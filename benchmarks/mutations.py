@@ -23,7 +23,7 @@ from ._report import write_report
 ROOT = Path(__file__).parents[1]
 SUBJECTS = {
     "kernels/topk.py": "kernels/test_topk.py",
-    "kernels/decided.py": "kernels/test_decided.py",
+    "kernels/ties.py": "kernels/test_ties.py",
     "kernels/moments.py": "kernels/test_moments.py",
     "kernels/pooling.py": "kernels/test_pooling.py",
     "kernels/average_precision.py": "kernels/test_average_precision.py",

@@ -21,7 +21,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from and_nnsight.demo import SAMPLING_RATE
-from and_nnsight.sites.declared import AudioSpec
+from and_nnsight.sites.audio_spec import AudioSpec
 from and_nnsight.sites.geometry import Regular
 
 HOP_SECONDS = 0.05

@@ -41,7 +41,7 @@ Softmax = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class DataArguments:
     """What of a dataset is read."""
 
     split: Split = None
@@ -52,7 +52,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioDataOptions:
+class AudioDataArguments:
     """The same where neither labels nor captions are wanted."""
 
     split: Split = None
@@ -61,7 +61,7 @@ class AudioDataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoaderOptions:
+class LoaderArguments:
     """Processes that prepare clips, and where the model runs."""
 
     num_workers: NumWorkers = 0

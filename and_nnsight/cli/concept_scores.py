@@ -11,15 +11,7 @@ import typer
 
 from ..wording import agree, command, counted
 from ._option_groups import with_option_groups
-from ._options import (
-    CONCEPTS_HELP,
-    AudioTextEncoder,
-    Data,
-    DataOptions,
-    Device,
-    QuietSteps,
-    Softmax,
-)
+from ._options import CONCEPTS_HELP, AudioTextEncoder, Data, DataArguments, Device, QuietSteps, Softmax
 from ._output import plain, quiet_transformers, resumable
 
 if TYPE_CHECKING:
@@ -32,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions:
+class ScoringArguments:
     """How clips are scored for concepts."""
 
     method: Annotated[str, typer.Option(help="db: captions; tab: sounds; labels: labels.")] = "db"
@@ -53,8 +45,8 @@ def concept_scores(
     data: Data,
     concepts: Annotated[str, typer.Option(help=CONCEPTS_HELP)],
     out: Annotated[Path, typer.Option(help="File to write: FILE.safetensors.")],
-    scoring: ScoringOptions,
-    columns: DataOptions,
+    scoring: ScoringArguments,
+    columns: DataArguments,
     batch_size: Annotated[int, typer.Option(help="Clips or texts a batch.", min=1)] = 16,
     device: Device = None,
     quiet: QuietSteps = False,

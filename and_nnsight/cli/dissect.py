@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..wording import agree, command, counted
 from ._option_groups import with_option_groups
-from ._options import Data, DataOptions, LoaderOptions, Model, Quiet
+from ._options import Data, DataArguments, LoaderArguments, Model, Quiet
 from ._output import quiet_transformers, resumable
 from ._remote import place
 
@@ -48,7 +48,7 @@ def sites(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExemplarOptions:
+class ExemplarArguments:
     """Which clips are kept, of which units."""
 
     sites: Annotated[
@@ -74,7 +74,7 @@ class MoreStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionOptions:
+class SessionArguments:
     """Where the run takes place, and whether it may go on with another."""
 
     remote: Annotated[
@@ -109,11 +109,11 @@ def dissect(
     model: Model,
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the dissection. The same command resumes it.")],
-    exemplars: ExemplarOptions,
-    columns: DataOptions,
-    loader: LoaderOptions,
+    exemplars: ExemplarArguments,
+    columns: DataArguments,
+    loader: LoaderArguments,
     more: MoreStatistics,
-    session: SessionOptions,
+    session: SessionArguments,
 ) -> None:
     """Keep, for every unit of the sites, the clips it responds to most and least."""
     from ..run.dissect import dissect as run

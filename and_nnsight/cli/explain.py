@@ -13,7 +13,7 @@ import typer
 from ..wording import agree, command, counted
 from ._option_groups import with_option_groups
 from ._options import (
-    AudioDataOptions,
+    AudioDataArguments,
     BatchSize,
     ConversationBatchSize,
     Data,
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelArguments:
     """What captions, summarises and compares."""
 
     captioner: Annotated[
@@ -62,7 +62,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvidenceOptions:
+class EvidenceArguments:
     """Which units, and which clips speak for them."""
 
     sites: Sites = None
@@ -84,7 +84,7 @@ class EvidenceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepOptions:
+class StepArguments:
     """Which clips are captioned beside those, and which steps run."""
 
     every_clip: Annotated[bool, typer.Option("--all", help="Caption every clip, not only those that are needed.")] = (
@@ -102,7 +102,7 @@ class StepOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatOptions:
+class ChatArguments:
     """How the chat model answers."""
 
     max_tokens: Annotated[int, typer.Option(help="Longest answer of the chat model.", min=1)] = 256
@@ -114,10 +114,10 @@ class ChatOptions:
 @with_option_groups
 def explain(
     folder: DissectionFolder,
-    models: ModelOptions,
-    evidence: EvidenceOptions,
-    steps: StepOptions,
-    chat_options: ChatOptions,
+    models: ModelArguments,
+    evidence: EvidenceArguments,
+    steps: StepArguments,
+    chat_options: ChatArguments,
     batch_size: ConversationBatchSize = 8,
     device: Device = None,
     quiet: QuietSteps = False,
@@ -153,7 +153,7 @@ def caption(
     out: Annotated[Path, typer.Option(help="File to write: FILE.parquet. The same command goes on with it.")],
     captioner: Annotated[str, typer.Option(help="column:NAME, acoustic, transformers:REPO …")] = "column:caption",
     *,
-    columns: AudioDataOptions,
+    columns: AudioDataArguments,
     batch_size: BatchSize = 8,
     device: Device = None,
     quiet: QuietSteps = False,

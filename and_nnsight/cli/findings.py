@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._option_groups import with_option_groups
-from ._options import (
-    AudioColumn,
-    BatchSize,
-    Device,
-    ExplainedFolder,
-    LabelColumn,
-    Limit,
-    NumWorkers,
-    Quiet,
-    Split,
-)
+from ._options import AudioColumn, BatchSize, Device, ExplainedFolder, LabelColumn, Limit, NumWorkers, Quiet, Split
 from ._output import plain, quiet_transformers, resumable
 
 if TYPE_CHECKING:
@@ -48,7 +38,7 @@ class Scope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterOptions:
+class ClusterArguments:
     """How caption sentences are clustered."""
 
     clusters: Annotated[int, typer.Option(help="Clusters of caption sentences, for uninterpretable_units.", min=1)] = 11
@@ -82,7 +72,7 @@ class Classifier:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruningOptions:
+class PruningArguments:
     """Which units are pruned, and by which clips that is measured."""
 
     share: Annotated[
@@ -111,7 +101,7 @@ class PruningOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunArguments:
     """How the passes are run."""
 
     seed: Annotated[int, typer.Option(help="Of clusterings, draws and permutations.", min=0)] = 0
@@ -127,10 +117,10 @@ def findings(
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: DIR/findings.")] = None,
     *,
     scope: Scope,
-    cluster_options: ClusterOptions,
+    cluster_options: ClusterArguments,
     classifier: Classifier,
-    pruning: PruningOptions,
-    options: RunOptions,
+    pruning: PruningArguments,
+    options: RunArguments,
 ) -> None:
     """Write the paper's findings over a dissection: tables (Parquet, CSV, JSON) and figures (PNG, PDF)."""
     from .. import findings as library

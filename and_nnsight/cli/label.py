@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelKind:
+class LabelArguments:
     """Which labels are made: of which concepts, by which method and similarity."""
 
     concepts: Annotated[
@@ -71,7 +71,7 @@ class LabelKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnitOptions:
+class UnitArguments:
     """Which units are labelled, and with how many concepts."""
 
     sites: Sites = None
@@ -80,7 +80,7 @@ class UnitOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelArguments:
     """What compares clips and concepts."""
 
     text_encoder: Annotated[str, typer.Option(help="db and icl: words, sentence-transformers:REPO …")] = "words"
@@ -98,9 +98,9 @@ class ModelOptions:
 @with_option_groups
 def label(
     folder: DissectionFolder,
-    kind: LabelKind,
-    units: UnitOptions,
-    models: ModelOptions,
+    kind: LabelArguments,
+    units: UnitArguments,
+    models: ModelArguments,
     batch_size: ConversationBatchSize = 16,
     device: Device = None,
     quiet: QuietSteps = False,

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeOptions:
+class JudgeArguments:
     """What judges claims."""
 
     text_encoder: Annotated[
@@ -42,7 +42,7 @@ class JudgeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimOptions:
+class ClaimArguments:
     """Which claims are tested, of which units, and how strictly."""
 
     source: Annotated[
@@ -70,7 +70,7 @@ class ClipPlaces:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationOptions:
+class AblationArguments:
     """Which units are ablated as well, in which model, and what that is measured by."""
 
     model: Annotated[
@@ -104,10 +104,10 @@ def score(
             help="Dissection of the same model and sites over other, captioned clips, made with --keep-activations.",
         ),
     ],
-    judges: JudgeOptions,
-    claims: ClaimOptions,
+    judges: JudgeArguments,
+    claims: ClaimArguments,
     places: ClipPlaces,
-    ablation: AblationOptions,
+    ablation: AblationArguments,
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None,
     quiet: QuietSteps = False,
 ) -> None:
@@ -139,7 +139,7 @@ def score(
 
 
 def _label_effects(
-    dissection: Dissection, claims: ClaimOptions, ablation: AblationOptions, device: str | None, quiet: bool
+    dissection: Dissection, claims: ClaimArguments, ablation: AblationArguments, device: str | None, quiet: bool
 ) -> list[EffectRow]:
     from ..unlearn import label_effects
 

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectionOptions:
+class SelectionArguments:
     """Which units go with a concept."""
 
     method: Annotated[
@@ -91,7 +91,7 @@ class SelectionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
+class MeasureArguments:
     """What becomes of the units, and how that is measured."""
 
     target: Annotated[
@@ -135,7 +135,7 @@ class MeasureOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledDataOptions:
+class LabelledDataArguments:
     """What of the labelled data is read."""
 
     split: Split = None
@@ -145,7 +145,7 @@ class LabelledDataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunArguments:
     """How the passes are run."""
 
     batch_size: BatchSize = 16
@@ -177,10 +177,10 @@ def unlearn(
         typer.Option(help="Labelled audio to measure by: other clips than those of DIR. Folder or hub dataset id."),
     ] = None,
     *,
-    selection: SelectionOptions,
-    measuring: MeasureOptions,
-    columns: LabelledDataOptions,
-    options: RunOptions,
+    selection: SelectionArguments,
+    measuring: MeasureArguments,
+    columns: LabelledDataArguments,
+    options: RunArguments,
 ) -> None:
     """Ablate or amplify the units of a concept and measure what that does, beside random units of the same layers."""
     from ..dissection.dissection import Dissection
@@ -207,7 +207,9 @@ def unlearn(
         _export(console, classifier, choices[0], measuring.export, measuring.gain)
 
 
-def _check(concepts: Sequence[str], data: str | None, selection: SelectionOptions, measuring: MeasureOptions) -> None:
+def _check(
+    concepts: Sequence[str], data: str | None, selection: SelectionArguments, measuring: MeasureArguments
+) -> None:
     """Raise ValueError for options that go against each other."""
     measuring.check()
     if data is None and measuring.export is None:

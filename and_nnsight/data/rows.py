@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .collated import NoClip, refuse_batch, refuse_nested
+from .collation import NoClip, refuse_batch, refuse_nested
 from .items import Columns, Item, Unusable
 from .text import text
 from .values import (

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
-from ..kernels.decided import decided_places, repeats, strengths
+from ..kernels.ties import decided_places, repeats, strengths
 
 RECTIFIER_FLOOR = -0.2785
 """What no smooth rectifier goes below: the least value of SiLU (of GELU: −0.17). Gated neurons and others do."""

@@ -12,7 +12,7 @@ from ..dissection.dissection import Dissection
 from ..explain.describe.evidence import gather
 from ..explain.records.reading import table_settings
 from ..explain.roles import Span
-from ..explain.text.repeated import clean_repeated
+from ..explain.text.repetition import clean_repeated
 from .site_selection import SiteSelection
 
 _DRAWS = 10_000

@@ -12,8 +12,8 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
+from ..sites.audio_spec import reads_instead
 from ..sites.blocks import find_blocks
-from ..sites.declared import reads_instead
 
 _TASKS = {
     "ForAudioClassification": "audio-classification",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..audio.loading import AudioError
 from ..portable import featurise
-from ..sites.declared import declared_spec
+from ..sites.audio_spec import declared_spec
 from ..sites.frame_geometry import audio_config
 from .checkpoint import reaching
 

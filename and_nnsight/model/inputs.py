@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import loading
-from ..sites.declared import inputs_of
+from ..sites.audio_spec import inputs_of
 from ..sites.frame_geometry import audio_config, inner_model
 from .checkpoint import ModelError
 from .features import Features, check_fit

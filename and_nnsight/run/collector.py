@@ -27,6 +27,9 @@ class BatchCollector:
         self.statistics = statistics
         self._highest = statistics.highest_clip()
         self._in_order = False
+        self.seconds: tuple[float, ...] = ()
+        self.device = torch.device("cpu")
+        self.clip_ids: Int64[Tensor, " clip"] = torch.empty(0, dtype=torch.int64)
         self._masks: OrderedDict[object, Tensor] = OrderedDict()
 
     def begin(self, clip_ids: Sequence[int], seconds: Sequence[float], device: torch.device) -> None:
@@ -38,7 +41,7 @@ class BatchCollector:
         ids = torch.tensor(list(clip_ids), dtype=torch.int64)
         if device.type == "cuda":
             ids = ids.pin_memory().to(device, non_blocking=True)
-        self.clip_ids: Int64[Tensor, " clip"] = ids
+        self.clip_ids = ids
 
     def collect(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""

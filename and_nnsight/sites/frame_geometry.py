@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from .declared import declared_spec
+from .audio_spec import declared_spec
 from .geometry import Convolved, FoldedGrid, Geometry, PatchGrid, Regular
 
 _KALDI_HOP, _KALDI_WINDOW = 160, 400  # torchaudio's and transformers' filter bank: 10 ms and 25 ms at 16 kHz

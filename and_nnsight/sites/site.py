@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..portable import fold
+from .audio_spec import HEAD, PAPER, declared_spec
 from .blocks import Block, find_blocks, find_head
-from .declared import HEAD, PAPER, declared_spec
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 

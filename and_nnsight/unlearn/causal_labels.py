@@ -17,7 +17,7 @@ from ..model.restoring import preserves_model
 from ..wording import command
 from .causal import Row, causal_effects
 from .classes import as_classifier, class_names, class_numbers
-from .label_kinds import LabelKind, one_kind
+from .label_kinds import LabelFilter, one_kind
 from .names import plain_name
 from .prunable_sites import site_widths
 from .unit_set import ChoiceError
@@ -53,7 +53,7 @@ def label_effects(
     """
     classifier = as_classifier(model, options.pop("device", None), options.pop("dtype", None))
     wanted = set(chosen_units(dissection, list(site_widths(dissection, sites)), units))
-    labels = _first_labels(dissection, LabelKind(method, similarity, encoder))
+    labels = _first_labels(dissection, LabelFilter(method, similarity, encoder))
     classes = class_numbers(class_names(classifier))
     of_classes = [row for row in labels if (row.site, row.unit) in wanted and plain_name(row.concept or "") in classes]
     if not of_classes:
@@ -68,7 +68,7 @@ def label_effects(
     return effects
 
 
-def _first_labels(dissection: Dissection, kind: LabelKind) -> list[LabelRow]:
+def _first_labels(dissection: Dissection, kind: LabelFilter) -> list[LabelRow]:
     """The first label of every unit that has one of this kind; of a union the concept that is closest.
 
     Raises DissectionError where there are none, ChoiceError where they are of several kinds.

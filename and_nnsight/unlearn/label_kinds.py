@@ -11,7 +11,7 @@ from .unit_set import ChoiceError
 
 
 @dataclass(frozen=True)
-class LabelKind:
+class LabelFilter:
     """Labels by a method; of one similarity and one encoder, where these are not None."""
 
     method: str

@@ -76,7 +76,7 @@ def test_db_finds_the_classes_of_a_trained_models_logits(sounds: Path, trained: 
     words = Words()
     result = last_layer.measure(subject, {"words": words}, words, softmaxes=[10.0])
     assert result["held_out_accuracy"] == result["training"]["held_out_accuracy"]
-    assert [row["similarity"] for row in result["rows"]] == list(last_layer.SIMILARITIES) * 4
+    assert [row["similarity"] for row in result["rows"]] == list(last_layer.PUBLISHED) * 4
     assert [row["method"] for row in result["rows"]] == ["labels"] * 10 + ["DB"] * 10
     assert [row["clips"] for row in result["rows"]] == (["all"] * 5 + ["held out"] * 5) * 2
     for row in result["rows"]:

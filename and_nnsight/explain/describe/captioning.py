@@ -14,7 +14,7 @@ from ..records.clip_audio import ClipOrFailure
 from ..records.description_rows import CaptionRow
 from ..records.row_buffer import RowBuffer
 from ..roles import Clip, Failure, Span
-from ..text.repeated import clean_repeated
+from ..text.repetition import clean_repeated
 
 LONGEST = 2_000
 """Characters of a caption that are kept: a model that floods must not drown the prompts. `raw` has all of it."""

@@ -31,13 +31,7 @@ from ..roles import ChatModel, ChatOptions, Listener, TextEncoder
 from .baselines import measured_clips
 from .claims import Claim, claims
 from .detection import DEFAULT_OPTIONS
-from .held_out import (
-    captioner_of,
-    check_same_model,
-    clips_held_out,
-    those_measured,
-    warn_of_other_captions,
-)
+from .held_out import captioner_of, check_same_model, clips_held_out, those_measured, warn_of_other_captions
 from .listening.asking import listen
 from .listening.audition import Audition
 from .listening.plans import Design

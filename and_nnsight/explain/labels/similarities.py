@@ -35,7 +35,7 @@ from .cosines import cos, cos_cubed
 from .mutual_information import soft_wpmi, wpmi
 from .reordering import rank_reorder
 
-SIMILARITIES: Mapping[str, Callable[..., Tensor]] = {
+PUBLISHED: Mapping[str, Callable[..., Tensor]] = {
     "cos": cos,
     "cos_cubed": cos_cubed,
     "rank_reorder": rank_reorder,

@@ -14,14 +14,14 @@ from ...dissection.errors import DissectionError
 from ...dissection.evidence import ExemplarEvidence
 from ...dissection.site_statistics import SiteStatistics
 from ...kernels import exact_average_precision
-from ...kernels.decided import decided_places
+from ...kernels.ties import decided_places
 from ...statistics.concept_scores import ConceptScores
 from .cosines import cos_cubed_of_extremes, cos_of_extremes
 from .extremes import extremes, won_by_value
 from .mutual_information import SOFT_WPMI, WPMI, soft_wpmi_of_top, wpmi_of_top
 from .ranking import Best, best_clips, rows_of, scored_first
 from .reordering import fraction_of, rank_reorder_of_top
-from .similarities import SIMILARITIES as PUBLISHED
+from .similarities import PUBLISHED
 
 KEPT = "all clips (kept activations)"
 STREAMED = "all clips (streamed)"

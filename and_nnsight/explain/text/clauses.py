@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from .english import compounds
 from .inflection import article, gerund
-from .quoted import description
+from .quotes import description
 from .stretches import is_relative, stretches
 from .word_groups import AUXILIARIES, DETERMINERS, NEGATIONS, RELATIVE, Group, Word, stems, word_groups
 

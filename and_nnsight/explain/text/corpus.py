@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64
 from .log_odds import Counts, Numbers, bars_of_chance, divergence, gains_in_nats, z_scores
 from .phrase_index import Keys, PhraseIndex, look_up
 from .phrases import Phrases, count_keys
-from .quoted import description
+from .quotes import description
 
 _DRAWS = 2000
 _FEWEST = 2  # captions that share a phrase

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from .english import COMPOUND, FUNCTION_WORDS, GENERIC_WORDS, compounds, stem
-from .quoted import quoted_spans
+from .quotes import quoted_spans
 
 LONGEST = 3
 _BITS = 21  # of a word's number; three of them are a phrase's

@@ -10,7 +10,7 @@ from ...dissection.errors import DissectionError
 from ...explain.records.claim_rows import LabelRow
 from ...explain.records.reading import has_table, read_rows, table_path
 from ...wording import command
-from ..label_kinds import LabelKind, one_kind
+from ..label_kinds import LabelFilter, one_kind
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
 from .keys import ConceptQuery, Keys, RankedUnits
@@ -24,7 +24,7 @@ def by_labels(dissection: Dissection, query: ConceptQuery, method: str) -> Ranke
     """
     if query.top < 1:
         raise ValueError(f"top must be at least 1, it is {query.top}")
-    rows = _rows(dissection, LabelKind(method, query.similarity, query.encoder))
+    rows = _rows(dissection, LabelFilter(method, query.similarity, query.encoder))
     concepts = {row.concept for row in rows if row.concept is not None}
     name = same_name(query.concept, concepts)
     if name is None:
@@ -50,7 +50,7 @@ def _keys(rows: list[LabelRow], query: ConceptQuery, by_place: bool) -> Keys:
     return keys
 
 
-def _rows(dissection: Dissection, kind: LabelKind) -> list[LabelRow]:
+def _rows(dissection: Dissection, kind: LabelFilter) -> list[LabelRow]:
     """The labels of a kind, those of unions singly as well. Raises DissectionError if there are none."""
     run_first = f"run `{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
     if not has_table(dissection, "labels"):

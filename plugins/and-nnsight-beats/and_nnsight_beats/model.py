@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from and_nnsight.sites.declared import AudioSpec
+from and_nnsight.sites.audio_spec import AudioSpec
 from and_nnsight.sites.geometry import PatchColumns
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
@@ -124,7 +124,7 @@ class BEATs(nn.Module):
         return ~attention_mask[:, : columns * patch].bool().unflatten(1, (columns, patch)).all(-1)
 
     def audio_spec(self) -> AudioSpec:
-        """See `and_nnsight.sites.declared`. The paper recorded BEATs's linear layers fc1 and fc2, not its attention."""
+        """See `sites.audio_spec`. The paper recorded BEATs's linear layers fc1 and fc2, not its attention."""
         bank = FilterBank(patch=self.config.cfg["input_patch_size"])
         frames = PatchColumns(
             hop=bank.patch * HOP / bank.sampling_rate,

@@ -16,11 +16,7 @@ from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.acoustics.table import measure_acoustics
 from and_nnsight.explain.describe.background import background_of, background_spans
 from and_nnsight.explain.describe.captioning import LONGEST
-from and_nnsight.explain.describe.captions import (
-    caption,
-    caption_data,
-    default_captioner,
-)
+from and_nnsight.explain.describe.captions import caption, caption_data, default_captioner
 from and_nnsight.explain.describe.evidence import chosen_exemplars
 from and_nnsight.explain.describe.options import ExemplarOptions
 from and_nnsight.explain.describe.spans import needed_spans

@@ -21,7 +21,7 @@ from and_nnsight.explain.labels.concept_scores import score_concepts
 from and_nnsight.explain.labels.in_context import Snapping, conversation_of
 from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.mutual_information import WPMI, wpmi
-from and_nnsight.explain.labels.similarities import SIMILARITIES
+from and_nnsight.explain.labels.similarities import PUBLISHED
 from and_nnsight.explain.labels.unit_similarity import KEPT, STREAMED, TOP, TOP_ONLY, unit_similarity
 from and_nnsight.explain.providers.embeddings import Embeddings
 from and_nnsight.explain.providers.encoders.words import Words
@@ -77,12 +77,12 @@ def first(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str | None]:
 # --- what a score is computed from ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(PUBLISHED))
 def test_kept_activations_give_the_similarity_itself(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["kept"]), SITES[0], scores, similarity)
-    expected = SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = PUBLISHED[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-5, atol=1e-5)
     assert set(found.basis) == {KEPT}
 
@@ -109,12 +109,12 @@ def test_auprc_is_for_labels_and_alike_kept_and_streamed(
         unit_similarity(run, SITES[0], scores, "auprc")
 
 
-@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
+@pytest.mark.parametrize("similarity", sorted(PUBLISHED))
 def test_a_top_k_of_every_clip_is_exact_and_says_so(
     similarity: str, runs: dict[str, Path], scores: ConceptScores
 ) -> None:
     found = unit_similarity(Dissection.load(runs["every"]), SITES[0], scores, similarity)
-    expected = SIMILARITIES[similarity](activations(runs), scores.values)
+    expected = PUBLISHED[similarity](activations(runs), scores.values)
     torch.testing.assert_close(found.values, expected.float(), rtol=1e-4, atol=1e-4)
     assert set(found.basis) == {TOP}
 

@@ -24,9 +24,9 @@ from and_nnsight.explain.labels.mutual_information import (
 )
 from and_nnsight.explain.labels.ranking import best_clips, rows_of, scored_first
 from and_nnsight.explain.labels.reordering import fraction_of, rank_reorder, rank_reorder_of_top
-from and_nnsight.explain.labels.similarities import SIMILARITIES
+from and_nnsight.explain.labels.similarities import PUBLISHED
 
-EVERY = pytest.mark.parametrize("name", sorted(SIMILARITIES))
+EVERY = pytest.mark.parametrize("name", sorted(PUBLISHED))
 
 
 def drawn(clips: int, units: int = 11, concepts: int = 7, seed: int = 0, ties: bool = False) -> tuple[Tensor, Tensor]:
@@ -103,15 +103,15 @@ def naive(name: str, activations: Tensor, scores: Tensor) -> Tensor:
 def test_it_is_the_definition_written_out_unit_by_unit(name: str, clips: int, ties: bool) -> None:
     activations, scores = drawn(clips, seed=clips, ties=ties)
     expected = naive(name, activations, scores)
-    torch.testing.assert_close(SIMILARITIES[name](activations, scores), expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(PUBLISHED[name](activations, scores), expected, rtol=1e-9, atol=1e-12)
 
 
 @EVERY
 def test_float32_gives_nearly_what_float64_gives(name: str) -> None:
     activations, scores = drawn(300)
-    found = SIMILARITIES[name](activations.float(), scores.float())
+    found = PUBLISHED[name](activations.float(), scores.float())
     assert found.dtype == torch.float32
-    expected = SIMILARITIES[name](activations.float().double(), scores.float().double())
+    expected = PUBLISHED[name](activations.float().double(), scores.float().double())
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -120,23 +120,23 @@ def test_float32_gives_nearly_what_float64_gives(name: str) -> None:
 def test_how_many_units_are_taken_at_once_changes_nothing(name: str, units_at_once: int) -> None:
     activations, scores = drawn(130, ties=True)
     activations[3, 2] = torch.nan
-    found = SIMILARITIES[name](activations, scores, units_at_once=units_at_once)
-    torch.testing.assert_close(found, SIMILARITIES[name](activations, scores), rtol=1e-12, atol=1e-12)
+    found = PUBLISHED[name](activations, scores, units_at_once=units_at_once)
+    torch.testing.assert_close(found, PUBLISHED[name](activations, scores), rtol=1e-12, atol=1e-12)
 
 
 @EVERY
 def test_clips_units_and_concepts_may_come_in_any_order(name: str) -> None:
     activations, scores = drawn(130)
     clips, units, concepts = (torch.randperm(n) for n in (130, 11, 7))
-    found = SIMILARITIES[name](activations[clips][:, units], scores[clips][:, concepts])
-    expected = SIMILARITIES[name](activations, scores)[units][:, concepts]
+    found = PUBLISHED[name](activations[clips][:, units], scores[clips][:, concepts])
+    expected = PUBLISHED[name](activations, scores)[units][:, concepts]
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @EVERY
 def test_a_single_concept_and_a_single_unit_are_enough(name: str) -> None:
     activations, scores = drawn(40, units=1, concepts=1)
-    found = SIMILARITIES[name](activations, scores)
+    found = PUBLISHED[name](activations, scores)
     torch.testing.assert_close(found, naive(name, activations, scores), rtol=1e-9, atol=1e-12)
 
 
@@ -145,7 +145,7 @@ def test_the_clips_on_which_a_unit_is_not_finite_are_left_out_for_it_alone(name:
     activations, scores = drawn(150)
     damaged = activations.clone()
     damaged[[5, 70, 71], 4] = torch.tensor([torch.nan, torch.inf, -torch.inf], dtype=torch.float64)
-    found = SIMILARITIES[name](damaged, scores)
+    found = PUBLISHED[name](damaged, scores)
     others = [unit for unit in range(11) if unit != 4]
     if name in ("cos", "cos_cubed"):  # the others need not know of each other
         left = [clip for clip in range(150) if clip not in (5, 70, 71)]
@@ -162,9 +162,9 @@ def test_the_clips_on_which_a_unit_is_not_finite_are_left_out_for_it_alone(name:
 @EVERY
 def test_a_unit_that_was_never_finite_is_nan_and_disturbs_no_other(name: str) -> None:
     activations, scores = drawn(150, units=4)
-    found = SIMILARITIES[name](torch.cat([activations, torch.full((150, 1), torch.nan).double()], 1), scores)
+    found = PUBLISHED[name](torch.cat([activations, torch.full((150, 1), torch.nan).double()], 1), scores)
     assert found[4].isnan().all()
-    torch.testing.assert_close(found[:4], SIMILARITIES[name](activations, scores), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[:4], PUBLISHED[name](activations, scores), rtol=1e-12, atol=1e-12)
 
 
 @EVERY
@@ -172,7 +172,7 @@ def test_scores_that_are_not_finite_are_refused(name: str) -> None:
     activations, scores = drawn(30)
     scores[2, 3] = torch.nan
     with pytest.raises(ValueError, match="scores of clips for concepts are not finite"):
-        SIMILARITIES[name](activations, scores)
+        PUBLISHED[name](activations, scores)
 
 
 # --- by hand --------------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_the_defaults_are_the_published_ones() -> None:
         "cos_cubed": cos_cubed(activations, scores, min_norm=1e-3),
     }
     for name, expected in same.items():
-        assert torch.equal(SIMILARITIES[name](activations, scores), expected)
+        assert torch.equal(PUBLISHED[name](activations, scores), expected)
 
 
 # --- from the best clips only ---------------------------------------------------------------------------------------

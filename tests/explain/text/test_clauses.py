@@ -6,7 +6,7 @@ import pytest
 
 from and_nnsight.explain.text.clauses import clause
 from and_nnsight.explain.text.english import stem
-from and_nnsight.explain.text.quoted import description, quoted_spans
+from and_nnsight.explain.text.quotes import description, quoted_spans
 from and_nnsight.explain.text.sentences import counted_sentence, idea, share
 
 VIOLINS = ["A loud, long mid-range note played on a violin.", "A soft, high-pitched note played on a violin."]

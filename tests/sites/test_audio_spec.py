@@ -15,7 +15,7 @@ import transformers
 from torch import Tensor, nn
 
 from and_nnsight import AudioError, AudioModel, ModelError
-from and_nnsight.sites.declared import AudioSpec, declared_spec, reads_instead
+from and_nnsight.sites.audio_spec import AudioSpec, declared_spec, reads_instead
 from and_nnsight.sites.geometry import Regular
 from and_nnsight.sites.site import find_sites
 from tests.families import FAMILIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from and_nnsight.explain.text.repeated import clean_repeated, repeats
+from and_nnsight.explain.text.repetition import clean_repeated, repeats
 
 LOOP = "a dog barks and then it barks again "
 
