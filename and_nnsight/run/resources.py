@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
+import psutil
 import torch
+from rich.filesize import decimal as readable
 
 from ..dissection.dissection import activation_file
 from ..statistics.concept_scores import ConceptScores
@@ -45,7 +46,7 @@ def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.de
     """
     what = f"comparing {counted(units, 'unit')} with {counted(concepts, 'concept')} takes {readable(needed)} of memory"
     there = _memory(device)
-    if there is not None and needed > there:
+    if needed > there:
         raise ValueError(f"{what}, and there is {readable(there)}: take fewer sites or fewer concepts")
     return f"{what} on {device}" if needed > _WORTH_SAYING else None
 
@@ -58,7 +59,7 @@ def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None
     needed = 2 * 2 * _BYTES_A_PLACE * k * units  # either end, and a copy while a batch is taken in
     what = f"keeping {counted(k, 'clip')} at either end of {counted(units, 'unit')} takes {readable(needed)} of memory"
     there = _memory(device)
-    if there is not None and needed > there:
+    if needed > there:
         raise ValueError(f"{what}, and there is {readable(there)}: take a smaller k or fewer sites")
     return f"{what} on {device}" if needed > _WORTH_SAYING else None
 
@@ -81,18 +82,6 @@ def disk_for_activations(needed: int | None, there_already: int, units: int, fol
     return f"will write about {readable(needed)} to {target}"
 
 
-def readable(count: int) -> str:
-    """Bytes in the largest unit that gives at least 1."""
-    for size, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= size:
-            return f"{count / size:.3g} {name}"
-    return f"{count} bytes"
-
-
-def _memory(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return None
+def _memory(device: torch.device) -> int:
+    """Bytes: of a GPU what is free there, else what the machine has."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().total
