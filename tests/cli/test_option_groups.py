@@ -54,9 +54,9 @@ def test_what_a_field_demands_is_asked_for(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("group", "filled"),
     [
-        (_options.DataOptions, DataOptions),
-        (_options.AudioDataOptions, DataOptions),
-        (_options.LoaderOptions, RunOptions),
+        (_options.DataArguments, DataOptions),
+        (_options.AudioDataArguments, DataOptions),
+        (_options.LoaderArguments, RunOptions),
     ],
 )
 def test_shared_groups_have_the_fields_and_defaults_of_what_they_fill(group: type, filled: type) -> None:

@@ -544,6 +544,7 @@ def test_units_whose_top_clips_tie_say_so(tmp_path: Path) -> None:
     with torch.no_grad():
         layer = model.wrapped.audio_spectrogram_transformer.layers[0].mlp.fc1
         layer.weight[5], layer.bias[5] = 0, -100
+        layer.bias[6] = 3  # it is on
     found = quick(model, ragged(4), tmp_path / "run")
     assert not any(exemplar.telling for exemplar in found.unit("blocks.0.mlp.hook_post", 5).top)
     assert found.unit("blocks.0.mlp.hook_post", 5).top_shortfall == "4 clips share the value 0"

@@ -100,7 +100,7 @@ def test_what_looks_like_frames_everywhere_takes_no_time() -> None:
     ):
         with pytest.raises(AudioError):
             decode(content)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # every byte once, not every frame to the end: that would take minutes
 
 
 def test_what_only_looks_like_a_frame_is_no_mp3() -> None:
