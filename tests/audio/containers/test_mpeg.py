@@ -92,15 +92,15 @@ def test_tags_at_the_end_are_no_frames() -> None:
 
 
 def test_what_looks_like_frames_everywhere_takes_no_time() -> None:
-    began = time.process_time()
     for content in (
         b"\xff\xfb\x90\x64\x12" * 13_000 + bytes(10_000_000),
         b"\xff\xfb\x90\x00" * 20_000,
         b"\xff" * 10**6,
     ):
+        began = time.process_time()
         with pytest.raises(AudioError):
             decode(content)
-    assert time.process_time() - began < 10  # every byte once, not every frame to the end: that would take minutes
+        assert time.process_time() - began < 1  # of each file, as of any that is damaged
 
 
 def test_what_only_looks_like_a_frame_is_no_mp3() -> None:
