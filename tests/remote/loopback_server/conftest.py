@@ -15,7 +15,7 @@ from tests.families import ast_config, ast_extractor
 from tests.remote.loopback_server.stock_client import WAVE
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random AST."""
     folder = tmp_path_factory.mktemp("ast")
@@ -33,13 +33,13 @@ def client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(huggingface._ID_CACHE, str(folder), str(folder))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model(folder: Path) -> TransformersModel:
     """As a client holds it: without weights."""
     return TransformersModel(str(folder), task="audio-classification", feature_extractor=str(folder))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def local(folder: Path) -> torch.Tensor:
     """The logits that the model gives here."""
     inputs = ast_extractor()(WAVE, sampling_rate=16_000, return_tensors="pt")
