@@ -19,7 +19,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-SERVER = Path(__file__).with_name("ndif_server.py")
+SERVER = Path(__file__).with_name("ndif_server")
 # An NDIF has neither our package nor what it is written with.
 HIDDEN = ("and_nnsight", "einops", "jaxtyping", "beartype")
 READY_SECONDS = 120.0
@@ -94,7 +94,7 @@ def clean_environment(**given: str) -> dict[str, str]:
 class Loopback:
     """A loopback NDIF. Its first `start` makes the environment; what it stores outlives a restart, as NDIF's does.
 
-    `settings` are what it starts with: see `ndif_server.Settings`. Everything lies in `folder`, or a temporary one.
+    `settings` are what it starts with: see `ndif_server/faults.py`. Everything lies in `folder`, or a temporary one.
     """
 
     def __init__(self, folder: Path | None = None, *, threads: int = 1, **settings: Any) -> None:
