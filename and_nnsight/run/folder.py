@@ -96,7 +96,7 @@ class RunFolder:
 
     def _refuse_files_for_folders(self) -> None:
         """Raise DissectionError if a file has the name of one of a dissection's folders."""
-        for name in ("progress", "sites", "activations", "concepts"):
+        for name in ("progress", "sites", "activations", "concepts", "exemplars"):
             path = self.folder / name
             if path.exists() and not path.is_dir():
                 raise DissectionError(f"{path} is a file where a dissection has a folder: remove it")
