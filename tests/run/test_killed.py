@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def audio_folder(folder: Path, clips: int) -> Path:
     return folder
 
 
-def killed_on_the_way(arguments: tuple[Path, ...], operations: int, turns: int) -> None:
+def killed_on_the_way(arguments: tuple[Path, ...], operations: int, turns: int) -> Iterator[None]:
     """Runs, each going on from the one before, that are killed before any has come to its end.
 
     Each process kills itself at an operation on its files; every other one is killed before, at any moment, where the
@@ -57,6 +58,7 @@ def killed_on_the_way(arguments: tuple[Path, ...], operations: int, turns: int) 
             process.send_signal(signal.SIGKILL)
         _, error = process.communicate()
         assert process.returncode == -signal.SIGKILL, error
+        yield
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -76,9 +78,9 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(concepts: bool, tmp_
         ConceptScores.from_labels({clip: f"{clip % 5}" for clip in range(clips)}).save(path)
     operations = finish(model, audio, tmp_path / "whole", *scores)
 
-    killed_on_the_way((model, audio, out, *scores), operations, 4)
-    with pytest.raises(DissectionError):
-        Dissection.load(out)
+    for _ in killed_on_the_way((model, audio, out, *scores), operations, 4):
+        with pytest.raises(DissectionError):
+            Dissection.load(out)
     assert 0 < finish(model, audio, out, *scores) < operations, "what was done is not done again"
     assert files(out) == files(tmp_path / "whole")
     found = Dissection.load(out)
@@ -92,7 +94,7 @@ def test_sounds_of_a_stream_are_all_there_after_kills_at_random_moments(tmp_path
     FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
     ast_extractor().save_pretrained(model)
     operations = finish(model, audio, tmp_path / "whole", Path("exemplars"))
-    killed_on_the_way((model, audio, out, Path("exemplars")), operations, 5)
+    assert len(list(killed_on_the_way((model, audio, out, Path("exemplars")), operations, 5))) == 5
     finish(model, audio, out, Path("exemplars"))
     whole, killed = files(tmp_path / "whole"), files(out)
     assert whole.keys() == killed.keys()
