@@ -52,12 +52,15 @@ sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sy
 '''
 
 
-_AS_INSTALLED = """
+AS_INSTALLED = """
+import nnsight.ndif
+nnsight.ndif._PULLED_ENV = True
+"""
+_RUN_AS_INSTALLED = f"""
 import contextlib, pathlib, runpy, sys
 with contextlib.suppress(ImportError):
     import beartype  # before nnsight, which hangs `save` on every object
-import nnsight.ndif
-nnsight.ndif._PULLED_ENV = True
+{AS_INSTALLED}
 del sys.argv[0]
 sys.path[0] = str(pathlib.Path(sys.argv[0]).parent)
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -270,7 +273,7 @@ def run_client(
     config = folder / "nnsight-none.yaml"
     config.touch()
     done = subprocess.run(
-        [sys.executable, *(["-c", _AS_INSTALLED] if as_installed else []), str(script), *map(str, arguments)],
+        [sys.executable, *(["-c", _RUN_AS_INSTALLED] if as_installed else []), str(script), *map(str, arguments)],
         cwd=folder,
         env=clean_environment(NNSIGHT_CONFIG=str(config), **(env or {})),
         capture_output=True,
