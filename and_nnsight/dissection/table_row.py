@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_o
 
 import pyarrow as arrow
 
+from ..wording import Brief
+
 if TYPE_CHECKING:
     import pandas
 
@@ -23,7 +25,7 @@ RowT = TypeVar("RowT", bound="TableRow")
 
 
 @dataclass(frozen=True)
-class TableRow:
+class TableRow(Brief):
     """What the rows of all tables can do; each table has its own subclass, a frozen dataclass.
 
     table  name of the table, which is that of its file

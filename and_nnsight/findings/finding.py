@@ -14,6 +14,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from ..storage import written_whole
+from ..wording import Brief
 from .drawing import save
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _FACTS = b"and_nnsight.facts"
 
 
 @dataclass(frozen=True)
-class Finding(ABC):
+class Finding(Brief, ABC):
     """A finding.
 
     table   one row a line of the finding; every row has the same columns

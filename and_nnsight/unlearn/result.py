@@ -18,6 +18,7 @@ from ..data import Clip
 from ..dissection.errors import DissectionError
 from ..statistics.bootstrap import clip_weights, estimate
 from ..storage import read_parquet, write_json, written_whole
+from ..wording import Brief
 from .effects import Changes, chance, changes, prediction
 from .forward import Outcome, Outcomes
 from .unit_set import UnitChoice
@@ -30,7 +31,7 @@ _NO_DRAWS: Row = {"draws": [], "beaten": 0, "p": None}
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class Measurement(Brief):
     """Outcomes of some choices and of their controls on held-out clips.
 
     outcomes   of every choice, then of all draws of the first choice, of the second, and so on
