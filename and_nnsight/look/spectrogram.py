@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,11 @@ def spectrogram_png(waveform: Float32[np.ndarray, " sample"], rate: int, columns
     file = BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def data_address(png: bytes) -> str:
+    """A PNG as an address that a page can show without asking for it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def spectrogram_levels(
