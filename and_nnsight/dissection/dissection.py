@@ -22,6 +22,7 @@ from .clips import ClipRow
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
 from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
+from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
@@ -216,6 +217,10 @@ class Dissection:
             self._check(path)
             lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines, which breaks at U+2028
             return [Quarantined(**json.loads(line)) for line in lines if line]
+
+    def exemplars(self) -> ExemplarStore:
+        """The sounds of exemplars and the activations of units over them, where they were kept (`keep_exemplars`)."""
+        return ExemplarStore(self.folder)
 
     @property
     def unused(self) -> list[Unused]:

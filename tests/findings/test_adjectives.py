@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-from matplotlib.figure import Figure
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
@@ -20,7 +19,7 @@ from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import units_per_adjective
 from and_nnsight.findings.statistics import wilson
-from tests.findings.hand_made import adjectives, shuffled, with_words, written_dissection
+from tests.findings.hand_made import adjectives, shuffled, texts, with_words, written_dissection
 
 CAPTIONS = ["A loud bell.", "A loud drum. A soft drum.", "A bright bell.", "A loud bell.", "", "A dog."]
 SITES = [("blocks.0.mlp.hook_post", 0, 4), ("unembed.hook_out", None, 2)]
@@ -187,10 +186,3 @@ assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def texts(figure: Figure) -> list[str]:
-    """Every text of a figure."""
-    from matplotlib.text import Text
-
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

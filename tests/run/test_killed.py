@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,23 +14,31 @@ import soundfile
 from and_nnsight import ConceptScores, Dissection, DissectionError
 from tests.families import FAMILIES, ast_extractor
 from tests.sounds_for_tests import RATE, noise
+from tests.warm_python import Script, WarmPython
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 
 
-def start(operation: int, *arguments: Path) -> subprocess.Popen[str]:
+@pytest.fixture
+def start(warm_python: WarmPython) -> Callable[..., Script]:
     """A run that kills itself at an operation on its files; 0: at none."""
-    model, audio, out, *scores = map(str, arguments)
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), model, audio, out, str(operation), *scores]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def started(operation: int, model: Path, audio: Path, out: Path, *scores: Path) -> Script:
+        return warm_python.start(SCRIPT, model, audio, out, operation, *scores)
+
+    return started
 
 
-def finish(*arguments: Path) -> int:
+@pytest.fixture
+def finish(start: Callable[..., Script]) -> Callable[..., int]:
     """How many operations on its files a run needs that nobody kills."""
-    process = start(0, *arguments)
-    said, error = process.communicate()
-    assert process.returncode == 0, error
-    return int(said.split()[-1])
+
+    def finished(*arguments: Path) -> int:
+        run = start(0, *arguments)
+        assert run.wait() == 0, run.stderr.read_text()
+        return int(run.stdout.read_text().split()[-1])
+
+    return finished
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -40,8 +47,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("concepts", [False, True])
-def test_a_run_killed_at_random_moments_ends_in_equal_files(concepts: bool, tmp_path: Path) -> None:
-    model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 150
+def test_a_run_killed_at_random_moments_ends_in_equal_files(
+    concepts: bool, start: Callable[..., Script], finish: Callable[..., int], tmp_path: Path
+) -> None:
+    model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 90
     FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
     ast_extractor().save_pretrained(model)
     audio.mkdir()
@@ -57,13 +66,12 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(concepts: bool, tmp_
     # machine is slow enough. None gets further than a sixth of the way, so that none ends before it is killed.
     chance = random.Random(0)
     for turn in range(4):
-        process = start(chance.randint(operations // 12, operations // 6), model, audio, out, *scores)
-        assert process.stdout is not None
-        if turn % 2 and process.stdout.readline():
+        run = start(chance.randint(operations // 12, operations // 6), model, audio, out, *scores)
+        if turn % 2:
+            run.wait_for_output()
             time.sleep(chance.uniform(0, 0.3))
-            process.send_signal(signal.SIGKILL)
-        _, error = process.communicate()
-        assert process.returncode == -signal.SIGKILL, error
+            run.send_signal(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL, run.stderr.read_text()
         with pytest.raises(DissectionError):
             Dissection.load(out)
     assert 0 < finish(model, audio, out, *scores) < operations, "what was done is not done again"
