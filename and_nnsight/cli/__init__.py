@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import concept_scores, demo, dissect, exemplars, explain, findings, label, plugins, score, search, show, unlearn
+from . import (
+    concept_scores,
+    demo,
+    dissect,
+    exemplars,
+    explain,
+    findings,
+    label,
+    plugins,
+    report,
+    score,
+    search,
+    show,
+    unlearn,
+)  # fmt: skip
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -32,19 +46,8 @@ def _print_version(wanted: bool) -> bool:
 
 
 for group in (
-    demo,
-    dissect,
-    exemplars,
-    explain,
-    plugins,
-    findings,
-    label,
-    concept_scores,
-    score,
-    search,
-    show,
-    unlearn,
-):
+    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
+):  # fmt: skip
     group.register(app)
 
 

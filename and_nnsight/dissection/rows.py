@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..plugins import Viewed
 from ..wording import counted
-from .table_row import RowT
+from .table_row import TableRow
 
 if TYPE_CHECKING:
     import pandas
 
 
-class Rows(list[RowT], Viewed):
+Row = TypeVar("Row", bound=TableRow)
+
+
+class Rows(list[Row], Viewed):
     """A list of rows of one kind, the dataclass `kind`."""
 
-    def __init__(self, rows: Iterable[RowT], kind: type[RowT]) -> None:
+    def __init__(self, rows: Iterable[Row], kind: type[Row]) -> None:
         super().__init__(rows)
         self.kind = kind
 
