@@ -154,7 +154,7 @@ class Viewed:
 def view(value: Any) -> str | None:
     """A value as HTML; None where no view is registered for it or a package is lacking, which is warned of."""
     names = [kind.__name__ for kind in type(value).__mro__]
-    entries = {entry.name: entry for entry in _scan() if entry.group == _VIEWS and _distribution(entry) == OURS}
+    entries = _own_views()
     entry = next((entries[name] for name in names if name in entries), None)
     if entry is None:
         return None
@@ -197,6 +197,13 @@ def require(modules: Mapping[str, str]) -> None:
 def refresh() -> None:
     """Look again at what is installed."""
     _scan.cache_clear()
+    _own_views.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _own_views() -> Mapping[str, EntryPoint]:
+    """The views of this package's own classes, by their names: others' would show what they like of ours."""
+    return {entry.name: entry for entry in entry_points(group=_VIEWS) if _distribution(entry) == OURS}
 
 
 @lru_cache(maxsize=1)
