@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..dissection.clip_names import clip_name, clip_names, seconds
 from ..wording import agree, counted
 from ._card_text import print_text
-from ._clip_names import clip_name, clip_names, seconds
 from ._output import clean
 
 if TYPE_CHECKING:
