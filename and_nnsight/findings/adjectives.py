@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..dissection.dissection import Dissection
+from ..dissection.table_row import TableRow
 from ..explain.describe.concepts import concepts_in, names_in
 from ..explain.records.captions import captions_of
 from ..explain.records.reading import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
-from .drawing import BLUE, SKY, VERMILION, empty, headed, literal, new_figure
+from ..statistics.bootstrap import Estimate
+from .drawing import BLUE, SKY, VERMILION, bounds, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
 from .explanations import read_explanations, summary_counts
-from .finding import Finding, Row
+from .finding import Finding
+from .names import UNITS_PER_ADJECTIVE
 from .statistics import wilson
 
 if TYPE_CHECKING:
@@ -27,21 +30,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class UnitsPerAdjective(Finding):
-    """Acoustic adjectives, that of most units first. A row:
+class AdjectiveRow(TableRow):
+    """An acoustic adjective.
 
-    word         base form, in small letters
-    units        units whose explanation has it, however often
-    share, share_low, share_high  of the units with a summary, with Wilson's 95 % interval
-    scored, hold                  of those units, how many were scored, and whose explanation holds
-    captions, caption_share       how many of the captions have it, and of all: what it is to be common anyway
+    word           base form, in small letters
+    units          units whose explanation has it, however often
+    share          of the units with a summary, with Wilson's 95 % interval
+    scored, hold   of those units, how many were scored, and whose explanation holds
+    captions       how many of the captions have it
+    caption_share  and of all: what it is to be common anyway; None where there are no captions
     """
 
-    name = "units_per_adjective"
+    table: ClassVar[str] = UNITS_PER_ADJECTIVE
+    key: ClassVar[tuple[str, ...]] = ("word",)
+
+    word: str
+    units: int
+    share: Estimate
+    scored: int
+    hold: int
+    captions: int
+    caption_share: float | None
+
+
+@dataclass(frozen=True)
+class UnitsPerAdjective(Finding):
+    """Acoustic adjectives, that of most units first."""
+
+    row = AdjectiveRow
+    table: list[AdjectiveRow]
 
     def summary(self) -> list[str]:
         """How many units have a summary, and the commonest adjectives."""
-        first = ", ".join(f"{row['word']} {row['units']:,}" for row in self.table[:5])
+        first = ", ".join(f"{row.word} {row.units:,}" for row in self.table[:5])
         commonest = f"commonest: {first}" if first else "no unit has an acoustic adjective"
         return [summary_counts(self.facts), *filter(None, [self.facts["left_out"]]), commonest]
 
@@ -61,7 +82,7 @@ class UnitsPerAdjective(Finding):
                 figure.legend(loc="outside lower center", frameon=False)
             beside.set_xlabel(f"Captions that have it\n(% of {captions:,})")
             if captions:
-                shares = [100 * row["caption_share"] for row in shown]
+                shares = [100 * (row.caption_share or 0.0) for row in shown]
                 beside.plot(shares, range(len(shown)), "D", color=VERMILION, ms=4.5, clip_on=False)
                 beside.set_xlim(0, 1.1 * max(shares) or 1)
             else:
@@ -71,25 +92,25 @@ class UnitsPerAdjective(Finding):
                 one.set_axisbelow(True)
         return figure
 
-    def _draw_units(self, axes: Axes, shown: list[Row]) -> None:
+    def _draw_units(self, axes: Axes, shown: list[AdjectiveRow]) -> None:
         """A bar an adjective: the share of units that have it, and of those whose explanation holds."""
         places = range(len(shown))
-        shares = np.array([100 * row["share"] for row in shown])
-        ends = np.array([[100 * row[f"share_{end}"] for row in shown] for end in ("low", "high")])
+        shares = np.array([100 * row.share.value for row in shown])
+        ends = 100 * bounds([row.share for row in shown])
         axes.barh(
             places, shares, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - shares).tolist(),
             error_kw={"lw": 0.8, "capsize": 1.5},
         )  # fmt: skip
         if self.facts["scored"]:
-            holding = [100 * row["hold"] / self.facts["with_summary"] for row in shown]
+            holding = [100 * row.hold / self.facts["with_summary"] for row in shown]
             label = "of these, units whose explanation holds on other clips"
             axes.barh(places, holding, 0.68, color=BLUE, label=label)
         for place, row in enumerate(shown):
             axes.annotate(
-                f"{row['units']:,}", (ends[1, place], place), (4, 0), textcoords="offset points", va="center",
+                f"{row.units:,}", (ends[1, place], place), (4, 0), textcoords="offset points", va="center",
                 fontsize=8,
             )  # fmt: skip
-        axes.set_yticks(places, [literal(row["word"]) for row in shown])
+        axes.set_yticks(places, [literal(row.word) for row in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, 1.16 * float(ends[1].max()))
         axes.set_xlabel("Units that have it (% of those with a summary;\nnumber of units, 95 % interval)")
@@ -111,22 +132,19 @@ def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | 
         if row.part == "adjective" and row.acoustic and place is not None:
             units_of_word.setdefault(row.word, []).append(place)
     in_captions, captions = _in_captions(dissection)
-    rows: list[Row] = []
+    rows: list[AdjectiveRow] = []
     for word, places in sorted(units_of_word.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         units, holds = len(places), explanations.holds[places]
-        low, high = wilson(units, facts["with_summary"])
         rows.append(
-            {
-                "word": word,
-                "units": units,
-                "share": units / facts["with_summary"],
-                "share_low": low,
-                "share_high": high,
-                "scored": int((holds >= 0).sum()),
-                "hold": int((holds == 1).sum()),
-                "captions": in_captions[word],
-                "caption_share": in_captions[word] / captions if captions else None,
-            }
+            AdjectiveRow(
+                word=word,
+                units=units,
+                share=Estimate(units / facts["with_summary"], *wilson(units, facts["with_summary"])),
+                scored=int((holds >= 0).sum()),
+                hold=int((holds == 1).sum()),
+                captions=in_captions[word],
+                caption_share=in_captions[word] / captions if captions else None,
+            )
         )
     return UnitsPerAdjective(rows, {**facts, "captions": captions})
 
