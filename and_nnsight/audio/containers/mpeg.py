@@ -65,13 +65,13 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     if promise is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)
-        part = Part((bytes(tag), *frames.stretches), counted, _ENDS)
+        part = Part((bytes(tag), *frames.stretches), counted, _ENDS, speaks=True)
         return Contents((part,), counted if not frames.more else total)
     if not frames.more and promise.frames > frames.number:
         raise Truncated(f"its header promises {promise.frames} frames, {frames.number} are there")
     tag = bytearray(encoded.at(first, head.length))
     _correct(tag, promise.place, None if frames.more else frames.number, head.length + frames.bytes)
-    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS),))
+    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS, speaks=True),))
 
 
 def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:

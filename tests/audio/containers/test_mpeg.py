@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from and_nnsight.audio.containers.mpeg import _read
 from and_nnsight.audio.loading import AudioError, decode, load
+from and_nnsight.audio.standard_error import decoder_messages
 from tests.audio.containers.damaging import ID3V1, RATE, ape, id3, whole
 
 
@@ -114,3 +116,36 @@ def test_nothing_is_said_aloud(capfd: pytest.CaptureFixture[str]) -> None:
     for value in (content + content, counting(content, -40), content):
         load(value, RATE, window=RATE)
     assert capfd.readouterr().err == ""
+
+
+def test_a_frame_that_cannot_be_decoded_is_damage_and_said_by_us_only(capfd: pytest.CaptureFixture[str]) -> None:
+    each, refused = frames(whole("mp3")), 0
+    for number in range(60):
+        random = np.random.default_rng(number)
+        damaged = list(each)
+        for place in random.integers(5, len(each), 3):
+            damaged[place] = each[place][:6] + random.bytes(len(each[place]) - 6)
+        try:
+            load(b"".join(damaged), RATE)
+        except AudioError as error:
+            assert "is damaged: a frame of it cannot be decoded (" in str(error)
+            refused += 1
+    assert refused > 20
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_recording_cut_out_of_a_longer_one_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    each = frames(whole("mp3", 3.0))
+    for first in range(1, 60):  # of some, the first frame's sound begins in one that is gone
+        samples, _ = decode(b"".join(each[first:]))
+        assert len(samples) == (len(each) - first) * 576 - 529
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_say_aloud_meanwhile_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with decoder_messages() as messages:
+        os.write(2, b"a line of somebody's\n[src/libmpg123/layer3.c:f():1] error: dequantization failed!\nand more")
+        with pytest.raises(AudioError, match="no bytes"), decoder_messages():
+            decode(b"")
+    assert messages == ["[src/libmpg123/layer3.c:f():1] error: dequantization failed!"]
+    assert capfd.readouterr().err == "a line of somebody's\nand more"
