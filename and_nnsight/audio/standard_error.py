@@ -15,7 +15,7 @@ _MARK = "[src/libmpg123/"
 
 @contextmanager
 def decoder_messages() -> Iterator[list[str]]:
-    """Lines of libmpg123 that would have reached the terminal; on leaving, the list holds them. Others' are passed on."""
+    """Keep libmpg123 from the terminal; on leaving, the list holds its lines, and those of others are passed on."""
     messages: list[str] = []
     with _LOCK:
         try:

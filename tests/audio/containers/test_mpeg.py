@@ -86,6 +86,26 @@ def test_damage_between_frames_is_seen() -> None:
         decode(whole("mp3") + whole("mp3", 1.0, 44100))
 
 
+def test_frames_that_were_never_written_are_missed_at_the_beginning_as_in_the_middle() -> None:
+    content = whole("mp3")
+    lost = len(b"".join(frames(content)[:20]))
+    with pytest.raises(AudioError, match=f"is damaged: it begins with {lost} bytes of zeros in the place of frames"):
+        decode(bytes(lost) + content[lost:])
+    assert np.array_equal(decode(bytes(600) + content)[0], decode(content)[0]), "padding before the first frame of all"
+
+
+def test_no_more_is_taken_off_the_ends_than_an_encoder_adds() -> None:
+    file = bytearray(whole("mp3"))
+    place = file.index(b"LAME") + 21
+    added = [bytes.fromhex(digits) for digits in ("2402c0", "240600", "000000", "450000")]
+    lengths = [len(decode(bytes(file[:place] + ends + file[place + 3 :]))[0]) for ends in added]
+    assert lengths[:2] == [RATE, RATE - 832]
+    assert lengths[2] > lengths[3] > RATE - 832
+    for ends in (b"\xff\xf0\0", b"\0\x0f\xff", b"\xff\xff\xff"):
+        with pytest.raises(AudioError, match="is damaged: its header says that .* samples at its ends are none of it"):
+            decode(bytes(file[:place] + ends + file[place + 3 :]))
+
+
 def test_tags_at_the_end_are_no_frames() -> None:
     content = whole("mp3")
     lyrics = b"LYRICSBEGININD0000210LYR00007some la000030LYRICS200"
