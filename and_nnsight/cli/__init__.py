@@ -24,7 +24,10 @@ from . import (
     search,
     show,
     unlearn,
-)  # fmt: skip
+from . import concept_scores, demo, dissect, exemplars, explain, findings, label, plugins, score, search, show, unlearn
+>>>>>>>>> Temporary merge branch 2
+=======
+)
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -45,9 +48,25 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (
+    demo,
+    dissect,
+    exemplars,
+    explain,
+    plugins,
+    findings,
+    label,
+    concept_scores,
+    score,
+    search,
+    show,
+    unlearn,
+):
+>>>>>>>>> Temporary merge branch 2
+=======
+_GROUPS = (
     demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
-):  # fmt: skip
+)  # fmt: skip
+for group in _GROUPS:
     group.register(app)
 
 
