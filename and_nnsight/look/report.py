@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.filesize import decimal as readable
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
@@ -20,6 +21,7 @@ from ..plugins import require
 from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
 from ..storage import written_whole
+from ..wording import counted
 from .drawing import CurveScale, ExemplarDrawing, exemplar_drawing
 from .exemplar_view import ExemplarView
 from .report_page import ReportPage, page_html
@@ -49,6 +51,10 @@ class Report:
     bytes: int
     excerpt: float | None
     silent: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.units), 'unit')}, {counted(self.sounds, 'sound')}, {readable(self.bytes)}"
+        return f"Report({str(self.path)!r}: {size})"
 
 
 def write_report(
