@@ -40,13 +40,13 @@ class ExemplarPlan:
         return list(self.curves)
 
 
-def unit_pairs(dissection: Dissection, units: Iterable[UnitName]) -> list[tuple[str, int]]:
-    """Sites and indices of units, each once. Raises DissectionError for one that does not exist."""
+def unit_pairs(widths: Mapping[str, int], units: Iterable[UnitName]) -> list[tuple[str, int]]:
+    """Sites and indices of units, each once. Raises DissectionError for one that the sites do not have."""
     pairs = list(dict.fromkeys(map(_pair, [units] if isinstance(units, str | Unit) else units)))
     for site, unit in pairs:
-        width = dissection.widths().get(site)
+        width = widths.get(site)
         if width is None:
-            raise DissectionError(f"site {site!r} was not dissected; there are: {', '.join(dissection.sites)}")
+            raise DissectionError(f"site {site!r} was not dissected; there are: {', '.join(widths)}")
         if not 0 <= unit < width:
             raise DissectionError(f"site {site!r} has units 0 to {width - 1}, not {unit}")
     return pairs

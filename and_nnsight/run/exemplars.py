@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.filesize import decimal as readable
 from torch import Tensor
 
 from ..audio.flac import decode_flac, encode_flac
@@ -64,6 +65,14 @@ class StoredExemplars:
     bytes: int
     failures: tuple[Quarantined, ...] = ()
 
+    def __str__(self) -> str:
+        what = f"{counted(self.clips, 'sound')} and {counted(self.curves, 'curve')} of {counted(self.units, 'unit')}"
+        failed = f"; {counted(len(self.failures), 'clip')} could not be read again" if self.failures else ""
+        return f"{what}, {readable(self.bytes)} in all{failed}"
+
+    def __repr__(self) -> str:
+        return f"StoredExemplars({self})"
+
 
 def keep_exemplars(
     dissection: Dissection,
@@ -101,7 +110,7 @@ def keep_exemplars(
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1, it is {most}")
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
-    pairs = unit_pairs(dissection, units)
+    pairs = unit_pairs(dissection.widths(), units)
     wanted = exemplar_clips(dissection, pairs, most)
     folder = dissection.folder / "exemplars"
     for path in (sounds_folder(dissection.folder), curves_folder(dissection.folder)):
