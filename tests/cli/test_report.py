@@ -33,7 +33,7 @@ def call(*arguments: object):
 
 def test_it_writes_the_units_that_are_named(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "r.html"
-    result = call(folder, "--units", f"{SITE}:1", "--units", f"{SITE}:2", "--out", out)
+    result = call(folder, "--units", f"{SITE}:1", "--units", f"{SITE}:2:3", "--out", out)
     assert result.exit_code == 0, result.output
     assert "2 units" in result.output and f"open it in a browser: {out}" in result.output.replace("\n", "")
     assert out.read_text(encoding="utf-8").count('<article class="unit"') == 2
