@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ..remote import Remote, as_settings
 from ..statistics.concept_scores import ConceptScores
 from .concepts import open_scores
 from .description import describe_run
+from .exemplar_plan import UnitName
+from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
@@ -24,6 +27,7 @@ from .remote import open_remote
 from .reports import report_lines, report_unused, warn_of_contents, warn_of_truncated, warn_of_values
 from .resources import check_resources
 from .session import CollectionPlan, Session
+from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
 
@@ -51,6 +55,7 @@ def dissect(
     remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
     keep_activations: bool = False,
+    keep_exemplars: int | Iterable[UnitName] | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -74,6 +79,10 @@ def dissect(
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
                   (`Dissection.activations`)
+    keep_exemplars  also keep sounds and activations over time (`Dissection.exemplars`), without which a unit cannot be
+                  heard: of so many exemplars at either end of every unit, or of all exemplars of the units given, as
+                  (site, index) or "SITE:INDEX". For clips that cannot be read again (a stream, a generator, arrays in
+                  memory); of others the function `keep_exemplars` does the same at any later time
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -95,12 +104,15 @@ def dissect(
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
     if settings is not None:
-        _check_remote(options, concepts, keep_activations)
+        _check_remote(options, concepts, keep_activations, keep_exemplars)
     source = reading.open(data)
     scores = open_scores(concepts, source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
+    if keep_exemplars is not None:
+        rate = target.model.featuriser.sampling_rate
+        plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     manifest = describe_run(target.describe(), target.dtype, source, reading, plan)
     folder = RunFolder(Path(out).expanduser(), manifest, resume)
     report_unused(source, progress)
@@ -113,6 +125,9 @@ def dissect(
             target.stream(source, session, options)
             session.finish()
     dissection = Dissection.load(folder.folder)
+    if plan.sounds is not None:
+        pairs = plan.sounds.pairs(plan.widths)
+        keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     warn_of_values(dissection)
     warn_of_contents(dissection)
     warn_of_truncated(folder.truncated, window)
@@ -137,7 +152,7 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_dtype(options.dtype)
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) -> None:
+def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any) -> None:
     """Raise ValueError for what a run on a server does not have."""
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
@@ -145,4 +160,9 @@ def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) ->
         raise ValueError(
             "only each unit's best clips come home from a server, and concepts= and keep_activations= need every "
             "clip's values: run those without remote="
+        )
+    if keep_exemplars is not None:
+        raise ValueError(
+            "clips go up to a server one after another and are not kept: leave keep_exemplars= out with remote=, and "
+            "call keep_exemplars afterwards, with data= where it cannot be read again"
         )

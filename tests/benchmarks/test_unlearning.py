@@ -23,8 +23,7 @@ from benchmarks.unlearning import (
 )
 from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS
+from tests.unlearn.models import CLIPS, loaded
 
 SITE = "blocks.0.mlp.hook_post"
 

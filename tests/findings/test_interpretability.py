@@ -20,8 +20,7 @@ from and_nnsight.findings import uninterpretable_units
 from and_nnsight.findings.shared_clusters import ALL
 from and_nnsight.findings.statistics import wilson
 from and_nnsight.plugins import PluginError
-from tests.findings.hand_made import TIED, shuffled, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import TIED, shuffled, texts, written_dissection
 
 TOPICS = ("dog", "bell", "rain")
 CAPTIONS = [

@@ -14,8 +14,7 @@ from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import adjectives_per_layer
 from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
-from tests.findings.hand_made import adjectives, shuffled, with_words, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import adjectives, shuffled, texts, with_words, written_dissection
 
 WORDS = ("loud", "soft", "bright", "noisy")
 KINDS = ("hook_attn_out", "mlp.hook_pre")

@@ -25,8 +25,7 @@ from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
 from and_nnsight.statistics.bootstrap import Bootstrap
 from and_nnsight.unlearn import UnitChoice
-from tests.findings.hand_made import shuffled, with_words, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import shuffled, texts, with_words, written_dissection
 
 SITES = [("blocks.0.mlp.hook_pre", 0, 12), ("blocks.1.mlp.hook_pre", 1, 8), ("unembed.hook_out", None, 3)]
 FIRST, SECOND, HEAD = (site for site, _, _ in SITES)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from and_nnsight.unlearn import UnitChoice, ablated_outcomes, causal_effects
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS
+from tests.unlearn.models import CLIPS, loaded
 
 SITE = "blocks.1.mlp.hook_pre"
 SETTINGS: dict[str, Any] = {"bootstrap": 20, "progress": False}

@@ -13,8 +13,7 @@ from and_nnsight.explain import card
 from and_nnsight.explain.records.reading import read_table
 from and_nnsight.unlearn import ChoiceError, causal_effects, label_effects
 from tests.unlearn.explained import with_labels
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS
+from tests.unlearn.models import CLIPS, loaded
 
 SITE = "blocks.1.mlp.hook_pre"
 SETTINGS = {"controls": 3, "bootstrap": 20, "progress": False, "overlap": "allow"}

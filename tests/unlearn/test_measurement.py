@@ -20,14 +20,9 @@ from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, ablating, 
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.overlap import OverlapError
 from tests.families import LABELS
-from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.test_ablation import loaded
+from tests.sounds_for_tests import RATE
+from tests.unlearn.models import CLIPS, WIDTHS, loaded
 
-CLIPS = [
-    {"audio": noise(0.6, seed=place, level=0.02 * (1 + place % 7)), "sampling_rate": RATE, "label": f"LABEL_{label}"}
-    for place, label in enumerate([0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 1, 1])
-]
-WIDTHS = {"blocks.0.mlp.hook_post": 64, "blocks.1.mlp.hook_pre": 64, "blocks.1.hook_mlp_out": 32}
 CHOICES = [
     UnitChoice({"blocks.0.mlp.hook_post": range(30)}, "ocp", "label_1"),
     UnitChoice({"blocks.1.mlp.hook_pre": range(40), "blocks.1.hook_mlp_out": [0, 5]}, "ocp", "label_3"),

@@ -15,8 +15,7 @@ import torch
 
 from and_nnsight.unlearn import UnitChoice, ablated_outcomes, ablating, matched, measure
 from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS, WIDTHS
+from tests.unlearn.models import CLIPS, WIDTHS, loaded
 
 SITE = "blocks.0.mlp.hook_post"
 QUIET: dict[str, Any] = {"bootstrap": 0, "progress": False}
