@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,7 +43,7 @@ class KaldiFrontEnd(FrontEnd):
     spread: float | None = None
 
     @classmethod
-    def of(cls, extractor: Any) -> Self:
+    def of(cls, extractor: Any) -> FrontEnd:
         """The front end with an ASTFeatureExtractor's settings."""
         spread = extractor.std * 2 if extractor.do_normalize else None
         size = (int(extractor.sampling_rate), int(extractor.num_mel_bins), int(extractor.max_length))
