@@ -60,7 +60,7 @@ def hear(
     area           how much an emptier mask counts: higher keeps less
     steps          steps of the search, at most
     masks          random masks to compare with: p cannot be below 1 / (masks + 1)
-    seed           of the random masks
+    seed           of the parts that masks are made of, and of the random masks
 
     Raises MapError where there is nothing to map (the unit is no more active than in silence), where the model's
     feature extraction has no differentiable twin, or the clip is not what was dissected; SiteError for another site,
@@ -73,7 +73,7 @@ def hear(
     with preserving(adapter.wrapped), eval_mode(adapter.wrapped):
         frame = _frame(clip, response, waveform)
         search = MaskSearch(area=area, steps=steps)
-        spectrum = Spectrum(waveform, response.front_end.sampling_rate)
+        spectrum = Spectrum(waveform, response.front_end.sampling_rate, seed=seed)
         with _cheapest(response, len(waveform)) as quick:
             cells, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
         sounds = _sounds(spectrum, cells, masks, seed)
@@ -185,7 +185,7 @@ def _sounds(spectrum: Spectrum, cells: Tensor, masks: int, seed: int) -> Iterato
     """The clip, what is kept of it, the rest, silence, and what masks elsewhere keep."""
     kept = spectrum.sound(cells)
     yield from (spectrum.waveform, kept, spectrum.waveform - kept, torch.zeros_like(kept))
-    for moved in moved_masks(cells, masks, seed):
+    for moved in moved_masks(spectrum, cells, masks, seed):
         yield spectrum.sound(moved)
 
 

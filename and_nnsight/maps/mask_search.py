@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +19,7 @@ from .spectrum import Spectrum
 
 _RATE, _MOMENTUM = 0.3, (0.8, 0.99)
 _PATIENCE, _PROGRESS = 6, 0.005
+_START = 2.0  # most of the sound is kept at first: what a unit says of silence has no gradient
 _LEAST_ANSWER = 1e-4
 
 
@@ -61,7 +63,7 @@ class MaskSearch:
     """What is looked for.
 
     area      how much a mask counts by what it keeps
-    roughness how much it counts that neighbouring cells differ
+    roughness how much it counts that it changes in time
     excess    how far above the clip's own activation that of the kept part may be worth raising: 1 is not at all
     steps     steps at most; the search ends where they bring no more
     """
@@ -99,7 +101,12 @@ class MaskSearch:
         kept = spectrum.sound(cells)
         with_kept, with_rest = moment.share(response(torch.stack([kept, spectrum.waveform - kept])))
         faults = (self.excess - with_kept).relu() + with_rest.relu()
-        return faults + self.area * cells.mean() + self.roughness * spectrum.roughness(cells)
+        return faults + self.area * cells.mean() + self.roughness * _roughness(cells)
+
+
+def _roughness(cells: Float[Tensor, "row column"]) -> Float[Tensor, ""]:
+    """How far cells lie from the next in time, on average."""
+    return cells.diff(dim=1).abs().mean()
 
 
 def _one(value: float) -> np.ndarray:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from .parts import sounding_together
+
 WINDOW_SECONDS = 0.032
 
 
@@ -18,27 +20,30 @@ WINDOW_SECONDS = 0.032
 class Grid:
     """How coarse masks are.
 
-    bands    cells along the mel scale, from 0 Hz to half the sampling rate
+    parts    rows of cells: parts of the spectrum that sound together
     seconds  from one column of cells to the next
     """
 
-    bands: int = 32
-    seconds: float = 0.1
+    parts: int = 6
+    seconds: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """The short-time spectrum of a clip, and the cells that masks of it are made of.
 
-    A mask is linear between its cells, in time and on the mel scale. Magnitudes are masked; the phase is the clip's.
+    A mask has a value for each part of the spectrum and each column, between which it is linear in time. Magnitudes are
+    masked; the phase is the clip's.
 
     waveform       [time]
     sampling_rate  samples a second
+    seed           of the parts
     """
 
     waveform: Float[Tensor, " time"]
     sampling_rate: int
     grid: Grid = Grid()
+    seed: int = 0
 
     @property
     def size(self) -> int:
@@ -59,8 +64,8 @@ class Spectrum:
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Bands and columns of the grid."""
-        return self.grid.bands, self._over_time.shape[1]
+        """Rows and columns of the grid."""
+        return self.grid.parts, self._over_time.shape[1]
 
     @cached_property
     def hz(self) -> Float[np.ndarray, " bin"]:
@@ -72,12 +77,12 @@ class Spectrum:
         """The middle of each frame, from the clip's start."""
         return np.arange(self.values.shape[1]) * self.hop / self.sampling_rate
 
-    def mask(self, cells: Float[Tensor, "*batch band column"]) -> Float[Tensor, "*batch bin frame"]:
+    def mask(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, "bin frame"]:
         """Cells spread over bins and frames."""
-        return self._over_bins @ cells @ self._over_time.T
+        return torch.einsum("pbf,pf->bf", self._parts, cells @ self._over_time.T)
 
-    def sound(self, cells: Float[Tensor, "*batch band column"]) -> Float[Tensor, "*batch time"]:
-        """What a mask lets through, [time]."""
+    def sound(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, " time"]:
+        """What a mask lets through."""
         masked = self.values * self.mask(cells)
         return torch.istft(masked, self.size, self.hop, window=self._window, length=len(self.waveform))
 
@@ -86,18 +91,13 @@ class Spectrum:
         return torch.hann_window(self.size, device=self.waveform.device)
 
     @cached_property
-    def _over_bins(self) -> Float[Tensor, "bin band"]:
-        mels = 2595 * np.log10(1 + self.hz / 700)
-        return _linear(mels, self.grid.bands).to(self.waveform.device)
+    def _parts(self) -> Float[Tensor, "part bin frame"]:
+        return sounding_together(self.values.abs(), self.grid.parts, self.seed)
 
     @cached_property
     def _over_time(self) -> Float[Tensor, "frame column"]:
+        """Weights of linear interpolation at the frames between columns, evenly from the first frame to the last."""
         columns = max(2, round(self.seconds[-1] / self.grid.seconds) + 1)
-        return _linear(self.seconds, columns).to(self.waveform.device)
-
-
-def _linear(points: np.ndarray, count: int) -> Float[Tensor, "point knot"]:
-    """Weights of linear interpolation at points between so many knots, evenly from zero to the last point."""
-    place = points / max(points[-1], 1e-9) * (count - 1)
-    distance = np.abs(place[:, None] - np.arange(count))
-    return torch.from_numpy((1 - distance).clip(min=0).astype(np.float32))
+        place = self.seconds / max(self.seconds[-1], 1e-9) * (columns - 1)
+        distance = np.abs(place[:, None] - np.arange(columns))
+        return torch.from_numpy((1 - distance).clip(min=0).astype(np.float32)).to(self.waveform.device)
