@@ -17,9 +17,9 @@ def moved_masks(
 ) -> list[Float[Tensor, "part column"]]:
     """At most so many masks of the same cells that keep another sound: rows change places, columns move round.
 
-    Values and their course in time stay what they are, so smoothness does, too. Of twenty times as many at random, those
-    are taken whose kept energy is nearest to the given mask's: it is not to stand out by its size alone. Fewer where the
-    clip does not have so many.
+    Values and their course in time stay what they are, so smoothness does, too. Of twenty times as many at random,
+    those are taken whose kept energy is nearest to the given mask's: it is not to stand out by its size alone. Fewer
+    where the clip does not have so many.
     """
     generator = torch.Generator().manual_seed(seed)
     levels = spectrum.values.abs()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +16,15 @@ from ..dissection.exemplars import Exemplar, Unit
 from ..model.adapter import ModelAdapter
 from ..model.opening import open_model
 from ..model.restoring import eval_mode, preserving
-from ..model.short_window import has_short_window, short_window
 from ..sites.site import Site
 from .chance import moved_masks
 from .errors import MapError
 from .listenable_map import ListenableMap, MapActivations
 from .mask_search import MaskSearch, Moment
-from .response import Response
+from .response import Response, cut_short
 from .spectrum import Spectrum
 
 _ROWS = 8  # sounds that run side by side
-_MARGIN_SECONDS = 0.5  # of a shortened window, behind the clip
 _SAME_ACTIVATION = 0.05
 
 
@@ -68,19 +63,18 @@ def hear(
     """
     site_name, index = _named(unit)
     adapter = open_model(model, device)
-    response = _response(adapter, site_name, index)
+    response = unit_response(adapter, site_name, index)
     waveform = _waveform(clip, response, sampling_rate)
     with preserving(adapter.wrapped), eval_mode(adapter.wrapped):
         frame = _frame(clip, response, waveform)
         search = MaskSearch(area=area, steps=steps)
         spectrum = Spectrum(waveform, response.front_end.sampling_rate, seed=seed)
-        with _cheapest(response, len(waveform)) as quick:
+        with cut_short(response, len(waveform)) as quick:
             cells, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
         sounds = _sounds(spectrum, cells, masks, seed)
         values = [float(value) for value in _at_frame(response, sounds, frame)]
     start, end = _seconds(response.site, frame, len(waveform) / spectrum.sampling_rate)
     kept = spectrum.sound(cells)
-    original, *_ = values
     return ListenableMap(
         site=response.site.name,
         unit=index,
@@ -110,7 +104,7 @@ def _named(unit: Unit | tuple[str, int] | str) -> tuple[str, int]:
     return site, int(index)
 
 
-def _response(adapter: ModelAdapter, site_name: str, index: int) -> Response:
+def unit_response(adapter: ModelAdapter, site_name: str, index: int) -> Response:
     """The unit of the model. Raises MapError where it cannot be heard with gradients, or is not there."""
     sites = adapter.sites(site_name)
     if len(sites) != 1:
@@ -163,24 +157,6 @@ def _frame(clip: Any, response: Response, waveform: Tensor) -> int:
     return clip.frame
 
 
-@contextmanager
-def _cheapest(response: Response, samples: int) -> Iterator[Response]:
-    """The unit as it may be asked many times: in a window cut short behind the clip, where the model has one."""
-    module, front = response.model.wrapped, response.front_end
-    with ExitStack() as stack:
-        if has_short_window(module):
-            with torch.no_grad():
-                positions = response(torch.zeros(1, samples, device=response.model.device)).shape[1]
-            needed = samples / front.window_samples * positions
-            margin = _MARGIN_SECONDS * front.sampling_rate / front.window_samples * positions
-            short = min(positions, math.ceil(needed + margin))
-            ending = front.shortened(front.window_samples * short // positions)
-            if ending is not None:
-                stack.enter_context(short_window(module, short))
-                response = replace(response, front_end=ending)
-        yield response
-
-
 def _sounds(spectrum: Spectrum, cells: Tensor, masks: int, seed: int) -> Iterator[Tensor]:
     """The clip, what is kept of it, the rest, silence, and what masks elsewhere keep."""
     kept = spectrum.sound(cells)
@@ -203,5 +179,5 @@ def _seconds(site: Site, frame: int, seconds: float) -> tuple[float | None, floa
     return (None, None) if np.isnan(start) else (float(start), float(min(end, seconds)))
 
 
-def _array(tensor: Tensor) -> Float32[np.ndarray, "..."]:
+def _array(tensor: Tensor) -> Float32[np.ndarray, ...]:
     return tensor.detach().cpu().float().numpy()

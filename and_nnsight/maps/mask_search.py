@@ -73,9 +73,7 @@ class MaskSearch:
     excess: float = 1.5
     steps: int = 40
 
-    def find(
-        self, spectrum: Spectrum, response: Response, moment: Moment
-    ) -> tuple[Float[Tensor, "row column"], int]:
+    def find(self, spectrum: Spectrum, response: Response, moment: Moment) -> tuple[Float[Tensor, "row column"], int]:
         """Cells of the best mask that was come by, and the steps taken. The same call gives the same."""
         logits = torch.full(spectrum.cells, _START, device=spectrum.waveform.device, requires_grad=True)
         optimiser = torch.optim.Adam([logits], _RATE, _MOMENTUM)
@@ -97,7 +95,7 @@ class MaskSearch:
     def loss(
         self, cells: Float[Tensor, "row column"], spectrum: Spectrum, response: Response, moment: Moment
     ) -> Float[Tensor, ""]:
-        """How bad a mask is: the activation lacks on what is kept, or is there on the rest; much is kept; it is rough."""
+        """How bad a mask is: the unit lacks on what is kept, or answers to the rest; much is kept; it is rough."""
         kept = spectrum.sound(cells)
         with_kept, with_rest = moment.share(response(torch.stack([kept, spectrum.waveform - kept])))
         faults = (self.excess - with_kept).relu() + with_rest.relu()

@@ -17,9 +17,7 @@ _COMPRESSION = 0.5  # of magnitudes: the quiet ones count, too
 _LEAST = 1e-8
 
 
-def sounding_together(
-    magnitudes: Float[Tensor, "bin frame"], count: int, seed: int
-) -> Float[Tensor, "part bin frame"]:
+def sounding_together(magnitudes: Float[Tensor, "bin frame"], count: int, seed: int) -> Float[Tensor, "part bin frame"]:
     """The share that each of so many parts has in every bin and frame; shares add up to 1."""
     generator = torch.Generator().manual_seed(seed)
     bins, frames = magnitudes.shape
@@ -28,9 +26,7 @@ def sounding_together(
     spectra = (torch.rand(bins, count, generator=generator) + 0.1).to(levels)
     courses = (torch.rand(count, frames, generator=generator) + 0.1).to(levels)
     for _ in range(_ROUNDS):
-        courses = courses * (spectra.T @ (levels / (spectra @ courses + _LEAST))) / (
-            spectra.sum(0)[:, None] + _LEAST
-        )
+        courses = courses * (spectra.T @ (levels / (spectra @ courses + _LEAST))) / (spectra.sum(0)[:, None] + _LEAST)
         spectra = spectra * ((levels / (spectra @ courses + _LEAST)) @ courses.T) / (courses.sum(1) + _LEAST)
     parts = (spectra.T[:, :, None] * courses[:, None, :]) ** (1 / _COMPRESSION)
     return (parts + _LEAST**2) / (parts + _LEAST**2).sum(0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -10,8 +13,11 @@ from torch import Tensor
 
 from ..audio.frontends import FrontEnd
 from ..model.adapter import ModelAdapter
+from ..model.short_window import positions_of, short_window
 from ..sites.site import Site, clip_frame_unit
 from .errors import MapError
+
+_MARGIN_SECONDS = 0.5  # of a window that is cut short, behind the clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +48,24 @@ class Response:
                 "transformers module or its AudioModel"
             )
         return activation
+
+
+@contextmanager
+def cut_short(response: Response, samples: int) -> Iterator[Response]:
+    """While open, the unit as it may be asked often of a clip of so many samples.
+
+    Where the model hears a long window whatever the clip lasts, and can hear less, it ends soon behind the clip.
+    """
+    module, front = response.model.wrapped, response.front_end
+    positions = positions_of(module)
+    share = (samples + _MARGIN_SECONDS * front.sampling_rate) / front.window_samples
+    if positions is None or share >= 1:
+        yield response
+        return
+    short = math.ceil(share * positions)
+    shortened = front.shortened(front.window_samples * short // positions)
+    if shortened is None:
+        yield response
+        return
+    with short_window(module, short):
+        yield replace(response, front_end=shortened)

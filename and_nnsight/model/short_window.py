@@ -14,9 +14,9 @@ from typing import Any
 from torch import nn
 
 
-def has_short_window(module: nn.Module) -> bool:
-    """Whether the model's window can be cut short."""
-    return bool(_encoders(module))
+def positions_of(module: nn.Module) -> int | None:
+    """How many positions the model's window has, where it can be cut short; None where it cannot."""
+    return min((encoder.config.max_source_positions for encoder in _encoders(module)), default=None)
 
 
 @contextmanager

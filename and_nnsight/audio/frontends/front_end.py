@@ -53,8 +53,8 @@ class FrontEnd(ABC):
     ) -> Float[Tensor, "clip row column"]:
         """The model's features of linear power spectra, `lengths` being those of the waveforms in samples."""
 
-    def shortened(self, frames: int) -> FrontEnd | None:
-        """The same with a window of so many frames of features; None where the window is not a matter of choice."""
+    def shortened(self, samples: int) -> FrontEnd | None:
+        """The same with a window of so many samples; None where the window is not a matter of choice."""
         return None
 
     def __call__(

@@ -1,4 +1,4 @@
-"""The Whisper family: a log mel spectrogram of a window of fixed length, eight decades below its loudest point at most."""
+"""The Whisper family: a log mel spectrogram of a window of fixed length, no deeper than eight decades."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class WhisperFrontEnd(FrontEnd):
         filters = torch.as_tensor(extractor.mel_filters).float()
         return cls(*map(int, sizes), float(extractor.padding_value), filters)
 
-    def shortened(self, frames: int) -> FrontEnd | None:
-        """The same with a window of so many frames."""
-        return replace(self, window_samples=frames * self.hop)
+    def shortened(self, samples: int) -> FrontEnd | None:
+        """The same with a window of so many samples."""
+        return replace(self, window_samples=samples)
 
     def spectra(
         self, waveforms: Float[Tensor, "clip time"], lengths: Int64[Tensor, " clip"]

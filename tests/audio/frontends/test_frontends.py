@@ -151,9 +151,9 @@ def test_options_of_the_call_are_refused() -> None:
 
 def test_a_window_cut_short_gives_the_beginning_of_the_same_features() -> None:
     front = front_end(WhisperFeatureExtractor(chunk_length=5))
-    short = front.shortened(200)
+    short = front.shortened(200 * 160)
     assert short is not None
     sound = 0.1 * torch.randn(1, 20_000, generator=torch.Generator().manual_seed(0))
     whole = front(sound, 16_000)["input_features"]
     assert torch.equal(short(sound, 16_000)["input_features"][..., :199], whole[..., :199])
-    assert front_end(ASTFeatureExtractor(max_length=50)).shortened(10) is None
+    assert front_end(ASTFeatureExtractor(max_length=50)).shortened(10_000) is None
