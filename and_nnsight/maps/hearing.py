@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,7 @@ def hear(
         spectrum = Spectrum(waveform, response.front_end.sampling_rate, seed=seed)
         with cut_short(response, len(waveform)) as quick:
             cells, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
-        sounds = _sounds(spectrum, cells, masks, seed)
-        values = [float(value) for value in _at_frame(response, sounds, frame)]
+        activations = _activations(response, spectrum, frame, cells, moved_masks(spectrum, cells, masks, seed))
     start, end = _seconds(response.site, frame, len(waveform) / spectrum.sampling_rate)
     kept = spectrum.sound(cells)
     return ListenableMap(
@@ -89,7 +88,7 @@ def hear(
         frame=frame,
         start=start,
         end=end,
-        activations=MapActivations(*values[:4], tuple(values[4:])),
+        activations=activations,
         steps=steps,
     )
 
@@ -157,20 +156,18 @@ def _frame(clip: Any, response: Response, waveform: Tensor) -> int:
     return clip.frame
 
 
-def _sounds(spectrum: Spectrum, cells: Tensor, masks: int, seed: int) -> Iterator[Tensor]:
-    """The clip, what is kept of it, the rest, silence, and what masks elsewhere keep."""
+def _activations(
+    response: Response, spectrum: Spectrum, frame: int, cells: Tensor, moved: Sequence[Tensor]
+) -> MapActivations:
+    """The unit's activation at a frame on the clip, the kept, the rest, silence, and what masks elsewhere keep."""
     kept = spectrum.sound(cells)
-    yield from (spectrum.waveform, kept, spectrum.waveform - kept, torch.zeros_like(kept))
-    for moved in moved_masks(spectrum, cells, masks, seed):
-        yield spectrum.sound(moved)
-
-
-def _at_frame(response: Response, sounds: Iterator[Tensor], frame: int) -> Iterator[Tensor]:
-    """The unit's activation on each sound at a frame."""
-    waiting = list(sounds)
-    for first in range(0, len(waiting), _ROWS):
+    sounds = [spectrum.waveform, kept, spectrum.waveform - kept, torch.zeros_like(kept)]
+    sounds += [spectrum.sound(mask) for mask in moved]
+    values: list[float] = []
+    for first in range(0, len(sounds), _ROWS):
         with torch.no_grad():
-            yield from response(torch.stack(waiting[first : first + _ROWS]))[:, frame]
+            values += response(torch.stack(sounds[first : first + _ROWS]))[:, frame].tolist()
+    return MapActivations(*values[:4], tuple(values[4:]))
 
 
 def _seconds(site: Site, frame: int, seconds: float) -> tuple[float | None, float | None]:

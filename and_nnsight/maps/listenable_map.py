@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -17,8 +17,7 @@ from .chance import chance
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Part = Literal["kept", "removed", "original"]
-PARTS: tuple[Part, ...] = ("kept", "removed", "original")
+PARTS = ("kept", "removed", "original")
 
 
 @dataclass(frozen=True)
@@ -99,13 +98,13 @@ class ListenableMap:
         """See `MapActivations.p`."""
         return self.activations.p
 
-    def audio(self, part: Part = "kept") -> tuple[Float32[np.ndarray, " time"], int]:
+    def audio(self, part: str = "kept") -> tuple[Float32[np.ndarray, " time"], int]:
         """A part's waveform, and its rate: "kept", "removed" or "original". Raises ValueError for another."""
         if part not in PARTS:
             raise ValueError(f"a map has the parts {', '.join(PARTS)}, not {part!r}")
         return getattr(self, part), self.sampling_rate
 
-    def flac(self, part: Part = "kept") -> bytes:
+    def flac(self, part: str = "kept") -> bytes:
         """A part as a FLAC file of 16 bits; louder than full scale is cut there."""
         samples, rate = self.audio(part)
         file = io.BytesIO()

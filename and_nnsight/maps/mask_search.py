@@ -19,7 +19,7 @@ from .spectrum import Spectrum
 
 _RATE, _MOMENTUM = 0.3, (0.8, 0.99)
 _PATIENCE, _PROGRESS = 6, 0.005
-_START = 2.0  # most of the sound is kept at first: what a unit says of silence has no gradient
+_START = 1.0  # most of the sound is kept at first: what a unit says of silence has no gradient
 _LEAST_ANSWER = 1e-4
 
 
@@ -64,13 +64,15 @@ class MaskSearch:
 
     area      how much a mask counts by what it keeps
     roughness how much it counts that it changes in time
-    excess    how far above the clip's own activation that of the kept part may be worth raising: 1 is not at all
+    rest      how much it counts that the unit answers to what is removed
+    excess    up to how often the clip's own activation that of the kept part is worth raising
     steps     steps at most; the search ends where they bring no more
     """
 
-    area: float = 0.3
+    area: float = 0.1
     roughness: float = 0.1
-    excess: float = 1.5
+    rest: float = 2.0
+    excess: float = 3.0
     steps: int = 40
 
     def find(self, spectrum: Spectrum, response: Response, moment: Moment) -> tuple[Float[Tensor, "row column"], int]:
@@ -98,7 +100,7 @@ class MaskSearch:
         """How bad a mask is: the unit lacks on what is kept, or answers to the rest; much is kept; it is rough."""
         kept = spectrum.sound(cells)
         with_kept, with_rest = moment.share(response(torch.stack([kept, spectrum.waveform - kept])))
-        faults = (self.excess - with_kept).relu() + with_rest.relu()
+        faults = (self.excess - with_kept).relu() + self.rest * with_rest.relu()
         return faults + self.area * cells.mean() + self.roughness * _roughness(cells)
 
 

@@ -24,8 +24,8 @@ class Grid:
     seconds  from one column of cells to the next
     """
 
-    parts: int = 6
-    seconds: float = 0.5
+    parts: int = 8
+    seconds: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
