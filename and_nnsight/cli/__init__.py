@@ -17,6 +17,7 @@ from . import (
     exemplars,
     explain,
     findings,
+    hear,
     label,
     plugins,
     report,
@@ -24,9 +25,6 @@ from . import (
     search,
     show,
     unlearn,
-from . import concept_scores, demo, dissect, exemplars, explain, findings, label, plugins, score, search, show, unlearn
->>>>>>>>> Temporary merge branch 2
-=======
 )
 from ._errors import sentence, wants_traceback
 from ._output import plain
@@ -48,24 +46,23 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
+# In the order of the work, which is that of the help.
+_GROUPS = (
     demo,
     dissect,
-    exemplars,
     explain,
-    plugins,
-    findings,
     label,
     concept_scores,
     score,
     search,
     show,
+    exemplars,
+    hear,
+    report,
     unlearn,
-):
->>>>>>>>> Temporary merge branch 2
-=======
-_GROUPS = (
-    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
-)  # fmt: skip
+    findings,
+    plugins,
+)
 for group in _GROUPS:
     group.register(app)
 
