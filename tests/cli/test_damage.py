@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from and_nnsight.cli import main
 from and_nnsight.demo import tiny_ast_path
+from tests.cli.commands import run_command
 
 SITE = "blocks.0.mlp.hook_post"
 RATE = 16_000
@@ -60,19 +59,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def run(*words: object) -> tuple[int, str]:
     """The exit code, and what was said on standard error."""
-    import contextlib
-    import io
-
-    before, sys.argv = sys.argv, ["and-nnsight", *map(str, words)]
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0), said.getvalue()
-    finally:
-        sys.argv = before
-    raise AssertionError("a command ends with an exit code")
+    code, _, said = run_command(*words)
+    return code, said
 
 
 Commands = Mapping[str, Callable[[World, Path], list[object]]]

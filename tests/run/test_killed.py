@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from and_nnsight import ConceptScores, Dissection, DissectionError
-from tests.families import FAMILIES, ast_extractor
+from tests.families import save_ast
 from tests.sounds_for_tests import RATE, noise
 from tests.warm_python import Script, WarmPython
 
@@ -51,8 +51,7 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(
     concepts: bool, start: Callable[..., Script], finish: Callable[..., int], tmp_path: Path
 ) -> None:
     model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 90
-    FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
-    ast_extractor().save_pretrained(model)
+    save_ast(model)
     audio.mkdir()
     for index in range(clips):
         soundfile.write(audio / f"{index:03}.wav", noise(0.1 + 0.01 * (index % 7), seed=index), RATE)
