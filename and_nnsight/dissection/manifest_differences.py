@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
 from .manifest import Manifest
@@ -26,6 +28,13 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
     ]
 
 
+def model_differences(there: ModelDescription, here: ModelDescription) -> list[str]:
+    """How a model differs from another, in words. Weights that only a server saw are not compared."""
+    unseen = ("weights", "structure") if AT_SERVER in (there.weights, here.weights) else ()
+    names = [name for name in here.COMPARED if name not in unseen]
+    return _of_names("model", names, there, here)
+
+
 def _of_settings(there: Manifest, here: Manifest) -> list[str]:
     compared = {"k": (there.k, here.k), "pool": (there.pool, here.pool)}
     if here.dtype is not None:  # a server's is compared when the first job is home
@@ -36,7 +45,16 @@ def _of_settings(there: Manifest, here: Manifest) -> list[str]:
 def _of_entries(
     part: str, there: ModelDescription | DatasetDescription, here: ModelDescription | DatasetDescription
 ) -> list[str]:
-    differing = [name for name in here.COMPARED if there.get(name) != here.get(name)]
+    return _of_names(part, here.COMPARED, there, here)
+
+
+def _of_names(
+    part: str,
+    names: Iterable[str],
+    there: ModelDescription | DatasetDescription,
+    here: ModelDescription | DatasetDescription,
+) -> list[str]:
+    differing = [name for name in names if there.get(name) != here.get(name)]
     return [
         f"{_HASHED[name]} {part} {name}"  # a hash says nothing to a person
         if name in _HASHED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from ..remote import Remote, as_settings
 from ..statistics.concept_scores import ConceptError, ConceptScores
 from ..wording import agree, counted
 from .description import describe_run, unrecognisable
+from .exemplar_plan import UnitName
+from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
 from .remote import open_remote
 from .resources import check_resources
 from .session import CollectionPlan, Session
+from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
 _CALLER = 4  # the stack level of whoever called dissect, seen from a function that dissect calls
@@ -54,6 +58,7 @@ def dissect(
     remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
     keep_activations: bool = False,
+    keep_exemplars: int | Iterable[UnitName] | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -77,6 +82,10 @@ def dissect(
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
                   (`Dissection.activations`)
+    keep_exemplars  also keep sounds and activations over time (`Dissection.exemplars`), without which a unit cannot be
+                  heard: of so many exemplars at either end of every unit, or of all exemplars of the units given, as
+                  (site, index) or "SITE:INDEX". For clips that cannot be read again (a stream, a generator, arrays in
+                  memory); of others the function `keep_exemplars` does the same at any later time
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -98,12 +107,15 @@ def dissect(
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
     if settings is not None:
-        _check_remote(options, concepts, keep_activations)
+        _check_remote(options, concepts, keep_activations, keep_exemplars)
     source = reading.open(data)
     scores = _concept_scores(concepts, source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
+    if keep_exemplars is not None:
+        rate = target.model.featuriser.sampling_rate
+        plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     model_description = target.describe()
     manifest = describe_run(model_description, target.dtype, source, reading, plan)
     folder = RunFolder(Path(out).expanduser(), manifest, resume, unrecognisable(source, model_description))
@@ -117,6 +129,9 @@ def dissect(
             target.stream(source, session, options)
             session.finish()
     dissection = Dissection.load(folder.folder)
+    if plan.sounds is not None:
+        pairs = plan.sounds.pairs(plan.widths)
+        keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     _warn_of_values(dissection)
     _warn_of_contents(dissection)
     _warn_of_truncated(folder.truncated, window)
@@ -141,7 +156,7 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_dtype(options.dtype)
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) -> None:
+def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any) -> None:
     """Raise ValueError for what a run on a server does not have."""
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
@@ -149,6 +164,11 @@ def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) ->
         raise ValueError(
             "only each unit's best clips come home from a server, and concepts= and keep_activations= need every "
             "clip's values: run those without remote="
+        )
+    if keep_exemplars is not None:
+        raise ValueError(
+            "clips go up to a server one after another and are not kept: leave keep_exemplars= out with remote=, and "
+            "call keep_exemplars afterwards, with data= where it cannot be read again"
         )
 
 

@@ -42,12 +42,15 @@ def run_batches(
     *,
     start: int = 0,
     title: str = "dissecting",
+    prepare: Callable[[Sequence[np.ndarray]], tuple[Group, ...]] | None = None,
 ) -> Generator[int, None, None]:
     """Do the work on every batch from a position of the stream on; gives the position after each one.
 
+    prepare  makes a batch's groups of its waveforms; None: the featuriser
+
     Closing it, or an error, ends the worker processes and the bar. Raises what `batches` and the work raise.
     """
-    prepared = prepared_batches(source, featuriser, featuriser.groups, options, start)
+    prepared = prepared_batches(source, featuriser, prepare or featuriser.groups, options, start)
     with closing(prepared), ClipProgress(source.length, start, options.progress, title) as bar:
         for batch in prepared:
             work.begin_batch(batch)

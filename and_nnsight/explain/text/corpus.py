@@ -191,7 +191,9 @@ class Corpus:
         """The phrases that several captions have, those of spoken words only if they tell something."""
         keys, counts = count_keys(self.phrases(caption) for caption in captions)
         keys, counts = keys[counts >= _FEWEST], counts[counts >= _FEWEST]
-        telling = np.array([self._tells(key, captions) for key in keys.tolist()], bool)
+        telling = ~self.phrases.are_spoken(keys)
+        for place in np.flatnonzero(~telling):
+            telling[place] = self._are_described_otherwise(int(keys[place]), captions)
         keys, counts = keys[telling], counts[telling]
         everywhere = np.maximum(self.index.counts(keys), 0.5)  # a caption may be new to the corpus
         prior = everywhere / (len(self._captions) + 1)
@@ -202,11 +204,9 @@ class Corpus:
         scores = z_scores(counts, len(captions), prior, reference, len(self._captions) + len(others))
         return Excess(keys, counts, scores)
 
-    def _tells(self, key: int, captions: Sequence[str]) -> bool:
-        """Whether a phrase tells of sounds: spoken words do only if clips that are described otherwise share them.
+    def _are_described_otherwise(self, key: int, captions: Sequence[str]) -> bool:
+        """Whether clips share a phrase that are described otherwise: spoken words tell of sounds only if they do.
 
         The same words under the same description are one speaker, or one recording, as far as anyone can tell.
         """
-        if not self.phrases.is_spoken(key):
-            return True
         return len({description(caption) for caption in captions if key in self.phrases(caption)}) > 1
