@@ -18,6 +18,7 @@ from tests.cli.commands import run_command
 SITE = "blocks.0.mlp.hook_post"
 RATE = 16_000
 QUIET = ["--quiet", "--device", "cpu"]
+pytestmark = pytest.mark.slow
 
 
 class World(NamedTuple):
@@ -203,11 +204,8 @@ def one_sentence(code: int, said: str) -> None:
         assert code == 2 and lines[0].startswith("error: "), said
 
 
-EVERY = [pytest.param(name, marks=() if name in ("show", "search") else pytest.mark.slow) for name in COMMANDS]
-
-
 @pytest.mark.parametrize("state", FATAL)
-@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_that_is_no_dissection_is_refused(made: World, tmp_path: Path, command: str, state: str) -> None:
     world = copied(made, tmp_path, FATAL[state])
     code, said = run(*COMMANDS[command](world, tmp_path / "out"))
@@ -218,7 +216,7 @@ def test_a_folder_that_is_no_dissection_is_refused(made: World, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("state", PARTIAL)
-@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_damaged_file_is_named(made: World, tmp_path: Path, command: str, state: str) -> None:
     world = copied(made, tmp_path, PARTIAL[state])
     code, said = run(*COMMANDS[command](world, tmp_path / "out"))

@@ -45,7 +45,7 @@ def folder(seen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "tiny"
     scores = ConceptScores.from_labels({place: CLASSES[place % 4] for place in range(8)})
     dissection = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
-    explain(dissection, progress=False)
+    explain(dissection, units=range(64), progress=False)
     label(dissection, "labels", method="db", progress=False)
     return out
 
