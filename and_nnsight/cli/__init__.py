@@ -16,6 +16,7 @@ from . import (
     dissect,
     exemplars,
     explain,
+    explore,
     findings,
     label,
     plugins,
@@ -46,7 +47,7 @@ def _print_version(wanted: bool) -> bool:
 
 
 _GROUPS = (
-    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
+    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, explore, unlearn,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from ..dissection.curves import Curve
+from ..dissection.exemplar_store import ExemplarStore
+from ..explain.roles import Span
 from .exemplar_view import ExemplarView, curve_levels
 from .sounds import Sound
+from .unit_view import UnitView
 
 WIDTH, HEIGHT = 200, 64
 """Of the box in which curves are drawn, whatever size it is shown at."""
@@ -66,6 +69,25 @@ def exemplar_drawing(
         line = "".join(f"M{begin} {heights[0]}{_steps(begin, heights)}" for begin, heights in runs)
         area = "".join(f"M{begin} {HEIGHT}V{heights[0]}{_steps(begin, heights)}V{HEIGHT}Z" for begin, heights in runs)
     return ExemplarDrawing(line, area, _mark(exemplar, sound), scale.height(mean))
+
+
+def exemplar_drawings(
+    store: ExemplarStore, units: Iterable[UnitView], sounds: Mapping[Span, Sound]
+) -> dict[ExemplarView, ExemplarDrawing]:
+    """What is drawn over each exemplar's picture, on one scale for each unit."""
+    drawings: dict[ExemplarView, ExemplarDrawing] = {}
+    for unit in units:
+        with_sound = [each for each in unit.exemplars if each.span in sounds]
+        curves = {
+            each: store.curve(unit.site, unit.index, each.clip)
+            for each in with_sound
+            if (unit.site, unit.index, each.clip) in store.curves
+        }
+        peak = max((each.activation for each in unit.exemplars), default=0.0)
+        scale = CurveScale.of(list(curves.values()), peak)
+        for each in with_sound:
+            drawings[each] = exemplar_drawing(each, sounds[each.span], curves.get(each), scale, unit.mean)
+    return drawings
 
 
 def bars_path(bars: Sequence[int], width: float, height: float) -> str:

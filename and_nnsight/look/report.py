@@ -11,7 +11,6 @@ import torch
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.selectivity import most_selective_units
 from ..explain.read.search import search as search_units
 from ..explain.records.unit_selection import exemplar_span
@@ -20,12 +19,11 @@ from ..plugins import require
 from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
 from ..storage import written_whole
-from .drawing import CurveScale, ExemplarDrawing, exemplar_drawing
-from .exemplar_view import ExemplarView
+from .drawing import exemplar_drawings
 from .report_page import ReportPage, page_html
 from .site_view import site_views
-from .sounds import Sound, fitting_excerpt, make_sounds
-from .unit_view import MOST_BOTTOM, MOST_TOP, UnitView, UnitViews
+from .sounds import fitting_excerpt, make_sounds
+from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -113,7 +111,7 @@ def write_report(
         ),
         unit_views,
         sounds,
-        _drawings(store, unit_views, sounds),
+        exemplar_drawings(store, unit_views, sounds),
         excerpt,
     )
     content = page_html(page).encode("utf-8", "replace")
@@ -141,22 +139,3 @@ def _chosen(
     if not chosen:
         raise DissectionError("there is no unit to show: none has a clip that is evidence; name some (units=, --units)")
     return chosen
-
-
-def _drawings(
-    store: ExemplarStore, units: Iterable[UnitView], sounds: dict[Span, Sound]
-) -> dict[ExemplarView, ExemplarDrawing]:
-    """What is drawn over each exemplar's picture, on one scale for each unit."""
-    drawings: dict[ExemplarView, ExemplarDrawing] = {}
-    for unit in units:
-        with_sound = [each for each in unit.exemplars if each.span in sounds]
-        curves = {
-            each: store.curve(unit.site, unit.index, each.clip)
-            for each in with_sound
-            if (unit.site, unit.index, each.clip) in store.curves
-        }
-        peak = max((each.activation for each in unit.exemplars), default=0.0)
-        scale = CurveScale.of(list(curves.values()), peak)
-        for each in with_sound:
-            drawings[each] = exemplar_drawing(each, sounds[each.span], curves.get(each), scale, unit.mean)
-    return drawings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from and_nnsight.look.report_page import SCRIPTS, page_script
 from and_nnsight.look.rendering import shipped
+from and_nnsight.look.report_page import SCRIPTS, page_script
 from tests.look.node import FOLDER, run_tool
 
 STATIC = Path(__file__).parents[2] / "and_nnsight" / "look" / "static"
@@ -32,7 +32,15 @@ def test_wrong_types_are_found(tmp_path: Path, broken: str, complaint: str) -> N
 def test_what_is_shipped_is_without_lint(tmp_path: Path) -> None:
     """As the page has it: there what no one calls shows as well."""
     (tmp_path / "report.js").write_text(page_script())
-    done = run_tool("oxlint", "--deny-warnings", "-D", "suspicious", "-A", "consistent-function-scoping", str(tmp_path / "report.js"))
+    done = run_tool(
+        "oxlint",
+        "--deny-warnings",
+        "-D",
+        "suspicious",
+        "-A",
+        "consistent-function-scoping",
+        str(tmp_path / "report.js"),
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -43,5 +51,14 @@ def test_lint_is_found(tmp_path: Path) -> None:
 
 def test_scripts_ask_for_nothing_and_make_no_markup() -> None:
     script = shipped(*SCRIPTS)
-    for word in ("fetch(", "XMLHttpRequest", "import(", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http"):
+    for word in (
+        "fetch(",
+        "XMLHttpRequest",
+        "import(",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "eval(",
+        "http",
+    ):
         assert word not in script, word
