@@ -44,7 +44,7 @@ export function startCard(page) {
       }
       if (card.problem) place.prepend(element("p", "note", `No sounds: ${card.problem}`));
       place.querySelector("header")?.append(actions(site, unit));
-      for (const { clip, name } of card.clips.slice().reverse()) page.offer(clip, name);
+      for (const { clip, name } of card.clips.toReversed()) page.offer(clip, name);
       location.hash = `${encodeURIComponent(site)}:${unit}`;
       place.focus({ preventScroll: true });
       place.scrollIntoView({ block: "nearest" });
@@ -87,7 +87,7 @@ export function startCard(page) {
       const title = here ? "Units that fire on the same clips" : `In ${name}: units that fire on the same clips`;
       const lines = answer.units.map((entry) => {
         const measure = `${Math.round(100 * (entry.overlap ?? 0))} %`;
-        return line(entry, () => (here ? open(entry.site, entry.unit).catch(report) : page.change && openIn(other, entry)), measure);
+        return line(entry, () => (here ? open(entry.site, entry.unit).catch(report) : openIn(other, entry)), measure);
       });
       const list = lines.length ? element("ol", "neighbours", ...lines) : element("p", "note", "None shares a clip.");
       place.append(element("section", "near", element("h3", "", title), list));

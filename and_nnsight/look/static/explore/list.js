@@ -33,8 +33,8 @@ export function startList(dissection, open) {
   const more = byId("more");
   /** @type {HTMLInputElement} */
   const text = byId("text");
-  /** @type {HTMLSelectElement[]} */
-  const [mode, site, standing, sort] = ["mode", "site", "standing", "sort"].map((id) => byId(id));
+  /** @type {[HTMLSelectElement, HTMLSelectElement, HTMLSelectElement, HTMLSelectElement]} */
+  const [mode, site, standing, sort] = [byId("mode"), byId("site"), byId("standing"), byId("sort")];
   let asked = 0;
 
   /** @param {boolean} further */

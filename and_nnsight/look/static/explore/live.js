@@ -45,21 +45,22 @@ export function startLive(page) {
     socket.binaryType = "arraybuffer";
     const now = { context, media, socket, analyser, kept: /** @type {Float32Array[]} */ ([]), frame: 0 };
     session = now;
-    node.port.onmessage = (event) => {
+    node.port.addEventListener("message", (event) => {
       now.kept.push(event.data);
       if (now.kept.length > KEPT_SECONDS * 10) now.kept.shift();
       if (socket.readyState === WebSocket.OPEN && socket.bufferedAmount < 1e6) socket.send(event.data);
-    };
-    socket.onopen = () => {
+    });
+    node.port.start();
+    socket.addEventListener("open", () => {
       socket.send(JSON.stringify({ rate: context.sampleRate }));
       tell();
-    };
-    socket.onmessage = (event) => show(JSON.parse(event.data));
-    socket.onclose = (event) => {
+    });
+    socket.addEventListener("message", (event) => show(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => {
       if (session !== now) return;
       end();
       report(new Error(event.reason || "the server no longer listens"));
-    };
+    });
     start.textContent = "Stop the microphone";
     keep.disabled = false;
     byId("strip").hidden = false;

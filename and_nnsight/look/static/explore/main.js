@@ -68,13 +68,9 @@ function choose() {
     `${chosen.units.toLocaleString("en")} units at ${chosen.sites.length} sites, dissected over ` +
     `${chosen.clips.toLocaleString("en")} clips of ${chosen.data ?? "data without a name"}; ` +
     `${chosen.explained.toLocaleString("en")} have words.`;
-  const first = byId("site").firstElementChild;
-  byId("site").replaceChildren(.../** @type {Element[]} */ ([first]), ...chosen.sites.map((each) => new Option(each.name, each.name)));
-  const any = byId("standing").firstElementChild;
-  byId("standing").replaceChildren(
-    .../** @type {Element[]} */ ([any]),
-    ...chosen.standings.filter((each) => each.count).map((each) => new Option(`${each.word} (${each.count.toLocaleString("en")})`, each.key)),
-  );
+  offer("site", chosen.sites.map((each) => new Option(each.name, each.name)));
+  const standings = chosen.standings.filter((each) => each.count);
+  offer("standing", standings.map((each) => new Option(`${each.word} (${each.count.toLocaleString("en")})`, each.key)));
   /** @type {HTMLButtonElement} */
   const start = byId("start");
   start.disabled = chosen.live === null;
@@ -84,6 +80,18 @@ function choose() {
   byId("sound").hidden = true;
   byId("card").replaceChildren(element("p", "note", "Choose a unit on the left, or let it hear something."));
   void refresh();
+}
+
+/**
+ * Let one of the options be chosen, or, as now, all of them by the first.
+ * @param {string} id
+ * @param {HTMLOptionElement[]} options
+ */
+function offer(id, options) {
+  /** @type {HTMLSelectElement} */
+  const select = byId(id);
+  select.length = 1;
+  select.append(...options);
 }
 
 /** @param {{seconds: number | null, shortened: boolean}} window */

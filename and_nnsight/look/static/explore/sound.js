@@ -42,8 +42,9 @@ function curve(unit, seconds) {
 export function startSounds(page) {
   const place = byId("sound");
   const audio = new Audio();
-  let address = "";
   let frame = 0;
+  let follow = () => {};
+  audio.addEventListener("pause", () => follow());
 
   /** @param {Blob} content */
   async function hear(content) {
@@ -67,12 +68,11 @@ export function startSounds(page) {
   /** @param {Sound} sound */
   function show(sound) {
     audio.pause();
-    address = `/sound/${encodeURIComponent(sound.key)}?d=${page.dissection()}`;
-    audio.src = address;
+    audio.src = `/sound/${encodeURIComponent(sound.key)}?d=${page.dissection()}`;
     const play = element("button", "", "Play");
     play.type = "button";
     play.id = "play-sound";
-    play.addEventListener("click", () => (audio.paused ? audio.play().then(follow, report) : audio.pause()));
+    play.addEventListener("click", () => (audio.paused ? audio.play().then(() => follow(), report) : audio.pause()));
     const picture = element("img", "");
     picture.src = sound.picture;
     picture.alt = `Spectrogram, ${sound.seconds.toFixed(1)} seconds`;
@@ -91,7 +91,7 @@ export function startSounds(page) {
     );
     place.dataset["seconds"] = String(sound.seconds);
 
-    function follow() {
+    follow = () => {
       const share = audio.currentTime / sound.seconds;
       play.textContent = audio.paused ? "Play" : "Pause";
       for (const cursor of cursors) {
@@ -100,8 +100,7 @@ export function startSounds(page) {
       }
       cancelAnimationFrame(frame);
       if (!audio.paused) frame = requestAnimationFrame(follow);
-    }
-    audio.onpause = follow;
+    };
   }
 
   /** @type {HTMLInputElement} */

@@ -70,6 +70,18 @@ class Row {
     this.deviation = 0;
     this.seen = performance.now();
   }
+
+  /**
+   * @param {number} deviation
+   * @param {string} words
+   * @param {number} now
+   */
+  show(deviation, words, now) {
+    this.seen = now;
+    this.deviation = deviation;
+    this.measure.textContent = `${deviation.toFixed(1)} σ`;
+    this.text.textContent = words;
+  }
 }
 
 /** A strip each for the units that are followed and for those that stand out: the brighter, the further. */
@@ -113,10 +125,7 @@ export class Strips {
       this.rows.set(key(unit), row);
       this.list.append(row.element);
     }
-    row.seen = now;
-    row.deviation = unit.deviation;
-    row.measure.textContent = `${unit.deviation.toFixed(1)} σ`;
-    row.text.textContent = this.page.words(unit.site, unit.unit);
+    row.show(unit.deviation, this.page.words(unit.site, unit.unit), now);
   }
 
   free() {

@@ -10,16 +10,18 @@ class Microphone extends AudioWorkletProcessor {
   /** @param {Float32Array[][]} inputs */
   process([channels]) {
     const [first, ...others] = channels ?? [];
-    for (let i = 0; first && i < first.length; i++) {
-      let sum = first[i];
-      for (const channel of others) sum += channel[i];
+    for (const [i, sample] of (first ?? []).entries()) {
+      const sum = others.reduce((total, channel) => total + channel[i], sample);
       this.samples[this.filled++] = sum / (others.length + 1);
-      if (this.filled === this.samples.length) {
-        this.port.postMessage(this.samples.slice());
-        this.filled = 0;
-      }
+      if (this.filled === this.samples.length) this.send();
     }
     return true;
+  }
+
+  send() {
+    const samples = this.samples.slice();
+    this.port.postMessage(samples, [samples.buffer]);
+    this.filled = 0;
   }
 }
 
