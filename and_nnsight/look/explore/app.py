@@ -234,6 +234,7 @@ def _answers_to(opened: OpenedDissection, content: bytes, explained: bool) -> di
                 **_entry(opened.catalogue.entries[answer.site, answer.unit]),
                 "activation": answer.activation,
                 "deviation": answer.deviation,
+                "of_record": answer.of_record,
                 "start": curve.start.tolist(),
                 "curve": [None if value == float("-inf") else value for value in curve.deviation.tolist()],
             }
