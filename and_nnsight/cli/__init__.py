@@ -24,7 +24,7 @@ from . import (
     search,
     show,
     unlearn,
-)  # fmt: skip
+)
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -45,9 +45,10 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (
+_GROUPS = (
     demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
-):  # fmt: skip
+)  # fmt: skip
+for group in _GROUPS:
     group.register(app)
 
 

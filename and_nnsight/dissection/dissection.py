@@ -17,7 +17,7 @@ from ..plugins import Viewed
 from ..sites.geometry import Geometry
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
-from ..storage import file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
+from ..storage import array_checksum, file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import counted
 from .clips import ClipRow
 from .descriptions import SiteDescription
@@ -38,6 +38,7 @@ class Dissection(Viewed):
         self.folder, self.manifest = folder, manifest
         self._statistics: dict[str, SiteStatistics] = {}
         self._evidence: dict[tuple[str, str, int], ExemplarEvidence] = {}
+        self._whole: set[Path] = set()  # large files that were held against their checksums
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
@@ -189,8 +190,8 @@ class Dissection(Viewed):
     def activations(self, site: str) -> np.memmap | None:
         """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
 
-        They are read from the disk as they are used. None if the run was made without keep_activations=True. Raises
-        DissectionError for a site that was not dissected.
+        They are read from the disk as they are used, and once to see that they are those that were written. None if
+        the run was made without keep_activations=True. Raises DissectionError for a site that was not dissected.
         """
         shape = (self.manifest.clips, self._site(site).width)
         if not self.manifest.keep_activations:
@@ -200,6 +201,9 @@ class Dissection(Viewed):
             activations = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(activations, np.memmap) or activations.shape != shape:
                 raise ValueError(f"it holds no table of {counted(shape[0], 'clip')} and {counted(shape[1], 'unit')}")
+            if path not in self._whole and self._checksum(path) not in (None, array_checksum(activations).hexdigest()):
+                raise ValueError("its values do not have their checksum")
+        self._whole.add(path)
         return activations
 
     @cached_property

@@ -15,14 +15,12 @@ from ..explain.records.tables import Table
 from ..explain.records.unit_selection import chosen_units
 from ..model.restoring import preserves_model
 from ..wording import command
-from .causal import Row, causal_effects
+from .causal import causal_effects
 from .classes import as_classifier, class_names, class_numbers
 from .label_kinds import LabelFilter, one_kind
 from .names import plain_name
 from .prunable_sites import site_widths
 from .unit_set import ChoiceError
-
-NUMBERS = ("own", "others", "selectivity", "control_selectivity", "excess")
 
 
 @preserves_model
@@ -47,9 +45,8 @@ def label_effects(
     method, similarity, encoder   which labels; they may be left out where there is one kind
     sites, units   which units; None: every site but the class logits
 
-    Rows: site, unit, concept, the numbers of `causal_effects` with their bounds, p (share of units, this one and the
-    controls, that are at least as selective), failure. Raises DissectionError where there are no labels; ChoiceError
-    where no label is a class, or where labels are of several kinds; and what `causal_effects` raises.
+    Raises DissectionError where there are no labels; ChoiceError where no label is a class, or where labels are of
+    several kinds; and what `causal_effects` raises.
     """
     classifier = as_classifier(model, options.pop("device", None), options.pop("dtype", None))
     wanted = set(chosen_units(dissection, list(site_widths(dissection, sites)), units))
@@ -60,7 +57,8 @@ def label_effects(
         raise ChoiceError(f"no unit's label by {method} is a class of the model, so no logit shows what it does")
     of_classes.sort(key=lambda row: (-(row.score or 0.0), row.site, row.unit))
     concepts = {(row.site, row.unit): row.concept or "" for row in of_classes[:most]}
-    effects = [_effect(row) for row in causal_effects(classifier, data, dissection, concepts, **options)]
+    measured = causal_effects(classifier, data, dissection, concepts, **options)
+    effects = [EffectRow.of_columns(effect.columns()) for effect in measured]
     settings = {"model": classifier.describe(), "data": _fingerprint(data, options), "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(dissection, EffectRow, settings) as table:
@@ -88,12 +86,3 @@ def _fingerprint(data: Any, options: Mapping[str, Any]) -> str:
     """Which data that is."""
     names = ("split", "audio_column", "label_column")
     return DataOptions(**{name: options[name] for name in names if name in options}).open(data).fingerprint
-
-
-def _effect(row: Row) -> EffectRow:
-    """An effect with its estimates as columns."""
-    columns = dict(row)
-    for name in NUMBERS:
-        bounds = row.get(name) or {}
-        columns |= {name: bounds.get("value"), f"{name}_low": bounds.get("low"), f"{name}_high": bounds.get("high")}
-    return EffectRow.of_columns(columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...dissection.dissection import Dissection
@@ -16,7 +16,7 @@ from ..evaluate.claims import open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
 from ..labels.concept_lists import concept_text
-from ..records.claim_rows import EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
+from ..records.claim_rows import EffectNumbers, EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
 from ..records.reading import unit_rows
 
@@ -77,9 +77,6 @@ class Effect(Brief):
     control_selectivity: float
     controls: int
     p: float
-
-
-_EFFECT = tuple(each.name for each in fields(Effect))
 
 
 def _order(row: LabelRow) -> tuple[Any, ...]:
@@ -201,5 +198,16 @@ def _verdicts(rows: Sequence[ScoreRow], site: str, unit: int, claims: Mapping[st
 
 
 def _effects(rows: Iterable[EffectRow]) -> tuple[Effect, ...]:
-    measured = [row for row in rows if row.failure is None]
-    return tuple(Effect(**{name: getattr(row, name) for name in _EFFECT}) for row in measured)
+    return tuple(_effect(row, row.numbers) for row in rows if row.numbers is not None)
+
+
+def _effect(row: EffectRow, numbers: EffectNumbers) -> Effect:
+    return Effect(
+        concept=row.concept,
+        own=numbers.own.value,
+        others=numbers.others.value,
+        selectivity=numbers.selectivity.value,
+        control_selectivity=numbers.control_selectivity.value,
+        controls=row.controls,
+        p=numbers.p,
+    )
