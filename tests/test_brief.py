@@ -10,7 +10,7 @@ import pytest
 from and_nnsight import ConceptScores
 from and_nnsight.explain import card, explain, label, read_table, search
 from and_nnsight.unlearn import UnitChoice
-from tests.look.hostile import SITE, hostile_dissection
+from tests.look.hostile_clips import SITE, hostile_clips
 from tests.run.runs import made
 
 LINES, WIDTH = 5, 100
@@ -20,7 +20,7 @@ LINES, WIDTH = 5, 100
 def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("brief") / "run"
     model = made()
-    dissection = hostile_dissection(folder)
+    dissection = hostile_clips(folder)
     unit = dissection.unit(SITE, 0)
     tables = explain(dissection, units=range(6), progress=False)
     labels = label(dissection, "labels", method="db", progress=False)

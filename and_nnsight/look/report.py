@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.filesize import decimal as readable
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
@@ -19,6 +20,7 @@ from ..plugins import require
 from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
 from ..storage import written_whole
+from ..wording import counted
 from .report_page import ReportPage, page_html
 from .site_view import site_views
 from .sounds import fitting_excerpt, make_sounds
@@ -47,6 +49,10 @@ class Report:
     bytes: int
     excerpt: float | None
     silent: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.units), 'unit')}, {counted(self.sounds, 'sound')}, {readable(self.bytes)}"
+        return f"Report({str(self.path)!r}: {size})"
 
 
 def write_report(

@@ -65,10 +65,14 @@ class AudioModel(RemoteModel, ModelAdapter):
 
         Sites are in the order in which they fire. Raises SiteError, naming the site, if one does not fire.
         """
+        with torch.no_grad():  # not inference mode: what a model remembers of a forward must still train
+            self.run_with_gradient(sites, features, on_activation)
+
+    def run_with_gradient(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        """As `run`, with gradients as far as they are enabled where it is called."""
         reached: list[str] = []
         try:
-            with torch.no_grad():  # not inference mode: what a model remembers of a forward must still train
-                self._trace_sites(sites, features, on_activation, reached)
+            self._trace_sites(sites, features, on_activation, reached)
         except OutOfOrderError as error:
             site = sites[len(reached)]
             raise SiteError(

@@ -15,7 +15,7 @@ from and_nnsight import Dissection, plugins
 from and_nnsight.explain import card, explain, label, search
 from and_nnsight.look import notebook
 from tests.look.browser import Visit
-from tests.look.hostile import SITE, hostile_dissection
+from tests.look.hostile_clips import SITE, hostile_clips
 
 CELLS = (
     "import and_nnsight\nfrom and_nnsight.explain import card, label, read_table, search\n"
@@ -30,7 +30,7 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def dissection(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    made = hostile_dissection(tmp_path_factory.mktemp("hostile") / "run")
+    made = hostile_clips(tmp_path_factory.mktemp("hostile") / "run")
     explain(made, units=range(3), progress=False)
     label(made, "labels", method="db", progress=False)
     return made
@@ -90,13 +90,13 @@ def page(browser: Any, dissection: Dissection, tmp_path: Path) -> Iterator[Visit
 def test_nothing_of_hostile_text_is_run_and_nothing_is_asked_of_a_network(page: Visit) -> None:
     page.page.wait_for_timeout(300)
     page.page.evaluate("for (const each of document.querySelectorAll('*')) each.dispatchEvent(new Event('mouseover'))")
-    assert page.page.evaluate("window.struck") is None
+    assert page.page.evaluate("window.hacked") is None
     assert not page.outside and not page.complaints
     assert page.page.locator("script").count() == 0
     assert page.page.locator("img:not([src^='data:image/png'])").count() == 0
     text = page.page.content()
-    assert "&lt;script&gt;" in text and "{{ 7 * 7 }}" in text
-    assert "\u202e" not in text and "\x1b" not in text and "a" * 1000 not in text
+    assert "&lt;script&gt;" in text and "{{ 7 * 191 }}" in text
+    assert "\u202e" not in text and "\x1b" not in text and "w" * 1000 not in text
 
 
 def test_players_have_sound_pictures_are_drawn_and_styles_stay_inside(page: Visit) -> None:

@@ -121,10 +121,10 @@ def listening_summary(rows: Sequence[ListeningRow]) -> ListeningSummary:
     judged = [row for row in rows if row.detection is not None]
     compared = [row for row in judged if row.others_auc is not None]
     lined_up = [row for row in rows if row.intruder is not None]
-    differences = _sums(compared, lambda row: (row.detection_auc or 0.0) - (row.others_auc or 0.0), "statement")
+    differences = _sums(compared, _advantage, "statement")
     rates = false_discovery_rates(np.array([row.p for row in judged], dtype=np.float64))
-    detection = _share(judged, lambda row: row.detection or 0.0, _excerpts, "statement")
-    intruder = _share(lined_up, lambda row: row.intruder or 0.0, lambda row: row.intruder_trials or 0, "unit")
+    detection = _share(judged, _detection, _excerpts, "statement")
+    intruder = _share(lined_up, _intruder, _trials, "unit")
     return ListeningSummary(
         claims=len(judged),
         excerpts=detection.trials,
@@ -147,8 +147,25 @@ class _Share(NamedTuple):
     interval: tuple[float, float] | None
 
 
+def _advantage(row: ListeningRow) -> float:
+    """By how much a claim tells its unit's clips better than claims about other units do."""
+    return (row.detection_auc or 0.0) - (row.others_auc or 0.0)
+
+
+def _detection(row: ListeningRow) -> float:
+    return row.detection or 0.0
+
+
 def _excerpts(row: ListeningRow) -> int:
     return len(row.clips or ())
+
+
+def _intruder(row: ListeningRow) -> float:
+    return row.intruder or 0.0
+
+
+def _trials(row: ListeningRow) -> int:
+    return row.intruder_trials or 0
 
 
 def _share(
