@@ -17,6 +17,7 @@ ORDER = (
     "quickstart",
     "dissect",
     "explain",
+    "notebook",
     "report",
     "hear",
     "unlearn",
