@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from and_nnsight.look.report_page import SCRIPTS, page_script
 from and_nnsight.look.rendering import shipped
+from and_nnsight.look.report_page import SCRIPTS, page_script
 from tests.look.node import FOLDER, run_tool
 
 STATIC = Path(__file__).parents[2] / "and_nnsight" / "look" / "static"
 
 
-def test_scripts_have_types() -> None:
-    done = run_tool("tsc", "-p", str(FOLDER / "tsconfig.json"))
+@pytest.mark.parametrize("config", ["tsconfig.json", "tsconfig.explore.json"])
+def test_scripts_have_types(config: str) -> None:
+    done = run_tool("tsc", "-p", str(FOLDER / config))
     assert done.returncode == 0, done.stdout
 
 
@@ -32,7 +33,23 @@ def test_wrong_types_are_found(tmp_path: Path, broken: str, complaint: str) -> N
 def test_what_is_shipped_is_without_lint(tmp_path: Path) -> None:
     """As the page has it: there what no one calls shows as well."""
     (tmp_path / "report.js").write_text(page_script())
-    done = run_tool("oxlint", "--deny-warnings", "-D", "suspicious", "-A", "consistent-function-scoping", str(tmp_path / "report.js"))
+    done = run_tool(
+        "oxlint",
+        "--deny-warnings",
+        "-D",
+        "suspicious",
+        "-A",
+        "consistent-function-scoping",
+        str(tmp_path / "report.js"),
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_live_page_is_sent_is_without_lint(tmp_path: Path) -> None:
+    shutil.copytree(STATIC / "explore", tmp_path / "explore")
+    done = run_tool(
+        "oxlint", "--deny-warnings", "-D", "suspicious", "-A", "consistent-function-scoping", str(tmp_path / "explore")
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -43,5 +60,14 @@ def test_lint_is_found(tmp_path: Path) -> None:
 
 def test_scripts_ask_for_nothing_and_make_no_markup() -> None:
     script = shipped(*SCRIPTS)
-    for word in ("fetch(", "XMLHttpRequest", "import(", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http"):
+    for word in (
+        "fetch(",
+        "XMLHttpRequest",
+        "import(",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "eval(",
+        "http",
+    ):
         assert word not in script, word
