@@ -46,7 +46,8 @@ def until(page: Any, condition: str, argument: Any = None) -> None:
 
 def cursor_of(page: Any, exemplar: int) -> float:
     return page.evaluate(
-        "at => new DOMMatrix(getComputedStyle(document.querySelectorAll('.exemplar .cursor')[at]).transform).m41", exemplar
+        "at => new DOMMatrix(getComputedStyle(document.querySelectorAll('.exemplar .cursor')[at]).transform).m41",
+        exemplar,
     )
 
 
@@ -178,7 +179,10 @@ def test_axe_finds_no_fault(browser: Any, written: Report, colours: str, width: 
         visit.page.evaluate("document.querySelectorAll('details').forEach(each => (each.open = true))")
         visit.page.evaluate(axe)
         found = visit.page.evaluate("axe.run({ resultTypes: ['violations'] })")
-        faults = [(each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"]) for each in found["violations"]]
+        faults = [
+            (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"])
+            for each in found["violations"]
+        ]
         assert faults == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_it_can_be_sent_to_a_worker() -> None:
 
 
 @cache
+@functools.cache
 def listener() -> AudioModel:
     return AudioModel(FAMILIES["wav2vec2-ctc"].build(), feature_extractor=FAMILIES["wav2vec2-ctc"].extractor())
 

@@ -20,6 +20,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...storage import json_hash
 from ..providers.embeddings import Embeddings
@@ -67,7 +68,7 @@ def score(
     held_out_data: Any = None,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[ScoreRow]:
+) -> Rows[ScoreRow]:
     """Measure on held-out clips how well what is said of units predicts them; all rows of the table `scores`.
 
     dissection    one that has been explained, or labelled

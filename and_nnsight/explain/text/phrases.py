@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from .english import COMPOUND, FUNCTION_WORDS, GENERIC_WORDS, compounds, stem
 from .quotes import quoted_spans
@@ -53,6 +53,7 @@ class Phrases:
                 self._names.setdefault(stems[first], set()).add(stems[first:])
         self._numbers: dict[str, int] = {}
         self._words: list[str] = []
+        self._spoken: list[int] = []  # the numbers of spoken words
         self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
         self._spans: dict[str, dict[int, Span]] = {}
 
@@ -100,6 +101,8 @@ class Phrases:
         number = self._numbers.setdefault(word, len(self._numbers) + 1)
         if number > len(self._words):
             self._words.append(word)
+            if word.startswith(_SPOKEN):
+                self._spoken.append(number)
         return number
 
     def words(self, key: int) -> tuple[str, ...]:
@@ -113,6 +116,10 @@ class Phrases:
     def is_spoken(self, key: int) -> bool:
         """Whether a phrase is of words that are spoken in the clips."""
         return self.words(key)[0].startswith(_SPOKEN)
+
+    def are_spoken(self, keys: Int64[np.ndarray, " phrase"]) -> Bool[np.ndarray, " phrase"]:
+        """`is_spoken`, of many at once."""
+        return np.isin(keys & (1 << _BITS) - 1, np.array(self._spoken, np.int64))
 
 
 def parts(key: int) -> list[int]:

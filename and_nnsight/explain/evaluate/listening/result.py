@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....dissection.dissection import Dissection
+from ....wording import Brief
 from ...records.claim_rows import ListeningRow
 from ...records.reading import table_settings
 from ..false_discovery import false_discovery_rates
@@ -19,7 +20,7 @@ RATE = 0.05
 
 
 @dataclass(frozen=True)
-class ListeningResult:
+class ListeningResult(Brief):
     """How a claim did before a listener; see `and_nnsight.explain.evaluate.listening.asking.listen` for the numbers."""
 
     listener: str
@@ -89,7 +90,7 @@ def listening_results(
 
 
 @dataclass(frozen=True)
-class ListeningSummary:
+class ListeningSummary(Brief):
     """All that was heard of one source's claims.
 
     claims     that were judged

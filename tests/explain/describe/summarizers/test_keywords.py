@@ -237,7 +237,7 @@ def test_where_nothing_tells_a_unit_from_its_layer_that_is_said() -> None:
     layer = [0.25 / len(CORPUS)] * len(CORPUS) + [0.75 / len(SPEECH)] * len(SPEECH)
     highly = [SPEECH[place] for place in (0, 31, 62, 3, 34)]
     text = with_layer([1_000 * weight for weight in layer], highly)
-    assert text == "A voice speaks in 5 of 5 clips, as in 75 % of the layer's exemplars."
+    assert text == "A voice speaks in 5 of 5 clips, against 75 % of the layer's exemplars."
 
 
 def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
