@@ -11,6 +11,7 @@ from .plugins import PluginError as PluginError
 from .remote import Remote as Remote
 from .remote import RemoteRunError as RemoteRunError
 from .run.dissect import dissect as dissect
+from .run.exemplars import keep_exemplars as keep_exemplars
 from .sites.site import Site as Site
 from .sites.site import SiteError as SiteError
 from .statistics.concept_scores import ConceptError as ConceptError

@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import concept_scores, demo, dissect, explain, findings, hear, label, plugins, score, search, show, unlearn
+from . import (
+    concept_scores,
+    demo,
+    dissect,
+    exemplars,
+    explain,
+    findings,
+    hear,
+    label,
+    plugins,
+    report,
+    score,
+    search,
+    show,
+    unlearn,
+)
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -31,7 +46,11 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (demo, dissect, explain, plugins, findings, label, hear, concept_scores, score, search, show, unlearn):
+_GROUPS = (
+    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, hear, report,
+    unlearn,
+)  # fmt: skip
+for group in _GROUPS:
     group.register(app)
 
 

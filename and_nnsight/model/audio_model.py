@@ -39,6 +39,14 @@ class AudioModel(RemoteModel, ModelAdapter):
     `remote_model`; here is what a run asks of any model (`ModelAdapter`).
     """
 
+    def __repr__(self) -> str:
+        """In one line; `str`, and so `print`, gives nnsight's tree of modules."""
+        name, kind = self.name or "a module of one's own", type(self.wrapped).__name__
+        return f"AudioModel({name!r}: {kind}, {self.device}; print it to see its modules)"
+
+    def __str__(self) -> str:
+        return super().__repr__()
+
     @property
     def edits(self) -> int:
         """How many nnsight edits are stored on the model."""

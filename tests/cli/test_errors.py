@@ -12,7 +12,7 @@ import torch
 
 from and_nnsight import __version__
 from and_nnsight.cli import main
-from and_nnsight.cli._clip_names import clip_names
+from and_nnsight.dissection.clip_names import clip_names
 from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
 from and_nnsight.data.workers import WorkerDied

@@ -81,7 +81,7 @@ def test_unlearn_compares_methods_with_chance_and_keeps_every_number(
     measured = Measurement.load(out_folder)
     assert [choice.method for choice in measured.choices] == ["db", "correlation", "random"]
     assert measured.choices[2].counts == measured.choices[0].counts
-    assert [row["class"] for row in measured.rows()] == ["bell"] * 3
+    assert [row.class_name for row in measured.rows()] == ["bell"] * 3
 
 
 def test_unlearn_exports_a_checkpoint_that_transformers_loads(

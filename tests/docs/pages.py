@@ -14,17 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ORDER = (
-    "quickstart",
-    "dissect",
-    "explain",
-    "hear",
-    "unlearn",
-    "findings",
-    "plugins",
-    "ndif",
-    "transformerlens",
+    "quickstart", "dissect", "explain", "report", "hear", "unlearn", "findings", "plugins", "ndif", "transformerlens",
     "format",
-)
+)  # fmt: skip
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "releasing")))
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

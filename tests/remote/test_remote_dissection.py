@@ -28,11 +28,11 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ask(loopback: Loopback, material: Path, tmp_path: Path, run_client: Callable[..., Any]) -> Ask:
+def ask(loopback: Loopback, material: Path, tmp_path: Path, run_script: Callable[..., Any]) -> Ask:
     """Runs a scenario of `client.py` and gives what it says."""
 
     def asked(
-        scenario: str, *arguments: Any, models: tuple[str, ...] = ("ast",), check: bool = True, **options: Any
+        scenario: str, *arguments: Any, models: tuple[str, ...] = ("ast",), check: bool = True, url: str = loopback.url
     ) -> Any:
         (tmp_path / "models").mkdir(exist_ok=True)
         for name in models:
@@ -42,8 +42,7 @@ def ask(loopback: Loopback, material: Path, tmp_path: Path, run_client: Callable
                 (tmp_path / "models" / name).symlink_to(material / name)
         if not (tmp_path / "sounds").exists():
             (tmp_path / "sounds").symlink_to(material / "sounds")
-        url = options.pop("url", loopback.url)
-        done = run_client(CLIENT, scenario, url, tmp_path, *map(json.dumps, arguments), check=check, **options)
+        done = run_script(CLIENT, scenario, url, tmp_path, *map(json.dumps, arguments), check=check)
         return json.loads(done.stdout.splitlines()[-1]) if check else done
 
     return asked

@@ -14,8 +14,8 @@ from and_nnsight import ConceptError, ConceptScores, Dissection, DissectionError
 from and_nnsight.dissection.descriptions import ConceptsDescription
 from tests.concept_oracle import similarities
 from tests.families import FAMILIES, ast_extractor
-from tests.run.test_dissect import StopsAfter, files, made, quick
-from tests.sounds_for_tests import noise, ragged
+from tests.run.runs import StopsAfter, files, made, quick
+from tests.sounds_for_tests import noise, ragged, wav_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 
@@ -247,7 +247,6 @@ def test_concepts_from_the_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from and_nnsight.cli import app
-    from tests.model.test_audio_model import wav_bytes
 
     FAMILIES["ast"].build().save_pretrained(tmp_path / "model")  # type: ignore[operator]
     ast_extractor().save_pretrained(tmp_path / "model")

@@ -10,109 +10,18 @@ import torch
 from and_nnsight.explain.providers.captioners.transformers import PROMPT, AudioLanguageModel
 from and_nnsight.explain.roles import Clip, Failure, Span
 from and_nnsight.plugins import PluginError, make
-from tests.sounds_for_tests import noise
-
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% for part in message.content %}"
-    "{% if part.type == 'audio' %}AUDIO{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+from tests.explain.providers.checkpoints import (
+    PLAIN_TEMPLATE,
+    save_audio_flamingo,
+    save_qwen2_audio,
+    text_settings,
+    tokenizer,
 )
-PLAIN_TEMPLATE = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>\n{% endfor %}"
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<sound>"]
+from tests.sounds_for_tests import noise
 
 
 def clips(*lengths: float) -> list[Clip]:
     return [Clip(Span(number), None, {}, noise(seconds, seed=number), 16_000) for number, seconds in enumerate(lengths)]
-
-
-def tokenizer():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    plain = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(letters)}, merges=[]))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    made.add_special_tokens({"additional_special_tokens": SPECIAL})
-    return made
-
-
-def text_settings(size: int) -> dict[str, object]:
-    return {
-        "model_type": "qwen2",
-        "vocab_size": size,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "initializer_range": 1.0,  # so that it says more than one thing
-    }
-
-
-def save_qwen2_audio(folder: Path, template: str = TEMPLATE) -> Path:
-    from transformers import (
-        Qwen2AudioConfig,
-        Qwen2AudioForConditionalGeneration,
-        Qwen2AudioProcessor,
-        WhisperFeatureExtractor,
-    )
-
-    torch.manual_seed(0)
-    words = tokenizer()
-    audio = {
-        "model_type": "qwen2_audio_encoder",
-        "num_mel_bins": 16,
-        "encoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 32,
-        "d_model": 16,
-        "max_source_positions": 100,
-    }
-    config = Qwen2AudioConfig(
-        audio_config=audio,
-        text_config=text_settings(len(words)),
-        audio_token_index=words.convert_tokens_to_ids("<|AUDIO|>"),
-    )
-    Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
-    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=2)
-    placed = template.replace("AUDIO", "<|audio_bos|><|AUDIO|><|audio_eos|>")
-    Qwen2AudioProcessor(extractor, words, chat_template=placed).save_pretrained(folder)
-    return folder
-
-
-def save_audio_flamingo(folder: Path) -> Path:
-    from transformers import (
-        AudioFlamingo3Config,
-        AudioFlamingo3ForConditionalGeneration,
-        AudioFlamingo3Processor,
-        WhisperFeatureExtractor,
-    )
-
-    torch.manual_seed(0)
-    words = tokenizer()
-    audio = {
-        "model_type": "audioflamingo3_encoder",
-        "num_mel_bins": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "hidden_size": 16,
-        "max_source_positions": 100,
-    }
-    config = AudioFlamingo3Config(
-        audio_config=audio,
-        text_config=text_settings(len(words)),
-        audio_token_id=words.convert_tokens_to_ids("<sound>"),
-    )
-    AudioFlamingo3ForConditionalGeneration(config).save_pretrained(folder)
-    extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=2)
-    AudioFlamingo3Processor(extractor, words, chat_template=TEMPLATE.replace("AUDIO", "<sound>")).save_pretrained(
-        folder
-    )
-    return folder
 
 
 @pytest.fixture(scope="module", params=["qwen2_audio", "audioflamingo3"])

@@ -12,44 +12,15 @@ import transformers as tf
 from and_nnsight import plugins
 from and_nnsight.explain.providers.encoders.clap import Clap
 from and_nnsight.plugins import PluginError
+from tests.explain.providers.clap_checkpoint import save_clap
 from tests.families import FAMILIES, clap_extractor
 
 RATE = 48_000
-WORDS = "a dog barks rain falls on the roof bird sings siren wails in street"
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("clap"))
-
-
-def saved(folder: Path, fusion: bool = False) -> Path:
-    model = FAMILIES["clap"].build()
-    extractor = clap_extractor()
-    if fusion:
-        model.config.audio_config.enable_fusion = True
-        torch.manual_seed(0)
-        model = tf.ClapModel(model.config)
-        extractor.truncation = "fusion"
-    tokenizer(folder)
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    return folder
-
-
-def tokenizer(folder: Path) -> None:
-    """A tokenizer of whole words, with RoBERTa's special tokens."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    vocabulary = {
-        word: index for index, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *dict.fromkeys(WORDS.split())])
-    }
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    tf.PreTrainedTokenizerFast(
-        tokenizer_object=words, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
+    return save_clap(tmp_path_factory.mktemp("clap"))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +77,7 @@ def test_a_long_clip_is_heard_whole_and_alike_every_time(clap: Clap) -> None:
 
 
 def test_fusion_draws_nothing_either(tmp_path: Path) -> None:
-    fusing = Clap(str(saved(tmp_path, fusion=True)), device="cpu")
+    fusing = Clap(str(save_clap(tmp_path, fusion=True)), device="cpu")
     clips = [tone(1, 300), tone(1.5, 700), tone(4.5, 2000)]
     once = fusing.encode_audio(clips)
     for _ in range(4):

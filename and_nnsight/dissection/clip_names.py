@@ -1,15 +1,13 @@
-"""Clips as they are named in tables: as much of their paths as tells them apart, and where in them a unit fires."""
+"""Clips as they are named where they are shown: as much of their paths as tells them apart, and where in them a unit fires."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..dissection.dissection import Dissection
-    from ..dissection.exemplars import Exemplar
+from .dissection import Dissection
+from .exemplars import Exemplar
 
 _SEPARATORS = re.compile(r"[/\\]+")
 

@@ -1,0 +1,23 @@
+"""A small AST as a checkpoint, and opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from and_nnsight import AudioModel
+from tests.families import FAMILIES, ast_extractor
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ast")
+    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
+    ast_extractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def model(checkpoint: Path) -> AudioModel:
+    return AudioModel(str(checkpoint))
