@@ -24,7 +24,7 @@ def draw(listenable_map: ListenableMap, axes: Axes | None) -> Axes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PluginError(
-            "pictures of maps need matplotlib, which is not installed: pip install 'and-nnsight[findings]'"
+            "pictures of maps need matplotlib, which is not installed: pip install 'and-nnsight[look]'"
         ) from error
     if axes is None:
         axes = Figure(figsize=(6.5, 2.6), layout="constrained").add_subplot()

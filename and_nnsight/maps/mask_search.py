@@ -69,9 +69,9 @@ class MaskSearch:
     steps     steps at most; the search ends where they bring no more
     """
 
-    area: float = 0.1
+    area: float = 0.03
     roughness: float = 0.1
-    rest: float = 2.0
+    rest: float = 3.0
     excess: float = 3.0
     steps: int = 40
 
