@@ -17,6 +17,7 @@ from . import (
     exemplars,
     explain,
     findings,
+    hear,
     label,
     plugins,
     report,
@@ -45,9 +46,23 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
+# In the order of the work, which is that of the help.
 _GROUPS = (
-    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
-)  # fmt: skip
+    demo,
+    dissect,
+    explain,
+    label,
+    concept_scores,
+    score,
+    search,
+    show,
+    exemplars,
+    hear,
+    report,
+    unlearn,
+    findings,
+    plugins,
+)
 for group in _GROUPS:
     group.register(app)
 

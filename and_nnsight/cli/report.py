@@ -11,6 +11,7 @@ from rich.filesize import decimal as readable
 from ..wording import agree, counted
 from ._options import BatchSize, Device, DissectionFolder, Quiet
 from ._output import plain, quiet_transformers, resumable
+from ._units import named_units
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,7 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="The file to write.")],
     units: Annotated[
         list[str] | None,
-        typer.Option(metavar="SITE:UNIT", help="A unit, for example blocks.3.mlp.hook_post:17. Repeatable."),
+        typer.Option(metavar="SITE:UNIT", help="A site's name or glob, and indices: SITE:5,0:9. Repeatable."),
     ] = None,
     best: Annotated[int, typer.Option(help="So many units, the most selective or those found.", min=1)] = 100,
     search: Annotated[str | None, typer.Option(help="The units of which is said what is nearest to this text.")] = None,
@@ -46,9 +47,10 @@ def report(
     if units and search is not None:
         raise ValueError("name units (--units) or search for them (--search), not both")
     dissection = Dissection.load(folder)
+    named = named_units(dissection.widths(), units) if units else None
     with resumable():
         written = write_report(
-            dissection, out, units or None,
+            dissection, out, named,
             best=best, search=search, model=model, data=data, most_megabytes=megabytes, device=device,
             batch_size=batch_size, progress=not quiet,
         )  # fmt: skip

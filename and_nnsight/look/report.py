@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.filesize import decimal as readable
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.selectivity import most_selective_units
 from ..explain.read.search import search as search_units
 from ..explain.records.unit_selection import exemplar_span
@@ -20,12 +20,12 @@ from ..plugins import require
 from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
 from ..storage import written_whole
-from .drawing import CurveScale, ExemplarDrawing, exemplar_drawing
-from .exemplar_view import ExemplarView
+from ..wording import counted
 from .report_page import ReportPage, page_html
 from .site_view import site_views
-from .sounds import Sound, fitting_excerpt, make_sounds
-from .unit_view import MOST_BOTTOM, MOST_TOP, UnitView, UnitViews
+from .sounds import fitting_excerpt, make_sounds
+from .unit_drawings import unit_drawings
+from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -49,6 +49,10 @@ class Report:
     bytes: int
     excerpt: float | None
     silent: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.units), 'unit')}, {counted(self.sounds, 'sound')}, {readable(self.bytes)}"
+        return f"Report({str(self.path)!r}: {size})"
 
 
 def write_report(
@@ -104,6 +108,7 @@ def write_report(
     excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(chosen))
     sounds = make_sounds(store, spans(excerpt))
     unit_views = [views.view(*unit, excerpt) for unit in chosen]
+    drawings = {each: drawn for view in unit_views for each, drawn in unit_drawings(store, view, sounds).items()}
     page = ReportPage(
         dissection,
         site_views(
@@ -113,7 +118,7 @@ def write_report(
         ),
         unit_views,
         sounds,
-        _drawings(store, unit_views, sounds),
+        drawings,
         excerpt,
     )
     content = page_html(page).encode("utf-8", "replace")
@@ -129,7 +134,7 @@ def _chosen(
 ) -> list[tuple[str, int]]:
     """The units of a report. Raises DissectionError where there is none."""
     if units is not None:
-        chosen = unit_pairs(dissection, units)
+        chosen = unit_pairs(dissection.widths(), units)
     elif best < 1:
         raise ValueError(f"best must be at least 1, it is {best}")
     elif search is not None:
@@ -141,22 +146,3 @@ def _chosen(
     if not chosen:
         raise DissectionError("there is no unit to show: none has a clip that is evidence; name some (units=, --units)")
     return chosen
-
-
-def _drawings(
-    store: ExemplarStore, units: Iterable[UnitView], sounds: dict[Span, Sound]
-) -> dict[ExemplarView, ExemplarDrawing]:
-    """What is drawn over each exemplar's picture, on one scale for each unit."""
-    drawings: dict[ExemplarView, ExemplarDrawing] = {}
-    for unit in units:
-        with_sound = [each for each in unit.exemplars if each.span in sounds]
-        curves = {
-            each: store.curve(unit.site, unit.index, each.clip)
-            for each in with_sound
-            if (unit.site, unit.index, each.clip) in store.curves
-        }
-        peak = max((each.activation for each in unit.exemplars), default=0.0)
-        scale = CurveScale.of(list(curves.values()), peak)
-        for each in with_sound:
-            drawings[each] = exemplar_drawing(each, sounds[each.span], curves.get(each), scale, unit.mean)
-    return drawings

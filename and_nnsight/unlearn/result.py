@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 from ..dissection.errors import DissectionError
 from ..statistics.bootstrap import clip_weights, estimate
 from ..storage import write_json
+from ..wording import Brief
 from .effects import Changes, chance, changes, prediction
 from .forward import Outcome, Outcomes
 from .outcome_files import read_outcomes, write_outcomes
@@ -31,7 +32,7 @@ _KIND = "and-nnsight unlearning 1"
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class Measurement(Brief):
     """Outcomes of some choices and of their controls on held-out clips.
 
     outcomes   of every choice, then of all draws of the first choice, of the second, and so on

@@ -148,7 +148,7 @@ def test_show_of_a_unit_that_is_not_there(model: Path, audio: Path, tmp_path: Pa
 def test_help_names_every_command_and_option() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("demo", "sites", "dissect", "show"))
+    assert all(name in out for name in ("demo", "sites", "dissect", "show", "report"))
     _, out, _ = run("dissect", "--help")
     options = ["--out", "--sites", "-k", "--pool", "--batch-size", "--split", "--label-column", "--caption-column",
                "--limit", "--device", "--dtype", "--fresh", "--remote", "--clips-per-job", "--gather"]  # fmt: skip
@@ -171,6 +171,9 @@ def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     assert done.stdout.count(" of 8 are ") >= 8
     dissection = Dissection.load(tmp_path / "demo")
     assert dissection.manifest.quarantined == 0
+    page = tmp_path / "demo" / "report.html"
+    assert f"in any browser: {page}" in done.stdout
+    assert page.read_text(encoding="utf-8").count('<article class="unit"') == 40
 
 
 def test_what_would_command_a_terminal_is_not_printed(model: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from and_nnsight import AudioModel
 from and_nnsight.audio.loading import AudioError
-from and_nnsight.data import batches, open_source
+from and_nnsight.data import ClipLengths, batches, open_source
 from and_nnsight.model.features import Featuriser, make_featuriser
 from and_nnsight.remote.on_server import _features, _mask
 from and_nnsight.remote.payloads import PCM_STEPS, Packer, make_payloads
@@ -144,7 +144,7 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
         sampling_rate=RATE,
         featurise=Packer(heard),
         batch_size=batch,
-        minimum_samples=heard.minimum_samples,
+        lengths=ClipLengths(heard.minimum_samples),
     )
     made = list(make_payloads(stream, sites, FrameCounts(model, sites), most_clips=most, most_bytes=10**9))
     assert sum(payload.positions for payload in made) == len(lengths)
