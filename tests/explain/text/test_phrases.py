@@ -15,7 +15,8 @@ CAPTIONS = (
 
 def test_spoken_phrases_are_told_apart_all_at_once() -> None:
     phrases = Phrases()
-    keys = np.unique(np.concatenate([phrases(caption) for caption in CAPTIONS]))
+    keys = np.unique(np.concatenate(phrases.of_each(CAPTIONS)))
+    assert [one.tolist() for one in phrases.of_each(CAPTIONS)] == [phrases(caption).tolist() for caption in CAPTIONS]
     spoken = phrases.are_spoken(keys)
     assert spoken.tolist() == [phrases.is_spoken(key) for key in keys.tolist()]
     assert 0 < spoken.sum() < len(keys)
