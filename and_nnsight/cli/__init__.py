@@ -16,6 +16,7 @@ from . import (
     dissect,
     exemplars,
     explain,
+    explore,
     findings,
     hear,
     label,
@@ -46,10 +47,24 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
+# In the order of the work, which is that of the help.
 _GROUPS = (
-    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, hear, report,
+    demo,
+    dissect,
+    explain,
+    label,
+    concept_scores,
+    score,
+    search,
+    show,
+    exemplars,
+    hear,
+    report,
+    explore,
     unlearn,
-)  # fmt: skip
+    findings,
+    plugins,
+)
 for group in _GROUPS:
     group.register(app)
 

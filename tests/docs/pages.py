@@ -14,9 +14,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ORDER = (
-    "quickstart", "dissect", "explain", "report", "hear", "unlearn", "findings", "plugins", "ndif", "transformerlens",
+    "quickstart",
+    "dissect",
+    "explain",
+    "notebook",
+    "report",
+    "explore",
+    "hear",
+    "unlearn",
+    "findings",
+    "plugins",
+    "ndif",
+    "transformerlens",
     "format",
-)  # fmt: skip
+)
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "releasing")))
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

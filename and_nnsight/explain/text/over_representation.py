@@ -44,9 +44,11 @@ class OverRepresentation:
 
     def excess(self, captions: Sequence[str], others: Sequence[str]) -> Excess:
         """The phrases that several captions have, those of spoken words only if they tell something."""
-        keys, counts = count_keys(self._phrases(caption) for caption in captions)
+        keys, counts = count_keys(self._phrases.of_each(captions))
         keys, counts = keys[counts >= FEWEST], counts[counts >= FEWEST]
-        telling = np.array([self._tells(key, captions) for key in keys.tolist()], bool)
+        telling = ~self._phrases.are_spoken(keys)
+        for place in np.flatnonzero(~telling):
+            telling[place] = self._are_described_otherwise(int(keys[place]), captions)
         keys, counts = keys[telling], counts[telling]
         prior = np.maximum(self._index.counts(keys), 0.5) / (self._index.size + 1)  # a caption may be new to the corpus
         reference = self._reference(keys, prior, others) if others else prior
@@ -54,17 +56,15 @@ class OverRepresentation:
 
     def _reference(self, keys: Keys, prior: Numbers, others: Sequence[str]) -> Numbers:
         """The rate of each phrase: half way from the corpus's to that of the unit's other end."""
-        there = look_up(keys, *count_keys(self._phrases(caption) for caption in others))
+        there = look_up(keys, *count_keys(self._phrases.of_each(others)))
         rate_there = (there + prior) / (len(others) + 1)
         return (prior + rate_there) / 2
 
-    def _tells(self, key: int, captions: Sequence[str]) -> bool:
-        """Whether a phrase tells of sounds: spoken words do only if clips that are described otherwise share them.
+    def _are_described_otherwise(self, key: int, captions: Sequence[str]) -> bool:
+        """Whether clips share a phrase that are described otherwise: spoken words tell of sounds only if they do.
 
         The same words under the same description are one speaker, or one recording, as far as anyone can tell.
         """
-        if not self._phrases.is_spoken(key):
-            return True
         return len({description(caption) for caption in captions if key in self._phrases(caption)}) > 1
 
     def bar(self, captions: int, others: int) -> Numbers:
