@@ -153,16 +153,15 @@ def _drawings(
     store: ExemplarStore, units: Iterable[UnitView], sounds: dict[Span, Sound]
 ) -> dict[ExemplarView, ExemplarDrawing]:
     """What is drawn over each exemplar's picture, on one scale for each unit."""
+    playable = {unit: [each for each in unit.exemplars if each.span in sounds] for unit in units}
+    keys = {(unit.site, unit.index, each.clip) for unit, exemplars in playable.items() for each in exemplars}
+    # Clip by clip, as they lie on the disk.
+    curves = {key: store.curve(*key) for key in sorted(keys, key=lambda key: key[2]) if key in store.curves}
     drawings: dict[ExemplarView, ExemplarDrawing] = {}
-    for unit in units:
-        with_sound = [each for each in unit.exemplars if each.span in sounds]
-        curves = {
-            each: store.curve(unit.site, unit.index, each.clip)
-            for each in with_sound
-            if (unit.site, unit.index, each.clip) in store.curves
-        }
+    for unit, exemplars in playable.items():
+        of_unit = {each: curves.get((unit.site, unit.index, each.clip)) for each in exemplars}
         peak = max((each.activation for each in unit.exemplars), default=0.0)
-        scale = CurveScale.of(list(curves.values()), peak)
-        for each in with_sound:
-            drawings[each] = exemplar_drawing(each, sounds[each.span], curves.get(each), scale, unit.mean)
+        scale = CurveScale.of([curve for curve in of_unit.values() if curve is not None], peak)
+        for each, curve in of_unit.items():
+            drawings[each] = exemplar_drawing(each, sounds[each.span], curve, scale, unit.mean)
     return drawings
