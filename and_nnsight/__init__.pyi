@@ -2,6 +2,9 @@
 from .audio.errors import AudioError as AudioError
 from .dissection.dissection import Dissection as Dissection
 from .dissection.errors import DissectionError as DissectionError
+from .maps.errors import MapError as MapError
+from .maps.hearing import hear as hear
+from .maps.listenable_map import ListenableMap as ListenableMap
 from .model.audio_model import AudioModel as AudioModel
 from .model.checkpoint import ModelError as ModelError
 from .plugins import PluginError as PluginError

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "and_nnsight"
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
     "nnsight_save redaction wording storage progress plugins portable audio kernels data sites statistics model "
-    "dissection remote run explain.roles explain.conversations explain.text explain.records explain.acoustics "
+    "dissection remote run maps explain.roles explain.conversations explain.text explain.records explain.acoustics "
     "explain.providers explain.describe explain.labels explain.evaluate explain.read explain.pipeline explain unlearn "
     "findings look demo cli __main__"
 ).split()

@@ -16,7 +16,9 @@ from . import (
     dissect,
     exemplars,
     explain,
+    explore,
     findings,
+    hear,
     label,
     plugins,
     report,
@@ -45,9 +47,24 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
+# In the order of the work, which is that of the help.
 _GROUPS = (
-    demo, dissect, exemplars, explain, plugins, findings, label, concept_scores, score, search, show, report, unlearn,
-)  # fmt: skip
+    demo,
+    dissect,
+    explain,
+    label,
+    concept_scores,
+    score,
+    search,
+    show,
+    exemplars,
+    hear,
+    report,
+    explore,
+    unlearn,
+    findings,
+    plugins,
+)
 for group in _GROUPS:
     group.register(app)
 

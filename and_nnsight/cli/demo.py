@@ -77,7 +77,9 @@ def _print_report(console: Console, dissection: Dissection, units: list[tuple[st
     except PluginError as error:
         console.print(f"\nTo see and hear neurons on a page: {clean(error)}", soft_wrap=True)
     else:
-        console.print(f"\n{len(page.units)} of them to see and hear, in any browser: {clean(page.path)}", soft_wrap=True)
+        console.print(
+            f"\n{len(page.units)} of them to see and hear, in any browser: {clean(page.path)}", soft_wrap=True
+        )
 
 
 def _dissection(console: Console, out: Path, sounds: list[Any]) -> Dissection:

@@ -15,6 +15,7 @@ from ..storage import DamagedFile, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 FORMAT_VERSION = 1
 _PARTS = ("units", "start", "stop", "activation")
@@ -47,6 +48,29 @@ class Curve:
             f"Curve({len(self)} frames, {self.start[0]:.2f} to {self.stop[-1]:.2f} s, "
             f"highest {self.activation[best]:.4g} at {self.start[best]:.2f} s)"
         )
+
+    def plot(
+        self, axes: Axes | None = None, *, moment: tuple[float | None, float | None] = (None, None), title: str = ""
+    ) -> Axes:
+        """Activation over seconds; over frames, where their seconds are not known. Gives matplotlib's axes.
+
+        axes    None: new ones
+        moment  a stretch in seconds that is marked
+
+        Raises ImportError where matplotlib is not installed.
+        """
+        if axes is None:
+            from matplotlib.figure import Figure
+
+            axes = Figure(figsize=(8, 2.4), layout="constrained").subplots()
+        timed = not np.isnan(self.start).any()
+        edges = np.append(self.start, self.stop[-1:]) if timed else np.arange(len(self) + 1)
+        axes.stairs(self.activation, edges, color="#d9480f")
+        start, end = moment
+        if start is not None and end is not None:
+            axes.axvspan(start, end, color="#d9480f", alpha=0.15, linewidth=0)
+        axes.set(xlabel="seconds" if timed else "frame", ylabel="activation", title=title)
+        return axes
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a stretch. Raises ImportError where pandas is not installed."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data import Quarantined
 from ..data.items import Unused
+from ..plugins import Viewed
 from ..sites.geometry import Geometry
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
@@ -30,7 +31,7 @@ from .moments import FrameMoments
 from .site_statistics import SiteStatistics
 
 
-class Dissection:
+class Dissection(Viewed):
     """Reads a dissection folder. Files are read when they are asked for."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -94,10 +95,11 @@ class Dissection:
             active=float(statistics.active[index]),
             top_shortfall=top.shortfall(index),
             bottom_shortfall=bottom.shortfall(index),
+            store=self.exemplars(),
         )
 
     def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
-        ranked, exemplars = evidence.ranked, []
+        ranked, exemplars, store = evidence.ranked, [], self.exemplars()
         moments = FrameMoments(self.geometry(site), ranked.frames[:, index].numpy())
         tensors = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
         for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
@@ -107,9 +109,8 @@ class Dissection:
             if row is None:
                 raise DissectionError(f"{self.folder / 'clips.parquet'} is damaged (it lacks clip {clip}): {REMEDY}")
             place = (value, frame, *moments.moment(frame, row.seconds))
-            exemplars.append(
-                Exemplar(clip, row.path, row.label, row.caption, *place, *tells, silent=clip in self.silent)
-            )
+            of = {"silent": clip in self.silent, "unit": (site, index), "store": store}
+            exemplars.append(Exemplar(clip, row.path, row.label, row.caption, *place, *tells, **of))
         return tuple(exemplars)
 
     def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:

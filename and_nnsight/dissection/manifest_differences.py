@@ -1,9 +1,10 @@
-"""In words, what one run would do differently from another: by that a folder's run is told from the one wanted."""
+"""In words, how a folder's run is told from the one wanted: what they do differently, and what cannot be recognised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..data import UNKNOWN
 from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
 from .manifest import Manifest
@@ -26,6 +27,17 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
         *_of_activations(there, here),
         *_of_sites(there, here),
     ]
+
+
+def unrecognisable(manifest: Manifest) -> list[str]:
+    """What of a run cannot be told from another when it comes again."""
+    reasons = []
+    if manifest.dataset.fingerprint == UNKNOWN:
+        name = manifest.dataset.name
+        reasons.append(f"data that cannot be recognised ({name}: a generator, a stream or the like)")
+    if manifest.model.edits:
+        reasons.append("a model with edits, hooks or replaced forwards, which cannot be recognised")
+    return reasons
 
 
 def model_differences(there: ModelDescription, here: ModelDescription) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pyarrow as arrow
 
+from ..wording import Brief
 from .row_parts import by_column, parts_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ RowT = TypeVar("RowT", bound="TableRow")
 
 
 @dataclass(frozen=True)
-class TableRow:
+class TableRow(Brief):
     """What the rows of all tables can do; each table has its own subclass, a frozen dataclass.
 
     table  name of the table, which is that of its file

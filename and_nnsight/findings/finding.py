@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 
 from ..dissection.table_row import TableRow
 from ..storage import written_whole
+from ..wording import Brief
 from .drawing import save
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _FACTS = b"and_nnsight.facts"
 
 
 @dataclass(frozen=True)
-class Finding(ABC):
+class Finding(Brief, ABC):
     """A finding.
 
     table   one row a line of the finding, of the class `row`

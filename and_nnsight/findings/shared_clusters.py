@@ -131,15 +131,7 @@ class UninterpretableUnits(Finding):
     def figure(self, site: str = ALL) -> Figure:
         """A line for each K′, of one kind of site or of all; flat lines of its colour: by chance."""
         with new_figure(3.9) as (figure, axes):
-            name = "" if site == ALL else f", {site}"
-            headed(
-                figure,
-                f"Units whose highest clips share no cluster of captions, by layer{name}",
-                f"K′: no cluster is shared by K′ of a unit's {self.facts['k']} highest clips. Bars: 95 % interval over "
-                "units; bands: the clusterings",
-                f"{self._setting()}; {self._counted()}",
-                self.facts["left_out"] or "",
-            )
+            headed(figure, *self._head(site))
             shares = {shared: self._shares(shared, site) for shared in self.facts["shared"]}
             if not any(shares.values()):
                 empty(axes, "no unit of any layer can be judged")
@@ -155,6 +147,17 @@ class UninterpretableUnits(Finding):
             axes.grid(axis="y", lw=0.4, alpha=0.5)
             _legend(figure, axes)
         return figure
+
+    def _head(self, site: str) -> tuple[str, ...]:
+        """The figure's title, and the lines under it."""
+        name = "" if site == ALL else f", {site}"
+        return (
+            f"Units whose highest clips share no cluster of captions, by layer{name}",
+            f"K′: no cluster is shared by K′ of a unit's {self.facts['k']} highest clips. Bars: 95 % interval over "
+            "units; bands: the clusterings",
+            f"{self._setting()}; {self._counted()}",
+            self.facts["left_out"] or "",
+        )
 
     def _draw(self, axes: Axes, shares: Mapping[int, UninterpretableShare], place: int, shared: int) -> None:
         """The shares of one K′ by layer, with their intervals and what the clusterings span."""

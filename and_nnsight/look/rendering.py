@@ -11,6 +11,7 @@ from typing import Any
 from ..explain.labels.concept_lists import concept_text
 from ..redaction import without_control_characters, without_credentials
 from .exemplar_view import ExemplarView
+from .spectrogram import data_address
 from .wording import percent
 
 
@@ -76,5 +77,6 @@ def _environment() -> Any:
         "moment": moment,
         "concept": concept_text,
         "base64": _base64,
+        "image": data_address,
     }
     return environment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.filesize import decimal as readable
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.exemplar_store import ExemplarStore
+from ..dissection.exemplars import Exemplar
 from ..dissection.selectivity import most_selective_units
 from ..explain.read.search import search as search_units
 from ..explain.records.unit_selection import exemplar_span
@@ -22,12 +22,11 @@ from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
 from ..storage import written_whole
 from ..wording import counted
-from .drawing import CurveScale, ExemplarDrawing, exemplar_drawing
-from .exemplar_view import ExemplarView
 from .report_page import ReportPage, page_html
 from .site_view import site_views
-from .sounds import Sound, fitting_excerpt, make_sounds
-from .unit_view import MOST_BOTTOM, MOST_TOP, UnitView, UnitViews
+from .sounds import fitting_excerpt, make_sounds
+from .unit_drawings import unit_drawings
+from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -99,6 +98,22 @@ def write_report(
         dissection, chosen, model, data,
         most=max(MOST_TOP, MOST_BOTTOM), device=device, batch_size=batch_size, progress=progress,
     )  # fmt: skip
+    page = _page(dissection, views, shown, most_megabytes)
+    content = page_html(page).encode("utf-8", "replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as temporary:
+        temporary.write_bytes(content)
+    silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)
+    return Report(out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)))
+
+
+def _page(
+    dissection: Dissection,
+    views: UnitViews,
+    shown: Mapping[tuple[str, int], Sequence[Exemplar]],
+    most_megabytes: float,
+) -> ReportPage:
+    """What is on the page of units with these exemplars, whose sounds are in the store or nowhere."""
     store = dissection.exemplars()
     there = set(store.clips)
     exemplars = [each for of_unit in shown.values() for each in of_unit if each.clip in there]
@@ -107,27 +122,13 @@ def write_report(
     def spans(excerpt: float | None) -> list[Span]:
         return [exemplar_span(each, lengths[each.clip], excerpt) for each in exemplars]
 
-    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(chosen))
+    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(shown))
     sounds = make_sounds(store, spans(excerpt))
-    unit_views = [views.view(*unit, excerpt) for unit in chosen]
-    page = ReportPage(
-        dissection,
-        site_views(
-            dissection,
-            views.standings,
-            [(view.site, view.explanation.standing) for view in unit_views if view.explanation is not None],
-        ),
-        unit_views,
-        sounds,
-        _drawings(store, unit_views, sounds),
-        excerpt,
-    )
-    content = page_html(page).encode("utf-8", "replace")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(out) as temporary:
-        temporary.write_bytes(content)
-    silent = sorted({each.clip for of_unit in shown.values() for each in of_unit} - there)
-    return Report(out, tuple(chosen), len(sounds), len(content), excerpt, tuple(silent))
+    units = [views.view(*unit, excerpt) for unit in shown]
+    drawings = {each: drawn for view in units for each, drawn in unit_drawings(store, view, sounds).items()}
+    explained = [(view.site, view.explanation.standing) for view in units if view.explanation is not None]
+    sites = site_views(dissection, views.standings, explained)
+    return ReportPage(dissection, sites, units, sounds, drawings, excerpt)
 
 
 def _chosen(
@@ -135,7 +136,7 @@ def _chosen(
 ) -> list[tuple[str, int]]:
     """The units of a report. Raises DissectionError where there is none."""
     if units is not None:
-        chosen = unit_pairs(dissection, units)
+        chosen = unit_pairs(dissection.widths(), units)
     elif best < 1:
         raise ValueError(f"best must be at least 1, it is {best}")
     elif search is not None:
@@ -147,21 +148,3 @@ def _chosen(
     if not chosen:
         raise DissectionError("there is no unit to show: none has a clip that is evidence; name some (units=, --units)")
     return chosen
-
-
-def _drawings(
-    store: ExemplarStore, units: Iterable[UnitView], sounds: dict[Span, Sound]
-) -> dict[ExemplarView, ExemplarDrawing]:
-    """What is drawn over each exemplar's picture, on one scale for each unit."""
-    playable = {unit: [each for each in unit.exemplars if each.span in sounds] for unit in units}
-    keys = {(unit.site, unit.index, each.clip) for unit, exemplars in playable.items() for each in exemplars}
-    # Clip by clip, as they lie on the disk.
-    curves = {key: store.curve(*key) for key in sorted(keys, key=lambda key: key[2]) if key in store.curves}
-    drawings: dict[ExemplarView, ExemplarDrawing] = {}
-    for unit, exemplars in playable.items():
-        of_unit = {each: curves.get((unit.site, unit.index, each.clip)) for each in exemplars}
-        peak = max((each.activation for each in unit.exemplars), default=0.0)
-        scale = CurveScale.of([curve for curve in of_unit.values() if curve is not None], peak)
-        for each, curve in of_unit.items():
-            drawings[each] = exemplar_drawing(each, sounds[each.span], curve, scale, unit.mean)
-    return drawings

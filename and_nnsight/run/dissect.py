@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,28 +9,27 @@ from typing import Any
 
 import torch
 
-from ..data import UNKNOWN, Source
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..kernels import POOLINGS
 from ..model.devices import known_device, known_dtype
 from ..model.restoring import eval_mode, preserves_model
 from ..remote import Remote, as_settings
-from ..statistics.concept_scores import ConceptError, ConceptScores
-from ..wording import agree, counted
-from .description import describe_run, unrecognisable
+from ..statistics.concept_scores import ConceptScores
+from .concepts import open_scores
+from .description import describe_run
 from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
 from .remote import open_remote
+from .reports import report_lines, report_unused, warn_of_contents, warn_of_truncated, warn_of_values
 from .resources import check_resources
 from .session import CollectionPlan, Session
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
-_CALLER = 4  # the stack level of whoever called dissect, seen from a function that dissect calls
 
 
 @preserves_model
@@ -109,19 +106,18 @@ def dissect(
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars)
     source = reading.open(data)
-    scores = _concept_scores(concepts, source)
+    scores = open_scores(concepts, source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
     if keep_exemplars is not None:
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
-    model_description = target.describe()
-    manifest = describe_run(model_description, target.dtype, source, reading, plan)
-    folder = RunFolder(Path(out).expanduser(), manifest, resume, unrecognisable(source, model_description))
-    _report_unused(source, progress)
+    manifest = describe_run(target.describe(), target.dtype, source, reading, plan)
+    folder = RunFolder(Path(out).expanduser(), manifest, resume)
+    report_unused(source, progress)
     if not folder.complete:
-        _report(check_resources(plan, folder.folder, source.length), progress)
+        report_lines(check_resources(plan, folder.folder, source.length), progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):
         if not folder.complete:
@@ -132,9 +128,9 @@ def dissect(
     if plan.sounds is not None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
-    _warn_of_values(dissection)
-    _warn_of_contents(dissection)
-    _warn_of_truncated(folder.truncated, window)
+    warn_of_values(dissection)
+    warn_of_contents(dissection)
+    warn_of_truncated(folder.truncated, window)
     return dissection
 
 
@@ -169,63 +165,4 @@ def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, ke
         raise ValueError(
             "clips go up to a server one after another and are not kept: leave keep_exemplars= out with remote=, and "
             "call keep_exemplars afterwards, with data= where it cannot be read again"
-        )
-
-
-def _concept_scores(concepts: ConceptScores | str | Path | None, source: Source) -> ConceptScores | None:
-    """The scores of the source's clips. Raises ConceptError for those of other data."""
-    if concepts is None:
-        return None
-    scores = concepts if isinstance(concepts, ConceptScores) else ConceptScores.load(concepts)
-    made_for = scores.settings.get("dataset", UNKNOWN)
-    if UNKNOWN not in (made_for, source.fingerprint) and made_for != source.fingerprint:
-        raise ConceptError(
-            f"the concept scores were made for other data (fingerprint {made_for}) than {source.name} "
-            f"({source.fingerprint}): make them for this data"
-        )
-    return scores
-
-
-def _report(lines: Iterable[str], show: bool) -> None:
-    for line in lines if show else ():
-        print(line, file=sys.stderr)
-
-
-def _report_unused(source: Source, show: bool) -> None:
-    """What the data holds beside its clips: a warning where it may be sound, a line for the rest."""
-    for unused in source.unused:
-        if unused.sound:
-            warnings.warn(f"{source.name}: {unused}", stacklevel=_CALLER)
-    _report((f"{source.name}: {unused}" for unused in source.unused if not unused.sound), show)
-
-
-def _warn_of_values(dissection: Dissection) -> None:
-    nonfinite = {site: dissection[site].nonfinite for site in dissection.sites if dissection[site].nonfinite}
-    if nonfinite:
-        count = sum(nonfinite.values())
-        warnings.warn(
-            f"{counted(count, 'activation')} at {counted(len(nonfinite), 'site')}, {next(iter(nonfinite))} first, "
-            f"{agree(count, 'was', 'were')} NaN or infinite",
-            stacklevel=_CALLER,
-        )
-
-
-def _warn_of_contents(dissection: Dissection) -> None:
-    silent, copies = len(dissection.silent), len(dissection.copies)
-    what = agree(copies, "byte-identical copy of an earlier one", "byte-identical copies of earlier ones")
-    parts = [f"{count:,} {name}" for count, name in ((silent, "silent"), (copies, what)) if count]
-    if parts:
-        warnings.warn(
-            f"of {counted(len(dissection.clips), 'clip')}, {' and '.join(parts)}: as evidence of what a unit responds "
-            "to, copies count once",
-            stacklevel=_CALLER,
-        )
-
-
-def _warn_of_truncated(truncated: int, window: float | None) -> None:
-    if truncated:
-        warnings.warn(
-            f"{counted(truncated, 'clip')} {agree(truncated, 'is', 'are')} longer than the {window:g} s that "
-            f"the model hears: {agree(truncated, 'its beginning', 'their beginnings')} counted",
-            stacklevel=_CALLER,
         )

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from ..data import Batch, Clip, Source, batches
+from ..data import Batch, Clip, ClipLengths, Source, batches
 from ..model.features import Features, Featuriser, Group
 from ..progress import ClipProgress
 from .options import RunOptions
@@ -76,6 +76,5 @@ def prepared_batches(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         start=start,
-        minimum_samples=featuriser.minimum_samples,
-        window_samples=featuriser.window_samples,
+        lengths=ClipLengths(featuriser.minimum_samples, featuriser.window_samples),
     )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from and_nnsight.audio.loading import AudioError, content_hash, load, to_waveform
-from and_nnsight.data import Batch, Clip, Quarantined, batches, open_source
+from and_nnsight.data import Batch, Clip, ClipLengths, Quarantined, batches, open_source
 from tests.damaged import encode, sound, write_damaged_folder
 from tests.data.featurisers import RATE, Features, Lengths, clips_of, run
 
@@ -111,10 +111,10 @@ def test_damaged_files_are_set_aside_with_their_reasons(tmp_path: Path, num_work
 
 
 def test_a_clip_that_is_too_short_is_set_aside():
-    [batch] = run(clips_of(399, 400, 1), minimum_samples=400)
+    [batch] = run(clips_of(399, 400, 1), lengths=ClipLengths(400))
     assert [clip.id for clip in batch.clips] == [1]
     assert batch.quarantined[0] == Quarantined(0, None, "too short: 399 samples at 16000 Hz, the model needs 400")
-    [batch] = run([{"array": np.zeros(200), "sampling_rate": 8000}], minimum_samples=400)
+    [batch] = run([{"array": np.zeros(200), "sampling_rate": 8000}], lengths=ClipLengths(400))
     assert [clip.seconds for clip in batch.clips] == [0.025], "counted after resampling"
 
 
@@ -125,7 +125,7 @@ def test_a_window_decides_what_is_decoded_hashed_and_sent(tmp_path: Path, num_wo
     path.write_bytes(encode(samples, RATE, "FLAC"))
     long = np.zeros(5_000_000, np.float32)  # too large to be sent whole
     data = [path, samples, SimpleNamespace(waveform=samples.tolist()), {"array": long, "sampling_rate": RATE}]
-    (batch,) = run(data, batch_size=4, window_samples=RATE, num_workers=num_workers)
+    (batch,) = run(data, batch_size=4, lengths=ClipLengths(window=RATE), num_workers=num_workers)
     assert batch.inputs == [RATE] * 4
     assert [clip.seconds for clip in batch.clips] == [3.0, 3.0, 3.0, 312.5]
     assert batch.clips[1].content == batch.clips[2].content == content_hash(samples[:RATE])

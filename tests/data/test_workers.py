@@ -212,7 +212,7 @@ class ReturnsUnpicklable:
 
 SCRIPT = textwrap.dedent(
     """
-    import os, sys, time
+    import os, signal, sys, time
     import numpy as np
     from and_nnsight.data import batches, workers, open_source
 
@@ -221,6 +221,7 @@ SCRIPT = textwrap.dedent(
         return os.getpid()
 
     def main():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as from a terminal, whatever this was started by
         source = open_source([np.ones(10, np.float32)] * 10_000)
         for batch in batches(source, sampling_rate=16000, featurise=process, batch_size=1, num_workers=2):
             print(batch.inputs, flush=True)

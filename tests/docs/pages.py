@@ -13,7 +13,20 @@ from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ORDER = ("quickstart", "dissect", "explain", "report", "unlearn", "findings", "plugins", "ndif", "transformerlens", "format")
+ORDER = (
+    "quickstart",
+    "dissect",
+    "explain",
+    "notebook",
+    "report",
+    "hear",
+    "unlearn",
+    "findings",
+    "plugins",
+    "ndif",
+    "transformerlens",
+    "format",
+)
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "releasing")))
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

@@ -14,8 +14,9 @@ from tests.look.node import FOLDER, run_tool
 STATIC = Path(__file__).parents[2] / "and_nnsight" / "look" / "static"
 
 
-def test_scripts_have_types() -> None:
-    done = run_tool("tsc", "-p", str(FOLDER / "tsconfig.json"))
+@pytest.mark.parametrize("config", ["tsconfig.json", "tsconfig.explore.json"])
+def test_scripts_have_types(config: str) -> None:
+    done = run_tool("tsc", "-p", str(FOLDER / config))
     assert done.returncode == 0, done.stdout
 
 
@@ -40,6 +41,14 @@ def test_what_is_shipped_is_without_lint(tmp_path: Path) -> None:
         "-A",
         "consistent-function-scoping",
         str(tmp_path / "report.js"),
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_live_page_is_sent_is_without_lint(tmp_path: Path) -> None:
+    shutil.copytree(STATIC / "explore", tmp_path / "explore")
+    done = run_tool(
+        "oxlint", "--deny-warnings", "-D", "suspicious", "-A", "consistent-function-scoping", str(tmp_path / "explore")
     )
     assert done.returncode == 0, done.stdout
 

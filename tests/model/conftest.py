@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from and_nnsight import AudioModel
-from tests.families import FAMILIES, ast_extractor
+from tests.families import save_ast
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ast")
-    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
-    ast_extractor().save_pretrained(folder)
-    return folder
+    return save_ast(folder)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from and_nnsight import AudioModel, ModelError
-from tests.families import FAMILIES, ast_config, ast_extractor
+from tests.families import FAMILIES, ast_config, ast_extractor, save_ast
 from tests.model.small_ast import logits
 from tests.sounds_for_tests import RATE, noise
 
@@ -120,8 +120,7 @@ def with_its_own_code(folder: Path, extractor: bool) -> Path:
     """A checkpoint whose model, or feature extractor, is code that it brings along."""
     import json
 
-    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
-    ast_extractor().save_pretrained(folder)
+    save_ast(folder)
     (folder / "own.py").write_text("raise AssertionError('it was run')\n")
     name = "preprocessor_config.json" if extractor else "config.json"
     values = json.loads((folder / name).read_text())

@@ -80,6 +80,7 @@ def test_every_family_there_is_itself_here(families: tuple[str, ...], ask: Ask) 
         assert is_the_same(said), said
 
 
+@pytest.mark.slow
 def test_ragged_clips_there_are_ragged_clips_here(ask: Ask) -> None:
     cases = [
         {
@@ -130,6 +131,7 @@ def test_what_fails_in_the_middle_is_said_in_a_sentence_kept_and_gone_on_with(as
         assert told[name]["jobs"] == 2, "what came home is not done again"
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     told = ask("refused")
     assert "wants an API key (Missing or invalid API key." in told["no key"]
@@ -153,6 +155,7 @@ def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     assert "the model ran here, and is to run on a server now" in told["begun here"]
 
 
+@pytest.mark.slow
 def test_a_server_that_rounds_is_told_of(ask: Ask) -> None:
     told = ask("rounded")
     assert told["dtype"] == "bfloat16"
@@ -186,6 +189,7 @@ def test_nothing_of_this_machine_travels_and_sound_travels_as_it_was_recorded(as
     assert told["home"] == told["received"]
 
 
+@pytest.mark.slow
 def test_what_comes_home_is_at_most_a_hundredth_of_the_activations(ask: Ask) -> None:
     told = ask("small")
     for gather in ("trace", "cache"):

@@ -13,7 +13,7 @@ import torch
 from and_nnsight import ConceptError, ConceptScores, Dissection, DissectionError
 from and_nnsight.dissection.descriptions import ConceptsDescription
 from tests.concept_oracle import similarities
-from tests.families import FAMILIES, ast_extractor
+from tests.families import save_ast
 from tests.run.runs import StopsAfter, files, made, quick
 from tests.sounds_for_tests import noise, ragged, wav_bytes
 
@@ -248,8 +248,7 @@ def test_concepts_from_the_command_line(tmp_path: Path) -> None:
 
     from and_nnsight.cli import app
 
-    FAMILIES["ast"].build().save_pretrained(tmp_path / "model")  # type: ignore[operator]
-    ast_extractor().save_pretrained(tmp_path / "model")
+    save_ast(tmp_path / "model")
     (tmp_path / "audio").mkdir()
     for index in range(3):
         (tmp_path / "audio" / f"{index}.wav").write_bytes(wav_bytes(noise(0.5, seed=index)))

@@ -12,7 +12,7 @@ import torch
 
 from and_nnsight import AudioModel, DissectionError, dissect
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
-from tests.families import FAMILIES, ast_extractor
+from tests.families import FAMILIES, ast_extractor, save_ast
 from tests.run.runs import made, quick
 from tests.sounds_for_tests import RATE, click, ragged, wav_bytes
 
@@ -171,8 +171,7 @@ def test_the_data_may_be_a_datasets_object(tmp_path: Path) -> None:
 
 
 def test_a_model_by_name_and_dtype(tmp_path: Path) -> None:
-    FAMILIES["ast"].build().save_pretrained(tmp_path / "model")  # type: ignore[operator]
-    ast_extractor().save_pretrained(tmp_path / "model")
+    save_ast(tmp_path / "model")
     found = dissect(
         str(tmp_path / "model"), ragged(3), out=tmp_path / "run", k=2, dtype="bfloat16", progress=False, device="cpu"
     )

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from and_nnsight import ConceptScores, Dissection, DissectionError
-from tests.families import FAMILIES, ast_extractor
+from tests.families import save_ast
 from tests.sounds_for_tests import RATE, noise
 from tests.warm_python import Script, WarmPython
 
@@ -84,8 +84,7 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(
     concepts: bool, killed_on_the_way: Kills, finish: Callable[..., int], tmp_path: Path
 ) -> None:
     model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 90
-    FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
-    ast_extractor().save_pretrained(model)
+    save_ast(model)
     audio_folder(audio, clips)
     (audio / "050.wav").write_bytes(b"damaged")
     scores = [tmp_path / "scores.safetensors"] if concepts else []
@@ -108,8 +107,7 @@ def test_sounds_of_a_stream_are_all_there_after_kills_at_random_moments(
     killed_on_the_way: Kills, finish: Callable[..., int], tmp_path: Path
 ) -> None:
     model, audio, out = tmp_path / "model", audio_folder(tmp_path / "audio", 60), tmp_path / "killed"
-    FAMILIES["ast"].build().save_pretrained(model)  # type: ignore[operator]
-    ast_extractor().save_pretrained(model)
+    save_ast(model)
     operations = finish(model, audio, tmp_path / "whole", Path("exemplars"))
     assert len(list(killed_on_the_way(5, operations, model, audio, out, Path("exemplars")))) == 5
     finish(model, audio, out, Path("exemplars"))

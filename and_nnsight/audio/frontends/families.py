@@ -64,7 +64,7 @@ def _check_settings(extractor: Any, family: type[FrontEnd]) -> None:
 
 
 def _check_trial(extractor: Any, front: FrontEnd) -> None:
-    """Raise FrontEndError unless both make the same of noise that is shorter, and of noise that is longer, than heard."""
+    """Raise FrontEndError unless both make the same of noise, shorter and longer than what is heard."""
     generator = torch.Generator().manual_seed(0)
     lengths = (max(front.minimum_samples, front.window_samples // 3), front.window_samples + 37)
     sounds = [0.1 * torch.randn(length, generator=generator) for length in lengths]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -38,7 +38,7 @@ class FrontEnd(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, extractor: Any) -> Self:
+    def of(cls, extractor: Any) -> FrontEnd:
         """The front end with the settings of an extractor of this kind. Raises FrontEndError for some that it lacks."""
 
     @abstractmethod
@@ -53,8 +53,12 @@ class FrontEnd(ABC):
     ) -> Float[Tensor, "clip row column"]:
         """The model's features of linear power spectra, `lengths` being those of the waveforms in samples."""
 
+    def shortened(self, samples: int) -> FrontEnd | None:
+        """The same with a window of so many samples; None where the window is not a matter of choice."""
+        return None
+
     def __call__(
-        self, waveforms: Float[Tensor, "clip time"] | Sequence[Float[Tensor, " time"]], sampling_rate: int
+        self, waveforms: Float[Tensor, "clip time"] | Sequence[Tensor], sampling_rate: int
     ) -> dict[str, Tensor]:
         """Model inputs of a batch by their name, on the waveforms' device.
 
@@ -86,8 +90,5 @@ class FrontEnd(ABC):
         return batch, torch.tensor(lengths, device=batch.device)
 
 
-class Any_:
-    """Every value of a setting is allowed."""
-
-
-ANY = Any_()
+ANY = object()
+"""Stands for every value of a setting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,7 +43,7 @@ class KaldiFrontEnd(FrontEnd):
     spread: float | None = None
 
     @classmethod
-    def of(cls, extractor: Any) -> Self:
+    def of(cls, extractor: Any) -> FrontEnd:
         """The front end with an ASTFeatureExtractor's settings."""
         spread = extractor.std * 2 if extractor.do_normalize else None
         size = (int(extractor.sampling_rate), int(extractor.num_mel_bins), int(extractor.max_length))
@@ -76,9 +76,7 @@ class KaldiFrontEnd(FrontEnd):
         frames = frames - frames.mean(2, keepdim=True)
         before = torch.nn.functional.pad(frames, (1, 0), mode="replicate")[..., :-1]
         frames = frames - _PREEMPHASIS * before
-        window = torch.hann_window(
-            self.minimum_samples, periodic=False, dtype=waveforms.dtype, device=waveforms.device
-        )
+        window = torch.hann_window(self.minimum_samples, periodic=False, dtype=waveforms.dtype, device=waveforms.device)
         frames = torch.nn.functional.pad(frames * window, (0, self._fft_size - self.minimum_samples))
         return torch.fft.rfft(frames).abs().pow(2.0)
 
@@ -96,7 +94,7 @@ class KaldiFrontEnd(FrontEnd):
     def _mel_energies(
         self, spectra: Float[Tensor, "clip frame bin"], whole: Int64[Tensor, " clip"]
     ) -> Float[Tensor, "clip frame mel"]:
-        """What each mel bin holds of the spectra; on the CPU clip by clip, for a product's rounding depends on its rows."""
+        """What each mel bin holds; on the CPU clip by clip, for there the rounding of a product depends on its rows."""
         banks, _ = kaldi.get_mel_banks(
             self.mel_bins, self._fft_size, float(self.sampling_rate), _LOWEST_HZ, 0.0, 100.0, -500.0, 1.0
         )

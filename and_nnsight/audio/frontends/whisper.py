@@ -1,10 +1,10 @@
-"""The Whisper family: a log mel spectrogram of a window of fixed length, eight decades below its loudest point at most."""
+"""The Whisper family: a log mel spectrogram of a window of fixed length, no deeper than eight decades."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -45,11 +45,15 @@ class WhisperFrontEnd(FrontEnd):
     minimum_samples: int = 1
 
     @classmethod
-    def of(cls, extractor: Any) -> Self:
+    def of(cls, extractor: Any) -> FrontEnd:
         """The front end with a WhisperFeatureExtractor's settings."""
         sizes = (extractor.sampling_rate, extractor.n_samples, extractor.n_fft, extractor.hop_length)
         filters = torch.as_tensor(extractor.mel_filters).float()
         return cls(*map(int, sizes), float(extractor.padding_value), filters)
+
+    def shortened(self, samples: int) -> FrontEnd | None:
+        """The same with a window of so many samples."""
+        return replace(self, window_samples=samples)
 
     def spectra(
         self, waveforms: Float[Tensor, "clip time"], lengths: Int64[Tensor, " clip"]

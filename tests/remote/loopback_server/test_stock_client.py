@@ -204,6 +204,7 @@ def test_it_ends_with_whoever_started_it_however_that_ends(tmp_path: Path) -> No
     assert psutil.wait_procs([server], timeout=PATIENCE)[1] == []
 
 
+@pytest.mark.slow
 def test_a_client_knows_nothing_of_the_users_ndif_and_registers_nothing_by_itself(
     loopback: Loopback, folder: Path, run_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,10 +12,12 @@ import pytest
 from and_nnsight import plugins
 from and_nnsight.explain import CaptionedExemplar, Evidence, Failure
 from and_nnsight.explain.describe.summarizers.keywords import Keywords
-from and_nnsight.explain.text.corpus import Corpus, SharedPhrase
+from and_nnsight.explain.text.corpus import Corpus
 from and_nnsight.explain.text.log_odds import CHANCE, bars_of_chance, z_scores
+from and_nnsight.explain.text.over_representation import OverRepresentation
 from and_nnsight.explain.text.phrases import Phrases, parts
 from and_nnsight.explain.text.sentences import sentences
+from and_nnsight.explain.text.shared_phrase import SharedPhrase
 
 INSTRUMENTS = [
     "telephone ring", "bass drum", "snare drum", "church organ", "grand piano", "flute", "violin", "banjo", "harp",
@@ -185,7 +187,7 @@ def test_captions_are_parsed_once_and_random_clips_drawn_once_however_many_units
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: Counter[str] = Counter()
-    for owner, name in ((Phrases, "_parsed"), (Corpus, "_excess")):
+    for owner, name in ((Phrases, "_parsed"), (OverRepresentation, "excess")):
         original = getattr(owner, name)
 
         def counted(self: Any, *arguments: Any, original: Any = original, name: str = name) -> Any:
@@ -197,10 +199,10 @@ def test_captions_are_parsed_once_and_random_clips_drawn_once_however_many_units
     units = [unit(*np.array(CORPUS)[random.integers(0, len(CORPUS), (2, 5))].tolist()) for _ in range(300)]
     keywords = Keywords(corpus=CORPUS)
     list(keywords.summarize(units[:1]))
-    drawn = calls["_excess"]
+    drawn = calls["excess"]
     list(keywords.summarize(units))
     assert drawn > 1_000, "the draws of random clips"
-    assert calls["_excess"] - drawn == 2 * len(units), "once a side from here on"
+    assert calls["excess"] - drawn == 2 * len(units), "once a side from here on"
     assert calls["_parsed"] <= 2 * len(set(CORPUS)), "once for the phrases, once for the spelling"
 
 
@@ -235,7 +237,7 @@ def test_where_nothing_tells_a_unit_from_its_layer_that_is_said() -> None:
     layer = [0.25 / len(CORPUS)] * len(CORPUS) + [0.75 / len(SPEECH)] * len(SPEECH)
     highly = [SPEECH[place] for place in (0, 31, 62, 3, 34)]
     text = with_layer([1_000 * weight for weight in layer], highly)
-    assert text == "A voice speaks in 5 of 5 clips, as in 75 % of the layer's exemplars."
+    assert text == "A voice speaks in 5 of 5 clips, against 75 % of the layer's exemplars."
 
 
 def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
@@ -346,9 +348,9 @@ def test_a_gain_together_is_that_of_the_parts_into_which_phrases_cut_the_caption
     horn = SharedPhrase(keys["horn",], frozenset({0, 1, 2, 3}), 2.0, True, 0.0, 0.2, evenly)
     hiss = SharedPhrase(keys["hiss",], frozenset({3, 4, 5}), 2.0, True, 0.0, 0.3, evenly)
     alone = 4 * np.log(0.5 / 0.2) + 4 * np.log(0.5 / 0.8)
-    assert counted.gain_together([horn]) == pytest.approx(alone)
+    assert counted.gains.together([horn]) == pytest.approx(alone)
     both = 4 * np.log(0.5 / 0.2) + 2 * np.log(0.25 / 0.2) + 2 * np.log(0.25 / 0.6)
-    assert counted.gain_together([hiss, horn]) == pytest.approx(both), "of both, the rarer: the horn"
+    assert counted.gains.together([hiss, horn]) == pytest.approx(both), "of both, the rarer: the horn"
 
 
 def test_counts_that_do_not_occur_by_chance_take_nothing_from_those_that_do() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from and_nnsight.explain.text.corpus import _DRAWS, Corpus, Excess, SharedPhrase
+from and_nnsight.explain.text.corpus import Corpus
 from and_nnsight.explain.text.log_odds import CHANCE, z_scores
+from and_nnsight.explain.text.over_representation import DRAWS, Excess, OverRepresentation
 from and_nnsight.explain.text.phrases import Phrases
+from and_nnsight.explain.text.shared_phrase import SharedPhrase
 
 ANIMALS = ["dog", "cat", "cow", "hen", "fox", "owl", "bee", "ant"]
 CAPTIONS = [f"A {animal} nearby." for animal in ANIMALS for _ in range(5)]
@@ -24,9 +26,27 @@ def shared(phrases: Phrases, word: str, *having: int) -> SharedPhrase:
     return SharedPhrase(key(phrases, word), frozenset(having), 5.0, True, 1.0, 0.1, (0.2,) * 5)
 
 
+def test_the_example_that_stands_in_its_description() -> None:
+    animals = ["dog", "cat", "cow", "hen", "fox", "owl", "bee", "ant", "pig", "cod"]
+    phrases = Phrases()
+    corpus = Corpus(phrases, [f"A {animal} nearby." for animal in animals for _ in range(10)])
+    highest, lowest = ["A dog nearby."] * 4 + ["A cat nearby."], ["A cow nearby."] * 5
+    excess = corpus.over_representation.excess(highest, lowest)
+    assert [
+        (phrases.words(key), count, round(z, 2))
+        for key, count, z in zip(excess.keys.tolist(), excess.counts.tolist(), excess.z.tolist(), strict=True)
+    ] == [(("dog",), 4, 3.66), (("nearby",), 5, 0.12), (("dog", "nearby"), 4, 3.66)]
+    assert corpus.over_representation.bar(5, 5)[2:].round(2).tolist() == [2.28, 2.17, 0.0, 0.12]
+    both = corpus.shared(highest, lowest)
+    assert [phrases.words(one.key) for one in both if one.beyond] == [("dog",), ("dog", "nearby")]
+    by_hand = 5 * (0.8 * np.log(8) + 0.2 * np.log(0.2 / 0.9))
+    assert [one.gain for one in both] == pytest.approx([by_hand] * 2)
+    assert round(by_hand, 1) == 6.8
+
+
 def test_a_corpus_may_be_smaller_than_what_is_drawn_of_it() -> None:
     corpus = Corpus(Phrases(), CAPTIONS[:7])
-    assert corpus._bar(5, 5).shape == (6,)
+    assert corpus.over_representation.bar(5, 5).shape == (6,)
     assert corpus.shared(CAPTIONS[:5], CAPTIONS[5:10]) == corpus.shared(CAPTIONS[:5], CAPTIONS[5:10])
 
 
@@ -43,22 +63,22 @@ def test_all_numbers_of_captions_together_have_the_chance(monkeypatch: pytest.Mo
     """With z-scores that rise evenly from 0 to 1 over the draws, a bar is the share of draws below it."""
     drawn = 0
 
-    def even(self: Corpus, captions: Sequence[str], others: Sequence[str]) -> Excess:
+    def even(self: OverRepresentation, captions: Sequence[str], others: Sequence[str]) -> Excess:
         nonlocal drawn
         drawn += 1
-        return Excess(np.arange(4), np.arange(2, 6), np.full(4, drawn / _DRAWS))
+        return Excess(np.arange(4), np.arange(2, 6), np.full(4, drawn / DRAWS))
 
-    monkeypatch.setattr(Corpus, "_excess", even)
-    bar = Corpus(Phrases(), CAPTIONS)._bar(5, 5)
-    assert drawn == _DRAWS
-    assert bar[2:] == pytest.approx(1 - CHANCE, abs=1.1 / _DRAWS), "2, 3, 4 and 5 captions exceed it in the same draws"
+    monkeypatch.setattr(OverRepresentation, "excess", even)
+    bar = Corpus(Phrases(), CAPTIONS).over_representation.bar(5, 5)
+    assert drawn == DRAWS
+    assert bar[2:] == pytest.approx(1 - CHANCE, abs=1.1 / DRAWS), "2, 3, 4 and 5 captions exceed it in the same draws"
 
 
 def test_a_score_is_against_the_corpus_and_the_other_end_together() -> None:
     phrases = Phrases()
     corpus = Corpus(phrases, CAPTIONS)
     captions, others = CAPTIONS[:3] + CAPTIONS[5:7], CAPTIONS[1:2] + CAPTIONS[10:14]  # three dogs; one among five
-    excess = corpus._excess(captions, others)
+    excess = corpus.over_representation.excess(captions, others)
     place = excess.keys.tolist().index(key(phrases, "dog"))
     assert excess.counts[place] == 3
     prior = np.array([5 / 41])
@@ -71,6 +91,8 @@ def test_what_is_rare_among_what_was_said_adds_to_it() -> None:
     speech = [f"Speech {tongue}." for tongue in ("Spanish", "French", "Italian", "German") for _ in range(25)]
     corpus = Corpus(phrases, [*CAPTIONS, *speech])
     other = shared(phrases, "speech", 0, 1, 2, 3, 4)
-    assert corpus.adds(shared(phrases, "spanish", 0, 1, 2, 3), other), "four of five, a quarter of the corpus's speech"
-    assert not corpus.adds(shared(phrases, "spanish", 0), other)
-    assert corpus.adds(shared(phrases, "spanish", 0, 1, 5), other), "it is not one of some of those only"
+    assert corpus.gains.adds(shared(phrases, "spanish", 0, 1, 2, 3), other), (
+        "four of five, a quarter of the corpus's speech"
+    )
+    assert not corpus.gains.adds(shared(phrases, "spanish", 0), other)
+    assert corpus.gains.adds(shared(phrases, "spanish", 0, 1, 5), other), "it is not one of some of those only"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from and_nnsight import plugins
-from and_nnsight.cli import main
+from tests.cli.commands import run_command
 from tests.explain.audible_dissection import RATE, audible, clip_of
 from tests.explain.scored_dissection import KINDS, SITE, UNITS
 from tests.explain.small_dissection import with_summaries
@@ -48,17 +48,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "_scan", lambda: (*real, made))
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "80")
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
+run = functools.partial(run_command, columns=80)
 
 
 @pytest.fixture
@@ -69,7 +59,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return explained.folder, held_out.folder
 
 
-def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(run, folders) -> None:
+def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(folders) -> None:
     explained, held_out = folders
     code, out, _ = run("score", explained, "--held-out", held_out, "--listener", "ear", "--sites", SITE, "--quiet")
     assert code == 0
@@ -87,7 +77,7 @@ def test_it_says_how_often_the_listener_was_right_and_what_chance_would_reach(ru
     assert "intruder found 2 of 2 times (chance 0.4; p 0.04)." in card
 
 
-def test_what_a_listener_does_not_answer_is_said_and_nothing_is_put_in_its_place(run, folders) -> None:
+def test_what_a_listener_does_not_answer_is_said_and_nothing_is_put_in_its_place(folders) -> None:
     explained, held_out = folders
     _, out, _ = run("score", explained, "--held-out", held_out, "--listener", "ear:silent", "--sites", SITE, "--quiet")
     heard = out[out.index("By ear (ear:silent), explanation, held out") :]
@@ -96,7 +86,7 @@ def test_what_a_listener_does_not_answer_is_said_and_nothing_is_put_in_its_place
     assert "11 without an intruder: the listener answered with a number that is not finite" in heard
 
 
-def test_it_is_listed_and_an_unknown_one_is_an_error_in_one_sentence(run, folders) -> None:
+def test_it_is_listed_and_an_unknown_one_is_an_error_in_one_sentence(folders) -> None:
     explained, held_out = folders
     _, out, _ = run("plugins")
     assert "listener" in out

@@ -178,64 +178,49 @@ def test_what_stands_around_an_answer_is_left_out_and_the_answer_is_not(answer: 
     assert clean_answer(answer, INSTRUCTIONS, CAPTIONS) == summary
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        "I'm sorry, but I can't help with that.",
-        "I’m sorry, I can’t listen to audio.",
-        "I cannot summarize these descriptions.",
-        "As an AI language model, I do not hear sounds.",
-        "As a large language model I cannot listen.",
-        "Sorry, I don't have access to the audio.",
-        "Unfortunately, I can't do that.",
-        "I apologize, but there is no audio.",
-        "Sure! I'm unable to hear the clips.",
-        "I am an AI assistant and cannot hear.",
-    ],
-)
-def test_a_refusal_is_no_summary(refusal: str) -> None:
-    answer = clean_answer(refusal, INSTRUCTIONS, CAPTIONS)
-    assert isinstance(answer, Failure)
-    assert "refused" in answer.reason
+REFUSALS = [
+    "I'm sorry, but I can't help with that.",
+    "I’m sorry, I can’t listen to audio.",
+    "I cannot summarize these descriptions.",
+    "As an AI language model, I do not hear sounds.",
+    "As a large language model I cannot listen.",
+    "Sorry, I don't have access to the audio.",
+    "Unfortunately, I can't do that.",
+    "I apologize, but there is no audio.",
+    "Sure! I'm unable to hear the clips.",
+    "I am an AI assistant and cannot hear.",
+]
+ALOUD = [
+    "Okay, the user wants me to summarize the clips. All of them are of dogs.",
+    "Alright, let me look at the descriptions.",
+    "Hmm, so we need to find what they share.",
+    "First, I need to read the captions.",
+    "We are given five descriptions.",
+    "I'm asked to say what the clips have in common.",
+    "The user gave a list of captions.",
+]
+JUNK = [
+    ("...", "no words"),
+    ("Sure!\n\n---", "no words"),
+    ("dog dog dog dog dog dog dog dog", "over and over"),
+    ("the dog barks and the dog barks and the dog barks and the dog barks", "over and over"),
+    (INSTRUCTIONS[0], "repeats the instructions"),
+    ('[\n"A dog barks.",\n"Loud barking of a big dog.",\n"Two dogs bark."\n]', "only repeats the captions"),
+    (
+        "A dog barks. Loud barking of a big dog. A dog whines, then barks. Two dogs bark.",
+        "only repeats the captions",
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("junk", "reason"),
-    [
-        ("...", "no words"),
-        ("Sure!\n\n---", "no words"),
-        ("dog dog dog dog dog dog dog dog", "over and over"),
-        ("the dog barks and the dog barks and the dog barks and the dog barks", "over and over"),
-        (INSTRUCTIONS[0], "repeats the instructions"),
-        ('[\n"A dog barks.",\n"Loud barking of a big dog.",\n"Two dogs bark."\n]', "only repeats the captions"),
-        (
-            "A dog barks. Loud barking of a big dog. A dog whines, then barks. Two dogs bark.",
-            "only repeats the captions",
-        ),
-    ],
+    ("answer", "reason"),
+    [*((text, "refused") for text in REFUSALS), *((text, "thinks aloud") for text in ALOUD), *JUNK],
 )
-def test_junk_is_no_summary(junk: str, reason: str) -> None:
-    answer = clean_answer(junk, INSTRUCTIONS, CAPTIONS)
-    assert isinstance(answer, Failure)
-    assert reason in answer.reason
-
-
-@pytest.mark.parametrize(
-    "aloud",
-    [
-        "Okay, the user wants me to summarize the clips. All of them are of dogs.",
-        "Alright, let me look at the descriptions.",
-        "Hmm, so we need to find what they share.",
-        "First, I need to read the captions.",
-        "We are given five descriptions.",
-        "I'm asked to say what the clips have in common.",
-        "The user gave a list of captions.",
-    ],
-)
-def test_reasoning_without_a_mark_is_no_summary(aloud: str) -> None:
-    answer = clean_answer(aloud, INSTRUCTIONS, CAPTIONS)
-    assert isinstance(answer, Failure)
-    assert "thinks aloud" in answer.reason
+def test_refusals_reasoning_and_junk_are_no_summary(answer: str, reason: str) -> None:
+    cleaned = clean_answer(answer, INSTRUCTIONS, CAPTIONS)
+    assert isinstance(cleaned, Failure)
+    assert reason in cleaned.reason
 
 
 EXAMPLE = ("Most of the clips are of engines and machines.", "They have a low, steady, rumbling sound.")
