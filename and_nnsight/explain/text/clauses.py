@@ -17,7 +17,6 @@ from .quotes import description
 from .stretches import is_relative, stretches
 from .word_groups import AUXILIARIES, DETERMINERS, NEGATIONS, RELATIVE, Group, Word, stems, word_groups
 
-
 _DONE = frozenset("beat blow bow hit pick play pluck press record rub scrape shake strike strum tap".split())
 """Verbs of what is done to an instrument or a note: after a noun, their participle is a passive."""
 _NOUN_AND_VERB = 2
