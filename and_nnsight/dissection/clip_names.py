@@ -1,4 +1,4 @@
-"""Clips as they are named where they are shown: as much of their paths as tells them apart, and where in them a unit fires."""
+"""Clips as they are named where they are shown: as much of their paths as tells them apart; the seconds of a frame."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ..explain.roles import Span
 from .wording import signed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExemplarView:
     """One exemplar.
 
@@ -49,11 +49,13 @@ class SideView:
 
     title      what the unit does there
     exemplars  those that are shown
+    stored     how many the dissection keeps
     note       why there are not more, or not all are evidence; None where there is nothing to say
     """
 
     title: str
     exemplars: tuple[ExemplarView, ...]
+    stored: int
     note: str | None
 
 
@@ -63,13 +65,15 @@ def side_view(
     """Of exemplars of which `views` are shown."""
     shown = tuple(views[each] for each in exemplars if each in views)
     if not exemplars:
-        return SideView(title, (), "No clip had a finite activation.")
+        return SideView(title, (), 0, "No clip had a finite activation.")
     if not shown:
-        return SideView(title, (), f"No clip is decided: {shortfall}.")
+        return SideView(title, (), len(exemplars), f"No clip stands out: {shortfall}.")
     if shortfall is None:
-        return SideView(title, shown, None)
+        return SideView(title, shown, len(exemplars), None)
     telling = sum(each.telling for each in exemplars)
-    return SideView(title, shown, f"{telling} of {len(exemplars)} stored clips are evidence: {shortfall}.")
+    return SideView(
+        title, shown, len(exemplars), f"{telling} of {len(exemplars)} stored clips are evidence: {shortfall}."
+    )
 
 
 def shown_exemplars(exemplars: Sequence[Exemplar], most: int) -> tuple[Exemplar, ...]:

@@ -14,6 +14,8 @@ from .exemplar_view import ExemplarView
 from .spectrogram import data_address
 from .wording import percent
 
+_PACKAGE = __name__.rpartition(".")[0]
+
 
 def render(template: str, **values: Any) -> str:
     """A template of this package, filled in."""
@@ -22,7 +24,7 @@ def render(template: str, **values: Any) -> str:
 
 def shipped(*names: str) -> str:
     """Files of the package's folder `static`, one after another."""
-    folder = files(__package__) / "static"
+    folder = files(_PACKAGE) / "static"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
@@ -65,7 +67,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "templates"),
+        loader=jinja2.PackageLoader(_PACKAGE, "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..dissection.dissection import Dissection
+from ..explain.evaluate.verdicts import ACOUSTICS
 from ..wording import counted
 from .claim_view import Standing
 from .drawing import ExemplarDrawing, bars_path
@@ -43,6 +44,7 @@ class ReportPage:
 
     every_standing = tuple(Standing)
     selectivity_meaning = SELECTIVITY
+    acoustics = ACOUSTICS
 
     @property
     def model(self) -> str:
