@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -131,12 +132,20 @@ def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
 def _rows_of_table(data: Any) -> Any:
     """A table's rows, or a column's values; what is no table as it is."""
     if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas
+        _refuse_namesakes(getattr(data, "columns", ()))
         return data.to_dict("records") if hasattr(data, "columns") else list(data)
     if hasattr(data, "to_pylist"):  # pyarrow
         return data.to_pylist()
     if hasattr(data, "to_dicts"):  # polars
         return data.to_dicts()
     return data
+
+
+def _refuse_namesakes(columns: Iterable[Any]) -> None:
+    """Raise ValueError for columns of one name, of which a row would hold the last only."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise ValueError(f"the table has several columns {twice[0]!r}: rename them, or leave all but one out")
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:
