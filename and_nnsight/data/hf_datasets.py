@@ -140,9 +140,22 @@ def _encoded_columns(dataset: _Dataset, columns: Columns) -> Any:
     _require(list(features), columns)
     wanted = dict.fromkeys((columns.audio, columns.label_key, columns.caption_key, "path", *RATES))
     dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+    _refuse_nested_audio(columns.audio, features[columns.audio])
     if isinstance(features[columns.audio], datasets.Audio):
         return dataset.cast_column(columns.audio, _Encoded(decode=False))
     return dataset
+
+
+def _refuse_nested_audio(column: str, feature: Any) -> None:
+    """Raise ValueError for a column whose audio lies deeper: in lists, or in fields."""
+    if isinstance(feature, dict):
+        fields = [name for name, field in feature.items() if isinstance(field, datasets.Audio)]
+        if fields:
+            raise ValueError(
+                f"column {column!r} holds its audio in a field, {fields[0]!r}: make a column of its own of that"
+            )
+    elif isinstance(getattr(feature, "feature", None), datasets.Audio):
+        raise ValueError(f"column {column!r} holds lists of audio: pass a dataset of one recording a row")
 
 
 def _is_transformed(dataset: _Dataset) -> bool:

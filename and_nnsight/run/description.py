@@ -36,5 +36,5 @@ def unrecognisable(source: Source, model: Mapping[str, Any]) -> list[str]:
     if source.fingerprint == UNKNOWN:
         reasons.append(f"data that cannot be recognised ({source.name}: a generator, a stream or the like)")
     if model.get("edits"):
-        reasons.append("a model with edits, hooks or replaced forwards, which cannot be recognised")
+        reasons.append("a model with edits, hooks, replaced forwards or functions, which cannot be recognised")
     return reasons
