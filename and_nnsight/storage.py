@@ -129,7 +129,8 @@ def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Ten
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # it is no dict, and cannot be iterated itself
+            tensors = {name: file.get_tensor(name) for name in names}
             metadata = dict(file.metadata() or {})
         if _ABOUT not in metadata:  # another program's, or of an earlier version: without a checksum
             return tensors, metadata

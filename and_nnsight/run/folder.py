@@ -24,7 +24,7 @@ from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
 from ..dissection.files import activation_file, concept_file, scores_file, site_file
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
-from ..dissection.manifest_differences import differences
+from ..dissection.manifest_differences import differences, unrecognisable
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
 from ..storage import (
@@ -52,16 +52,13 @@ TRUST = "trust"
 class RunFolder:
     """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile.
 
-    `unknown` names what of the run cannot be recognised when it comes again; it is not continued then, unless `resume`
-    is "trust".
+    A run of which something cannot be recognised when it comes again is not continued, unless `resume` is "trust".
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, resume: bool | str = True, unknown: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, resume: bool | str = True) -> None:
         """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
         self.folder, self.manifest = folder, manifest
-        self._unknown = () if resume == TRUST else tuple(unknown)
+        self._unknown = [] if resume == TRUST else unrecognisable(manifest)
         self.progress = folder / "progress"
         self.position = 0
         self.truncated = 0
@@ -96,7 +93,7 @@ class RunFolder:
 
     def _refuse_files_for_folders(self) -> None:
         """Raise DissectionError if a file has the name of one of a dissection's folders."""
-        for name in ("progress", "sites", "activations", "concepts"):
+        for name in ("progress", "sites", "activations", "concepts", "exemplars"):
             path = self.folder / name
             if path.exists() and not path.is_dir():
                 raise DissectionError(f"{path} is a file where a dissection has a folder: remove it")

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, DissectionError
-from tests.run.test_dissect import StopsAfter, files, made, quick
+from tests.run.runs import StopsAfter, files, made, quick
 from tests.sounds_for_tests import RATE, noise, ragged
 
 
