@@ -54,7 +54,7 @@ def _add_path(digest: Any, path: str | bytes) -> bool:
         return add_content(digest, path)
     digest.update(f"text {path!r}".encode("utf-8", "surrogatepass"))
     try:
-        state = os.stat(path)  # noqa: PTH116  a path, if there is such a file
+        state = os.stat(path)  # noqa: PTH116  # no path as a rule; Path("") would be a folder
     except (OSError, ValueError):
         return True
     digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float64
 
 from ..dissection.dissection import Dissection
+from ..dissection.table_row import TableRow
 from ..explain.describe.concepts import concepts_in, names_in
 from ..explain.records.captions import captions_of
 from ..explain.records.reading import has_table
 from ..explain.text.sentences import idea, sentences
 from ..explain.text.tagging import tag
-from .drawing import BLACK, BLUE, SKY, VERMILION, empty, headed, literal, new_figure
+from ..statistics.bootstrap import Estimate
+from .drawing import BLACK, BLUE, SKY, VERMILION, bounds, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
 from .explanations import read_explanations, summary_counts
-from .finding import Finding, Row
+from .finding import Finding
+from .names import UNITS_PER_ADJECTIVE
 from .statistics import wilson
 
 if TYPE_CHECKING:
@@ -28,22 +31,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class UnitsPerAdjective(Finding):
-    """Acoustic adjectives, that of most units first. A row:
+class AdjectiveRow(TableRow):
+    """An acoustic adjective.
 
-    word         base form, in small letters
-    units        units whose explanation has it, however often
-    share, share_low, share_high  of the units with a summary, with Wilson's 95 % interval
-    scored, hold                  of those units, how many were scored, and whose explanation holds
-    hold_share, hold_low, hold_high  of those that were scored, with Wilson's interval; None where none was
-    captions, caption_share       how many of the captions have it, and of all: what it is to be common anyway
+    word           base form, in small letters
+    units          units whose explanation has it, however often
+    share          of the units with a summary, with Wilson's 95 % interval
+    scored, hold   of those units, how many were scored, and whose explanation holds
+    hold_share     of those that were scored, with Wilson's interval; None where none was
+    captions       how many of the captions have it
+    caption_share  and of all: what it is to be common anyway; None where there are no captions
     """
 
-    name = "units_per_adjective"
+    table: ClassVar[str] = UNITS_PER_ADJECTIVE
+    key: ClassVar[tuple[str, ...]] = ("word",)
+
+    word: str
+    units: int
+    share: Estimate
+    scored: int
+    hold: int
+    hold_share: Estimate | None
+    captions: int
+    caption_share: float | None
+
+
+@dataclass(frozen=True)
+class UnitsPerAdjective(Finding):
+    """Acoustic adjectives, that of most units first."""
+
+    row = AdjectiveRow
+    table: list[AdjectiveRow]
 
     def summary(self) -> list[str]:
         """How many units have a summary, and the commonest adjectives."""
-        first = ", ".join(f"{row['word']} {row['units']:,}" for row in self.table[:5])
+        first = ", ".join(f"{row.word} {row.units:,}" for row in self.table[:5])
         commonest = f"commonest: {first}" if first else "no unit has an acoustic adjective"
         return [summary_counts(self.facts), *filter(None, [self.facts["left_out"]]), commonest]
 
@@ -67,50 +89,50 @@ class UnitsPerAdjective(Finding):
                 one.set_axisbelow(True)
         return figure
 
-    def _draw_units(self, axes: Axes, shown: list[Row]) -> None:
+    def _draw_units(self, axes: Axes, shown: list[AdjectiveRow]) -> None:
         """A bar an adjective: the share of units that have it."""
         places = range(len(shown))
-        ends = _bars(axes, shown, [row["share"] for row in shown], "share")
+        ends = _bars(axes, [row.share for row in shown])
         for place, row in enumerate(shown):
-            _beside_bar(axes, float(ends[1, place]), place, f"{row['units']:,}")
-        axes.set_yticks(places, [literal(row["word"]) for row in shown])
+            _beside_bar(axes, float(ends[1, place]), place, f"{row.units:,}")
+        axes.set_yticks(places, [literal(row.word) for row in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, 1.2 * float(ends[1].max()))
         axes.set_xlabel("Units that have it\n(% of those with a summary)")
 
-    def _draw_holding(self, axes: Axes, shown: list[Row]) -> None:
+    def _draw_holding(self, axes: Axes, shown: list[AdjectiveRow]) -> None:
         """How many of an adjective's explanations hold, of those that were scored, and of all that were."""
         scored, hold = self.facts["scored"], self.facts["hold"]
         if not scored:
             axes.set_visible(False)
             return
-        ends = _bars(axes, shown, [row["hold_share"] or 0.0 for row in shown], "hold")
+        ends = _bars(axes, [row.hold_share for row in shown])
         for place, row in enumerate(shown):
-            said = f"{row['hold']:,} of {row['scored']:,}" if row["scored"] else "none scored"
-            _beside_bar(axes, float(ends[1, place]) if row["scored"] else 0.0, place, said)
+            text = f"{row.hold:,} of {row.scored:,}" if row.scored else "none scored"
+            _beside_bar(axes, float(ends[1, place]) if row.scored else 0.0, place, text)
         axes.axvline(100 * hold / scored, color=BLACK, lw=0.9, ls=":")
         axes.set_xlim(0, 165)
         axes.set_xticks([0, 50, 100])
         axes.set_xlabel("Explanations that hold\n(% of scored; dotted: all)")
 
-    def _draw_captions(self, axes: Axes, shown: list[Row]) -> None:
+    def _draw_captions(self, axes: Axes, shown: list[AdjectiveRow]) -> None:
         """How common each adjective is in captions."""
         captions = self.facts["captions"]
         if not captions:
             axes.set_visible(False)
             return
-        shares = [100 * row["caption_share"] for row in shown]
+        shares = [100 * (row.caption_share or 0.0) for row in shown]
         axes.plot(shares, range(len(shown)), "D", color=VERMILION, ms=4.5, clip_on=False)
         axes.set_xlim(0, 1.1 * max(shares) or 1)
         axes.set_xlabel(f"Captions that have it\n(% of {captions:,})")
 
 
-def _bars(axes: Axes, shown: list[Row], shares: list[float], column: str) -> Float64[np.ndarray, "end row"]:
-    """Bars of shares with their intervals, in per cent; where the intervals end. No interval: no bar."""
-    percent = 100 * np.array(shares)
-    ends = 100 * np.array([[row[f"{column}_{end}"] for row in shown] for end in ("low", "high")], dtype=np.float64)
+def _bars(axes: Axes, shares: list[Estimate | None]) -> Float64[np.ndarray, "end row"]:
+    """Bars of shares with their intervals, in per cent; where the intervals end. None: no bar."""
+    percent = np.array([100 * (share.value if share else 0.0) for share in shares])
+    ends = 100 * bounds([share or Estimate(np.nan, None, None) for share in shares])
     axes.barh(
-        range(len(shown)), percent, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - percent).tolist(),
+        range(len(shares)), percent, 0.68, color=SKY, edgecolor=BLUE, lw=0.6, xerr=np.abs(ends - percent).tolist(),
         error_kw={"lw": 0.8, "capsize": 1.5},
     )  # fmt: skip
     return ends
@@ -138,27 +160,21 @@ def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | 
         if row.part == "adjective" and row.acoustic and place is not None:
             units_of_word.setdefault(row.word, []).append(place)
     in_captions, captions = _in_captions(dissection)
-    rows: list[Row] = []
+    rows: list[AdjectiveRow] = []
     for word, places in sorted(units_of_word.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         units, holds = len(places), explanations.holds[places]
-        low, high = wilson(units, facts["with_summary"])
         scored, hold = int((holds >= 0).sum()), int((holds == 1).sum())
-        hold_low, hold_high = wilson(hold, scored) if scored else (None, None)
         rows.append(
-            {
-                "word": word,
-                "units": units,
-                "share": units / facts["with_summary"],
-                "share_low": low,
-                "share_high": high,
-                "scored": scored,
-                "hold": hold,
-                "hold_share": hold / scored if scored else None,
-                "hold_low": hold_low,
-                "hold_high": hold_high,
-                "captions": in_captions[word],
-                "caption_share": in_captions[word] / captions if captions else None,
-            }
+            AdjectiveRow(
+                word=word,
+                units=units,
+                share=Estimate(units / facts["with_summary"], *wilson(units, facts["with_summary"])),
+                scored=scored,
+                hold=hold,
+                hold_share=Estimate(hold / scored, *wilson(hold, scored)) if scored else None,
+                captions=in_captions[word],
+                caption_share=in_captions[word] / captions if captions else None,
+            )
         )
     return UnitsPerAdjective(rows, {**facts, "captions": captions})
 

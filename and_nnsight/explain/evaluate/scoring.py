@@ -20,6 +20,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...storage import json_hash
 from ..providers.embeddings import Embeddings
@@ -67,7 +68,7 @@ def score(
     held_out_data: Any = None,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[ScoreRow]:
+) -> Rows[ScoreRow]:
     """Measure on held-out clips how well what is said of units predicts them; all rows of the table `scores`.
 
     dissection    one that has been explained, or labelled
@@ -151,18 +152,25 @@ def score(
         _drop_what_is_not_claimed(table, every_claim, sources)
         asker = None if model is None else Asker(stack.enter_context(cached_chat(dissection, model)), options)
         scoring = Scoring(table, bench, Embeddings(encoder, name), test, asker)
-        pools = pools_of(every_claim)
-        with step_progress("scoring", len(scope), progress) as done:
-            for site, group in groupby(scope, key=lambda at: at[0]):
-                of_site = {unit for _, unit in group}
-                scoring.score_site(site, of_site, pools.get(site, []))
-                done(len(of_site))
+        _score_sites(scoring, scope, every_claim, progress)
         settle(table, level)
         rows = table.rows()
     if ear is not None:
         audition = Audition(ear, ear_name, held_out, judges.clips, held_out_data)
         listen(dissection, every_claim, audition, Design(share=share, seed=seed), units=scope, progress=progress)
     return rows
+
+
+def _score_sites(
+    scoring: Scoring, scope: Sequence[tuple[str, int]], every_claim: Sequence[Claim], progress: bool
+) -> None:
+    """Score the claims about the units in scope, a site at a time."""
+    pools = pools_of(every_claim)
+    with step_progress("scoring", len(scope), progress) as done:
+        for site, group in groupby(scope, key=lambda at: at[0]):
+            of_site = {unit for _, unit in group}
+            scoring.score_site(site, of_site, pools.get(site, []))
+            done(len(of_site))
 
 
 def _chat_model(chat: str | ChatModel, device: str | torch.device | None) -> tuple[ChatModel, str]:

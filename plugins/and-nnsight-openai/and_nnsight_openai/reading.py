@@ -89,9 +89,10 @@ def _texts(content: Any) -> Iterator[str]:
 
 
 def _status(error: Any) -> int:
-    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    if not isinstance(error, Mapping):
+        return 502
     try:
-        status = int(code)  # pyright: ignore[reportArgumentType]
+        status = int(error.get("code", error.get("status", "")))
     except (TypeError, ValueError):
         return 502
     return status if 400 <= status < 600 else 502
