@@ -92,7 +92,9 @@ class LiveSounds:
             stream.closed = True
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks)
+            for task in tasks:
+                _ = task.cancelled() or task.exception()  # seen, so that asyncio does not report it as lost
 
     def _opened(self, message: Any) -> Stream:
         if message["type"] == "websocket.disconnect":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from starlette.testclient import TestClient
+from transformers import ASTForAudioClassification
 
 from and_nnsight import Dissection
 from and_nnsight.demo import Sound, tiny_ast_path
@@ -39,9 +40,10 @@ def card(opened: OpenedDissection) -> dict[str, object]:
 
 
 def test_another_model_is_said_and_its_sounds_are_not_kept(copied: Dissection, sounds: list[Sound]) -> None:
-    model = AudioModel(str(tiny_ast_path()))
+    module = ASTForAudioClassification.from_pretrained(tiny_ast_path())
     with torch.no_grad():
-        next(model.wrapped.parameters()).add_(0.1)
+        next(module.parameters()).add_(0.1)
+    model = AudioModel(module, feature_extractor=str(tiny_ast_path()))
     opened = OpenedDissection(copied, model, sounds, seconds=2.0)
     assert opened.doubt is not None and "other model weights" in opened.doubt and "--model" in opened.doubt
     assert card(opened)["problem"] == opened.doubt

@@ -147,7 +147,8 @@ async function microphone() {
       audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
   } catch (error) {
-    throw new Error(REFUSALS[error instanceof DOMException ? error.name : ""] ?? `No microphone: ${error}`);
+    const reason = REFUSALS[error instanceof DOMException ? error.name : ""];
+    throw new Error(reason ?? `No microphone: ${error}`, { cause: error });
   }
 }
 

@@ -1,6 +1,6 @@
 // The page: puts its parts together.
 
-import { ask, byId, element, report } from "./api.js";
+import { ask, byId, report } from "./api.js";
 import { startCard } from "./card.js";
 import { startChanges } from "./change.js";
 import { startList } from "./list.js";
