@@ -76,6 +76,15 @@ def test_a_sound_is_answered_by_the_units_that_it_moves(
     assert soundfile.info(tmp_path / "b.flac").duration == pytest.approx(answer["seconds"], abs=1e-3)
 
 
+def test_what_a_unit_needs_of_a_clip_is_heard(client: TestClient, dissection: Dissection) -> None:
+    client.get("/card", params={"site": SITE, "unit": 3})
+    clip = dissection.unit(SITE, 3).top[0].clip
+    need = client.post("/api/need", params={"site": SITE, "unit": 3, "clip": clip}).json()
+    assert base64.b64decode(need["flac"]).startswith(b"fLaC") and need["picture"].startswith("data:image/png;base64,")
+    assert "of the spectrogram is kept" in need["text"]
+    assert client.post("/api/need", params={"site": SITE, "unit": 3, "clip": 10**8}).status_code == 400
+
+
 def test_silenced_units_change_what_is_said(client: TestClient, dissection: Dissection) -> None:
     client.get("/card", params={"site": SITE, "unit": 3})
     clip = dissection.unit(SITE, 3).top[0].clip
