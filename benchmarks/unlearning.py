@@ -35,7 +35,7 @@ from and_nnsight.data import open_source
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
 from and_nnsight.statistics.bootstrap import Estimate, clip_weights
-from and_nnsight.unlearn import ChoiceError, Measurement, MethodRow, UnitChoice, choose, measure
+from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, choose, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.effects import chance, changes, prediction
 from benchmarks._report import write_report
@@ -248,7 +248,8 @@ def _table(titled: TitledMeasurement) -> Row:
         places = [place for place, choice in enumerate(measurement.choices) if choice.method == row.method]
         rows = [measurement.summary("logit", [place]) for place in places]
         told = sum(_above_zero(summary.excess) for summary in rows)
-        methods.append(_rounded(row.to_json()) | {"classes_told_from_chance": told, "verdict": verdict(row)})
+        beside_chance = {"classes_told_from_chance": told, "verdict": verdict(row.logit.excess)}
+        methods.append(_rounded(row.to_json()) | beside_chance)
     return {
         "what": titled.title,
         "draws": measurement.draws,
@@ -295,9 +296,8 @@ def calibration(measurement: Measurement, bootstrap: int, seed: int) -> Row:
     }
 
 
-def verdict(row: MethodRow) -> str:
-    """Whether a method's selectivity in the logit is beyond that of its controls: by its prediction interval."""
-    excess = row.logit.excess
+def verdict(excess: Estimate | None) -> str:
+    """Whether a selectivity is beyond that of its controls: by the prediction interval of the excess."""
     if _above_zero(excess):
         return "better than its controls"
     below = excess is not None and excess.high is not None and excess.high < 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
 import beartype  # noqa: F401
@@ -13,8 +12,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.remote.loopback import clean_environment
 from tests.warm_python import WarmPython
-
-ROOT = Path(__file__).parents[1]
 
 # Tiny models gain nothing from threads, and test processes side by side lose much by them.
 torch.set_num_threads(1)
@@ -38,7 +35,7 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython
     folder = tmp_path_factory.mktemp("scripts")
     config = folder / "nnsight-none.yaml"
     config.touch()
-    python = WarmPython(folder, clean_environment(NNSIGHT_CONFIG=str(config), PYTHONPATH=str(ROOT)))
+    python = WarmPython(folder, clean_environment(NNSIGHT_CONFIG=str(config)))
     try:
         yield python
     finally:

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from ._options import Device, DissectionFolder
 from ._output import clean, quiet_transformers
+from ._units import named_units
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
-    from ..dissection.exemplars import Unit
+    from ..dissection.exemplars import Exemplar, Unit
     from ..maps.listenable_map import ListenableMap
 
 
@@ -43,21 +44,18 @@ def hear(
 
     quiet_transformers()
     dissection = Dissection.load(folder)
-    site, index = _site_and_index(unit)
-    named = dissection.unit(site, index)
+    chosen = named_units(dissection.widths(), [unit])
+    if len(chosen) != 1:
+        raise ValueError(
+            f"--unit is one unit, for example {chosen[0][0]}:{chosen[0][1]}, and {unit!r} names {len(chosen)}"
+        )
+    named = dissection.unit(*chosen[0])
     where = _model_of(dissection) if model is None else model
     made = run(named, _sound(dissection, named, clip, data), model=where, masks=masks, device=device)
     paths = _written(made, out)
     console = Console()
     console.print(clean(repr(made)), soft_wrap=True)
     console.print(f"written: {clean(', '.join(map(str, paths)))}", soft_wrap=True)
-
-
-def _site_and_index(unit: str) -> tuple[str, int]:
-    site, _, index = unit.rpartition(":")
-    if not site or not index.isdecimal():
-        raise ValueError(f"--unit is SITE:UNIT, for example blocks.2.mlp.hook_post:7, not {unit!r}")
-    return site, int(index)
 
 
 def _model_of(dissection: Dissection) -> str:
@@ -79,7 +77,7 @@ def _sound(dissection: Dissection, unit: Unit, clip: int | None, data: str | Non
             raise ValueError(f"{unit.site}:{unit.index} has no exemplar: pass --clip")
         clip = unit.top[0].clip
     exemplar = exemplars.get(clip)
-    if exemplar is not None and exemplar.path is not None and Path(exemplar.path).is_file():
+    if exemplar is not None and (_is_kept(exemplar) or _has_file(exemplar)):
         return exemplar
     row = dissection.clips.get(clip)
     own_rate = _OTHERWISE if row is None or row.sampling_rate is None else row.sampling_rate
@@ -90,6 +88,14 @@ def _sound(dissection: Dissection, unit: Unit, clip: int | None, data: str | Non
     return read.samples, read.sampling_rate
 
 
+def _is_kept(exemplar: Exemplar) -> bool:
+    return exemplar.store is not None and exemplar.store.has_sound(exemplar.clip)
+
+
+def _has_file(exemplar: Exemplar) -> bool:
+    return exemplar.path is not None and Path(exemplar.path).is_file()
+
+
 def _written(made: ListenableMap, out: Path) -> list[Path]:
     """The files of a map; without matplotlib no picture, which is said."""
     from ..plugins import PluginError
@@ -98,7 +104,7 @@ def _written(made: ListenableMap, out: Path) -> list[Path]:
     paths = [*made.to_flac(out), out / "map.json"]
     write_json(paths[-1], made.summary())
     try:
-        figure = made.plot().figure
+        figure: Any = made.plot().figure
     except PluginError as error:
         Console(stderr=True).print(f"no picture: {clean(error)}", soft_wrap=True)
         return paths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..plugins import Viewed
 from ..wording import counted
@@ -28,8 +28,9 @@ class Rows(list[Row], Viewed):
         return self.kind.to_pandas(self)
 
     def __repr__(self) -> str:
+        rows: list[Any] = list(self)  # the fields of a row are those of its kind
         of_units = {"site", "unit"} <= set(self.kind.__dataclass_fields__)
-        units = {(getattr(row, "site"), getattr(row, "unit")) for row in self} if of_units else set()  # noqa: B009
+        units = {(row.site, row.unit) for row in rows} if of_units else set()
         failed = sum(1 for row in self if getattr(row, "failure", None))
         parts = [counted(len(self), "row"), counted(len(units), "unit") if units else "", _failures(failed)]
         return f"{self.kind.table}: {', '.join(part for part in parts if part)}"

@@ -10,12 +10,15 @@ from jaxtyping import Float32
 
 from ..dissection.curves import Curve
 from ..dissection.exemplars import Exemplar
+from ..dissection.moments import Moment
 from ..explain.labels.concept_lists import concept_text
 from ..explain.roles import Span
 from .wording import signed
 
+_WHOLE = 0.95  # share of a clip from which on a frame tells no moment in it
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class ExemplarView:
     """One exemplar.
 
@@ -23,7 +26,7 @@ class ExemplarView:
     caption     what it was described by, or the dataset's own
     value       the activation at its frame, `activation`, as it is printed beside the unit's others
     share       its distance from the unit's mean, of the first exemplar's
-    start, end  of its frame, in seconds from the clip's start; None where that is not known
+    start, end  of its frame, in seconds from the clip's start; None where that is not known, or is the clip itself
     marks       copy, silent, no evidence
     span        the stretch of the clip that can be played and is drawn (see `sounds`)
     seconds     of the whole clip
@@ -49,11 +52,13 @@ class SideView:
 
     title      what the unit does there
     exemplars  those that are shown
+    stored     how many the dissection keeps
     note       why there are not more, or not all are evidence; None where there is nothing to say
     """
 
     title: str
     exemplars: tuple[ExemplarView, ...]
+    stored: int
     note: str | None
 
 
@@ -63,13 +68,15 @@ def side_view(
     """Of exemplars of which `views` are shown."""
     shown = tuple(views[each] for each in exemplars if each in views)
     if not exemplars:
-        return SideView(title, (), "No clip had a finite activation.")
+        return SideView(title, (), 0, "No clip had a finite activation.")
     if not shown:
-        return SideView(title, (), f"No clip is decided: {shortfall}.")
+        return SideView(title, (), len(exemplars), f"No clip stands out: {shortfall}.")
     if shortfall is None:
-        return SideView(title, shown, None)
+        return SideView(title, shown, len(exemplars), None)
     telling = sum(each.telling for each in exemplars)
-    return SideView(title, shown, f"{telling} of {len(exemplars)} stored clips are evidence: {shortfall}.")
+    return SideView(
+        title, shown, len(exemplars), f"{telling} of {len(exemplars)} stored clips are evidence: {shortfall}."
+    )
 
 
 def shown_exemplars(exemplars: Sequence[Exemplar], most: int) -> tuple[Exemplar, ...]:
@@ -87,6 +94,7 @@ def exemplar_view(
     digits   behind the point of its activation
     seconds  of its clip
     """
+    start, end = _moment(exemplar, seconds)
     return ExemplarView(
         clip=exemplar.clip,
         name=name,
@@ -95,12 +103,19 @@ def exemplar_view(
         activation=exemplar.activation,
         value=signed(exemplar.activation, digits),
         share=exemplar.strength,
-        start=exemplar.start,
-        end=exemplar.end,
+        start=start,
+        end=end,
         marks=_marks(exemplar),
         span=span,
         seconds=seconds,
     )
+
+
+def _moment(exemplar: Exemplar, seconds: float) -> Moment:
+    """When the frame is, where it is a part of the clip: pooling and class logits know of the whole only."""
+    if exemplar.start is None or exemplar.end is None or exemplar.end - exemplar.start >= _WHOLE * seconds:
+        return None, None
+    return exemplar.start, exemplar.end
 
 
 def _marks(exemplar: Exemplar) -> tuple[str, ...]:

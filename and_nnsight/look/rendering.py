@@ -12,7 +12,9 @@ from ..explain.labels.concept_lists import concept_text
 from ..redaction import without_control_characters, without_credentials
 from .exemplar_view import ExemplarView
 from .spectrogram import data_address
-from .wording import percent
+from .wording import percent, signed
+
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def render(template: str, **values: Any) -> str:
@@ -22,7 +24,7 @@ def render(template: str, **values: Any) -> str:
 
 def shipped(*names: str) -> str:
     """Files of the package's folder `static`, one after another."""
-    folder = files(__package__) / "static"
+    folder = files(_PACKAGE) / "static"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
@@ -56,6 +58,10 @@ def trusted(text: str) -> Any:
     return Markup(text)
 
 
+def _score(score: float) -> str:
+    return signed(score, 2)
+
+
 def _base64(content: bytes) -> Any:
     return trusted(base64.b64encode(content).decode("ascii"))
 
@@ -65,7 +71,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "templates"),
+        loader=jinja2.PackageLoader(_PACKAGE, "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -76,6 +82,7 @@ def _environment() -> Any:
         "percent": percent,
         "moment": moment,
         "concept": concept_text,
+        "score": _score,
         "base64": _base64,
         "image": data_address,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from rich.filesize import decimal as readable
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..dissection.exemplars import Exemplar
 from ..dissection.selectivity import most_selective_units
 from ..explain.read.search import search as search_units
 from ..explain.records.unit_selection import exemplar_span
@@ -97,6 +98,22 @@ def write_report(
         dissection, chosen, model, data,
         most=max(MOST_TOP, MOST_BOTTOM), device=device, batch_size=batch_size, progress=progress,
     )  # fmt: skip
+    page = _page(dissection, views, shown, most_megabytes)
+    content = page_html(page).encode("utf-8", "replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as temporary:
+        temporary.write_bytes(content)
+    silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)
+    return Report(out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)))
+
+
+def _page(
+    dissection: Dissection,
+    views: UnitViews,
+    shown: Mapping[tuple[str, int], Sequence[Exemplar]],
+    most_megabytes: float,
+) -> ReportPage:
+    """What is on the page of units with these exemplars, whose sounds are in the store or nowhere."""
     store = dissection.exemplars()
     there = set(store.clips)
     exemplars = [each for of_unit in shown.values() for each in of_unit if each.clip in there]
@@ -105,28 +122,13 @@ def write_report(
     def spans(excerpt: float | None) -> list[Span]:
         return [exemplar_span(each, lengths[each.clip], excerpt) for each in exemplars]
 
-    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(chosen))
+    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(shown))
     sounds = make_sounds(store, spans(excerpt))
-    unit_views = [views.view(*unit, excerpt) for unit in chosen]
-    drawings = {each: drawn for view in unit_views for each, drawn in unit_drawings(store, view, sounds).items()}
-    page = ReportPage(
-        dissection,
-        site_views(
-            dissection,
-            views.standings,
-            [(view.site, view.explanation.standing) for view in unit_views if view.explanation is not None],
-        ),
-        unit_views,
-        sounds,
-        drawings,
-        excerpt,
-    )
-    content = page_html(page).encode("utf-8", "replace")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(out) as temporary:
-        temporary.write_bytes(content)
-    silent = sorted({each.clip for of_unit in shown.values() for each in of_unit} - there)
-    return Report(out, tuple(chosen), len(sounds), len(content), excerpt, tuple(silent))
+    units = [views.view(*unit, excerpt) for unit in shown]
+    drawings = {each: drawn for view in units for each, drawn in unit_drawings(store, view, sounds).items()}
+    explained = [(view.site, view.explanation.standing) for view in units if view.explanation is not None]
+    sites = site_views(dissection, views.standings, explained)
+    return ReportPage(dissection, sites, units, sounds, drawings, excerpt)
 
 
 def _chosen(

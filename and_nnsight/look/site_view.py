@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -44,8 +45,8 @@ class SiteStanding:
         """The statistics of a unit, the most telling first."""
         return (
             _statistic("selectivity", self.selectivity, unit, "{:.2f}", SELECTIVITY),
-            _statistic("mean", self._mean, unit, "{:.4g}", "Of its activation, over all clips."),
-            _statistic("spread", self._deviation, unit, "{:.4g}", "Standard deviation of it, over all clips."),
+            _statistic("mean", self._mean, unit, "{:.4g}", "What it reaches on a clip, on average."),
+            _statistic("spread", self._deviation, unit, "{:.4g}", "Standard deviation of that over all clips."),
             _statistic("active", self._active, unit, "{:.1%}", "Share of all clips on which it lies above zero."),
         )
 
@@ -85,10 +86,9 @@ def site_views(
     explanations  the site and the standing of every unit that is explained
     """
     highest = max((float(each.selectivity.max(initial=0.0)) for each in standings.values()), default=0.0) or 1.0
-    counts: dict[str, dict[Standing, int]] = {}
+    counts: dict[str, Counter[Standing]] = {site: Counter() for site in standings}
     for site, standing in explanations:
-        of_site = counts.setdefault(site, {})
-        of_site[standing] = of_site.get(standing, 0) + 1
+        counts[site][standing] += 1
     return tuple(
         SiteView(
             name=site.name,
@@ -97,7 +97,7 @@ def site_views(
             bars=tuple(np.histogram(standings[site.name].selectivity, BARS, (0.0, highest))[0].tolist()),
             highest=highest,
             median=float(np.median(standings[site.name].selectivity)),
-            standings=counts.get(site.name, {}),
+            standings={each: counts[site.name][each] for each in Standing if counts[site.name][each]},
         )
         for site in dissection.manifest.sites
     )
@@ -105,7 +105,7 @@ def site_views(
 
 def _statistic(name: str, values: Float32[np.ndarray, " unit"], unit: int, form: str, meaning: str) -> StatisticView:
     value = float(values[unit])
-    return StatisticView(name, form.format(value + 0.0), meaning, _place(values, value))
+    return StatisticView(name, form.format(value + 0.0).replace("%", " %"), meaning, _place(values, value))
 
 
 def _place(values: Float32[np.ndarray, " unit"], value: float) -> str:

@@ -84,12 +84,6 @@ def _bytes_of(store: ExemplarStore, span: Span, sizes: dict[int, tuple[float, in
     return min(stretch / seconds, 1.0) * size + _OF_AN_IMAGE
 
 
-def lacking_clips(store: ExemplarStore, clips: Iterable[int]) -> list[int]:
-    """The clips whose sound is not in the store, ascending."""
-    there = set(store.clips)
-    return sorted({clip for clip in clips if clip not in there})
-
-
 def _samples_of(span: Span, samples: int, rate: int) -> tuple[int, int]:
     """Which samples of a clip a span is; all of them where nothing of the span is left."""
     if span.start is None or span.end is None:

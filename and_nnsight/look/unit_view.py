@@ -19,7 +19,7 @@ from .wording import digits_for
 MOST_TOP, MOST_BOTTOM = 8, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UnitView:
     """A unit as it is shown.
 

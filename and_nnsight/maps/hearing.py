@@ -122,17 +122,22 @@ def unit_response(adapter: ModelAdapter, site_name: str, index: int) -> Response
 def _waveform(clip: Any, response: Response, sampling_rate: int | None) -> Tensor:
     """What the model hears of a clip, on its device. Raises MapError for an exemplar whose file is not there."""
     front = response.front_end
-    audio = clip
-    if isinstance(clip, Exemplar):
-        if clip.path is None:
-            raise MapError(
-                f"clip {clip.clip} came from no file: give the sound itself, as read from what was dissected"
-            )
-        audio = clip.path
+    audio = _sound_of(clip) if isinstance(clip, Exemplar) else clip
     samples = load(audio, front.sampling_rate, source_rate=sampling_rate, window=front.window_samples).samples
     if len(samples) < front.minimum_samples:
         raise MapError(f"the clip has {len(samples)} samples, and the model needs at least {front.minimum_samples}")
     return torch.from_numpy(np.array(samples)).to(response.model.device)
+
+
+def _sound_of(exemplar: Exemplar) -> Any:
+    """An exemplar's sound where it was kept, else its file. Raises MapError where there is neither."""
+    if exemplar.store is not None and exemplar.store.has_sound(exemplar.clip):
+        return exemplar.audio()
+    if exemplar.path is None:
+        raise MapError(
+            f"clip {exemplar.clip} came from no file: keep the sounds of exemplars (keep_exemplars), or give the sound"
+        )
+    return exemplar.path
 
 
 def _frame(clip: Any, response: Response, waveform: Tensor) -> int:
@@ -167,7 +172,8 @@ def _activations(
     for first in range(0, len(sounds), _ROWS):
         with torch.no_grad():
             values += response(torch.stack(sounds[first : first + _ROWS]))[:, frame].tolist()
-    return MapActivations(*values[:4], tuple(values[4:]))
+    original, of_kept, of_rest, of_silence, *of_moved = values
+    return MapActivations(original, of_kept, of_rest, of_silence, tuple(of_moved))
 
 
 def _seconds(site: Site, frame: int, seconds: float) -> tuple[float | None, float | None]:

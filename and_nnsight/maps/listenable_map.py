@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32
 
 from ..storage import written_whole
 from .chance import chance
+from .drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,9 +127,9 @@ class ListenableMap:
 
         Raises PluginError, which says what to install, where there is no matplotlib.
         """
-        from .drawing import draw
-
-        return draw(self, axes)
+        axes = draw(axes, self.power, self.mask, self.seconds, self.hz, (self.start, self.end))
+        axes.set_title(f"{self.site}:{self.unit}: grey is removed, p {self.p:.2g}", fontsize="small")
+        return axes
 
     def summary(self) -> dict[str, Any]:
         """What was measured, as plain values: for tables, JSON and pages."""

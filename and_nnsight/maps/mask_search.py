@@ -71,9 +71,9 @@ class MaskSearch:
 
     area: float = 0.1
     roughness: float = 0.1
-    rest: float = 2.0
+    rest: float = 3.0
     excess: float = 3.0
-    steps: int = 40
+    steps: int = 60
 
     def find(self, spectrum: Spectrum, response: Response, moment: Moment) -> tuple[Float[Tensor, "row column"], int]:
         """Cells of the best mask that was come by, and the steps taken. The same call gives the same."""

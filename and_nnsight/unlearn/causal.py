@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64, Int64
 from ..data import Clip
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
+from ..dissection.rows import Rows
 from ..explain.records.claim_rows import EffectNumbers
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
@@ -55,7 +56,7 @@ def causal_effects(
     device: Any = None,
     dtype: Any = None,
     progress: bool = True,
-) -> list[CausalEffect]:
+) -> Rows[CausalEffect]:
     """For each unit (or set of units): what ablating it changes on its concept's clips and on others.
 
     units     the concept of each (site, index); or choices, each with a concept. Sets as large at the same sites share
@@ -66,7 +67,7 @@ def causal_effects(
     Everything else, and what is raised, is as for `measure`.
 
     A concept of which there is no clip, or no other clip, has a `failure` and no numbers. Intervals need a `bootstrap`
-    of some hundreds. `CausalEffect.to_pandas` makes a frame of the effects.
+    of some hundreds. What comes back has `to_pandas`.
     """
     if controls < 1:
         raise ValueError(f"controls must be at least 1, it is {controls}")
@@ -74,7 +75,7 @@ def causal_effects(
         raise ValueError(f"unknown outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
     choices = _choices(units)
     if not choices:
-        return []
+        return Rows([], CausalEffect)
     source = DataOptions(split, audio_column, label_column, limit=limit).open(data)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
@@ -94,7 +95,7 @@ def causal_effects(
     for place, choice in enumerate(choices):
         others = [place_of[control] for control in _apart(pools[choice], choice)]
         effects.append(_effect(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
-    return effects
+    return Rows(effects, CausalEffect)
 
 
 def _choices(units: Mapping[tuple[str, int], str] | Iterable[UnitChoice]) -> list[UnitChoice]:

@@ -9,6 +9,7 @@ from typing import Any
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..dissection.rows import Rows
 from ..explain.records.claim_rows import EffectRow, LabelRow
 from ..explain.records.reading import read_table
 from ..explain.records.tables import Table
@@ -36,7 +37,7 @@ def label_effects(
     units: Iterable[int] | None = None,
     most: int = 50,
     **options: Any,
-) -> list[EffectRow]:
+) -> Rows[EffectRow]:
     """What ablating units does to the concept of their label, against other units: `explanations/causal.parquet`.
 
     Of the units whose first label is a class of the model, the `most` that score highest are ablated one at a time, as
@@ -55,7 +56,7 @@ def label_effects(
     if not concepts:
         raise ChoiceError(f"no unit's label by {method} is a class of the model, so no logit shows what it does")
     measured = causal_effects(classifier, data, dissection, dict(concepts[:most]), **options)
-    effects = [EffectRow.of_columns(effect.columns()) for effect in measured]
+    effects = Rows((EffectRow.of_columns(effect.columns()) for effect in measured), EffectRow)
     settings = {"model": classifier.describe(), "data": _fingerprint(data, options), "method": method}
     settings |= {name: options.get(name) for name in ("controls", "how", "gain", "overlap", "outcome", "seed", "limit")}
     with Table(dissection, EffectRow, settings) as table:

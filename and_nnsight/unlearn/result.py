@@ -14,6 +14,7 @@ import pyarrow as arrow
 from jaxtyping import Float64, Int64
 
 from ..dissection.errors import DissectionError
+from ..dissection.rows import Rows
 from ..statistics.bootstrap import clip_weights, estimate
 from ..storage import write_json
 from ..wording import Brief
@@ -78,10 +79,10 @@ class Measurement(Brief):
         count = len(self.targets)
         return Changes(*(part[:, count:].reshape(len(part), count, self.draws) for part in self._changes[outcome]))
 
-    def rows(self) -> list[ChoiceRow]:
+    def rows(self) -> Rows[ChoiceRow]:
         """What each choice does."""
         labels = self.outcomes.labels
-        return [
+        rows = [
             ChoiceRow(
                 method=choice.method,
                 concept=choice.concept,
@@ -93,12 +94,13 @@ class Measurement(Brief):
             )
             for place, choice in enumerate(self.choices)
         ]
+        return Rows(rows, ChoiceRow)
 
     def to_pandas(self) -> pandas.DataFrame:
         """What each choice does, as a frame (`logit_own`, `logit_own_low` …). Raises ImportError without pandas."""
-        return ChoiceRow.to_pandas(self.rows())
+        return self.rows().to_pandas()
 
-    def by_method(self) -> list[MethodRow]:
+    def by_method(self) -> Rows[MethodRow]:
         """What each method does, its choices (classes) weighing the same: the paper's Table 4, with controls and
         intervals."""
         rows = []
@@ -106,7 +108,7 @@ class Measurement(Brief):
             places = [place for place, choice in enumerate(self.choices) if choice.method == method]
             counts = [self.choices[place].count for place in places]
             rows.append(MethodRow(method, len(places), sum(counts) / len(counts), **self._summaries(places)))
-        return rows
+        return Rows(rows, MethodRow)
 
     def _summaries(self, places: Sequence[int]) -> dict[str, OutcomeSummary]:
         return {outcome: self.summary(outcome, places) for outcome in OUTCOMES}
@@ -136,7 +138,7 @@ class Measurement(Brief):
             p=chance(both[0], self.seed),
         )
 
-    def by_class(self, place: int, outcome: str = "logit") -> list[ClassRow]:
+    def by_class(self, place: int, outcome: str = "logit") -> Rows[ClassRow]:
         """What one choice does to every class's own clips, most harmed first."""
         labels, count = self.outcomes.labels, len(self.targets)
         before = _numbers(self.outcomes.baseline, outcome)
@@ -159,7 +161,7 @@ class Measurement(Brief):
                     control=estimate(weights @ delta[drawn][:, own].mean(0)) if self.draws else None,
                 )
             )
-        return sorted(rows, key=lambda row: row.change.value)
+        return Rows(sorted(rows, key=lambda row: row.change.value), ClassRow)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the clips' numbers, as JSON."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from and_nnsight import AudioModel, ConceptScores, dissect
 from and_nnsight.explain import label
+from and_nnsight.statistics.bootstrap import Estimate
 from and_nnsight.unlearn import Measurement, UnitChoice, measure
 from benchmarks.unlearning import (
     METHODS,
@@ -80,8 +80,7 @@ def test_the_aim_counts_the_classes_of_ocp(measurement: Measurement) -> None:
     ],
 )
 def test_a_verdict_is_that_of_the_prediction_interval(low: float, high: float, said: str) -> None:
-    row: dict[str, Any] = {"logit": {"excess": {"value": 0.0, "low": low, "high": high}, "p": 0.2}}
-    assert verdict(row) == said
+    assert verdict(Estimate(0.0, low, high)) == said
 
 
 def test_a_model_of_other_making_is_refused(tmp_path: Path) -> None:

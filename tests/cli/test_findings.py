@@ -127,11 +127,13 @@ def test_accuracy_is_measured_where_there_is_a_model_and_data(explained: Path, t
     assert "accuracy_by_word_type.png" in names(out)
 
 
-def test_the_types_of_words_are_those_of_the_finding() -> None:
-    from and_nnsight.cli.findings import WORD_TYPES
-    from and_nnsight.findings.explanations import KINDS
+def test_every_finding_has_the_name_of_its_function_and_of_its_file() -> None:
+    from and_nnsight import findings
+    from and_nnsight.findings.names import FINDINGS
 
-    assert WORD_TYPES == KINDS
+    assert all(callable(getattr(findings, name)) for name in FINDINGS)
+    rows = (findings.AdjectiveRow, findings.LayerRow, findings.InterpretabilityRow, findings.PruningRow)
+    assert tuple(row.table for row in rows) == FINDINGS
 
 
 def test_help_says_what_there_is() -> None:

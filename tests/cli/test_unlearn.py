@@ -94,7 +94,7 @@ def test_unlearn_amplifies_measures_and_exports_the_louder_units(folder: Path, h
     assert code == 0
     assert "bell by ocp: 8 of 512 units" in out
     assert "with those amplified by 2 of ocp" in out
-    assert Measurement.load(tmp_path / "measured").about["gain"] == 2
+    assert Measurement.load(tmp_path / "measured").provenance.gain == 2
     assert json.loads((saved / "unlearned.json").read_text())["gain"] == 2
     assert tf.AutoModelForAudioClassification.from_pretrained(saved).config.num_labels == 32
 

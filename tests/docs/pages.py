@@ -19,6 +19,7 @@ ORDER = (
     "explain",
     "notebook",
     "report",
+    "explore",
     "hear",
     "unlearn",
     "findings",

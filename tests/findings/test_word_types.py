@@ -139,12 +139,13 @@ def test_accuracies_are_means_over_the_draws_beside_their_controls(dissection: D
             pytest.approx(np.mean(control)),
         )
         assert row.result.difference.value == pytest.approx(np.mean(accuracy) - np.mean(control))
+        columns = row.columns()
         half = stats.t.ppf(0.975, 3) * np.std(control, ddof=1) * np.sqrt(1 + 1 / 4)
         for name, middle in (("random", np.mean(control)), ("difference", np.mean(accuracy) - np.mean(control))):
-            assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((middle - half, middle + half))
+            assert (columns[f"{name}_low"], columns[f"{name}_high"]) == pytest.approx((middle - half, middle + half))
         assert (row.units, row.share) == (one.units, one.units / 20)
         for name in ("accuracy", "control", "difference"):
-            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+            assert columns[f"{name}_low"] <= columns[name] <= columns[f"{name}_high"]
     assert finding.rows("noun")[0].result.accuracy.value == (36 - 10) / 40
     assert (finding.facts["baseline"], finding.facts["commonest_class"]) == (0.9, 14 / 40)
     assert finding.facts["baseline_low"] < 0.9 < finding.facts["baseline_high"]

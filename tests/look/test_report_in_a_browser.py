@@ -122,7 +122,9 @@ def test_search_site_and_verdict_filter(visit: Visit) -> None:
     assert 0 < len(matching) < UNITS
     assert page.locator("#count").inner_text() == f"{len(matching)} of {UNITS} units"
     for unit in page.locator(".unit:visible").all():
-        assert label in unit.text_content().lower()
+        assert any(label in text.lower() for text in unit.locator("bdi").all_text_contents())
+    page.locator("#search").fill("responds")
+    assert shown(visit) == [], "the page's own words are not searched"
     page.locator("#search").fill("no such thing")
     assert shown(visit) == []
     page.locator("#reset").click()
@@ -205,6 +207,6 @@ def test_print_shows_every_unit_without_tools(browser: Any, written: Report) -> 
     with Visit(browser, written.path) as visit:
         visit.page.emulate_media(media="print")
         assert not visit.page.locator(".tools").is_visible()
-        assert not visit.page.locator("[data-play]").first.is_visible()
+        assert not visit.page.locator("[data-play=all]").first.is_visible()
         assert visit.page.locator(".picture").last.is_visible()
         assert len(visit.page.pdf()) > 50_000

@@ -124,8 +124,10 @@ def test_it_can_be_sent_to_a_worker() -> None:
 
 @cache
 @functools.cache
-def listener() -> AudioModel:
-    return AudioModel(FAMILIES["wav2vec2-ctc"].build(), feature_extractor=FAMILIES["wav2vec2-ctc"].extractor())
+def listener() -> tuple[AudioModel, FrameCounts]:
+    """A model, and its count of frames, which runs the model once for each length of sound."""
+    model = AudioModel(FAMILIES["wav2vec2-ctc"].build(), feature_extractor=FAMILIES["wav2vec2-ctc"].extractor())
+    return model, FrameCounts(model, model.sites())
 
 
 @settings(max_examples=15)
@@ -136,7 +138,7 @@ def listener() -> AudioModel:
 )
 def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[int], batch: int, most: int) -> None:
     """A length of 0: a clip that is set aside."""
-    model = listener()
+    model, frame_counts = listener()
     heard, sites = model.featuriser, model.sites()
     data = [{"audio": {"array": pcm(length, index), "sampling_rate": RATE}} for index, length in enumerate(lengths)]
     stream = batches(
@@ -146,7 +148,7 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
         batch_size=batch,
         lengths=ClipLengths(heard.minimum_samples),
     )
-    made = list(make_payloads(stream, sites, FrameCounts(model, sites), most_clips=most, most_bytes=10**9))
+    made = list(make_payloads(stream, sites, frame_counts, most_clips=most, most_bytes=10**9))
     assert sum(payload.positions for payload in made) == len(lengths)
     assert [payload.end for payload in made][-1] == len(lengths)
     assert [clip.id for payload in made for clip in payload.clips] == [i for i, length in enumerate(lengths) if length]
@@ -169,10 +171,8 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
 
 
 def test_a_job_is_full_at_so_many_bytes_too(tmp_path: Path) -> None:
-    model = listener()
+    model, frame_counts = listener()
     data = [{"audio": {"array": pcm(8_000, index), "sampling_rate": RATE}} for index in range(6)]
     stream = batches(open_source(data), sampling_rate=RATE, featurise=Packer(model.featuriser), batch_size=1)
-    made = list(
-        make_payloads(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000)
-    )
+    made = list(make_payloads(stream, model.sites(), frame_counts, most_clips=100, most_bytes=40_000))
     assert [len(payload.clips) for payload in made] == [2, 2, 2]

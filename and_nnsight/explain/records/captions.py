@@ -45,7 +45,7 @@ def clip_captions(dissection: Dissection) -> dict[int, str | None] | None:
 
 
 def captions_in_file(path: Path) -> dict[int, str | None]:
-    """The captions of whole clips in a Parquet file; None where captioning failed. ValueError for another file."""
+    """The captions of whole clips in a Parquet file; None where captioning failed. Raises ValueError for others."""
     return _of_whole_clips(CaptionRow.of_arrow(read_parquet(path)))
 
 

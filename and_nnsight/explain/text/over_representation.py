@@ -39,12 +39,12 @@ class OverRepresentation:
     """Scores the phrases of a few captions against a corpus, and against what chance gives."""
 
     def __init__(self, phrases: Phrases, captions: Sequence[str], index: PhraseIndex) -> None:
-        self._phrases, self._captions, self._index = phrases, captions, index
+        self._phrases, self._captions, self._index = phrases, list(captions), index
         self._bars: dict[tuple[int, int], Numbers] = {}
 
     def excess(self, captions: Sequence[str], others: Sequence[str]) -> Excess:
         """The phrases that several captions have, those of spoken words only if they tell something."""
-        keys, counts = count_keys(self._phrases(caption) for caption in captions)
+        keys, counts = count_keys(self._phrases.of_each(captions))
         keys, counts = keys[counts >= FEWEST], counts[counts >= FEWEST]
         telling = ~self._phrases.are_spoken(keys)
         for place in np.flatnonzero(~telling):
@@ -56,7 +56,7 @@ class OverRepresentation:
 
     def _reference(self, keys: Keys, prior: Numbers, others: Sequence[str]) -> Numbers:
         """The rate of each phrase: half way from the corpus's to that of the unit's other end."""
-        there = look_up(keys, *count_keys(self._phrases(caption) for caption in others))
+        there = look_up(keys, *count_keys(self._phrases.of_each(others)))
         rate_there = (there + prior) / (len(others) + 1)
         return (prior + rate_there) / 2
 

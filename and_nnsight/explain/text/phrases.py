@@ -64,6 +64,10 @@ class Phrases:
             keys = self._keys[caption] = np.array(sorted(self._parsed(caption)), np.int64)
         return keys
 
+    def of_each(self, captions: Iterable[str]) -> list[Int64[np.ndarray, " _"]]:
+        """The keys of each caption's phrases."""
+        return [self._keys[caption] if caption in self._keys else self(caption) for caption in captions]
+
     def spans(self, caption: str) -> dict[int, Span]:
         """Where each of a caption's phrases first begins and ends in its text."""
         if caption not in self._spans:
@@ -135,7 +139,7 @@ def without(key: int, edge: int) -> int:
     return sum(number << _BITS * place for place, number in enumerate(rest))
 
 
-def count_keys(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def count_keys(keys: Iterable[Int64[np.ndarray, " _"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Every key that occurs, ascending, and in how many captions it does."""
     keys = list(keys)
     if not keys:

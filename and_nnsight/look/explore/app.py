@@ -57,6 +57,7 @@ class ExploreServer:
         routes: list[Any] = [Route(path, _answering(answer)) for path, answer in answers.items()]
         routes += [
             Route("/api/sound", _answering(self._hear), methods=["POST"]),
+            Route("/api/need", _answering(self._need), methods=["POST"]),
             Route("/api/change", _answering(self._change), methods=["POST"]),
             WebSocketRoute("/live", self._live),
         ]
@@ -137,6 +138,12 @@ class ExploreServer:
         samples = self._samples(opened, asked)
         said = await asyncio.to_thread(opened.change, samples, units, how, None if gain is None else float(gain))
         return JSONResponse(asdict(said))
+
+    async def _need(self, request: Request) -> Response:
+        """What a unit needs of one of its exemplars, to hear."""
+        opened, (site, unit) = self._of(request), _unit(request)
+        clip = _number(request.query_params.get("clip", ""))
+        return JSONResponse(asdict(await asyncio.to_thread(opened.need, site, unit, clip)))
 
     async def _live(self, socket: WebSocket) -> None:
         number = socket.query_params.get("d", "0")
@@ -234,6 +241,7 @@ def _answers_to(opened: OpenedDissection, content: bytes, explained: bool) -> di
                 **_entry(opened.catalogue.entries[answer.site, answer.unit]),
                 "activation": answer.activation,
                 "deviation": answer.deviation,
+                "of_record": answer.of_record,
                 "start": curve.start.tolist(),
                 "curve": [None if value == float("-inf") else value for value in curve.deviation.tolist()],
             }

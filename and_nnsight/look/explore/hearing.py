@@ -22,6 +22,8 @@ from ...sites.site import Site, clip_frame_unit, frame_mask
 from ...sites.stretches import Stretches
 
 UnitName = tuple[str, int]
+CLEAR = 6.0
+"""Standard deviations from the mean beyond which more say nothing more."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,23 @@ class Response:
 
     activation  its pooled activation; over the last moments where it is live
     deviation   how many standard deviations that is above its mean over the dissection's clips
+    of_record   its distance from the mean, as a share of that of the dissection's highest clip
     """
 
     site: str
     unit: int
     activation: float
     deviation: float
+    of_record: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the strongest have most of.
+
+        A unit that is off on nearly all clips has hardly a deviation, and whatever moves it is dozens of them: beyond
+        `CLEAR` units are told apart by how near they come to the most that they ever did.
+        """
+        return min(self.deviation, CLEAR), min(self.of_record, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +64,25 @@ class UnitCurve:
 class SiteScale:
     """A site's units over the dissection: what their activations are measured by."""
 
-    def __init__(self, mean: Tensor, variance: Tensor) -> None:
+    def __init__(self, mean: Tensor, variance: Tensor, record: Tensor) -> None:
+        """Mean, variance and highest value of each unit over the dissection."""
         deviation = variance.double().sqrt()
         # A unit that says the same of every clip, or never was finite, has no scale: it never stands out.
         self.usable = deviation.isfinite() & (deviation > 0) & mean.isfinite()
         self.mean = torch.where(self.usable, mean.double(), 0.0)
         self.deviation = torch.where(self.usable, deviation, torch.inf)
+        self._reach = (record.double() - self.mean).clamp(min=0)
 
     def of(self, activations: Tensor) -> Float32[np.ndarray, "*any unit"]:
         """In standard deviations from the mean; −inf where a unit has no scale or is not finite."""
         usable = self.usable & activations.isfinite()
         scaled = (activations.double() - self.mean) / self.deviation
         return torch.where(usable, scaled, -torch.inf).float().numpy()
+
+    def of_record(self, activation: float, unit: int) -> float:
+        """How near an activation of a unit is to the highest that there was: 1 there, 0 at the mean or below."""
+        reach = float(self._reach[unit])
+        return max(0.0, activation - float(self.mean[unit])) / reach if reach > 0 else 0.0
 
 
 class Hearer:
@@ -75,13 +95,13 @@ class Hearer:
     def __init__(self, adapter: ModelAdapter, dissection: Dissection, seconds: float) -> None:
         """`seconds` of live sound are heard at a time, or the model's own window where it is shorter or fixed."""
         self.adapter = adapter
-        self.sites = resolve_sites(adapter, list(dissection.sites), dissection.manifest.pool)
-        self.pooling = dissection.manifest.pool
+        self.pooling = dissection.manifest.pool or "max"
+        self.sites = resolve_sites(adapter, list(dissection.sites), self.pooling)
         self.rate = adapter.featuriser.sampling_rate
         self.live = listening_window(adapter, seconds)
         self._own = ListeningWindow(adapter.featuriser, adapter.featuriser.window_seconds)
         statistics = {site.name: dissection[site.name] for site in self.sites}
-        self._scales = {name: SiteScale(of.mean, of.variance) for name, of in statistics.items()}
+        self._scales = {name: SiteScale(of.mean, of.variance, of.top.values[0]) for name, of in statistics.items()}
         self.lock = threading.Lock()
 
     def whole(
@@ -116,7 +136,7 @@ class Hearer:
             latest[site.name] = _latest(site, frames[0], seconds, last)
 
         self._run(self.live, samples, self.sites, take)
-        followed = [self._response(latest, name, unit) for name, unit in follow if name in latest]
+        followed = [self._response(name, latest[name], unit) for name, unit in follow if name in latest]
         return self._strongest(latest, most, among), followed
 
     def curves(self, samples: Float32[np.ndarray, " sample"], units: Iterable[UnitName]) -> list[UnitCurve]:
@@ -160,17 +180,15 @@ class Hearer:
             scaled = self._scales[name].of(values.float())
             if among is not None:
                 scaled = np.where(among[name], scaled, -np.inf)
-            places = np.argsort(-scaled, kind="stable")[:most]
-            best += [
-                Response(name, int(unit), float(values[unit]), float(scaled[unit]))
-                for unit in places
-                if np.isfinite(scaled[unit])
-            ]
-        return sorted(best, key=lambda each: -each.deviation)[:most]
+            clear = np.flatnonzero(scaled >= CLEAR).tolist()
+            places = dict.fromkeys([*clear, *np.argsort(-scaled, kind="stable")[:most].tolist()])
+            best += [self._response(name, values, unit) for unit in places if np.isfinite(scaled[unit])]
+        return sorted(best, key=lambda each: each.rank, reverse=True)[:most]
 
-    def _response(self, activations: Mapping[str, Tensor], name: str, unit: int) -> Response:
-        value = activations[name]
-        return Response(name, unit, float(value[unit]), float(self._scales[name].of(value.float())[unit]))
+    def _response(self, name: str, values: Tensor, unit: int) -> Response:
+        scale, activation = self._scales[name], float(values[unit])
+        deviation = float(scale.of(values.float())[unit])
+        return Response(name, unit, activation, deviation, scale.of_record(activation, unit))
 
 
 def _latest(site: Site, frames: Tensor, seconds: float, last: float) -> Tensor:

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from ...dissection.dissection import Dissection
+from ...maps.hearing import hear
 from ...model.opening import open_model
 from ...run.exemplars import keep_exemplars
 from ..unit_view import UnitViews
 from .catalogue import Catalogue
 from .hearing import Hearer, UnitName
 from .live import LiveSounds
+from .needs import Need
 from .neighbours import Neighbour, Neighbourhood, TopClips
 from .outputs import NoOutput, Outputs, Speaker
 from .sounds import Sounds
@@ -93,6 +95,12 @@ class OpenedDissection:
         except (ValueError, OSError) as error:  # another model, data that is gone: the card is shown all the same
             return str(error)
         return kept.failures[0].reason if kept.failures else None
+
+    def need(self, site: str, unit: int, clip: int) -> Need:
+        """The part of an exemplar that a unit needs. Raises MapError where there is no telling."""
+        hearer, (samples, rate) = self.listening(), self.dissection.exemplars().audio(clip)
+        with hearer.lock:
+            return Need.of(hear((site, unit), samples, model=hearer.adapter, sampling_rate=rate))
 
     def change(self, samples: Any, units: Sequence[UnitName], how: str, gain: float | None) -> Outputs:
         """What the model says of a sound with units changed. Raises NoOutput where it says nothing that can be read."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,7 @@ class Speaker:
             self._model = open_audio_model(adapter, None, None)
         except ValueError as error:
             raise NoOutput(str(error)) from error
-        module = adapter.wrapped
+        module: Any = adapter.wrapped
         kind = type(module).__name__
         labels = getattr(module.config, "id2label", None) or {}
         if kind.endswith(_TASKS):
@@ -95,9 +96,9 @@ class Speaker:
             changed = ablating(self._model, UnitChoice.of(units), how, gain=gain) if units else nullcontext()
             with changed:
                 after = self._say(inputs)
-        if isinstance(before, str):
-            return Outputs("text", before=before, after=after)
-        return Outputs("classes", self._likeliest(before, after))
+        if isinstance(before, Tensor) and isinstance(after, Tensor):
+            return Outputs("classes", self._likeliest(before, after))
+        return Outputs("text", before=str(before), after=str(after))
 
     def _classified(self, inputs: Mapping[str, Tensor]) -> Tensor:
         logits = self._model.wrapped(**inputs).logits[0].float().cpu()
@@ -110,11 +111,24 @@ class Speaker:
 
     def _generated(self, inputs: Mapping[str, Tensor]) -> str:
         inputs = {name: value for name, value in inputs.items() if not name.startswith("decoder_")}
-        ids = self._model.wrapped.generate(**inputs, generation_config=self._generation)
+        with _quiet():
+            ids = self._model.wrapped.generate(**inputs, generation_config=self._generation)
         return self._tokenizer.decode(ids[0], skip_special_tokens=True).strip()
 
     def _spelled(self, inputs: Mapping[str, Tensor]) -> str:
         return self._tokenizer.decode(self._model.wrapped(**inputs).logits[0].argmax(-1)).strip()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' remarks on how a checkpoint's own settings for generating are written down."""
+    log = logging.getLogger("transformers.generation")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _tokenizer(adapter: AudioModel) -> Any:

@@ -24,13 +24,13 @@ const ORDERS = {
 const texts = new WeakMap();
 
 /**
- * What a unit's card says, in small letters; read once.
+ * What a unit's card says of the data, in small letters; read once. (The page's own words are in no `bdi`.)
  * @param {HTMLElement} unit
  */
 function textOf(unit) {
   let text = texts.get(unit);
   if (text === undefined) {
-    text = (unit.textContent ?? "").toLowerCase();
+    text = [unit.id, ...[...unit.querySelectorAll("bdi")].map((each) => each.textContent)].join("\n").toLowerCase();
     texts.set(unit, text);
   }
   return text;
@@ -73,8 +73,7 @@ function highlight(units, words) {
  * @returns {Generator<Range>}
  */
 function* occurrences(unit, words) {
-  const walker = document.createTreeWalker(unit, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+  for (const node of [...unit.querySelectorAll("bdi")].flatMap((each) => [...each.childNodes])) {
     const text = (node.nodeValue ?? "").toLowerCase();
     for (const word of words) {
       for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) {

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from and_nnsight import Dissection
 from and_nnsight.demo import Sound
 from and_nnsight.explain import search
+from and_nnsight.look.explore.hearing import CLEAR
 from and_nnsight.look.explore.opened import OpenedDissection
 from tests.look.explore.conftest import wav_of
 
@@ -68,11 +69,20 @@ def test_a_sound_is_answered_by_the_units_that_it_moves(
     answer = client.post("/api/sound", params={"explained": 0}, content=wav_of(sounds[clip], tmp_path / "a.wav")).json()
     assert answer["picture"].startswith("data:image/png;base64,")
     assert all(len(each["curve"]) == len(each["start"]) for each in answer["units"])
-    deviations = [each["deviation"] for each in answer["units"]]
-    assert deviations == sorted(deviations, reverse=True) and deviations[0] > 1
+    ranks = [(min(each["deviation"], CLEAR), min(each["of_record"], 1)) for each in answer["units"]]
+    assert ranks == sorted(ranks, reverse=True) and ranks[0][0] > 1
     played = client.get(f"/sound/{answer['key']}")
     (tmp_path / "b.flac").write_bytes(played.content)
     assert soundfile.info(tmp_path / "b.flac").duration == pytest.approx(answer["seconds"], abs=1e-3)
+
+
+def test_what_a_unit_needs_of_a_clip_is_heard(client: TestClient, dissection: Dissection) -> None:
+    client.get("/card", params={"site": SITE, "unit": 3})
+    clip = dissection.unit(SITE, 3).top[0].clip
+    need = client.post("/api/need", params={"site": SITE, "unit": 3, "clip": clip}).json()
+    assert base64.b64decode(need["flac"]).startswith(b"fLaC") and need["picture"].startswith("data:image/png;base64,")
+    assert "of the spectrogram is kept" in need["text"]
+    assert client.post("/api/need", params={"site": SITE, "unit": 3, "clip": 10**8}).status_code == 400
 
 
 def test_silenced_units_change_what_is_said(client: TestClient, dissection: Dissection) -> None:

@@ -146,7 +146,10 @@ def test_the_right_unit_rises_when_its_clip_is_sung_to_it(shown: Page) -> None:
     shown.page.locator("#add-unit").click()
     shown.page.locator("#start").click()
     shown.page.wait_for_selector("#now .followed")
-    until(shown.page, "Number.parseFloat(document.querySelector('#now .followed .measure')?.textContent ?? '0') > 1.5")
+    until(
+        shown.page,
+        "Number.parseFloat((document.querySelector('#now .followed .measure')?.textContent ?? '0').replace('over ', '')) > 1.5",
+    )
     shown.page.locator("#keep").click()
     shown.page.wait_for_selector("#sound .answers .unit-line")
     shown.page.locator("#play-sound").click()

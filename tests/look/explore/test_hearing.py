@@ -8,7 +8,7 @@ import pytest
 from and_nnsight import Dissection
 from and_nnsight.audio.loading import load
 from and_nnsight.demo import Sound
-from and_nnsight.look.explore.hearing import Hearer
+from and_nnsight.look.explore.hearing import Hearer, Response
 from and_nnsight.look.explore.opened import OpenedDissection
 
 
@@ -35,6 +35,7 @@ def test_a_dissected_clip_moves_units_as_far_as_the_dissection_says(
         assert answer.activation == pytest.approx(exemplar.activation, abs=1e-5)
         deviation = (exemplar.activation - float(statistics.mean[unit])) / float(statistics.variance[unit]) ** 0.5
         assert answer.deviation == pytest.approx(deviation, rel=1e-4)
+        assert answer.of_record == pytest.approx(1.0, abs=1e-4)
 
 
 def test_the_strongest_come_first_and_only_those_asked_for(
@@ -42,7 +43,7 @@ def test_the_strongest_come_first_and_only_those_asked_for(
 ) -> None:
     sound = samples_of(sounds[3], hearer)
     every = hearer.whole(sound, 10_000)
-    assert [each.deviation for each in every] == sorted((each.deviation for each in every), reverse=True)
+    assert [each.rank for each in every] == sorted((each.rank for each in every), reverse=True)
     assert hearer.whole(sound, 7) == every[:7]
     among = {site: np.arange(dissection[site].units) % 5 == 0 for site in dissection.sites}
     assert hearer.whole(sound, 7, among) == [each for each in every if each.unit % 5 == 0][:7]
@@ -71,5 +72,11 @@ def test_a_unit_that_says_the_same_of_all_clips_never_stands_out(opened: OpenedD
     from and_nnsight.look.explore.hearing import SiteScale
 
     torch = pytest.importorskip("torch")
-    scale = SiteScale(torch.tensor([0.0, 0.0, float("nan")]), torch.tensor([0.0, 1.0, float("nan")]))
+    scale = SiteScale(torch.tensor([0.0, 0.0, float("nan")]), torch.tensor([0.0, 1.0, float("nan")]), torch.zeros(3))
     assert scale.of(torch.tensor([5.0, 5.0, 5.0])).tolist() == [-np.inf, 5.0, -np.inf]
+
+
+def test_beyond_what_is_clear_a_unit_at_its_record_comes_before_one_that_hardly_ever_fires() -> None:
+    steady, sparse = Response("a", 0, 9.0, 7.0, 1.0), Response("a", 1, 2.0, 300.0, 0.2)
+    weak = Response("a", 2, 1.0, 5.0, 1.0)
+    assert sorted([weak, sparse, steady], key=lambda each: each.rank, reverse=True) == [steady, sparse, weak]

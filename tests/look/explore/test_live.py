@@ -11,6 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from and_nnsight.audio.loading import load
 from and_nnsight.demo import Sound
+from and_nnsight.look.explore.hearing import CLEAR
 from and_nnsight.look.explore.live import MOST_LISTENERS
 from and_nnsight.look.explore.opened import OpenedDissection
 from tests.look.explore.conftest import PORT
@@ -35,8 +36,8 @@ def test_the_units_that_a_sound_moves_are_sent(
         update = socket.receive_json()
     assert 0 < len(update["units"]) <= 8
     assert [(each["site"], each["unit"]) for each in update["followed"]] == [("blocks.1.mlp.hook_post", 3)]
-    deviations = [each["deviation"] for each in update["units"]]
-    assert deviations == sorted(deviations, reverse=True)
+    ranks = [(min(each["deviation"], CLEAR), min(each["of_record"], 1)) for each in update["units"]]
+    assert ranks == sorted(ranks, reverse=True)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@
  */
 
 /**
- * @typedef {Entry & {activation: number, deviation: number, start: number[], curve: (number | null)[]}} Answer
+ * @typedef {Entry & {activation: number, deviation: number, of_record: number, start: number[], curve: (number | null)[]}} Answer
  * @typedef {{key: string, seconds: number, picture: string, units: Answer[]}} Sound
  * @typedef {{html: string, images: Record<string, string>, sounds: Record<string, string>, clips: {clip: number, name: string}[], problem: string | null}} Card
  * @typedef {{kind: string, classes: {name: string, before: number, after: number}[], before: string | null, after: string | null}} Said

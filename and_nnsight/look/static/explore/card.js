@@ -6,7 +6,27 @@ import { line } from "./list.js";
 /**
  * @typedef {import("./api.js").Entry} Entry
  * @typedef {import("./api.js").Card} Card
+ * @typedef {{flac: string, picture: string, seconds: number, text: string}} Need
  */
+
+/**
+ * The part of a clip that a unit needs, as something that can be played like an exemplar.
+ * @param {Need} need
+ * @param {string} key
+ */
+function needed(need, key) {
+  const image = element("i", "image");
+  image.style.backgroundImage = `url(${need.picture})`;
+  const picture = element("div", "picture", image, element("i", "cursor"));
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", "Spectrogram of what the unit needs");
+  const play = element("button", "", "what it hears");
+  play.type = "button";
+  play.dataset["play"] = "all";
+  const part = element("div", "exemplar need", picture, element("div", "controls", play), element("p", "note", need.text));
+  Object.assign(part.dataset, { sound: key, seconds: need.seconds.toFixed(3), from: "0" });
+  return part;
+}
 
 /**
  * @param {object} page
@@ -42,6 +62,7 @@ export function startCard(page) {
         const key = [...picture.classList].find((name) => name in card.images) ?? "";
         picture.style.backgroundImage = `url(${card.images[key]})`;
       }
+      for (const exemplar of place.querySelectorAll(/** @type {"li"} */ (".exemplar[data-sound]"))) offerNeed(exemplar, at);
       if (card.problem) place.prepend(element("p", "note", `No sounds: ${card.problem}`));
       place.querySelector("header")?.append(actions(site, unit));
       for (const { clip, name } of card.clips.toReversed()) page.offer(clip, name);
@@ -52,6 +73,32 @@ export function startCard(page) {
     } finally {
       if (mine === asked) place.removeAttribute("aria-busy");
     }
+  }
+
+  /**
+   * A button behind which is the part of the clip that the unit needs.
+   * @param {HTMLElement} exemplar
+   * @param {{d: number, site: string, unit: number}} at
+   */
+  function offerNeed(exemplar, at) {
+    const clip = exemplar.dataset["clip"] ?? "";
+    const button = element("button", "", "what it hears");
+    button.type = "button";
+    button.title = `the part of clip ${clip} that the unit needs`;
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      button.textContent = "listening …";
+      try {
+        /** @type {Need} */
+        const need = await ask("/api/need", { ...at, clip }, { method: "POST" });
+        const key = `need-${clip}`;
+        sounds[key] = `data:audio/flac;base64,${need.flac}`;
+        button.replaceWith(needed(need, key));
+      } catch (error) {
+        button.replaceWith(element("span", "note", error instanceof Error ? error.message : String(error)));
+      }
+    });
+    exemplar.querySelector(".controls")?.after(button);
   }
 
   /**

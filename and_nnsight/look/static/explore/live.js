@@ -4,7 +4,7 @@ import { byId, clearProblem, report } from "./api.js";
 import { Spectrogram, Strips } from "./strips.js";
 
 /**
- * @typedef {{site: string, unit: number, activation: number, deviation: number}} Response
+ * @typedef {{site: string, unit: number, activation: number, deviation: number, of_record: number}} Response
  * @typedef {{seconds: number, took: number, units: Response[], followed: Response[]}} Update
  * @typedef {{context: AudioContext, media: MediaStream, socket: WebSocket, analyser: AnalyserNode, kept: Float32Array[], frame: number}} Session
  */

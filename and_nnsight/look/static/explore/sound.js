@@ -2,6 +2,7 @@
 
 import { ask, byId, clearProblem, element, report } from "./api.js";
 import { line } from "./list.js";
+import { measure } from "./strips.js";
 
 /** @typedef {import("./api.js").Sound} Sound */
 
@@ -78,14 +79,14 @@ export function startSounds(page) {
     picture.alt = `Spectrogram, ${sound.seconds.toFixed(1)} seconds`;
     const cursors = [element("i", "cursor")];
     const rows = sound.units.map((unit) => {
-      const row = line(unit, page.open, `${unit.deviation.toFixed(1)} σ`);
+      const row = line(unit, page.open, measure(unit));
       const cursor = element("i", "cursor");
       cursors.push(cursor);
       row.append(element("div", "over-time", curve(unit, sound.seconds), cursor));
       return row;
     });
     place.replaceChildren(
-      element("div", "row", play, element("span", "note", `${sound.seconds.toFixed(1)} s. The units that it moves most, in standard deviations above their means over the dissected clips:`)),
+      element("div", "row", play, element("span", "note", `${sound.seconds.toFixed(1)} s. The units that it moves most: standard deviations (σ) above the mean over the dissected clips, and how near that is to the highest that any of them reached.`)),
       element("div", "over-time picture", picture, /** @type {Node} */ (cursors[0])),
       element("ol", "answers", ...rows),
     );

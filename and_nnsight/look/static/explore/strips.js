@@ -72,14 +72,14 @@ class Row {
   }
 
   /**
-   * @param {number} deviation
+   * @param {Response} unit
    * @param {string} words
    * @param {number} now
    */
-  show(deviation, words, now) {
+  show(unit, words, now) {
     this.seen = now;
-    this.deviation = deviation;
-    this.measure.textContent = `${deviation.toFixed(1)} σ`;
+    this.deviation = unit.deviation;
+    this.measure.textContent = measure(unit);
     this.text.textContent = words;
   }
 }
@@ -125,7 +125,7 @@ export class Strips {
       this.rows.set(key(unit), row);
       this.list.append(row.element);
     }
-    row.show(unit.deviation, this.page.words(unit.site, unit.unit), now);
+    row.show(unit, this.page.words(unit.site, unit.unit), now);
   }
 
   free() {
@@ -148,6 +148,14 @@ export class Strips {
       brush.fillRect(canvas.width - 1, 0, 1, canvas.height);
     }
   }
+}
+
+/**
+ * How much a unit stands out, in words. @param {{deviation: number, of_record: number}} unit
+ */
+export function measure(unit) {
+  const beyond = unit.deviation > HIGHEST ? `over ${HIGHEST}` : unit.deviation.toFixed(1);
+  return `${beyond} σ, ${Math.round(100 * unit.of_record)} % of its highest`;
 }
 
 /** @param {Response} unit */
