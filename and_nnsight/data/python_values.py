@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def open_values(data: Any, split: str | None, columns: Columns, limit: int | Non
 def _rows_of_table(data: Any) -> Any:
     """A table's rows, or a column's values; what is no table as it is."""
     if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas
+        _refuse_namesakes(getattr(data, "columns", ()))
         return data.to_dict("records") if hasattr(data, "columns") else list(data)
     if hasattr(data, "to_pylist"):  # pyarrow
         return data.to_pylist()
@@ -50,6 +52,13 @@ def _refuse_columns(data: Any, audio_column: str) -> None:
     audio = data.get(audio_column) if isinstance(data, Mapping) else None
     if isinstance(audio, list | tuple) and audio and not isinstance(audio[0], int | float):
         raise ValueError("data is a dict of columns: give rows, for example datasets.Dataset.from_dict(data)")
+
+
+def _refuse_namesakes(columns: Iterable[Any]) -> None:
+    """Raise ValueError for columns of one name, of which a row would hold the last only."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise ValueError(f"the table has several columns {twice[0]!r}: rename them, or leave all but one out")
 
 
 def _is_one_clip(data: Any) -> bool:

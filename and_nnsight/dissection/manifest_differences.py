@@ -36,7 +36,7 @@ def unrecognisable(manifest: Manifest) -> list[str]:
         name = manifest.dataset.name
         reasons.append(f"data that cannot be recognised ({name}: a generator, a stream or the like)")
     if manifest.model.edits:
-        reasons.append("a model with edits, hooks or replaced forwards, which cannot be recognised")
+        reasons.append("a model with edits, hooks, replaced forwards or functions, which cannot be recognised")
     return reasons
 
 

@@ -73,7 +73,7 @@ def dissect(
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
     resume        False: refuse a folder that holds a dissection. "trust": continue (or return) it although the data
-                  (a generator, a stream) or the model (edits, hooks, replaced forwards) cannot be recognised, because
+                  (a generator, a stream) or the model (edits, hooks, replaced functions) cannot be recognised, because
                   you know that it is the very same; without it such a run is refused
     concepts      scores of clips for concepts, or the file they were saved to: every unit is compared with each
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores

@@ -65,5 +65,5 @@ def test_words_that_cannot_be_written_end_nothing() -> None:
 
     wordless = clips([{"audio": WAVE, "label": Silent(), "caption": 10**5_000}])
     assert [(clip.label, clip.caption) for clip in wordless] == [
-        ("a Silent that cannot be written", "a int that cannot be written")
+        ("a Silent that cannot be written", "an int that cannot be written")
     ]

@@ -195,7 +195,9 @@ def test_an_edited_model_is_another_run(tmp_path: Path) -> None:
         quick(edited, ragged(3), out)
     ablated = quick(edited, ragged(3), tmp_path / "edited")
     assert not torch.equal(plain["blocks.1.mlp.hook_post"].mean, ablated["blocks.1.mlp.hook_post"].mean)
-    with pytest.raises(DissectionError, match="a model with edits, hooks or replaced forwards, which cannot be"):
+    with pytest.raises(
+        DissectionError, match="a model with edits, hooks, replaced forwards or functions, which cannot be"
+    ):
         quick(edited, ragged(3), tmp_path / "edited")
     assert quick(edited, ragged(3), tmp_path / "edited", resume="trust").clips == ablated.clips
 
