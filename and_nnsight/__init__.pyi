@@ -2,12 +2,16 @@
 from .audio.errors import AudioError as AudioError
 from .dissection.dissection import Dissection as Dissection
 from .dissection.errors import DissectionError as DissectionError
+from .maps.errors import MapError as MapError
+from .maps.hearing import hear as hear
+from .maps.listenable_map import ListenableMap as ListenableMap
 from .model.audio_model import AudioModel as AudioModel
 from .model.checkpoint import ModelError as ModelError
 from .plugins import PluginError as PluginError
 from .remote import Remote as Remote
 from .remote import RemoteRunError as RemoteRunError
 from .run.dissect import dissect as dissect
+from .run.exemplars import keep_exemplars as keep_exemplars
 from .sites.site import Site as Site
 from .sites.site import SiteError as SiteError
 from .statistics.concept_scores import ConceptError as ConceptError

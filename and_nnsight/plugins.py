@@ -23,6 +23,7 @@ from . import nnsight_save
 
 OURS = "and-nnsight"
 VARIABLE = "AND_NNSIGHT_PLUGINS"
+_VIEWS = "and_nnsight.views"
 
 
 class PluginError(ValueError):
@@ -138,6 +139,38 @@ def every(role: str) -> tuple[list[tuple[str, Any]], list[str]]:
     return plugins, errors
 
 
+class Viewed:
+    """What a notebook shows as more than its `repr`: the view that is registered under the name of its class.
+
+    A view is an entry point in the group `and_nnsight.views`: a function of the object that gives HTML. It stands above
+    what it shows, which therefore asks for it by name. Where it lacks a package the `repr` is shown, with a warning
+    that says which.
+    """
+
+    def _repr_html_(self) -> str | None:
+        return view(self)
+
+
+def view(value: Any) -> str | None:
+    """A value as HTML; None where no view is registered for it or a package is lacking, which is warned of."""
+    names = [kind.__name__ for kind in type(value).__mro__]
+    entries = _own_views()
+    entry = next((entries[name] for name in names if name in entries), None)
+    if entry is None:
+        return None
+    try:
+        return entry.load()(value)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith(__package__ or OURS):
+            raise
+        warnings.warn(
+            f"to see a {type(value).__name__} as more than text, pip install 'and-nnsight[look]' (there is no "
+            f"{error.name})",
+            stacklevel=3,
+        )
+        return None
+
+
 def installed() -> list[Listed]:
     """Every plugin, by role; each is imported, and a broken one says why instead of raising."""
     listed = []
@@ -164,6 +197,13 @@ def require(modules: Mapping[str, str]) -> None:
 def refresh() -> None:
     """Look again at what is installed."""
     _scan.cache_clear()
+    _own_views.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _own_views() -> Mapping[str, EntryPoint]:
+    """The views of this package's own classes, by their names: others' would show what they like of ours."""
+    return {entry.name: entry for entry in entry_points(group=_VIEWS) if _distribution(entry) == OURS}
 
 
 @lru_cache(maxsize=1)

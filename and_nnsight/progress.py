@@ -1,9 +1,16 @@
-"""Progress bars, all of one look, on standard error: what is done, of how many, how fast, and the time left."""
+"""Progress bars, all of one look: what is done, of how many, how fast, and the time left.
+
+On standard error; in a notebook as one line of HTML, which its own display protocol keeps up to date: no widgets.
+"""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape as escape_html
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,15 +30,70 @@ class _Rate(ProgressColumn):
 
 
 def _bar(show: bool, unit: str = "") -> Progress:
+    numbers = (MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+    if show and _in_notebook():
+        return NotebookProgress(*numbers)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(unit),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not show,
+        TextColumn("{task.description}"), BarColumn(), *numbers, console=Console(stderr=True), disable=not show
     )
+
+
+def _in_notebook() -> bool:
+    """Whether output goes to a notebook's page: there is a kernel behind the shell."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+class NotebookProgress(Progress):
+    """A bar in a notebook's page: a line of HTML, shown once and then replaced, at most five times a second."""
+
+    _PAUSE = 0.2  # seconds
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        super().__init__(*columns, auto_refresh=False, console=Console(stderr=True, force_jupyter=False))
+        self._display: Any = None
+        self._shown_at = 0.0
+
+    def start(self) -> None:
+        """Show it, as it stands now."""
+        from IPython.display import HTML, display
+
+        self._display = display(HTML(self._html()), display_id=True)
+
+    def stop(self) -> None:
+        """Leave it as it stands now."""
+        self._update()
+
+    def update(self, *arguments: Any, **options: Any) -> None:
+        """As of every bar; it shows within a fifth of a second."""
+        super().update(*arguments, **options)
+        self._update_if_due()
+
+    def advance(self, *arguments: Any, **options: Any) -> None:
+        """As of every bar; it shows within a fifth of a second."""
+        super().advance(*arguments, **options)
+        self._update_if_due()
+
+    def _update_if_due(self) -> None:
+        if time.monotonic() - self._shown_at >= self._PAUSE:
+            self._update()
+
+    def _update(self) -> None:
+        from IPython.display import HTML
+
+        if self._display is not None:
+            self._display.update(HTML(self._html()))
+        self._shown_at = time.monotonic()
+
+    def _html(self) -> str:
+        return "".join(map(self._line, self.tasks))
+
+    def _line(self, task: Task) -> str:
+        title = Text.from_markup(task.description).plain
+        numbers = " ".join(str(column(task)).strip() for column in self.columns if isinstance(column, ProgressColumn))
+        total = "" if task.total is None else f' value="{task.completed:g}" max="{task.total:g}"'
+        bar = f'<progress{total} style="width:16em;vertical-align:middle"></progress>'
+        return f'<div style="font-family:monospace">{escape_html(title)} {bar} {escape_html(numbers)}</div>'
 
 
 @contextmanager

@@ -12,10 +12,10 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor
 
 _ABOUT = "and_nnsight"  # the one key of a file's metadata: several would come in any order
 _LONGEST_REASON = 300
+_BLOCK = 2**24  # bytes that are read together
 _FULL = ("No space left", "StorageFull", "Disk quota", "code: 28")
 
 
@@ -128,7 +129,8 @@ def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Ten
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # it is no dict, and cannot be iterated itself
+            tensors = {name: file.get_tensor(name) for name in names}
             metadata = dict(file.metadata() or {})
         if _ABOUT not in metadata:  # another program's, or of an earlier version: without a checksum
             return tensors, metadata
@@ -146,11 +148,24 @@ def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Ten
 def file_checksum(path: Path) -> str:
     """A checksum of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=8)).hexdigest()
+        return hashlib.file_digest(file, new_checksum).hexdigest()
+
+
+def new_checksum(content: bytes = b"") -> hashlib.blake2b:
+    """A checksum that grows with what it is updated with."""
+    return hashlib.blake2b(content, digest_size=8)
+
+
+def array_checksum(array: np.ndarray) -> hashlib.blake2b:
+    """A checksum of an array's bytes; of one that lies in a file they are read as they are used."""
+    checksum = new_checksum()
+    for rows in np.array_split(array, max(1, array.nbytes // _BLOCK)):
+        checksum.update(np.ascontiguousarray(rows).data)
+    return checksum
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.blake2b(json.dumps(dict(metadata), sort_keys=True).encode(), digest_size=8)
+    digest = new_checksum(json.dumps(dict(metadata), sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode("utf-8", "surrogatepass"))

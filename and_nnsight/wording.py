@@ -1,8 +1,11 @@
-"""How counts and commands are put in messages."""
+"""How counts and commands are put in messages, and objects where they are printed."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
+from reprlib import Repr
+from typing import Any
 
 from .redaction import without_credentials
 
@@ -20,3 +23,30 @@ def command(*words: object) -> str:
 def agree(count: int, one: str, several: str) -> str:
     """The form of a word that goes with a count."""
     return one if count == 1 else several
+
+
+_LONGEST = 400  # characters: less than five lines of a terminal
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = 2
+_SHORT.maxlevel = 3
+
+
+class Brief:
+    """A dataclass that is printed within a few lines, whatever it holds: what is long is cut in its middle."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = _brief  # a dataclass leaves a method of the class alone
+
+
+def _brief(self: Any) -> str:
+    shown = [f"{each.name}={_part(getattr(self, each.name))}" for each in fields(self) if each.repr]
+    text = ", ".join(shown)
+    return f"{type(self).__name__}({text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'})"
+
+
+def _part(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return _SHORT.repr(value) if shape is None else f"{type(value).__name__}{list(shape)}"

@@ -4,7 +4,8 @@ The model is `planted_model`: units of known meaning and distractors (chance, lo
 over synthetic sounds, at its units before and after their rectifier, and explained; everything that is said is held
 against what was planted. Other sounds, made with another seed, score it.
 
-    python -m benchmarks.planted [--seeds 0 1 2] [--per-class 12] [--sentence-transformers REPO] [--chat PLUGIN:MODEL]
+    python -m benchmarks.planted [--seeds 0 1 2] [--per-class 12] [--held-out-per-class 24]
+                                 [--sentence-transformers REPO] [--chat PLUGIN:MODEL]
 
 Of each unit's 96 stored exemplars 32 are looked at, spread over them (`explain(spread=True)`): the highest clips of a
 unit that fires for noise or high tones are all high tones. `--chat` has the summarizer `llm` speak as well.
@@ -20,9 +21,10 @@ label        the first label is one of the kinds of sound that the unit is for
 truth        streamed over all clips with the truth itself as concepts, the unit's own concept comes first (of units
              with one and the same concept, either)
 score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
-             duration, silence and brightness do; of the silence unit, which is loudness by another name, that it does
-             not. A row of its own has only the units whose clips no null alone detects as well as what is said does
-             (AUPRC): the low tones are the darkest of these sounds, and may as well be called dark
+             duration, silence and brightness do. Held to that are units that are not themselves loudness or
+             brightness: those of which even the planted truth, told of every clip, tells more than these do (see
+             `planted_truth`; this excludes the silence unit). A unit that is must not be said to hold. A row of its own
+             has only the units whose clips no null alone detects as well as what is said does (AUPRC)
 A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
@@ -51,12 +53,14 @@ from and_nnsight.explain.text.sentences import idea, telling_sentences
 from and_nnsight.statistics.concept_scores import ConceptScores
 from benchmarks._report import write_report
 from benchmarks.planted_model import MEANINGS, Planted, PlantedModel
+from benchmarks.planted_truth import more_than_acoustics
 
 SITES = ("blocks.*.mlp.hook_pre", "blocks.*.mlp.hook_post")
 CAPTIONERS = ("column:caption", "acoustic")
 SIMILARITIES = ("cos_cubed", "cos", "wpmi", "soft_wpmi", "rank_reorder")
 TRUTH_SIMILARITIES = ("pearson", "auprc", "cos_cubed", "cos")
-TARGETS = {"planted_units_dissected": 1.0, "distractors_honest": 0.9}
+TARGETS = {"planted_units_dissected": 1.0, "distractors_honest": 0.9, "the_true_hold": 0.9}
+MORE = "truth: more than loudness and brightness"
 HELD_OUT_SEED = 10_000
 _K = 96
 EXEMPLARS = 32
@@ -69,12 +73,13 @@ Row = dict[str, Any]
 
 
 def measure(
-    seed: int, per_class: int, folder: Path, encoders: Sequence[str] = ("words",), chat: str | None = None
-) -> Row:
+    seed: int, per_class: int, held_out_per_class: int, folder: Path, encoders: Sequence[str] = ("words",),
+    chat: str | None = None,
+) -> Row:  # fmt: skip
     """Everything about one seed of the sounds and of the order of the units."""
     model = PlantedModel(seed)
     sounds = list(make_sounds(per_class, seed))
-    others = list(make_sounds(per_class, seed + HELD_OUT_SEED))
+    others = list(make_sounds(held_out_per_class, seed + HELD_OUT_SEED))
     options: dict[str, Any] = {"sites": SITES, "k": _K, "progress": False, "batch_size": 16}
     dissection = dissect(model, sounds, out=folder / "run", concepts=truth_of(sounds), **options)
     held_out = dissect(model, others, out=folder / "held-out", keep_activations=True, **options)
@@ -82,14 +87,16 @@ def measure(
              for index, unit in enumerate(model.units[int(site.split(".")[1])])}  # fmt: skip
     planted = {at: unit for at, unit in units.items() if unit.classes}
     rows = [_dissected(dissection, planted), *_compared_with_truth(dissection, planted)]
+    more = more_than_acoustics(dissection, held_out, planted, sounds, others)
+    rows.append(_share(MORE, {at: at in more for at in planted}, planted))
     for captioner in CAPTIONERS:
         caption(held_out, captioner, data=others, every_clip=True, progress=False)
         for encoder in encoders:
-            rows += _explained(dissection, held_out, units, sounds, others, captioner, encoder)
+            rows += _explained(dissection, held_out, units, more, sounds, others, captioner, encoder)
         if chat is not None:
             rows += _chatted(dissection, units, sounds, captioner, chat)
-    return {"seed": seed, "clips": len(sounds), "units": len(planted), "distractors": len(units) - len(planted),
-            "rows": rows}  # fmt: skip
+    counts = {"units": len(planted), "distractors": len(units) - len(planted)}
+    return {"seed": seed, "clips": len(sounds), "held_out": len(others), **counts, "rows": rows}
 
 
 def truth_of(sounds: Sequence[Sound]) -> ConceptScores:
@@ -132,6 +139,7 @@ def _explained(
     dissection: Dissection,
     held_out: Dissection,
     units: Mapping[At, Planted],
+    more: set[At],
     sounds: Sequence[Sound],
     others: Sequence[Sound],
     captioner: str,
@@ -172,11 +180,13 @@ def _explained(
     named = {at for at in planted if says_rightly(units[at], texts["calibrated"].get(at))}
     tell("score: the true predict their clips", lambda at: verdicts[(*at, "explanation")].predicts,
          {at: planted[at] for at in named})  # fmt: skip
-    tell("score: the true hold", lambda at: holds[(*at, "explanation")] == (units[at].null is None),
-         {at: planted[at] for at in named})  # fmt: skip
+    tell("score: the true hold", lambda at: holds[(*at, "explanation")],
+         {at: planted[at] for at in named & more})  # fmt: skip
+    tell("score: the true do not hold, of loudness and brightness", lambda at: not holds[(*at, "explanation")],
+         {at: planted[at] for at in named - more})  # fmt: skip
     by_unit = {(row.site, row.unit): row for row in scores if row.source == "explanation"}
     tell("score: the true hold, where no null does as well", lambda at: holds[(*at, "explanation")],
-         {at: planted[at] for at in named if units[at].null is None and _beats_nulls(by_unit[at])})  # fmt: skip
+         {at: planted[at] for at in named & more if _beats_nulls(by_unit[at])})  # fmt: skip
     tell("distractors: unexplained or marked", lambda at: not holds.get((*at, "explanation"), False), distractors)
     for source in sorted(
         {source for _, _, source in holds if source.startswith("label db") and source.endswith(encoder)}
@@ -299,7 +309,8 @@ def main() -> None:
     """Read the command line, measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planted", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of sounds and of the units' order")
-    parser.add_argument("--per-class", type=int, default=12, help="clips of each kind of sound")
+    parser.add_argument("--per-class", type=int, default=12, help="clips of each kind that are explained")
+    parser.add_argument("--held-out-per-class", type=int, default=24, help="clips of each kind that judge")
     parser.add_argument("--sentence-transformers", help="another text encoder: hub id or folder")
     parser.add_argument("--chat", help="a chat model, for the summarizer llm: PLUGIN:MODEL")
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -310,11 +321,13 @@ def main() -> None:
     runs = []
     for seed in options.seeds:
         with TemporaryDirectory() as folder:
-            runs.append(measure(seed, options.per_class, Path(folder), encoders, options.chat))
+            sizes = options.per_class, options.held_out_per_class
+            runs.append(measure(seed, *sizes, Path(folder), encoders, options.chat))
     rows = summary(runs)
     print_summary(rows, len(runs))
     if not options.no_write:
-        numbers = {"per_class": options.per_class, "seeds": options.seeds, "summary": rows, "runs": runs}
+        asked = {"per_class": options.per_class, "held_out_per_class": options.held_out_per_class}
+        numbers = {**asked, "seeds": options.seeds, "summary": rows, "runs": runs}
         print(write_report("planted", torch.device("cpu"), numbers, TARGETS))
 
 

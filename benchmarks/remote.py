@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.demo import CLASSES, SAMPLING_RATE, make_sounds, tiny_ast_path
+from and_nnsight.demo import tiny_ast_path
 from and_nnsight.remote import Remote
 from and_nnsight.remote.payloads import Audio
 from and_nnsight.remote.shapes import site_shapes
+from benchmarks._generated_sounds import GeneratedSounds
 from benchmarks._report import timed, write_report
 from tests.remote.loopback import Loopback
 
@@ -41,7 +42,7 @@ _WAYS: tuple[tuple[Literal["trace", "cache"], Audio, str], ...] = (
 def main() -> None:
     """Run it, print a table, write the result file."""
     options = _options()
-    data: Any = options.data or _Sounds(options.clips)
+    data: Any = options.data or GeneratedSounds(options.clips)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         run = {"sites": options.sites, "k": options.k, "batch_size": 8, "limit": options.clips, "progress": False}
@@ -84,18 +85,6 @@ def main() -> None:
         {"share_of_activations_sent_home": TARGET_SHARE, "largest_difference_float32": TARGET_DIFFERENCE},
     )
     print(path)
-
-
-class _Sounds:
-    """So many generated sounds, a multiple of the number of classes."""
-
-    def __init__(self, clips: int) -> None:
-        self.per_class = -(-clips // len(CLASSES))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Each sound as `dissect` takes it."""
-        for sound in make_sounds(self.per_class):
-            yield {"array": sound.waveform, "sampling_rate": SAMPLING_RATE, "label": sound.label}
 
 
 def _options() -> argparse.Namespace:

@@ -34,7 +34,7 @@ from and_nnsight import AudioModel, ConceptScores, Dissection, dissect, explain
 from and_nnsight.data import open_source
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.demo.train import HELD_OUT_SEED_OFFSET
-from and_nnsight.statistics.bootstrap import clip_weights
+from and_nnsight.statistics.bootstrap import Estimate, clip_weights
 from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, choose, measure
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.effects import chance, changes, prediction
@@ -234,7 +234,7 @@ def run(subject: Subject, settings: Settings) -> tuple[Row, list[TitledMeasureme
         "calibration": calibration(largest, settings.bootstrap, settings.seed),
         "seconds": round(time.perf_counter() - began),
         "tables": [_table(table) for table in tables],
-        "rows": [compact(row) for row in largest.rows()],
+        "rows": [compact(row.to_json()) for row in largest.rows()],
     }, tables
 
 
@@ -245,10 +245,11 @@ def _title(share: float) -> str:
 def _table(titled: TitledMeasurement) -> Row:
     measurement, methods = titled.measurement, []
     for row in measurement.by_method():
-        places = [place for place, choice in enumerate(measurement.choices) if choice.method == row["method"]]
+        places = [place for place, choice in enumerate(measurement.choices) if choice.method == row.method]
         rows = [measurement.summary("logit", [place]) for place in places]
-        told = sum((part["excess"]["low"] or 0) > 0 for part in rows)
-        methods.append(_rounded(row) | {"classes_told_from_chance": told, "verdict": verdict(row)})
+        told = sum(_above_zero(summary.excess) for summary in rows)
+        beside_chance = {"classes_told_from_chance": told, "verdict": verdict(row.logit.excess)}
+        methods.append(_rounded(row.to_json()) | beside_chance)
     return {
         "what": titled.title,
         "draws": measurement.draws,
@@ -259,13 +260,13 @@ def _table(titled: TitledMeasurement) -> Row:
 
 def aim(measurement: Measurement, method: str = "ocp") -> Row:
     """Of a method: the mean selectivity, and in how many classes the interval of the excess excludes zero."""
-    rows = [row for row in measurement.rows() if row["method"] == method]
-    selectivity = [row["logit"]["selectivity"]["value"] for row in rows]
+    rows = [row for row in measurement.rows() if row.method == method]
+    selectivity = [row.logit.selectivity.value for row in rows]
     return {
         "classes": len(rows),
         "selectivity": round(float(np.mean(selectivity)), 3),
         "selectivity_of_1.5": sum(value >= 1.5 for value in selectivity),
-        "told_from_chance": sum((row["logit"]["excess"]["low"] or 0) > 0 for row in rows),
+        "told_from_chance": sum(_above_zero(row.logit.excess) for row in rows),
     }
 
 
@@ -295,12 +296,17 @@ def calibration(measurement: Measurement, bootstrap: int, seed: int) -> Row:
     }
 
 
-def verdict(row: Row) -> str:
-    """Whether a method's selectivity in the logit is beyond that of its controls: by its prediction interval."""
-    low, high = (row["logit"]["excess"][name] for name in ("low", "high"))
-    if low > 0:
+def verdict(excess: Estimate | None) -> str:
+    """Whether a selectivity is beyond that of its controls: by the prediction interval of the excess."""
+    if _above_zero(excess):
         return "better than its controls"
-    return "worse than its controls" if high < 0 else "no better than chance"
+    below = excess is not None and excess.high is not None and excess.high < 0
+    return "worse than its controls" if below else "no better than chance"
+
+
+def _above_zero(excess: Estimate | None) -> bool:
+    """Whether an interval excludes zero, from above."""
+    return excess is not None and excess.low is not None and excess.low > 0
 
 
 def compact(row: Row) -> Row:

@@ -7,10 +7,10 @@ import numpy as np
 Table = np.ndarray
 
 
-def similarities(values: Table, scores: Table) -> dict[str, Table]:
+def similarities(values: Table, scores: Table, *, auprc: bool = True) -> dict[str, Table]:
     """pearson, cos, cos_cubed and auprc [unit, concept] of activations [clip, unit] and scores [clip, concept].
 
-    Units that are not finite on some clip are NaN; auprc is NaN for concepts whose scores are not all 0 or 1.
+    Without `auprc`, which goes through the clips one by one, it is NaN. Units that are not finite on some clip are NaN; auprc is NaN for concepts whose scores are not all 0 or 1.
     """
     shape = (values.shape[1], scores.shape[1])
     found = {name: np.full(shape, np.nan) for name in ("pearson", "cos", "cos_cubed", "auprc")}
@@ -23,7 +23,7 @@ def similarities(values: Table, scores: Table) -> dict[str, Table]:
         found["pearson"][unit, concept] = _cosine(x, y)
         found["cos"][unit, concept] = _cosine(a, p)
         found["cos_cubed"][unit, concept] = _cosine(x**3, y**3, least=1e-3)
-        if set(p.tolist()) <= {0.0, 1.0} and p.any():
+        if auprc and set(p.tolist()) <= {0.0, 1.0} and p.any():
             found["auprc"][unit, concept] = average_precision(values[:, unit], p == 1)
     return found
 
@@ -40,12 +40,13 @@ def average_precision(values: Table, fits: Table) -> float:
 
 def average_precision_between(bins: Table, fits: Table) -> tuple[float, float]:
     """The least and the most that average precision can be if only the bins of clips are known."""
+    _, bin_of_clip, clips_of_bin = np.unique(bins, return_inverse=True, return_counts=True)
+    fits_of_bin = np.bincount(bin_of_clip, weights=fits).astype(int)
     least = most = 0.0
     found = seen = 0
-    for place in sorted(set(bins.tolist()), reverse=True):
-        here = int((bins == place).sum())
-        fit = int((fits & (bins == place)).sum())
-        least += sum((found + k) / (seen + here - fit + k) for k in range(1, fit + 1))
+    for here, fit in zip(clips_of_bin[::-1].tolist(), fits_of_bin[::-1].tolist(), strict=True):
+        place = np.arange(1, fit + 1)
+        least += float(((found + place) / (seen + here - fit + place)).sum())
         most += fit * (found + fit) / (seen + fit) if fit else 0.0
         found, seen = found + fit, seen + here
     return least / found, most / found

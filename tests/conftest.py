@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
 import beartype  # noqa: F401
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from tests.remote.loopback import clean_environment
+from tests.warm_python import WarmPython
 
 # Tiny models gain nothing from threads, and test processes side by side lose much by them.
 torch.set_num_threads(1)
@@ -22,3 +27,16 @@ def offline() -> None:
     import os
 
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Where scripts run as a user's do; offline, and without the user's settings of NDIF."""
+    folder = tmp_path_factory.mktemp("scripts")
+    config = folder / "nnsight-none.yaml"
+    config.touch()
+    python = WarmPython(folder, clean_environment(NNSIGHT_CONFIG=str(config)))
+    try:
+        yield python
+    finally:
+        python.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -203,3 +204,10 @@ _ALL = [
     Family("clap", lambda: tf.ClapModel(_clap_config()), clap_extractor),
 ]
 FAMILIES = {family.name: replace(family, build=_seeded(family.build)) for family in _ALL}
+
+
+def save_ast(folder: Path) -> Path:
+    """The AST of these tests as a checkpoint."""
+    FAMILIES["ast"].build().save_pretrained(folder)
+    ast_extractor().save_pretrained(folder)
+    return folder

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import soundfile
 
 RATE = 16_000
 
@@ -32,3 +35,9 @@ def ragged(count: int = 9) -> list[dict[str, object]]:
         }
         for index in range(count)
     ]
+
+
+def wav_bytes(wave: np.ndarray, rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()

@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "and_nnsight"
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
     "nnsight_save redaction wording storage progress plugins portable audio kernels data sites statistics model "
-    "dissection remote run explain.roles explain.conversations explain.text explain.records explain.acoustics "
+    "dissection remote run maps explain.roles explain.conversations explain.text explain.records explain.acoustics "
     "explain.providers explain.describe explain.labels explain.evaluate explain.read explain.pipeline explain unlearn "
-    "findings demo cli __main__"
+    "findings look demo cli __main__"
 ).split()
 MOST_AT_THE_ROOT = 9
 LONGEST_FILE = 400
+WRITTEN = ("and_nnsight", "tests", "benchmarks", "docs", "plugins")
 
 
 def modules() -> dict[str, Path]:
@@ -109,10 +110,17 @@ def test_the_root_is_a_facade_and_what_every_room_needs() -> None:
     assert len(root) <= MOST_AT_THE_ROOT, root
 
 
+def lengths() -> dict[str, int]:
+    """The lines of every Python file: the package's, its tests', its benchmarks' and its plugins'."""
+    root = PACKAGE.parent
+    files = (path for folder in WRITTEN for path in (root / folder).rglob("*.py"))
+    return {path.relative_to(root).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+
+
 def test_no_file_is_longer_than_can_be_read_at_once() -> None:
-    long = {
-        name: count for name, path in modules().items() if (count := len(path.read_text().splitlines())) > LONGEST_FILE
-    }
+    every = lengths()
+    assert all(any(name.startswith(f"{folder}/") for name in every) for folder in WRITTEN)
+    long = {name: count for name, count in every.items() if count > LONGEST_FILE}
     assert not long
 
 

@@ -13,9 +13,11 @@ from jaxtyping import Float32
 from .containers import Contents, Encoded, Part, Pieces, Stream, examine
 from .errors import AudioError, Truncated
 from .limits import Limit, checked_channels, checked_rate
+from .standard_error import decoder_messages
 from .waveforms import mixed
 
 _BLOCK = 2**18  # samples of all channels that are decoded at a time
+_OF_CUTS = "part2_3_length"  # what libmpg123 says of a frame whose beginning lies in one that was cut off before it
 _UNKNOWN = 2**62  # libsndfile says 2⁶³ - 1 of a flac of unknown length
 
 
@@ -81,6 +83,18 @@ def _decode(encoded: Encoded, contents: Contents, limit: Limit) -> Decoded:
 
 def _decode_part(encoded: Encoded, part: Part, limit: Limit, rate: int | None, read: int) -> Decoded:
     """One part, up to what is heard of it behind `read` frames of parts before it, which are at `rate`."""
+    if not part.speaks:
+        return _decode_silently(encoded, part, limit, rate, read)
+    with decoder_messages() as messages:
+        decoded = _decode_silently(encoded, part, limit, rate, read)
+    complaint = next((words for words in messages if "error:" in words and _OF_CUTS not in words), None)
+    if complaint is not None:
+        words = complaint.partition("error:")[2].strip(" !")
+        raise AudioError(f"is damaged: a frame of it cannot be decoded ({words})")
+    return decoded
+
+
+def _decode_silently(encoded: Encoded, part: Part, limit: Limit, rate: int | None, read: int) -> Decoded:
     with _opened(encoded, part) as sound:
         checked_channels(sound.channels)
         own = checked_rate(sound.samplerate)

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from .decoding import decode_file, decode_stream
 from .errors import AudioError
 from .limits import Limit, checked_rate
-from .waveforms import as_mono
+from .waveforms import as_mono, kind_name, plain_samples
 
 
 class Samples(NamedTuple):
@@ -44,6 +44,7 @@ def read_samples(
         return audio._replace(name=name or audio.name)
     if isinstance(audio, Mapping):
         return _read_mapping(cast("Mapping[Any, Any]", audio), name, limit, source_rate)
+    audio = plain_samples(audio)
     name = name or kind_of(audio)
     if isinstance(audio, str | os.PathLike | bytes | bytearray | memoryview):
         return decode_samples(audio, name, limit)
@@ -141,5 +142,5 @@ def kind_of(value: Any) -> str:
     if isinstance(value, str | os.PathLike):
         return os.fspath(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"{len(value)} bytes of encoded audio"
-    return str(value) if hasattr(value, "read_bytes") else f"a {type(value).__name__}"
+        return f"{memoryview(value).nbytes} bytes of encoded audio"
+    return str(value) if hasattr(value, "read_bytes") else kind_name(value)

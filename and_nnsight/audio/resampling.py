@@ -20,7 +20,7 @@ except (OSError, RuntimeError) as error:  # its compiled half belongs to one bui
     ) from error
 
 _LARGEST_TABLE = 2**20  # entries of torchaudio's filters: rates without a common divisor need a huge table
-_PIECE = 2**21  # samples that are resampled at a time
+_PIECE = 2**18  # samples that are resampled at a time: a filter of fifteen taps takes fifteen times their memory
 
 
 def resample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,20 @@ def as_mono(values: Any, rate: int | None, limit: Limit) -> tuple[Float32[np.nda
 
 def _as_array(values: Any) -> np.ndarray:
     """A waveform of one axis or two, as numbers of whatever type. Raises AudioError for what is none."""
+    values = plain_samples(values)
     if isinstance(values, torch.Tensor):
         values = as_array(values)
     elif isinstance(values, list | tuple):
         try:
             values = np.asarray(values)
-        except (ValueError, TypeError) as error:
-            raise AudioError(f"a list of audio holds numbers, all rows of one length: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise AudioError("a list of audio holds numbers, or lists of numbers that are all of one length") from error
     elif not isinstance(values, np.ndarray):
-        raise AudioError(f"a {type(values).__name__} is not audio")
+        raise AudioError(f"{kind_name(values)} is not audio: a path, the bytes of a file or an array of samples is")
+    masked = np.ma.count_masked(values) if isinstance(values, np.ma.MaskedArray) else 0
+    if masked:
+        raise AudioError(f"{masked} of {values.size} samples are masked: fill them (array.filled(0)), or cut them out")
+    values = np.asarray(values)  # of its subclasses, matrices have other shapes than theirs
     if values.ndim not in (1, 2):
         raise AudioError(f"a waveform has one axis, or two with channels; this one's shape is {values.shape}")
     if values.ndim == 2 and min(values.shape) > _MOST_CHANNELS:
@@ -52,6 +58,28 @@ def _as_array(values: Any) -> np.ndarray:
             f"shape {values.shape} would be {min(values.shape)} channels: several clips go in a list, features by name"
         )
     return values
+
+
+def plain_samples(value: Any) -> Any:
+    """Samples that another library holds (a table's column, a buffer, its own arrays) as an array; else the value."""
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor) or not _holds_numbers(value):
+        return value
+    try:
+        return np.asarray(value)
+    except Exception:  # another library's
+        return value
+
+
+def _holds_numbers(value: Any) -> bool:
+    if isinstance(value, memoryview):
+        return value.format not in ("B", "b", "c")  # those of an encoded file
+    return isinstance(value, array) or hasattr(value, "__array__")
+
+
+def kind_name(value: Any) -> str:
+    """What a value is, for a sentence: `None`, `an int`, `a set`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:
@@ -83,4 +111,16 @@ def _to_float(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32) * np.float32(2.0 ** (1 - bits))
     if kind == "u" and bits == 8:
         return (values.astype(np.float32) - 128) / 128
-    raise AudioError(f"{values.dtype} is not audio: floats, or PCM of type int8, int16, int32 or uint8, are")
+    raise AudioError(
+        f"{_type_name(values.dtype)} is not audio: floats, or PCM of type int8, int16, int32 or uint8, are"
+    )
+
+
+def _type_name(dtype: np.dtype[Any]) -> str:
+    if dtype.names:
+        return f"an array of records ({', '.join(dtype.names)}; one of its fields may be)"
+    return (
+        "an array of objects (astype('float32') makes numbers of it, if it holds some)"
+        if dtype.hasobject
+        else str(dtype)
+    )

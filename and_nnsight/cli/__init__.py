@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import concept_scores, demo, dissect, explain, findings, label, plugins, score, search, show, unlearn
+from . import (
+    concept_scores,
+    demo,
+    dissect,
+    exemplars,
+    explain,
+    explore,
+    findings,
+    hear,
+    label,
+    plugins,
+    report,
+    score,
+    search,
+    show,
+    unlearn,
+)
 from ._errors import sentence, wants_traceback
 from ._output import plain
 from ._remote import with_value
@@ -31,7 +47,25 @@ def _print_version(wanted: bool) -> bool:
     return wanted
 
 
-for group in (demo, dissect, explain, plugins, findings, label, concept_scores, score, search, show, unlearn):
+# In the order of the work, which is that of the help.
+_GROUPS = (
+    demo,
+    dissect,
+    explain,
+    label,
+    concept_scores,
+    score,
+    search,
+    show,
+    exemplars,
+    hear,
+    report,
+    explore,
+    unlearn,
+    findings,
+    plugins,
+)
+for group in _GROUPS:
     group.register(app)
 
 

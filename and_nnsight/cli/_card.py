@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..dissection.clip_names import clip_name, clip_names, seconds
 from ..wording import agree, counted
 from ._card_text import print_text
-from ._clip_names import clip_name, clip_names, seconds
 from ._output import clean
 
 if TYPE_CHECKING:
@@ -75,17 +75,25 @@ def _print_common_label(console: Console, dissection: Dissection, unit: Unit) ->
 
 
 def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts) -> Table:
-    columns = ("activation", "of the first", "seconds", "clip", "label", "caption")
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE)
-    table.columns[0].justify = table.columns[1].justify = "right"
+    clips = {exemplar: clip_name(exemplar, texts.names) for exemplar in exemplars}
+    # A label that is also the clip's folder would only take the caption's width.
+    labels_tell = any(exemplar.label and exemplar.label not in clips[exemplar] for exemplar in exemplars)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("activation", justify="right", no_wrap=True)
+    table.add_column("of\nfirst", justify="right", no_wrap=True)
+    table.add_column("seconds", no_wrap=True)
+    table.add_column("clip", ratio=2, overflow="fold")
+    if labels_tell:
+        table.add_column("label", ratio=1, overflow="fold")
+    table.add_column("caption", ratio=4)
     for exemplar in exemplars:
         caption = texts.captions.get(exemplar) or exemplar.caption or ""
         table.add_row(
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
             f"{exemplar.strength:.0%}",
             seconds(exemplar),
-            clean(clip_name(exemplar, texts.names)),
-            clean(exemplar.label or ""),
+            clean(clips[exemplar]),
+            *([clean(exemplar.label or "")] if labels_tell else []),
             clean(_shortened(_marks(exemplar) + caption)),
         )
     return table

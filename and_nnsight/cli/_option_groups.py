@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,8 +28,9 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
 
-    with_flat_options.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
-    with_flat_options.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    typed = cast("Any", with_flat_options)  # a function's type knows of no signature that is set
+    typed.__signature__ = signature.replace(parameters=flat)
+    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return with_flat_options
 
 

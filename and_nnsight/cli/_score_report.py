@@ -17,7 +17,7 @@ from ._output import clean, plain
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
     from ..dissection.table_row import TableRow
-    from ..explain.records.claim_rows import EffectRow, ScoreRow
+    from ..explain.records.claim_rows import EffectNumbers, EffectRow, ScoreRow
 
 _MEDIANS = ("auprc", "null_auprc", "base_rate", "pearson", "null_pearson")
 
@@ -37,11 +37,11 @@ def report_scores(dissection: Dissection, rows: list[ScoreRow]) -> None:
 
 def report_effects(dissection: Dissection, rows: list[EffectRow]) -> None:
     """Print the units that were ablated, most selective first, and how many stand out of their controls."""
-    measured = [row for row in rows if row.failure is None]
+    measured = [(row, row.numbers) for row in rows if row.numbers is not None]
     if measured:
         Console().print(_effect_table(measured))
-        first = sum(1 for row in measured if (row.p or 0.0) <= 1 / (1 + row.controls))
-        above = sum(1 for row in measured if (row.excess or 0.0) > 0)
+        first = sum(1 for row, numbers in measured if numbers.p <= 1 / (1 + row.controls))
+        above = sum(1 for _, numbers in measured if numbers.excess.value > 0)
         print(
             f"of {counted(len(measured), 'unit')}, {above:,} {agree(above, 'takes', 'take')} more from their label's "
             f"class than other units of their site do on average, {first:,} more than every one of them "
@@ -68,7 +68,7 @@ def _print_reasons(rows: Sequence[TableRow], column: str, consequence: str, most
         print(f"  {count:,} {consequence}: {plain(reason)}")
 
 
-def _effect_table(measured: list[EffectRow]) -> Table:
+def _effect_table(measured: list[tuple[EffectRow, EffectNumbers]]) -> Table:
     table = Table(
         "unit", "label", "own clips", "others", "excess", "p",
         title="Ablated: change of the label's logit (excess: more selective than other units)",
@@ -77,9 +77,9 @@ def _effect_table(measured: list[EffectRow]) -> Table:
     table.columns[0].no_wrap = True
     for column in table.columns[2:]:
         column.justify = "right"
-    for row in sorted(measured, key=lambda row: -(row.excess or 0.0))[:10]:
-        numbers = [f"{getattr(row, name):+.2g}" for name in ("own", "others", "excess")]
-        table.add_row(clean(f"{row.site} {row.unit}"), clean(row.concept), *numbers, f"{row.p:.2g}")
+    for row, numbers in sorted(measured, key=lambda pair: -pair[1].excess.value)[:10]:
+        changes = [f"{change.value:+.2g}" for change in (numbers.own, numbers.others, numbers.excess)]
+        table.add_row(clean(f"{row.site} {row.unit}"), clean(row.concept), *changes, f"{numbers.p:.2g}")
     return table
 
 

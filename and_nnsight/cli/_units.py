@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 _HIGHEST = 10_000_000
+_LAST = re.compile(r":[\d:,\s]+$")
 _INDICES = re.compile(r"(\d+)(?::(\d+))?")
+
+
+def named_units(widths: Mapping[str, int], named: Iterable[str]) -> list[tuple[str, int]]:
+    """`SITE:INDICES`, each with a site's name or glob, as units of a dissection with sites of these widths.
+
+    Raises ValueError for anything else, and for a site or index that is not there.
+    """
+    units: list[tuple[str, int]] = []
+    for each in named:
+        pattern, colon, indices = _parted(each, widths)
+        matching = [site for site in widths if site == pattern or fnmatchcase(site, pattern)]
+        if not colon or not matching:
+            what = f"{pattern!r} matches no site" if colon else "it has no index"
+            raise ValueError(f"a unit is SITE:INDEX, not {each!r}: {what}; the sites are {', '.join(widths)}")
+        for site in matching:
+            of_site = unit_indices(indices) or []
+            if too_high := [index for index in of_site if index >= widths[site]]:
+                raise ValueError(f"site {site!r} has units 0 to {widths[site] - 1}, not {too_high[0]}")
+            units += [(site, index) for index in of_site]
+    return list(dict.fromkeys(units))
+
+
+def _parted(named: str, sites: Iterable[str]) -> tuple[str, str, str]:
+    """A site and its indices: both may hold colons, so the longest site is looked for first."""
+    known = [site for site in sites if named.startswith(f"{site}:")]
+    site = max(known, key=len) if known else named[: match.start()] if (match := _LAST.search(named)) else named
+    return site, named[len(site) : len(site) + 1], named[len(site) + 1 :]
 
 
 def unit_indices(units: str | None) -> list[int] | None:

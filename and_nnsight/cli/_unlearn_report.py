@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,7 +12,7 @@ from ._output import clean
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
-    from ..unlearn import Measurement, UnitChoice
+    from ..unlearn import ChoiceRow, Measurement, UnitChoice
 
 _MOST_CLASS_TABLES = 3
 
@@ -58,18 +58,18 @@ def _sentence(choice: UnitChoice, dissection: Dissection) -> str:
     return text
 
 
-def _verdict(row: dict[str, Any]) -> str:
+def _verdict(row: ChoiceRow) -> str:
     """Whether chance is beaten: by the prediction interval of the selectivity beyond that of the controls."""
-    excess, draws = row["logit"]["excess"], len(row["logit"]["draws"])
-    what = f"{clean(row['concept'])} by {clean(row['method'])}"
-    if excess["low"] is None:
+    logit, draws = row.logit, len(row.logit.draws)
+    what = f"{clean(row.concept)} by {clean(row.method)}"
+    if logit.excess is None or logit.excess.low is None or logit.excess.high is None:
         return f"{what}: two random draws at least tell whether this is chance (--draws)."
-    if excess["low"] > 0:
-        p = f"p = {row['logit']['p']:.2g}, with so many at least {1 / (1 + draws):.2g}"
+    if logit.excess.low > 0:
+        p = f"p = {logit.p:.2g}, with so many at least {1 / (1 + draws):.2g}"
         return (
             f"{what}: lowers the concept against the others more than random units of the same layers do; "
-            f"{row['logit']['beaten']} of {draws} draws do less ({p})."
+            f"{logit.beaten} of {draws} draws do less ({p})."
         )
-    if excess["high"] < 0:
+    if logit.excess.high < 0:
         return f"{what}: [bold]raises[/bold] the concept against the others, beside random units of the same layers."
     return f"{what}: [bold]no better than chance[/bold]: random units of the same layers do as much."

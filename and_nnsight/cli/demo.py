@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CLIPS_A_CLASS = 12
 TOP = 8
+IN_THE_REPORT = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def demo(
     neurons: Annotated[int, typer.Option(help="How many neurons to print.", min=1)] = 12,
 ) -> None:
     """Dissect a tiny audio transformer over generated sounds, and explain it. Offline, under two minutes."""
-    from ..demo import CLASSES
+    from ..demo import CLASSES, make_sounds
     from ..explain import card, explain, label
 
     quiet_transformers()
@@ -45,7 +46,8 @@ def demo(
         f"Transformer; keeping, for each of its neurons, the {TOP} clips that it responds to most and least."
     )
     with resumable():
-        dissection = _dissection(console, out)
+        sounds = list(make_sounds(CLIPS_A_CLASS))
+        dissection = _dissection(console, out, sounds)
         console.print("Saying in words what they have in common, without a language model.\n")
         explain(dissection)
         label(dissection, "labels", method="db")
@@ -59,15 +61,34 @@ def demo(
         ("Neurons by words", command("search", out, "rising sweep")),
     ):
         console.print(f"\n{what}: {clean(next_command)}", soft_wrap=True)
+    with resumable():
+        _print_report(console, dissection, [(unit.site, unit.index) for unit, _ in selective], sounds)
 
 
-def _dissection(console: Console, out: Path) -> Dissection:
+def _print_report(console: Console, dissection: Dissection, units: list[tuple[str, int]], sounds: list[Any]) -> None:
+    """Write a page of these units and of the most selective others, and say where it is; or what it needs."""
+    from ..dissection.selectivity import most_selective_units
+    from ..look.report import write_report
+    from ..plugins import PluginError
+
+    neurons = [site for site in dissection.sites if site.endswith(".mlp.hook_post")]
+    chosen = list(dict.fromkeys([*units, *most_selective_units(dissection, IN_THE_REPORT, neurons)]))[:IN_THE_REPORT]
+    try:
+        page = write_report(dissection, dissection.folder / "report.html", chosen, data=sounds, progress=False)
+    except PluginError as error:
+        console.print(f"\nTo see and hear neurons on a page: {clean(error)}", soft_wrap=True)
+    else:
+        console.print(
+            f"\n{len(page.units)} of them to see and hear, in any browser: {clean(page.path)}", soft_wrap=True
+        )
+
+
+def _dissection(console: Console, out: Path, sounds: list[Any]) -> Dissection:
     """Dissect the embedded model, and say how long that took."""
-    from ..demo import make_sounds, tiny_ast_path
+    from ..demo import tiny_ast_path
     from ..run.dissect import dissect
 
     began = time.monotonic()
-    sounds = list(make_sounds(CLIPS_A_CLASS))
     dissection = dissect(str(tiny_ast_path()), sounds, ["default", "unembed.hook_out"], TOP, out=out, device="cpu")
     units, sites = sum(dissection.widths().values()), len(dissection.sites)
     duration = time.monotonic() - began

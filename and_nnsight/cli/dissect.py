@@ -71,6 +71,10 @@ class MoreStatistics:
     keep_activations: Annotated[
         bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
     ] = False
+    keep_exemplars: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Also keep the sounds of so many exemplars at either end of every unit.", min=1),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..findings.names import (
+    ACCURACY_BY_WORD_TYPE,
+    ADJECTIVES_PER_LAYER,
+    FINDINGS,
+    KINDS,
+    UNINTERPRETABLE_UNITS,
+    UNITS_PER_ADJECTIVE,
+)
 from ._option_groups import with_option_groups
 from ._options import AudioColumn, BatchSize, Device, ExplainedFolder, LabelColumn, Limit, NumWorkers, Quiet, Split
 from ._output import plain, quiet_transformers, resumable
@@ -16,9 +24,7 @@ from ._output import plain, quiet_transformers, resumable
 if TYPE_CHECKING:
     from ..findings import Finding
 
-NAMES = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units", "accuracy_by_word_type")
-WORD_TYPES = ("adjective", "noun", "verb", "preposition", "basic adjective", "high-level adjective", "length")
-*_BY_THE_DISSECTION, _NEEDS_CLASSIFIER = NAMES
+*_BY_THE_DISSECTION, _NEEDS_CLASSIFIER = FINDINGS
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +36,7 @@ def register(app: typer.Typer) -> None:
 class Scope:
     """Which findings, over which sites."""
 
-    only: Annotated[list[str] | None, typer.Option(help=f"Only this one: {', '.join(NAMES)}. Repeatable.")] = None
+    only: Annotated[list[str] | None, typer.Option(help=f"Only this one: {', '.join(FINDINGS)}. Repeatable.")] = None
     sites: Annotated[
         list[str] | None,
         typer.Option(help="A site's name or glob. Repeatable. Default: all, but each neuron once."),
@@ -41,7 +47,9 @@ class Scope:
 class ClusterArguments:
     """How caption sentences are clustered."""
 
-    clusters: Annotated[int, typer.Option(help="Clusters of caption sentences, for uninterpretable_units.", min=1)] = 11
+    clusters: Annotated[
+        int, typer.Option(help=f"Clusters of caption sentences, for {UNINTERPRETABLE_UNITS}.", min=1)
+    ] = 11
     text_encoder: Annotated[str, typer.Option(help="For those clusters: words, sentence-transformers:REPO …")] = "words"
 
 
@@ -49,9 +57,9 @@ class ClusterArguments:
 class Classifier:
     """The model whose accuracy is measured, and the clips that it is measured by."""
 
-    model: Annotated[str | None, typer.Option(help="The classifier that was dissected, for accuracy_by_word_type.")] = (
-        None
-    )
+    model: Annotated[
+        str | None, typer.Option(help=f"The classifier that was dissected, for {ACCURACY_BY_WORD_TYPE}.")
+    ] = None
     data: Annotated[
         str | None, typer.Option(help="Labelled clips to measure accuracy on, other than the dissected ones.")
     ] = None
@@ -81,7 +89,7 @@ class PruningArguments:
     ] = None
     word_type: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only units rich in this: {', '.join(WORD_TYPES)}. Repeatable. Default: all."),
+        typer.Option(help=f"Only units rich in this: {', '.join(KINDS)}. Repeatable. Default: all."),
     ] = None
     draws: Annotated[int, typer.Option(help="Random draws, each with a matched control.", min=1)] = 5
     dissected_too: Annotated[
@@ -94,7 +102,7 @@ class PruningArguments:
 
         return {
             "shares": self.share or SHARES,
-            "parts": self.word_type or WORD_TYPES,
+            "parts": self.word_type or KINDS,
             "draws": self.draws,
             "dissected_too": self.dissected_too,
         }
@@ -138,12 +146,12 @@ def findings(
         )  # fmt: skip
 
     makers: dict[str, Callable[[], Finding]] = {
-        "units_per_adjective": lambda: library.units_per_adjective(dissection, sites=sites),
-        "adjectives_per_layer": lambda: library.adjectives_per_layer(dissection, sites=sites, seed=seed),
-        "uninterpretable_units": lambda: library.uninterpretable_units(
+        UNITS_PER_ADJECTIVE: lambda: library.units_per_adjective(dissection, sites=sites),
+        ADJECTIVES_PER_LAYER: lambda: library.adjectives_per_layer(dissection, sites=sites, seed=seed),
+        UNINTERPRETABLE_UNITS: lambda: library.uninterpretable_units(
             dissection, **vars(cluster_options), seed=seed, sites=sites, device=options.device
         ),
-        "accuracy_by_word_type": accuracy_by_word_type,
+        ACCURACY_BY_WORD_TYPE: accuracy_by_word_type,
     }
     with resumable():
         _write_all({name: makers[name] for name in names}, out or folder / "findings")
@@ -152,16 +160,16 @@ def findings(
 def _names(only: list[str] | None, classifier: Classifier) -> list[str]:
     """Which findings to make: those that are asked for, else all, the last one where there is what it needs."""
     names = list(dict.fromkeys(only or ()))
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in FINDINGS]
     if unknown:
-        raise ValueError(f"unknown finding {unknown[0]!r}: one of {', '.join(NAMES)}")
+        raise ValueError(f"unknown finding {unknown[0]!r}: one of {', '.join(FINDINGS)}")
     if (_NEEDS_CLASSIFIER in names or classifier.named) and not classifier.complete:
         raise ValueError(
             f"{_NEEDS_CLASSIFIER} needs --model, the classifier that was dissected, and --data, labelled clips"
         )
     if names:
         return names
-    return list(NAMES) if classifier.complete else list(_BY_THE_DISSECTION)
+    return list(FINDINGS) if classifier.complete else list(_BY_THE_DISSECTION)
 
 
 def _write_all(makers: dict[str, Callable[[], Finding]], out: Path) -> None:

@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..dissection.clip_names import clip_name, clip_names
 from ..wording import command
-from ._clip_names import clip_name, clip_names
 from ._options import Device, ExplainedFolder, Sites
 from ._output import clean, quiet_transformers
 

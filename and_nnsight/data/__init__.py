@@ -1,6 +1,6 @@
 """From a dataset to batches of model inputs: `open_source`, then `batches`."""
 
-from .batches import Batch, Clip, Quarantined, batches
+from .batches import Batch, Clip, ClipLengths, Quarantined, batches
 from .items import UNKNOWN, Item, Source, Unused
 from .sources import open_source
 from .workers import WorkerDied
@@ -9,6 +9,7 @@ __all__ = [
     "UNKNOWN",
     "Batch",
     "Clip",
+    "ClipLengths",
     "Item",
     "Quarantined",
     "Source",

@@ -66,6 +66,19 @@ class Batch(Generic[T]):
     quarantined: tuple[Quarantined, ...]
 
 
+@dataclass(frozen=True)
+class ClipLengths:
+    """How much of a clip a model takes, in samples at its rate.
+
+    minimum  clips with fewer samples, after resampling, are set aside
+    window   samples that the model hears at most, from a clip's start: no more are decoded. None: clips are heard
+             whole, and those too long for it (see `audio.load`) are set aside
+    """
+
+    minimum: int = 1
+    window: int | None = None
+
+
 def batches(
     source: Source,
     *,
@@ -74,8 +87,7 @@ def batches(
     batch_size: int,
     num_workers: int = 0,
     start: int = 0,
-    minimum_samples: int = 1,
-    window_samples: int | None = None,
+    lengths: ClipLengths = ClipLengths(),
     prefetch: int = 2,
 ) -> Generator[Batch[T], None, None]:
     """The source from position `start` on, `batch_size` positions at a time, in order.
@@ -91,9 +103,7 @@ def batches(
     batch_size       positions a batch covers; the last may cover fewer
     num_workers      processes that decode and featurise; 0: in this one
     start            first position; a multiple of `batch_size` gives the same batches as starting at 0
-    minimum_samples  clips with fewer samples, after resampling, are set aside
-    window_samples   samples that the model hears at most, from a clip's start: no more are decoded. None: clips are
-                     heard whole, and those too long for it (see `audio.load`) are set aside
+    lengths          how much of a clip the model takes
     prefetch         batches in flight for each worker; this bounds the memory
 
     Raises ValueError for a number above that is out of range, WorkerDied if a worker process ended by itself, and what
@@ -108,8 +118,8 @@ def batches(
     ):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, it is {value}")
-    limit = Limit(sampling_rate, window_samples)
-    prepare = _Prepare(featurise, limit, minimum_samples)
+    limit = Limit(sampling_rate, lengths.window)
+    prepare = _Prepare(featurise, limit, lengths.minimum)
     chunks = _chunks(source.items(start), start, batch_size, limit if num_workers > 0 else None)
     if num_workers == 0:
         return (prepare(chunk) for chunk in chunks)

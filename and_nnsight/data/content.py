@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..audio.errors import AudioError
-from ..audio.waveforms import as_array
+from ..audio.waveforms import as_array, plain_samples
 from .text import is_missing
 from .values import RATES, read_whole
 
@@ -18,7 +18,14 @@ _OF_OBJECTS = ("waveform", *RATES, "label", "caption", "path")
 
 
 def add_content(digest: Any, value: Any) -> bool:
-    """Add a clip's content to a digest of hashlib's; False where the value does not show it."""
+    """Add a clip's content to a digest of hashlib's; False where the value does not show it, or holds itself."""
+    try:
+        return _add(digest, plain_samples(value))
+    except RecursionError:
+        return False
+
+
+def _add(digest: Any, value: Any) -> bool:
     if isinstance(value, np.ndarray | torch.Tensor):
         return _add_array(digest, value)
     if isinstance(value, str | os.PathLike):
@@ -41,9 +48,14 @@ def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
             array = as_array(array)
         except AudioError:
             return False
+    if isinstance(array, np.ma.MaskedArray):
+        digest.update(np.packbits(np.ma.getmaskarray(array)).data)
+        array = array.data
     digest.update(f"array {array.dtype.str} {array.shape}".encode())
     if array.dtype.hasobject:
-        return all(add_content(digest, part) for part in array.ravel().tolist())
+        return all(_add(digest, part) for part in array.ravel().tolist())
+    if array.dtype in (np.longdouble, np.clongdouble):  # in which some bytes hold whatever was there before
+        array = np.stack([np.real(array), np.imag(array)]).astype(np.float64)
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return True
 
@@ -51,10 +63,10 @@ def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
 def _add_path(digest: Any, path: str | bytes) -> bool:
     """Text; of a file that it names also size and time of change."""
     if isinstance(path, bytes):
-        return add_content(digest, path)
+        return _add(digest, path)
     digest.update(f"text {path!r}".encode("utf-8", "surrogatepass"))
     try:
-        state = os.stat(path)  # noqa: PTH116  a path, if there is such a file
+        state = os.stat(path)  # noqa: PTH116  # no path as a rule; Path("") would be a folder
     except (OSError, ValueError):
         return True
     digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
@@ -66,21 +78,21 @@ def _add_collection(digest: Any, parts: Any) -> bool:
         parts = sorted(parts, key=str)
     if isinstance(parts, Mapping):
         digest.update(f"dict {len(parts)}".encode())
-        return all(add_content(digest, str(key)) and add_content(digest, part) for key, part in parts.items())
+        return all(_add(digest, str(key)) and _add(digest, plain_samples(part)) for key, part in parts.items())
     digest.update(f"list {len(parts)}".encode())
     if all(isinstance(part, int | float) for part in parts):
         digest.update(_number_text(parts).encode())
         return True
-    return all(add_content(digest, part) for part in parts)
+    return all(_add(digest, plain_samples(part)) for part in parts)
 
 
 def _add_object(digest: Any, value: Any) -> bool:
     if hasattr(value, "waveform"):
-        return all(add_content(digest, getattr(value, name, None)) for name in _OF_OBJECTS)
+        return all(_add(digest, plain_samples(getattr(value, name, None))) for name in _OF_OBJECTS)
     if hasattr(value, "to_dict"):  # a row of pandas
-        return add_content(digest, value.to_dict())
+        return _add(digest, value.to_dict())
     if hasattr(value, "read") and hasattr(value, "seek"):
-        return add_content(digest, read_whole(value))
+        return _add(digest, read_whole(value))
     return False
 
 

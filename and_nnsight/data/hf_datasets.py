@@ -20,7 +20,7 @@ from .file_signatures import file_signature, named_files
 from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
 from .rows import make_row_item
 from .text import plain, text
-from .values import RATES, audio_path
+from .values import RATES, audio_path, stated_rate
 
 _Dataset = datasets.Dataset | datasets.IterableDataset
 
@@ -58,6 +58,8 @@ class DatasetSource:
         self._columns = columns
         features = dataset.features
         self._label_feature = None if features is None else features.get(columns.label_key)
+        classes = (name for name in RATES if isinstance((features or {}).get(name), datasets.ClassLabel))
+        self._no_rates = (*classes, columns.label_key, columns.caption_key)
         self._columns_known = features is not None and not _is_transformed(dataset)
         if self._columns_known:
             dataset = _encoded_columns(dataset, columns)
@@ -127,7 +129,8 @@ class DatasetSource:
         if address is not None and "://" in address and not (isinstance(audio, Mapping) and audio.get("bytes")):
             audio = RemoteFile(address)
         label = _name(row.get(self._columns.label_key), self._label_feature)
-        item = make_row_item(position, row, audio, label, text(row.get(self._columns.caption_key)))
+        caption = text(row.get(self._columns.caption_key))
+        item = make_row_item(position, row, audio, label, caption, stated_rate(row, self._no_rates))
         return replace(item, path=address) if address is not None else item
 
 
@@ -135,11 +138,24 @@ def _encoded_columns(dataset: _Dataset, columns: Columns) -> Any:
     """The dataset with what a clip is made of and nothing else, its audio encoded. ValueError for a missing column."""
     features = dataset.features or {}
     _require(list(features), columns)
-    wanted = (columns.audio, columns.label_key, columns.caption_key, "path", *RATES)
+    wanted = dict.fromkeys((columns.audio, columns.label_key, columns.caption_key, "path", *RATES))
     dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+    _refuse_nested_audio(columns.audio, features[columns.audio])
     if isinstance(features[columns.audio], datasets.Audio):
         return dataset.cast_column(columns.audio, _Encoded(decode=False))
     return dataset
+
+
+def _refuse_nested_audio(column: str, feature: Any) -> None:
+    """Raise ValueError for a column whose audio lies deeper: in lists, or in fields."""
+    if isinstance(feature, dict):
+        fields = [name for name, field in feature.items() if isinstance(field, datasets.Audio)]
+        if fields:
+            raise ValueError(
+                f"column {column!r} holds its audio in a field, {fields[0]!r}: make a column of its own of that"
+            )
+    elif isinstance(getattr(feature, "feature", None), datasets.Audio):
+        raise ValueError(f"column {column!r} holds lists of audio: pass a dataset of one recording a row")
 
 
 def _is_transformed(dataset: _Dataset) -> bool:

@@ -150,3 +150,9 @@ class Source(Protocol):
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on. A generator can be read only once; `start` then reads what it skips."""
         ...
+
+
+def refuse_split(split: str | None, what: str) -> None:
+    """Raise ValueError for a split of what has none."""
+    if split is not None:
+        raise ValueError(f"{what} has no splits: leave split={split!r} out")

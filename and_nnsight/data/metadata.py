@@ -102,6 +102,8 @@ def _relative(file: Path, number: int, name: Any) -> str | None:
     if not name:
         return None
     path = PurePosixPath(name)
+    if "\\" in name and not os.path.lexists(file.parent / path):
+        path = PurePosixPath(PureWindowsPath(name).as_posix())  # as Windows writes it
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise ValueError(f"{file}, row {number}: {encodable(name)!r} lies outside of the folder")
     return str(path)
@@ -112,9 +114,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     place = 1
     try:
         with file.open("rb") as beginning:
-            wide = beginning.read(2) in (b"\xff\xfe", b"\xfe\xff")  # what spreadsheets call Unicode
+            encoding = _encoding(beginning.read(2))
         # File names need not be UTF-8: bytes that are not stand for themselves, as they do in paths.
-        encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
+        errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"
         with file.open(encoding=encoding, errors=errors, newline="") as stream, _fields_of_any_length():
             for number, read in _csv_rows(stream) if file.suffix == ".csv" else _json_rows(stream):
                 place = number
@@ -125,9 +127,19 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ValueError(f"{file}, row {place}: cannot be read: {error}") from error
 
 
+def _encoding(beginning: bytes) -> str:
+    """Of a file, by its first two bytes: UTF-8, or what spreadsheets call Unicode, with a mark or without."""
+    if beginning in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if len(beginning) == 2 and 0 in beginning and any(beginning):
+        return "utf-16-le" if beginning[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
+
+
 def _csv_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
     number, header = 0, None
-    for fields in csv.reader(chain(stream, [_END])):
+    first = stream.readline()
+    for fields in csv.reader(chain([first], stream, [_END]), delimiter=_delimiter(first)):
         if fields == [_END]:
             return
         if not fields:  # an empty line
@@ -135,10 +147,27 @@ def _csv_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, Any
         if fields[-1].endswith(_END):
             raise ValueError("a quotation mark is opened here and never closed")
         if header is None:
-            header = fields
+            header = _header(fields)
             continue
         number += 1
         yield number, partial(_csv_row, header, fields)
+
+
+def _delimiter(header: str) -> str:
+    """What stands between the fields: spreadsheets of many countries write semicolons."""
+    for mark in (";", "\t"):
+        if "file_name" in [name.strip(' "\r\n') for name in header.split(mark)] and mark in header:
+            return mark
+    return ","
+
+
+def _header(fields: list[str]) -> list[str]:
+    """The names of the columns. Raises ValueError for two of one name."""
+    names = [name.strip() for name in fields]
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"it has several columns {twice!r}: rename them, or leave all but one out")
+    return names
 
 
 def _csv_row(header: list[str], fields: list[str]) -> dict[str, Any]:
@@ -156,10 +185,22 @@ def _json_rows(stream: IO[str]) -> Iterator[tuple[int, Callable[[], dict[str, An
 
 
 def _json_row(content: str) -> dict[str, Any]:
-    row = json.loads(content)
+    try:
+        row = json.loads(content, object_pairs_hook=_fields)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError("not JSON, of which each line is to be one object") from error
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
     return row
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for two fields of one name."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has several fields {next(name for name in names if names.count(name) > 1)!r}")
+    return fields
 
 
 @contextmanager

@@ -5,19 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from ..audio.waveforms import plain_samples
 from .collation import NoClip, refuse_batch, refuse_nested
 from .items import Columns, Item, Unusable
 from .text import text
 from .values import (
+    COMMON_RATES,
     RATES,
     audio_path,
     is_encoded,
     is_number,
+    is_rate,
     is_signal,
     number,
     path_text,
@@ -26,6 +30,8 @@ from .values import (
     waveform_and_rate,
 )
 
+_LONGEST_TUPLE = 16  # of a clip and what stands beside it
+_MOST_KEYS = 20  # in a message
 _AUDIO = ("array", "raw", "bytes", "path")  # keys by which a dict is audio itself
 
 
@@ -43,8 +49,10 @@ def make_item(position: int, value: Any, columns: Columns) -> Item:
         return Item(position, Unusable(str(error)))
 
 
-def make_row_item(position: int, row: Mapping[str, Any], audio: Any, label: str | None, caption: str | None) -> Item:
-    """One clip of a dataset's row whose audio is this: with the row's rate and path where the audio has none.
+def make_row_item(
+    position: int, row: Mapping[str, Any], audio: Any, label: str | None, caption: str | None, rate: Any
+) -> Item:
+    """One clip of a dataset's row whose audio is this: with the row's path, and this rate, where the audio has none.
 
     Raises ValueError, or makes a clip that is set aside, as `make_item` does.
     """
@@ -56,7 +64,7 @@ def make_row_item(position: int, row: Mapping[str, Any], audio: Any, label: str 
         return Item(position, Unusable(str(error)), None, label, caption)
     path = audio_path(audio) or path_text(row.get("path"))
     audio, own = split_rate(audio)
-    return _with_rate(Item(position, audio, path, label, caption), own if own is not None else stated_rate(row))
+    return _with_rate(Item(position, audio, path, label, caption), own if own is not None else rate)
 
 
 class _Parts(NamedTuple):
@@ -70,12 +78,29 @@ class _Parts(NamedTuple):
 
 
 def _row(value: Any) -> Any:
-    """A row of a table as a dict: pandas' rows, named tuples."""
+    """A row of a table as a dict: pandas' rows, named tuples. A column of it that is a clip becomes an array."""
     if hasattr(value, "_asdict") and not hasattr(value, "waveform"):
         return value._asdict()
-    if hasattr(value, "to_dict") and hasattr(value, "index") and not isinstance(value, Mapping):
-        return value.to_dict()
-    return value
+    if isinstance(value, tuple) and len(value) == 2 and _is_table_row(value[1]):  # of `iterrows`
+        return value[1].to_dict()
+    row: Any = value
+    return row.to_dict() if _is_table_row(row) else _samples(value)
+
+
+def _is_table_row(value: Any) -> bool:
+    """Whether a value is a row of pandas, whose values have names; those of a column have numbers."""
+    if not hasattr(value, "to_dict") or not hasattr(value, "index") or isinstance(value, Mapping):
+        return False
+    names: Any = value.index
+    return any(isinstance(name, str | tuple) for name in names[:1])
+
+
+def _samples(value: Any) -> Any:
+    """The value with samples that other libraries hold as arrays, if it is such or a short tuple of such."""
+    if isinstance(value, list | tuple) and len(value) <= _LONGEST_TUPLE:
+        parts = [plain_samples(part) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return plain_samples(value)
 
 
 def _item(position: int, value: Any, columns: Columns) -> Item:
@@ -98,12 +123,15 @@ def _item(position: int, value: Any, columns: Columns) -> Item:
 def _of_mapping(position: int, row: Mapping[Any, Any], columns: Columns) -> _Parts:
     missing = [column for column in columns.named if column not in row]
     if position == 0 and missing:  # later ones may lack it
-        raise NoClip(f"no key {missing[0]!r} in the first clip; its keys are {', '.join(map(str, row))}")
+        raise NoClip(f"no key {missing[0]!r} in the first clip; its keys are {_keys(row)}")
     audio = _audio_of(position, row, columns.audio)
     label, caption = row.get(columns.label_key), row.get(columns.caption_key)
     refuse_batch(position, audio, [label, caption, *(row.get(name) for name in ("path", *RATES))])
     named = path_text(row.get("__key__"))  # WebDataset's name of a row
-    return _Parts(audio, stated_rate(row), label, caption, path_text(row.get("path")) or audio_path(audio) or named)
+    others = (columns.label_key, columns.caption_key)
+    return _Parts(
+        audio, stated_rate(row, others), label, caption, path_text(row.get("path")) or audio_path(audio) or named
+    )
 
 
 def _of_object(value: Any, columns: Columns) -> _Parts:
@@ -117,19 +145,41 @@ def _of_tuple(position: int, value: Any) -> tuple[Any, Any]:
     if not isinstance(value, list | tuple) or len(value) < 2:
         return value, None
     first, second, *rest = value
-    if waveform_and_rate(first, second) is not None:
+    pair = waveform_and_rate(first, second)
+    if pair is not None:
         refuse_batch(position, first, [second, *rest[:1]])
+        if not rest and pair[1] is not None and pair[1] not in COMMON_RATES:
+            raise NoClip(_doubt(position, pair[1]))
         return (first, second), rest[0] if rest else None
     if isinstance(value, tuple) and _is_labelled(value):
         return first, second
     refuse_batch(position, first, [second])
     if is_signal(first) and is_number(second):
-        raise NoClip(
-            f"clip {position} is a waveform with {number(second)!r} beside it, which is no sampling rate: give "
-            "(waveform, rate), (waveform, rate, label) or a dict with 'audio', 'sampling_rate' and 'label'"
-        )
+        raise NoClip(_doubt(position, number(second)))
     refuse_batch(position, value, [])
     return value, None
+
+
+def _doubt(position: int, beside: Any) -> str:
+    """What to give instead of a waveform with a number beside it that is no rate, or may be none."""
+    what, pair = "is no sampling rate", "(waveform, rate), "
+    if is_rate(beside):
+        what, pair = "may be a label or a sampling rate", ""
+    return (
+        f"clip {position} is a waveform with {beside!r} beside it, which {what}: give {pair}(waveform, rate, label) "
+        "or a dict with 'audio', 'sampling_rate' and 'label'"
+    )
+
+
+def number_beside(value: Any) -> Any:
+    """The number beside the waveform in a tuple, where it would be read as its rate; None where there is none."""
+    value = _row(value)
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        return None
+    for signal, beside in ((value[0], value[1]), (value[1], value[0])):
+        if is_signal(signal) and is_number(beside):
+            return number(beside)
+    return None
 
 
 def _is_labelled(value: tuple[Any, ...]) -> bool:
@@ -148,9 +198,14 @@ def _audio_of(position: int, row: Mapping[Any, Any], column: str) -> Any:
     if column == "audio" and row.get("waveform") is not None:
         return row["waveform"]
     raise NoClip(
-        f"clip {position} has no {column!r}; its keys are {', '.join(map(str, row)) or 'none'}: name the one that "
+        f"clip {position} has no {column!r}; its keys are {_keys(row)}: name the one that "
         "holds the audio with audio_column= (--audio-column)"
     )
+
+
+def _keys(row: Mapping[Any, Any]) -> str:
+    names = [text(name) or "" for name in islice(row, _MOST_KEYS)]
+    return ", ".join(names) + (f" and {len(row) - _MOST_KEYS:,} more" if len(row) > _MOST_KEYS else "") or "none"
 
 
 def _with_rate(item: Item, rate: Any) -> Item:

@@ -80,8 +80,9 @@ def scan(root: Path) -> Scan:
     while waiting:
         here, above = waiting.popleft()
         try:
-            state = os.stat(root / here)  # noqa: PTH116  one call a folder
-            entries = sorted(os.scandir(root / here), key=lambda entry: entry.name)
+            place = root / here
+            state = place.stat()
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
         except OSError as error:
             if not here:
                 raise ValueError(f"{root} cannot be opened: {error.strerror}") from error

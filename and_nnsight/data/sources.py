@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -21,12 +15,9 @@ from torch.utils.data import (
     default_convert,
 )
 
-from ..audio.containers import ENDINGS
 from .items import Columns, Source
-from .text import printable
-from .values import split_rate
-
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
+from .paths import open_path
+from .python_values import open_values
 
 
 def open_source(
@@ -62,81 +53,13 @@ def open_source(
     from . import hf_datasets  # here: `datasets` takes a second to import
 
     columns = Columns(audio_column, label_column, caption_column)
-    if isinstance(data, str | os.PathLike):
-        return _open_path(data, split, columns, limit)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)
+    if isinstance(data, str | os.PathLike):
+        return open_path(data, split, columns, limit)
     if hf_datasets.is_dataset(data):
         return hf_datasets.open_loaded(data, split, columns, limit)
-    _refuse_columns(data, audio_column)
-    if _is_one_clip(data):
-        raise ValueError(f"data is a single clip ({type(data).__name__}): put it in a list")
-    _refuse_split(split, "an iterable of clips")
-    return _open_values(data, columns, limit)
-
-
-def _open_path(data: str | os.PathLike[str], split: str | None, columns: Columns, limit: int | None) -> Source:
-    """A folder, a file, or, where there is neither, a dataset on the hub."""
-    from . import folder, hf_datasets
-
-    path = _expand(data)
-    if _is_folder(path) and hf_datasets.is_saved(path):
-        return hf_datasets.open_saved(path, split, columns, limit)
-    if _is_folder(path):
-        _refuse_split(split, "a folder of audio")
-        return folder.FolderSource(path, columns, limit)
-    if _exists(path):
-        _refuse_split(split, "an audio file")
-        return folder.FileSource(path, limit)
-    hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
-    if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
-        raise ValueError(f"no such file or folder: {printable(data)}")
-    return hf_datasets.open_hub(hub["name"], hub["config"], split, columns, limit)
-
-
-def _expand(data: str | os.PathLike[str]) -> Path:
-    try:
-        return Path(data).expanduser()
-    except RuntimeError as error:  # ~ of nobody
-        raise ValueError(f"no such file or folder: {printable(data)}: {error}") from error
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):  # a name that is too long
-        return path.is_dir()
-    return False
-
-
-def _exists(path: Path) -> bool:
-    with suppress(OSError):
-        return path.exists()
-    return False
-
-
-def _open_values(data: Any, columns: Columns, limit: int | None) -> Source:
-    """Python values: a table's rows, a sequence, or whatever else gives clips one after another."""
-    from . import iterables
-
-    name = type(data).__name__
-    data = _rows_of_table(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset):
-        return iterables.SequenceSource(data, columns, limit, name)
-    if isinstance(data, Iterable):
-        return iterables.IterableSource(data, columns, limit)
-    raise ValueError(
-        f"data is a {name}; it can be a folder, an audio file, a dataset or its hub id, or an iterable of clips"
-    )
-
-
-def _rows_of_table(data: Any) -> Any:
-    """A table's rows, or a column's values; what is no table as it is."""
-    if hasattr(data, "iloc") and hasattr(data, "to_dict"):  # pandas
-        return data.to_dict("records") if hasattr(data, "columns") else list(data)
-    if hasattr(data, "to_pylist"):  # pyarrow
-        return data.to_pylist()
-    if hasattr(data, "to_dicts"):  # polars
-        return data.to_dicts()
-    return data
+    return open_values(data, split, columns, limit)
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:
@@ -159,29 +82,3 @@ def _dataset_of(loader: DataLoader[Any]) -> Any:
             "loader.dataset, or torch.utils.data.Subset(loader.dataset, indices)"
         )
     return dataset
-
-
-def _refuse_split(split: str | None, what: str) -> None:
-    if split is not None:
-        raise ValueError(f"{what} has no splits: leave split={split!r} out")
-
-
-def _refuse_columns(data: Any, audio_column: str) -> None:
-    """Raise ValueError for a dict of columns, which is neither one clip nor an iterable of them."""
-    audio = data.get(audio_column) if isinstance(data, Mapping) else None
-    if isinstance(audio, list | tuple) and audio and not isinstance(audio[0], int | float):
-        raise ValueError("data is a dict of columns: give rows, for example datasets.Dataset.from_dict(data)")
-
-
-def _is_one_clip(data: Any) -> bool:
-    if isinstance(data, np.ndarray | torch.Tensor):
-        holds_clips = isinstance(data, np.ndarray) and data.dtype.kind in "OUS"  # of waveforms, of paths
-        return data.ndim < (1 if holds_clips else 2)
-    if isinstance(data, list | tuple):
-        return _is_waveform(data) or (len(data) == 2 and split_rate(data)[1] is not None)
-    is_file = hasattr(data, "get_all_samples") or hasattr(data, "read")
-    return is_file or isinstance(data, bytes | bytearray | memoryview | Mapping)
-
-
-def _is_waveform(values: Sequence[Any]) -> bool:
-    return len(values) > 0 and all(isinstance(value, int | float) for value in values)

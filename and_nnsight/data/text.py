@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..audio.waveforms import kind_name
+
 _MISSING = ("NAType", "NaTType")  # pandas' marks of a value that is not there; NaN is the other
 
 
 def text(value: Any) -> str | None:
     """A label or caption as text; several are joined. Tensors and numpy's scalars read as numbers, NaN as nothing."""
+    try:
+        return _text(value)
+    except RecursionError:  # it holds itself
+        return _unwritable(value)
+
+
+def _text(value: Any) -> str | None:
     value = plain(value)
     if value is None:
         return None
@@ -22,11 +31,17 @@ def text(value: Any) -> str | None:
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)  # else their order would change from one process to the next
     if isinstance(value, list | tuple):
-        return ", ".join(part for part in map(text, value) if part is not None)
+        return ", ".join(part for part in map(_text, value) if part is not None)
     try:
         return encodable(str(value))
+    except RecursionError:
+        raise
     except Exception:  # of an object of the user's; or a number of more digits than Python writes
-        return f"a {type(value).__name__} that cannot be written"
+        return _unwritable(value)
+
+
+def _unwritable(value: Any) -> str:
+    return f"{kind_name(value)} that cannot be written"
 
 
 def plain(value: Any) -> Any:

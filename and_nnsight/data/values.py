@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..audio.waveforms import plain_samples
 from .items import Unusable
 from .text import is_missing, printable
 
 RATES = ("sampling_rate", "sample_rate", "sr")
 """Keys beside a waveform that state its rate."""
+COMMON_RATES = frozenset(
+    {8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 37_800, 44_056, 44_100, 48_000, 64_000, 88_200, 96_000}
+    | {176_400, 192_000, 250_000, 256_000, 384_000, 500_000}
+)
+"""Rates of recorders and codecs. Of another number beside a waveform nobody can say that it is no label."""
 _ABSENT = object()
 _LOWEST_RATE = 1_000  # a number below is no rate: a label, most likely
 
@@ -22,6 +28,7 @@ def split_rate(audio: Any) -> tuple[Any, Any]:
     """An audio value that `load` takes, and the rate that came with it where `load` would not see it."""
     if isinstance(audio, Mapping):
         return _split_mapping(audio)
+    audio = plain_samples(audio)
     pair = waveform_and_rate(*audio) if isinstance(audio, list | tuple) and len(audio) == 2 else None
     if pair is not None:
         return pair
@@ -43,15 +50,22 @@ def _split_mapping(audio: Mapping[Any, Any]) -> tuple[Any, Any]:
 
 def waveform_and_rate(first: Any, second: Any) -> tuple[Any, Any] | None:
     """Waveform and rate of two values, in either order, if that is what they are."""
+    first, second = plain_samples(first), plain_samples(second)
     for signal, rate in ((first, second), (second, first)):
-        if is_signal(signal) and (rate is None or (is_number(rate) and number(rate) >= _LOWEST_RATE)):
+        if is_signal(signal) and (rate is None or is_rate(rate)):
             return signal, number(rate)
     return None
 
 
-def stated_rate(row: Mapping[str, Any]) -> Any:
-    """The sampling rate that stands beside a waveform in its row."""
-    return next((number(row[name]) for name in RATES if row.get(name) is not None), None)
+def is_rate(value: Any) -> bool:
+    """Whether a value is a number that can be a sampling rate."""
+    return is_number(value) and number(value) >= _LOWEST_RATE
+
+
+def stated_rate(row: Mapping[str, Any], others: Collection[str] = ()) -> Any:
+    """The sampling rate that stands beside a waveform in its row; `others` are columns of something else."""
+    names = [name for name in RATES if name not in others]
+    return next((number(row[name]) for name in names if row.get(name) is not None), None)
 
 
 def number(value: Any) -> Any:
@@ -91,7 +105,7 @@ def is_signal(value: Any) -> bool:
 
 def is_encoded(value: Any) -> bool:
     """Whether a value is an encoded file: its bytes, or its path."""
-    return isinstance(value, str | bytes | bytearray | memoryview | os.PathLike)
+    return isinstance(plain_samples(value), str | bytes | bytearray | memoryview | os.PathLike)
 
 
 def is_number(value: Any) -> bool:

@@ -13,15 +13,17 @@ from torch import Tensor
 
 from ..data import Quarantined
 from ..data.items import Unused
+from ..plugins import Viewed
 from ..sites.geometry import Geometry
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
-from ..storage import file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
+from ..storage import array_checksum, file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import counted
 from .clips import ClipRow
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
 from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
+from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
@@ -29,13 +31,14 @@ from .moments import FrameMoments
 from .site_statistics import SiteStatistics
 
 
-class Dissection:
+class Dissection(Viewed):
     """Reads a dissection folder. Files are read when they are asked for."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._statistics: dict[str, SiteStatistics] = {}
         self._evidence: dict[tuple[str, str, int], ExemplarEvidence] = {}
+        self._whole: set[Path] = set()  # large files that were held against their checksums
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
@@ -92,10 +95,11 @@ class Dissection:
             active=float(statistics.active[index]),
             top_shortfall=top.shortfall(index),
             bottom_shortfall=bottom.shortfall(index),
+            store=self.exemplars(),
         )
 
     def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
-        ranked, exemplars = evidence.ranked, []
+        ranked, exemplars, store = evidence.ranked, [], self.exemplars()
         moments = FrameMoments(self.geometry(site), ranked.frames[:, index].numpy())
         tensors = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
         for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
@@ -105,9 +109,8 @@ class Dissection:
             if row is None:
                 raise DissectionError(f"{self.folder / 'clips.parquet'} is damaged (it lacks clip {clip}): {REMEDY}")
             place = (value, frame, *moments.moment(frame, row.seconds))
-            exemplars.append(
-                Exemplar(clip, row.path, row.label, row.caption, *place, *tells, silent=clip in self.silent)
-            )
+            of = {"silent": clip in self.silent, "unit": (site, index), "store": store}
+            exemplars.append(Exemplar(clip, row.path, row.label, row.caption, *place, *tells, **of))
         return tuple(exemplars)
 
     def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:
@@ -187,8 +190,8 @@ class Dissection:
     def activations(self, site: str) -> np.memmap | None:
         """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
 
-        They are read from the disk as they are used. None if the run was made without keep_activations=True. Raises
-        DissectionError for a site that was not dissected.
+        They are read from the disk as they are used, and once to see that they are those that were written. None if
+        the run was made without keep_activations=True. Raises DissectionError for a site that was not dissected.
         """
         shape = (self.manifest.clips, self._site(site).width)
         if not self.manifest.keep_activations:
@@ -198,6 +201,9 @@ class Dissection:
             activations = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(activations, np.memmap) or activations.shape != shape:
                 raise ValueError(f"it holds no table of {counted(shape[0], 'clip')} and {counted(shape[1], 'unit')}")
+            if path not in self._whole and self._checksum(path) not in (None, array_checksum(activations).hexdigest()):
+                raise ValueError("its values do not have their checksum")
+        self._whole.add(path)
         return activations
 
     @cached_property
@@ -216,6 +222,10 @@ class Dissection:
             self._check(path)
             lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines, which breaks at U+2028
             return [Quarantined(**json.loads(line)) for line in lines if line]
+
+    def exemplars(self) -> ExemplarStore:
+        """The sounds of exemplars and the activations of units over them, where they were kept (`keep_exemplars`)."""
+        return ExemplarStore(self.folder)
 
     @property
     def unused(self) -> list[Unused]:

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
 from ..kernels.ties import decided_places, repeats, strengths
+from ..wording import Brief
 
 RECTIFIER_FLOOR = -0.2785
 """What no smooth rectifier goes below: the least value of SiLU (of GELU: −0.17). Gated neurons and others do."""
@@ -31,7 +32,7 @@ WEAKEST = 1 / 5
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Ranked(Brief):
     """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame.
 
     ties  how many clips have the last place's value and are not among the K
@@ -44,7 +45,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class ExemplarEvidence:
+class ExemplarEvidence(Brief):
     """What the places of one end of a site's units tell, if so many (`most`) are looked at.
 
     telling   evidence: decided, strong, new and on

@@ -28,5 +28,25 @@ def activation_file(folder: Path, site: str) -> Path:
     return folder / "activations" / f"{_safe(site)}.npy"
 
 
+def sounds_folder(folder: Path) -> Path:
+    """Where the sounds of exemplars are."""
+    return folder / "exemplars" / "sounds"
+
+
+def sound_file(folder: Path, clip: int) -> Path:
+    """The sound of a clip, as the model hears it."""
+    return sounds_folder(folder) / f"{clip}.flac"
+
+
+def curves_folder(folder: Path) -> Path:
+    """Where the activations of units over time are."""
+    return folder / "exemplars" / "curves"
+
+
+def curves_file(folder: Path, clip: int) -> Path:
+    """Units' activations over the time of a clip."""
+    return curves_folder(folder) / f"{clip}.safetensors"
+
+
 def _safe(site: str) -> str:
     return "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)

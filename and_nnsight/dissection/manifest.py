@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..storage import undamaged
+from ..wording import Brief
 from .descriptions import (
     ConceptsDescription,
     DatasetDescription,
@@ -28,7 +29,7 @@ RUNNING, COMPLETE = "running", "complete"
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Brief):
     """What a dissection says of itself.
 
     k, pool      clips that are kept at either end of each unit; how a clip's frames became one value

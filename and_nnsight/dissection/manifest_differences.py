@@ -1,7 +1,10 @@
-"""In words, what one run would do differently from another: by that a folder's run is told from the one wanted."""
+"""In words, how a folder's run is told from the one wanted: what they do differently, and what cannot be recognised."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ..data import UNKNOWN
 from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
 from .manifest import Manifest
@@ -26,6 +29,24 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
     ]
 
 
+def unrecognisable(manifest: Manifest) -> list[str]:
+    """What of a run cannot be told from another when it comes again."""
+    reasons = []
+    if manifest.dataset.fingerprint == UNKNOWN:
+        name = manifest.dataset.name
+        reasons.append(f"data that cannot be recognised ({name}: a generator, a stream or the like)")
+    if manifest.model.edits:
+        reasons.append("a model with edits, hooks, replaced forwards or functions, which cannot be recognised")
+    return reasons
+
+
+def model_differences(there: ModelDescription, here: ModelDescription) -> list[str]:
+    """How a model differs from another, in words. Weights that only a server saw are not compared."""
+    unseen = ("weights", "structure") if AT_SERVER in (there.weights, here.weights) else ()
+    names = [name for name in here.COMPARED if name not in unseen]
+    return _of_names("model", names, there, here)
+
+
 def _of_settings(there: Manifest, here: Manifest) -> list[str]:
     compared = {"k": (there.k, here.k), "pool": (there.pool, here.pool)}
     if here.dtype is not None:  # a server's is compared when the first job is home
@@ -36,7 +57,16 @@ def _of_settings(there: Manifest, here: Manifest) -> list[str]:
 def _of_entries(
     part: str, there: ModelDescription | DatasetDescription, here: ModelDescription | DatasetDescription
 ) -> list[str]:
-    differing = [name for name in here.COMPARED if there.get(name) != here.get(name)]
+    return _of_names(part, here.COMPARED, there, here)
+
+
+def _of_names(
+    part: str,
+    names: Iterable[str],
+    there: ModelDescription | DatasetDescription,
+    here: ModelDescription | DatasetDescription,
+) -> list[str]:
+    differing = [name for name in names if there.get(name) != here.get(name)]
     return [
         f"{_HASHED[name]} {part} {name}"  # a hash says nothing to a person
         if name in _HASHED

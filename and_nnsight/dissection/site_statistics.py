@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from ..wording import counted
+from ..wording import Brief, counted
 from .evidence import Ranked
 
 
 @dataclass(frozen=True)
-class SiteStatistics:
+class SiteStatistics(Brief):
     """Statistics of one site over the dataset.
 
     top, bottom  the K clips with the highest and the lowest pooled activation

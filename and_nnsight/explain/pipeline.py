@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import plugins
 from ..dissection.dissection import Dissection
+from ..dissection.rows import Rows, Tables
 from ..run.options import RunOptions
 from .describe.background import SAMPLE
 from .describe.calibration import calibrate_summaries, check_threshold
@@ -43,7 +44,7 @@ def explain(
     batch_size: int = 8,
     device: str | None = None,
     progress: bool = True,
-) -> dict[str, list[Any]]:
+) -> Tables:
     """Caption the clips, summarize each unit's, calibrate the summaries, draw the open concepts out of them.
 
     captioner    plugin; None: the dataset's captions where it has any, else the acoustic describer
@@ -64,7 +65,8 @@ def explain(
                  words of a unit's captions are held against, whichever units were asked for
     steps        which steps to run, of captions, summaries, calibrated, concepts; others are left as they are
 
-    Returns the rows of each step's table. What is done already is not done again; interrupt it at any moment.
+    Returns the rows of each step's table, of which `to_pandas` makes a frame, a row a unit. What is done already is not
+    done again; interrupt it at any moment.
     Raises ValueError for an unknown step, PluginError for a plugin that cannot be used, DissectionError where a step
     lacks the one before it.
     """
@@ -125,22 +127,22 @@ class _Pipeline:
         contrast = {"captions", "summaries"} <= set(self.steps) and ready._wants_contrast()
         return replace(ready, captions=replace(self.captions, exemplars=exemplars, contrast=contrast))
 
-    def rows(self, dissection: Dissection) -> dict[str, list[Any]]:
+    def rows(self, dissection: Dissection) -> Tables:
         """Run the steps in their order; the rows of each step's table."""
         run = {"captions": self._caption, "summaries": self._summarize, "calibrated": self._calibrate}
         run |= {"concepts": self._find_concepts}
-        return {step: run[step](dissection) for step in STEPS if step in self.steps}
+        return Tables({step: run[step](dissection) for step in STEPS if step in self.steps})
 
-    def _caption(self, dissection: Dissection) -> list[Any]:
+    def _caption(self, dissection: Dissection) -> Rows[Any]:
         return caption_clips(dissection, self.captioner, self.captions, self.run, self.data)
 
-    def _summarize(self, dissection: Dissection) -> list[Any]:
+    def _summarize(self, dissection: Dissection) -> Rows[Any]:
         return summarize_units(dissection, self.summary, self.captions.exemplars, self.run, self.data)
 
-    def _calibrate(self, dissection: Dissection) -> list[Any]:
+    def _calibrate(self, dissection: Dissection) -> Rows[Any]:
         return calibrate_summaries(dissection, self.calibration, self.run)
 
-    def _find_concepts(self, dissection: Dissection) -> list[Any]:
+    def _find_concepts(self, dissection: Dissection) -> Rows[Any]:
         return concepts_of_summaries(dissection, self.summary.chat, self.word_options, self.run)
 
     def _wants_contrast(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from ..storage import json_hash
+from ..wording import Brief
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Brief):
     """A clip, or an excerpt of it, as a captioner gets it.
 
     samples    mono float32 at the rate that the captioner asked for; empty if it asked for none
@@ -54,7 +55,7 @@ class Captioner(Protocol):
 
 
 @dataclass(frozen=True)
-class CaptionedExemplar:
+class CaptionedExemplar(Brief):
     """One exemplar of a unit with its caption.
 
     start, end  seconds at which the unit fires; None if unknown
@@ -70,7 +71,7 @@ class CaptionedExemplar:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Brief):
     """A unit's highly and lowly clips, the most extreme first: those that are evidence (`dissection.evidence`).
 
     contrast  clips that the unit's neighbours respond to and this one does not (see `contrast`): `activation` is this
@@ -89,7 +90,7 @@ LONGEST_SUMMARY = 5_000
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Brief):
     """What a unit's highly clips have in common, and its lowly ones. `requests`: ids of the chat requests behind it."""
 
     highly: str | Failure

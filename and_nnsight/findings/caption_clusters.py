@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from ..dissection.table_row import TableRow
 from ..explain.providers.embeddings import Embeddings, Matrix
 from ..explain.text.sentences import idea, telling_sentences
 from .clusters import Clusters, k_means
-from .finding import Row
+from .names import UNINTERPRETABLE_UNITS
 
 _SHOWN_SENTENCES = 3
+
+
+@dataclass(frozen=True)
+class ClusterRow(TableRow):
+    """A cluster: how many sentences and captions are in it, and the sentences nearest to its middle."""
+
+    table: ClassVar[str] = f"{UNINTERPRETABLE_UNITS}_clusters"
+    key: ClassVar[tuple[str, ...]] = ("cluster",)
+
+    cluster: int
+    sentences: int
+    captions: int
+    nearest: list[str]
 
 
 @dataclass(frozen=True)
@@ -41,21 +56,15 @@ class CaptionClusters:
         """The place of each caption."""
         return {caption: place for place, caption in enumerate(self.captions)}
 
-    def described(self) -> list[Row]:
-        """A row a cluster of the first clustering, the largest first: its size, and what is nearest to its middle."""
-        rows: list[Row] = []
+    def rows(self) -> list[ClusterRow]:
+        """The clusters of the first clustering, the largest first."""
+        rows: list[ClusterRow] = []
         for number, centre in enumerate(self.clusterings[0].centres):
             own = np.flatnonzero(self.clusterings[0].members == number)
             far = ((self.vectors[own] - centre) ** 2).sum(1).round(6)
             nearest = own[np.lexsort((own, -self.weights[own], far))][:_SHOWN_SENTENCES]
-            rows.append(
-                {
-                    "cluster": number,
-                    "sentences": len(own),
-                    "captions": int(self.times[self.within[0][:, number]].sum()),
-                    "nearest": [self.sentences[place] for place in nearest],
-                }
-            )
+            captions = int(self.times[self.within[0][:, number]].sum())
+            rows.append(ClusterRow(number, len(own), captions, [self.sentences[place] for place in nearest]))
         return rows
 
 

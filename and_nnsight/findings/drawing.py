@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Float64
+
+from ..statistics.bootstrap import Estimate
 from .libraries import needed_library
 
 if TYPE_CHECKING:
@@ -129,6 +133,17 @@ def empty(axes: Axes, why: str) -> None:
 def signed(value: float) -> str:
     """A number with its sign, as it is printed."""
     return f"{value:+.3g}".replace("-", "−")
+
+
+def bounds(estimates: Sequence[Estimate]) -> Float64[np.ndarray, "2 estimate"]:
+    """The low and the high ends of intervals; where there is none, the number itself is both."""
+    return np.array(
+        [
+            [number.value if number.low is None else number.low for number in estimates],
+            [number.value if number.high is None else number.high for number in estimates],
+        ],
+        np.float64,
+    )
 
 
 def literal(text: str) -> str:

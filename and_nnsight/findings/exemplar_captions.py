@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 
 from ..dissection.dissection import Dissection
 from ..explain.describe.evidence import gather
+from ..explain.records.captions import captioner_of
 from ..explain.records.reading import table_settings
 from ..explain.roles import Span
 from ..explain.text.repetition import clean_repeated
@@ -20,7 +21,7 @@ _DRAWS = 10_000
 
 def every_caption(dissection: Dissection, captions: Mapping[Span, str]) -> list[str]:
     """The captions of all clips, where they are the dataset's own, cleaned as the table's are; else the table's."""
-    column = str(table_settings(dissection, "captions").get("captioner", "")).removeprefix("column:")
+    column = (captioner_of(dissection) or "").removeprefix("column:")
     if column not in ("caption", "label"):
         return list(captions.values())
     known = {span.clip: caption for span, caption in captions.items()}

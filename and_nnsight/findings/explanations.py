@@ -19,13 +19,8 @@ from ..explain.text.acoustic_adjectives import is_basic
 from ..explain.text.english import compounds
 from ..explain.text.sentences import idea
 from ..wording import agree, command, counted
+from .names import BASIC, HIGH_LEVEL, KINDS, LENGTH
 from .site_selection import SiteSelection, select_sites
-
-PARTS = ("adjective", "noun", "verb", "preposition")
-BASIC, HIGH_LEVEL, LENGTH = "basic adjective", "high-level adjective", "length"
-KINDS = (*PARTS, BASIC, HIGH_LEVEL, LENGTH)
-"""What an explanation can be rich in: words of a part of speech; of acoustic adjectives, those of basic features of
-sound and the others (see `explain.text.acoustic_adjectives`); or words of whatever kind, each as often as it comes."""
 
 NEVER_EXPLAINED = 0
 """No explanation was ever asked for."""

@@ -1,11 +1,11 @@
-"""What every finding is: a table, what was found over all of it, and a figure."""
+"""What every finding is: a table, facts about all of it, and a figure."""
 
 from __future__ import annotations
 
 import csv
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,36 +13,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from ..dissection.table_row import TableRow
 from ..storage import written_whole
+from ..wording import Brief
 from .drawing import save
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
-Row = dict[str, Any]
 _FACTS = b"and_nnsight.facts"
 
 
 @dataclass(frozen=True)
-class Finding(ABC):
+class Finding(Brief, ABC):
     """A finding.
 
-    table   one row a line of the finding; every row has the same columns
+    table   one row a line of the finding, of the class `row`
     facts   what holds of the whole table: settings, counts of units, statistics. Plain JSON values
     """
 
-    name: ClassVar[str]
-    table: list[Row]
+    row: ClassVar[type[TableRow]]
+    table: Sequence[TableRow]
     facts: Mapping[str, Any]
 
     @property
-    def tables(self) -> dict[str, list[Row]]:
-        """The table, and others that belong to it, by the names of their files."""
-        return {self.name: self.table} | self._more()
+    def name(self) -> str:
+        """What it is called: the name of its table."""
+        return self.row.table
 
-    def _more(self) -> dict[str, list[Row]]:
-        """Tables that belong to the main one, by name."""
-        return {}
+    @property
+    def tables(self) -> dict[type[TableRow], Sequence[TableRow]]:
+        """The table, and others that belong to it, by their rows' classes, whose `table` is the name of the file."""
+        return {self.row: self.table}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table as a frame. Raises ImportError where pandas is not installed."""
+        return self.row.to_pandas(self.table)
 
     @abstractmethod
     def summary(self) -> list[str]:
@@ -54,7 +61,8 @@ class Finding(ABC):
 
     def to_json(self) -> str:
         """Tables and facts as one JSON object: `finding`, `facts`, and `tables` by name."""
-        content = {"finding": self.name, "facts": dict(self.facts), "tables": self.tables}
+        tables = {row.table: [line.columns() for line in table] for row, table in self.tables.items()}
+        content = {"finding": self.name, "facts": dict(self.facts), "tables": tables}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
     def write(self, folder: str | Path) -> list[Path]:
@@ -64,10 +72,12 @@ class Finding(ABC):
         written = [folder / f"{self.name}.json"]
         with written_whole(written[0]) as temporary:
             temporary.write_text(self.to_json() + "\n", encoding="utf-8")
-        for name, rows in self.tables.items():
-            for path, write in ((folder / f"{name}.parquet", self._parquet), (folder / f"{name}.csv", _csv)):
+        for row, rows in self.tables.items():
+            table = row.to_arrow(rows)
+            for ending, write in (("parquet", self._write_parquet), ("csv", _write_csv)):
+                path = folder / f"{row.table}.{ending}"
                 with written_whole(path) as temporary:
-                    write(rows, temporary)
+                    write(table, temporary)
                 written.append(path)
         return written
 
@@ -81,19 +91,18 @@ class Finding(ABC):
                 save(figure, temporary, path.suffix[1:])
         return written
 
-    def _parquet(self, rows: list[Row], path: Path) -> None:
-        table = arrow.Table.from_pylist(rows)
+    def _write_parquet(self, table: arrow.Table, path: Path) -> None:
         facts = json.dumps(dict(self.facts), ensure_ascii=False).encode()
         with path.open("wb") as file:
             parquet.write_table(table.replace_schema_metadata({_FACTS: facts}), file)
 
 
-def _csv(rows: list[Row], path: Path) -> None:
+def _write_csv(table: arrow.Table, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(rows[0] if rows else [])
-        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        writer.writerow(table.column_names)
+        writer.writerows([_cell(value) for value in row.values()] for row in table.to_pylist())
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value

@@ -26,8 +26,7 @@ from ..explain.roles import TextEncoder
 from ..wording import counted
 from .caption_clusters import cluster_captions
 from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
-from .finding import Row
-from .shared_clusters import ALL, UninterpretableUnits
+from .shared_clusters import ALL, InterpretabilityRow, UninterpretableShare, UninterpretableUnits
 from .site_selection import SiteSelection, select_sites
 from .statistics import wilson
 
@@ -95,7 +94,7 @@ def uninterpretable_units(
     }
     agreeing = [clips_in_one_cluster(one, exemplars.captions) for one in clustered.within]
     by_chance = [clips_in_one_cluster(one, at_random) for one in clustered.within]
-    return UninterpretableUnits(_rows(selection, exemplars, agreeing, by_chance, shared), facts, clustered.described())
+    return UninterpretableUnits(_rows(selection, exemplars, agreeing, by_chance, shared), facts, clustered.rows())
 
 
 def _check(clusters: int, shared: Sequence[int], k: int, clusterings: int) -> None:
@@ -112,44 +111,56 @@ def _rows(
     agreeing: Sequence[Int64[np.ndarray, " unit"]],
     by_chance: Sequence[Int64[np.ndarray, " draw"]],
     shared: Sequence[int],
-) -> list[Row]:
+) -> list[InterpretabilityRow]:
     layers, kinds = selection.layer_of_unit, selection.kind_of_unit
     groups = {kind: (layers >= 0) & (kinds == kind) for kind in dict.fromkeys(selection.kinds)} | {ALL: layers >= 0}
-    rows: list[Row] = []
+    rows: list[InterpretabilityRow] = []
     for number in shared:
         chance = float(np.mean([one < number for one in by_chance])) if len(by_chance[0]) else None
         for kind, group in groups.items():
             for layer in np.unique(layers[group]).tolist():
                 here = group & (layers == layer)
-                row = {"shared": number, "site": kind, "layer": layer, **_judged(exemplars, here, agreeing, number)}
-                rows.append({**row, "by_chance": chance})
+                rows.append(_row(number, kind, layer, exemplars, here, agreeing, chance))
     return rows
 
 
-def _judged(
+def _row(
+    number: int,
+    kind: str,
+    layer: int,
     exemplars: ExemplarCaptions,
     here: Bool[np.ndarray, " unit"],
     agreeing: Sequence[Int64[np.ndarray, " unit"]],
-    number: int,
-) -> Row:
-    """Some units at a K′: the columns of a row."""
-    units, undecided = here & exemplars.judged, here & exemplars.undecided
-    count, open_units = int(units.sum()), int(undecided.sum())
-    shares = [float((one[units] < number).mean()) for one in agreeing] if count else []
-    mean = float(np.mean(shares)) if count else None
+    by_chance: float | None,
+) -> InterpretabilityRow:
+    """Some units, `here`, at a K′."""
+    undecided = here & exemplars.undecided
+    judged, open_units = int((here & exemplars.judged).sum()), int(undecided.sum())
+    share = _share_of_judged(here & exemplars.judged, agreeing, number)
     agree = float(np.mean([(one[undecided] >= number).sum() for one in agreeing]))
-    low, high = wilson(mean * count, count) if mean is not None else (None, None)
-    surely, every = (mean or 0.0) * count, count + open_units
-    return {
-        "units": count,
-        "undecided": open_units,
-        "uncaptioned": int(here.sum()) - every,
-        "agree": agree,
-        "share": mean,
-        "low": low,
-        "high": high,
-        "least": min(shares, default=None),
-        "most": max(shares, default=None),
-        "of_all_least": surely / every if every else None,
-        "of_all_most": (surely + open_units - agree) / every if every else None,
-    }
+    surely, every = (0.0 if share is None else share.share) * judged, judged + open_units
+    return InterpretabilityRow(
+        shared=number,
+        site=kind,
+        layer=layer,
+        units=judged,
+        undecided=open_units,
+        uncaptioned=int(here.sum()) - every,
+        agree=agree,
+        uninterpretable=share,
+        of_all_least=surely / every if every else None,
+        of_all_most=(surely + open_units - agree) / every if every else None,
+        by_chance=by_chance,
+    )
+
+
+def _share_of_judged(
+    units: Bool[np.ndarray, " unit"], agreeing: Sequence[Int64[np.ndarray, " unit"]], number: int
+) -> UninterpretableShare | None:
+    """The share of uninterpretable units among some that are judged; None where there are none."""
+    count = int(units.sum())
+    if not count:
+        return None
+    shares = [float((one[units] < number).mean()) for one in agreeing]
+    mean = float(np.mean(shares))
+    return UninterpretableShare(mean, *wilson(mean * count, count), min(shares), max(shares))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..dissection.row_parts import UNPREFIXED
+from ..dissection.table_row import TableRow
 from ..wording import agree, counted
+from .caption_clusters import ClusterRow
 from .drawing import COLOURS, MARKERS, STYLES, empty, headed, layer_ticks, new_figure
-from .finding import Finding, Row
+from .finding import Finding
+from .names import UNINTERPRETABLE_UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,52 +25,89 @@ _LONGEST_NAME = 50
 
 
 @dataclass(frozen=True)
-class UninterpretableUnits(Finding):
-    """Share of uninterpretable units by layer. A row is a K′, and a layer of one kind of site or of all:
+class UninterpretableShare:
+    """The share of uninterpretable units of all that are judged, the mean over several clusterings.
+
+    low, high    its 95 % interval over units (Wilson)
+    least, most  over the clusterings, which differ in their seed only
+    """
+
+    share: float
+    low: float
+    high: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class InterpretabilityRow(TableRow):
+    """A K′, and a layer of one kind of site or of all.
 
     shared            K′: how many of the highest clips must share a cluster
     site, layer       `mlp.hook_pre`, or "all sites"; index of the block
     units             units that are judged: whose k clips are all evidence and captioned
     undecided, uncaptioned   units that are not, which no share is of: fewer clips are evidence, or one has no caption
     agree             undecided units of whose clips K′ share a cluster already: the mean over clusterings
-    share             uninterpretable units of all that are judged, the mean over several clusterings
-    low, high         its 95 % interval over units (Wilson)
-    least, most       over the clusterings, which differ in their seed only
-    by_chance         what the share would be for clips drawn at random: the mean over clusterings
+    uninterpretable   the share that is, in columns of its own names (share, low …); None: no unit is judged
     of_all_least, of_all_most   between what the share of the judged and undecided units together must lie
-
-    clusters   a row a cluster of the first clustering: how many sentences and captions, and those nearest its middle
+    by_chance         what the share would be for clips drawn at random: the mean over clusterings
     """
 
-    name = "uninterpretable_units"
-    clusters: list[Row] = field(default_factory=list)
+    table: ClassVar[str] = UNINTERPRETABLE_UNITS
+    key: ClassVar[tuple[str, ...]] = ("shared", "site", "layer")
 
-    def _more(self) -> dict[str, list[Row]]:
-        return {f"{self.name}_clusters": self.clusters}
+    shared: int
+    site: str
+    layer: int
+    units: int
+    undecided: int
+    uncaptioned: int
+    agree: float
+    uninterpretable: UninterpretableShare | None = field(metadata=UNPREFIXED)
+    of_all_least: float | None
+    of_all_most: float | None
+    by_chance: float | None
 
-    def rows(self, shared: int, site: str = ALL) -> list[Row]:
+
+@dataclass(frozen=True)
+class UninterpretableUnits(Finding):
+    """Share of uninterpretable units by layer.
+
+    clusters   those of the first clustering
+    """
+
+    row = InterpretabilityRow
+    table: list[InterpretabilityRow]
+    clusters: list[ClusterRow] = field(default_factory=list)
+
+    @property
+    def tables(self) -> dict[type[TableRow], Sequence[TableRow]]:
+        """The shares, and the clusters."""
+        return {InterpretabilityRow: self.table, ClusterRow: self.clusters}
+
+    def rows(self, shared: int, site: str = ALL) -> list[InterpretabilityRow]:
         """The rows of one K′ and kind of site, by layer."""
-        return [row for row in self.table if (row["shared"], row["site"]) == (shared, site)]
+        return [row for row in self.table if (row.shared, row.site) == (shared, site)]
 
-    def _measured_rows(self, shared: int, site: str = ALL) -> list[Row]:
-        return [row for row in self.rows(shared, site) if row["share"] is not None]
+    def _shares(self, shared: int, site: str = ALL) -> dict[int, UninterpretableShare]:
+        """The shares of one K′ and kind of site, by the layers of which units are judged."""
+        return {row.layer: row.uninterpretable for row in self.rows(shared, site) if row.uninterpretable is not None}
 
     def summary(self) -> list[str]:
         """How many units are judged by how many clusters, and the shares by layer for each K′."""
         lines = [self._counted(), *filter(None, [self.facts["left_out"]]), self._setting()]
-        for shared in self.facts["shared"]:
-            rows = self._measured_rows(shared)
-            if rows:
-                shares, least, most = (
-                    ", ".join(f"{100 * row[name]:.1f}" for row in rows)
-                    for name in ("share", "of_all_least", "of_all_most")
-                )
-                chance = f"{100 * rows[0]['by_chance']:.1f} % by chance"
-                text = f"{shared} of {self.facts['k']}: {shares} % of units by layer; {chance}"
-                if any(row["undecided"] for row in rows):
-                    text += f"; with the undecided ones at least {least} and at most {most} %"
-                lines.append(text)
-        return lines
+        return [*lines, *(self._shares_text(shared) for shared in self.facts["shared"] if self._shares(shared))]
+
+    def _shares_text(self, shared: int) -> str:
+        rows = [row for row in self.rows(shared) if row.uninterpretable is not None]
+        shares = _percents(share.share for share in self._shares(shared).values())
+        text = f"{shared} of {self.facts['k']}: {shares} % of units by layer"
+        if rows[0].by_chance is not None:
+            text += f"; {100 * rows[0].by_chance:.1f} % by chance"
+        if any(row.undecided for row in rows):
+            least, most = _percents(row.of_all_least for row in rows), _percents(row.of_all_most for row in rows)
+            text += f"; with the undecided ones at least {least} and at most {most} %"
+        return text
 
     def _counted(self) -> str:
         counts = self.facts
@@ -89,47 +131,60 @@ class UninterpretableUnits(Finding):
     def figure(self, site: str = ALL) -> Figure:
         """A line for each K′, of one kind of site or of all; flat lines of its colour: by chance."""
         with new_figure(3.9) as (figure, axes):
-            name = "" if site == ALL else f", {site}"
-            headed(
-                figure,
-                f"Units whose highest clips share no cluster of captions, by layer{name}",
-                f"K′: no cluster is shared by K′ of a unit's {self.facts['k']} highest clips. Bars: 95 % interval over "
-                "units; bands: the clusterings",
-                f"{self._setting()}; {self._counted()}",
-                self.facts["left_out"] or "",
-            )
-            shares = {shared: self._measured_rows(shared, site) for shared in self.facts["shared"]}
+            headed(figure, *self._head(site))
+            shares = {shared: self._shares(shared, site) for shared in self.facts["shared"]}
             if not any(shares.values()):
                 empty(axes, "no unit of any layer can be judged")
                 return figure
-            for place, (shared, rows) in enumerate(shares.items()):
-                self._draw(axes, rows, place, shared)
-            rows = next(iter(shares.values()))
-            undecided = {"undecided": [row["undecided"] for row in rows]}
-            layer_ticks(axes, [row["layer"] for row in rows], [row["units"] for row in rows], undecided)
+            for place, (shared, of_shared) in enumerate(shares.items()):
+                self._draw(axes, of_shared, place, shared)
+                self._draw_chance(axes, site, place, shared)
+            rows = [row for row in self.rows(self.facts["shared"][0], site) if row.uninterpretable is not None]
+            undecided = {"undecided": [row.undecided for row in rows]}
+            layer_ticks(axes, [row.layer for row in rows], [row.units for row in rows], undecided)
             axes.set_ylim(-2, 102)
             axes.set_ylabel("Uninterpretable units (%)")
             axes.grid(axis="y", lw=0.4, alpha=0.5)
             _legend(figure, axes)
         return figure
 
-    def _draw(self, axes: Any, rows: list[Row], place: int, shared: int) -> None:
+    def _head(self, site: str) -> tuple[str, ...]:
+        """The figure's title, and the lines under it."""
+        name = "" if site == ALL else f", {site}"
+        return (
+            f"Units whose highest clips share no cluster of captions, by layer{name}",
+            f"K′: no cluster is shared by K′ of a unit's {self.facts['k']} highest clips. Bars: 95 % interval over "
+            "units; bands: the clusterings",
+            f"{self._setting()}; {self._counted()}",
+            self.facts["left_out"] or "",
+        )
+
+    def _draw(self, axes: Axes, shares: Mapping[int, UninterpretableShare], place: int, shared: int) -> None:
+        """The shares of one K′ by layer, with their intervals and what the clusterings span."""
         colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
-        layers = [row["layer"] for row in rows]
-        shares = np.array([100 * row["share"] for row in rows])
-        ends = np.array([[100 * row[end] for row in rows] for end in ("low", "high")])
-        least, most = ([100 * row[end] for row in rows] for end in ("least", "most"))
+        layers = list(shares)
+        middle = np.array([100 * share.share for share in shares.values()])
+        ends = 100 * np.array([(share.low, share.high) for share in shares.values()]).T
+        least, most = 100 * np.array([(share.least, share.most) for share in shares.values()]).T
         axes.fill_between(layers, least, most, color=colour, alpha=0.08, lw=0)
         for edge in (least, most):
             axes.plot(layers, edge, color=colour, alpha=0.6, lw=0.6, linestyle=style)
         axes.errorbar(
-            layers, shares, np.abs(ends - shares), color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.3,
+            layers, middle, np.abs(ends - middle), color=colour, marker=MARKERS[place % len(MARKERS)], ms=5, lw=1.3,
             linestyle=style, elinewidth=0.9, capsize=2, label=f"K′ = {shared} of {self.facts['k']}",
         )  # fmt: skip
-        if rows[0]["by_chance"] is not None:
-            chance = 100 * rows[0]["by_chance"]
+
+    def _draw_chance(self, axes: Axes, site: str, place: int, shared: int) -> None:
+        by_chance = self.rows(shared, site)[0].by_chance
+        if by_chance is not None:
             label = f"K′ = {shared}, clips drawn at random"
-            axes.axhline(chance, color=colour, lw=0.9, linestyle=(0, (1, 2)), label=label)
+            axes.axhline(
+                100 * by_chance, color=COLOURS[place % len(COLOURS)], lw=0.9, linestyle=(0, (1, 2)), label=label
+            )
+
+
+def _percents(shares: Iterable[float | None]) -> str:
+    return ", ".join(f"{100 * (share or 0.0):.1f}" for share in shares)
 
 
 def _brief(encoder: str) -> str:

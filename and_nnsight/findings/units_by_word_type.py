@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from ..dissection.dissection import Dissection
-from .explanations import KINDS, Explanations
+from .explanations import Explanations
+from .names import KINDS
 
 if TYPE_CHECKING:
     from ..unlearn import UnitChoice
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RichUnits:
-    """The units richest in one of `explanations.KINDS` of words, by the share of all that was asked for.
+    """The units richest in one of `names.KINDS` of words, by the share of all that was asked for.
 
     units, rich, words   how many were asked for, how many have such a word at all, and how many words the chosen have
     pairs   a choice a draw, with its control; none where fewer units have such a word than were asked for

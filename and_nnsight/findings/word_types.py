@@ -11,10 +11,10 @@ import numpy as np
 from ..data import Clip
 from ..dissection.dissection import Dissection
 from ..dissection.same_clips import KnownClips
-from ..statistics.bootstrap import RESAMPLES, Bootstrap
-from .explanations import KINDS, read_explanations
-from .finding import Row
-from .pruned_accuracy import AccuracyByWordType
+from ..statistics.bootstrap import RESAMPLES, Bootstrap, Estimate
+from .explanations import read_explanations
+from .names import KINDS
+from .pruned_accuracy import AccuracyByWordType, PruningResult, PruningRow
 from .statistics import prediction_half_width
 from .units_by_word_type import RichUnits, rich_units
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 SHARES = (0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
 """Of all units: the paper's 2 to 12 %."""
-
-_MEASURED = tuple(
-    f"{name}{end}" for name in ("accuracy", "control", "difference", "random") for end in ("", "_low", "_high")
-    if name != "random" or end
-)  # fmt: skip
 
 
 def accuracy_by_word_type(
@@ -61,7 +56,7 @@ def accuracy_by_word_type(
                 found with them, unless `dissected_too`. They are known by their samples or paths: `facts["held_out"]`
                 is "unknown" where clips have neither
     shares      of all units of the sites, between 0 and 1
-    parts       types of words (`explanations.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic
+    parts       types of words (`names.KINDS`): adjective (acoustic ones only), noun, verb, preposition, basic
                 adjective (acoustic ones of loudness, pitch, timbre …), high-level adjective (the other acoustic ones),
                 and length, for the units with the longest explanations
     draws       how often units are chosen: units with equally many words are taken in random order. Each choice has a
@@ -168,25 +163,36 @@ class _UnseenClips:
         return self._keep is None or self._keep(clip)
 
 
-def _row(one: RichUnits, units: int, places: Mapping[UnitChoice, int], outcomes: Outcomes, bootstrap: Bootstrap) -> Row:
-    row: Row = {
-        "part": one.part,
-        "asked_share": one.wanted_share,
-        "units": one.units,
-        "share": one.units / units,
-        "rich_units": one.rich,
-        "words": one.words,
-    }
-    if not one.pairs:
-        return row | dict.fromkeys(_MEASURED)
-    accuracy, control = (
-        outcomes.ablated.correct[[places[pair[side]] for pair in one.pairs]].astype(np.float64) for side in (0, 1)
+def _row(
+    one: RichUnits, units: int, places: Mapping[UnitChoice, int], outcomes: Outcomes, bootstrap: Bootstrap
+) -> PruningRow:
+    return PruningRow(
+        part=one.part,
+        asked_share=one.wanted_share,
+        units=one.units,
+        share=one.units / units,
+        rich_units=one.rich,
+        words=one.words,
+        result=_result(one.pairs, places, outcomes, bootstrap) if one.pairs else None,
     )
-    for name, right in (("accuracy", accuracy), ("control", control)):
-        low, high = bootstrap.interval(right)
-        row |= {name: float(right.mean()), f"{name}_low": low, f"{name}_high": high}
-    half = prediction_half_width(control.mean(1))
-    row["difference"] = row["accuracy"] - row["control"]
-    for name, middle in (("difference", row["difference"]), ("random", row["control"])):
-        row[f"{name}_low"], row[f"{name}_high"] = (None, None) if half is None else (middle - half, middle + half)
-    return row
+
+
+def _result(
+    pairs: Sequence[tuple[UnitChoice, UnitChoice]],
+    places: Mapping[UnitChoice, int],
+    outcomes: Outcomes,
+    bootstrap: Bootstrap,
+) -> PruningResult:
+    """The accuracy with each choice pruned, and with its control."""
+    chosen, drawn = (
+        outcomes.ablated.correct[[places[pair[side]] for pair in pairs]].astype(np.float64) for side in (0, 1)
+    )
+    accuracy = Estimate(float(chosen.mean()), *bootstrap.interval(chosen))
+    control = Estimate(float(drawn.mean()), *bootstrap.interval(drawn))
+    half = prediction_half_width(drawn.mean(1))
+    difference, random = (_with_bounds(middle, half) for middle in (accuracy.value - control.value, control.value))
+    return PruningResult(accuracy, control, difference, random.low, random.high)
+
+
+def _with_bounds(middle: float, half: float | None) -> Estimate:
+    return Estimate(middle, None, None) if half is None else Estimate(middle, middle - half, middle + half)

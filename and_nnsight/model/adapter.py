@@ -54,6 +54,13 @@ class ModelAdapter(ABC):
         them, if sites do not fire.
         """
 
+    def run_with_gradient(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        """As `run`, but so that gradients of the activations reach what the features were made of.
+
+        Here for models whose `run` leaves gradients on; one that turns them off has to override it.
+        """
+        self.run(sites, features, on_activation)
+
     @property
     def device(self) -> torch.device:
         """Where the model's inputs belong."""

@@ -39,6 +39,14 @@ class AudioModel(RemoteModel, ModelAdapter):
     `remote_model`; here is what a run asks of any model (`ModelAdapter`).
     """
 
+    def __repr__(self) -> str:
+        """In one line; `str`, and so `print`, gives nnsight's tree of modules."""
+        name, kind = self.name or "a module of one's own", type(self.wrapped).__name__
+        return f"AudioModel({name!r}: {kind}, {self.device}; print it to see its modules)"
+
+    def __str__(self) -> str:
+        return super().__repr__()
+
     @property
     def edits(self) -> int:
         """How many nnsight edits are stored on the model."""
@@ -57,10 +65,14 @@ class AudioModel(RemoteModel, ModelAdapter):
 
         Sites are in the order in which they fire. Raises SiteError, naming the site, if one does not fire.
         """
+        with torch.no_grad():  # not inference mode: what a model remembers of a forward must still train
+            self.run_with_gradient(sites, features, on_activation)
+
+    def run_with_gradient(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        """As `run`, with gradients as far as they are enabled where it is called."""
         reached: list[str] = []
         try:
-            with torch.no_grad():  # not inference mode: what a model remembers of a forward must still train
-                self._trace_sites(sites, features, on_activation, reached)
+            self._trace_sites(sites, features, on_activation, reached)
         except OutOfOrderError as error:
             site = sites[len(reached)]
             raise SiteError(

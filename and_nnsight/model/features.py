@@ -22,10 +22,11 @@ Features = dict[str, Tensor]
 
 
 class Group(NamedTuple):
-    """Rows of a batch that run together, and their model inputs."""
+    """Rows of a batch that run together, their model inputs, and, where they are wanted, their waveforms."""
 
     rows: tuple[int, ...]
     features: Features
+    waveforms: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)

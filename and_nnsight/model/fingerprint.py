@@ -2,8 +2,8 @@
 
 Recognised of a model: its config, every weight and buffer, the kinds of its modules and what they were set up with
 (activation functions, scales, strides). Hooks and forwards that somebody put in are counted as edits: what they do
-cannot be told, so a run of such a model is only continued where the caller vouches for it. Not seen: functions that are
-replaced within other libraries.
+cannot be told, so a run of such a model is only continued where the caller vouches for it. So are functions of the
+libraries that somebody replaced, as far as `patches` sees them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_h
 from ..storage import short_hash
 from .attribute_text import array_text, plain_text
 from .origins import LIBRARIES, root_package
+from .patches import replaced_functions
 
 _STATE = ("training", "gradient_checkpointing", "name_or_path", "forward")  # says nothing of the values
 _LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
@@ -75,8 +76,8 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def changes(model: nn.Module) -> int:
-    """How many hooks and forwards somebody put into a model's modules, other than the libraries that made it."""
-    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks)
+    """How many hooks, forwards and functions of libraries somebody put in, other than the libraries themselves."""
+    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks) + len(replaced_functions(model))
     return everywhere + sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
 
 

@@ -47,7 +47,7 @@ def _in_trace(
     sites, how, stop = job["sites"], job["pooling"], job["stop"]
     pooled = []
     with model.trace(features) as tracer:
-        for site, mask in zip(sites, masks):  # noqa: B905
+        for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
             pooled.append(_pooled(site.name, site.output, mask, how, dtypes))
         if stop:  # in a sandbox a stop would leave the next trace of the job waiting for ever
             tracer.stop()
@@ -67,7 +67,7 @@ def _from_cache(
         with tracer.invoke():  # one of its own: a sandbox takes one cache an invoke
             inputs = tracer.cache(modules=of_inputs, device=None, include_output=False, include_inputs=True)
     pooled = []
-    for site, mask in zip(sites, masks):  # noqa: B905
+    for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
         path = site.envoy.path
         value = site.folded(outputs[path].output if site.side == "output" else inputs[path].input)
         pooled.append(_pooled(site.name, value, mask, how, dtypes))

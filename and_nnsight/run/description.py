@@ -1,11 +1,11 @@
-"""What a run's manifest says of it before it begins, and what of it could not be told when it comes again."""
+"""What a run's manifest says of it before it begins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..data import UNKNOWN, Source
+from ..data import Source
 from ..data.options import DataOptions
 from ..dissection.descriptions import ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
 from ..dissection.manifest import Manifest
@@ -28,13 +28,3 @@ def describe_run(
         keep_activations=plan.keep_activations,
         versions=package_versions(),
     )
-
-
-def unrecognisable(source: Source, model: Mapping[str, Any]) -> list[str]:
-    """What of a run cannot be told from another when it comes again, in words."""
-    reasons = []
-    if source.fingerprint == UNKNOWN:
-        reasons.append(f"data that cannot be recognised ({source.name}: a generator, a stream or the like)")
-    if model.get("edits"):
-        reasons.append("a model with edits, hooks or replaced forwards, which cannot be recognised")
-    return reasons

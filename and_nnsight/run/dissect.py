@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..data import UNKNOWN, Source
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..kernels import POOLINGS
 from ..model.devices import known_device, known_dtype
 from ..model.restoring import eval_mode, preserves_model
 from ..remote import Remote, as_settings
-from ..statistics.concept_scores import ConceptError, ConceptScores
-from ..wording import agree, counted
-from .description import describe_run, unrecognisable
+from ..statistics.concept_scores import ConceptScores
+from .concepts import open_scores
+from .description import describe_run
+from .exemplar_plan import UnitName
+from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
 from .remote import open_remote
+from .reports import report_lines, report_unused, warn_of_contents, warn_of_truncated, warn_of_values
 from .resources import check_resources
 from .session import CollectionPlan, Session
+from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
-_CALLER = 4  # the stack level of whoever called dissect, seen from a function that dissect calls
 
 
 @preserves_model
@@ -54,6 +55,7 @@ def dissect(
     remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
     keep_activations: bool = False,
+    keep_exemplars: int | Iterable[UnitName] | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -71,12 +73,16 @@ def dissect(
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
     resume        False: refuse a folder that holds a dissection. "trust": continue (or return) it although the data
-                  (a generator, a stream) or the model (edits, hooks, replaced forwards) cannot be recognised, because
+                  (a generator, a stream) or the model (edits, hooks, replaced functions) cannot be recognised, because
                   you know that it is the very same; without it such a run is refused
     concepts      scores of clips for concepts, or the file they were saved to: every unit is compared with each
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
                   (`Dissection.activations`)
+    keep_exemplars  also keep sounds and activations over time (`Dissection.exemplars`), without which a unit cannot be
+                  heard: of so many exemplars at either end of every unit, or of all exemplars of the units given, as
+                  (site, index) or "SITE:INDEX". For clips that cannot be read again (a stream, a generator, arrays in
+                  memory); of others the function `keep_exemplars` does the same at any later time
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -98,18 +104,20 @@ def dissect(
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
     if settings is not None:
-        _check_remote(options, concepts, keep_activations)
+        _check_remote(options, concepts, keep_activations, keep_exemplars)
     source = reading.open(data)
-    scores = _concept_scores(concepts, source)
+    scores = open_scores(concepts, source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
-    model_description = target.describe()
-    manifest = describe_run(model_description, target.dtype, source, reading, plan)
-    folder = RunFolder(Path(out).expanduser(), manifest, resume, unrecognisable(source, model_description))
-    _report_unused(source, progress)
+    if keep_exemplars is not None:
+        rate = target.model.featuriser.sampling_rate
+        plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
+    manifest = describe_run(target.describe(), target.dtype, source, reading, plan)
+    folder = RunFolder(Path(out).expanduser(), manifest, resume)
+    report_unused(source, progress)
     if not folder.complete:
-        _report(check_resources(plan, folder.folder, source.length), progress)
+        report_lines(check_resources(plan, folder.folder, source.length), progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):
         if not folder.complete:
@@ -117,9 +125,12 @@ def dissect(
             target.stream(source, session, options)
             session.finish()
     dissection = Dissection.load(folder.folder)
-    _warn_of_values(dissection)
-    _warn_of_contents(dissection)
-    _warn_of_truncated(folder.truncated, window)
+    if plan.sounds is not None:
+        pairs = plan.sounds.pairs(plan.widths)
+        keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
+    warn_of_values(dissection)
+    warn_of_contents(dissection)
+    warn_of_truncated(folder.truncated, window)
     return dissection
 
 
@@ -141,7 +152,7 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_dtype(options.dtype)
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) -> None:
+def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any) -> None:
     """Raise ValueError for what a run on a server does not have."""
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
@@ -150,62 +161,8 @@ def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool) ->
             "only each unit's best clips come home from a server, and concepts= and keep_activations= need every "
             "clip's values: run those without remote="
         )
-
-
-def _concept_scores(concepts: ConceptScores | str | Path | None, source: Source) -> ConceptScores | None:
-    """The scores of the source's clips. Raises ConceptError for those of other data."""
-    if concepts is None:
-        return None
-    scores = concepts if isinstance(concepts, ConceptScores) else ConceptScores.load(concepts)
-    made_for = scores.settings.get("dataset", UNKNOWN)
-    if UNKNOWN not in (made_for, source.fingerprint) and made_for != source.fingerprint:
-        raise ConceptError(
-            f"the concept scores were made for other data (fingerprint {made_for}) than {source.name} "
-            f"({source.fingerprint}): make them for this data"
-        )
-    return scores
-
-
-def _report(lines: Iterable[str], show: bool) -> None:
-    for line in lines if show else ():
-        print(line, file=sys.stderr)
-
-
-def _report_unused(source: Source, show: bool) -> None:
-    """What the data holds beside its clips: a warning where it may be sound, a line for the rest."""
-    for unused in source.unused:
-        if unused.sound:
-            warnings.warn(f"{source.name}: {unused}", stacklevel=_CALLER)
-    _report((f"{source.name}: {unused}" for unused in source.unused if not unused.sound), show)
-
-
-def _warn_of_values(dissection: Dissection) -> None:
-    nonfinite = {site: dissection[site].nonfinite for site in dissection.sites if dissection[site].nonfinite}
-    if nonfinite:
-        count = sum(nonfinite.values())
-        warnings.warn(
-            f"{counted(count, 'activation')} at {counted(len(nonfinite), 'site')}, {next(iter(nonfinite))} first, "
-            f"{agree(count, 'was', 'were')} NaN or infinite",
-            stacklevel=_CALLER,
-        )
-
-
-def _warn_of_contents(dissection: Dissection) -> None:
-    silent, copies = len(dissection.silent), len(dissection.copies)
-    what = agree(copies, "byte-identical copy of an earlier one", "byte-identical copies of earlier ones")
-    parts = [f"{count:,} {name}" for count, name in ((silent, "silent"), (copies, what)) if count]
-    if parts:
-        warnings.warn(
-            f"of {counted(len(dissection.clips), 'clip')}, {' and '.join(parts)}: as evidence of what a unit responds "
-            "to, copies count once",
-            stacklevel=_CALLER,
-        )
-
-
-def _warn_of_truncated(truncated: int, window: float | None) -> None:
-    if truncated:
-        warnings.warn(
-            f"{counted(truncated, 'clip')} {agree(truncated, 'is', 'are')} longer than the {window:g} s that "
-            f"the model hears: {agree(truncated, 'its beginning', 'their beginnings')} counted",
-            stacklevel=_CALLER,
+    if keep_exemplars is not None:
+        raise ValueError(
+            "clips go up to a server one after another and are not kept: leave keep_exemplars= out with remote=, and "
+            "call keep_exemplars afterwards, with data= where it cannot be read again"
         )

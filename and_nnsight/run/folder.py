@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,9 +22,9 @@ from torch import Tensor
 from ..data import Clip, Quarantined
 from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
-from ..dissection.files import concept_file, scores_file, site_file
+from ..dissection.files import activation_file, concept_file, scores_file, site_file
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
-from ..dissection.manifest_differences import differences
+from ..dissection.manifest_differences import differences, unrecognisable
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
 from ..storage import (
@@ -33,7 +33,6 @@ from ..storage import (
     file_checksum,
     locked,
     read_tensors,
-    short_hash,
     undamaged,
     write_json,
     write_tensors,
@@ -41,6 +40,7 @@ from ..storage import (
 )
 from ..wording import counted
 from .activations import ActivationWriter
+from .segments import Segments
 
 _ROWS_A_GROUP = 4_096
 _OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
@@ -52,20 +52,17 @@ TRUST = "trust"
 class RunFolder:
     """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile.
 
-    `unknown` names what of the run cannot be recognised when it comes again; it is not continued then, unless `resume`
-    is "trust".
+    A run of which something cannot be recognised when it comes again is not continued, unless `resume` is "trust".
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, resume: bool | str = True, unknown: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, resume: bool | str = True) -> None:
         """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
         self.folder, self.manifest = folder, manifest
-        self._unknown = () if resume == TRUST else tuple(unknown)
+        self._unknown = [] if resume == TRUST else unrecognisable(manifest)
         self.progress = folder / "progress"
         self.position = 0
         self.truncated = 0
-        self._segments = 0
+        self._segments = Segments(self.progress, _BEGIN_AGAIN)
         self._rows: list[ClipRow] = []
         self._aside: list[Quarantined] = []
         self._lock: Lock | None = None
@@ -96,7 +93,7 @@ class RunFolder:
 
     def _refuse_files_for_folders(self) -> None:
         """Raise DissectionError if a file has the name of one of a dissection's folders."""
-        for name in ("progress", "sites", "activations", "concepts"):
+        for name in ("progress", "sites", "activations", "concepts", "exemplars"):
             path = self.folder / name
             if path.exists() and not path.is_dir():
                 raise DissectionError(f"{path} is a file where a dissection has a folder: remove it")
@@ -155,19 +152,20 @@ class RunFolder:
         Raises DissectionError if a file of it is not what was written.
         """
         state_file = self.progress / "state.safetensors"
+        activations: dict[str, str] = {}
         if state_file.exists():
             with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
                 state, metadata = read_tensors(state_file)
                 statistics.load_state_dict(state)
-                self.position, self._segments = int(metadata["position"]), int(metadata["segments"])
-                self.truncated = int(metadata["truncated"])
+                self.position, self.truncated = int(metadata["position"]), int(metadata["truncated"])
+                segments, rows = int(metadata["segments"]), metadata["rows"]
+                activations = json.loads(metadata["activations"])
                 if concepts is not None:
                     parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
                     concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
-            for index in range(self._segments):
-                self._read_segment(index)  # that it is whole is better known now than after hours
+            self._segments.restore(segments, rows)  # that it is whole is better known now than after hours
         if self.activations is not None:
-            self.activations.restore(statistics.clips)
+            self.activations.restore(statistics.clips, activations)
         return self.position
 
     def saw(self, position: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined], truncated: int) -> None:
@@ -194,13 +192,13 @@ class RunFolder:
             self.activations.flush()
         if self._rows or self._aside:
             rows: list[tuple[str, dict[str, Any]]] = [("clips", row.columns()) for row in self._rows]
-            rows += [("quarantined", asdict(row)) for row in self._aside]
-            content = b"".join(as_json(row) + b"\n" for row in rows)
-            with written_whole(self._segment(self._segments)) as path:
-                path.write_bytes(content + as_json(["end", _segment_checksum(self._segments, content)]) + b"\n")
-            self._segments += 1
+            self._segments.append([*rows, *(("quarantined", asdict(row)) for row in self._aside)])
             self._rows, self._aside = [], []
-        metadata = {"position": self.position, "segments": self._segments, "truncated": self.truncated}
+        metadata = {
+            "position": self.position, "truncated": self.truncated,
+            "segments": self._segments.count, "rows": self._segments.digest,
+            "activations": json.dumps({} if self.activations is None else self.activations.checksums()),
+        }  # fmt: skip
         state = statistics.state_dict()
         if concepts is not None:
             state |= {_OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
@@ -227,6 +225,9 @@ class RunFolder:
                 path = concept_file(self.folder, site)
                 checksums[self._name(path)] = write_tensors(path, concepts.site_tensors(units))
         silent, copies = self._write_clips()
+        if self.activations is not None:
+            rows = self.activations.checksums()
+            checksums |= {self._name(activation_file(self.folder, site)): rows[site] for site in rows}
         for name in ("clips.parquet", "quarantine.jsonl"):
             checksums[name] = file_checksum(self.folder / name)
         self.manifest = replace(
@@ -250,32 +251,13 @@ class RunFolder:
         with suppress(OSError):
             self.progress.rmdir()
 
-    def _segment(self, index: int) -> Path:
-        return self.progress / f"clips-{index:06}.jsonl"
-
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
-
-    def _read_segment(self, index: int) -> list[list[Any]]:
-        """A segment's rows. Raises DissectionError if it is not what was written."""
-        path = self._segment(index)
-        try:
-            content, end = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
-            whole = json.loads(end) == ["end", _segment_checksum(index, content + b"\n")]
-        except (OSError, ValueError):
-            whole, content = False, b""
-        if not whole:
-            raise DissectionError(f"{path} is cut off or changed: {_BEGIN_AGAIN}")
-        return [json.loads(line) for line in content.split(b"\n")]
-
-    def _read_segments(self, part: str) -> Iterator[dict[str, Any]]:
-        for index in range(self._segments):
-            yield from (row for kind, row in self._read_segment(index) if kind == part)
 
     def _write_quarantine(self) -> int:
         count = 0
         with written_whole(self.folder / "quarantine.jsonl") as path, path.open("wb") as file:
-            for row in self._read_segments("quarantined"):
+            for row in self._segments.rows("quarantined"):
                 file.write(as_json(row) + b"\n")
                 count += 1
         return count
@@ -292,7 +274,7 @@ class RunFolder:
             path.open("wb") as file,
             parquet.ParquetWriter(file, ClipRow.schema()) as writer,
         ):
-            for columns in self._read_segments("clips"):
+            for columns in self._segments.rows("clips"):
                 row = ClipRow.of_columns(columns)
                 rows.append(row)
                 contents.append(int(row.content or "", 16))
@@ -305,14 +287,10 @@ class RunFolder:
         return silent, len(contents) - len(np.unique(contents))
 
     def _nothing_usable(self, quarantined: int) -> str:
-        first = next(self._read_segments("quarantined"), None)
+        first = next(self._segments.rows("quarantined"), None)
         if first is None:
             return "the data holds no clip"
         return (
             f"none of the {counted(quarantined, 'clip')} can be used; the first, {first['path'] or first['clip']}: "
             f"{first['reason']} (all of them: {self.folder / 'quarantine.jsonl'})"
         )
-
-
-def _segment_checksum(index: int, content: bytes) -> str:
-    return short_hash(b"%d\n" % index + content)

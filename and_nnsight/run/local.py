@@ -19,6 +19,7 @@ from ..sites.site import Site
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
 from .session import Session
+from .sounds import Preparation
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class LocalTarget:
     def stream(self, source: Source, session: Session, options: RunOptions) -> None:
         """Take every clip from the last checkpoint on into the session, with a checkpoint now and then."""
         work = _Collection(self.model, self.sites, session, self.model.device)
+        featuriser = self.model.featuriser
+        prepare = None if session.sounds is None else Preparation(featuriser)
         with (
             session.streaming() as start,
-            closing(run_batches(source, self.model.featuriser, options, work, start=start)) as positions,
+            closing(run_batches(source, featuriser, options, work, start=start, prepare=prepare)) as positions,
         ):
             for _ in positions:
                 session.checkpoint_if_due()
@@ -76,6 +79,7 @@ class _Collection:
         self.session.end_group()
 
     def end_batch(self, batch: GroupedBatch) -> None:
+        self.session.keep_sounds(batch.clips, batch.inputs or ())
         self.session.end_batch(batch.position + batch.size, batch.clips, batch.quarantined)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from ..data import Batch, Clip, Source, batches
+from ..data import Batch, Clip, ClipLengths, Source, batches
 from ..model.features import Features, Featuriser, Group
 from ..progress import ClipProgress
 from .options import RunOptions
@@ -42,12 +42,15 @@ def run_batches(
     *,
     start: int = 0,
     title: str = "dissecting",
+    prepare: Callable[[Sequence[np.ndarray]], tuple[Group, ...]] | None = None,
 ) -> Generator[int, None, None]:
     """Do the work on every batch from a position of the stream on; gives the position after each one.
 
+    prepare  makes a batch's groups of its waveforms; None: the featuriser
+
     Closing it, or an error, ends the worker processes and the bar. Raises what `batches` and the work raise.
     """
-    prepared = prepared_batches(source, featuriser, featuriser.groups, options, start)
+    prepared = prepared_batches(source, featuriser, prepare or featuriser.groups, options, start)
     with closing(prepared), ClipProgress(source.length, start, options.progress, title) as bar:
         for batch in prepared:
             work.begin_batch(batch)
@@ -73,6 +76,5 @@ def prepared_batches(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         start=start,
-        minimum_samples=featuriser.minimum_samples,
-        window_samples=featuriser.window_samples,
+        lengths=ClipLengths(featuriser.minimum_samples, featuriser.window_samples),
     )

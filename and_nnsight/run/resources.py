@@ -9,11 +9,13 @@ import psutil
 import torch
 from rich.filesize import decimal as readable
 
+from ..audio.flac import MOST_BYTES_A_SAMPLE
 from ..dissection.dissection import activation_file
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
 from ..wording import counted
 from .session import CollectionPlan
+from .sounds import SoundChoice
 
 _WORTH_SAYING = 10**9
 _BYTES_A_PLACE = 16  # a value, a clip and a frame
@@ -32,7 +34,32 @@ def check_resources(plan: CollectionPlan, folder: Path, clips: int | None) -> li
         already = sum(path.stat().st_size for path in files if path.exists())
         needed = None if clips is None else 4 * plan.units * clips
         lines.append(disk_for_activations(needed, already, plan.units, folder))
+    if plan.sounds is not None:
+        lines.append(_disk_for_sounds(plan, plan.sounds, folder, clips))
     return [line for line in lines if line]
+
+
+def _disk_for_sounds(plan: CollectionPlan, choice: SoundChoice, folder: Path, clips: int | None) -> str:
+    """A line on what sounds of exemplars take. Raises ValueError if the disk clearly has not the room."""
+    most = choice.most_clips(plan.units, plan.k)
+    most = most if clips is None else min(most, clips)
+    second = MOST_BYTES_A_SAMPLE * choice.rate
+    each = f"up to {readable(second)} a second"
+    if plan.window_seconds is not None:
+        needed, free = int(most * second * plan.window_seconds), _free(folder)
+        each = f"up to {readable(needed)}"
+        if clips is not None and needed > free and choice.units is not None:
+            raise ValueError(
+                f"the sounds of {counted(most, 'clip')} take up to {readable(needed)}, and {folder} has "
+                f"{readable(free)} left: keep the exemplars of fewer units"
+            )
+    return f"will keep the sound of at most {counted(most, 'clip')} ({each}) in {folder / 'exemplars'}"
+
+
+def _free(folder: Path) -> int:
+    """Bytes that are left on the disk of a folder that need not exist yet."""
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(parent).free
 
 
 def _memory_for_scores(units: int, scores: ConceptScores, device: torch.device) -> str | None:
@@ -72,11 +99,10 @@ def disk_for_activations(needed: int | None, there_already: int, units: int, fol
     target = folder / "activations"
     if needed is None:
         return f"will write {readable(4 * units)} a clip to {target}; how many clips there are is not known"
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(parent).free
+    free = _free(folder)
     if needed - there_already > free:
         raise ValueError(
-            f"keeping the activations of {counted(units, 'unit')} takes {readable(needed)}, and {parent} has "
+            f"keeping the activations of {counted(units, 'unit')} takes {readable(needed)}, and {folder} has "
             f"{readable(free)} left: take fewer sites or clips, or leave keep_activations out"
         )
     return f"will write about {readable(needed)} to {target}"

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from ..data import Clip, Quarantined
+from ..model.features import Group
 from ..sites.site import Site
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
 from .collector import BatchCollector
 from .folder import RunFolder
+from .sounds import SoundChoice, SoundKeeper, settings_file
 
 CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
@@ -32,6 +34,7 @@ class CollectionPlan:
     window_seconds    what the model takes of a clip at most, from its start; None: all of it
     scores            scores of clips for concepts that every unit is compared with
     keep_activations  whether every clip's pooled values are written down
+    sounds            of which lists the clips' sounds are kept; None: of none
     """
 
     sites: tuple[Site, ...]
@@ -41,6 +44,7 @@ class CollectionPlan:
     window_seconds: float | None = None
     scores: ConceptScores | None = None
     keep_activations: bool = False
+    sounds: SoundChoice | None = None
 
     @property
     def widths(self) -> Mapping[str, int]:
@@ -63,6 +67,7 @@ class Session:
       begin_group        per group of clips that run together        the same, as long as no group has ended
       on_activation      each site, as the model gives it            the same
       end_group          the statistics have the group's clips       the last checkpoint: the batch is half done
+    keep_sounds          those of clips in a list are in the folder  the same
     end_batch            concepts, values and rows have them too     everything up to this batch
     checkpoint           all of it is on the disk                    everything up to this batch
     finish               the results are written                     the last checkpoint, or the whole
@@ -78,6 +83,7 @@ class Session:
         self.statistics = UnitStatistics(plan.widths, k=plan.k, pooling=plan.pool, device=plan.device, observe=observe)
         units = self.statistics.units
         self.concepts = None if plan.scores is None else ConceptAccumulator(units, plan.scores, device=plan.device)
+        self.sounds = None if plan.sounds is None else SoundKeeper(folder.folder, plan.sounds, self.statistics)
         self._collector = BatchCollector(self.statistics)
         self._batch_scores: Tensor | None = None
         self._batch_clips: list[Tensor] = []
@@ -90,6 +96,10 @@ class Session:
         """Load the last checkpoint; gives the stream position to go on at. Raises DissectionError if it is damaged."""
         start = self.folder.restore(self.statistics, self.concepts)
         self._collector = BatchCollector(self.statistics)  # it goes on after the highest clip
+        if self.sounds is not None:
+            self.sounds.restore()
+        else:
+            settings_file(self.folder.folder).unlink(missing_ok=True)  # from here on sounds are not kept
         self._saved_at = time.monotonic()
         try:
             yield start
@@ -122,6 +132,11 @@ class Session:
         """Take in the statistics of clips that were collected elsewhere."""
         self._whole = False
         self.statistics.merge(statistics)
+
+    def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
+        """Keep the sounds of a batch's clips that are wanted. Comes when all its groups have run."""
+        if self.sounds is not None:
+            self.sounds.saw(clips, groups)
 
     def end_batch(self, end: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined]) -> None:
         """All of a batch is done; `end` is the stream position after it."""
@@ -156,11 +171,14 @@ class Session:
     def checkpoint(self) -> None:
         """Make everything up to the last batch survive."""
         self.folder.checkpoint(self.statistics, self.concepts)
+        if self.sounds is not None:
+            self.sounds.prune()
 
     def checkpoint_if_due(self) -> None:
         """A checkpoint, if the last one is some time ago or many rows wait in memory."""
         began = time.monotonic()
-        if began - self._saved_at <= self._pause and self.folder.pending <= CHECKPOINT_ROWS:
+        crowded = self.folder.pending > CHECKPOINT_ROWS or (self.sounds is not None and self.sounds.is_due)
+        if began - self._saved_at <= self._pause and not crowded:
             return
         self.checkpoint()
         self._saved_at = time.monotonic()
@@ -169,4 +187,6 @@ class Session:
 
     def finish(self) -> None:
         """Write the results. Raises DissectionError if no clip could be used."""
+        if self.sounds is not None:
+            self.checkpoint()
         self.folder.finish(self.statistics, self.concepts)

@@ -84,12 +84,14 @@ def is_linear(module: nn.Module) -> bool:
 
 def in_features(linear: nn.Module) -> int:
     """How many values a linear layer reads."""
-    return int(getattr(unadapted(linear), "in_features"))  # noqa: B009  # not all that are linear are nn.Linear
+    layer: Any = unadapted(linear)  # not all that are linear are nn.Linear
+    return int(layer.in_features)
 
 
 def out_features(linear: nn.Module) -> int:
     """How many values a linear layer returns."""
-    return int(getattr(unadapted(linear), "out_features"))  # noqa: B009
+    layer: Any = unadapted(linear)
+    return int(layer.out_features)
 
 
 def uncompiled() -> AbstractContextManager[Any]:

@@ -24,11 +24,12 @@ from ..kernels import (
     pearson,
 )
 from ..kernels.average_precision import BINS, FIRST
+from ..wording import Brief
 from .concept_scores import ConceptScores
 
 
 @dataclass(frozen=True, eq=False)
-class ConceptStatistics:
+class ConceptStatistics(Brief):
     """How every unit of a site goes with every concept, over all clips of a run that were not set aside.
 
     names     the concepts, in the order of the columns

@@ -10,6 +10,11 @@ from .forward import Outcomes as Outcomes
 from .forward import ablated_outcomes as ablated_outcomes
 from .measurement import measure as measure
 from .result import Measurement as Measurement
+from .result_rows import CausalEffect as CausalEffect
+from .result_rows import ChoiceRow as ChoiceRow
+from .result_rows import ClassRow as ClassRow
+from .result_rows import MethodRow as MethodRow
+from .result_rows import OutcomeSummary as OutcomeSummary
 from .selection import METHODS as METHODS
 from .selection import choose as choose
 from .selection import ranked as ranked

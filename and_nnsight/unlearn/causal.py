@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float64, Int64
 from ..data import Clip
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
+from ..dissection.rows import Rows
+from ..explain.records.claim_rows import EffectNumbers
 from ..model.restoring import preserves_model
 from ..run.options import RunOptions
 from ..statistics.bootstrap import clip_weights, estimate
@@ -22,11 +24,10 @@ from .forward import Outcomes, Pass
 from .interventions import Intervention
 from .names import plain_name
 from .overlap import unseen
-from .result import OUTCOMES
+from .result_rows import OUTCOMES, CausalEffect
 from .unit_set import RANDOM, UnitChoice, matched
 
 Belongs = Callable[[str, Clip], bool]
-Row = dict[str, Any]
 
 
 @preserves_model
@@ -55,8 +56,8 @@ def causal_effects(
     device: Any = None,
     dtype: Any = None,
     progress: bool = True,
-) -> list[Row]:
-    """A row for each unit (or set of units): what ablating it changes on its concept's clips and on others.
+) -> Rows[CausalEffect]:
+    """For each unit (or set of units): what ablating it changes on its concept's clips and on others.
 
     units     the concept of each (site, index); or choices, each with a concept. Sets as large at the same sites share
               their controls, so a thousand units of one site cost no more than a thousand and twenty
@@ -65,12 +66,8 @@ def causal_effects(
     outcome   logit, probability or accuracy, of the clip's true class
     Everything else, and what is raised, is as for `measure`.
 
-    Rows: site and unit (None for sets of several), units, concept, clips, other_clips; own, others and selectivity
-    (others minus own) as estimates with intervals over clips; control_selectivity (the mean over controls), excess,
-    which is the selectivity beyond it, with a prediction interval over controls and clips (`effects.prediction`);
-    controls, their number; and p, the share of controls and the unit itself whose selectivity is at least the unit's.
-    A concept of which there is no clip, or no other clip, has a `failure`
-    and no numbers. Intervals need a `bootstrap` of some hundreds.
+    A concept of which there is no clip, or no other clip, has a `failure` and no numbers. Intervals need a `bootstrap`
+    of some hundreds. What comes back has `to_pandas`.
     """
     if controls < 1:
         raise ValueError(f"controls must be at least 1, it is {controls}")
@@ -78,7 +75,7 @@ def causal_effects(
         raise ValueError(f"unknown outcome {outcome!r}: one of {', '.join(OUTCOMES)}")
     choices = _choices(units)
     if not choices:
-        return []
+        return Rows([], CausalEffect)
     source = DataOptions(split, audio_column, label_column, limit=limit).open(data)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
@@ -97,8 +94,8 @@ def causal_effects(
     effects = []
     for place, choice in enumerate(choices):
         others = [place_of[control] for control in _apart(pools[choice], choice)]
-        effects.append(_row(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
-    return effects
+        effects.append(_effect(choice, changed[[place, *others[:controls]]], *clips_of(str(choice.concept))))
+    return Rows(effects, CausalEffect)
 
 
 def _choices(units: Mapping[tuple[str, int], str] | Iterable[UnitChoice]) -> list[UnitChoice]:
@@ -175,55 +172,52 @@ def _has_label(concept: str, clip: Clip) -> bool:
     return plain_name(clip.label or "") == plain_name(concept)
 
 
-def _row(
+def _effect(
     choice: UnitChoice,
     delta: Float64[np.ndarray, "variant clip"],
     own: Bool[np.ndarray, " clip"],
     weights: Int64[np.ndarray, "replicate clip"],
-) -> Row:
+) -> CausalEffect:
     """`delta`: the unit's change of each clip's number, then those of its controls."""
-    row: Row = {
-        **_single_unit(choice),
-        "units": choice.count,
-        "concept": choice.concept,
-        "clips": int(own.sum()),
-        "other_clips": int((~own).sum()),
-        "controls": len(delta) - 1,
-    }
-    if not own.any():
-        return row | {"failure": f"there is no clip of {choice.concept!r}"}
-    if own.all():
-        return row | {"failure": f"there is no clip but those of {choice.concept!r}"}
-    if len(delta) == 1:
-        return row | {"failure": "there are no other units to compare with"}
-    return row | _numbers(delta, own, weights) | {"failure": None}
+    site, unit = _single_unit(choice)
+    clips, other_clips, controls = int(own.sum()), int((~own).sum()), len(delta) - 1
+    failure = _failure(choice, clips, other_clips, controls)
+    numbers = None if failure else _numbers(delta, own, weights)
+    return CausalEffect(site, unit, choice.count, str(choice.concept), clips, other_clips, controls, numbers, failure)
 
 
-def _single_unit(choice: UnitChoice) -> Row:
+def _failure(choice: UnitChoice, clips: int, other_clips: int, controls: int) -> str | None:
+    """Why nothing can be measured; None where it can."""
+    if not clips:
+        return f"there is no clip of {choice.concept!r}"
+    if not other_clips:
+        return f"there is no clip but those of {choice.concept!r}"
+    if not controls:
+        return "there are no other units to compare with"
+    return None
+
+
+def _single_unit(choice: UnitChoice) -> tuple[str, int] | tuple[None, None]:
     """The site and index of the one unit of a choice; None for several."""
     if choice.count != 1:
-        return {"site": None, "unit": None}
+        return None, None
     ((site, (index,)),) = choice.units.items()
-    return {"site": site, "unit": index}
+    return site, index
 
 
 def _numbers(
     delta: Float64[np.ndarray, "variant clip"],
     own: Bool[np.ndarray, " clip"],
     weights: Int64[np.ndarray, "replicate clip"],
-) -> Row:
-    """The estimates of a row, and p."""
+) -> EffectNumbers:
     changed = changes(delta, own.astype(np.int64), np.ones(len(delta), dtype=np.int64), weights)
     selectivity = changed.selectivity
-    estimates = {
-        "own": changed.own[:, 0],
-        "others": changed.others[:, 0],
-        "selectivity": selectivity[:, 0],
-        "control_selectivity": selectivity[:, 1:].mean(1),
-    }
     at_least = int((selectivity[0, 1:] >= selectivity[0, 0]).sum())
-    return {
-        **{name: estimate(values)._asdict() for name, values in estimates.items()},
-        "excess": prediction(selectivity[:, None])._asdict(),
-        "p": (1 + at_least) / len(delta),
-    }
+    return EffectNumbers(
+        own=estimate(changed.own[:, 0]),
+        others=estimate(changed.others[:, 0]),
+        selectivity=estimate(selectivity[:, 0]),
+        control_selectivity=estimate(selectivity[:, 1:].mean(1)),
+        excess=prediction(selectivity[:, None]),
+        p=(1 + at_least) / len(delta),
+    )

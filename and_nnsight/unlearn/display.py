@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ..statistics.bootstrap import Estimate
 from ..wording import counted
-from .result import OUTCOMES, Measurement
+from .result import Measurement
+from .result_rows import OUTCOMES, OutcomeSummary
 
 
 def method_table(measurement: Measurement, outcome: str = "logit") -> Table:
@@ -27,18 +26,17 @@ def method_table(measurement: Measurement, outcome: str = "logit") -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in measurement.by_method():
-        numbers = row[outcome]
-        control = numbers.get("control_selectivity")
+        summary: OutcomeSummary = getattr(row, outcome)
         table.add_row(
-            escape(row["method"]),
-            str(row["classes"]),
-            f"{row['units']:,.0f}",
-            f"{numbers['own']['value']:+.{digits}f}",
-            f"{numbers['others']['value']:+.{digits}f}",
-            _with_interval(numbers["selectivity"], digits),
-            "" if control is None else f"{control['value']:+.{digits}f}",
-            _with_interval(numbers.get("excess"), digits),
-            "" if numbers["p"] is None else f"{numbers['p']:.2g}",
+            escape(row.method),
+            str(row.classes),
+            f"{row.units:,.0f}",
+            _value(summary.own, digits),
+            _value(summary.others, digits),
+            _with_interval(summary.selectivity, digits),
+            _value(summary.control_selectivity, digits),
+            _with_interval(summary.excess, digits),
+            "" if summary.p is None else f"{summary.p:.2g}",
         )
     return table
 
@@ -54,16 +52,16 @@ def choice_table(measurement: Measurement, outcome: str = "logit") -> Table:
     for column in table.columns[2:]:
         column.justify = "right"
     for row in measurement.rows():
-        numbers = row[outcome]
+        summary: OutcomeSummary = getattr(row, outcome)
         table.add_row(
-            escape(row["method"]),
-            escape(str(row["concept"])),
-            f"{row['units']:,}",
-            f"{numbers['own']['value']:+.{digits}f}",
-            f"{numbers['others']['value']:+.{digits}f}",
-            _with_interval(numbers["selectivity"], digits),
-            _with_interval(numbers.get("excess"), digits),
-            f"{numbers['beaten']} of {measurement.draws}",
+            escape(row.method),
+            escape(str(row.concept)),
+            f"{row.units:,}",
+            _value(summary.own, digits),
+            _value(summary.others, digits),
+            _with_interval(summary.selectivity, digits),
+            _with_interval(summary.excess, digits),
+            f"{summary.beaten} of {measurement.draws}",
         )
     return table
 
@@ -73,7 +71,7 @@ def class_table(measurement: Measurement, place: int, outcome: str = "logit", mo
     digits = _digits(outcome)
     choice = measurement.choices[place]
     rows = measurement.by_class(place, outcome)
-    shown = [row for rank, row in enumerate(rows) if rank < most or row["target"]]
+    shown = [row for rank, row in enumerate(rows) if rank < most or row.target]
     title = (
         f"{choice.method} for {choice.concept!r}, {counted(choice.count, 'unit')}: {outcome} of each class's own clips"
     )
@@ -82,14 +80,14 @@ def class_table(measurement: Measurement, place: int, outcome: str = "logit", mo
     for column in table.columns[1:]:
         column.justify = "right"
     for row in shown:
-        name = escape(row["class"])
+        name = escape(row.class_name)
         table.add_row(
-            f"[bold]{name}[/bold]" if row["target"] else name,
-            str(row["clips"]),
-            f"{row['before']:.{digits}f}",
-            f"{row['after']:.{digits}f}",
-            _with_interval(row["change"], digits),
-            f"{row['control']['value']:+.{digits}f}" if "control" in row else "",
+            f"[bold]{name}[/bold]" if row.target else name,
+            str(row.clips),
+            f"{row.before:.{digits}f}",
+            f"{row.after:.{digits}f}",
+            _with_interval(row.change, digits),
+            _value(row.control, digits),
         )
     if len(shown) < len(rows):
         table.caption = f"and {len(rows) - len(shown)} more classes"
@@ -102,10 +100,12 @@ def _digits(outcome: str) -> int:
     return 2 if outcome == "logit" else 3
 
 
-def _with_interval(estimate: Mapping[str, Any] | None, digits: int) -> str:
-    if estimate is None:
-        return ""
-    value = f"{estimate['value']:+.{digits}f}"
-    if estimate["low"] is None:
+def _value(estimate: Estimate | None, digits: int) -> str:
+    return "" if estimate is None else f"{estimate.value:+.{digits}f}"
+
+
+def _with_interval(estimate: Estimate | None, digits: int) -> str:
+    value = _value(estimate, digits)
+    if estimate is None or estimate.low is None:
         return value
-    return f"{value} ({estimate['low']:+.{digits}f} to {estimate['high']:+.{digits}f})"
+    return f"{value} ({estimate.low:+.{digits}f} to {estimate.high:+.{digits}f})"

@@ -16,13 +16,13 @@ from ..statistics.student_t import student_quantile
 
 
 class Changes(NamedTuple):
-    """Mean changes on the clips of each variant's class and on all others."""
+    """Mean changes on the clips of each variant's class and on all others, in every replicate for every variant."""
 
-    own: Float64[np.ndarray, "replicate variant"]
-    others: Float64[np.ndarray, "replicate variant"]
+    own: Float64[np.ndarray, "replicate ..."]
+    others: Float64[np.ndarray, "replicate ..."]
 
     @property
-    def selectivity(self) -> Float64[np.ndarray, "replicate variant"]:
+    def selectivity(self) -> Float64[np.ndarray, "replicate ..."]:
         """Others minus own."""
         return self.others - self.own
 

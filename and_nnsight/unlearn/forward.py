@@ -22,7 +22,7 @@ from ..model.restoring import eval_mode, preserves_model
 from ..run.loop import GroupedBatch, run_batches
 from ..run.options import RunOptions
 from ..sites.site import Site
-from ..wording import counted
+from ..wording import Brief, counted
 from .ablation import Means, fills_of, model_sites
 from .classes import as_classifier, class_names, class_numbers, label_numbers
 from .hooks import hooked
@@ -35,7 +35,7 @@ _ROWS_ON_CPU, _ROWS = 32, 512
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(Brief):
     """What is said of each clip's true class: its logit, its probability, and whether it is the likeliest class."""
 
     logit: Float64[np.ndarray, "*choice clip"]
@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
+class Outcomes(Brief):
     """What a classifier says of labelled clips, as it is and with units ablated.
 
     clips     the clips, in the order of the data

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from .interventions import Intervention
 from .measurement_folder import MeasurementFolder, measurement_folder
 from .names import plain_name
 from .overlap import unseen, warn_of_another_model
+from .provenance import Provenance
 from .result import Measurement
 from .unit_set import ChoiceError, UnitChoice
 
@@ -103,15 +105,15 @@ def measure(
     keep = unseen(source, dissection, choices, overlap)
     variants = [*choices, *comparison.controls(choices, sites)]
     run = Pass(classifier, sites, variants, Intervention(how, gain, seed), fills, keep, rows)
-    about: dict[str, Any] = {**_about(run, source, columns, dissection), "overlap": overlap}
-    warn_of_another_model(dissection, about["model"], dtype_of(classifier.wrapped))
-    key = _key(about, run, numbers, batch_size, means)
+    provenance = _provenance(run, source, columns, dissection, overlap)
+    warn_of_another_model(dissection, provenance.model, dtype_of(classifier.wrapped))
+    key = _key(provenance, run, numbers, batch_size, means)
     with nullcontext() if out is None else measurement_folder(Path(out).expanduser(), key, source) as folder:
         complete = None if folder is None else folder.complete(comparison)
         if complete is not None:
             return complete
         _run(run, source, folder, options)
-        measurement = Measurement(run.outcomes(), numbers, draws, bootstrap, seed, {**about, "key": key})
+        measurement = Measurement(run.outcomes(), numbers, draws, bootstrap, seed, replace(provenance, key=key))
         _check_classes(measurement)
         if folder is not None:
             folder.finish(measurement)
@@ -164,18 +166,20 @@ def _check_classes(measurement: Measurement) -> None:
             raise ValueError(f"there is {which} of the class {measurement.outcomes.classes[target]!r} to measure by")
 
 
-def _about(run: Pass, source: Source, columns: DataOptions, dissection: Dissection | None) -> dict[str, Any]:
-    """What is measured, by what, as JSON."""
+def _provenance(
+    run: Pass, source: Source, columns: DataOptions, dissection: Dissection | None, overlap: str
+) -> Provenance:
     dataset = {name: getattr(source, name) for name in ("kind", "name", "split", "fingerprint")}
     dataset |= {name: getattr(columns, name) for name in ("limit", "audio_column", "label_column")}
-    return {
-        "versions": package_versions(),
-        "model": run.model.describe(),
-        "dataset": dataset,
-        "dissection": None if dissection is None else _origin(dissection),
-        "how": run.intervention.how,
-        "gain": run.intervention.gain,
-    }
+    return Provenance(
+        versions=package_versions(),
+        model=run.model.describe(),
+        dataset=dataset,
+        dissection=None if dissection is None else _origin(dissection),
+        how=run.intervention.how,
+        gain=run.intervention.gain,
+        overlap=overlap,
+    )
 
 
 def _origin(dissection: Dissection) -> dict[str, Any]:
@@ -183,11 +187,13 @@ def _origin(dissection: Dissection) -> dict[str, Any]:
     return {"folder": str(dissection.folder), "dataset": manifest.dataset.to_json(), "clips": manifest.clips}
 
 
-def _key(about: Mapping[str, Any], run: Pass, numbers: np.ndarray, batch_size: int, means: Means | None) -> str:
+def _key(provenance: Provenance, run: Pass, numbers: np.ndarray, batch_size: int, means: Means | None) -> str:
     """What a measurement is of: it goes on only as the same."""
     given_fills = None if means is None else {name: fill.tolist() for name, fill in run.fills.items()}
+    about = provenance.to_json()
+    del about["key"]
     identity = [
-        dict(about),
+        about,
         [choice.to_json() for choice in run.choices],
         numbers.tolist(),
         run.intervention.seed,

@@ -58,7 +58,7 @@ class MeasurementFolder:
         if self.path.exists() and not self.path.is_dir():
             raise DissectionError(f"{self.path} is a file: name a folder")
         if (self.path / RECORD).exists():
-            key = Measurement.load(self.path).about.get("key")
+            key = Measurement.load(self.path).provenance.key
             if key != self.key or not self._known_data:
                 raise DissectionError(f"{self.path} holds another measurement: name a new folder")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..dissection.dissection import Dissection
 from ..storage import write_json
-from ..wording import counted
+from ..wording import Brief, counted
 
 OWN, RANDOM = "own", "random"
 _KIND = "and-nnsight unit choice 1"
@@ -27,7 +27,7 @@ class ChoiceError(ValueError):
 
 
 @dataclass(frozen=True)
-class UnitChoice:
+class UnitChoice(Brief):
     """Units of one or several sites.
 
     units     the indices of each site's units, ascending, whatever order they were given in; sites without any are

@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.demo import CLASSES, SAMPLING_RATE, make_sounds, tiny_ast_path
+from and_nnsight.demo import tiny_ast_path
 from and_nnsight.remote import Remote, RemoteRunError
 from and_nnsight.remote.shapes import site_shapes
+from benchmarks._generated_sounds import GeneratedSounds
 from benchmarks._report import timed, write_report
 from benchmarks.real_ndif.run import RealNdif
 
@@ -79,7 +80,7 @@ class Check:
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options, self.folder = options, folder
-        self.data: Any = options.data or _Sounds(options.clips)
+        self.data: Any = options.data or GeneratedSounds(options.clips)
         self.runs, self.slowest = 0, 0.0
         self.server_version: dict[str, str] = {}
         self.disturbed: list[dict[str, Any]] = []
@@ -224,18 +225,6 @@ class Check:
         for place in (str(self.folder), self.ndif.url, tempfile.gettempdir()):
             said = said.replace(place, "…")
         return said
-
-
-class _Sounds:
-    """So many generated sounds, a multiple of the number of classes."""
-
-    def __init__(self, clips: int) -> None:
-        self.per_class = -(-clips // len(CLASSES))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Each sound as `dissect` takes it."""
-        for sound in make_sounds(self.per_class):
-            yield {"array": sound.waveform, "sampling_rate": SAMPLING_RATE, "label": sound.label}
 
 
 def _options() -> argparse.Namespace:

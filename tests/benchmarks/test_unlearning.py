@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from and_nnsight import AudioModel, ConceptScores, dissect
 from and_nnsight.explain import label
+from and_nnsight.statistics.bootstrap import Estimate
 from and_nnsight.unlearn import Measurement, UnitChoice, measure
 from benchmarks.unlearning import (
     METHODS,
@@ -23,8 +23,7 @@ from benchmarks.unlearning import (
 )
 from tests.families import FAMILIES
 from tests.sounds_for_tests import ragged
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS
+from tests.unlearn.models import CLIPS, loaded
 
 SITE = "blocks.0.mlp.hook_post"
 
@@ -65,13 +64,11 @@ def test_every_draw_beside_ocp_is_held_against_the_others(measurement: Measureme
 
 
 def test_the_aim_counts_the_classes_of_ocp(measurement: Measurement) -> None:
-    rows = [row for row in measurement.rows() if row["method"] == "ocp"]
+    rows = [row for row in measurement.rows() if row.method == "ocp"]
     found = aim(measurement)
     assert found["classes"] == 2
-    assert found["selectivity"] == pytest.approx(
-        sum(row["logit"]["selectivity"]["value"] for row in rows) / 2, abs=1e-3
-    )
-    assert found["told_from_chance"] == sum(row["logit"]["excess"]["low"] > 0 for row in rows)
+    assert found["selectivity"] == pytest.approx(sum(row.logit.selectivity.value for row in rows) / 2, abs=1e-3)
+    assert found["told_from_chance"] == sum(row.logit.excess.low > 0 for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +80,7 @@ def test_the_aim_counts_the_classes_of_ocp(measurement: Measurement) -> None:
     ],
 )
 def test_a_verdict_is_that_of_the_prediction_interval(low: float, high: float, said: str) -> None:
-    row: dict[str, Any] = {"logit": {"excess": {"value": 0.0, "low": low, "high": high}, "p": 0.2}}
-    assert verdict(row) == said
+    assert verdict(Estimate(0.0, low, high)) == said
 
 
 def test_a_model_of_other_making_is_refused(tmp_path: Path) -> None:

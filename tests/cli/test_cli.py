@@ -11,18 +11,16 @@ import pytest
 import soundfile
 
 from and_nnsight import Dissection
-from and_nnsight.cli import main
 from and_nnsight.cli._remote import with_value
-from tests.families import FAMILIES, ast_extractor
+from tests.cli.commands import run_command as run
+from tests.families import save_ast
 from tests.sounds_for_tests import RATE, noise
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    FAMILIES["ast"].build().save_pretrained(folder)  # type: ignore[operator]
-    ast_extractor().save_pretrained(folder)
-    return folder
+    return save_ast(folder)
 
 
 @pytest.fixture(scope="module")
@@ -36,39 +34,24 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    captured = capsys.readouterr()
-    return int(stopped.value.code or 0), captured.out, captured.err
-
-
-def test_sites_lists_names_widths_and_the_total(
-    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(monkeypatch, capsys, "sites", model)
+def test_sites_lists_names_widths_and_the_total(model: Path) -> None:
+    code, out, _ = run("sites", model)
     assert code == 0
     assert "blocks.1.mlp.hook_post" in out
     assert "11 sites, 453 units" in out
-    code, out, _ = run(monkeypatch, capsys, "sites", model, "--sites", "paper")
+    code, out, _ = run("sites", model, "--sites", "paper")
     assert "7 sites, 261 units" in out
 
 
-def test_dissect_then_show(
-    model: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
     out_folder = tmp_path / "run"
     options = ["--out", out_folder, "--sites", "blocks.0.*", "--sites", "unembed.hook_out", "-k", "4", "--quiet"]
-    code, out, _ = run(monkeypatch, capsys, "dissect", model, audio, *options, "--device", "cpu", "--batch-size", 4)
+    code, out, _ = run("dissect", model, audio, *options, "--device", "cpu", "--batch-size", 4)
     assert code == 0
     assert "6 clips through 229 units of 6 sites" in out
     dissection = Dissection.load(out_folder)
     assert dissection.manifest.k == 4
-    code, out, _ = run(monkeypatch, capsys, "show", out_folder, "blocks.0.mlp.hook_post", 5)
+    code, out, _ = run("show", out_folder, "blocks.0.mlp.hook_post", 5)
     assert code == 0
     assert "unit 5 of 64" in out
     assert "[bold]Noise[/bold] number" in out, "text from a dataset is data, not markup"
@@ -90,16 +73,10 @@ def test_dissect_then_show(
     ],
 )
 def test_errors_of_use_are_one_sentence_and_exit_2(
-    arguments: list[str],
-    sentence: str,
-    model: Path,
-    audio: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], sentence: str, model: Path, audio: Path, tmp_path: Path
 ) -> None:
     places = {"none": tmp_path / "none", "out": tmp_path / "out", "model": model, "audio": audio}
-    code, _, error = run(monkeypatch, capsys, *[argument.format(**places) for argument in arguments])
+    code, _, error = run(*[argument.format(**places) for argument in arguments])
     assert code == 2
     (line,) = [line for line in error.splitlines() if not line.startswith("warning:")]
     assert line.startswith("error: ")
@@ -143,43 +120,36 @@ def test_a_server_that_fails_is_exit_1_and_a_mistake_is_exit_2(
     audio: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from nnsight.schema.config import CONFIG
 
     monkeypatch.delenv("NDIF_API_KEY", raising=False)
     monkeypatch.setattr(CONFIG.API, "APIKEY", None)
-    exit_code, _, error = run(monkeypatch, capsys, "dissect", model, audio, "--out", tmp_path / "out", *options)
+    exit_code, _, error = run("dissect", model, audio, "--out", tmp_path / "out", *options)
     assert exit_code == code
     (line,) = [line for line in error.splitlines() if not line.startswith("warning:")]
     assert sentence in line
     assert not (tmp_path / "out").exists()
 
 
-def test_unknown_commands_and_options_exit_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, capsys, "dissekt")[0] == 2
-    assert run(monkeypatch, capsys, "dissect", "--what")[0] == 2
+def test_unknown_commands_and_options_exit_2() -> None:
+    assert run("dissekt")[0] == 2
+    assert run("dissect", "--what")[0] == 2
 
 
-def test_show_of_a_unit_that_is_not_there(
-    model: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(monkeypatch, capsys, "dissect", model, audio, "--out", tmp_path / "run", "--quiet", "--device", "cpu")
-    code, _, error = run(monkeypatch, capsys, "show", tmp_path / "run", "blocks.0.mlp.hook_post", 64)
+def test_show_of_a_unit_that_is_not_there(model: Path, audio: Path, tmp_path: Path) -> None:
+    run("dissect", model, audio, "--out", tmp_path / "run", "--quiet", "--device", "cpu")
+    code, _, error = run("show", tmp_path / "run", "blocks.0.mlp.hook_post", 64)
     assert (code, "has units 0 to 63, not 64" in error) == (2, True)
-    code, _, error = run(monkeypatch, capsys, "show", tmp_path / "run", "blocks.9.mlp.hook_post", 0)
+    code, _, error = run("show", tmp_path / "run", "blocks.9.mlp.hook_post", 0)
     assert (code, "was not dissected; there are:" in error) == (2, True)
 
 
-def test_help_names_every_command_and_option(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(monkeypatch, capsys, "--help")
+def test_help_names_every_command_and_option() -> None:
+    code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("demo", "sites", "dissect", "show"))
-    _, out, _ = run(monkeypatch, capsys, "dissect", "--help")
+    assert all(name in out for name in ("demo", "sites", "dissect", "show", "report"))
+    _, out, _ = run("dissect", "--help")
     options = ["--out", "--sites", "-k", "--pool", "--batch-size", "--split", "--label-column", "--caption-column",
                "--limit", "--device", "--dtype", "--fresh", "--remote", "--clips-per-job", "--gather"]  # fmt: skip
     assert all(option in out for option in options)
@@ -201,22 +171,23 @@ def test_demo_runs_offline_and_names_what_neurons_share(tmp_path: Path) -> None:
     assert done.stdout.count(" of 8 are ") >= 8
     dissection = Dissection.load(tmp_path / "demo")
     assert dissection.manifest.quarantined == 0
+    page = tmp_path / "demo" / "report.html"
+    assert f"in any browser: {page}" in done.stdout
+    assert page.read_text(encoding="utf-8").count('<article class="unit"') == 40
 
 
-def test_what_would_command_a_terminal_is_not_printed(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_would_command_a_terminal_is_not_printed(model: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "caption": "red \\u001b[31m alarm \\u202e"}\n')
-    run(monkeypatch, capsys, "dissect", model, tmp_path, "--out", tmp_path / "run", "--quiet", "--device", "cpu")
-    _, out, _ = run(monkeypatch, capsys, "show", tmp_path / "run", "blocks.0.mlp.hook_post", 0)
+    run("dissect", model, tmp_path, "--out", tmp_path / "run", "--quiet", "--device", "cpu")
+    _, out, _ = run("show", tmp_path / "run", "blocks.0.mlp.hook_post", 0)
     assert "alarm" in out
     assert "\x1b" not in out
     assert "\u202e" not in out
 
 
 def test_control_c_leaves_a_run_that_resumes(
-    model: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: Path, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
@@ -224,9 +195,9 @@ def test_control_c_leaves_a_run_that_resumes(
     arguments = ["dissect", model, audio, "--out", tmp_path / "run", "--quiet", "--device", "cpu"]
     with monkeypatch.context() as patch:
         patch.setattr("and_nnsight.run.local._Collection.run_group", interrupted)
-        code, _, error = run(patch, capsys, *arguments)
+        code, _, error = run(*arguments)
     assert code == 130
     assert "stopped; the same command goes on from here" in error
-    code, out, _ = run(monkeypatch, capsys, *arguments)
+    code, out, _ = run(*arguments)
     assert code == 0
     assert "6 clips through 128 units" in out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from and_nnsight.cli import main
 from and_nnsight.demo import tiny_ast_path
+from tests.cli.commands import run_command
 
 SITE = "blocks.0.mlp.hook_post"
 RATE = 16_000
 QUIET = ["--quiet", "--device", "cpu"]
+pytestmark = pytest.mark.slow
 
 
 class World(NamedTuple):
@@ -60,19 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def run(*words: object) -> tuple[int, str]:
     """The exit code, and what was said on standard error."""
-    import contextlib
-    import io
-
-    before, sys.argv = sys.argv, ["and-nnsight", *map(str, words)]
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0), said.getvalue()
-    finally:
-        sys.argv = before
-    raise AssertionError("a command ends with an exit code")
+    code, _, said = run_command(*words)
+    return code, said
 
 
 Commands = Mapping[str, Callable[[World, Path], list[object]]]
@@ -215,11 +204,8 @@ def one_sentence(code: int, said: str) -> None:
         assert code == 2 and lines[0].startswith("error: "), said
 
 
-EVERY = [pytest.param(name, marks=() if name in ("show", "search") else pytest.mark.slow) for name in COMMANDS]
-
-
 @pytest.mark.parametrize("state", FATAL)
-@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_that_is_no_dissection_is_refused(made: World, tmp_path: Path, command: str, state: str) -> None:
     world = copied(made, tmp_path, FATAL[state])
     code, said = run(*COMMANDS[command](world, tmp_path / "out"))
@@ -230,7 +216,7 @@ def test_a_folder_that_is_no_dissection_is_refused(made: World, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("state", PARTIAL)
-@pytest.mark.parametrize("command", EVERY)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_damaged_file_is_named(made: World, tmp_path: Path, command: str, state: str) -> None:
     world = copied(made, tmp_path, PARTIAL[state])
     code, said = run(*COMMANDS[command](world, tmp_path / "out"))

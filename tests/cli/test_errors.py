@@ -12,10 +12,10 @@ import torch
 
 from and_nnsight import __version__
 from and_nnsight.cli import main
-from and_nnsight.cli._clip_names import clip_names
 from and_nnsight.cli._errors import sentence
 from and_nnsight.cli._units import unit_indices
 from and_nnsight.data.workers import WorkerDied
+from and_nnsight.dissection.clip_names import clip_names
 from and_nnsight.dissection.clips import ClipRow
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from and_nnsight import dissect
-from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import read_table
+from tests.cli.commands import run_command as run
 from tests.sounds_for_tests import RATE, noise
 
 SITE = "blocks.3.mlp.hook_post"
@@ -25,20 +24,7 @@ def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object, columns: int = 200) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
-
-
-def test_explain_says_what_it_wrote_and_show_prints_the_card(run, dissected: Path) -> None:
+def test_explain_says_what_it_wrote_and_show_prints_the_card(dissected: Path) -> None:
     code, out, _ = run("explain", dissected, "--units", "0:20,30", "--quiet")
     assert code == 0
     for step in ("captions", "summaries", "calibrated", "concepts"):
@@ -56,7 +42,7 @@ def test_explain_says_what_it_wrote_and_show_prints_the_card(run, dissected: Pat
     assert "Label by labels, cos_cubed" in out
 
 
-def test_a_card_without_explanations_has_only_clips(run, dissected: Path, tmp_path: Path) -> None:
+def test_a_card_without_explanations_has_only_clips(dissected: Path, tmp_path: Path) -> None:
     import shutil
 
     plain = shutil.copytree(dissected, tmp_path / "plain", ignore=shutil.ignore_patterns("explanations"))
@@ -80,7 +66,7 @@ def test_a_card_without_explanations_has_only_clips(run, dissected: Path, tmp_pa
         (["--captioner", "acoustic"], "data"),
     ],
 )
-def test_errors_of_use_are_one_sentence(run, dissected: Path, options: list[str], said: str) -> None:
+def test_errors_of_use_are_one_sentence(dissected: Path, options: list[str], said: str) -> None:
     code, _, err = run("explain", dissected, "--quiet", *options)
     assert code == 2
     assert err.lstrip().startswith("error: ")
@@ -89,7 +75,7 @@ def test_errors_of_use_are_one_sentence(run, dissected: Path, options: list[str]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
-def test_plugins_lists_every_role_with_what_is_installed(run, columns: int) -> None:
+def test_plugins_lists_every_role_with_what_is_installed(columns: int) -> None:
     code, out, _ = run("plugins", columns=columns)
     assert code == 0
     for role in ("captioner", "summarizer", "chat model", "text encoder", "audio-text encoder", "model"):
@@ -98,7 +84,7 @@ def test_plugins_lists_every_role_with_what_is_installed(run, columns: int) -> N
         assert re.search(rf"^  {name} ", out, re.MULTILINE), "names are never cut"
 
 
-def test_caption_measures_clips_before_they_are_dissected(run, tmp_path: Path) -> None:
+def test_caption_measures_clips_before_they_are_dissected(tmp_path: Path) -> None:
     folder = tmp_path / "sounds"
     folder.mkdir()
     for index in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from and_nnsight import dissect
-from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import explain
+from tests.cli.commands import run_command
 
 OFFLINE = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units")
 
@@ -27,24 +28,14 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["and-nnsight", "findings", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
+run = functools.partial(run_command, "findings")
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_tables_and_figures_are_written_and_summed_up(run, explained: Path, tmp_path: Path) -> None:
+def test_tables_and_figures_are_written_and_summed_up(explained: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, said, err = run(explained, "--out", out)
     assert (code, err) == (0, "")
@@ -56,7 +47,7 @@ def test_tables_and_figures_are_written_and_summed_up(run, explained: Path, tmp_
     assert "accuracy_by_word_type" not in said
 
 
-def test_by_default_they_go_into_the_dissection(run, explained: Path, tmp_path: Path) -> None:
+def test_by_default_they_go_into_the_dissection(explained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(explained, tmp_path / "copy")
     code, _, _ = run(copy, "--only", "units_per_adjective")
     assert code == 0
@@ -66,7 +57,7 @@ def test_by_default_they_go_into_the_dissection(run, explained: Path, tmp_path: 
 
 
 def test_without_matplotlib_there_are_tables_and_a_word_on_how_to_get_the_figures(
-    run, explained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    explained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, said, _ = run(explained, "--out", tmp_path / "out", "--only", "units_per_adjective")
@@ -75,7 +66,7 @@ def test_without_matplotlib_there_are_tables_and_a_word_on_how_to_get_the_figure
     assert "no figures: figures need matplotlib, which is not installed: pip install 'and-nnsight[findings]'" in said
 
 
-def test_what_cannot_be_made_is_said_and_the_rest_is_written(run, explained: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_made_is_said_and_the_rest_is_written(explained: Path, tmp_path: Path) -> None:
     some = ["--only", "uninterpretable_units", "--only", "adjectives_per_layer"]
     code, said, err = run(explained, "--out", tmp_path / "out", "--clusters", 9999, *some)
     assert code == 2
@@ -84,7 +75,7 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_written(run, explained: Pat
     assert "adjectives_per_layer:" in said and "adjectives_per_layer.png" in names(tmp_path / "out")
 
 
-def test_a_dissection_that_was_not_explained_is_told_the_command(run, explained: Path, tmp_path: Path) -> None:
+def test_a_dissection_that_was_not_explained_is_told_the_command(explained: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(explained, tmp_path / "bare", ignore=shutil.ignore_patterns("explanations"))
     code, _, err = run(bare)
     assert code == 2
@@ -106,20 +97,20 @@ def test_a_dissection_that_was_not_explained_is_told_the_command(run, explained:
         (["--only", "uninterpretable_units", "--text-encoder", "nonsense"], "unknown text encoder 'nonsense'"),
     ],
 )
-def test_errors_of_use_are_one_sentence(run, explained: Path, tmp_path: Path, options: list[str], said: str) -> None:
+def test_errors_of_use_are_one_sentence(explained: Path, tmp_path: Path, options: list[str], said: str) -> None:
     code, _, err = run(explained, "--out", tmp_path / "out", *options)
     assert code == 2
     assert err.startswith("error: ") and said in err and "Traceback" not in err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_no_dissection_is_refused(run, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_dissection_is_refused(tmp_path: Path) -> None:
     code, _, err = run(tmp_path)
     assert code == 2 and "holds no dissection" in err
 
 
 @pytest.mark.slow
-def test_accuracy_is_measured_where_there_is_a_model_and_data(run, explained: Path, tmp_path: Path) -> None:
+def test_accuracy_is_measured_where_there_is_a_model_and_data(explained: Path, tmp_path: Path) -> None:
     import soundfile
 
     folder = tmp_path / "sounds"
@@ -136,14 +127,16 @@ def test_accuracy_is_measured_where_there_is_a_model_and_data(run, explained: Pa
     assert "accuracy_by_word_type.png" in names(out)
 
 
-def test_the_types_of_words_are_those_of_the_finding() -> None:
-    from and_nnsight.cli.findings import WORD_TYPES
-    from and_nnsight.findings.explanations import KINDS
+def test_every_finding_has_the_name_of_its_function_and_of_its_file() -> None:
+    from and_nnsight import findings
+    from and_nnsight.findings.names import FINDINGS
 
-    assert WORD_TYPES == KINDS
+    assert all(callable(getattr(findings, name)) for name in FINDINGS)
+    rows = (findings.AdjectiveRow, findings.LayerRow, findings.InterpretabilityRow, findings.PruningRow)
+    assert tuple(row.table for row in rows) == FINDINGS
 
 
-def test_help_says_what_there_is(run) -> None:
+def test_help_says_what_there_is() -> None:
     code, said, _ = run("--help")
     assert code == 0
     for word in (*OFFLINE, "accuracy_by_word_type", "--clusters", "--dissected-too"):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from and_nnsight import ConceptScores, Dissection, dissect
-from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain.records.reading import read_table
+from tests.cli.commands import run_command
 
 HEAD = "unembed.hook_out"
 
@@ -41,21 +41,11 @@ def folder(dissected: Path, tmp_path: Path) -> Path:
     return shutil.copytree(dissected, tmp_path / "run")
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "160")
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    out, error = capsys.readouterr()
-    return int(exit_.value.code or 0), out, error
+run = functools.partial(run_command, columns=160)
 
 
-def test_label_shows_the_closest_units_and_writes_the_table(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(monkeypatch, capsys, "label", folder, "--concepts", "labels", "--top", 3, "--quiet")
+def test_label_shows_the_closest_units_and_writes_the_table(folder: Path) -> None:
+    code, out, _ = run("label", folder, "--concepts", "labels", "--top", 3, "--quiet")
     assert code == 0
     assert "32 units labelled" in out
     assert "32 from top-K only: a variant of the similarity over each unit's extreme clips" in out
@@ -65,21 +55,15 @@ def test_label_shows_the_closest_units_and_writes_the_table(
     assert best.concept in out and f"{best.score:.3f}" in out
 
 
-def test_scores_are_made_before_a_run_and_used_by_label(
-    folder: Path,
-    folder_of_sounds: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_scores_are_made_before_a_run_and_used_by_label(folder: Path, folder_of_sounds: Path, tmp_path: Path) -> None:
     file = tmp_path / "scores.safetensors"
     options = ["--concepts", "labels", "--method", "labels", "--out", file, "--quiet"]
-    code, out, _ = run(monkeypatch, capsys, "concept-scores", folder_of_sounds, *options)
+    code, out, _ = run("concept-scores", folder_of_sounds, *options)
     assert code == 0
     assert f"32 clips, 32 concepts: {file}" in out
     assert "dissect MODEL" in out
     assert ConceptScores.load(file).method == "labels"
-    code, out, _ = run(monkeypatch, capsys, "label", folder, "--scores", file, "--units", "0:3", "--quiet")
+    code, out, _ = run("label", folder, "--scores", file, "--units", "0:3", "--quiet")
     assert (code, "3 units labelled" in out) == (0, True)
 
 
@@ -101,32 +85,23 @@ def test_scores_are_made_before_a_run_and_used_by_label(
         (["concept-scores", "{none}", "--concepts", "a,b", "--out", "{none}"], "no such file or folder"),
     ],
 )
-def test_errors_are_one_sentence(
-    arguments: list[str],
-    sentence: str,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_errors_are_one_sentence(arguments: list[str], sentence: str, folder: Path, tmp_path: Path) -> None:
     places = {"run": folder, "none": tmp_path / "none"}
-    code, _, error = run(monkeypatch, capsys, *[part.format(**places) for part in arguments], "--quiet")
+    code, _, error = run(*[part.format(**places) for part in arguments], "--quiet")
     assert code == 2
     (line,) = error.strip().splitlines()
     assert line.startswith("error: ") and sentence in line
 
 
-def test_ctrl_c_keeps_the_sites_that_are_done(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_keeps_the_sites_that_are_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from and_nnsight.explain.labels import label
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    run(monkeypatch, capsys, "label", folder, "--concepts", "labels", "--quiet")
+    run("label", folder, "--concepts", "labels", "--quiet")
     before = (folder / "explanations" / "labels.parquet").read_bytes()
     monkeypatch.setattr(label, "unit_similarity", interrupted)
-    code, _, error = run(monkeypatch, capsys, "label", folder, "--concepts", "labels", "--quiet")
+    code, _, error = run("label", folder, "--concepts", "labels", "--quiet")
     assert (code, error.strip()) == (130, "stopped; the same command goes on from here")
     assert (folder / "explanations" / "labels.parquet").read_bytes() == before

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 from pathlib import Path
 
 import pytest
 
 from and_nnsight import Dissection
-from and_nnsight.cli import main
+from tests.cli.commands import run_command
 from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS, written
 from tests.explain.small_dissection import with_summaries
 
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object, columns: int = 80) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["and-nnsight", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
+run = functools.partial(run_command, columns=80)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return dissection.folder, held_out.folder
 
 
-def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(run, folders: tuple[Path, Path]) -> None:
+def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(folders: tuple[Path, Path]) -> None:
     dissection, held_out = folders
     code, out, _ = run("score", dissection, "--held-out", held_out, "--quiet")
     assert code == 0
@@ -49,7 +38,7 @@ def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(run, folders: 
     assert f"and-nnsight show {dissection} {SITE}" in out
 
 
-def test_labels_search_and_cards_are_marked(run, folders: tuple[Path, Path]) -> None:
+def test_labels_search_and_cards_are_marked(folders: tuple[Path, Path]) -> None:
     dissection, held_out = folders
     run("label", dissection, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet")
     assert run("score", dissection, "--held-out", held_out, "--quiet", "--share", 0.1)[0] == 0
@@ -70,7 +59,7 @@ def test_labels_search_and_cards_are_marked(run, folders: tuple[Path, Path]) -> 
     assert "0" not in starred
 
 
-def test_errors_are_one_sentence(run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_errors_are_one_sentence(folders: tuple[Path, Path], tmp_path: Path) -> None:
     dissection, held_out = folders
     for arguments, said in (
         (["--held-out", dissection], "cannot judge itself"),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import transformers as tf
 
 from and_nnsight import ConceptScores, dissect
-from and_nnsight.cli import main
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import explain, label
 from and_nnsight.unlearn import Measurement, UnitChoice
+from tests.cli.commands import run_command
 
 SITES = ["blocks.2.mlp.hook_post", "blocks.3.mlp.hook_post"]
 CLASSES = ("bell", "engine", "drum", "white noise")
@@ -45,31 +45,22 @@ def folder(seen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "tiny"
     scores = ConceptScores.from_labels({place: CLASSES[place % 4] for place in range(8)})
     dissection = dissect(str(tiny_ast_path()), seen, SITES, 3, out=out, progress=False, device="cpu", concepts=scores)
-    explain(dissection, progress=False)
+    explain(dissection, units=range(64), progress=False)
     label(dissection, "labels", method="db", progress=False)
     return out
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["and-nnsight", "unlearn", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "180")
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    out, error = capsys.readouterr()
-    return int(exit_.value.code or 0), out, error
+run = functools.partial(run_command, "unlearn", columns=180)
 
 
 QUICK = ("--draws", 2, "--bootstrap", 20, "--quiet", "--device", "cpu")
 
 
 def test_unlearn_compares_methods_with_chance_and_keeps_every_number(
-    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, held_out: Path, tmp_path: Path
 ) -> None:
     out_folder = tmp_path / "measured"
-    code, out, _ = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--data", held_out, "--method", "db",
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "bell", "--data", held_out, "--method", "db",
         "--method", "correlation", "--method", "random", "--count", 12, "--out", out_folder, *QUICK,
     )  # fmt: skip
     assert code == 0
@@ -81,15 +72,12 @@ def test_unlearn_compares_methods_with_chance_and_keeps_every_number(
     measured = Measurement.load(out_folder)
     assert [choice.method for choice in measured.choices] == ["db", "correlation", "random"]
     assert measured.choices[2].counts == measured.choices[0].counts
-    assert [row["class"] for row in measured.rows()] == ["bell"] * 3
+    assert [row.class_name for row in measured.rows()] == ["bell"] * 3
 
 
-def test_unlearn_exports_a_checkpoint_that_transformers_loads(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unlearn_exports_a_checkpoint_that_transformers_loads(folder: Path, tmp_path: Path) -> None:
     saved = tmp_path / "without"
-    code, out, _ = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 5,
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 5,
         "--export", saved, "--device", "cpu",
     )  # fmt: skip
     assert code == 0
@@ -98,45 +86,35 @@ def test_unlearn_exports_a_checkpoint_that_transformers_loads(
     assert UnitChoice.from_json(json.loads((saved / "unlearned.json").read_text())["choice"]).count == 5
 
 
-def test_unlearn_amplifies_measures_and_exports_the_louder_units(
-    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unlearn_amplifies_measures_and_exports_the_louder_units(folder: Path, held_out: Path, tmp_path: Path) -> None:
     saved = tmp_path / "louder"
-    code, out, _ = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--count", 8, "--how", "amplify", "--gain",
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "bell", "--count", 8, "--how", "amplify", "--gain",
         2, "--data", held_out, "--out", tmp_path / "measured", "--export", saved, *QUICK,
     )  # fmt: skip
     assert code == 0
     assert "bell by ocp: 8 of 512 units" in out
     assert "with those amplified by 2 of ocp" in out
-    assert Measurement.load(tmp_path / "measured").about["gain"] == 2
+    assert Measurement.load(tmp_path / "measured").provenance.gain == 2
     assert json.loads((saved / "unlearned.json").read_text())["gain"] == 2
     assert tf.AutoModelForAudioClassification.from_pretrained(saved).config.num_labels == 32
 
 
-def test_nothing_is_written_where_an_overlap_is_refused(
-    folder: Path, seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _, error = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 4,
+def test_nothing_is_written_where_an_overlap_is_refused(folder: Path, seen: Path, tmp_path: Path) -> None:
+    code, _, error = run(tiny_ast_path(), folder, "--concept", "bell", "--method", "correlation", "--count", 4,
         "--data", seen, "--out", tmp_path / "measured", "--export", tmp_path / "without", *QUICK,
     )  # fmt: skip
     assert (code, "--overlap exclude" in error) == (2, True)
     assert not list(tmp_path.iterdir())
 
 
-def test_units_of_ones_own_and_several_concepts(
-    folder: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_units_of_ones_own_and_several_concepts(folder: Path, held_out: Path, tmp_path: Path) -> None:
     UnitChoice({SITES[0]: [1, 2]}).save(tmp_path / "mine.json")
-    code, out, _ = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "ringing", "--class", "bell", "--units",
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "ringing", "--class", "bell", "--units",
         tmp_path / "mine.json", "--data", held_out, *QUICK,
     )  # fmt: skip
     assert code == 0
     assert "ringing by own: 2 of 512 units" in out
-    code, out, _ = run(
-        monkeypatch, capsys, tiny_ast_path(), folder, "--concept", "bell", "--concept", "engine", "--method",
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "bell", "--concept", "engine", "--method",
         "correlation", "--share", 0.05, "--data", held_out, *QUICK,
     )  # fmt: skip
     assert code == 0
@@ -144,9 +122,7 @@ def test_units_of_ones_own_and_several_concepts(
     assert "classes" in out
 
 
-def test_errors_of_use_are_one_sentence(
-    folder: Path, seen: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_of_use_are_one_sentence(folder: Path, seen: Path, held_out: Path) -> None:
     model = tiny_ast_path()
     said = {
         ("--concept", "bell"): "name --data to measure by, or --export",
@@ -161,5 +137,5 @@ def test_errors_of_use_are_one_sentence(
         ("--concept", "a", "--units", "f.json", "--count", 3, "--data", held_out): "--units are your own",
     }
     for arguments, expected in said.items():
-        code, _, error = run(monkeypatch, capsys, model, folder, *arguments, *QUICK)
+        code, _, error = run(model, folder, *arguments, *QUICK)
         assert (code, expected in error, error.count("\n")) == (2, True, 1), error

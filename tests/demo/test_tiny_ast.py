@@ -97,6 +97,7 @@ def test_its_card_says_how_it_was_trained_and_how_well_it_does() -> None:
     assert stated == pytest.approx(100 * float(hits.float().mean()), abs=2)
 
 
+@pytest.mark.slow
 def test_it_loads_offline_without_a_word() -> None:
     code = (
         "import warnings; warnings.simplefilter('error')\n"

@@ -13,7 +13,21 @@ from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ORDER = ("quickstart", "dissect", "explain", "unlearn", "findings", "plugins", "ndif", "transformerlens", "format")
+ORDER = (
+    "quickstart",
+    "dissect",
+    "explain",
+    "notebook",
+    "report",
+    "explore",
+    "hear",
+    "unlearn",
+    "findings",
+    "plugins",
+    "ndif",
+    "transformerlens",
+    "format",
+)
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "releasing")))
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import torch
+from matplotlib.figure import Figure
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.files import site_file
@@ -115,3 +116,10 @@ def shuffled(dissection: Dissection, seed: int = 1) -> None:
 
 def adjectives(*words: str) -> dict[str, list[str]]:
     return {"adjective": list(words), "noun": ["bell"]}
+
+
+def texts(figure: Figure) -> list[str]:
+    """Every text of a figure."""
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]

@@ -20,8 +20,7 @@ from and_nnsight.findings import uninterpretable_units
 from and_nnsight.findings.shared_clusters import ALL
 from and_nnsight.findings.statistics import wilson
 from and_nnsight.plugins import PluginError
-from tests.findings.hand_made import TIED, shuffled, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import TIED, shuffled, texts, written_dissection
 
 TOPICS = ("dog", "bell", "rain")
 CAPTIONS = [
@@ -65,15 +64,17 @@ def naive(shared: int, layer: int, kind: str = "") -> tuple[int, int]:
 
 def test_a_unit_is_uninterpretable_if_too_few_of_its_clips_share_a_cluster(dissection: Dissection) -> None:
     finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics())
-    assert [(row["shared"], row["site"], row["layer"]) for row in finding.table] == [
+    assert [(row.shared, row.site, row.layer) for row in finding.table] == [
         (shared, kind, layer)
         for shared in (3, 4, 5) for kind, layers in (("a", (0, 1)), ("b", (0,)), (ALL, (0, 1))) for layer in layers
     ]  # fmt: skip
     for row in finding.table:
-        hits, count = naive(row["shared"], row["layer"], "" if row["site"] == ALL else row["site"])
-        assert (row["share"], row["units"]) == (hits / count, count)
-        assert (row["least"], row["most"]) == (hits / count, hits / count), "these clusters leave nothing to chance"
-        assert (row["low"], row["high"]) == wilson(hits, count)
+        hits, count = naive(row.shared, row.layer, "" if row.site == ALL else row.site)
+        assert (row.uninterpretable.share, row.units) == (hits / count, count)
+        assert (row.uninterpretable.least, row.uninterpretable.most) == (hits / count, hits / count), (
+            "these clusters leave nothing to chance"
+        )
+        assert (row.uninterpretable.low, row.uninterpretable.high) == wilson(hits, count)
 
 
 def test_chance_is_what_random_clips_would_give(dissection: Dissection) -> None:
@@ -81,7 +82,7 @@ def test_chance_is_what_random_clips_would_give(dissection: Dissection) -> None:
     fives = [agreeing(five) for five in combinations(range(len(CAPTIONS)), 5)]
     for shared in (3, 4, 5):
         exact = np.mean([one < shared for one in fives])
-        assert finding.rows(shared)[0]["by_chance"] == pytest.approx(exact, abs=0.02)
+        assert finding.rows(shared)[0].by_chance == pytest.approx(exact, abs=0.02)
 
 
 def test_units_that_cannot_be_judged_are_counted(dissection: Dissection) -> None:
@@ -91,7 +92,7 @@ def test_units_that_cannot_be_judged_are_counted(dissection: Dissection) -> None
     said = "7 of 8 units are judged; undecided, fewer than 5 clips that are evidence: 1; outside the blocks, in no layer: 1"
     assert finding.summary()[0] == said
     assert said in " ".join(texts(finding.figure()))
-    assert [(row["undecided"], row["uncaptioned"]) for row in finding.rows(3)] == [(0, 0), (1, 0)]
+    assert [(row.undecided, row.uncaptioned) for row in finding.rows(3)] == [(0, 0), (1, 0)]
 
 
 FEWER = {  # units of which only so many of the highest clips are evidence
@@ -111,15 +112,15 @@ def test_a_unit_of_fewer_than_k_clips_that_are_evidence_is_undecided_and_in_no_s
     made = written_dissection(tmp_path / "run", SITES, CAPTIONS, TOP, values={at: activations})
     assert int(made.evidence(*at[:1], "top", 5).counts()[0]) == evidence
     finding = uninterpretable_units(made, clusters=3, text_encoder=Topics())
-    for row in (row for row in finding.table if (row["site"], row["layer"]) == ("a", 0)):
+    for row in (row for row in finding.table if (row.site, row.layer) == ("a", 0)):
         judged = [unit for unit in range(3) if evidence == 5 or unit != at[1]]
-        hits = sum(agreeing(TOP["blocks.0.a", unit]) < row["shared"] for unit in judged)
-        assert (row["units"], row["undecided"]) == (len(judged), 3 - len(judged))
-        assert row["share"] == hits / len(judged)
-        agree = evidence < 5 and evidence >= row["shared"] and agreeing(TOP[at][:evidence]) >= row["shared"]
-        assert row["agree"] == agree
-        assert row["of_all_least"] == hits / 3
-        assert row["of_all_most"] == (hits + 3 - len(judged) - agree) / 3
+        hits = sum(agreeing(TOP["blocks.0.a", unit]) < row.shared for unit in judged)
+        assert (row.units, row.undecided) == (len(judged), 3 - len(judged))
+        assert row.uninterpretable.share == hits / len(judged)
+        agree = evidence < 5 and evidence >= row.shared and agreeing(TOP[at][:evidence]) >= row.shared
+        assert row.agree == agree
+        assert row.of_all_least == hits / 3
+        assert row.of_all_most == (hits + 3 - len(judged) - agree) / 3
     assert "with the undecided ones at least" in " ".join(finding.summary())
 
 
@@ -137,8 +138,9 @@ def test_what_the_undecided_would_have_been_lies_between_the_least_and_the_most(
     )  # fmt: skip
     assert 5 < partly.facts["undecided"] < 30 and whole.facts["undecided"] == 0
     for all_known, some in zip(whole.table, partly.table, strict=True):
-        assert some["of_all_least"] <= all_known["share"] <= some["of_all_most"]
-        assert all_known["of_all_least"] == all_known["share"] == all_known["of_all_most"]
+        share = all_known.uninterpretable.share
+        assert some.of_all_least <= share <= some.of_all_most
+        assert all_known.of_all_least == share == all_known.of_all_most
 
 
 def test_the_clusters_and_chance_are_of_every_clip_where_captions_are_the_datasets_own(tmp_path: Path) -> None:
@@ -167,9 +169,9 @@ def test_a_unit_with_a_clip_without_a_caption_is_not_judged(tmp_path: Path) -> N
 
 def test_the_clusters_are_described_by_what_is_nearest_to_their_middles(dissection: Dissection) -> None:
     clusters = uninterpretable_units(dissection, clusters=3, text_encoder=Topics()).clusters
-    assert [row["captions"] for row in clusters] == [6, 4, 4]
-    assert sum(row["sentences"] for row in clusters) == len(_sentences(dissection))
-    about = [{topic for topic in TOPICS for one in row["nearest"] if topic in one.lower()} for row in clusters]
+    assert [row.captions for row in clusters] == [6, 4, 4]
+    assert sum(row.sentences for row in clusters) == len(_sentences(dissection))
+    about = [{topic for topic in TOPICS for one in row.nearest if topic in one.lower()} for row in clusters]
     assert about[0] == {"dog"} and sorted(map(sorted, about[1:])) == [["bell"], ["rain"]]
 
 
@@ -189,15 +191,15 @@ def test_a_share_is_the_mean_over_clusterings_and_their_range_is_told(dissection
     several = uninterpretable_units(dissection, clusters=5, clusterings=4, seed=3)
     alone = [uninterpretable_units(dissection, clusters=5, clusterings=1, seed=3 + turn) for turn in range(4)]
     for place, row in enumerate(several.table):
-        shares = [one.table[place]["share"] for one in alone]
-        assert row["share"] == pytest.approx(np.mean(shares))
-        assert (row["least"], row["most"]) == (min(shares), max(shares))
+        shares = [one.table[place].uninterpretable.share for one in alone]
+        assert row.uninterpretable.share == pytest.approx(np.mean(shares))
+        assert (row.uninterpretable.least, row.uninterpretable.most) == (min(shares), max(shares))
 
 
 def test_one_cluster_makes_every_unit_interpretable_and_one_a_sentence_hardly_any(dissection: Dissection) -> None:
-    assert {row["share"] for row in uninterpretable_units(dissection, clusters=1).table} == {0.0}
+    assert {row.uninterpretable.share for row in uninterpretable_units(dissection, clusters=1).table} == {0.0}
     most = uninterpretable_units(dissection, clusters=len(_sentences(dissection)))
-    assert {row["share"] for row in most.rows(3)} == {1.0}
+    assert {row.uninterpretable.share for row in most.rows(3)} == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_degenerate_dissections_are_no_error(tmp_path: Path, top: object) -> Non
     )
     finding = uninterpretable_units(dissection, clusters=3, text_encoder=Topics(), shared=(4,))
     judged = top != TIED
-    assert [row["share"] for row in finding.table] == [1.0 if judged else None] * 2
+    assert [row.columns()["share"] for row in finding.table] == [1.0 if judged else None] * 2
     assert ("no unit of any layer can be judged" in texts(finding.figure())) == (not judged)
     finding.write(tmp_path / "out")
     finding.write_figure(tmp_path / "out")
@@ -249,9 +251,11 @@ def test_the_figure_shows_a_line_for_each_number_of_clips_and_what_chance_gives(
     assert set(lines) == {f"K′ = {shared} of 5" for shared in (3, 4, 5)}
     for shared in (3, 4, 5):
         rows = finding.rows(shared)
-        np.testing.assert_allclose(lines[f"K′ = {shared} of 5"].get_ydata(), [100 * row["share"] for row in rows])
+        np.testing.assert_allclose(
+            lines[f"K′ = {shared} of 5"].get_ydata(), [100 * row.uninterpretable.share for row in rows]
+        )
         flat = next(line for line in axes.lines if line.get_label() == f"K′ = {shared}, clips drawn at random")
-        assert set(flat.get_ydata()) == {100 * rows[0]["by_chance"]}
+        assert set(flat.get_ydata()) == {100 * rows[0].by_chance}
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines.values()}
     assert len(looks) == 3 and len({look[1] for look in looks}) == 3 and len({look[2] for look in looks}) == 3
     assert "Uninterpretable units (%)" in axes.get_ylabel() and axes.get_xlabel().startswith("Layer")

@@ -14,8 +14,7 @@ from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
 from and_nnsight.findings import adjectives_per_layer
 from and_nnsight.findings.layers import ALL, EVERY, FULL, SUMMARISED, TRUE
-from tests.findings.hand_made import adjectives, shuffled, with_words, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import adjectives, shuffled, texts, with_words, written_dissection
 
 WORDS = ("loud", "soft", "bright", "noisy")
 KINDS = ("hook_attn_out", "mlp.hook_pre")
@@ -51,19 +50,15 @@ def naive(layer: int, kind: str = "", zero: bool = False) -> list[int]:
 
 def test_means_are_over_the_units_with_a_summary_by_layer_and_site(dissection: Dissection) -> None:
     table = adjectives_per_layer(dissection).table
-    assert [(row["site"], row["layer"]) for row in table] == [
-        (kind, layer) for kind in (*KINDS, ALL) for layer in range(3)
-    ]
+    assert [(row.site, row.layer) for row in table] == [(kind, layer) for kind in (*KINDS, ALL) for layer in range(3)]
     for row in table:
-        values = naive(row["layer"], "" if row["site"] == ALL else row["site"])
-        assert row["mean"] == np.mean(values) and row["with_summary"] == len(values)
-        assert row["mean_of_every_unit"] == np.mean(
-            naive(row["layer"], "" if row["site"] == ALL else row["site"], True)
-        )
-        assert row["low"] <= row["mean"] <= row["high"]
-        assert row["units"] == row["with_summary"] + row["no_summary"] + row["never_explained"]
-    layer_1 = next(row for row in table if (row["site"], row["layer"]) == (ALL, 1))
-    assert (layer_1["units"], layer_1["nothing_left"], layer_1["never_explained"]) == (6, 1, 1)
+        values = naive(row.layer, "" if row.site == ALL else row.site)
+        assert row.mean == np.mean(values) and row.with_summary == len(values)
+        assert row.mean_of_every_unit == np.mean(naive(row.layer, "" if row.site == ALL else row.site, True))
+        assert row.low <= row.mean <= row.high
+        assert row.units == row.with_summary + row.no_summary + row.never_explained
+    layer_1 = next(row for row in table if (row.site, row.layer) == (ALL, 1))
+    assert (layer_1.units, layer_1.nothing_left, layer_1.never_explained) == (6, 1, 1)
 
 
 def test_the_lines_are_scipys_over_units(dissection: Dissection) -> None:
@@ -76,10 +71,8 @@ def test_the_lines_are_scipys_over_units(dissection: Dissection) -> None:
         ]
         truth, line = stats.linregress(*zip(*pairs, strict=True)), finding.line(site, over)
         assert line is not None
-        assert (line["slope"], line["intercept"], line["p_units"]) == pytest.approx(
-            (truth.slope, truth.intercept, truth.pvalue)
-        )
-        assert (line["units"], line["arrangements"], line["exact"]) == (len(pairs), 6, True)
+        assert (line.slope, line.intercept, line.p_units) == pytest.approx((truth.slope, truth.intercept, truth.pvalue))
+        assert (line.units, line.arrangements, line.exact) == (len(pairs), 6, True)
 
 
 def test_units_outside_the_blocks_are_counted_and_said_to_be_left_out(dissection: Dissection) -> None:
@@ -118,7 +111,7 @@ def test_the_only_sites_there_are_are_not_left_out(tmp_path: Path, name: str) ->
 def test_sites_named_by_module_keep_their_names_but_for_the_layer(tmp_path: Path) -> None:
     sites = [(f"module:encoder.layers.{layer}.fc1", layer, 2) for layer in range(2)]
     finding = adjectives_per_layer(made(tmp_path / "run", {(sites[0][0], 0): 1, (sites[1][0], 1): 0}, sites))
-    assert finding.table[0]["site"] == "module:encoder.layers.*.fc1"
+    assert finding.table[0].site == "module:encoder.layers.*.fc1"
 
 
 def test_units_that_beat_their_null_have_a_line_of_their_own(dissection: Dissection) -> None:
@@ -131,9 +124,9 @@ def test_units_that_beat_their_null_have_a_line_of_their_own(dissection: Dissect
         )  # fmt: skip
     finding = adjectives_per_layer(dissection)
     line = finding.line(over=TRUE)
-    assert line is not None and line["units"] == 6
-    assert line["slope"] == pytest.approx(np.polyfit([0, 0, 1, 1, 2, 2], [2, 3, 0, 2, 0, 0], 1)[0])
-    assert [row["mean_of_those"] for row in finding.table if row["site"] == ALL] == [2.5, 1.0, 0.0]
+    assert line is not None and line.units == 6
+    assert line.slope == pytest.approx(np.polyfit([0, 0, 1, 1, 2, 2], [2, 3, 0, 2, 0, 0], 1)[0])
+    assert [row.mean_of_those for row in finding.table if row.site == ALL] == [2.5, 1.0, 0.0]
 
 
 def test_units_of_fewer_clips_are_counted_and_the_others_have_a_line_of_their_own(tmp_path: Path) -> None:
@@ -147,18 +140,16 @@ def test_units_of_fewer_clips_are_counted_and_the_others_have_a_line_of_their_ow
         with Table(dissection, SummaryRow, {"k": 5}) as table:
             table.add([])
         finding = adjectives_per_layer(dissection)
-        assert [row["of_fewer_clips"] for row in finding.table if row["site"] == ALL] == (
-            [0, 1, 1] if fewer else [0] * 3
-        )
+        assert [row.of_fewer_clips for row in finding.table if row.site == ALL] == ([0, 1, 1] if fewer else [0] * 3)
         line = finding.line(over=FULL)
-        assert (line is None) == (fewer == 0) and (line is None or line["units"] == 7)
+        assert (line is None) == (fewer == 0) and (line is None or line.units == 7)
         assert ("(of them 2 from fewer than 5 clips)" in finding.summary()[0]) == bool(fewer)
         assert any(said.startswith(FULL) for said in finding.summary()) == bool(fewer)
 
 
 def test_one_layer_has_a_mean_but_no_line(tmp_path: Path) -> None:
     finding = adjectives_per_layer(made(tmp_path / "run", {("one", 0): 1, ("one", 1): 3}, [("one", 0, 2)]))
-    assert [(row["site"], row["mean"]) for row in finding.table] == [("one", 2.0), (ALL, 2.0)]
+    assert [(row.site, row.mean) for row in finding.table] == [("one", 2.0), (ALL, 2.0)]
     assert finding.lines == [] and finding.line() is None
     assert finding.summary()[1] == "units with a summary: too few layers or units for a line"
     finding.write(tmp_path / "out")
@@ -172,7 +163,7 @@ def test_units_without_adjectives_or_summaries_are_no_error(
     sites = [("one", 0, 2), ("two", 1, 2)]
     finding = adjectives_per_layer(made(tmp_path / "run", counts, sites))
     nothing = counts["one", 0] is None
-    assert [row["mean"] for row in finding.table if row["site"] == ALL] == [None if nothing else 0.0, None]
+    assert [row.mean for row in finding.table if row.site == ALL] == [None if nothing else 0.0, None]
     assert ("no unit of any layer has a summary" in texts(finding.figure())) == nothing
     finding.write(tmp_path / "out")
     finding.write_figure(tmp_path / "out")
@@ -189,7 +180,7 @@ def test_the_figure_shows_the_means_of_each_site_and_the_line(dissection: Dissec
     assert len(looks) == 3 and len({marker for _, marker in looks}) == 3, "told apart by colour and by marker"
     line, straight = finding.line(), next(line for line in axes.lines if line.get_label().startswith("least squares"))
     assert line is not None
-    np.testing.assert_allclose(straight.get_ydata(), line["intercept"] + line["slope"] * np.array([0, 2]))
+    np.testing.assert_allclose(straight.get_ydata(), line.intercept + line.slope * np.array([0, 2]))
     assert axes.get_ylabel() == "Acoustic adjectives per unit\n(mean, 95 % interval)"
     assert axes.get_xlabel().startswith("Layer")
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0\nn = 5", "1\nn = 5", "2\nn = 5"] or (
@@ -209,7 +200,7 @@ def test_many_layers_are_drawn_with_fewer_ticks(tmp_path: Path) -> None:
     figure = finding.figure()
     assert len(figure.axes[0].get_xticklabels()) <= 16
     line = finding.line()
-    assert line is not None and not line["exact"] and line["arrangements"] == 10_000
+    assert line is not None and not line.exact and line.arrangements == 10_000
 
 
 def test_the_lines_are_written_too(dissection: Dissection, tmp_path: Path) -> None:

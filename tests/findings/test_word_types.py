@@ -25,8 +25,7 @@ from and_nnsight.findings.statistics import prediction_half_width
 from and_nnsight.findings.units_by_word_type import rich_units
 from and_nnsight.statistics.bootstrap import Bootstrap
 from and_nnsight.unlearn import UnitChoice
-from tests.findings.hand_made import shuffled, with_words, written_dissection
-from tests.findings.test_adjectives import texts
+from tests.findings.hand_made import shuffled, texts, with_words, written_dissection
 
 SITES = [("blocks.0.mlp.hook_pre", 0, 12), ("blocks.1.mlp.hook_pre", 1, 8), ("unembed.hook_out", None, 3)]
 FIRST, SECOND, HEAD = (site for site, _, _ in SITES)
@@ -118,11 +117,11 @@ def test_every_choice_has_a_control_with_as_many_units_at_every_site(dissection:
 
 def test_where_too_few_units_have_such_a_word_nothing_is_measured(dissection: Dissection, measurer: Measurer) -> None:
     finding = measured(dissection)
-    rows = {(row["part"], row["asked_share"]): row for row in finding.table}
+    rows = {(row.part, row.asked_share): row for row in finding.table}
     assert len(rows) == len(KINDS) * 3
-    assert rows["noun", 0.5]["accuracy"] is None and rows["noun", 0.5]["rich_units"] == 6
-    assert rows["adjective", 0.1]["accuracy"] is None and rows["adjective", 0.1]["rich_units"] == 1, "1 unit of 2"
-    assert [row["asked_share"] for row in finding.rows("noun")] == [0.1, 0.2]
+    assert rows["noun", 0.5].result is None and rows["noun", 0.5].rich_units == 6
+    assert rows["adjective", 0.1].result is None and rows["adjective", 0.1].rich_units == 1, "1 unit of 2"
+    assert [row.asked_share for row in finding.rows("noun")] == [0.1, 0.2]
     assert finding.rows("preposition") == []
     said = "prepositions: only 0 units have one, less than the smallest share"
     assert said in finding.summary()
@@ -135,15 +134,19 @@ def test_accuracies_are_means_over_the_draws_beside_their_controls(dissection: D
     plan = rich_units(dissection, read_explanations(dissection, in_blocks=True), "noun", (0.1, 0.2), draws=4, seed=2)
     for row, one in zip(finding.rows("noun"), plan, strict=True):
         accuracy, control = ([by_units[tuple(_pairs(pair[side]))] for pair in one.pairs] for side in (0, 1))
-        assert (row["accuracy"], row["control"]) == (pytest.approx(np.mean(accuracy)), pytest.approx(np.mean(control)))
-        assert row["difference"] == pytest.approx(np.mean(accuracy) - np.mean(control))
+        assert (row.result.accuracy.value, row.result.control.value) == (
+            pytest.approx(np.mean(accuracy)),
+            pytest.approx(np.mean(control)),
+        )
+        assert row.result.difference.value == pytest.approx(np.mean(accuracy) - np.mean(control))
+        columns = row.columns()
         half = stats.t.ppf(0.975, 3) * np.std(control, ddof=1) * np.sqrt(1 + 1 / 4)
         for name, middle in (("random", np.mean(control)), ("difference", np.mean(accuracy) - np.mean(control))):
-            assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((middle - half, middle + half))
-        assert (row["units"], row["share"]) == (one.units, one.units / 20)
+            assert (columns[f"{name}_low"], columns[f"{name}_high"]) == pytest.approx((middle - half, middle + half))
+        assert (row.units, row.share) == (one.units, one.units / 20)
         for name in ("accuracy", "control", "difference"):
-            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
-    assert finding.rows("noun")[0]["accuracy"] == (36 - 10) / 40
+            assert columns[f"{name}_low"] <= columns[name] <= columns[f"{name}_high"]
+    assert finding.rows("noun")[0].result.accuracy.value == (36 - 10) / 40
     assert (finding.facts["baseline"], finding.facts["commonest_class"]) == (0.9, 14 / 40)
     assert finding.facts["baseline_low"] < 0.9 < finding.facts["baseline_high"]
 
@@ -168,7 +171,7 @@ def test_nothing_is_measured_twice(dissection: Dissection, measurer: Measurer) -
 def test_one_draw_has_no_interval_over_draws(dissection: Dissection, measurer: Measurer, tmp_path: Path) -> None:
     finding = measured(dissection, draws=1, shares=(0.1,))
     (row,) = finding.rows("noun")
-    assert row["random_low"] is row["difference_high"] is None and row["accuracy_low"] is not None
+    assert row.result.random_low is row.result.difference.high is None and row.result.accuracy.low is not None
     assert "points (of one draw: no interval)" in " ".join(finding.summary())
     finding.write_figure(tmp_path / "out")
 
@@ -209,9 +212,8 @@ def test_adjectives_are_told_apart_by_what_they_are_of_and_length_is_of_all_word
 def test_the_axis_holds_whatever_is_drawn(dissection: Dissection, measurer: Measurer) -> None:
     finding = measured(dissection)
     low, high = finding.figure().axes[0].get_ylim()
-    lows = [
-        100 * row[name] for row in finding.table for name in ("accuracy_low", "random_low") if row[name] is not None
-    ]
+    columns = [row.columns() for row in finding.table if row.result is not None]
+    lows = [100 * row[name] for row in columns for name in ("accuracy_low", "random_low")]
     assert low <= max(min(lows), -2) and high > 100 and min(lows) - low < 12
     guess = 100 * finding.facts["commonest_class"]
     assert ("always the commonest class" in texts(finding.figure())) == (guess > low)
@@ -223,7 +225,7 @@ def test_the_units_with_the_longest_explanations_are_in_every_panel(dissection: 
     (row,) = finding.rows("length")
     for axes in finding.figure().axes:
         line = next(line for line in axes.lines if line.get_label() == "units with the longest explanations")
-        np.testing.assert_allclose(line.get_ydata(orig=False), [90, 100 * row["accuracy"]])
+        np.testing.assert_allclose(line.get_ydata(orig=False), [90, 100 * row.result.accuracy.value])
     (alone,) = measured(dissection, shares=(0.1,), parts=("length",)).figure().axes
     assert alone.get_title(loc="left").startswith("Words of any kind (length)")
     without = measured(dissection, shares=(0.1,), parts=("noun",)).figure()
@@ -313,8 +315,8 @@ def test_the_figure_has_a_panel_for_each_type_of_word(
     rows = finding.rows("noun")
     rich, random = axes.containers[0].lines[0], axes.lines[0]
     np.testing.assert_allclose(rich.get_xdata(orig=False), [0, 10, 20])
-    np.testing.assert_allclose(rich.get_ydata(orig=False), [90, *(100 * row["accuracy"] for row in rows)])
-    np.testing.assert_allclose(random.get_ydata(orig=False), [90, *(100 * row["control"] for row in rows)])
+    np.testing.assert_allclose(rich.get_ydata(orig=False), [90, *(100 * row.result.accuracy.value for row in rows)])
+    np.testing.assert_allclose(random.get_ydata(orig=False), [90, *(100 * row.result.control.value for row in rows)])
     assert (rich.get_linestyle(), random.get_linestyle()) == ("-", "--")
     assert figure.axes[4].get_xlabel() == "Units pruned (% of all)" and figure.axes[0].get_ylabel() == "Accuracy (%)"
     assert "40 held-out clips, 90.0 % right with nothing pruned" in " ".join(texts(figure))

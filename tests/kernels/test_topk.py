@@ -31,6 +31,14 @@ def reduced(batch: Batch, k: int, *, largest: bool, in_order: bool = False) -> T
     return TopKState(*best, border_ties(candidates[0], candidates[1], best[0], best[1]))
 
 
+def pooled_and_fed(stream: Stream) -> tuple[torch.Tensor, torch.Tensor, Oracle]:
+    """A stream's pooled values and their frames, and an oracle that has seen them all."""
+    values, frames = pooled(stream)
+    oracle = Oracle()
+    oracle.feed_pooled("site", values, stream.clips, frames)
+    return values, frames, oracle
+
+
 def same(state: TopKState, other: TopKState) -> bool:
     return all(torch.equal(ours, theirs) for ours, theirs in zip(state, other, strict=True))
 
@@ -38,9 +46,7 @@ def same(state: TopKState, other: TopKState) -> bool:
 @given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
 @examples
 def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: Stream, k: int, largest: bool):
-    values, frames = pooled(stream)
-    oracle = Oracle()
-    oracle.feed_pooled("site", values, stream.clips, frames)
+    values, frames, oracle = pooled_and_fed(stream)
     gated = TopK(k, values.shape[1], largest=largest)
     plain = empty_topk(k, values.shape[1], largest=largest)
     for batch in batches_of(data, len(stream)):
@@ -54,9 +60,7 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
 @given(stream=streams(), k=st.integers(1, 6), largest=st.booleans())
 @examples
 def test_what_a_server_reduces_at_once_ranks_as_the_oracle(stream: Stream, k: int, largest: bool):
-    values, frames = pooled(stream)
-    oracle = Oracle()
-    oracle.feed_pooled("site", values, stream.clips, frames)
+    values, frames, oracle = pooled_and_fed(stream)
     found = reduced((values, stream.clips, frames), k, largest=largest)
     check_ranks(found._asdict(), oracle.ranked("site", values.shape[1], min(k, len(stream)), largest=largest))
 
@@ -64,9 +68,7 @@ def test_what_a_server_reduces_at_once_ranks_as_the_oracle(stream: Stream, k: in
 @given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
 @examples
 def test_any_tree_of_merges_ranks_as_the_oracle(data: st.DataObject, stream: Stream, k: int, largest: bool):
-    values, frames = pooled(stream)
-    oracle = Oracle()
-    oracle.feed_pooled("site", values, stream.clips, frames)
+    values, frames, oracle = pooled_and_fed(stream)
     shards = []
     for part in batches_of(data, len(stream)):
         shards.append(TopK(k, values.shape[1], largest=largest))
@@ -78,9 +80,7 @@ def test_any_tree_of_merges_ranks_as_the_oracle(data: st.DataObject, stream: Str
 @examples
 def test_the_best_of_each_batch_merge_in_any_order(data: st.DataObject, stream: Stream, k: int, largest: bool):
     """As they come home from a server: fewer than k of a batch of fewer than k clips."""
-    values, frames = pooled(stream)
-    oracle = Oracle()
-    oracle.feed_pooled("site", values, stream.clips, frames)
+    values, frames, oracle = pooled_and_fed(stream)
     batches = data.draw(st.permutations(list(batches_of(data, len(stream)))))
     state = empty_topk(k, values.shape[1], largest=largest)
     for batch in batches:

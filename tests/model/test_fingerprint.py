@@ -230,7 +230,9 @@ def test_a_model_with_a_hook_is_not_continued_unless_the_caller_vouches_for_it(t
         dissect(model, clips, k=1, out=out, progress=False)
     hooked = dissect(model, clips, k=1, out=tmp_path / "hooked", progress=False)
     for _ in range(2):
-        with pytest.raises(DissectionError, match='edits, hooks or replaced forwards, which.*pass resume="trust"'):
+        with pytest.raises(
+            DissectionError, match='edits, hooks, replaced forwards or functions, which.*pass resume="trust"'
+        ):
             dissect(model, clips, k=1, out=tmp_path / "hooked", progress=False)
         again = dissect(model, clips, k=1, out=tmp_path / "hooked", progress=False, resume="trust")
         assert again.clips == hooked.clips

@@ -19,7 +19,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-SERVER = Path(__file__).with_name("ndif_server.py")
+SERVER = Path(__file__).with_name("ndif_server")
 # An NDIF has neither our package nor what it is written with.
 HIDDEN = ("and_nnsight", "einops", "jaxtyping", "beartype")
 READY_SECONDS = 120.0
@@ -52,12 +52,15 @@ sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sy
 '''
 
 
-_AS_INSTALLED = """
+AS_INSTALLED = """
+import nnsight.ndif
+nnsight.ndif._PULLED_ENV = True
+"""
+_RUN_AS_INSTALLED = f"""
 import contextlib, pathlib, runpy, sys
 with contextlib.suppress(ImportError):
     import beartype  # before nnsight, which hangs `save` on every object
-import nnsight.ndif
-nnsight.ndif._PULLED_ENV = True
+{AS_INSTALLED}
 del sys.argv[0]
 sys.path[0] = str(pathlib.Path(sys.argv[0]).parent)
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -94,7 +97,7 @@ def clean_environment(**given: str) -> dict[str, str]:
 class Loopback:
     """A loopback NDIF. Its first `start` makes the environment; what it stores outlives a restart, as NDIF's does.
 
-    `settings` are what it starts with: see `ndif_server.Settings`. Everything lies in `folder`, or a temporary one.
+    `settings` are what it starts with: see `ndif_server/faults.py`. Everything lies in `folder`, or a temporary one.
     """
 
     def __init__(self, folder: Path | None = None, *, threads: int = 1, **settings: Any) -> None:
@@ -270,7 +273,7 @@ def run_client(
     config = folder / "nnsight-none.yaml"
     config.touch()
     done = subprocess.run(
-        [sys.executable, *(["-c", _AS_INSTALLED] if as_installed else []), str(script), *map(str, arguments)],
+        [sys.executable, *(["-c", _RUN_AS_INSTALLED] if as_installed else []), str(script), *map(str, arguments)],
         cwd=folder,
         env=clean_environment(NNSIGHT_CONFIG=str(config), **(env or {})),
         capture_output=True,

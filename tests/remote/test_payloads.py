@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 
 from and_nnsight import AudioModel
 from and_nnsight.audio.loading import AudioError
-from and_nnsight.data import batches, open_source
+from and_nnsight.data import ClipLengths, batches, open_source
 from and_nnsight.model.features import Featuriser, make_featuriser
 from and_nnsight.remote.on_server import _features, _mask
 from and_nnsight.remote.payloads import PCM_STEPS, Packer, make_payloads
@@ -122,8 +123,11 @@ def test_it_can_be_sent_to_a_worker() -> None:
 
 
 @cache
-def listener() -> AudioModel:
-    return AudioModel(FAMILIES["wav2vec2-ctc"].build(), feature_extractor=FAMILIES["wav2vec2-ctc"].extractor())
+@functools.cache
+def listener() -> tuple[AudioModel, FrameCounts]:
+    """A model, and its count of frames, which runs the model once for each length of sound."""
+    model = AudioModel(FAMILIES["wav2vec2-ctc"].build(), feature_extractor=FAMILIES["wav2vec2-ctc"].extractor())
+    return model, FrameCounts(model, model.sites())
 
 
 @settings(max_examples=15)
@@ -134,7 +138,7 @@ def listener() -> AudioModel:
 )
 def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[int], batch: int, most: int) -> None:
     """A length of 0: a clip that is set aside."""
-    model = listener()
+    model, frame_counts = listener()
     heard, sites = model.featuriser, model.sites()
     data = [{"audio": {"array": pcm(length, index), "sampling_rate": RATE}} for index, length in enumerate(lengths)]
     stream = batches(
@@ -142,9 +146,9 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
         sampling_rate=RATE,
         featurise=Packer(heard),
         batch_size=batch,
-        minimum_samples=heard.minimum_samples,
+        lengths=ClipLengths(heard.minimum_samples),
     )
-    made = list(make_payloads(stream, sites, FrameCounts(model, sites), most_clips=most, most_bytes=10**9))
+    made = list(make_payloads(stream, sites, frame_counts, most_clips=most, most_bytes=10**9))
     assert sum(payload.positions for payload in made) == len(lengths)
     assert [payload.end for payload in made][-1] == len(lengths)
     assert [clip.id for payload in made for clip in payload.clips] == [i for i, length in enumerate(lengths) if length]
@@ -167,10 +171,8 @@ def test_every_clip_goes_up_once_in_its_row_with_its_own_frames(lengths: list[in
 
 
 def test_a_job_is_full_at_so_many_bytes_too(tmp_path: Path) -> None:
-    model = listener()
+    model, frame_counts = listener()
     data = [{"audio": {"array": pcm(8_000, index), "sampling_rate": RATE}} for index in range(6)]
     stream = batches(open_source(data), sampling_rate=RATE, featurise=Packer(model.featuriser), batch_size=1)
-    made = list(
-        make_payloads(stream, model.sites(), FrameCounts(model, model.sites()), most_clips=100, most_bytes=40_000)
-    )
+    made = list(make_payloads(stream, model.sites(), frame_counts, most_clips=100, most_bytes=40_000))
     assert [len(payload.clips) for payload in made] == [2, 2, 2]

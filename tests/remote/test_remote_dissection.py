@@ -28,11 +28,11 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ask(loopback: Loopback, material: Path, tmp_path: Path, run_client: Callable[..., Any]) -> Ask:
+def ask(loopback: Loopback, material: Path, tmp_path: Path, run_script: Callable[..., Any]) -> Ask:
     """Runs a scenario of `client.py` and gives what it says."""
 
     def asked(
-        scenario: str, *arguments: Any, models: tuple[str, ...] = ("ast",), check: bool = True, **options: Any
+        scenario: str, *arguments: Any, models: tuple[str, ...] = ("ast",), check: bool = True, url: str = loopback.url
     ) -> Any:
         (tmp_path / "models").mkdir(exist_ok=True)
         for name in models:
@@ -42,8 +42,7 @@ def ask(loopback: Loopback, material: Path, tmp_path: Path, run_client: Callable
                 (tmp_path / "models" / name).symlink_to(material / name)
         if not (tmp_path / "sounds").exists():
             (tmp_path / "sounds").symlink_to(material / "sounds")
-        url = options.pop("url", loopback.url)
-        done = run_client(CLIENT, scenario, url, tmp_path, *map(json.dumps, arguments), check=check, **options)
+        done = run_script(CLIENT, scenario, url, tmp_path, *map(json.dumps, arguments), check=check)
         return json.loads(done.stdout.splitlines()[-1]) if check else done
 
     return asked
@@ -81,6 +80,7 @@ def test_every_family_there_is_itself_here(families: tuple[str, ...], ask: Ask) 
         assert is_the_same(said), said
 
 
+@pytest.mark.slow
 def test_ragged_clips_there_are_ragged_clips_here(ask: Ask) -> None:
     cases = [
         {
@@ -131,6 +131,7 @@ def test_what_fails_in_the_middle_is_said_in_a_sentence_kept_and_gone_on_with(as
         assert told[name]["jobs"] == 2, "what came home is not done again"
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     told = ask("refused")
     assert "wants an API key (Missing or invalid API key." in told["no key"]
@@ -154,6 +155,7 @@ def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     assert "the model ran here, and is to run on a server now" in told["begun here"]
 
 
+@pytest.mark.slow
 def test_a_server_that_rounds_is_told_of(ask: Ask) -> None:
     told = ask("rounded")
     assert told["dtype"] == "bfloat16"
@@ -187,6 +189,7 @@ def test_nothing_of_this_machine_travels_and_sound_travels_as_it_was_recorded(as
     assert told["home"] == told["received"]
 
 
+@pytest.mark.slow
 def test_what_comes_home_is_at_most_a_hundredth_of_the_activations(ask: Ask) -> None:
     told = ask("small")
     for gather in ("trace", "cache"):

@@ -17,9 +17,9 @@ SCRIPT = Path(__file__).with_name("traces.py")
 
 @pytest.mark.parametrize("family", ["ast", pytest.param("whisper-classify", marks=pytest.mark.slow)])
 def test_traces_there_are_traces_here(
-    family: str, loopback: Loopback, run_client: Callable[..., Any], tmp_path: Path
+    family: str, loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
 ) -> None:
-    done = run_client(SCRIPT, loopback.url, save_checkpoint(family, tmp_path / "model"))
+    done = run_script(SCRIPT, loopback.url, save_checkpoint(family, tmp_path / "model"))
     told = json.loads(done.stdout.splitlines()[-1])
     ways = ("by name", "by handle", "output", "stopped", "invokes", "session", "edited", "dry run", "after an error")
     assert {way: told[way] for way in ways if told[way] > 1e-5} == {}

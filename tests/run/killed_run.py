@@ -1,12 +1,14 @@
 """A run to be killed: `python killed_run.py MODEL AUDIO OUT OPERATION [SCORES]`, with a checkpoint after every batch.
 
 It kills itself at the OPERATION-th operation on files in OUT (0: never), says "begun" at the first, and at its end says
-how many there were. With concepts' scores every activation is kept too.
+how many there were. With concepts' scores every activation is kept too. With the word "exemplars" in their place the
+clips come as a stream, and the sounds of all exemplars are kept.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import and_nnsight.run.dissect
@@ -36,8 +38,11 @@ if __name__ == "__main__":
     model, audio, out, operation, *scores = sys.argv[1:]
     kills = KillsItself(out, int(operation))
     sys.addaudithook(kills)
-    options = {"concepts": scores[0], "keep_activations": True} if scores else {}
+    data: Any = audio
+    options: dict[str, Any] = {"concepts": scores[0], "keep_activations": True} if scores else {}
+    if scores == ["exemplars"]:
+        data, options = iter(sorted(Path(audio).glob("*.wav"))), {"keep_exemplars": 2, "resume": "trust"}
     and_nnsight.run.dissect.dissect(
-        model, audio, "all", 4, batch_size=3, out=out, progress=False, device="cpu", **options
+        model, data, "all", 4, batch_size=3, out=out, progress=False, device="cpu", **options
     )
     print(kills.seen)

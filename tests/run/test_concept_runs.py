@@ -13,9 +13,9 @@ import torch
 from and_nnsight import ConceptError, ConceptScores, Dissection, DissectionError
 from and_nnsight.dissection.descriptions import ConceptsDescription
 from tests.concept_oracle import similarities
-from tests.families import FAMILIES, ast_extractor
-from tests.run.test_dissect import StopsAfter, files, made, quick
-from tests.sounds_for_tests import noise, ragged
+from tests.families import save_ast
+from tests.run.runs import StopsAfter, files, made, quick
+from tests.sounds_for_tests import noise, ragged, wav_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 
@@ -247,10 +247,8 @@ def test_concepts_from_the_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from and_nnsight.cli import app
-    from tests.model.test_audio_model import wav_bytes
 
-    FAMILIES["ast"].build().save_pretrained(tmp_path / "model")  # type: ignore[operator]
-    ast_extractor().save_pretrained(tmp_path / "model")
+    save_ast(tmp_path / "model")
     (tmp_path / "audio").mkdir()
     for index in range(3):
         (tmp_path / "audio" / f"{index}.wav").write_bytes(wav_bytes(noise(0.5, seed=index)))

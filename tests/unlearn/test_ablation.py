@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +11,11 @@ from torch import Tensor
 
 from and_nnsight import AudioModel, SiteError, dissect
 from and_nnsight.unlearn import ChoiceError, UnitChoice, ablate, ablating
-from tests.families import FAMILIES
 from tests.sounds_for_tests import noise, ragged
+from tests.unlearn.models import TRACED, first_tensor, loaded, of_torch, traced
 
 UNITS = (0, 3, 7)
 KINDS = ("hook_attn_out", "mlp.hook_pre", "mlp.hook_post", "hook_mlp_out", "hook_resid_post")
-# CLAP's two towers do not run as one module, so a trace has no output of it; its audio tower stands for it.
-TRACED = [name for name in FAMILIES if name != "clap"]
-of_torch = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # WavLM's masks
-
-
-def loaded(name: str, dtype: torch.dtype | None = None) -> AudioModel:
-    family = FAMILIES[name]
-    module = family.build() if dtype is None else family.build().to(dtype)
-    return AudioModel(module, feature_extractor=family.extractor())
-
-
-def first_tensor(output: Any) -> Tensor:
-    while not isinstance(output, Tensor):
-        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
-    return output
-
-
-def traced(model: AudioModel, site: str | None = None) -> Tensor:
-    """The model's first output tensor, or a site's activation, on two clips."""
-    clips = [noise(1.0, seed=1), noise(1.0, seed=2)]
-    with torch.inference_mode():
-        if site is None:
-            with model.trace(clips):
-                output = model.output.save()
-            return first_tensor(output)
-        with model.trace(clips):
-            value = model.site(site).save()
-        return value.clone()
 
 
 def under_hooks(model: AudioModel, choice: UnitChoice, **how: Any) -> Tensor:

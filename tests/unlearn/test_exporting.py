@@ -15,7 +15,7 @@ from and_nnsight import AudioModel
 from and_nnsight.unlearn import ChoiceError, ExportError, UnitChoice, ablate, ablating, export
 from and_nnsight.unlearn.exporting import RECORD
 from tests.sounds_for_tests import noise
-from tests.unlearn.test_ablation import TRACED, first_tensor, loaded, of_torch, traced
+from tests.unlearn.models import TRACED, first_tensor, loaded, of_torch, traced
 
 UNITS = (1, 4, 5)
 KINDS = ("hook_attn_out", "mlp.hook_pre", "mlp.hook_post", "hook_mlp_out")

@@ -12,7 +12,7 @@ from and_nnsight import AudioModel
 from and_nnsight.unlearn import UnitChoice, ablate, ablated_outcomes, matched
 from tests.families import FAMILIES, LABELS
 from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.test_ablation import loaded
+from tests.unlearn.models import loaded
 
 CLIPS = [
     {"audio": noise(0.5 + 0.3 * (place % 2), seed=place), "sampling_rate": RATE, "label": f"label_{place % LABELS}"}

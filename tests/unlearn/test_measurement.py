@@ -20,14 +20,9 @@ from and_nnsight.unlearn import ChoiceError, Measurement, UnitChoice, ablating, 
 from and_nnsight.unlearn.display import choice_table, class_table, method_table
 from and_nnsight.unlearn.overlap import OverlapError
 from tests.families import LABELS
-from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.test_ablation import loaded
+from tests.sounds_for_tests import RATE
+from tests.unlearn.models import CLIPS, WIDTHS, loaded
 
-CLIPS = [
-    {"audio": noise(0.6, seed=place, level=0.02 * (1 + place % 7)), "sampling_rate": RATE, "label": f"LABEL_{label}"}
-    for place, label in enumerate([0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 1, 1])
-]
-WIDTHS = {"blocks.0.mlp.hook_post": 64, "blocks.1.mlp.hook_pre": 64, "blocks.1.hook_mlp_out": 32}
 CHOICES = [
     UnitChoice({"blocks.0.mlp.hook_post": range(30)}, "ocp", "label_1"),
     UnitChoice({"blocks.1.mlp.hook_pre": range(40), "blocks.1.hook_mlp_out": [0, 5]}, "ocp", "label_3"),
@@ -71,28 +66,26 @@ def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measurem
     method_sums: dict[str, list[float]] = {}
     for place, (choice, row) in enumerate(zip(CHOICES, measurement.rows(), strict=True)):
         label = str(choice.concept).upper()
-        assert (row["class"], row["units"], row["clips"]) == (label, choice.count, 4 if label[-1] == "1" else 2)
+        assert (row.class_name, row.units, row.clips) == (label, choice.count, 4 if label[-1] == "1" else 2)
         drawn = [matched(choice, WIDTHS, 7 + place * DRAWS + draw) for draw in range(DRAWS)]
         after, controls = naive_numbers(model, choice), [naive_numbers(model, draw) for draw in drawn]
         for outcome in ("logit", "probability", "accuracy"):
             own, others = naive_changes(before[outcome], after[outcome], label)
             of_controls = [naive_changes(before[outcome], control[outcome], label) for control in controls]
             selectivities = [their - mine for mine, their in of_controls]
-            summary = row[outcome]
-            assert summary["own"]["value"] == pytest.approx(own, abs=1e-5)
-            assert summary["others"]["value"] == pytest.approx(others, abs=1e-5)
-            assert summary["selectivity"]["value"] == pytest.approx(others - own, abs=1e-5)
-            assert summary["control_own"]["value"] == pytest.approx(
-                np.mean([mine for mine, _ in of_controls]), abs=1e-5
-            )
-            assert summary["draws"] == pytest.approx(selectivities, abs=1e-5)
-            assert summary["excess"]["value"] == pytest.approx(others - own - np.mean(selectivities), abs=1e-5)
+            summary = getattr(row, outcome)
+            assert summary.own.value == pytest.approx(own, abs=1e-5)
+            assert summary.others.value == pytest.approx(others, abs=1e-5)
+            assert summary.selectivity.value == pytest.approx(others - own, abs=1e-5)
+            assert summary.control_own.value == pytest.approx(np.mean([mine for mine, _ in of_controls]), abs=1e-5)
+            assert summary.draws == pytest.approx(selectivities, abs=1e-5)
+            assert summary.excess.value == pytest.approx(others - own - np.mean(selectivities), abs=1e-5)
             if outcome == "logit":
                 method_sums.setdefault(choice.method, []).append(others - own)
-                assert summary["beaten"] == sum(value < others - own for value in selectivities)
+                assert summary.beaten == sum(value < others - own for value in selectivities)
     for row in measurement.by_method():
-        assert row["logit"]["selectivity"]["value"] == pytest.approx(np.mean(method_sums[row["method"]]), abs=1e-5)
-    assert [(row["method"], row["classes"], row["units"]) for row in measurement.by_method()] == [
+        assert row.logit.selectivity.value == pytest.approx(np.mean(method_sums[row.method]), abs=1e-5)
+    assert [(row.method, row.classes, row.units) for row in measurement.by_method()] == [
         ("ocp", 2, 36.0),
         ("db", 1, 16.0),
     ]
@@ -112,29 +105,29 @@ def test_the_interval_of_the_excess_is_that_of_its_own_draws(measurement: Measur
         others = [clip for clip in chosen if measurement.outcomes.labels[clip] != target]
         variants = (place, *range(3 + place * DRAWS, 3 + (place + 1) * DRAWS))
         selectivity[replicate, 0] = [np.mean(delta[one, others]) - np.mean(delta[one, own]) for one in variants]
-    excess = measurement.rows()[place]["logit"]["excess"]
-    assert (excess["value"], excess["low"], excess["high"]) == pytest.approx(tuple(prediction(selectivity)))
+    excess = measurement.rows()[place].logit.excess
+    assert excess == pytest.approx(prediction(selectivity))
 
 
 def test_what_one_choice_does_to_every_class(measurement: Measurement) -> None:
     rows = measurement.by_class(0)
     delta, labels = measurement.delta("logit")[0], measurement.outcomes.labels
-    assert [row["change"]["value"] for row in rows] == sorted(row["change"]["value"] for row in rows)
-    assert {row["class"] for row in rows if row["target"]} == {"LABEL_1"}
+    assert [row.change.value for row in rows] == sorted(row.change.value for row in rows)
+    assert {row.class_name for row in rows if row.target} == {"LABEL_1"}
     for row in rows:
-        own = labels == int(row["class"][-1])
-        assert row["change"]["value"] == pytest.approx(delta[own].mean())
-        assert row["after"] - row["before"] == pytest.approx(delta[own].mean())
-        assert row["control"]["value"] == pytest.approx(measurement.delta("logit")[3 : 3 + DRAWS][:, own].mean())
+        own = labels == int(row.class_name[-1])
+        assert row.change.value == pytest.approx(delta[own].mean())
+        assert row.after - row.before == pytest.approx(delta[own].mean())
+        assert row.control.value == pytest.approx(measurement.delta("logit")[3 : 3 + DRAWS][:, own].mean())
 
 
 def test_the_same_units_for_every_class_are_selective_of_none(model: AudioModel) -> None:
     units = {"blocks.0.mlp.hook_post": range(30)}
     choices = [UnitChoice(units, "fixed", f"LABEL_{label}") for label in range(LABELS)]
     (row,) = measure(model, CLIPS[:10], choices, draws=0, bootstrap=0, progress=False).by_method()
-    assert row["logit"]["selectivity"]["value"] == pytest.approx(0, abs=1e-12)
-    assert row["logit"]["own"]["value"] != 0
-    assert row["logit"]["own"]["low"] is None
+    assert row.logit.selectivity.value == pytest.approx(0, abs=1e-12)
+    assert row.logit.own.value != 0
+    assert row.logit.own.low is None
 
 
 def test_controls_have_as_many_units_of_every_site_and_none_is_another(measurement: Measurement) -> None:
@@ -294,7 +287,7 @@ def test_nothing_is_written_where_an_overlap_is_refused(
 def test_amplification_is_measured_like_ablation(model: AudioModel) -> None:
     settings: dict[str, Any] = {"draws": 1, "bootstrap": 0, "progress": False, "rows": 4}
     doubled = measure(model, CLIPS, CHOICES[:1], how="amplify", gain=2.0, **settings)
-    assert doubled.about["gain"] == 2.0
+    assert doubled.provenance.gain == 2.0
     features = model.features([clip["audio"] for clip in CLIPS])
     with torch.inference_mode(), ablating(model, CHOICES[0], "amplify", gain=2.0):
         logits = model.wrapped(**features).logits.double().numpy()
@@ -364,7 +357,7 @@ def test_what_cannot_be_measured_is_refused(model: AudioModel, tmp_path: Path) -
     named = UnitChoice(own.units, "own", "barking")
     with pytest.raises(ChoiceError, match="'barking' is no class of the model"):
         measure(model, CLIPS, named, **settings)
-    assert measure(model, CLIPS, named, targets={"barking": "label 1"}, **settings).rows()[0]["class"] == "LABEL_1"
+    assert measure(model, CLIPS, named, targets={"barking": "label 1"}, **settings).rows()[0].class_name == "LABEL_1"
     with pytest.raises(ValueError, match="no clip of the class 'LABEL_4'"):
         measure(model, CLIPS[:4], UnitChoice(own.units, "own", "label_4"), **settings)
     with pytest.raises(ValueError, match="no clip but those of the class 'LABEL_0'"):

@@ -15,8 +15,7 @@ import torch
 
 from and_nnsight.unlearn import UnitChoice, ablated_outcomes, ablating, matched, measure
 from tests.sounds_for_tests import RATE, noise
-from tests.unlearn.test_ablation import loaded
-from tests.unlearn.test_measurement import CLIPS, WIDTHS
+from tests.unlearn.models import CLIPS, WIDTHS, loaded
 
 SITE = "blocks.0.mlp.hook_post"
 QUIET: dict[str, Any] = {"bootstrap": 0, "progress": False}
@@ -43,8 +42,8 @@ def test_2_the_baseline_is_pruned_by_no_method_and_chance_prunes_something() -> 
     plain = ablated_outcomes(model, CLIPS, [], progress=False)
     assert np.array_equal(measured.outcomes.baseline.logit, plain.baseline.logit)
     assert (np.abs(measured.delta("logit")).max(1) > 1e-3).all()
-    row = measured.rows()[0]["logit"]
-    assert row["own"] != row["others"]  # one class against all others: no draw makes the two the same
+    row = measured.rows()[0].logit
+    assert row.own != row.others  # one class against all others: no draw makes the two the same
 
 
 def test_3_a_clip_is_heard_at_the_models_own_rate_whatever_its_file_has() -> None:

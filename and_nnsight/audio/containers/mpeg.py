@@ -26,6 +26,8 @@ _KILOBITS = {
 _KILOBITS[2, 3] = _KILOBITS[2, 2]
 _DELAY = 529  # samples that libsndfile's decoder leaves out where nothing says how many the encoder has added
 _ENDS = 2 * 1152 + 1105  # samples that an encoder adds at the ends, and a decoder may take away
+_MOST_DELAY, _MOST_PADDED = 2 * 1152, 1152  # samples that encoders add before, and behind beside those of a frame
+_A_BLOCK = 512  # bytes of zeros before the first frame that are no padding of a tag
 
 
 class _Head(NamedTuple):
@@ -58,6 +60,8 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     first, head = opening
     checked_rate(head.rate)
     promise = _promise(encoded.at(first, 200), head)
+    if promise is None:
+        _refuse_zeros(encoded.at(start, first - start))
     sound = first if promise is None else first + head.length
     frames = _walk(encoded, sound, head, _MOST_FRAMES)
     total = _total(encoded, frames, promise, sound) * head.samples
@@ -65,13 +69,34 @@ def mpeg_contents(encoded: Encoded, start: int, limit: Limit) -> Contents | None
     if promise is None:
         tag = _counting_frame(encoded.at(first, 4), 2**20)
         counted = max(0, frames.number * head.samples - _DELAY)
-        part = Part((bytes(tag), *frames.stretches), counted, _ENDS)
+        part = Part((bytes(tag), *frames.stretches), counted, _ENDS, speaks=True)
         return Contents((part,), counted if not frames.more else total)
     if not frames.more and promise.frames > frames.number:
         raise Truncated(f"its header promises {promise.frames} frames, {frames.number} are there")
     tag = bytearray(encoded.at(first, head.length))
+    _check_ends(tag, promise.place, head.samples)
     _correct(tag, promise.place, None if frames.more else frames.number, head.length + frames.bytes)
-    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS),))
+    return Contents((Part((bytes(tag), *frames.stretches), None, _ENDS, speaks=True),))
+
+
+def _refuse_zeros(before: bytes) -> None:
+    """Raise AudioError for a block of zeros, and nothing else, where a file's first frames should be."""
+    if len(before) >= _A_BLOCK and not before.strip(b"\0"):
+        raise AudioError(f"is damaged: it begins with {len(before)} bytes of zeros in the place of frames")
+
+
+def _check_ends(tag: bytearray, place: int, samples: int) -> None:
+    """Raise AudioError where a first frame says that more at the ends is padding than any encoder adds."""
+    if tag[place - 8 : place - 4] not in (b"Xing", b"Info"):
+        return
+    flags = tag[place - 1]
+    encoder = place + 4 + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)
+    lengths = tag[encoder + 21 : encoder + 24]
+    if len(lengths) < 3 or not tag[encoder]:
+        return
+    delay, padding = lengths[0] << 4 | lengths[1] >> 4, (lengths[1] & 15) << 8 | lengths[2]
+    if delay > _MOST_DELAY or padding > samples + _MOST_PADDED:
+        raise AudioError(f"is damaged: its header says that {delay} and {padding} samples at its ends are none of it")
 
 
 def _correct(tag: bytearray, place: int, frames: int | None, size: int) -> None:

@@ -35,12 +35,14 @@ class Part:
     frames    how many frames it gives, where that is known to the last one
     shortage  frames that a decoder may leave out at its ends without anything being wrong
     weight    how long it is beside other parts, in a unit of theirs
+    speaks    whether its decoder writes to the standard error output
     """
 
     pieces: tuple[Piece, ...]
     frames: int | None = None
     shortage: int = 0
     weight: int = 0
+    speaks: bool = False
 
 
 class Contents(NamedTuple):

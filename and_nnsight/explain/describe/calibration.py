@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ...storage import json_hash
@@ -65,7 +66,7 @@ def calibrate(
     threshold: float = DEFAULT_THRESHOLD,
     device: str | None = None,
     progress: bool = True,
-) -> list[CalibratedRow]:
+) -> Rows[CalibratedRow]:
     """Calibrate every unit's summary; returns the rows of the table `calibrated`.
 
     dissection    a dissection with summaries (`summarize`)
@@ -80,7 +81,7 @@ def calibrate(
     return calibrate_summaries(dissection, options, RunOptions(device=device, progress=progress))
 
 
-def calibrate_summaries(dissection: Dissection, options: CalibrationOptions, run: RunOptions) -> list[CalibratedRow]:
+def calibrate_summaries(dissection: Dissection, options: CalibrationOptions, run: RunOptions) -> Rows[CalibratedRow]:
     """What `calibrate` does."""
     check_threshold(options.threshold)
     summaries = read_table(dissection, SummaryRow)

@@ -12,6 +12,7 @@ import torch
 from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
+from ...dissection.rows import Rows
 from ...plugins import resolve
 from ...run.options import RunOptions
 from ..acoustics.sentences import describe
@@ -48,7 +49,7 @@ def caption(
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[CaptionRow]:
+) -> Rows[CaptionRow]:
     """Caption the clips that units need, those only that have no caption yet, and return all rows of the table.
 
     A fixed random sample of all clips is captioned as well: what the words of a unit's captions are held against must
@@ -82,7 +83,7 @@ def caption(
 
 def caption_clips(
     dissection: Dissection, captioner: Any, options: CaptionOptions, run: RunOptions, data: Any = None
-) -> list[CaptionRow]:
+) -> Rows[CaptionRow]:
     """What `caption` does."""
     _check(options, run.batch_size)
     plugin, name = resolve(
@@ -123,7 +124,7 @@ def caption_data(
     batch_size: int = 8,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[CaptionRow]:
+) -> Rows[CaptionRow]:
     """Caption every clip of data that has not been dissected, whole, in a Parquet file `out`, and return its rows.
 
     Rows are those of `caption`; ids of clips are those that `dissect` will give them. The same call goes on where it
@@ -142,7 +143,7 @@ def caption_data(
         lacking = (clip for clip in clips if _lacks(table, clip[0] if isinstance(clip, tuple) else clip.span))
         write_captions(lacking, plugin, table.add, run, source.length)
         by_span = {row.span: row for row in table.rows()}
-        return [by_span[span] for span in ordered_spans(by_span)]
+        return Rows((by_span[span] for span in ordered_spans(by_span)), CaptionRow)
 
 
 def captions_of_unit(dissection: Dissection, unit: Unit) -> dict[Exemplar, str]:

@@ -14,6 +14,7 @@ from operator import attrgetter
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ..providers.batching import chunks_of
@@ -50,7 +51,7 @@ def find_concepts(
     options: ChatOptions = DEFAULT_OPTIONS,
     device: str | None = None,
     progress: bool = True,
-) -> list[ConceptRow]:
+) -> Rows[ConceptRow]:
     """Write the tables `concepts` and `words` over all calibrated summaries; returns the rows of `concepts`.
 
     dissection  with the table `calibrated`
@@ -72,7 +73,7 @@ def find_concepts(
 
 def concepts_of_summaries(
     dissection: Dissection, chat: str | ChatModel | None, options: ChatOptions, run: RunOptions
-) -> list[ConceptRow]:
+) -> Rows[ConceptRow]:
     """What `find_concepts` does."""
     summaries = [row for row in read_table(dissection, CalibratedRow) if row.kept]
     model, name = (None, None) if chat is None else _chat_model(chat, run)
@@ -90,7 +91,7 @@ def concepts_of_summaries(
         due = (row for key, row in rows.items() if table.get(key) != row)
         for chunk in chunks_of(due, _ROWS_AT_ONCE):
             table.add(chunk)
-    return list(rows.values())
+    return Rows(rows.values(), ConceptRow)
 
 
 def _chat_model(chat: str | ChatModel, run: RunOptions) -> tuple[ChatModel, str]:

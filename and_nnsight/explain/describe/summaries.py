@@ -10,6 +10,7 @@ from typing import Any
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.rows import Rows
 from ...run.options import RunOptions
 from ...storage import json_hash
 from ...wording import command
@@ -43,7 +44,7 @@ def summarize(
     data: Any = None,
     device: Any = None,
     progress: bool = True,
-) -> list[SummaryRow]:
+) -> Rows[SummaryRow]:
     """Say in words what the highest and what the lowest clips of units have in common; all rows of the table.
 
     summarizer  plugin; None: `llm` if a chat model is given, else `keywords`. It is offered `chat`, `options`,
@@ -77,7 +78,7 @@ def summarize(
 
 def summarize_units(
     dissection: Dissection, summary: SummaryOptions, exemplars: ExemplarOptions, run: RunOptions, data: Any = None
-) -> list[SummaryRow]:
+) -> Rows[SummaryRow]:
     """What `summarize` does."""
     if exemplars.k is not None and exemplars.k < 1:
         raise ValueError(f"k must be at least 1, it is {exemplars.k}")

@@ -13,10 +13,9 @@ from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...dissection.same_clips import KnownClips, Origin, first_of_each
 from ...wording import agree, command, counted
+from ..records.captions import DATASETS_OWN, clip_captions
 from ..records.captions import captioner_of as recorded_captioner
-from ..records.captions import whole_clip_captions
-from ..records.description_rows import CaptionRow
-from ..records.reading import has_table, read_table, table_settings
+from ..records.reading import table_settings
 from .baselines import Measured
 
 _MODEL = {
@@ -108,7 +107,7 @@ def those_measured(judges: HeldOutClips, measured: Measured, where: Path) -> Hel
 
 def _captions(held_out: Dissection) -> dict[int, str]:
     """Captions of whole clips: those that were made, of all clips, or the dataset's own."""
-    captions = _made_captions(held_out)
+    captions = clip_captions(held_out)
     if captions is None:
         captions = {clip: row.caption for clip, row in held_out.clips.items() if row.caption}
         missing = 0 if captions else len(held_out.clips)
@@ -124,16 +123,9 @@ def _captions(held_out: Dissection) -> dict[int, str]:
     return {clip: caption for clip, caption in captions.items() if caption}
 
 
-def _made_captions(held_out: Dissection) -> dict[int, str | None] | None:
-    """Of whole clips, by a captioner; None where the dataset's own captions are all there are."""
-    if not has_table(held_out, "captions") or captioner_of(held_out) == "column:caption":
-        return None
-    return whole_clip_captions(read_table(held_out, CaptionRow))
-
-
 def captioner_of(dissection: Dissection) -> str:
     """What made the captions of a dissection."""
-    return recorded_captioner(dissection) or "column:caption"
+    return recorded_captioner(dissection) or DATASETS_OWN
 
 
 def warn_of_other_captions(dissection: Dissection, held_out: Dissection) -> None:

@@ -20,6 +20,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...storage import json_hash
 from ..providers.embeddings import Embeddings
@@ -43,7 +44,7 @@ DEFAULT_SHARE = 0.05
 MOST_CLIPS = 5_000
 SHUFFLES = 999
 LEVEL = 0.05
-_VERSION = 3  # of what is measured, and how
+_VERSION = 4  # of what is measured, and how
 _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitted
 
 
@@ -67,7 +68,7 @@ def score(
     held_out_data: Any = None,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[ScoreRow]:
+) -> Rows[ScoreRow]:
     """Measure on held-out clips how well what is said of units predicts them; all rows of the table `scores`.
 
     dissection    one that has been explained, or labelled
@@ -75,7 +76,8 @@ def score(
                   by what captioned those of `dissection`, whose words are those of the explanations (else: a warning).
                   Clips that `dissection` has too are left out: by their samples, place in the same data, or path
                   (`same_clips`)
-    text_encoder  plugin; a claim's prediction of a clip is its cosine with the clip's caption. Of an explanation each
+    text_encoder  plugin; a claim's prediction of a clip is its cosine with the clip's caption, 0 where texts with
+                  nothing in common have as much (the encoder's `chance`, if it says one). Of an explanation each
                   sentence is compared, and weighs as many clips as it was said of (3 of 5)
     chat          plugin; also asks it which of ten captions a claim fits, five of them of clips on which the unit
                   fires (`detection`: the share judged rightly). Every request is on record and sent once
@@ -150,18 +152,25 @@ def score(
         _drop_what_is_not_claimed(table, every_claim, sources)
         asker = None if model is None else Asker(stack.enter_context(cached_chat(dissection, model)), options)
         scoring = Scoring(table, bench, Embeddings(encoder, name), test, asker)
-        pools = pools_of(every_claim)
-        with step_progress("scoring", len(scope), progress) as done:
-            for site, group in groupby(scope, key=lambda at: at[0]):
-                of_site = {unit for _, unit in group}
-                scoring.score_site(site, of_site, pools.get(site, []))
-                done(len(of_site))
+        _score_sites(scoring, scope, every_claim, progress)
         settle(table, level)
         rows = table.rows()
     if ear is not None:
         audition = Audition(ear, ear_name, held_out, judges.clips, held_out_data)
         listen(dissection, every_claim, audition, Design(share=share, seed=seed), units=scope, progress=progress)
     return rows
+
+
+def _score_sites(
+    scoring: Scoring, scope: Sequence[tuple[str, int]], every_claim: Sequence[Claim], progress: bool
+) -> None:
+    """Score the claims about the units in scope, a site at a time."""
+    pools = pools_of(every_claim)
+    with step_progress("scoring", len(scope), progress) as done:
+        for site, group in groupby(scope, key=lambda at: at[0]):
+            of_site = {unit for _, unit in group}
+            scoring.score_site(site, of_site, pools.get(site, []))
+            done(len(of_site))
 
 
 def _chat_model(chat: str | ChatModel, device: str | torch.device | None) -> tuple[ChatModel, str]:

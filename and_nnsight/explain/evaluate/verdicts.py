@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ...dissection.dissection import Dissection
+from ...wording import Brief
 from ..records.claim_rows import ScoreRow
 from ..records.reading import has_table, read_table
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Brief):
     """How a claim did on held-out clips; see `and_nnsight.explain.score`.
 
     predicts          whether it tells its unit's clips; p and q of that

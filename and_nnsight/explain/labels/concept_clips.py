@@ -10,10 +10,8 @@ from typing import Any
 from ...data import Source
 from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
-from ..records.captions import captioner_of, whole_clip_captions
+from ..records.captions import clip_captions
 from ..records.clip_audio import ClipOrFailure, data_clips, dissection_clips
-from ..records.description_rows import CaptionRow
-from ..records.reading import has_table, read_table
 from ..roles import Span
 
 
@@ -37,11 +35,8 @@ class DissectionClips:
     def captions(self) -> dict[int, str | None]:
         """Those of the captions table, or the dataset's own: all of them where the table was made from these."""
         own = {clip: row.caption for clip, row in self.dissection.clips.items()}
-        own_column = captioner_of(self.dissection) == "column:caption"
-        if own_column or not has_table(self.dissection, "captions"):
-            return own
-        captions = whole_clip_captions(read_table(self.dissection, CaptionRow))
-        return captions if any(captions.values()) else own
+        made = clip_captions(self.dissection) or {}
+        return made if any(made.values()) else own
 
     def sounds(self, rate: int) -> Iterator[ClipOrFailure]:
         """The clips at a rate, one after another, or why one cannot be read."""

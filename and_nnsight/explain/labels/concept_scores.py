@@ -23,11 +23,10 @@ from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
 from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
-from ...storage import read_parquet, undamaged
+from ...storage import undamaged
 from ...wording import agree, counted
 from ..providers.embeddings import Embeddings, Matrix, cosines, directions
-from ..records.captions import whole_clip_captions
-from ..records.description_rows import CaptionRow
+from ..records.captions import captions_in_file
 from ..roles import AudioTextEncoder, Clip, TextEncoder
 from .concept_clips import ConceptClips, DataClips, DissectionClips
 from .concept_lists import OWN_LABELS, concept_text, read_concepts
@@ -131,7 +130,7 @@ def _captions(clips: ConceptClips, captions: Captions | None) -> dict[int, str |
     else:
         path = Path(captions).expanduser()
         with undamaged(path, "name a Parquet file with the columns clip and caption"):
-            texts = whole_clip_captions(CaptionRow.of_arrow(read_parquet(path)))
+            texts = captions_in_file(path)
     if not any(map(_has_words, texts.values())):
         raise ValueError(
             "no clip has a caption to compare concepts with: name the caption column, or caption the clips first "

@@ -74,8 +74,7 @@ def choose(
     model, _ = plugins.resolve("chat model", how.chat, **offered)
     snap = Snapping(names, Embeddings(*plugins.resolve("text encoder", how.text_encoder, **offered)), how.top)
     every = [(site, unit) for site, indices in units.items() for unit in indices]
-    texts = {at: summaries[at].highly if at in summaries else None for at in every}
-    conversations = {at: conversation_of(names, text, how.top) for at, text in texts.items() if text}
+    conversations = _conversations(every, summaries, names, how.top)
     options = how.options or ChatOptions()
     rows: list[LabelRow] = []
     with cached_chat(dissection, model) as chat, step_progress("choosing", len(conversations), run.progress) as done:
@@ -84,13 +83,25 @@ def choose(
             row = LabelRow(site, unit, "icl", *kind, encoder=chat.name)
             conversation = conversations.get((site, unit))
             if conversation is None:
-                reason = summaries[site, unit].failure if (site, unit) in summaries else None
-                rows.append(replace(row, failure=f"no summary: {reason or 'it has not been summarized'}"))
+                rows.append(_without_summary(row, summaries.get((site, unit))))
                 continue
             row = replace(row, request=chat.request_id(conversation, options))
             rows += _rows(row, next(answers), snap)
             done(1)
     return rows
+
+
+def _conversations(
+    units: Sequence[tuple[str, int]], summaries: Mapping[tuple[str, int], SummaryRow], names: Sequence[str], top: int
+) -> dict[tuple[str, int], Conversation]:
+    """The request for each unit that has a summary."""
+    texts = {at: summaries[at].highly for at in units if at in summaries}
+    return {at: conversation_of(names, text, top) for at, text in texts.items() if text}
+
+
+def _without_summary(row: LabelRow, summary: SummaryRow | None) -> LabelRow:
+    reason = None if summary is None else summary.failure
+    return replace(row, failure=f"no summary: {reason or 'it has not been summarized'}")
 
 
 def _rows(row: LabelRow, answer: str | Failure, snap: Snapping) -> Iterator[LabelRow]:

@@ -13,6 +13,7 @@ import torch
 
 from ... import plugins
 from ...dissection.dissection import Dissection
+from ...dissection.rows import Rows
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ...statistics.concept_scores import ConceptScores
@@ -53,7 +54,7 @@ def label(
     batch_size: int = 16,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> list[LabelRow]:
+) -> Rows[LabelRow]:
     """Say which concepts each unit goes with best, write them to the table `labels`, and return the rows written.
 
     concepts   the list (see `read_concepts`; "labels": the dissection's own labels), or scores of clips made before
@@ -110,7 +111,7 @@ def label(
             united = {} if near is None else find_unions(dissection, site, scores, similarity, compared.values, near)
             table.replace(_site_table(site, of_site, compared, scores, similarity, top, united), {site: of_site})
             done(1)
-    return LabelRow.of_arrow(table.rows())
+    return Rows(LabelRow.of_arrow(table.rows()), LabelRow)
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,12 @@ class _Scoring:
 
 def _label_in_context(
     dissection: Dissection, by_site: dict[str, list[int]], names: Sequence[str], how: InContext, run: RunOptions
-) -> list[LabelRow]:
+) -> Rows[LabelRow]:
     rows = choose(dissection, by_site, names, how, (CHOSEN, _hash(names)), run)
     kind = LabelKind("icl", CHOSEN, _hash(names), rows[0].encoder if rows else None)
     with ColumnTable(dissection, LabelRow, asdict(kind)) as table:
         table.replace(LabelRow.to_arrow(rows), by_site)
-    return rows
+    return Rows(rows, LabelRow)
 
 
 def _own_labels(dissection: Dissection) -> dict[int, str | None]:

@@ -8,6 +8,7 @@ flight. Failures are written too, and asked again by the next run.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from .reasoning import without_thinking
 
 LONGEST_CONVERSATION = 100_000
 _LONGEST_REASON = 1_000
+# Terminals obey them, and no text needs them: escape sequences, and all controls but the tabulator and line ends.
+_CONTROLS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
 
 
 @contextmanager
@@ -120,9 +125,10 @@ def _text(answer: Any) -> str | Failure:
         return answer
     if not isinstance(answer, str):
         return Failure(f"the answer is a {type(answer).__name__}, not text")
-    if not answer.strip():
+    words = _CONTROLS.sub("", answer)
+    if not words.strip():
         return Failure("the answer is empty")
-    return answer.encode("utf-8", "replace").decode("utf-8")
+    return words.encode("utf-8", "replace").decode("utf-8")
 
 
 def _length(request: Request) -> int:

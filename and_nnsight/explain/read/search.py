@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar
+from ...plugins import Viewed
 from ...storage import short_hash
+from ...wording import Brief, counted
 from ..evaluate.verdicts import Verdict, Verdicts
-from ..providers.embeddings import Embeddings, cosines
+from ..providers.embeddings import Embeddings, chance_of, cosines
 from ..records.unit_selection import chosen_units
 from ..roles import TextEncoder
 from ..text.sentences import idea
 from .statements import Statement, Statements
 
+if TYPE_CHECKING:
+    import pandas
+
 _DECIMALS = 5  # of a score: products of the same vectors differ in the last bits with the number of texts
 
 
 @dataclass(frozen=True)
-class Match:
+class Match(Brief):
     """A unit that goes with a text.
 
     score        cosine of the text and the nearest statement about the unit; of a label times its strength (see
@@ -46,6 +51,21 @@ class Match:
     verdict: Verdict | None = None
 
 
+class Matches(list[Match], Viewed):
+    """Units that go with a text, nearest first."""
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a unit. Raises ImportError where pandas is not installed."""
+        import pandas
+
+        columns = ["site", "unit", "score", "source", "matched", "explanation"]
+        return pandas.DataFrame([[getattr(one, name) for name in columns] for one in self], columns=columns)
+
+    def __repr__(self) -> str:
+        first = f", the first unit {self[0].unit} of {self[0].site}: {self[0].matched[:80]!r}" if self else ""
+        return f"Matches({counted(len(self), 'unit')}{first})"
+
+
 class _Hit(NamedTuple):
     """One statement about a unit, and its score.
 
@@ -67,7 +87,7 @@ def search(
     most: int = 10,
     sites: str | Iterable[str] | None = None,
     device: str | None = None,
-) -> list[Match]:
+) -> Matches:
     """The units whose explanations or labels are nearest to a text, nearest first.
 
     Compared are, each by itself: every sentence of the calibrated summary (of the summary, where a unit has not been
@@ -101,7 +121,7 @@ def search(
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     texts, lasting = {idea(one.text) for one in compared}, isinstance(text_encoder, str)
     cosine_of = _near(dissection, text, texts, encoder, name, lasting=lasting)
-    verdicts, least = Verdicts.read(dissection), max(0.0, float(getattr(encoder, "chance", 0.0)))
+    verdicts, least = Verdicts.read(dissection), chance_of(encoder)
     by_unit: dict[tuple[str, int], list[_Hit]] = {}
     for one in compared:
         cosine = cosine_of[idea(one.text)]
@@ -109,7 +129,7 @@ def search(
         hit = _Hit(one, round(cosine * one.strength, _DECIMALS), cosine > least, fails)
         by_unit.setdefault(one.at, []).append(hit)
     ranked = _ranked(dissection, by_unit)
-    return [_match(dissection, at, by_unit[at], statements, verdicts) for at in ranked[:most]]
+    return Matches(_match(dissection, at, by_unit[at], statements, verdicts) for at in ranked[:most])
 
 
 def _ranked(dissection: Dissection, by_unit: Mapping[tuple[str, int], list[_Hit]]) -> list[tuple[str, int]]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
+from ...plugins import Viewed
+from ...wording import Brief
 from ..describe.captions import captions_of_unit
 from ..evaluate.claims import open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
 from ..labels.concept_lists import concept_text
-from ..records.claim_rows import EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
+from ..records.claim_rows import EffectNumbers, EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
 from ..records.reading import unit_rows
 
+if TYPE_CHECKING:
+    import pandas
+
 
 @dataclass(frozen=True)
-class Concept:
+class Concept(Brief):
     """A word drawn out of a unit's summary. `acoustic`: whether it passed the acoustic-adjective test (adjectives)."""
 
     word: str
@@ -29,7 +35,7 @@ class Concept:
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Brief):
     """A concept out of a given list.
 
     basis     what the score was computed from
@@ -55,7 +61,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(Brief):
     """What ablating the unit changes of a class's logit, as `unlearn.label_effects` measured it.
 
     own, others          mean change on the class's own clips, and on all others
@@ -73,15 +79,12 @@ class Effect:
     p: float
 
 
-_EFFECT = tuple(each.name for each in fields(Effect))
-
-
 def _order(row: LabelRow) -> tuple[Any, ...]:
     return row.method, row.similarity, row.concepts, row.encoder or "", row.rank
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Viewed):
     """A unit with its exemplars and whatever steps have been run; None or empty where a step has not.
 
     captions    by exemplar, of its clip or of the excerpt that was captioned
@@ -93,6 +96,7 @@ class Card:
     verdicts    how what is said did on held-out clips, by source: explanation, concepts, `Label.source`
     listening   what a listener heard of it, by source likewise
     effects     what ablating it does to the concept of its label
+    dissection  whose unit it is; None for a card made by hand
     """
 
     unit: Unit
@@ -107,6 +111,21 @@ class Card:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     listening: Mapping[str, ListeningResult] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
+    dissection: Dissection | None = field(default=None, compare=False)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The unit's exemplars, with the captions that it was described by."""
+        frame = self.unit.to_pandas()
+        shown = [*self.unit.top, *self.unit.bottom]
+        frame["caption"] = [self.captions.get(exemplar) or exemplar.caption for exemplar in shown]
+        return frame
+
+    def __repr__(self) -> str:
+        words = self.calibrated or self.summary or "no words"
+        labels = ", ".join(label.concept for label in self.labels if not label.rank)
+        said = textwrap.shorten(words, 160, placeholder="…")
+        labelled = f"; labelled {textwrap.shorten(labels, 60, placeholder='…')}" if labels else ""
+        return f"Card({self.unit.site!r}, {self.unit.index}: {said}{labelled})"
 
 
 def card(dissection: Dissection, site: str, unit: int) -> Card:
@@ -134,6 +153,7 @@ def card(dissection: Dissection, site: str, unit: int) -> Card:
         verdicts=_verdicts(unit_rows(dissection, ScoreRow, site, unit), site, unit, claims),
         listening=listening_results(dissection, unit_rows(dissection, ListeningRow, site, unit), claims),
         effects=_effects(unit_rows(dissection, EffectRow, site, unit)),
+        dissection=dissection,
     )
 
 
@@ -178,5 +198,16 @@ def _verdicts(rows: Sequence[ScoreRow], site: str, unit: int, claims: Mapping[st
 
 
 def _effects(rows: Iterable[EffectRow]) -> tuple[Effect, ...]:
-    measured = [row for row in rows if row.failure is None]
-    return tuple(Effect(**{name: getattr(row, name) for name in _EFFECT}) for row in measured)
+    return tuple(_effect(row, row.numbers) for row in rows if row.numbers is not None)
+
+
+def _effect(row: EffectRow, numbers: EffectNumbers) -> Effect:
+    return Effect(
+        concept=row.concept,
+        own=numbers.own.value,
+        others=numbers.others.value,
+        selectivity=numbers.selectivity.value,
+        control_selectivity=numbers.control_selectivity.value,
+        controls=row.controls,
+        p=numbers.p,
+    )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
-
-import pyarrow as arrow
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ...audio.loading import SILENCE_DBFS
+from ...dissection.row_parts import UNPREFIXED
 from ...dissection.table_row import TableRow
 from ..roles import Failure, Span
 
@@ -80,7 +78,7 @@ class AcousticsRow(TableRow):
     clip: int
     start: float | None
     end: float | None
-    measured: Acoustics | None
+    measured: Acoustics | None = field(metadata=UNPREFIXED)
     failure: str | None
 
     @classmethod
@@ -94,32 +92,3 @@ class AcousticsRow(TableRow):
     def answer(self) -> Acoustics | Failure:
         """What was measured, or why nothing was."""
         return Failure(str(self.failure)) if self.measured is None else self.measured
-
-    @classmethod
-    def schema(cls) -> arrow.Schema:
-        """The columns: those of `Acoustics` between the span's and the failure."""
-        numbers = [(name, arrow.int64() if name == "onsets" else arrow.float64()) for name in _NUMBERS]
-        span = [("clip", arrow.int64()), ("start", arrow.float64()), ("end", arrow.float64())]
-        return arrow.schema([*span, *numbers, ("failure", arrow.string())])
-
-    def columns(self) -> dict[str, Any]:
-        """The values by column, as JSON and Arrow take them."""
-        numbers = dict.fromkeys(_NUMBERS) if self.measured is None else asdict(self.measured)
-        return {"clip": self.clip, "start": self.start, "end": self.end, **numbers, "failure": self.failure}
-
-    @classmethod
-    def of_columns(cls, columns: Mapping[str, Any]) -> AcousticsRow:
-        """What `columns` gave. Raises ValueError for a column that is lacking."""
-        if lacking := [name for name in cls.schema().names if name not in columns]:
-            raise ValueError(f"it has no column {lacking[0]}")
-        failure = columns["failure"]
-        measured = None if failure is not None else Acoustics(**{name: columns[name] for name in _NUMBERS})
-        return cls(columns["clip"], columns["start"], columns["end"], measured, failure)
-
-    @classmethod
-    def of_arrow(cls, table: arrow.Table) -> list[Any]:
-        """The rows of a table as it was read. Raises ValueError for a column that is lacking."""
-        return [cls.of_columns(row) for row in table.to_pylist()]
-
-
-_NUMBERS = tuple(field.name for field in fields(Acoustics))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ...dissection.dissection import Dissection
+from ...storage import read_parquet
 from ..roles import Span
 from .description_rows import CaptionRow
-from .reading import clip_rows, read_table, table_settings
+from .reading import clip_rows, has_table, read_table, table_settings
+
+DATASETS_OWN = "column:caption"
+"""The captioner where the captions are the dataset's own."""
 
 
 def captioner_of(dissection: Dissection) -> str | None:
@@ -32,8 +37,19 @@ def background_captions(dissection: Dissection) -> list[tuple[str, int]]:
     return [(row.caption, row.clip) for row in rows if row.background and row.caption is not None]
 
 
-def whole_clip_captions(rows: Iterable[CaptionRow]) -> dict[int, str | None]:
-    """The captions of whole clips; None where captioning failed."""
+def clip_captions(dissection: Dissection) -> dict[int, str | None] | None:
+    """Of whole clips, by a captioner, None where it failed; None where the dataset's own captions are all there are."""
+    if not has_table(dissection, CaptionRow.table) or captioner_of(dissection) == DATASETS_OWN:
+        return None
+    return _of_whole_clips(read_table(dissection, CaptionRow))
+
+
+def captions_in_file(path: Path) -> dict[int, str | None]:
+    """The captions of whole clips in a Parquet file; None where captioning failed. Raises ValueError for others."""
+    return _of_whole_clips(CaptionRow.of_arrow(read_parquet(path)))
+
+
+def _of_whole_clips(rows: Iterable[CaptionRow]) -> dict[int, str | None]:
     return {row.clip: row.caption for row in rows if row.start is None}
 
 

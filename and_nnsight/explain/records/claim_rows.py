@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ...dissection.row_parts import UNPREFIXED
 from ...dissection.table_row import TableRow
+from ...statistics.bootstrap import Estimate
 
 
 @dataclass(frozen=True)
@@ -145,17 +147,32 @@ class ListeningRow(TableRow):
 
 
 @dataclass(frozen=True)
+class EffectNumbers:
+    """What ablating a unit, or a few, changes of its concept's clips and of others, beside other units of the site.
+
+    own, others          mean change on the concept's own clips, and on the others
+    selectivity          others minus own: above zero where the concept itself loses more
+    control_selectivity  the same of the other units, on average
+    excess               of the selectivity over theirs, with a prediction interval over them and the clips
+    p                    share of units, this one and the others, that are at least as selective
+    """
+
+    own: Estimate
+    others: Estimate
+    selectivity: Estimate
+    control_selectivity: Estimate
+    excess: Estimate
+    p: float
+
+
+@dataclass(frozen=True)
 class EffectRow(TableRow):
     """What ablating a unit changes of the logit of its label's class, as `unlearn.label_effects` measured it.
 
     clips, other_clips  of the class, and the others
     controls            how many other units of the site were ablated for comparison
-    own, others         mean change on the class's own clips, and on the others
-    selectivity         others minus own: above zero where the class itself loses more
-    control_selectivity the same of the controls, on average
-    excess              of the selectivity over that of the controls
-    p                   share of units, this one and the controls, that are at least as selective
-    Columns that end in low and high bound 95 % intervals.
+    numbers             what was measured, in columns of their own names (own, own_low, own_high, others …, p); None
+                        where nothing could be, for the reason in `failure`
     """
 
     table: ClassVar[str] = "causal"
@@ -167,20 +184,5 @@ class EffectRow(TableRow):
     clips: int
     other_clips: int
     controls: int
-    own: float | None = None
-    own_low: float | None = None
-    own_high: float | None = None
-    others: float | None = None
-    others_low: float | None = None
-    others_high: float | None = None
-    selectivity: float | None = None
-    selectivity_low: float | None = None
-    selectivity_high: float | None = None
-    control_selectivity: float | None = None
-    control_selectivity_low: float | None = None
-    control_selectivity_high: float | None = None
-    excess: float | None = None
-    excess_low: float | None = None
-    excess_high: float | None = None
-    p: float | None = None
+    numbers: EffectNumbers | None = field(default=None, metadata=UNPREFIXED)
     failure: str | None = None

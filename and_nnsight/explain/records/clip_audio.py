@@ -12,19 +12,17 @@ import numpy as np
 
 from ...audio.limits import MOST_SAMPLES
 from ...audio.loading import AudioError, load
-from ...data import UNKNOWN, Item, Source
+from ...data import Item, Source
 from ...data.options import DataOptions
+from ...dissection.clip_source import check_files, files_of, place_of, reopened, wanted_items
 from ...dissection.clips import ClipRow
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
-from ...wording import agree, counted
 from ..roles import Clip, Failure, Span
 
 _NO_SAMPLES = np.empty(0, np.float32)
 _SAME_SECONDS = 1e-3  # a file whose length differs by more is not the one that was dissected
-_JUMP = {"sequence": 1, "dataset": 32}  # positions it pays to leap over, in sources that can leap
 _RECORDED = ("label", "caption")
-_FILES = ("folder", "file")  # kinds of sources that can be opened again by their names
 
 ClipOrFailure = Clip | tuple[Span, Failure]
 
@@ -51,22 +49,13 @@ def dissection_clips(
     """
     wanted = list(spans)
     more = None if column is None or column in columns_of(dissection) else column
-    paths = {} if sampling_rate is None else _paths(dissection, wanted)
+    paths = {} if sampling_rate is None else files_of(dissection, (span.clip for span in wanted))
     lacking = [clip for clip, path in paths.items() if path is None]
     if more is not None or (lacking and data is not None):
-        return _from_source(dissection, _reopened(dissection, data, more), wanted, sampling_rate, more)
-    _check_files(dissection, len(paths), lacking)
+        source = reopened(dissection, _place_of(dissection, more) if data is None else data, more)
+        return _from_source(dissection, source, wanted, sampling_rate, more)
+    check_files(dissection, len(paths), lacking)
     return _from_files(dissection, paths, wanted, sampling_rate)
-
-
-def _check_files(dissection: Dissection, clips: int, lacking: Sequence[int]) -> None:
-    """Raise DissectionError where no clip has a file, or some have none and never had one."""
-    dataset = dissection.manifest.dataset
-    if lacking and (len(lacking) == clips or dataset.kind not in _FILES):
-        raise DissectionError(
-            f"{counted(len(lacking), 'clip')}, {lacking[0]} first, {agree(len(lacking), 'is', 'are')} in no file that "
-            f"is still there: pass data= (--data), what was dissected ({dataset.name})"
-        )
 
 
 def data_clips(
@@ -106,62 +95,16 @@ def columns_of(dissection: Dissection) -> dict[str, str]:
     return columns
 
 
-def _paths(dissection: Dissection, spans: Sequence[Span]) -> dict[int, Path | None]:
-    """Where each clip's file is; None for those that have none."""
-    paths: dict[int, Path | None] = {}
-    for clip in dict.fromkeys(span.clip for span in spans):
-        if clip in dissection.clips:
-            path = dissection.clips[clip].path
-            paths[clip] = Path(path) if path is not None and _is_file(path) else None
-    return paths
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _reopened(dissection: Dissection, data: Any, column: str | None) -> Source:
-    """The dissected data, opened as it was then, with `column` in the place of the captions."""
-    dataset = dissection.manifest.dataset
-    captions = column or dataset.caption_column
-    options = DataOptions(dataset.split, dataset.audio_column or "audio", dataset.label_column, captions, dataset.limit)
-    source = options.open(_place_of(dissection, column) if data is None else data)
-    known = UNKNOWN not in (source.fingerprint, dataset.fingerprint)
-    if known and source.fingerprint != dataset.fingerprint and not _has_the_files_of(dissection, source):
-        raise DissectionError(
-            f"data= is not what was dissected ({dataset.name}): the fingerprint there was {dataset.fingerprint}, "
-            f"this one is {source.fingerprint}"
-        )
-    return source
-
-
 def _place_of(dissection: Dissection, column: str | None) -> str:
     """Where the dissected data is on this machine. Raises DissectionError where it is not."""
-    dataset = dissection.manifest.dataset
-    if dataset.kind not in _FILES or dataset.name is None or not Path(dataset.name).exists():
+    place = place_of(dissection)
+    if place is None:
         raise DissectionError(
             f"the dissection keeps no column {column!r} of its clips, only "
-            f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected ({dataset.name})"
+            f"{', '.join(columns_of(dissection)) or 'none'}: pass data= (--data), what was dissected "
+            f"({dissection.manifest.dataset.name})"
         )
-    return dataset.name
-
-
-def _has_the_files_of(dissection: Dissection, source: Source) -> bool:
-    """Whether a folder has the dissected files under their names: a copy, whose times of change are other ones.
-
-    That it holds the same sounds shows in each clip's length when it is read.
-    """
-    if not source.kind == dissection.manifest.dataset.kind == "folder":
-        return False
-    root = Path.cwd() / source.name
-    names = {item.id: Path(item.path or root).relative_to(root).parts for item in source.items()}
-    return all(
-        clip in names and row.path is not None and Path(row.path).parts[-len(names[clip]) :] == names[clip]
-        for clip, row in dissection.clips.items()
-    )
+    return place
 
 
 def _from_files(
@@ -194,10 +137,8 @@ def _from_source(
             yield span, _not_dissected(span)
             continue
         while span.clip not in waiting:
-            some = next(coming, None)
-            if some is None:
-                raise DissectionError(f"data= ends before clip {span.clip}: it is not what was dissected")
-            waiting[some[0]] = some[1:]
+            clip, said, decoded = next(coming)
+            waiting[clip] = (said, decoded)
         caption, samples = waiting[span.clip]
         left[span.clip] -= 1
         if not left[span.clip]:
@@ -210,28 +151,13 @@ def _read_items(
     dissection: Dissection, source: Source, clips: Sequence[int], rate: int | None
 ) -> Iterator[tuple[int, str | None, np.ndarray | Failure]]:
     """Of clips (ascending) their ids, captions and samples, or why there are none."""
-    for item in _wanted_items(source, clips):
+    for item in wanted_items(source, clips):
         yield item.id, item.caption, _NO_SAMPLES if rate is None else _read(item, rate, dissection.clips[item.id])
 
 
 def _recorded(row: ClipRow, columns: Mapping[str, str]) -> dict[str, Any]:
     """What the dissection keeps of a clip, by the dataset's names (`columns_of`)."""
     return {name: getattr(row, place) for name, place in columns.items()}
-
-
-def _wanted_items(source: Source, wanted: Sequence[int]) -> Iterator[Item]:
-    """The items of these positions (ascending)."""
-    jump = _JUMP.get(source.kind)
-    items: Iterator[Item] | None = None
-    position = 0
-    for clip in wanted:
-        if items is None or (jump is not None and clip - position >= jump):
-            items, position = source.items(clip), clip
-        for item in items:
-            position = item.id + 1
-            if item.id == clip:
-                yield item
-                break
 
 
 def _all_of(source: Source, rate: int | None, source_rate: int | None, caption: str) -> Iterator[ClipOrFailure]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.rows import Rows
 from ...dissection.table_row import RowT, TableRow
 from ...storage import read_parquet
 from ...storage import undamaged as undamaged_file
@@ -33,10 +34,10 @@ _SOURCES = {"concepts": "calibrated"}  # a unit of which nothing is left after t
 
 
 @overload
-def read_table(dissection: Dissection, table: type[RowT]) -> list[RowT]: ...
+def read_table(dissection: Dissection, table: type[RowT]) -> Rows[RowT]: ...
 @overload
-def read_table(dissection: Dissection, table: str) -> list[Any]: ...
-def read_table(dissection: Dissection, table: type[TableRow] | str) -> list[Any]:
+def read_table(dissection: Dissection, table: str) -> Rows[Any]: ...
+def read_table(dissection: Dissection, table: type[TableRow] | str) -> Rows[Any]:
     """The rows of a finished table, given by its name or by the class of its rows.
 
     Raises DissectionError if that step has not been run, ValueError for a name that is no table's.
@@ -50,7 +51,7 @@ def read_table(dissection: Dissection, table: type[TableRow] | str) -> list[Any]
         raise DissectionError(
             f"{dissection.folder} has no {table.table} yet: run `{command('explain', dissection.folder)}` first"
         )
-    return read_rows(path, table)
+    return Rows(read_rows(path, table), table)
 
 
 def unit_rows(dissection: Dissection, table: type[RowT], site: str, unit: int) -> list[RowT]:

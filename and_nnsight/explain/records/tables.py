@@ -22,6 +22,7 @@ import pyarrow.parquet as parquet
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.rows import Rows
 from ...dissection.table_row import RowT, TableRow
 from ...storage import Lock, locked, short_hash, writing, written_whole
 from .reading import SETTINGS, read_arrow, read_rows, settings_text, table_path, undamaged
@@ -176,9 +177,9 @@ class Table(_TableFile, Generic[RowT]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def rows(self) -> list[RowT]:
+    def rows(self) -> Rows[RowT]:
         """Every row."""
-        return list(self._rows.values())
+        return Rows(self._rows.values(), self.row)
 
     def _insert(self, rows: Iterable[RowT]) -> None:
         for row in rows:

@@ -17,6 +17,10 @@ from .quotes import description
 from .stretches import is_relative, stretches
 from .word_groups import AUXILIARIES, DETERMINERS, NEGATIONS, RELATIVE, Group, Word, stems, word_groups
 
+_DONE = frozenset("beat blow bow hit pick play pluck press record rub scrape shake strike strum tap".split())
+"""Verbs of what is done to an instrument or a note: after a noun, their participle is a passive."""
+_NOUN_AND_VERB = 2
+
 
 @dataclass(frozen=True)
 class _Piece:
@@ -38,8 +42,8 @@ def clause(captions: Sequence[str], key_stems: frozenset[str], implied: frozense
     links = frozenset.intersection(*(frozenset(compounds(text)) for text in descriptions))
     best = min(descriptions, key=lambda text: (-len(stems(text) & key_stems), len(text), text))
     groups = _less_implied([_marked(group, key_stems, shared) for group in word_groups(best)], implied)
-    pieces = [_piece(stretch, links) for stretch in stretches(groups)]
-    return _join([piece for piece in pieces if piece.text])
+    whole = [_finite(stretch) for stretch in stretches(groups)]
+    return _join([piece for piece in (_piece(stretch, links) for stretch in whole) if piece.text])
 
 
 def _marked(group: Group, key_stems: frozenset[str], shared: frozenset[str]) -> Group:
@@ -55,6 +59,20 @@ def _less_implied(groups: list[Group], implied: frozenset[str]) -> list[Group]:
 
 def _less_if_implied(word: Word, implied: frozenset[str]) -> Word:
     return replace(word, key=False) if word.part == "noun" and word.stem in implied else word
+
+
+def _finite(stretch: list[Group]) -> list[Group]:
+    """A stretch that ends with what is done to its noun (a note played, on different things) says that it is done."""
+    if len(stretch) != _NOUN_AND_VERB or stretch[0].verbal:
+        return stretch
+    noun, verb = stretch
+    first = verb.words[0]
+    if verb.link or verb.breaks or first.lemma not in _DONE or first.text.lower() in (first.lemma, f"{first.lemma}s"):
+        return stretch
+    if first.text.lower().endswith("ing"):
+        return stretch
+    told = "are" if _is_plural(noun.head) else "is"
+    return [noun, replace(verb, words=(replace(first, text=told, lemma="be", stem=""), *verb.words))]
 
 
 def _piece(stretch: Sequence[Group], links: frozenset[str]) -> _Piece:

@@ -1,77 +1,61 @@
 """Phrases that are over-represented in a few captions, held against what random captions of a corpus give.
 
-The reference of their scores (see `log_odds`) is one half the corpus, one half the captions at the unit's other end.
-What passes is ranked by how far it tells the unit from the others of its layer.
+An example. The corpus is a hundred captions, ten each of "A dog nearby.", "A cat nearby." and eight other animals. Four
+of a unit's five highest clips are captioned "A dog nearby.", one "A cat nearby.", its five lowest "A cow nearby.". How
+many of the five have each phrase is counted:
+
+phrase        of the 5  of the 100  z       bar
+dog                  4          10  3.66   0.00
+dog nearby           4          10  3.66   0.00
+nearby               5         100  0.12   0.12
+cat                  1          10    –      –   in one caption only: not shared
+
+z     how far that is above what the corpus and the lowest clips lead to expect (`over_representation`)
+bar   what z must exceed: of 2,000 draws of five random captions, 1 in 20 has any phrase beyond the bar of its count. It
+      is 2.28 for a phrase of two captions, 2.17 for three; so rare a phrase was never drawn four times
+
+Both phrases with the dog are beyond their bar; "nearby", which every caption has, is not. Their gain is how much
+likelier the five captions are at four in five than at one in ten: 5 (0.8 ln 8 + 0.2 ln (0.2 / 0.9)) = 6.8 nats. By that
+the phrases are ranked, where the rate is that of the other units of the layer, if theirs is nearer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from .log_odds import Counts, Numbers, bars_of_chance, divergence, gains_in_nats, z_scores
-from .phrase_index import Keys, PhraseIndex, look_up
-from .phrases import Phrases, count_keys
-from .quotes import description
+from .log_odds import gains_in_nats
+from .over_representation import FEWEST, Excess, OverRepresentation
+from .phrase_gains import PhraseGains
+from .phrase_index import PhraseIndex
+from .phrases import Phrases
+from .shared_phrase import SharedPhrase
 
-_DRAWS = 2000
-_FEWEST = 2  # captions that share a phrase
 _OTHERS = (0, 1, 2, 3, 4, 5, 8, 16, 32, 64)  # captions of the other end that are gone by: every number needs its draws
 _SINGLE_Z = 1.645
-_CONDITIONAL_Z = 1.96
-
-
-@dataclass(frozen=True)
-class SharedPhrase:
-    """A phrase that some captions share.
-
-    key     of the phrase
-    having  which of the captions have it, by place
-    z       of its over-representation against the corpus and the unit's other end
-    beyond  whether random captions are given a phrase so over-represented in 1 of 20 cases at most
-    gain    nats by which these captions are likelier at their own rate of the phrase than at the rate of the layer's
-            exemplars or of the corpus, whichever is nearer; negative where they have it more rarely
-    common  that rate
-    weights of all the captions in the gain, by place; they sum to 1
-    """
-
-    key: int
-    having: frozenset[int]
-    z: float
-    beyond: bool
-    gain: float
-    common: float
-    weights: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Excess:
-    """Phrases that several captions have: how many of the captions do, and the z-scores of that."""
-
-    keys: Keys
-    counts: Counts
-    z: Numbers
-
-    def where(self, mask: Bool[np.ndarray, " phrase"]) -> Excess:
-        """Those of them that a mask has."""
-        return Excess(self.keys[mask], self.counts[mask], self.z[mask])
 
 
 class Corpus:
     """The captions that chance is drawn from, counted once; then quick for any few captions.
 
     layers  of a site, a weight for every caption of the corpus: how many of its units have the clip as an exemplar
+
+    phrases             parses captions
+    index               which captions of the corpus have which phrase
+    over_representation  z-scores of phrases, and their bars
+    gains               of phrases beside each other
     """
 
     def __init__(
         self, phrases: Phrases, captions: Sequence[str], layers: Mapping[str, Sequence[float]] | None = None
     ) -> None:
-        self.phrases, self._captions = phrases, list(captions)
-        self.index = PhraseIndex(phrases, self._captions, layers)
-        self._bars: dict[tuple[int, int], Numbers] = {}
+        captions = list(captions)
+        self.phrases = phrases
+        self.index = PhraseIndex(phrases, captions, layers)
+        self.over_representation = OverRepresentation(phrases, captions, self.index)
+        self.gains = PhraseGains(self.index)
 
     def shared(
         self,
@@ -85,14 +69,16 @@ class Corpus:
 
         None if there is not one among them that is beyond what random captions give.
 
+        others     captions at the unit's other end
         site       whose exemplars are what a phrase's gain is against; None: the corpus alone
         strengths  weights of the captions in the gain; None: all alike
         """
-        if not self._captions or len(captions) < _FEWEST:
+        if not self.index.size or len(captions) < FEWEST:
             return []
-        others = others[: max((size for size in _OTHERS if size <= len(others)), default=len(others))]
-        excess = self._excess(captions, others)
-        beyond = excess.z > self._bar(len(captions), len(others))[excess.counts]
+        others = others[: _as_many_as_are_drawn(len(others))]
+        excess = self.over_representation.excess(captions, others)
+        bar = self.over_representation.bar(len(captions), len(others))
+        beyond = excess.z > bar[excess.counts]
         if not beyond.any():
             return []
         likely = beyond | (excess.z > _SINGLE_Z)
@@ -107,6 +93,7 @@ class Corpus:
         weights: Float64[np.ndarray, " caption"],
         site: str | None,
     ) -> list[SharedPhrase]:
+        """The phrases with the captions that have them, and how far each tells these captions from others."""
         present = [set(self.phrases(caption).tolist()) for caption in captions]
         keys = excess.keys.tolist()
         having = [frozenset(place for place, there in enumerate(present) if key in there) for key in keys]
@@ -114,99 +101,10 @@ class Corpus:
         common = self.index.background_rates(excess.keys, site)
         gains = gains_in_nats(shares, common, len(captions))
         parts_of_one = tuple((weights / weights.sum()).tolist())
-        return [
-            SharedPhrase(*row, weights=parts_of_one)
-            for row in zip(
-                keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist(), strict=True
-            )
-        ]
+        columns = (keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
+        return [SharedPhrase(*row, weights=parts_of_one) for row in zip(*columns, strict=True)]
 
-    def adds(self, phrase: SharedPhrase, other: SharedPhrase) -> bool:
-        """Whether a phrase is over-represented among captions that have another one: Spanish, where all are speech.
 
-        True where it is not one of some of those only.
-        """
-        if not phrase.having < other.having:
-            return True
-        size = self.index.having(other.key).size
-        rate = np.array([self.index.rate_among(phrase.key, other.key)])
-        counts = np.array([len(phrase.having)])
-        return bool(z_scores(counts, len(other.having), rate, rate, size)[0] > _CONDITIONAL_Z)
-
-    def gain_beyond(self, phrase: SharedPhrase, others: Sequence[SharedPhrase]) -> float:
-        """The gain of a phrase beside others that are told already: what follows from those gains nothing.
-
-        A caption that has one of them is expected to have the phrase as often as the corpus's captions that do (all
-        harps are notes), any other as often as the layer's exemplars or the corpus, whichever is nearer.
-        """
-        weights = np.array(phrase.weights)
-        expected = np.array([self._expected(phrase, place, others) for place in range(len(weights))])
-        share, rate = weights[list(phrase.having)].sum(), weights @ expected
-        return float(gains_in_nats(np.array([share]), np.array([rate]), len(weights))[0])
-
-    def _expected(self, phrase: SharedPhrase, place: int, others: Sequence[SharedPhrase]) -> float:
-        rates = (self.index.rate_among(phrase.key, other.key) for other in others if place in other.having)
-        return max(rates, default=phrase.common)
-
-    def gain_together(self, several: Sequence[SharedPhrase], site: str | None = None) -> float:
-        """The gain of phrases that are told together: a caption counts for the rarest of them that it has, or for none.
-
-        Of one phrase it is its `gain`. Of two kinds of sound, either of which some of the captions are, it is more than
-        that of a word which both kinds have, if that word is common. Nats; 0 at least.
-
-        site  whose units' exemplars are the background too, as in `shared`
-        """
-        weights = np.array(several[0].weights)
-        of_the_unit: set[int] = set()  # the captions that have counted
-        of_the_corpus = np.zeros(len(self._captions), bool)
-        shares, rates = [], []
-        for phrase in sorted(several, key=lambda one: (one.common, one.key)):
-            there = self.index.having(phrase.key)
-            there = there[~of_the_corpus[there]]
-            shares.append(float(weights[list(phrase.having - of_the_unit)].sum()))
-            rates.append(max(there.size / len(self._captions), self.index.share_of_layer(there, site)))
-            of_the_unit |= phrase.having
-            of_the_corpus[there] = True
-        return divergence(shares, rates, len(weights), len(self._captions))
-
-    def _bar(self, captions: int, others: int) -> Numbers:
-        """The z-score to be exceeded by a phrase that so many of the captions have.
-
-        A rare phrase in two random captions has a high z-score more often than a common one in five: every count has
-        a bar of its own, see `bars_of_chance`.
-        """
-        if (captions, others) not in self._bars:
-            random = np.random.default_rng(0)
-            repeat = len(self._captions) < captions + others
-            best = np.zeros((_DRAWS, captions + 1))
-            for row in best:
-                places = random.choice(len(self._captions), captions + others, replace=repeat)
-                texts = [self._captions[place] for place in places]
-                excess = self._excess(texts[:captions], texts[captions:])
-                np.maximum.at(row, excess.counts, excess.z)
-            self._bars[captions, others] = bars_of_chance(best)
-        return self._bars[captions, others]
-
-    def _excess(self, captions: Sequence[str], others: Sequence[str]) -> Excess:
-        """The phrases that several captions have, those of spoken words only if they tell something."""
-        keys, counts = count_keys(self.phrases(caption) for caption in captions)
-        keys, counts = keys[counts >= _FEWEST], counts[counts >= _FEWEST]
-        telling = np.array([self._tells(key, captions) for key in keys.tolist()], bool)
-        keys, counts = keys[telling], counts[telling]
-        everywhere = np.maximum(self.index.counts(keys), 0.5)  # a caption may be new to the corpus
-        prior = everywhere / (len(self._captions) + 1)
-        reference = prior
-        if others:
-            there = look_up(keys, *count_keys(self.phrases(caption) for caption in others))
-            reference = (prior + (there + prior) / (len(others) + 1)) / 2
-        scores = z_scores(counts, len(captions), prior, reference, len(self._captions) + len(others))
-        return Excess(keys, counts, scores)
-
-    def _tells(self, key: int, captions: Sequence[str]) -> bool:
-        """Whether a phrase tells of sounds: spoken words do only if clips that are described otherwise share them.
-
-        The same words under the same description are one speaker, or one recording, as far as anyone can tell.
-        """
-        if not self.phrases.is_spoken(key):
-            return True
-        return len({description(caption) for caption in captions if key in self.phrases(caption)}) > 1
+def _as_many_as_are_drawn(others: int) -> int:
+    """How many captions of the other end are gone by."""
+    return max((size for size in _OTHERS if size <= others), default=others)

@@ -26,7 +26,7 @@ class PhraseIndex:
         self, phrases: Phrases, captions: Sequence[str], layers: Mapping[str, Sequence[float]] | None = None
     ) -> None:
         self.size = len(captions)
-        keys_of_each = [phrases(caption) for caption in captions]
+        keys_of_each = phrases.of_each(captions)
         keys = np.concatenate([np.zeros(0, np.int64), *keys_of_each])
         order = np.argsort(keys, kind="stable")
         self._captions_having = np.repeat(np.arange(self.size), [len(keys) for keys in keys_of_each])[order]

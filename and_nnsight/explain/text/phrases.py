@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from .english import COMPOUND, FUNCTION_WORDS, GENERIC_WORDS, compounds, stem
 from .quotes import quoted_spans
@@ -53,6 +53,7 @@ class Phrases:
                 self._names.setdefault(stems[first], set()).add(stems[first:])
         self._numbers: dict[str, int] = {}
         self._words: list[str] = []
+        self._spoken: list[int] = []  # the numbers of spoken words
         self._keys: dict[str, Int64[np.ndarray, " phrase"]] = {}
         self._spans: dict[str, dict[int, Span]] = {}
 
@@ -62,6 +63,10 @@ class Phrases:
         if keys is None:
             keys = self._keys[caption] = np.array(sorted(self._parsed(caption)), np.int64)
         return keys
+
+    def of_each(self, captions: Iterable[str]) -> list[Int64[np.ndarray, " _"]]:
+        """The keys of each caption's phrases."""
+        return [self._keys[caption] if caption in self._keys else self(caption) for caption in captions]
 
     def spans(self, caption: str) -> dict[int, Span]:
         """Where each of a caption's phrases first begins and ends in its text."""
@@ -100,6 +105,8 @@ class Phrases:
         number = self._numbers.setdefault(word, len(self._numbers) + 1)
         if number > len(self._words):
             self._words.append(word)
+            if word.startswith(_SPOKEN):
+                self._spoken.append(number)
         return number
 
     def words(self, key: int) -> tuple[str, ...]:
@@ -113,6 +120,10 @@ class Phrases:
     def is_spoken(self, key: int) -> bool:
         """Whether a phrase is of words that are spoken in the clips."""
         return self.words(key)[0].startswith(_SPOKEN)
+
+    def are_spoken(self, keys: Int64[np.ndarray, " phrase"]) -> Bool[np.ndarray, " phrase"]:
+        """`is_spoken`, of many at once."""
+        return np.isin(keys & (1 << _BITS) - 1, np.array(self._spoken, np.int64))
 
 
 def parts(key: int) -> list[int]:
@@ -128,7 +139,7 @@ def without(key: int, edge: int) -> int:
     return sum(number << _BITS * place for place, number in enumerate(rest))
 
 
-def count_keys(keys: Iterable[Int64[np.ndarray, " phrase"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+def count_keys(keys: Iterable[Int64[np.ndarray, " _"]]) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """Every key that occurs, ascending, and in how many captions it does."""
     keys = list(keys)
     if not keys:

@@ -17,7 +17,7 @@ _BEFORE_A_SMALL_LETTER = (_BEFORE_A_NAME | _BEFORE_A_NUMBER | {"etc", "min"}) - 
 _BULLET = re.compile(r"^\s*(?:[-*+•‣▪◦–—·]+|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)])\s+")
 _MARKUP = re.compile(r"\*\*|__|^#{1,6}\s+|^>\s+|`", re.MULTILINE)
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]?")
-_COUNT = re.compile(r"\s*\((\d+) of (\d+)(?: clips)?\)|,? in (\d+) of (\d+) clips?\b(?:, as in \d+ % of [^.]*)?")
+_COUNT = re.compile(r"\s*\((\d+) of (\d+)(?: clips)?\)|,? in (\d+) of (\d+) clips?\b(?:, against \d+ % of [^.]*)?")
 _TRAILING = re.compile(r", \w+ing\b")  # a participle after a comma: the count needs one as well
 _SURE = r"(?:sure|certainly|of\ course|absolutely|okay|ok|great|thanks|thank\ you|hello|hi)"
 _CHATTER = re.compile(
@@ -69,7 +69,7 @@ def counted_sentence(clause: str, count: int, of: int, common: float | None = No
     common  share of the layer's exemplars that it holds of as well, if that is to be said
     """
     comma = "," if _TRAILING.search(clause) else ""
-    layer = "" if common is None else f", as in {100 * common:.0f} % of the layer's exemplars"
+    layer = "" if common is None else f", against {100 * common:.0f} % of the layer's exemplars"
     return f"{clause[:1].upper()}{clause[1:]}{comma} in {count} of {of} clips{layer}."
 
 

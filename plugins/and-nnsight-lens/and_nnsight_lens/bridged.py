@@ -53,6 +53,11 @@ class BridgedModel(ModelAdapter):
 
     def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
         """Run the bridge on features, with a hook at each site. Hooks that the user added to the bridge act too."""
+        with torch.no_grad():  # what the model remembers of a forward must still train
+            self.run_with_gradient(sites, features, on_activation)
+
+    def run_with_gradient(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
+        """As `run`, with gradients as far as they are enabled where it is called."""
         fired: set[str] = set()
 
         def watch(site: Site) -> Callable[[Any], None]:
@@ -69,8 +74,7 @@ class BridgedModel(ModelAdapter):
             submodule(self.wrapped, site.path).register_forward_hook(_module_hook(watch(site))) for site in by_path
         ]
         try:
-            with torch.no_grad():  # what the model remembers of a forward must still train
-                self._run(features, fwd_hooks, None if handles else _last_layer(named))
+            self._run(features, fwd_hooks, None if handles else _last_layer(named))
         finally:
             for handle in handles:
                 handle.remove()

@@ -6,7 +6,7 @@ import inspect
 from functools import wraps
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 from transformer_lens.factories import architecture_adapter_factory as factory
 from transformer_lens.model_bridge import TransformerBridge
@@ -73,7 +73,8 @@ def _name_architectures() -> None:
         return boot(*args, **kwargs)
 
     setattr(boot_transformers, _NAMES, True)
-    TransformerBridge.boot_transformers = staticmethod(boot_transformers)  # pyright: ignore[reportAttributeAccessIssue]
+    bridge = cast("Any", TransformerBridge)  # a method is replaced by one that takes any arguments
+    bridge.boot_transformers = staticmethod(boot_transformers)
 
 
 def private_name(architecture: str) -> str:

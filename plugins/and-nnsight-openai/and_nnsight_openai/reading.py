@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,11 @@ _FILTERED = frozenset(
 )
 _TEXTS = frozenset({"text", "output_text", "input_text"})
 _REASON = 300
+_CHARACTERS_A_TOKEN, _LONGEST_TOKEN = 16, 4_000  # on the average at most, and of a few tokens that are long
+_TOOL = re.compile(
+    r"\s*(?:<\|?tool_calls?\|?>|<function(?:_calls?)?[=>]|\[TOOL_CALLS?\]|<\|python_tag\|>)", re.IGNORECASE
+)
+_CALLED_TOOL = Failure("the model called a tool, and none was offered, instead of answering")
 
 
 @dataclass(frozen=True)
@@ -31,13 +37,38 @@ class Junk:
     reason: str
 
 
-def read_answer(body: str) -> str | Failure | ErrorInAnswer | Junk:
+def read_answer(body: str, max_tokens: int | None) -> str | Failure | ErrorInAnswer | Junk:
     """The text of the first choice. Reasoning beside it is left where it is.
 
-    A refusal or an empty answer is the model's word, and a Failure.
+    A refusal, an empty answer, the call of a tool, and an answer of far more than `max_tokens` are the model's word,
+    and Failures.
     """
+    answer = _read(_joined(body) if body.lstrip().startswith("data:") else body)
+    if isinstance(answer, str) and max_tokens and len(answer) > _CHARACTERS_A_TOKEN * max_tokens + _LONGEST_TOKEN:
+        return Failure(f"the answer has {len(answer):,} characters, and {max_tokens:,} tokens were asked for")
+    return _CALLED_TOOL if isinstance(answer, str) and _TOOL.match(answer) else answer
+
+
+def _joined(body: str) -> str:
+    """The completion that a server sent in events, which it was not asked to; the body itself if that is none."""
+    events = [line.removeprefix("data:").strip() for line in body.splitlines() if line.startswith("data:")]
     try:
-        response = json.loads(body)
+        chunks = [json.loads(event) for event in events if event not in ("", "[DONE]")]
+        choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
+        if not choices or "delta" not in choices[0]:
+            return json.dumps(chunks[0])
+        message: dict[str, Any] = {}
+        for name, part in ((name, part) for choice in choices for name, part in (choice.get("delta") or {}).items()):
+            grows = isinstance(part, str) and name != "role"
+            message[name] = f"{message.get(name) or ''}{part}" if grows else part or message.get(name)
+        return json.dumps({"choices": [{"message": message, "finish_reason": choices[-1].get("finish_reason")}]})
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return body
+
+
+def _read(body: str) -> str | Failure | ErrorInAnswer | Junk:
+    try:
+        response = json.loads(body.removeprefix("\ufeff"))
         if isinstance(response, Mapping) and response.get("error") and not response.get("choices"):
             return ErrorInAnswer(_status(response["error"]))
         choice = response["choices"][0]
@@ -70,7 +101,9 @@ def _refusal_in(content: Any) -> Any:
 def _why_empty(answer: Mapping[str, Any], reason: str) -> str:
     if reason == "length":
         return "the answer is empty: max_tokens were used up before it began (by reasoning?)"
-    if any(answer.get(name) for name in ("reasoning_content", "reasoning", "thinking")):
+    if any(answer.get(name) for name in ("tool_calls", "function_call")):
+        return _CALLED_TOOL.reason
+    if any(answer.get(name) for name in ("reasoning_content", "reasoning", "reasoning_details", "thinking")):
         return "the answer is empty but for the model's reasoning"
     content = answer.get("content")
     return "the answer is empty" if content is None or isinstance(content, str | list) else "the answer is no text"
@@ -89,9 +122,10 @@ def _texts(content: Any) -> Iterator[str]:
 
 
 def _status(error: Any) -> int:
-    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    if not isinstance(error, Mapping):
+        return 502
     try:
-        status = int(code)  # pyright: ignore[reportArgumentType]
+        status = int(error.get("code", error.get("status", "")))
     except (TypeError, ValueError):
         return 502
     return status if 400 <= status < 600 else 502

@@ -146,7 +146,8 @@ class Requesting:
         if not isinstance(response, _Response):
             return response
         if response.status < 400:
-            answer = read_answer(response.body)
+            most = form.options.get("max_tokens") or form.options.get("max_completion_tokens")
+            answer = read_answer(response.body, most)
             if isinstance(answer, Junk):
                 return _Again(answer.reason)
             if not isinstance(answer, ErrorInAnswer):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import soundfile
 
+from tests.audio.containers.structural_damage import STRUCTURAL, Damage
 from tests.damaged import encode, sound
 
 RATE = 16000
@@ -141,20 +142,20 @@ def _tag(file: bytearray, random: np.random.Generator) -> bytearray:
     return bytearray(id3(int(random.integers(1, 2**18)))) + file
 
 
-DAMAGES: tuple[Callable[[bytearray, np.random.Generator], bytearray], ...] = (
+DAMAGES: tuple[Damage, ...] = (
     _flip, _flip_head, _flip_head, _overwrite_word, _overwrite_word, _overwrite_wide, _cut, _pad, _junk, _insert,
-    _remove, _repeat, _zero, _tag,
+    _remove, _repeat, _zero, _tag, *STRUCTURAL,
 )  # fmt: skip
 
 
-def damaged(random: np.random.Generator) -> tuple[str, bytes]:
+def damaged(random: np.random.Generator, damages: Sequence[Damage] = DAMAGES) -> tuple[str, bytes]:
     """A freshly damaged file, and what it was and was done to it."""
     kind = str(random.choice([*KINDS, "rifx"]))
     length = float(random.choice([0.05, 0.3, 1.0, 3.0]))
     file = bytearray(whole(kind, length, int(random.choice([8000, 16000, 48000])), int(random.choice([1, 2]))))
     done = []
     for _ in range(int(random.choice([1, 1, 1, 2, 3]))):
-        damage = DAMAGES[int(random.integers(len(DAMAGES)))]
+        damage = damages[int(random.integers(len(damages)))]
         file = bytearray(damage(file, random))
         done.append(damage.__name__.strip("_"))
         if len(file) < 16:

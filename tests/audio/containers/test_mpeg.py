@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from and_nnsight.audio.containers.mpeg import _read
 from and_nnsight.audio.loading import AudioError, decode, load
+from and_nnsight.audio.standard_error import decoder_messages
 from tests.audio.containers.damaging import ID3V1, RATE, ape, id3, whole
 
 
@@ -84,6 +86,26 @@ def test_damage_between_frames_is_seen() -> None:
         decode(whole("mp3") + whole("mp3", 1.0, 44100))
 
 
+def test_frames_that_were_never_written_are_missed_at_the_beginning_as_in_the_middle() -> None:
+    content = whole("mp3")
+    lost = len(b"".join(frames(content)[:20]))
+    with pytest.raises(AudioError, match=f"is damaged: it begins with {lost} bytes of zeros in the place of frames"):
+        decode(bytes(lost) + content[lost:])
+    assert np.array_equal(decode(bytes(600) + content)[0], decode(content)[0]), "padding before the first frame of all"
+
+
+def test_no_more_is_taken_off_the_ends_than_an_encoder_adds() -> None:
+    file = bytearray(whole("mp3"))
+    place = file.index(b"LAME") + 21
+    added = [bytes.fromhex(digits) for digits in ("2402c0", "240600", "000000", "450000")]
+    lengths = [len(decode(bytes(file[:place] + ends + file[place + 3 :]))[0]) for ends in added]
+    assert lengths[:2] == [RATE, RATE - 832]
+    assert lengths[2] > lengths[3] > RATE - 832
+    for ends in (b"\xff\xf0\0", b"\0\x0f\xff", b"\xff\xff\xff"):
+        with pytest.raises(AudioError, match="is damaged: its header says that .* samples at its ends are none of it"):
+            decode(bytes(file[:place] + ends + file[place + 3 :]))
+
+
 def test_tags_at_the_end_are_no_frames() -> None:
     content = whole("mp3")
     lyrics = b"LYRICSBEGININD0000210LYR00007some la000030LYRICS200"
@@ -114,3 +136,36 @@ def test_nothing_is_said_aloud(capfd: pytest.CaptureFixture[str]) -> None:
     for value in (content + content, counting(content, -40), content):
         load(value, RATE, window=RATE)
     assert capfd.readouterr().err == ""
+
+
+def test_a_frame_that_cannot_be_decoded_is_damage_and_said_by_us_only(capfd: pytest.CaptureFixture[str]) -> None:
+    each, refused = frames(whole("mp3")), 0
+    for number in range(60):
+        random = np.random.default_rng(number)
+        damaged = list(each)
+        for place in random.integers(5, len(each), 3):
+            damaged[place] = each[place][:6] + random.bytes(len(each[place]) - 6)
+        try:
+            load(b"".join(damaged), RATE)
+        except AudioError as error:
+            assert "is damaged: a frame of it cannot be decoded (" in str(error)
+            refused += 1
+    assert refused > 20
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_recording_cut_out_of_a_longer_one_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    each = frames(whole("mp3", 3.0))
+    for first in range(1, 60):  # of some, the first frame's sound begins in one that is gone
+        samples, _ = decode(b"".join(each[first:]))
+        assert len(samples) == (len(each) - first) * 576 - 529
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_say_aloud_meanwhile_is_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with decoder_messages() as messages:
+        os.write(2, b"a line of somebody's\n[src/libmpg123/layer3.c:f():1] error: dequantization failed!\nand more")
+        with pytest.raises(AudioError, match="no bytes"), decoder_messages():
+            decode(b"")
+    assert messages == ["[src/libmpg123/layer3.c:f():1] error: dequantization failed!"]
+    assert capfd.readouterr().err == "a line of somebody's\nand more"

@@ -22,6 +22,7 @@ from and_nnsight.explain.acoustics._spectrum import moments
 from and_nnsight.explain.acoustics.measuring import measure
 
 librosa = pytest.importorskip("librosa", reason="librosa, of the extra `test`, is not installed")
+pytestmark = pytest.mark.slow  # librosa compiles its YIN first
 
 STEADY = (
     "low tone", "middle tone", "beeps", "slow tremolo", "fast tremolo", "swelling tone", "buzz", "plucked string",

@@ -100,6 +100,7 @@ def test_the_background_is_the_same_whichever_units_are_asked_for(dissection, ex
     assert len(one.captions) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("captioner", ["column:caption", "acoustic"])
 def test_a_unit_has_the_same_summary_whether_it_is_asked_for_alone_or_with_all(dissection, captioner):
     options = {"captioner": captioner, "steps": ("captions", "summaries"), "k": 3, "background": 12, "data": SOUNDS}

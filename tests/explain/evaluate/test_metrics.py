@@ -14,17 +14,7 @@ from and_nnsight.explain.evaluate.metrics import (
     positives,
     standardised,
 )
-
-
-def plain_average_precision(predicted: np.ndarray, fires: np.ndarray) -> float:
-    """Over thresholds from the highest down: recall gained × precision."""
-    found, before = 0.0, 0
-    for threshold in sorted(set(predicted.tolist()), reverse=True):
-        taken = predicted >= threshold
-        hits = int((taken & fires).sum())
-        found += (hits - before) / fires.sum() * hits / taken.sum()
-        before = hits
-    return found
+from tests.explain.evaluate.scored import plain_average_precision
 
 
 @pytest.fixture

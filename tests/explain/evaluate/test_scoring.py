@@ -2,75 +2,31 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as arrow
-import pyarrow.parquet as parquet
 import pytest
 
 from and_nnsight import Dissection, DissectionError
-from and_nnsight.explain import card, label, read_table, score, search
-from and_nnsight.explain.evaluate.false_discovery import false_discovery_rates
-from and_nnsight.explain.evaluate.held_out import clips_held_out
-from and_nnsight.explain.evaluate.verdicts import Verdicts, verdict
+from and_nnsight.explain import label, read_table, score
+from and_nnsight.explain.evaluate.verdicts import verdict
 from and_nnsight.explain.providers.embeddings import cosines
 from and_nnsight.explain.providers.encoders.words import Words
-from and_nnsight.explain.records.claim_rows import ScoreRow
-from and_nnsight.explain.records.description_rows import CaptionRow, SummaryRow
+from and_nnsight.explain.records.description_rows import SummaryRow
 from and_nnsight.explain.records.tables import Table
-from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
-from tests.explain.evaluate.test_metrics import plain_average_precision
-from tests.explain.scored_dissection import KINDS, MODEL, OTHER, SITE, UNITS, written
+from tests.explain.evaluate.scored import (
+    SAID,
+    _caption_anew,
+    explained,
+    holds,
+    plain_average_precision,
+    rows_of,
+    without_rates,
+)
+from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS, written
 from tests.explain.small_dissection import with_summaries
-
-SAID = {
-    "dog": "Dog barking (5 of 5).",
-    "bell": "Church bell (4 of 5). Rain falling (1 of 5).",
-    "rain": "Rain falling (5 of 5).",
-    "siren": "Church bell (5 of 5).",  # not true
-    "engine": "Engine humming (5 of 5).",
-    "loud": "Church bell (3 of 5).",  # neither
-    "bright": "Siren wailing (3 of 5).",
-    "chance": "Dog barking (3 of 5).",
-    "constant": "Dog barking (2 of 5).",
-    "broken": "Dog barking (3 of 5).",
-    "half": "Dog barking (4 of 5).",
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scored")
-    dissection = written(folder / "found", seed=1)
-    written(folder / "held", seed=2, clips=200)
-    said = {(SITE, UNITS.index(name)): (text, None) for name, text in SAID.items()}
-    with_summaries(dissection, said | {(OTHER, 0): ("Dog barking.", None), (OTHER, 1): ("Church bell.", None)})
-    return folder
-
-
-@pytest.fixture
-def pair(made: Path, tmp_path: Path) -> tuple[Dissection, Dissection]:
-    shutil.copytree(made, tmp_path / "two")
-    return Dissection.load(tmp_path / "two" / "found"), Dissection.load(tmp_path / "two" / "held")
-
-
-def rows_of(pair: tuple[Dissection, Dissection], **options: object) -> dict[tuple[str, str], ScoreRow]:
-    rows = score(*pair, progress=False, **options)  # type: ignore[arg-type]
-    return {(UNITS[row.unit] if row.site == SITE else f"other {row.unit}", row.source): row for row in rows}
-
-
-def explained(pair: tuple[Dissection, Dissection], **options: object) -> dict[str, ScoreRow]:
-    return {name: row for (name, source), row in rows_of(pair, **options).items() if source == "explanation"}
-
-
-def holds(row: ScoreRow) -> bool:
-    return verdict(row).holds
 
 
 def test_true_explanations_hold_and_false_ones_do_not(pair) -> None:
@@ -93,7 +49,8 @@ def test_the_numbers_are_those_of_the_definitions(pair) -> None:
     values = np.asarray(held_out.activations(SITE))
     for name, statements in (("dog", [("Dog barking.", 1)]), ("bell", [("Church bell.", 0.8), ("Rain falling.", 0.2)])):
         near = cosines(words.encode(captions), words.encode([text for text, _ in statements]))
-        predicted = (near.astype(np.float64) * [weight for _, weight in statements]).sum(1).round(6)
+        near = np.where(near > words.chance, near.astype(np.float64), 0)
+        predicted = (near * [weight for _, weight in statements]).sum(1).round(6)
         unit = values[:, UNITS.index(name)]
         fires = unit >= np.sort(unit)[-10]
         assert rows[name].pearson == pytest.approx(np.corrcoef(predicted, unit)[0, 1], abs=1e-4)
@@ -129,11 +86,6 @@ def test_what_is_said_of_a_unit_of_loudness_predicts_but_not_more_than_loudness_
 
 def _levels(dissection: Dissection) -> list[float]:
     return [row.measured.level_dbfs for row in read_table(dissection, "acoustics")]
-
-
-def _caption_anew(dissection: Dissection, captions: dict[int, str]) -> None:
-    with Table(dissection, CaptionRow, {"captioner": "test"}) as table:
-        table.add(CaptionRow(clip, caption=caption) for clip, caption in captions.items())
 
 
 def test_captions_by_another_captioner_are_warned_of(pair) -> None:
@@ -235,96 +187,6 @@ def test_seed_and_units_asked_for_make_no_difference_to_others(pair, made: Path)
     assert [other[name].p for name in SAID] != [every[name].p for name in SAID]
 
 
-def without_rates(row: ScoreRow) -> ScoreRow:
-    """Without what hangs on how many claims there are."""
-    return replace(row, q=None, q_beyond=None, predicts=False, beyond_acoustics=False)
-
-
-def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) -> None:
-    some = explained(pair, sites=SITE, units=[0, 8])
-    assert [some[name].q for name in ("dog", "chance")] == [0.002, some["chance"].p]
-    every = explained(pair)
-    tested = [row for row in every.values() if row.p is not None]
-    assert len(tested) == len(SAID) + 1, "the constant unit has no p, and counts for nothing"
-    for p, q in (("p", "q"), ("p_beyond", "q_beyond")):
-        expected = false_discovery_rates(np.array([getattr(row, p) for row in tested]))
-        assert [getattr(row, q) for row in tested] == pytest.approx(expected)
-    assert every["dog"].q != some["dog"].q, "there are other claims beside it"
-    label(pair[0], KINDS, similarity="pearson", progress=False)
-    with_labels = rows_of(pair)
-    assert with_labels["dog", "explanation"] == every["dog"], "labels are a family of their own"
-    table = read_table(pair[0], "scores")
-    assert explained(pair) == every
-    assert read_table(pair[0], "scores") == table
-
-
-def test_another_level_changes_the_answers_and_measures_nothing_again(pair) -> None:
-    every = explained(pair)
-    encoder = Counting()
-    explained(pair, text_encoder=encoder)
-    encoder.asked.clear()
-    every = explained(pair, text_encoder=encoder)
-    edge = max(row.q for row in every.values() if row.predicts)
-    at_the_edge = explained(pair, text_encoder=encoder, level=edge)
-    below = explained(pair, text_encoder=encoder, level=edge - 1e-9)
-    assert encoder.asked == []
-    lost = {name for name, row in at_the_edge.items() if row.predicts} - {
-        name for name, row in below.items() if row.predicts
-    }
-    assert lost == {name for name, row in every.items() if row.q == edge}, "a q that equals the level holds"
-    assert all(below[name].q == row.q for name, row in every.items())
-
-
-class Counting(Words):
-    """`words`, counting the texts that it is asked for."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        self.asked += texts
-        return super().encode(texts)
-
-
-def test_what_has_been_scored_is_not_scored_again_and_what_has_changed_is(pair) -> None:
-    dissection, _ = pair
-    encoder = Counting()
-    first = explained(pair, text_encoder=encoder)
-    encoder.asked.clear()
-    assert explained(pair, text_encoder=encoder) == first
-    assert encoder.asked == []
-    with_summaries(dissection, {(SITE, 0): ("Siren wailing.", None), (OTHER, 0): ("Dog barking.", None),
-                           (OTHER, 1): ("Church bell.", None)}, "other")  # fmt: skip
-    again = explained(pair, text_encoder=encoder)
-    assert set(again) == {"dog", "other 0", "other 1"}, "what is no longer claimed is gone"
-    assert again["dog"].text == "Siren wailing."
-    assert without_rates(again["other 0"]) == without_rates(first["other 0"]), "of a site where all is as it was"
-
-
-def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    from and_nnsight.explain.evaluate import unit_scores
-
-    whole = explained(pair)
-    (pair[0].folder / "explanations" / "scores.parquet").unlink()
-    measured = unit_scores.SiteScores.rows
-
-    def breaking(self, due):
-        if self.held_out.site == OTHER:
-            raise KeyboardInterrupt
-        return measured(self, due)
-
-    monkeypatch.setattr(unit_scores.SiteScores, "rows", breaking)
-    with pytest.raises(KeyboardInterrupt):
-        score(*pair, progress=False)
-    begun = read_table(pair[0], "scores")
-    assert {row.site for row in begun} == {SITE}
-    assert any(holds(row) for row in begun), "what was scored is judged as well"
-    monkeypatch.setattr(unit_scores.SiteScores, "rows", measured)
-    assert explained(pair) == whole
-
-
 def test_labels_and_open_concepts_are_scored_too(pair) -> None:
     dissection, _ = pair
     label(dissection, KINDS, similarity="pearson", progress=False)
@@ -340,132 +202,6 @@ def test_labels_and_open_concepts_are_scored_too(pair) -> None:
         rows_of(pair, sources=["concepts"])
 
 
-def test_the_card_and_search_mark_what_does_not_hold(pair) -> None:
-    dissection, _ = pair
-    assert card(dissection, SITE, 3).verdicts == {}
-    assert search(dissection, "dog barking")[0].verdict is None
-    score(*pair, progress=False)
-    siren = card(dissection, SITE, UNITS.index("siren")).verdicts["explanation"]
-    assert not siren.holds
-    assert str(siren).startswith("Does not predict its clips (q ")
-    dog = card(dissection, SITE, 0).verdicts["explanation"]
-    assert dog.holds
-    assert re.match(r"Predicts its clips \(q 0\.00\d+\), more than loudness, duration, silence and brightness do "
-                    r"\(q 0\.00\d+\)\. AUPRC 0\.\d+ \(chance 0\.05\), Pearson", str(dog))  # fmt: skip
-    constant = card(dissection, SITE, UNITS.index("constant")).verdicts["explanation"]
-    assert str(constant) == "Not judged: the unit is the same on all held-out clips."
-    marks = {UNITS[match.unit]: match.verdict for match in search(dissection, "dog barking", sites=SITE)}
-    assert marks["dog"] is not None and marks["dog"].holds
-    assert marks["chance"] is not None and not marks["chance"].holds
-
-
-def test_a_verdict_does_not_outlive_what_was_said(pair) -> None:
-    dissection, _ = pair
-    score(*pair, progress=False)
-    with_summaries(dissection, {(SITE, 0): ("Siren wailing.", None)}, "other")
-    assert card(dissection, SITE, 0).verdicts == {}
-    assert Verdicts.read(dissection)(SITE, 0, "explanation", SAID["dog"]) is not None
-
-
-# Which clips may judge
-
-
-def test_clips_of_the_explained_dissection_do_not_judge(pair, tmp_path: Path) -> None:
-    dissection, _ = pair
-    with pytest.raises(DissectionError, match="cannot judge itself"):
-        score(dissection, dissection, progress=False)
-    copied = Dissection.load(shutil.copytree(dissection.folder, tmp_path / "copy"))
-    with pytest.raises(DissectionError, match="only 0 clips .* 150 are clips of the dissection that was explained"):
-        score(dissection, copied, progress=False)
-
-
-def test_the_same_sounds_under_other_names_do_not_judge(pair, tmp_path: Path) -> None:
-    renamed = written(
-        tmp_path / "renamed", seed=1, dataset={**pair[0].manifest.dataset.to_json(), "fingerprint": "renamed"}
-    )
-    with pytest.raises(DissectionError, match="150 are clips of the dissection that was explained"):
-        score(pair[0], renamed, progress=False)
-
-
-def _with_rows(dissection: Dissection, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Dissection:
-    path = dissection.folder / "clips.parquet"
-    parquet.write_table(arrow.Table.from_pylist([change(row) for row in parquet.read_table(path).to_pylist()]), path)
-    return Dissection.load(dissection.folder)
-
-
-def test_the_same_place_in_the_same_data_does_not_judge_though_its_samples_were_changed(pair, tmp_path: Path) -> None:
-    dataset = pair[0].manifest.dataset.to_json()
-    for fingerprint, split, judging in (
-        (dataset["fingerprint"], None, 50), (dataset["fingerprint"], "test", 200), ("another", None, 200),
-    ):  # fmt: skip
-        other = written(
-            tmp_path / f"{fingerprint} {split}", seed=2, clips=200,
-            dataset={**dataset, "fingerprint": fingerprint, "split": split},
-        )  # fmt: skip
-        judges = clips_held_out(pair[0], other, None, 0)
-        assert (len(judges.clips), judges.overlap) == (judging, 200 - judging)
-
-
-def test_copies_among_the_held_out_clips_count_once(pair) -> None:
-    dissection, held_out = pair
-    whole = clips_held_out(dissection, held_out, None, 0)
-    doubled = _with_rows(held_out, lambda row: row | {"content": f"{row['clip'] // 2:016x}"})
-    judges = clips_held_out(dissection, doubled, None, 0)
-    assert (len(whole.clips), whole.copies) == (200, 0)
-    assert judges.clips == tuple(range(0, 200, 2))
-    assert judges.copies == 100
-    unhashed = _with_rows(held_out, lambda row: row | {"content": ""})
-    assert len(clips_held_out(dissection, unhashed, None, 0).clips) == 200, "clips without a hash are like no other"
-
-
-def test_files_of_the_same_path_do_not_judge(pair, tmp_path: Path) -> None:
-    for dissection, shift in zip(pair, (0, 140), strict=True):
-        path = dissection.folder / "clips.parquet"
-        rows = [
-            row | {"path": str(tmp_path / f"{row['clip'] + shift}.wav")} for row in parquet.read_table(path).to_pylist()
-        ]
-        parquet.write_table(arrow.Table.from_pylist(rows), path)
-    fresh = Dissection.load(pair[0].folder), Dissection.load(pair[1].folder)
-    assert explained(fresh)["dog"].clips == 190
-
-
-@pytest.mark.parametrize(
-    ("manifest", "said"),
-    [
-        ({"model": {**MODEL, "weights": "others"}}, r"is of another model than .* \(other weights\)"),
-        ({"model": {**MODEL, "edits": 1}}, r"\(other edits\)"),
-        ({"pool": "mean"}, "was pooled by mean"),
-        ({"keep_activations": False}, "keep_activations=True"),
-    ],
-)
-def test_another_model_or_run_is_refused(pair, tmp_path: Path, manifest: dict[str, Any], said: str) -> None:
-    with pytest.raises(DissectionError, match=said):
-        score(pair[0], written(tmp_path / "x", seed=3, **manifest), progress=False)
-
-
-def test_a_site_that_was_not_dissected_there_is_refused_unless_it_is_not_asked_for(pair, tmp_path: Path) -> None:
-    sites = pair[1].manifest.sites
-    fewer = written(tmp_path / "x", seed=3, sites=[sites[0].to_json()])
-    with pytest.raises(DissectionError, match=f"site '{OTHER}' has 2 units .* not dissected it"):
-        score(pair[0], fewer, progress=False)
-    assert score(pair[0], fewer, sites=SITE, progress=False)
-
-
-def test_clips_without_captions_and_without_audio_say_what_to_run(pair, tmp_path: Path) -> None:
-    dissection, held_out = pair
-    _caption_anew(held_out, dict.fromkeys(range(10), "dog"))
-    with pytest.raises(
-        DissectionError, match="190 of the 200 held-out clips have no caption: run `and-nnsight explain"
-    ):
-        score(dissection, held_out, progress=False)
-    bare = written(tmp_path / "bare", seed=3)
-    (bare.folder / "explanations" / "acoustics.parquet").unlink()
-    with pytest.raises(
-        DissectionError, match=r"null models need the acoustics .* pass held_out_data= \(--held-out-data\)"
-    ):
-        score(dissection, bare, progress=False)
-
-
 def test_nothing_explained_and_senseless_numbers_are_errors(pair, tmp_path: Path) -> None:
     with pytest.raises(DissectionError, match="no summaries yet: run `and-nnsight explain"):
         score(written(tmp_path / "x", seed=7), pair[1], progress=False)
@@ -476,73 +212,3 @@ def test_nothing_explained_and_senseless_numbers_are_errors(pair, tmp_path: Path
     ):  # fmt: skip
         with pytest.raises(ValueError, match="share|shuffles|level|most_clips|unknown source"):
             score(*pair, progress=False, **options)  # type: ignore[arg-type]
-
-
-def test_of_many_clips_some_are_drawn(pair) -> None:
-    rows = explained(pair, most_clips=60)
-    assert rows["dog"].clips == 60
-    assert holds(rows["dog"])
-
-
-# Detection by a chat model
-
-
-class Knowing:
-    """Chooses the clips that share a word with the statement; counts its requests."""
-
-    name = "knowing"
-
-    def __init__(self, answer: str | None = None) -> None:
-        self.requests, self.answer = 0, answer
-
-    def chat(self, conversations: Sequence[Conversation], options: ChatOptions):
-        import json
-
-        for conversation in conversations:
-            self.requests += 1
-            said, clips = conversation[1].content.removeprefix("Statement:\n").split("\nClips:\n")
-            words = set(json.loads(said).casefold().replace(".", "").split()) & {kind.split()[0] for kind in KINDS}
-            fit = [
-                int(number) for number, caption in json.loads(clips).items() if words & set(caption.casefold().split())
-            ]
-            yield self.answer if self.answer is not None else f"They are {fit}."
-
-
-def test_a_chat_model_detects_what_is_true_and_not_what_is_shuffled(pair) -> None:
-    chat = Knowing()
-    rows = explained(pair, chat=chat)
-    assert rows["half"].detection == 1.0
-    assert rows["half"].detection_clips == 10
-    assert rows["half"].detection_shuffled < 0.8
-    assert rows["siren"].detection < 0.8
-    assert rows["loud"].detection_null == 1.0
-    assert rows["constant"].detection is None
-    assert len(rows["dog"].requests) == 2
-    asked = {row.id for row in read_table(pair[0], "requests")}
-    assert set(rows["dog"].requests) <= asked
-    before = chat.requests
-    explained(pair, chat=chat)
-    (pair[0].folder / "explanations" / "scores.parquet").unlink()
-    assert explained(pair, chat=chat) == rows
-    assert chat.requests == before, "every request is on record, and sent once"
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"), [("I cannot say", "names no clip"), ("[3, 44]", "names clip 44, where there are 10")]
-)
-def test_an_answer_that_says_nothing_is_a_failure_on_record(pair, answer: str, reason: str) -> None:
-    row = explained(pair, chat=Knowing(answer), sites=SITE, units=[0])["dog"]
-    assert row.detection is None
-    assert reason in row.detection_failure
-    assert row.auprc > row.base_rate
-
-
-def test_answers_are_read_as_they_come() -> None:
-    from and_nnsight.explain.evaluate.detection import numbers_in
-
-    assert numbers_in("[1, 3]", 5) == {1, 3}
-    assert numbers_in("Of [1, 2, 3] only these: [2]", 5) == {2}
-    assert numbers_in("Clips 2 and 4.", 5) == {2, 4}
-    assert numbers_in("[]", 5) == set()
-    assert numbers_in("None of them.", 5) == set()
-    assert isinstance(numbers_in("0", 5), Failure)

@@ -16,9 +16,9 @@ from and_nnsight.explain.providers.listeners.encoder import EncoderListener
 from and_nnsight.explain.providers.listeners.transformers import AudioLanguageListener, _all_but, _is_yes, _tokens_of
 from and_nnsight.explain.roles import Failure, Listener, Question
 from and_nnsight.plugins import PluginError, resolve
-from tests.explain.providers.test_audio_language_model import PLAIN_TEMPLATE, save_audio_flamingo, save_qwen2_audio
-from tests.explain.providers.test_audio_language_model import tokenizer as byte_tokenizer
-from tests.explain.providers.test_clap import saved as save_clap
+from tests.explain.providers.checkpoints import PLAIN_TEMPLATE, save_audio_flamingo, save_qwen2_audio
+from tests.explain.providers.checkpoints import tokenizer as byte_tokenizer
+from tests.explain.providers.clap_checkpoint import save_clap
 from tests.sounds_for_tests import noise
 
 

@@ -231,3 +231,17 @@ def test_text_that_no_file_can_hold_is_mended_alike_now_and_later(tmp_path: Path
     now = ask(tmp_path, model, "a\udfff")
     assert now == ask(tmp_path, model, "a\udfff") == ["? a?"]
     assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ("Most\x00 are \x1b[31mengines\x1b[0m.\x07", "Most are engines."),
+        ("\x1b]0;a title\x07two\tcolumns\nand lines\r\n", "two\tcolumns\nand lines\r\n"),
+        ("a\x9b31mb\x7f", "a31mb"),
+        ("\x00\x1b[2J", Failure("the answer is empty")),
+    ],
+)
+def test_what_terminals_would_obey_is_no_part_of_an_answer(answer: str, read: str | Failure, tmp_path: Path) -> None:
+    assert ask(tmp_path, Scripted(lambda texts: [answer]), "a") == [read]
+    assert ask(tmp_path, Scripted(lambda texts: [answer]), "a") == [read]

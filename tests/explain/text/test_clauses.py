@@ -21,6 +21,11 @@ ROW = "A row of loud, broadband clicks with sharp onsets, repeating in a fast rh
     [
         (VIOLINS, "violin", "a violin"),
         (VIOLINS, "note violin", "a note played on a violin"),
+        ([VIOLINS[0], "A short note played on a flute."], "note played", "a note is played"),
+        ([VIOLINS[1], "A soft note played on a flute."], "soft note played", "a soft note is played"),
+        (["Strings plucked by hand.", "Strings plucked with a pick."], "strings plucked", "Strings are plucked"),
+        (["A guitar player strums.", "A guitar strums twice."], "guitar strums", "a guitar strums"),
+        (["A note playing on a radio.", "A note playing on a flute."], "note playing", "a note playing"),
         ([VIOLINS[0], "A loud hit on a bass drum."], "loud", "a loud sound"),
         (["A recorded voice speaks Spanish, saying: Si", "A recorded voice speaks Spanish, saying: No"],
          "voice speaks spanish", "a recorded voice speaks Spanish"),
@@ -78,7 +83,7 @@ def test_spoken_words_are_told_from_the_description(caption: str, described: str
         ("a violin", 4, None, "A violin in 4 of 5 clips."),
         ("a telephone rings, starting abruptly", 4, None, "A telephone rings, starting abruptly, in 4 of 5 clips."),
         ("a loud, low tone", 3, None, "A loud, low tone in 3 of 5 clips."),
-        ("a voice speaks", 5, 0.78, "A voice speaks in 5 of 5 clips, as in 78 % of the layer's exemplars."),
+        ("a voice speaks", 5, 0.78, "A voice speaks in 5 of 5 clips, against 78 % of the layer's exemplars."),
     ],
 )
 def test_a_count_is_written_so_that_it_can_be_read_again(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...text.corpus import Corpus, SharedPhrase
+from ...text.corpus import Corpus
 from ...text.phrases import parts, without
+from ...text.shared_phrase import SharedPhrase
 
 MOST = 3
 """Statements of one side of a unit."""
@@ -49,14 +50,14 @@ def statements(shared: Sequence[SharedPhrase], corpus: Corpus, site: str | None 
     share is rarer among them than in the layer.
 
     Further ones are other kinds of sound that the unit fires for, so that two kinds are both told, and no word that is
-    common to them (see `Corpus.gain_together`); then what does not follow from what is told (see `Corpus.gain_beyond`):
+    common to them (see `PhraseGains.together`); then what does not follow from what is told (see `PhraseGains.beyond`):
     that harps are notes is not told, that most clips are low is, if more of them are than of all harps and of the
     layer's other exemplars. Spoken words come last, and never alone.
 
     site  as in `Corpus.shared`
     """
     whole = _whole_phrases(shared, corpus)
-    telling = [one for one in whole if all(corpus.adds(one, other) for other in whole)]
+    telling = [one for one in whole if all(corpus.gains.adds(one, other) for other in whole)]
     lead = _lead(telling, corpus)
     if lead is None:
         return []
@@ -111,11 +112,11 @@ def _with_other_kinds(
     lead: SharedPhrase, whole: Sequence[SharedPhrase], least: float, corpus: Corpus, site: str | None
 ) -> list[SharedPhrase]:
     """The lead and what raises most, by `TELLING` at least, the gain of all that is told together."""
-    leads, gain = [lead], corpus.gain_together([lead], site)
+    leads, gain = [lead], corpus.gains.together([lead], site)
     left = [one for one in whole if one is not lead and one.gain >= least and _is_of_many_sounds(one, corpus)]
     while left and len(leads) < MOST:
         covered = frozenset[int]().union(*(one.having for one in leads))
-        gains = {one: corpus.gain_together([*leads, one], site) for one in left}
+        gains = {one: corpus.gains.together([*leads, one], site) for one in left}
         best = min(left, key=lambda one: (-round(gains[one], 6), len(one.having & covered)))
         if gains[best] - gain < TELLING:
             break
@@ -132,7 +133,7 @@ def _with_further(
     leads = list(leads)
     while len(leads) < MOST:
         others = [one for one in telling if _is_of_many(one) and _is_of_others(one, leads, corpus)]
-        gains = {one: corpus.gain_beyond(one, leads) for one in others}
+        gains = {one: corpus.gains.beyond(one, leads) for one in others}
         left = [one for one, gain in gains.items() if gain >= least]
         if not left:
             break

@@ -28,7 +28,7 @@ class Keywords:
     starting abruptly, in 4 of 5 clips.` What is said is over-represented against the captions at the unit's other end
     and all captions (see `text.corpus`), the first sentence by more than is seen in 19 of 20 draws of random clips.
     What the exemplars of the layer's other units have more rarely comes first; where nothing tells a unit from its
-    layer, the sentence says so: `…in 5 of 5 clips, as in 78 % of the layer's exemplars.` Words that are spoken in the
+    layer, the sentence says so: `…in 5 of 5 clips, against 78 % of the layer's exemplars.` Words that are spoken in the
     clips are told last, and only if clips share them that are described otherwise. `keywords:traits` tells as well how
     the clips sound, measured (see `traits`), where their captions do not tell the unit from its layer. A side of which
     nothing can be said is a Failure that says so.

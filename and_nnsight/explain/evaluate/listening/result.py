@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....dissection.dissection import Dissection
+from ....wording import Brief
 from ...records.claim_rows import ListeningRow
 from ...records.reading import table_settings
 from ..false_discovery import false_discovery_rates
@@ -19,7 +20,7 @@ RATE = 0.05
 
 
 @dataclass(frozen=True)
-class ListeningResult:
+class ListeningResult(Brief):
     """How a claim did before a listener; see `and_nnsight.explain.evaluate.listening.asking.listen` for the numbers."""
 
     listener: str
@@ -89,7 +90,7 @@ def listening_results(
 
 
 @dataclass(frozen=True)
-class ListeningSummary:
+class ListeningSummary(Brief):
     """All that was heard of one source's claims.
 
     claims     that were judged
@@ -120,10 +121,10 @@ def listening_summary(rows: Sequence[ListeningRow]) -> ListeningSummary:
     judged = [row for row in rows if row.detection is not None]
     compared = [row for row in judged if row.others_auc is not None]
     lined_up = [row for row in rows if row.intruder is not None]
-    differences = _sums(compared, lambda row: (row.detection_auc or 0.0) - (row.others_auc or 0.0), "statement")
+    differences = _sums(compared, _advantage, "statement")
     rates = false_discovery_rates(np.array([row.p for row in judged], dtype=np.float64))
-    detection = _share(judged, lambda row: row.detection or 0.0, _excerpts, "statement")
-    intruder = _share(lined_up, lambda row: row.intruder or 0.0, lambda row: row.intruder_trials or 0, "unit")
+    detection = _share(judged, _detection, _excerpts, "statement")
+    intruder = _share(lined_up, _intruder, _trials, "unit")
     return ListeningSummary(
         claims=len(judged),
         excerpts=detection.trials,
@@ -146,8 +147,25 @@ class _Share(NamedTuple):
     interval: tuple[float, float] | None
 
 
+def _advantage(row: ListeningRow) -> float:
+    """By how much a claim tells its unit's clips better than claims about other units do."""
+    return (row.detection_auc or 0.0) - (row.others_auc or 0.0)
+
+
+def _detection(row: ListeningRow) -> float:
+    return row.detection or 0.0
+
+
 def _excerpts(row: ListeningRow) -> int:
     return len(row.clips or ())
+
+
+def _intruder(row: ListeningRow) -> float:
+    return row.intruder or 0.0
+
+
+def _trials(row: ListeningRow) -> int:
+    return row.intruder_trials or 0
 
 
 def _share(

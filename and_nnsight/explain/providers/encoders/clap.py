@@ -39,7 +39,8 @@ class Clap:
             kind = AutoConfig.from_pretrained(model, trust_remote_code=False).model_type
             if kind != "clap":
                 raise PluginError(f"{model!r} is a {kind} checkpoint: {self.name!r} needs a CLAP")
-            self._model: Any = ClapModel.from_pretrained(model).to(self._device).eval()  # pyright: ignore[reportArgumentType]
+            loaded: Any = ClapModel.from_pretrained(model)
+            self._model: Any = loaded.to(self._device).eval()
             self._extractor: Any = AutoFeatureExtractor.from_pretrained(model, trust_remote_code=False)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:

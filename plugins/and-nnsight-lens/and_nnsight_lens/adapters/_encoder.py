@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
@@ -45,8 +45,8 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
         # TransformerLens's defaults and transformers' leftovers speak of tokens: there are none without a head.
         self.cfg.d_vocab = self.cfg.d_vocab_out = -1
         self.cfg.n_ctx = NO_LIMIT
-        # TransformerLens types the attribute more narrowly than what its own method returns.
-        self.weight_processing_conversions = self._qkvo_weight_conversions(include_biases=True)  # type: ignore[assignment]
+        conversions = self._qkvo_weight_conversions(include_biases=True)
+        self.weight_processing_conversions = cast("Any", conversions)  # TransformerLens types it more narrowly
         self._read_config()
         self.component_mapping = self._build_component_mapping("")
 

@@ -1,0 +1,4 @@
+# The public names of `look`, once: `__init__.py` imports each on first use (SPEC 1), type checkers read this.
+from .report import Report as Report
+from .report import write_report as write_report
+from .spectrogram import spectrogram_png as spectrogram_png

@@ -1,0 +1,150 @@
+"""Write a report: choose units, see to their sounds and curves, and put all of it into one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.filesize import decimal as readable
+
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
+from ..dissection.exemplars import Exemplar
+from ..dissection.selectivity import most_selective_units
+from ..explain.read.search import search as search_units
+from ..explain.records.unit_selection import exemplar_span
+from ..explain.roles import Span
+from ..plugins import require
+from ..run.exemplar_plan import UnitName, unit_pairs
+from ..run.exemplars import keep_exemplars
+from ..storage import written_whole
+from ..wording import counted
+from .report_page import ReportPage, page_html
+from .site_view import site_views
+from .sounds import fitting_excerpt, make_sounds
+from .unit_drawings import unit_drawings
+from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
+
+BEST = 100
+MOST_MEGABYTES = 25.0
+_OF_A_UNIT = 22_000  # bytes of a card's own HTML, about
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written.
+
+    units    that are in it, in its order
+    sounds   stretches of clips that it plays
+    bytes    of the file
+    excerpt  seconds around moments to which clips were cut; None: they are whole
+    silent   clips that are shown without their sound, since they could not be read again
+    """
+
+    path: Path
+    units: tuple[tuple[str, int], ...]
+    sounds: int
+    bytes: int
+    excerpt: float | None
+    silent: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.units), 'unit')}, {counted(self.sounds, 'sound')}, {readable(self.bytes)}"
+        return f"Report({str(self.path)!r}: {size})"
+
+
+def write_report(
+    dissection: Dissection,
+    out: str | Path,
+    units: Iterable[UnitName] | None = None,
+    *,
+    best: int = BEST,
+    search: str | None = None,
+    model: Any = None,
+    data: Any = None,
+    most_megabytes: float = MOST_MEGABYTES,
+    device: str | torch.device | None = None,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> Report:
+    """Write units with their sounds, pictures and words to one HTML file, which opens without a network.
+
+    Sounds and activations over time that the dissection's folder does not hold yet are made and kept there (see
+    `keep_exemplars`).
+
+    out             the file; it is replaced if it is there
+    units           those that are shown: (site, index), "SITE:INDEX", or Unit; None: the most selective ones, taking
+                    turns with others that answer to the same clips (see `most_selective_units`)
+    best            how many, where `units` is None
+    search          a text: the units that what is said of them fits best, where `units` is None (see `search`)
+    model, data     what was dissected; None: what the dissection names, opened again
+    most_megabytes  of the file: long clips are cut to the moments at which units fire where they would take more
+
+    Raises DissectionError for units that do not exist, where there is no unit to show, and where sounds are missing
+    and cannot be made; ValueError for numbers that make no sense; PluginError where the extra `look` is not installed.
+    """
+    for module in ("jinja2", "PIL"):
+        require({module: "and-nnsight[look]"})
+    out = Path(out).expanduser()
+    chosen = _chosen(dissection, units, best, search)
+    if most_megabytes <= 0:
+        raise ValueError(f"most_megabytes must be above 0, it is {most_megabytes}")
+    views = UnitViews(dissection)
+    shown = {unit: views.shown(*unit) for unit in chosen}
+    keep_exemplars(
+        dissection, chosen, model, data,
+        most=max(MOST_TOP, MOST_BOTTOM), device=device, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    page = _page(dissection, views, shown, most_megabytes)
+    content = page_html(page).encode("utf-8", "replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as temporary:
+        temporary.write_bytes(content)
+    silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)
+    return Report(out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)))
+
+
+def _page(
+    dissection: Dissection,
+    views: UnitViews,
+    shown: Mapping[tuple[str, int], Sequence[Exemplar]],
+    most_megabytes: float,
+) -> ReportPage:
+    """What is on the page of units with these exemplars, whose sounds are in the store or nowhere."""
+    store = dissection.exemplars()
+    there = set(store.clips)
+    exemplars = [each for of_unit in shown.values() for each in of_unit if each.clip in there]
+    lengths = {clip: row.seconds for clip, row in dissection.clips.items()}
+
+    def spans(excerpt: float | None) -> list[Span]:
+        return [exemplar_span(each, lengths[each.clip], excerpt) for each in exemplars]
+
+    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(shown))
+    sounds = make_sounds(store, spans(excerpt))
+    units = [views.view(*unit, excerpt) for unit in shown]
+    drawings = {each: drawn for view in units for each, drawn in unit_drawings(store, view, sounds).items()}
+    explained = [(view.site, view.explanation.standing) for view in units if view.explanation is not None]
+    sites = site_views(dissection, views.standings, explained)
+    return ReportPage(dissection, sites, units, sounds, drawings, excerpt)
+
+
+def _chosen(
+    dissection: Dissection, units: Iterable[UnitName] | None, best: int, search: str | None
+) -> list[tuple[str, int]]:
+    """The units of a report. Raises DissectionError where there is none."""
+    if units is not None:
+        chosen = unit_pairs(dissection.widths(), units)
+    elif best < 1:
+        raise ValueError(f"best must be at least 1, it is {best}")
+    elif search is not None:
+        chosen = [(match.site, match.unit) for match in search_units(dissection, search, most=best)]
+        if not chosen:
+            raise DissectionError(f"no unit's explanation or label has anything of {search!r}: search for another text")
+    else:
+        chosen = most_selective_units(dissection, best)
+    if not chosen:
+        raise DissectionError("there is no unit to show: none has a clip that is evidence; name some (units=, --units)")
+    return chosen

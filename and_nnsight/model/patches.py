@@ -1,0 +1,102 @@
+"""Functions of libraries that somebody replaced: torch's own, and those that a model's source file calls by name.
+
+A replaced function runs in every module that calls it, and neither weights nor modules show it. Those of torch are held
+against what they were when this package was imported; those of a model's source file, against where they come from.
+What was replaced before the import, by a function of one of the libraries, is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional
+from torch import nn
+
+from .origins import LIBRARIES, root_package
+
+_TORCH = (torch, torch.nn.functional, torch.special, torch.fft, torch.linalg, torch.Tensor)
+_AS_IMPORTED = {
+    (space.__name__, name): value
+    for space in _TORCH
+    for name, value in vars(space).items()
+    if callable(value) and not inspect.isclass(value) and not name.startswith("_")
+}
+
+
+def replaced_functions(model: nn.Module) -> list[str]:
+    """Names of library functions that run in the model and are somebody's own, or another than at the import."""
+    return sorted({*_of_torch(), *_of_sources(model), *_of_attention(model)})
+
+
+def _of_torch() -> Iterator[str]:
+    for space in _TORCH:
+        for name, value in vars(space).items():
+            before = _AS_IMPORTED.get((space.__name__, name), value)
+            is_other = before is not value and not _is_wrapped(value, before)
+            was_foreign = before is value and isinstance(value, FunctionType) and not _is_known(value)
+            if is_other or was_foreign:
+                yield f"{space.__name__}.{name}"
+
+
+def _is_wrapped(value: Any, before: Any) -> bool:
+    """Whether a library put its own around a function (tracing does), which calls it as it was."""
+    return inspect.unwrap(value) is before and _is_known(value) if callable(value) else False
+
+
+def _of_sources(model: nn.Module) -> Iterator[str]:
+    """Names in the source files of the model's classes that stand for another function than the file says."""
+    kinds = {base for module in model.modules() for base in type(module).__mro__}
+    for kind in kinds:
+        if kind.__module__.partition(".")[0] not in LIBRARIES:
+            continue  # the user's own, whose functions are theirs
+        for name, value in vars(kind).items():
+            if (
+                name != "forward" and isinstance(value, FunctionType) and not _is_known(value)
+            ):  # forwards: `fingerprint`
+                yield f"{kind.__module__}.{kind.__qualname__}.{name}"
+    for name in {kind.__module__ for kind in kinds}:
+        module = sys.modules.get(name)
+        if module is not None and name.partition(".")[0] in LIBRARIES:
+            yield from _foreign_names(module)
+
+
+def _foreign_names(module: ModuleType) -> Iterator[str]:
+    foreign = [name for name, value in vars(module).items() if isinstance(value, FunctionType) and not _is_known(value)]
+    if foreign:
+        imported = _imported_names(module)
+        yield from (f"{module.__name__}.{name}" for name in foreign if name not in imported)
+
+
+@functools.cache
+def _imported_names(module: ModuleType) -> frozenset[str]:
+    """The names that a module's source imports from elsewhere."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return frozenset()
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import))
+    return frozenset((alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names)
+
+
+def _of_attention(model: nn.Module) -> Iterator[str]:
+    """The attention that the model's config names, where it is a function of somebody's."""
+    registry: Any = getattr(sys.modules.get("transformers.modeling_utils"), "ALL_ATTENTION_FUNCTIONS", None)
+    if registry is None:
+        return
+    for module in model.modules():
+        name = getattr(getattr(module, "config", None), "_attn_implementation", None)
+        function = registry.get(name) if isinstance(name, str) else None
+        if isinstance(function, FunctionType) and not _is_known(function):
+            yield f"attention {name!r}"
+
+
+def _is_known(function: Any) -> bool:
+    root = root_package(function)
+    return root in LIBRARIES or root in sys.stdlib_module_names
