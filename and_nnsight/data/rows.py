@@ -81,15 +81,16 @@ def _row(value: Any) -> Any:
     """A row of a table as a dict: pandas' rows, named tuples. A column of it that is a clip becomes an array."""
     if hasattr(value, "_asdict") and not hasattr(value, "waveform"):
         return value._asdict()
-    if isinstance(value, tuple) and len(value) == 2 and _is_table_row(value[1]):  # of `iterrows`
-        value = value[1]
-    return value.to_dict() if _is_table_row(value) else _samples(value)
+    from_iterrows = isinstance(value, tuple) and len(value) == 2 and _is_table_row(value[1])
+    row: Any = value[1] if from_iterrows else value
+    return row.to_dict() if _is_table_row(row) else _samples(row)
 
 
 def _is_table_row(value: Any) -> bool:
     """Whether a value is a row of pandas, whose values have names; those of a column have numbers."""
-    is_column = hasattr(value, "to_dict") and hasattr(value, "index") and not isinstance(value, Mapping)
-    return is_column and any(isinstance(name, str | tuple) for name in value.index[:1])
+    if isinstance(value, Mapping) or not hasattr(value, "to_dict") or not hasattr(value, "index"):
+        return False
+    return any(isinstance(name, str | tuple) for name in value.index[:1])
 
 
 def _samples(value: Any) -> Any:
