@@ -41,10 +41,10 @@ class Brief:
             cls.__repr__ = _brief  # a dataclass leaves a method of the class alone
 
 
-def _brief(value: Any) -> str:
-    shown = [f"{each.name}={_part(getattr(value, each.name))}" for each in fields(value) if each.repr]
+def _brief(self: Any) -> str:
+    shown = [f"{each.name}={_part(getattr(self, each.name))}" for each in fields(self) if each.repr]
     text = ", ".join(shown)
-    return f"{type(value).__name__}({text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'})"
+    return f"{type(self).__name__}({text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'})"
 
 
 def _part(value: Any) -> str:

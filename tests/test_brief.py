@@ -59,7 +59,10 @@ def test_rows_and_units_become_frames(objects: dict[str, Any]) -> None:
 
 
 def test_a_plot_has_the_curve_and_its_mark(objects: dict[str, Any]) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
     axes = objects["exemplar"].plot()
+    assert pyplot.get_fignums() == [axes.figure.number], "a notebook shows what pyplot knows of"
+    pyplot.close(axes.figure)
     assert axes.get_xlabel() == "seconds" and len(axes.patches) == 2
     (stairs,) = [patch for patch in axes.patches if hasattr(patch, "get_data")]
     assert np.array_equal(stairs.get_data().values, objects["exemplar"].curve().activation)

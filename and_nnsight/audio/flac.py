@@ -44,7 +44,7 @@ def decode_flac(content: bytes, name: str | None = None) -> tuple[Float32[np.nda
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             bits = 16 if file.subtype == "PCM_16" else 24
             gain = float(json.loads(file.comment)[_GAIN])
-            values, rate = np.asarray(file.read(dtype="int32")), int(file.samplerate)
+            values, rate = np.asarray(file.read(dtype="int32"), np.int32), int(file.samplerate)
     except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:
         raise AudioError(f"is no whole FLAC file ({error})", name) from error
     if not 0 < gain <= 1 or math.frexp(gain)[0] != 0.5:

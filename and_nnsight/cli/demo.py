@@ -71,7 +71,8 @@ def _print_report(console: Console, dissection: Dissection, units: list[tuple[st
     from ..look.report import write_report
     from ..plugins import PluginError
 
-    chosen = list(dict.fromkeys([*units, *most_selective_units(dissection, IN_THE_REPORT)]))[:IN_THE_REPORT]
+    neurons = [site for site in dissection.sites if site.endswith(".mlp.hook_post")]
+    chosen = list(dict.fromkeys([*units, *most_selective_units(dissection, IN_THE_REPORT, neurons)]))[:IN_THE_REPORT]
     try:
         page = write_report(dissection, dissection.folder / "report.html", chosen, data=sounds, progress=False)
     except PluginError as error:

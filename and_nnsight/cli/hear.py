@@ -104,7 +104,7 @@ def _written(made: ListenableMap, out: Path) -> list[Path]:
     paths = [*made.to_flac(out), out / "map.json"]
     write_json(paths[-1], made.summary())
     try:
-        figure = made.plot().figure
+        figure: Any = made.plot().figure
     except PluginError as error:
         Console(stderr=True).print(f"no picture: {clean(error)}", soft_wrap=True)
         return paths

@@ -60,9 +60,9 @@ class Curve:
         Raises ImportError where matplotlib is not installed.
         """
         if axes is None:
-            from matplotlib.figure import Figure
+            import matplotlib.pyplot as pyplot  # whose figures a notebook shows
 
-            axes = Figure(figsize=(8, 2.4), layout="constrained").subplots()
+            axes = pyplot.subplots(figsize=(8, 2.4), layout="constrained")[1]
         timed = not np.isnan(self.start).any()
         edges = np.append(self.start, self.stop[-1:]) if timed else np.arange(len(self) + 1)
         axes.stairs(self.activation, edges, color="#d9480f")

@@ -60,7 +60,7 @@ def exemplar_drawing(
 ) -> ExemplarDrawing:
     """Of an exemplar and the stretch of its clip that is shown."""
     line = area = ""
-    if curve is not None:
+    if curve is not None and len(curve) > 1:  # one frame has no course
         levels = curve_levels(curve, sound.start, sound.seconds, WIDTH)
         runs = list(_runs(levels, scale))
         line = "".join(f"M{begin} {heights[0]}{_steps(begin, heights)}" for begin, heights in runs)

@@ -10,9 +10,12 @@ from jaxtyping import Float32
 
 from ..dissection.curves import Curve
 from ..dissection.exemplars import Exemplar
+from ..dissection.moments import Moment
 from ..explain.labels.concept_lists import concept_text
 from ..explain.roles import Span
 from .wording import signed
+
+_WHOLE = 0.95  # share of a clip from which on a frame tells no moment in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class ExemplarView:
     caption     what it was described by, or the dataset's own
     value       the activation at its frame, `activation`, as it is printed beside the unit's others
     share       its distance from the unit's mean, of the first exemplar's
-    start, end  of its frame, in seconds from the clip's start; None where that is not known
+    start, end  of its frame, in seconds from the clip's start; None where that is not known, or is the clip itself
     marks       copy, silent, no evidence
     span        the stretch of the clip that can be played and is drawn (see `sounds`)
     seconds     of the whole clip
@@ -91,6 +94,7 @@ def exemplar_view(
     digits   behind the point of its activation
     seconds  of its clip
     """
+    start, end = _moment(exemplar, seconds)
     return ExemplarView(
         clip=exemplar.clip,
         name=name,
@@ -99,12 +103,19 @@ def exemplar_view(
         activation=exemplar.activation,
         value=signed(exemplar.activation, digits),
         share=exemplar.strength,
-        start=exemplar.start,
-        end=exemplar.end,
+        start=start,
+        end=end,
         marks=_marks(exemplar),
         span=span,
         seconds=seconds,
     )
+
+
+def _moment(exemplar: Exemplar, seconds: float) -> Moment:
+    """When the frame is, where it is a part of the clip: pooling and class logits know of the whole only."""
+    if exemplar.start is None or exemplar.end is None or exemplar.end - exemplar.start >= _WHOLE * seconds:
+        return None, None
+    return exemplar.start, exemplar.end
 
 
 def _marks(exemplar: Exemplar) -> tuple[str, ...]:

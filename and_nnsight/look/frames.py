@@ -14,13 +14,15 @@ MOST_ROWS = 10
 def rows_html(rows: Rows[Any] | Tables | Matches) -> str:
     """The first rows, and how many more there are."""
     frame = rows.to_pandas()
-    columns = [name for name in frame.columns if frame[name].notna().any()]
-    first = frame[columns].head(MOST_ROWS).astype(object).itertuples(index=False)
+    first = frame.head(MOST_ROWS)
+    empty = first.isna().all()
+    columns = [name for name in first.columns if not empty.loc[name]]
+    rows_of_first = first[columns].astype(object).itertuples(index=False)
     return rendered(
         "notebook_frame",
         title=repr(rows),
         columns=columns,
-        rows=[[_text(value) for value in row] for row in first],
+        rows=[[_text(value) for value in row] for row in rows_of_first],
         more=max(0, len(frame) - MOST_ROWS),
     )
 

@@ -12,7 +12,7 @@ from ..explain.labels.concept_lists import concept_text
 from ..redaction import without_control_characters, without_credentials
 from .exemplar_view import ExemplarView
 from .spectrogram import data_address
-from .wording import percent
+from .wording import percent, signed
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -58,6 +58,10 @@ def trusted(text: str) -> Any:
     return Markup(text)
 
 
+def _score(score: float) -> str:
+    return signed(score, 2)
+
+
 def _base64(content: bytes) -> Any:
     return trusted(base64.b64encode(content).decode("ascii"))
 
@@ -78,6 +82,7 @@ def _environment() -> Any:
         "percent": percent,
         "moment": moment,
         "concept": concept_text,
+        "score": _score,
         "base64": _base64,
         "image": data_address,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .. import __version__
@@ -21,6 +22,7 @@ from .spectrogram import data_address
 from .unit_view import UnitView
 
 STYLES = ("card.css", "report.css")
+_NAMED = ("folder", "file", "dataset", "stream")  # kinds of data whose name says something
 SCRIPTS = ("player.js", "filters.js", "report.js")
 
 
@@ -50,7 +52,7 @@ class ReportPage:
     def model(self) -> str:
         """What the model is called."""
         described = self.dissection.manifest.model
-        return described.id or described.class_name or "a model"
+        return _end_of_path(described.id or described.class_name or "a model")
 
     @property
     def title(self) -> str:
@@ -66,10 +68,11 @@ class ReportPage:
     def about(self) -> str:
         """Which data, how many units, how they were chosen from."""
         manifest = self.dissection.manifest
-        data = manifest.dataset.name or "data without a name"
+        named = manifest.dataset.name is not None and manifest.dataset.kind in _NAMED
+        data = f" of {_end_of_path(str(manifest.dataset.name))}" if named else ""
         units = sum(manifest.widths.values())
         return (
-            f"{counted(manifest.clips, 'clip')} of {data} were played to the model. Of its {counted(units, 'unit')} at "
+            f"{counted(manifest.clips, 'clip')}{data} were played to the model. Of its {counted(units, 'unit')} at "
             f"{counted(len(manifest.sites), 'site')}, {len(self.units):,} are on this page, each with the clips that "
             "it responds to most and least."
         )
@@ -137,6 +140,12 @@ class ReportPage:
             {round(384 * min(1.0, unit.selectivity / self.highest), 1) for unit in self.units if unit.site == site}
         )
         return "".join(f"M{place:g} 28V32" for place in places)
+
+
+def _end_of_path(name: str) -> str:
+    """A name as it is; of a place on a disk, which says nothing elsewhere, the last part."""
+    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
+    return PureWindowsPath(name).name or name if absolute else name
 
 
 def page_html(page: ReportPage) -> str:

@@ -172,7 +172,8 @@ def _activations(
     for first in range(0, len(sounds), _ROWS):
         with torch.no_grad():
             values += response(torch.stack(sounds[first : first + _ROWS]))[:, frame].tolist()
-    return MapActivations(*values[:4], tuple(values[4:]))
+    original, of_kept, of_rest, of_silence, *of_moved = values
+    return MapActivations(original, of_kept, of_rest, of_silence, tuple(of_moved))
 
 
 def _seconds(site: Site, frame: int, seconds: float) -> tuple[float | None, float | None]:

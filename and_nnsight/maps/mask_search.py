@@ -69,7 +69,7 @@ class MaskSearch:
     steps     steps at most; the search ends where they bring no more
     """
 
-    area: float = 0.03
+    area: float = 0.1
     roughness: float = 0.1
     rest: float = 3.0
     excess: float = 3.0

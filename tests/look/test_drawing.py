@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from and_nnsight.dissection.curves import Curve
+from and_nnsight.dissection.exemplars import Exemplar
 from and_nnsight.explain.roles import Span
 from and_nnsight.look.drawing import HEIGHT, WIDTH, CurveScale, bars_path, exemplar_drawing
-from and_nnsight.look.exemplar_view import ExemplarView, curve_levels
+from and_nnsight.look.exemplar_view import ExemplarView, curve_levels, exemplar_view
 from and_nnsight.look.sounds import Sound
 
 
@@ -93,8 +94,20 @@ def test_all_pictures_of_a_unit_have_one_scale() -> None:
 
 @pytest.mark.parametrize("flat", [0.0, -1.0, 5.0])
 def test_a_flat_curve_can_be_drawn(flat: float) -> None:
-    over = curve((0.0, 2.0, flat))
+    over = curve((0.0, 1.0, flat), (1.0, 2.0, flat))
     assert points(exemplar_drawing(exemplar(), sound(), over, CurveScale.of([over], flat), flat).line)
+
+
+def test_one_frame_over_the_whole_clip_has_no_course_and_no_moment() -> None:
+    """Class logits, and pooling by means: a line over the whole picture would only hide it."""
+    whole = Exemplar(0, None, None, None, 1.0, -1, 0.0, 2.0)
+    part = Exemplar(0, None, None, None, 1.0, 3, 0.5, 0.6)
+    moments = [
+        (view.start, view.end) for view in (exemplar_view(each, None, "0", 2, 2.0, Span(0)) for each in (whole, part))
+    ]
+    assert moments == [(None, None), (0.5, 0.6)]
+    drawing = exemplar_drawing(exemplar(), sound(), curve((0.0, 2.0, 1.0)), CurveScale(0, 1), 0.0)
+    assert (drawing.line, drawing.area) == ("", "")
 
 
 def test_no_curve_and_no_moment() -> None:

@@ -24,7 +24,8 @@ CELLS = (
     "unit.top[0]",
     "card(dissection, {site!r}, 0)",
     "label(dissection, 'labels', method='db')",
-    "unit.plot()\nunit.to_pandas()",
+    "unit.plot();",
+    "unit.to_pandas()",
 )
 
 
@@ -59,6 +60,8 @@ def test_every_object_shows_itself_as_html_and_as_a_few_lines(executed: list[Any
         assert len(data["text/plain"]) <= 420 and data["text/plain"].count("\n") < 5
     for outputs in executed:
         assert not [output for output in outputs if output.output_type in ("error", "stream")]
+    (figure,) = executed[5]
+    assert "image/png" in figure.data
     card_of_unit = shown(executed[3])["text/html"]
     assert card_of_unit.count("<audio controls") == card_of_unit.count("data:image/png;base64,") == 6
     assert card_of_unit.count('class="curve"') == 6

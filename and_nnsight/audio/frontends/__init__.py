@@ -1,5 +1,5 @@
 """Feature extraction in torch, batched, on any device and with gradients, where it equals the checkpoint's own."""
 
 from .families import front_end as front_end
-from .front_end import FrontEnd as FrontEnd
-from .front_end import FrontEndError as FrontEndError
+from .interface import FrontEnd as FrontEnd
+from .interface import FrontEndError as FrontEndError

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .front_end import ANY, FrontEnd, FrontEndError
+from .interface import ANY, FrontEnd, FrontEndError
 from .kaldi import KaldiFrontEnd
 from .whisper import WhisperFrontEnd
 

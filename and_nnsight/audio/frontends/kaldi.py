@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
-from .front_end import ANY, FrontEnd
+from .interface import ANY, FrontEnd
 
 _FRAME_SECONDS, _HOP_SECONDS = 0.025, 0.010
 _LOWEST_HZ = 20.0

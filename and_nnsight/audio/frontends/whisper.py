@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .front_end import ANY, FrontEnd
+from .interface import ANY, FrontEnd
 
 _FLOOR, _DECADES = 1e-10, 8.0
 
@@ -47,9 +47,14 @@ class WhisperFrontEnd(FrontEnd):
     @classmethod
     def of(cls, extractor: Any) -> FrontEnd:
         """The front end with a WhisperFeatureExtractor's settings."""
-        sizes = (extractor.sampling_rate, extractor.n_samples, extractor.n_fft, extractor.hop_length)
-        filters = torch.as_tensor(extractor.mel_filters).float()
-        return cls(*map(int, sizes), float(extractor.padding_value), filters)
+        return cls(
+            sampling_rate=int(extractor.sampling_rate),
+            window_samples=int(extractor.n_samples),
+            fft_size=int(extractor.n_fft),
+            hop=int(extractor.hop_length),
+            padding_value=float(extractor.padding_value),
+            mel_filters=torch.as_tensor(extractor.mel_filters).float(),
+        )
 
     def shortened(self, samples: int) -> FrontEnd | None:
         """The same with a window of so many samples."""

@@ -210,7 +210,7 @@ def _lacks(table: Table[CaptionRow], span: Span) -> bool:
     return row is None or row.caption is None
 
 
-def _measured_captions(dissection: Dissection, spans: Sequence[Span], data: Any, progress: bool) -> Rows[CaptionRow]:
+def _measured_captions(dissection: Dissection, spans: Sequence[Span], data: Any, progress: bool) -> list[CaptionRow]:
     """The acoustic describer's captions, by measurements that are kept in a table of their own."""
     measured = measure_acoustics(dissection, data=data, spans=spans, progress=progress)
     return [caption_row(span, _described(measured[span])) for span in spans]

@@ -39,7 +39,7 @@ class OverRepresentation:
     """Scores the phrases of a few captions against a corpus, and against what chance gives."""
 
     def __init__(self, phrases: Phrases, captions: Sequence[str], index: PhraseIndex) -> None:
-        self._phrases, self._captions, self._index = phrases, captions, index
+        self._phrases, self._captions, self._index = phrases, list(captions), index
         self._bars: dict[tuple[int, int], Numbers] = {}
 
     def excess(self, captions: Sequence[str], others: Sequence[str]) -> Excess:
