@@ -23,7 +23,8 @@ from . import nnsight_save
 
 OURS = "and-nnsight"
 VARIABLE = "AND_NNSIGHT_PLUGINS"
-_VIEWS = "and_nnsight.views"
+VIEWS = "and_nnsight.views"
+"""The group of what a notebook shows of this package's own classes: see `Viewed`."""
 
 
 class PluginError(ValueError):
@@ -203,7 +204,7 @@ def refresh() -> None:
 @lru_cache(maxsize=1)
 def _own_views() -> Mapping[str, EntryPoint]:
     """The views of this package's own classes, by their names: others' would show what they like of ours."""
-    return {entry.name: entry for entry in entry_points(group=_VIEWS) if _distribution(entry) == OURS}
+    return {entry.name: entry for entry in entry_points(group=VIEWS) if _distribution(entry) == OURS}
 
 
 @lru_cache(maxsize=1)

@@ -23,8 +23,8 @@ truth        streamed over all clips with the truth itself as concepts, the unit
 score        what is said rightly predicts its unit's held-out clips, and holds: it does so more than loudness,
              duration, silence and brightness do. Held to that are units that are not themselves loudness or
              brightness: those of which even the planted truth, told of every clip, tells more than these do (see
-             `planted_truth`; this excludes the silence unit). A unit that is must not be said to hold. A row of its own
-             has only the units whose clips no null alone detects as well as what is said does (AUPRC)
+             `planted_truth`), and not the silence unit, which is loudness by another name and must not be said to hold.
+             A row of its own has only the units whose clips no null alone detects as well as what is said does (AUPRC)
 A distractor is treated honestly if nothing is said of it, or what is said is marked as not holding.
 """
 
@@ -180,13 +180,13 @@ def _explained(
     named = {at for at in planted if says_rightly(units[at], texts["calibrated"].get(at))}
     tell("score: the true predict their clips", lambda at: verdicts[(*at, "explanation")].predicts,
          {at: planted[at] for at in named})  # fmt: skip
-    tell("score: the true hold", lambda at: holds[(*at, "explanation")],
-         {at: planted[at] for at in named & more})  # fmt: skip
-    tell("score: the true do not hold, of loudness and brightness", lambda at: not holds[(*at, "explanation")],
-         {at: planted[at] for at in named - more})  # fmt: skip
+    must = {at for at in named & more if units[at].null is None}
+    tell("score: the true hold", lambda at: holds[(*at, "explanation")], {at: planted[at] for at in must})
+    tell("score: what is loudness by another name does not hold", lambda at: not holds[(*at, "explanation")],
+         {at: planted[at] for at in named if units[at].null is not None})  # fmt: skip
     by_unit = {(row.site, row.unit): row for row in scores if row.source == "explanation"}
     tell("score: the true hold, where no null does as well", lambda at: holds[(*at, "explanation")],
-         {at: planted[at] for at in named & more if _beats_nulls(by_unit[at])})  # fmt: skip
+         {at: planted[at] for at in must if _beats_nulls(by_unit[at])})  # fmt: skip
     tell("distractors: unexplained or marked", lambda at: not holds.get((*at, "explanation"), False), distractors)
     for source in sorted(
         {source for _, _, source in holds if source.startswith("label db") and source.endswith(encoder)}

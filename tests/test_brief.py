@@ -24,13 +24,14 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     unit = dissection.unit(SITE, 0)
     tables = explain(dissection, units=range(6), progress=False)
     labels = label(dissection, "labels", method="db", progress=False)
+    said = next(row.concept for row in labels if row.concept and row.rank == 0 and "combining" not in row.concept)
     store, scores = dissection.exemplars(), ConceptScores.from_labels({clip: f"{clip}" * 90 for clip in range(40)})
     found = {
         "dissection": dissection, "unit": unit, "exemplar": unit.top[0], "card": card(dissection, SITE, 0),
         "manifest": dissection.manifest, "statistics": dissection[SITE], "top": dissection[SITE].top,
         "evidence": dissection.evidence(SITE, "top"), "clip": dissection.clips[0], "store": store,
         "curves": store.curves, "curve": unit.curve(unit.top[0].clip), "tables": tables, "labels": labels,
-        "label": labels[0], "captions": read_table(dissection, "captions"), "matches": search(dissection, "raw"),
+        "label": labels[0], "captions": read_table(dissection, "captions"), "matches": search(dissection, said),
         "model": model, "site": model.sites()[0], "scores": scores,
         "choice": UnitChoice({SITE: range(64), "blocks.0.mlp.hook_post": range(64)}, settings={"a": "b" * 5000}),
     }  # fmt: skip

@@ -9,8 +9,15 @@ import math
 
 import numpy as np
 import torch
-import torchaudio.functional
 from jaxtyping import Float32, Float64, Int
+
+try:
+    import torchaudio.functional
+except (OSError, RuntimeError) as error:  # its compiled half belongs to one build of torch: CPU, or one CUDA
+    raise OSError(
+        f"torchaudio does not load beside this torch ({torch.__version__}): install builds of the two that belong "
+        "together, both from PyPI or both from the same index of PyTorch's"
+    ) from error
 
 _LARGEST_TABLE = 2**20  # entries of torchaudio's filters: rates without a common divisor need a huge table
 _PIECE = 2**18  # samples that are resampled at a time: a filter of fifteen taps takes fifteen times their memory

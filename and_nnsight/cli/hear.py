@@ -85,7 +85,7 @@ def _sound(dissection: Dissection, unit: Unit, clip: int | None, data: str | Non
     if not isinstance(read, Clip):
         failure: Failure = read[1]
         raise ValueError(f"clip {clip} cannot be read: {failure.reason}")
-    return read.samples, read.sampling_rate
+    return {"array": read.samples, "sampling_rate": read.sampling_rate}
 
 
 def _is_kept(exemplar: Exemplar) -> bool:

@@ -57,6 +57,8 @@ def report(
     print(f"{counted(len(written.units), 'unit')}, {counted(written.sounds, 'sound')}, {readable(written.bytes)}")
     if written.excerpt is not None:
         print(f"  longer clips are cut to {written.excerpt:g} s around the moment at which a unit fires")
+    if written.bytes > megabytes * 1e6:
+        print(f"  that is more than --megabytes {megabytes:g}: fewer units (--best) would fit")
     if written.silent:
         print(
             f"  {counted(len(written.silent), 'clip')} {agree(len(written.silent), 'is', 'are')} shown without sound: "

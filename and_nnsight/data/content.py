@@ -55,7 +55,7 @@ def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
     if array.dtype.hasobject:
         return all(_add(digest, part) for part in array.ravel().tolist())
     if array.dtype in (np.longdouble, np.clongdouble):  # in which some bytes hold whatever was there before
-        array = np.stack([array.real, array.imag]).astype(np.float64)
+        array = np.stack([np.real(array), np.imag(array)]).astype(np.float64)
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return True
 

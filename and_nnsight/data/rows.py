@@ -82,14 +82,17 @@ def _row(value: Any) -> Any:
     if hasattr(value, "_asdict") and not hasattr(value, "waveform"):
         return value._asdict()
     if isinstance(value, tuple) and len(value) == 2 and _is_table_row(value[1]):  # of `iterrows`
-        value = value[1]
-    return value.to_dict() if _is_table_row(value) else _samples(value)
+        return value[1].to_dict()
+    row: Any = value
+    return row.to_dict() if _is_table_row(row) else _samples(value)
 
 
 def _is_table_row(value: Any) -> bool:
     """Whether a value is a row of pandas, whose values have names; those of a column have numbers."""
-    is_column = hasattr(value, "to_dict") and hasattr(value, "index") and not isinstance(value, Mapping)
-    return is_column and any(isinstance(name, str | tuple) for name in value.index[:1])
+    if not hasattr(value, "to_dict") or not hasattr(value, "index") or isinstance(value, Mapping):
+        return False
+    names: Any = value.index
+    return any(isinstance(name, str | tuple) for name in names[:1])
 
 
 def _samples(value: Any) -> Any:

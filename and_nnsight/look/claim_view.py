@@ -9,11 +9,12 @@ from itertools import groupby
 
 from ..explain.evaluate.verdicts import ACOUSTICS, Verdict
 from ..explain.labels.concept_lists import concept_text
-from ..explain.read.unit_card import Card, Label
+from ..explain.read.unit_card import Card, Concept, Label
 
 MOST_LABELS = 3
 MOST_WORDS = 8
-_PARTS = {"adjective": "adjectives", "noun": "nouns", "verb": "verbs"}
+_ADJECTIVES = {True: "acoustic adjectives", False: "other adjectives"}
+_PARTS = {"noun": "nouns", "verb": "verbs"}
 
 
 class Standing(Enum):
@@ -97,17 +98,28 @@ class WordsView:
 
 
 def word_views(card: Card) -> Iterator[WordsView]:
-    """The open concepts drawn out of a unit's summary; adjectives that are not of sound by themselves."""
-    for part, name in _PARTS.items():
-        of_part = sorted(
-            (each for each in card.concepts if each.part == part), key=lambda each: (-each.count, each.word)
-        )
-        acoustic = tuple(each.word for each in of_part if each.acoustic is not False)
-        others = tuple(each.word for each in of_part if each.acoustic is False)
-        title = "acoustic adjectives" if part == "adjective" else name
-        for heading, words in ((title, acoustic), (f"other {name}", others)):
-            if words:
-                yield WordsView(heading, words[:MOST_WORDS])
+    """The open concepts drawn out of a unit's summary; those adjectives apart that are not of sound by themselves.
+
+    Prepositions, which say nothing alone, are left out.
+    """
+    by_title: dict[str | None, list[Concept]] = {}
+    for concept in card.concepts:
+        by_title.setdefault(_words_title(concept), []).append(concept)
+    for title in (*_ADJECTIVES.values(), *_PARTS.values()):
+        if title in by_title:
+            yield WordsView(title, _words(by_title[title]))
+
+
+def _words_title(concept: Concept) -> str | None:
+    if concept.part == "adjective":
+        return _ADJECTIVES[concept.acoustic is not False]
+    return _PARTS.get(concept.part)
+
+
+def _words(concepts: list[Concept]) -> tuple[str, ...]:
+    """The commonest words among concepts."""
+    ranked = sorted(concepts, key=lambda each: (-each.count, each.word))
+    return tuple(each.word for each in ranked[:MOST_WORDS])
 
 
 def words_claim(card: Card) -> ClaimView | None:

@@ -48,8 +48,8 @@ def hear(
     and smoothness keep elsewhere. The same call gives the same map. The model is left as it was.
 
     unit           a `Unit` of a dissection, (site, index), or "SITE:INDEX"
-    clip           an `Exemplar` of the unit, whose file is read; or any audio value: its moment is where the unit is
-                   highest
+    clip           an `Exemplar` of the unit, whose kept sound or file is read; or any audio value, (waveform, rate)
+                   included: its moment is where the unit is highest
     model          what `dissect` takes: an AudioModel, a transformers module, a hub id or folder, "plugin:argument"
     sampling_rate  of a bare waveform; None: the model's
     area           how much an emptier mask counts: higher keeps less
@@ -123,6 +123,8 @@ def _waveform(clip: Any, response: Response, sampling_rate: int | None) -> Tenso
     """What the model hears of a clip, on its device. Raises MapError for an exemplar whose file is not there."""
     front = response.front_end
     audio = _sound_of(clip) if isinstance(clip, Exemplar) else clip
+    if isinstance(audio, tuple) and len(audio) == 2:
+        audio = {"array": audio[0], "sampling_rate": audio[1]}
     samples = load(audio, front.sampling_rate, source_rate=sampling_rate, window=front.window_samples).samples
     if len(samples) < front.minimum_samples:
         raise MapError(f"the clip has {len(samples)} samples, and the model needs at least {front.minimum_samples}")

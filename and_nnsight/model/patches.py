@@ -88,7 +88,9 @@ def _imported_names(module: ModuleType) -> frozenset[str]:
 def _of_attention(model: nn.Module) -> Iterator[str]:
     """The attention that the model's config names, where it is a function of somebody's."""
     registry: Any = getattr(sys.modules.get("transformers.modeling_utils"), "ALL_ATTENTION_FUNCTIONS", None)
-    for module in model.modules() if registry is not None else ():
+    if registry is None:
+        return
+    for module in model.modules():
         name = getattr(getattr(module, "config", None), "_attn_implementation", None)
         function = registry.get(name) if isinstance(name, str) else None
         if isinstance(function, FunctionType) and not _is_known(function):

@@ -39,6 +39,11 @@ def test_it_writes_the_units_that_are_named(folder: Path, tmp_path: Path) -> Non
     assert out.read_text(encoding="utf-8").count('<article class="unit"') == 2
 
 
+def test_it_says_where_it_cannot_be_as_small_as_asked(folder: Path, tmp_path: Path) -> None:
+    result = call(folder, "--units", f"{SITE}:1", "--megabytes", 0.01, "--out", tmp_path / "r.html")
+    assert "more than --megabytes 0.01" in result.output and "cut to 1 s" in result.output
+
+
 def test_it_says_what_it_lacks(folder: Path, tmp_path: Path) -> None:
     """The clips of these units were not kept, and what was dissected lay in memory."""
     result = call(folder, "--best", 20, "--out", tmp_path / "r.html")

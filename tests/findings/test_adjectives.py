@@ -102,7 +102,7 @@ def test_the_figure_says_of_how_many_scored_units_an_explanation_holds(dissectio
     held = figure.axes[1]
     assert [bar.get_width() for bar in _bars(held)] == [100, 0]
     assert {"1 of 1", "none scored"} <= set(texts(figure)), "soft is of two units, of which none was scored"
-    assert held.lines[-1].get_xdata()[0] == 100, "all that were scored"
+    assert np.asarray(held.lines[-1].get_xdata())[0] == 100, "all that were scored"
 
 
 def test_without_verdicts_there_is_no_panel_of_them(dissection: Dissection) -> None:
@@ -123,7 +123,7 @@ def test_the_figure_shows_the_table(dissection: Dissection) -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["loud", "soft"]
     assert [bar.get_width() for bar in _bars(axes)] == [75, 50]
     assert "% of those with a summary" in axes.get_xlabel() and "of 5" in beside.get_xlabel()
-    np.testing.assert_allclose(beside.lines[0].get_xdata(), [60, 20])
+    np.testing.assert_allclose(np.asarray(beside.lines[0].get_xdata()), [60, 20])
     assert {"3", "2"} <= set(texts(figure)), "how many units stands at each bar"
 
 

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
-from and_nnsight import AudioModel, Dissection, ListenableMap, MapError, dissect, hear
+from and_nnsight import AudioModel, ListenableMap, MapError, dissect, hear, keep_exemplars
 from and_nnsight.audio.frontends import front_end
 from and_nnsight.demo import SAMPLING_RATE, make_sound, tiny_ast_path
 from and_nnsight.dissection.exemplars import Exemplar
@@ -136,7 +136,11 @@ def test_an_exemplar_is_read_from_its_file_at_its_own_moment(model: AudioModel, 
     _refused(lambda: hear(unit, _with(exemplar, path=None), model=model), "came from no file")
     _refused(lambda: hear(unit, _with(exemplar, activation=9.0), model=model), "another model, or the file has changed")
     _refused(lambda: hear(unit, _with(exemplar, frame=-1), model=model), "of no one frame")
-    assert isinstance(dissection, Dissection)
+    keep_exemplars(dissection, [(SITE, unit.index)], model, progress=False)
+    kept = hear(unit, _with(exemplar, path=None), model=model, steps=3, masks=2)
+    assert kept.activations == result.activations, "the sound that was kept is what the model heard"
+    pair = hear(unit, exemplar.audio(), model=model, steps=3, masks=2)
+    assert pair.frame == exemplar.frame
 
 
 def _with(exemplar: Exemplar, **values: Any) -> Exemplar:

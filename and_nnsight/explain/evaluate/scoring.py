@@ -44,7 +44,7 @@ DEFAULT_SHARE = 0.05
 MOST_CLIPS = 5_000
 SHUFFLES = 999
 LEVEL = 0.05
-_VERSION = 4  # of what is measured, and how
+_VERSION = 3  # of what is measured, and how
 _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitted
 
 
@@ -76,8 +76,7 @@ def score(
                   by what captioned those of `dissection`, whose words are those of the explanations (else: a warning).
                   Clips that `dissection` has too are left out: by their samples, place in the same data, or path
                   (`same_clips`)
-    text_encoder  plugin; a claim's prediction of a clip is its cosine with the clip's caption, 0 where texts with
-                  nothing in common have as much (the encoder's `chance`, if it says one). Of an explanation each
+    text_encoder  plugin; a claim's prediction of a clip is its cosine with the clip's caption. Of an explanation each
                   sentence is compared, and weighs as many clips as it was said of (3 of 5)
     chat          plugin; also asks it which of ten captions a claim fits, five of them of clips on which the unit
                   fires (`detection`: the share judged rightly). Every request is on record and sent once

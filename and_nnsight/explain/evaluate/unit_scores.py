@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,6 @@ from .detection import CLIPS, Detection, detect
 from .held_out import FEWEST, HeldOutClips
 from .metrics import average_precisions, clips_of, correlations, places, positives, standardised
 from .permutation import PermutationResult, partial_test, prediction_test
-from .predictions import claim_predictions
 from .top_down import savage_scores
 
 _DECIMALS = 6  # sums over more units differ in the last bits
@@ -85,7 +84,7 @@ class SiteScores:
         self._text_of_pool = np.array([self._text_of[one.text] for one in self._pool])
         self.texts = texts
         by_text = {one.text: one for one in self._pool}
-        self.predictions = claim_predictions([by_text[text] for text in texts], held_out.clips.captions, embeddings)
+        self.predictions = _predictions([by_text[text] for text in texts], held_out.clips.captions, embeddings)
         self.predictions = self.predictions.to(held_out.device)
         self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
 
@@ -217,6 +216,24 @@ def _apart(gists: Sequence[frozenset[str]]) -> Bool[np.ndarray, "gist gist"]:
     for row, gist in zip(has, gists, strict=True):
         row[[statements[text] for text in gist]] = 1.0
     return (has @ has.T == 0).numpy()
+
+
+def _predictions(
+    claimed: Sequence[Claim], captions: Sequence[str], embeddings: Embeddings
+) -> Float32[Tensor, "claim clip"]:
+    """How near each claim is to each clip's caption: the mean over its statements by their weights."""
+    statements = list(dict.fromkeys(text for claim in claimed for text, _ in claim.parts))
+    distinct = list(dict.fromkeys(captions))
+    vectors = torch.from_numpy(embeddings([*statements, *distinct]))
+    place_of = {text: place for place, text in enumerate(statements)}
+    summed = torch.zeros(len(claimed), vectors.shape[1])
+    for row, claim in zip(summed, claimed, strict=True):
+        total = sum(weight for _, weight in claim.parts) or 1.0
+        for text, weight in claim.parts:
+            row += weight / total * vectors[place_of[text]]
+    near = summed @ vectors[len(statements) :].T
+    caption_of: Mapping[str, int] = {text: place for place, text in enumerate(distinct)}
+    return near[:, [caption_of[caption] for caption in captions]]
 
 
 def with_detection(

@@ -35,11 +35,6 @@ def directions(vectors: Float[np.ndarray, "n dim"]) -> Float32[np.ndarray, "n di
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0).astype(np.float32)
 
 
-def chance_of(encoder: TextEncoder) -> float:
-    """A cosine that texts with nothing in common hardly ever exceed, if the encoder says one (`chance`); else 0."""
-    return max(0.0, float(getattr(encoder, "chance", 0.0)))
-
-
 class Embeddings:
     """The vectors of texts at length 1, each text encoded once.
 
@@ -48,7 +43,6 @@ class Embeddings:
 
     def __init__(self, encoder: TextEncoder, name: str) -> None:
         self._encoder, self._name = encoder, name
-        self.chance = chance_of(encoder)
         self._rows: dict[str, int] = {}
         self._vectors = np.zeros((0, 0), np.float32)
         self.encoded = 0

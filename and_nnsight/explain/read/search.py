@@ -14,7 +14,7 @@ from ...plugins import Viewed
 from ...storage import short_hash
 from ...wording import Brief, counted
 from ..evaluate.verdicts import Verdict, Verdicts
-from ..providers.embeddings import Embeddings, chance_of, cosines
+from ..providers.embeddings import Embeddings, cosines
 from ..records.unit_selection import chosen_units
 from ..roles import TextEncoder
 from ..text.sentences import idea
@@ -121,7 +121,7 @@ def search(
     encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     texts, lasting = {idea(one.text) for one in compared}, isinstance(text_encoder, str)
     cosine_of = _near(dissection, text, texts, encoder, name, lasting=lasting)
-    verdicts, least = Verdicts.read(dissection), chance_of(encoder)
+    verdicts, least = Verdicts.read(dissection), max(0.0, float(getattr(encoder, "chance", 0.0)))
     by_unit: dict[tuple[str, int], list[_Hit]] = {}
     for one in compared:
         cosine = cosine_of[idea(one.text)]

@@ -106,8 +106,8 @@ class Hearer:
     def __init__(self, adapter: ModelAdapter, dissection: Dissection, seconds: float) -> None:
         """`seconds` of live sound are heard at a time, or the model's own window where it is shorter or fixed."""
         self.adapter = adapter
-        self.sites = resolve_sites(adapter, list(dissection.sites), dissection.manifest.pool)
-        self.pooling = dissection.manifest.pool
+        self.pooling = dissection.manifest.pool or "max"
+        self.sites = resolve_sites(adapter, list(dissection.sites), self.pooling)
         self.rate = adapter.featuriser.sampling_rate
         self.live = listening_window(adapter, seconds)
         self._own = ListeningWindow(adapter.featuriser, adapter.featuriser.window_seconds)

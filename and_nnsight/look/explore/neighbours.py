@@ -64,7 +64,8 @@ class Neighbourhood:
     def __init__(self, source: TopClips, target: TopClips) -> None:
         vocabulary: dict[str, int] = {}
         left, right = source.matrix(vocabulary), target.matrix(vocabulary)
-        self._left = sparse.csr_array((left.data, left.indices, left.indptr), shape=(left.shape[0], len(vocabulary)))
+        shape = (len(source.units), len(vocabulary))
+        self._left = sparse.csr_array((left.data, left.indices, left.indptr), shape=shape)
         self._right = right.T.tocsc()
         self._source, self._target, self._same = source, target, source is target
 

@@ -65,7 +65,7 @@ class Speaker:
             self._model = open_audio_model(adapter, None, None)
         except ValueError as error:
             raise NoOutput(str(error)) from error
-        module = adapter.wrapped
+        module: Any = adapter.wrapped
         kind = type(module).__name__
         labels = getattr(module.config, "id2label", None) or {}
         if kind.endswith(_TASKS):
@@ -96,9 +96,9 @@ class Speaker:
             changed = ablating(self._model, UnitChoice.of(units), how, gain=gain) if units else nullcontext()
             with changed:
                 after = self._say(inputs)
-        if isinstance(before, str):
-            return Outputs("text", before=before, after=after)
-        return Outputs("classes", self._likeliest(before, after))
+        if isinstance(before, Tensor) and isinstance(after, Tensor):
+            return Outputs("classes", self._likeliest(before, after))
+        return Outputs("text", before=str(before), after=str(after))
 
     def _classified(self, inputs: Mapping[str, Tensor]) -> Tensor:
         logits = self._model.wrapped(**inputs).logits[0].float().cpu()

@@ -90,7 +90,11 @@ class OpenAIChat:
         """A client of the `openai` package; it does not retry, we do."""
         from openai import AsyncOpenAI
 
-        return AsyncOpenAI(api_key=self._key or "none", base_url=self._base_url, max_retries=0)
+        from .bounded_client import BoundedClient
+
+        return AsyncOpenAI(
+            api_key=self._key or "none", base_url=self._base_url, max_retries=0, http_client=BoundedClient()
+        )
 
 
 class _Running:

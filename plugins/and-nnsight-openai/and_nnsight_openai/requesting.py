@@ -162,6 +162,8 @@ class Requesting:
         """The response, whatever its status, or why there is none."""
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
+        from .bounded_client import AnswerTooLarge
+
         try:
             async with asyncio.timeout(_TRICKLE * self._timeout):
                 raw = await client.chat.completions.with_raw_response.create(
@@ -174,6 +176,8 @@ class Requesting:
             return _Response(int(error.status_code), error.response.text, error.response.headers)
         except APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, AnswerTooLarge):  # it would be as large again
+                return Failure(f"the server's answer cannot be taken: {cause}")
             reason = without_credentials(f"{type(cause).__name__}: {cause}")
             return _Again(reason, no_server=type(cause).__name__ == "ConnectError")
         except Exception as error:  # of the client, about this conversation: the others may do better

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from and_nnsight import plugins
-from and_nnsight.explain.providers.embeddings import Embeddings, cosines, directions
+from and_nnsight.explain.providers.embeddings import cosines, directions
 from and_nnsight.explain.providers.encoders import words
 from and_nnsight.explain.providers.encoders.words import Words
 from and_nnsight.explain.text.english import stem
@@ -129,14 +128,3 @@ def test_cosines_of_what_has_no_direction_are_zero() -> None:
     rows = np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]], np.float32)
     assert cosines(rows, rows).tolist() == [[1, 0, 0, 0], *[[0, 0, 0, 0]] * 3]
     assert directions(rows)[0] == pytest.approx([0.6, 0.8])
-
-
-def test_what_it_calls_chance_is_known_to_whoever_compares() -> None:
-    class Plain:
-        name = "plain"
-
-        def encode(self, texts: Sequence[str]) -> np.ndarray:
-            return np.ones((len(texts), 2))
-
-    assert Embeddings(Words(), "words").chance == Words.chance > 0
-    assert Embeddings(Plain(), "plain").chance == 0
