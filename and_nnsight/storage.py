@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[None]:
     except (SafetensorError, arrow.ArrowException, OSError) as error:
         if (
             isinstance(error, OSError)
-            and error.filename is not None
+            and error.filename not in (None, str(_temporary(path)), _temporary(path))
             and error.errno not in (errno.ENOSPC, errno.EDQUOT)
         ):
             raise
@@ -79,7 +79,7 @@ def writing(path: Path) -> Iterator[None]:
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to; on leaving without an error it is synced and renamed to `path`."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _temporary(path)
     with writing(path):
         try:
             yield temporary
@@ -89,6 +89,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -189,3 +189,14 @@ def test_what_could_not_be_written_leaves_what_was_there(tmp_path: Path) -> None
         raise OSError(errno.ENOSPC, "No space left on device")
     assert read_tensors(path)[0]["a"].tolist() == [1, 1]
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_of_writing_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "a folder").mkdir()
+    for path in (tmp_path / "a folder", tmp_path / "none" / "a.json"):
+        with pytest.raises(OSError) as refused:
+            write_json(path, {})
+        assert (refused.value.filename, refused.value.filename2) == (str(path), None)
+    with pytest.raises(FileNotFoundError, match="other.wav"), written_whole(tmp_path / "a.json"):
+        (tmp_path / "other.wav").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder"]

@@ -34,7 +34,6 @@ from ._remote import with_value
 app = typer.Typer(
     name="and-nnsight",
     help="What does each neuron of an acoustic transformer listen for?",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -83,7 +82,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         Path.cwd()  # where the folder is gone, libraries end the process with words of their own
-        app(with_value(sys.argv[1:]))
+        sys.exit(app(with_value(sys.argv[1:] or ["--help"]), prog_name="and-nnsight", standalone_mode=False))
     except Exception as error:
         if wants_traceback():
             raise

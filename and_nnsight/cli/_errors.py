@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Any
 
 TRACEBACK = "AND_NNSIGHT_TRACEBACK"
 _DISK = {errno.ENOSPC, errno.EDQUOT}
@@ -26,6 +27,8 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Un
 def sentence(error: Exception) -> tuple[str, int]:
     """The sentence for an error, and the exit code: 2 for errors of use, 1 for a server's and for those of our own."""
     text = " ".join(str(error).split())
+    if hasattr(error, "format_message"):
+        return _usage_sentence(error), int(getattr(error, "exit_code", 2))
     if _is_a(error, "remote.settings", "RemoteRunError"):
         return text, 1
     if _is_lack_of_memory(error, text):
@@ -40,6 +43,17 @@ def sentence(error: Exception) -> tuple[str, int]:
         "command",
         1,
     )
+
+
+def _usage_sentence(error: Any) -> str:
+    """What the command's words lack or have too much: the parser's own word for it, and where the options are listed.
+
+    The parser is click's, of its own or inside typer, so that its errors are known by what they can do.
+    """
+    said = " ".join(str(error.format_message()).split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = "and-nnsight" if context is None else context.command_path
+    return f"{said[:1].lower()}{said[1:]}: {where} --help lists what there is"
 
 
 def wants_traceback() -> bool:

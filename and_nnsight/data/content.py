@@ -11,6 +11,7 @@ import torch
 
 from ..audio.errors import AudioError
 from ..audio.waveforms import as_array, plain_samples
+from .file_signatures import file_state
 from .text import is_missing
 from .values import RATES, read_whole
 
@@ -61,15 +62,12 @@ def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> bool:
 
 
 def _add_path(digest: Any, path: str | bytes) -> bool:
-    """Text; of a file that it names also size and time of change."""
+    """Text; of a file that it names also size, time of change and samples."""
     if isinstance(path, bytes):
         return _add(digest, path)
     digest.update(f"text {path!r}".encode("utf-8", "surrogatepass"))
-    try:
-        state = os.stat(path)  # noqa: PTH116  # no path as a rule; Path("") would be a folder
-    except (OSError, ValueError):
-        return True
-    digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
+    if state := file_state(path):
+        digest.update(state.encode())
     return True
 
 

@@ -37,7 +37,7 @@ class FolderSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of the metadata, and of every file's path, size and time of change."""
+        """Of the metadata, and of every file's path, size, time of change and samples."""
         return self._fingerprint
 
     @cached_property
@@ -86,7 +86,7 @@ class FileSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of its name, size and time of change."""
+        """Of its name, size, time of change and samples."""
         return hashlib.sha256(file_signature(self._path, self._path.name)).hexdigest()[:16]
 
     def items(self, start: int = 0) -> Iterator[Item]:

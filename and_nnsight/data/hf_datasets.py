@@ -197,12 +197,17 @@ def open_hub(name: str, config: str | None, split: str | None, columns: Columns,
         builder = datasets.load_dataset_builder(name, config)
         data = builder.as_streaming_dataset()
     except (OSError, ValueError) as error:  # unknown, private, offline; no such config
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {first}"
+            f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {_why(error)}"
         ) from error
     dataset = _choose(data, split, full)
     return DatasetSource(dataset, full, _hash(name, config, builder.hash), columns, limit)
+
+
+def _why(error: Exception) -> str:
+    if "OfflineModeIsEnabled" in str(error):
+        return "HF_HUB_OFFLINE forbids to ask it"
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _choose(data: Any, split: str | None, name: str) -> _Dataset:

@@ -46,7 +46,10 @@ class Dissection(Viewed):
         folder = Path(folder).expanduser().absolute()
         manifest = read_manifest(folder)
         if manifest is None:
-            raise DissectionError(f"{folder} holds no dissection: there is no manifest.json")
+            what = "there is no such folder" if not folder.exists() else "there is no manifest.json"
+            raise DissectionError(
+                f"{folder} holds no dissection: {what}; give the folder that dissect wrote to (--out)"
+            )
         if manifest.state != COMPLETE:
             raise DissectionError(
                 f"the dissection in {folder} is not complete: call dissect again with the same settings to finish it"

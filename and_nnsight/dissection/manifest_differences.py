@@ -9,9 +9,14 @@ from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
 from .manifest import Manifest
 
-_HASHED = {
-    "config": "another", "weights": "other", "structure": "another", "features": "other", "fingerprint": "another",
-}  # fmt: skip
+_HASHED = {  # a hash says nothing to a person
+    "config": "another model config",
+    "weights": "other model weights",
+    "structure": "another model structure: its modules, their settings or their buffers",
+    "features": "other model features: its feature extractor or the extractor's settings",
+    "fingerprint": "another dataset fingerprint: its clips, their order, files, labels or captions",
+}
+_LONGER = {"edits": "edits (hooks, replaced forwards or functions):"}
 
 
 def differences(there: Manifest, here: Manifest) -> list[str]:
@@ -21,8 +26,8 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
         return ["the model ran {}, and is to run {} now".format(*places)]
     return [
         *_of_settings(there, here),
-        *_of_entries("model", there.model, here.model),
-        *_of_entries("dataset", there.dataset, here.dataset),
+        *_of_names("model", _model_names(there, here), there.model, here.model),
+        *_of_names("dataset", here.dataset.COMPARED, there.dataset, here.dataset),
         *_of_concepts(there.concepts, here.concepts),
         *_of_activations(there, here),
         *_of_sites(there, here),
@@ -54,10 +59,10 @@ def _of_settings(there: Manifest, here: Manifest) -> list[str]:
     return [f"{name} is {one} there, {other} here" for name, (one, other) in compared.items() if one != other]
 
 
-def _of_entries(
-    part: str, there: ModelDescription | DatasetDescription, here: ModelDescription | DatasetDescription
-) -> list[str]:
-    return _of_names(part, here.COMPARED, there, here)
+def _model_names(there: Manifest, here: Manifest) -> list[str]:
+    """What of the models is compared. Weights of another dtype are others of themselves, which the dtype says."""
+    unseen = ("weights",) if here.dtype is not None and there.dtype != here.dtype else ()
+    return [name for name in here.model.COMPARED if name not in unseen]
 
 
 def _of_names(
@@ -68,9 +73,7 @@ def _of_names(
 ) -> list[str]:
     differing = [name for name in names if there.get(name) != here.get(name)]
     return [
-        f"{_HASHED[name]} {part} {name}"  # a hash says nothing to a person
-        if name in _HASHED
-        else f"{part} {name} is {there.get(name)} there, {here.get(name)} here"
+        _HASHED.get(name) or f"{part} {_LONGER.get(name, f'{name} is')} {there.get(name)} there, {here.get(name)} here"
         for name in differing
     ]
 
@@ -94,4 +97,8 @@ def _of_activations(there: Manifest, here: Manifest) -> list[str]:
 
 def _of_sites(there: Manifest, here: Manifest) -> list[str]:
     one, other = (list(manifest.widths.items()) for manifest in (there, here))
-    return [] if one == other else [f"{counted(len(one), 'site')} there, {len(other)} here, not the same"]
+    if one == other:
+        return []
+    here_too = f"{len(other)} others" if len(one) == len(other) > 1 else str(len(other))
+    here_too = "another" if len(one) == len(other) == 1 else here_too
+    return [f"{counted(len(one), 'site')} there, {here_too} here"]

@@ -5,10 +5,12 @@ nnsight is not needed to know it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
 from safetensors import SafetensorError
 from torch import nn
 
@@ -79,8 +81,36 @@ def _unreachable(repo_id: str, error: Exception) -> str:
         )
     return (
         f"{repo_id!r} is neither a folder with a transformers checkpoint nor a model that can be had from the "
-        f"hub: {first_line(error)}"
+        f"hub: {_why(repo_id, folder, error)}"
     )
+
+
+def _why(repo_id: str, folder: Path, error: Exception) -> str:
+    """Why nothing could be loaded, in words for whoever named it."""
+    if folder.is_dir():
+        return _why_not_the_folder(folder)
+    if folder.exists():
+        return "it is a file, and a checkpoint is a folder"
+    if repo_id.startswith((".", "/", "~", "\\")) or repo_id.count("/") > 1 or " " in repo_id:
+        return "there is no such folder"
+    if constants.HF_HUB_OFFLINE:
+        return "it was not downloaded before, and HF_HUB_OFFLINE forbids that now"
+    if "connect" in str(error):
+        return "it was not downloaded before, and the hub cannot be reached now"
+    return first_line(error)
+
+
+def _why_not_the_folder(folder: Path) -> str:
+    if (folder / "manifest.json").is_file():
+        return "it is the folder of a dissection, and the model that was dissected is needed"
+    config = folder / "config.json"
+    if not config.is_file():
+        return "the folder has no config.json"
+    try:
+        kind = json.loads(config.read_bytes())["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its config.json is damaged, or is none of a transformers model"
+    return f"its config.json is of the type {kind!r}, which the installed transformers does not know or cannot read"
 
 
 def refuse_other_kinds(kind: type[nn.Module]) -> None:

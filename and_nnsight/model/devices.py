@@ -15,6 +15,9 @@ _DTYPES = {
 }  # fmt: skip
 
 
+_CHOICES = "choose cpu, cuda, cuda:N or mps, or leave it out for the best that there is"
+
+
 def known_dtype(dtype: Any) -> torch.dtype:
     """A dtype that weights can have, by its name or as it is. Raises ValueError, with the names, for any other."""
     known = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
@@ -28,9 +31,12 @@ def known_device(name: Any) -> torch.device:
     """A device that can be used here. Raises ValueError, saying why, for any other."""
     try:
         device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device {str(name)!r} cannot be used here: there is none of that name; {_CHOICES}") from error
+    try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        raise ValueError(f"device {str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {str(name)!r} cannot be used here: this machine lacks it; {_CHOICES}") from error
     if device.type == "meta":
         raise ValueError("device 'meta' cannot be used here: nothing is computed on it")
     return device

@@ -20,6 +20,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ..data import Clip, Quarantined
+from ..data.text import printable
 from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
 from ..dissection.files import activation_file, concept_file, scores_file, site_file
@@ -47,6 +48,11 @@ _OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
 _BEGIN_AGAIN = "this run cannot go on, begin again in a new folder"
 TRUST = "trust"
 """What `resume` is to be where a caller vouches that it is the same data and the same model."""
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 class RunFolder:
@@ -89,7 +95,7 @@ class RunFolder:
         files = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
         others = [name for name in files if name != ".lock" and not name.endswith(".tmp")]
         if others:
-            raise DissectionError(f"{self.folder} holds other files ({others[:3]}): choose a new folder")
+            raise DissectionError(f"{self.folder} holds other files ({_some(others)}): choose a new folder")
 
     def _refuse_files_for_folders(self) -> None:
         """Raise DissectionError if a file has the name of one of a dissection's folders."""
@@ -164,9 +170,23 @@ class RunFolder:
                     parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
                     concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
             self._segments.restore(segments, rows)  # that it is whole is better known now than after hours
+            self._refuse_moved_clips()
         if self.activations is not None:
             self.activations.restore(statistics.clips, activations)
         return self.position
+
+    def _refuse_moved_clips(self) -> None:
+        """Raise DissectionError if the clips so far lay elsewhere: their paths would be of files that are gone."""
+        data = self.manifest.dataset
+        if data.kind not in ("folder", "file"):
+            return
+        root = printable(Path.cwd() / Path(data.name))
+        first = next((row["path"] for row in self._segments.rows("clips") if row["path"]), None)
+        if first is not None and not Path(first).is_relative_to(root):
+            raise DissectionError(
+                f"{self.folder} holds a dissection of clips such as {first}, which are in {root} now: move or link "
+                "them to where they were, or choose a new folder"
+            )
 
     def saw(self, position: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined], truncated: int) -> None:
         """Note what a finished batch held; `position` is the stream position after it."""

@@ -62,7 +62,7 @@ def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["show", "{none}", "blocks.0.mlp.hook_post", "0"], "holds no dissection: there is no manifest.json"),
+        (["show", "{none}", "blocks.0.mlp.hook_post", "0"], "holds no dissection: there is no"),
         (["dissect", "{model}", "{none}", "--out", "{out}"], "no such file or folder"),
         (["dissect", "{audio}", "{audio}", "--out", "{out}"], "neither a folder with a transformers checkpoint nor"),
         (["dissect", "{model}", "{audio}", "--out", "{out}", "--sites", "nope"], "no site matches 'nope'; near names:"),
@@ -70,6 +70,15 @@ def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
         (["dissect", "{model}", "{audio}", "--out", "{audio}"], "holds other files"),
         (["dissect", "{model}", "{audio}", "--out", "{out}", "--dtype", "float3"], "unknown dtype 'float3'"),
         (["sites", "{model}", "--sites", "module:x.y"], "the model has no module 'x.y'"),
+        (["sites", "./no such"], "the hub: there is no such folder"),
+        (["sites", "{audio}"], "the hub: the folder has no config.json"),
+        (["sites", "{model}", "--device", "quantum"], "no such option: --device"),
+        (["dissect", "{model}", "{audio}", "--out", "{out}", "--device", "quantum"], "none of that name; choose cpu, "),
+        (["show", "{none}"], "missing argument 'site': and-nnsight show --help lists"),
+        (["show", "{none}", "a", "b"], "invalid value for 'unit': "),
+        (["report", "{none}", "--out", "x", "--best", "0"], "invalid value for '--best': "),
+        (["report", "{none}", "--oot", "x"], "no such option: --oot"),
+        (["rapport", "{none}"], "no such command 'rapport'"),
     ],
 )
 def test_errors_of_use_are_one_sentence_and_exit_2(

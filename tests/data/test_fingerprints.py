@@ -43,6 +43,29 @@ def test_a_folders_fingerprint_follows_its_files_and_metadata(tmp_path: Path):
     assert not changed()
 
 
+@pytest.mark.parametrize("place", [0, 6_000, -1])
+def test_another_file_of_the_same_size_and_time_is_another(place: int, tmp_path: Path):
+    """So does a copy that keeps the time: the folder, a file alone, and a list of files see it."""
+    path = tmp_path / "a.wav"
+    content = bytearray(CLIP[:44] + bytes(12_000))
+    path.write_bytes(content)
+    os.utime(path, ns=(5, 5))
+    sources = (tmp_path, path, [str(path)])
+    before = [open_source(source).fingerprint for source in sources]
+    assert [open_source(source).fingerprint for source in sources] == before
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(5, 5))
+    for source, earlier in zip(sources, before, strict=True):
+        assert open_source(source).fingerprint != earlier
+
+
+def test_a_file_without_content_has_a_fingerprint(tmp_path: Path):
+    (tmp_path / "empty.wav").touch()
+    os.mkfifo(tmp_path / "pipe.wav")  # opening it would wait for a writer
+    assert len(open_source(tmp_path).fingerprint) == 16
+
+
 def test_a_lists_fingerprint_follows_its_content(tmp_path: Path):
     path = folder(tmp_path, "a.wav") / "a.wav"
     waveform = sound(0.1, RATE)

@@ -103,12 +103,14 @@ def test_differences_are_told_entry_by_entry() -> None:
     assert differences(there, here) == [
         "k is 4 there, 5 here",
         "other model weights",
-        "model edits is 0 there, 2 here",
-        "another dataset fingerprint",
+        "model edits (hooks, replaced forwards or functions): 0 there, 2 here",
+        "another dataset fingerprint: its clips, their order, files, labels or captions",
         "dataset split is None there, test here",
         "concept scores: some there, none here",
         "keep_activations is False there, True here",
-        "1 site there, 1 here, not the same",
+        "1 site there, another here",
     ]
+    half = replace(there, dtype="float16", model=replace(there.model, weights="x"))
+    assert differences(there, half) == [f"dtype is {there.dtype} there, float16 here"], "the weights are others for it"
     away = replace(there, model=replace(there.model, weights=AT_SERVER))
     assert differences(there, away) == ["the model ran here, and is to run on a server now"]

@@ -156,6 +156,25 @@ def test_a_model_that_is_none_is_a_model_error(tmp_path: Path) -> None:
         AudioModel(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "the folder has no config.json"),
+        ({"manifest.json": "{}"}, "it is the folder of a dissection, and the model that was dissected is needed"),
+        ({"config.json": '{"model_ty'}, "its config.json is damaged, or is none of a transformers model"),
+        ({"config.json": "[]"}, "its config.json is damaged, or is none of a transformers model"),
+        ({"config.json": '{"model_type": "gramophone"}'}, "its config.json is of the type 'gramophone', which"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_says_why(files: dict[str, str], reason: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ModelError) as refused:
+        AudioModel(str(tmp_path))
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_checkpoint_without_extractor_says_what_to_pass(tmp_path: Path) -> None:
     FAMILIES["ast"].build().save_pretrained(tmp_path)  # type: ignore[operator]
     model = AudioModel(str(tmp_path))

@@ -226,7 +226,7 @@ def test_a_model_with_a_hook_is_not_continued_unless_the_caller_vouches_for_it(t
     model = made()
     dissect(model, clips, k=1, out=out, progress=False)
     handle = _layer(model.wrapped).register_forward_hook(_silenced)
-    with pytest.raises(DissectionError, match="model edits is 0 there, 1 here"):
+    with pytest.raises(DissectionError, match="model edits .*: 0 there, 1 here"):
         dissect(model, clips, k=1, out=out, progress=False)
     hooked = dissect(model, clips, k=1, out=tmp_path / "hooked", progress=False)
     for _ in range(2):
