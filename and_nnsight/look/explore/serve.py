@@ -64,6 +64,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # who opens the address at once waits until it is served
     except OSError as error:
         listening.close()
         raise OSError(
