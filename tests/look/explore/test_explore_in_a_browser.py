@@ -181,7 +181,7 @@ def test_what_is_no_sound_is_said(shown: Page, tmp_path: Path) -> None:
 
 def test_without_a_microphone_the_page_says_what_to_do(shown: Page) -> None:
     shown.page.evaluate(
-        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+        "() => {navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))}"
     )
     shown.page.locator("#start").click()
     shown.page.wait_for_selector("#problem:visible")
