@@ -66,7 +66,7 @@ def _print_labels(console: Console, card: Card) -> None:
     for (method, similarity, _, encoder), labels in kinds:
         by = f"{method} with {encoder}" if encoder else method
         ranked = list(labels)
-        text = ", ".join(f"{_concept(label)} ({label.score:.2f})" for label in ranked[:_MOST_LABELS])
+        text = ", ".join(f"{_concept(label)} ({label.score:z.2f})" for label in ranked[:_MOST_LABELS])
         _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", text)
         _print_verdict(console, card, ranked[0].source)
 

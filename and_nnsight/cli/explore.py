@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +29,15 @@ def explore(
     Nothing leaves this machine, and nobody else on it can use the page: its address carries a token. Ctrl-C ends it.
     """
     from ..dissection.dissection import Dissection
+    from ..look.explore.background import is_working
     from ..look.explore.serve import explore as serve
 
     quiet_transformers()
     dissections = [Dissection.load(folder) for folder in folders]
     serve(dissections, False if no_model else model, data, port=port, on_ready=_announce)
+    if is_working():  # in torch's code, which aborts if Python ends below it; files are written whole or not at all
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _announce(address: str) -> None:

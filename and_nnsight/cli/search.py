@@ -60,7 +60,7 @@ def _table(matches: list[Match], names: Mapping[str, str]) -> Table:
     for match in matches:
         where = "" if match.source == "explanation" else f"[dim]{match.source}:[/dim] {clean(match.matched)}\n"
         table.add_row(
-            f"{match.score:.2f}",
+            f"{match.score:z.2f}",
             f"{clean(match.site)} {match.unit}",
             f"{where}{clean(match.explanation or '')}{_warning(match)}".strip(),
             ", ".join(dict.fromkeys(_clip(exemplar, names) for exemplar in match.exemplars[:_MOST_CLIPS])),

@@ -68,10 +68,10 @@ class Verdict(Brief):
         sentences = f"{self.answer[0].upper()}{self.answer[1:]}."
         if self.auprc is None or self.pearson is None or self.base_rate is None:
             return sentences
-        own = f"AUPRC {self.auprc:.2f} (chance {self.base_rate:.2f}), Pearson {self.pearson:.2f}"
+        own = f"AUPRC {self.auprc:.2f} (chance {self.base_rate:.2f}), Pearson {self.pearson:z.2f}"
         if self.detection is not None:
             own += f", detection {self.detection:.0%}"
-        sentences += f" {own}; {self.null} alone {self.null_auprc:.2f}, {self.null_pearson:.2f}."
+        sentences += f" {own}; {self.null} alone {self.null_auprc:.2f}, {self.null_pearson:z.2f}."
         if self.others_as_good is not None:
             sentences += f" {self.others_as_good:.0%} of what is said of the site's other units does as well."
         return sentences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -19,15 +20,20 @@ from ...explain.read.search import Match, search
 from ..drawing import bars_path
 from ..rendering import render
 from ..site_view import site_views
+from .background import in_background
 from .cards import card_of
 from .catalogue import MOST, Entry
 from .guard import Guard
 from .hearing import UnitName
+from .live import shortened
 from .opened import OpenedDissection
 from .sounds import HeardSound
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _MOST_UNITS = 64  # that are changed at once
+_MOST_GAIN = 1000
+_MOST_DIGITS = 10
 _ANSWERED = 12  # units that answer to a sound
 _NEIGHBOURS = 8
 
@@ -76,11 +82,11 @@ class ExploreServer:
         return HTMLResponse(render("explore.html.jinja", title="and-nnsight explore", shapes=shapes))
 
     async def _overview(self, request: Request) -> Response:
-        return JSONResponse({"dissections": [await asyncio.to_thread(_about, opened) for opened in self._opened]})
+        return JSONResponse({"dissections": [await in_background(_about, opened) for opened in self._opened]})
 
     async def _units(self, request: Request) -> Response:
         query, catalogue = request.query_params, self._of(request).catalogue
-        entries = await asyncio.to_thread(
+        entries = await in_background(
             catalogue.chosen, query.get("text", ""), query.get("site", ""), query.get("standing", ""),
             query.get("sort", "selectivity"),
         )  # fmt: skip
@@ -92,7 +98,9 @@ class ExploreServer:
     async def _card(self, request: Request) -> Response:
         opened, (site, unit) = self._of(request), _unit(request)
         number = sum(len(each.dissection.sites) for each in self._opened[: self._opened.index(opened)])
-        return JSONResponse(await asyncio.to_thread(card_of, opened, site, unit, number))
+        if opened.hearer is not None and await in_background(opened.lacks, site, unit):
+            return JSONResponse(await _in_turn(request, opened, card_of, opened, site, unit, number))
+        return JSONResponse(await in_background(card_of, opened, site, unit, number))
 
     async def _unit(self, request: Request) -> Response:
         opened, at = self._of(request), _unit(request)
@@ -102,7 +110,7 @@ class ExploreServer:
 
     async def _search(self, request: Request) -> Response:
         opened, text = self._of(request), request.query_params.get("text", "")
-        matches = await asyncio.to_thread(search, opened.dissection, text, most=MOST // 2)
+        matches = await in_background(search, opened.dissection, text, most=MOST // 2)
         return JSONResponse({"units": [_match(opened, match) for match in matches]})
 
     async def _neighbours(self, request: Request) -> Response:
@@ -112,7 +120,7 @@ class ExploreServer:
         other = self._opened[
             _number(request.query_params.get("other", str(self._opened.index(opened))), len(self._opened))
         ]
-        near = await asyncio.to_thread(opened.neighbours, at, other, _NEIGHBOURS)
+        near = await in_background(opened.neighbours, at, other, _NEIGHBOURS)
         units = [{**_entry(other.catalogue.entries[each.site, each.unit]), "overlap": each.overlap} for each in near]
         return JSONResponse({"units": units})
 
@@ -122,7 +130,7 @@ class ExploreServer:
         """The units that answer to a sound that was dropped or recorded."""
         opened, content = self._of(request), await request.body()
         explained = request.query_params.get("explained", "1") == "1"
-        return JSONResponse(await asyncio.to_thread(_answers_to, opened, content, explained))
+        return JSONResponse(await _in_turn(request, opened, _answers_to, opened, content, explained))
 
     async def _sound(self, request: Request) -> Response:
         sound = self._kept(self._of(request), request.path_params["key"])
@@ -133,23 +141,25 @@ class ExploreServer:
         opened, asked = self._of(request), _json_object(await request.body())
         units = _units_of(asked.get("units"), opened)
         how, gain = str(asked.get("how", "zero")), asked.get("gain")
-        if gain is not None and not isinstance(gain, int | float):
-            raise BadRequest("gain is a number")
+        if gain is not None and not (isinstance(gain, int | float) and abs(gain) <= _MOST_GAIN):
+            raise BadRequest(f"the gain is a number from {-_MOST_GAIN} to {_MOST_GAIN}")
         samples = self._samples(opened, asked)
-        said = await asyncio.to_thread(opened.change, samples, units, how, None if gain is None else float(gain))
+        gain = None if gain is None else float(gain)
+        said = await _in_turn(request, opened, opened.change, samples, units, how, gain)
         return JSONResponse(asdict(said))
 
     async def _need(self, request: Request) -> Response:
         """What a unit needs of one of its exemplars, to hear."""
         opened, (site, unit) = self._of(request), _unit(request)
         clip = _number(request.query_params.get("clip", ""))
-        return JSONResponse(asdict(await asyncio.to_thread(opened.need, site, unit, clip)))
+        return JSONResponse(asdict(await _in_turn(request, opened, opened.need, site, unit, clip)))
 
     async def _live(self, socket: WebSocket) -> None:
-        number = socket.query_params.get("d", "0")
-        opened = self._opened[int(number)] if number.isdecimal() and int(number) < len(self._opened) else None
-        if opened is None or opened.hearer is None:
-            await socket.close(1011, "there is no model to listen with")
+        try:
+            opened = self._opened[_number(socket.query_params.get("d", "0"), len(self._opened))]
+            opened.listening()
+        except ValueError as error:
+            await socket.close(1011, shortened(str(error)))
             return
         await opened.live.serve(socket)
 
@@ -180,10 +190,24 @@ def _answering(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
             return await answer(request)
         except ClientDisconnect:
             return JSONResponse({"error": "too large, or cut off"}, 413)
+        except asyncio.CancelledError:
+            return JSONResponse({"error": "the server was stopped"}, 503)
         except (ValueError, OSError) as error:
             return JSONResponse({"error": str(error)}, 400)
+        except Exception as error:  # memory that ran out, a model that fails: the page goes on, the terminal says where
+            _log.exception("this failed: %s", request.url.path)
+            reason = f"{type(error).__name__}: {error}"
+            return JSONResponse({"error": f"the server failed at this ({reason}): its terminal says where"}, 500)
 
     return answering
+
+
+async def _in_turn(request: Request, opened: OpenedDissection, work: Callable[..., T], *arguments: Any) -> T:
+    """What runs the model: in the order of asking, and not for a page that went while it waited."""
+    async with opened.listening().turn:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        return await in_background(work, *arguments)
 
 
 def _about(opened: OpenedDissection) -> dict[str, Any]:
@@ -204,6 +228,7 @@ def _about(opened: OpenedDissection) -> dict[str, Any]:
         ],
         "sites": [{"name": site.name, "units": site.width} for site in manifest.sites],
         "silent": opened.silent,
+        "doubt": opened.doubt,
         "unreadable": speaker if isinstance(speaker, str) else None,
         "live": None if hearer is None else {"seconds": hearer.live.seconds, "shortened": hearer.live.shortened},
     }
@@ -239,9 +264,7 @@ def _answers_to(opened: OpenedDissection, content: bytes, explained: bool) -> di
         "units": [
             {
                 **_entry(opened.catalogue.entries[answer.site, answer.unit]),
-                "activation": answer.activation,
-                "deviation": answer.deviation,
-                "of_record": answer.of_record,
+                **answer.to_json(),
                 "start": curve.start.tolist(),
                 "curve": [None if value == float("-inf") else value for value in curve.deviation.tolist()],
             }
@@ -259,14 +282,17 @@ def _units_of(value: Any, opened: OpenedDissection) -> list[UnitName]:
     if not isinstance(value, list) or len(value) > _MOST_UNITS:
         raise BadRequest(f"units is a list of at most {_MOST_UNITS} units")
     units = [(each[0], each[1]) for each in value if isinstance(each, list) and len(each) == 2]
-    known = [isinstance(site, str) and (site, unit) in opened.catalogue.entries for site, unit in units]
+    known = [
+        isinstance(site, str) and isinstance(unit, int) and (site, unit) in opened.catalogue.entries
+        for site, unit in units
+    ]
     if len(units) < len(value) or not all(known):
         raise BadRequest("a unit is a site and a number that the dissection has")
     return units
 
 
 def _number(text: str, below: int = 2**31) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) >= below:
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) >= below:
         raise BadRequest("not a number that there is")
     return int(text)
 
@@ -274,7 +300,7 @@ def _number(text: str, below: int = 2**31) -> int:
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest("the request is no JSON") from error
     if not isinstance(value, dict):
         raise BadRequest("the request is no JSON object")

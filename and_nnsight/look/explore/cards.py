@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from ...dissection.errors import DissectionError
 from ..rendering import render
 from ..sounds import make_sounds
 from ..spectrogram import data_address
@@ -23,9 +24,14 @@ def card_of(opened: OpenedDissection, site: str, unit: int, number: int) -> dict
     problem = opened.fill(site, unit)
     store = opened.dissection.exemplars()
     view: UnitView = opened.views.view(site, unit)
-    sounds = make_sounds(store, [each.span for each in view.exemplars if store.has_sound(each.clip)])
-    page = CardPage(view, sounds, unit_drawings(store, view, sounds), number, opened.catalogue.standings)
-    clips = {each.clip: each.name for each in view.exemplars if store.has_sound(each.clip)}
+    sounds, drawings = {}, {}
+    try:
+        sounds = make_sounds(store, [each.span for each in view.exemplars if store.has_sound(each.clip)])
+        drawings = unit_drawings(store, view, sounds)
+    except DissectionError as error:  # damaged: what is said of the unit is shown all the same, with what to do
+        problem = str(error)
+    page = CardPage(view, sounds, drawings, number, opened.catalogue.standings)
+    clips = {each.clip: each.name for each in view.exemplars if each.span in sounds}
     return {
         "html": render("unit.html.jinja", page=page, unit=view),
         "images": {sound.key: data_address(sound.image) for sound in sounds.values()},

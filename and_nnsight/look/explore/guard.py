@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "and-nnsight-explore"
 MOST_BYTES = 32 * 2**20  # of a request: a dropped sound
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -65,31 +64,33 @@ class Guard:
         hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         if headers.get("host") not in hosts:
             return PlainTextResponse("this server answers to 127.0.0.1 only", 421)
-        origin = headers.get("origin")
+        origin, own = headers.get("origin"), {f"http://{host}" for host in hosts}
         writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        if (origin is not None and urlsplit(origin).netloc not in hosts) or (origin is None and writes):
+        if (origin is not None and origin not in own) or (origin is None and writes):
             return PlainTextResponse("requests come from the page itself only", 403)
         if int(headers.get("content-length") or 0) > MOST_BYTES:
             return PlainTextResponse(f"too large: at most {MOST_BYTES // 2**20} MiB", 413)
-        if _same(_cookie(headers), self.token):
+        if _same(_cookie(headers, cookie_name(self.port)), self.token):
             return None
         if scope["type"] == "http" and _same(_query_token(scope), self.token):
-            response = RedirectResponse(scope["path"], 303)
-            response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", path="/")
+            response = RedirectResponse("/", 303)  # never to a path that was asked for: `//elsewhere` is another host
+            response.set_cookie(cookie_name(self.port), self.token, httponly=True, samesite="strict", path="/")
             return response
         return PlainTextResponse("open the address that `and-nnsight explore` printed: it carries the token", 403)
+
+
+def cookie_name(port: int) -> str:
+    """The cookie of the server on a port: a host has its cookies for all ports, and a second server would take ours."""
+    return f"and-nnsight-explore-{port}"
 
 
 def _same(given: str | None, token: str) -> bool:
     return given is not None and secrets.compare_digest(given.encode(), token.encode())
 
 
-def _cookie(headers: Headers) -> str | None:
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return None if cookie is None else cookie.value
+def _cookie(headers: Headers, name: str) -> str | None:
+    """A cookie's value, whatever stands beside it: other servers on this machine set theirs, and these come along."""
+    return cookie_parser(headers.get("cookie", "")).get(name)
 
 
 def _query_token(scope: Scope) -> str | None:

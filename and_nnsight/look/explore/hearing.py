@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +53,13 @@ class Response:
         """
         return min(self.deviation, CLEAR), min(self.of_record, 1.0)
 
+    def to_json(self) -> dict[str, Any]:
+        """As the page has it: what is no number, of a unit without a scale, is null."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class UnitCurve:
@@ -90,6 +100,7 @@ class Hearer:
 
     rate     Hz that waveforms must have
     live     the window that live sound is heard in
+    turn     is held by whoever has the model run, so that those who wait for it do so without a thread
     """
 
     def __init__(self, adapter: ModelAdapter, dissection: Dissection, seconds: float) -> None:
@@ -102,7 +113,11 @@ class Hearer:
         self._own = ListeningWindow(adapter.featuriser, adapter.featuriser.window_seconds)
         statistics = {site.name: dissection[site.name] for site in self.sites}
         self._scales = {name: SiteScale(of.mean, of.variance, of.top.values[0]) for name, of in statistics.items()}
-        self.lock = threading.Lock()
+        self.lock, self.turn = threading.Lock(), asyncio.Lock()
+
+    def has(self, name: str, unit: int) -> bool:
+        """Whether there is such a unit."""
+        return name in self._scales and 0 <= unit < len(self._scales[name].mean)
 
     def whole(
         self, samples: Float32[np.ndarray, " sample"], most: int, among: Mapping[str, np.ndarray] | None = None

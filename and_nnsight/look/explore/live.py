@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...audio.errors import AudioError
 from ...audio.resampling import resample
+from .background import in_background
 from .hearing import Hearer, Response, UnitName
 from .ring import Ring
 
@@ -26,6 +28,8 @@ MOST_LISTENERS, MOST_FOLLOWED = 4, 16
 _LEAST_SECONDS = 0.25  # of sound, before anything is said of it
 _RATES = (8_000, 192_000)
 _LONGEST_CHUNK = 2.0  # seconds
+_LONGEST_REASON = 120  # bytes: no more of a reason goes into the frame that closes a connection
+_log = logging.getLogger(__name__)
 
 
 class BadMessage(ValueError):
@@ -66,19 +70,31 @@ class LiveSounds:
         self._streams.add(id(socket))
         try:
             stream = self._opened(await socket.receive())
-            answers = asyncio.create_task(self._answer(socket, stream))
-            try:
-                await _take_in(socket, stream)
-            finally:
-                stream.closed = True
-                answers.cancel()
-                await asyncio.gather(answers, return_exceptions=True)
+            await self._talk(socket, stream)
         except BadMessage as error:
-            await socket.close(1003, str(error))
+            await socket.close(1003, shortened(str(error)))
         except WebSocketDisconnect:
             pass
+        except Exception as error:  # a model that fails: the page is told, and may begin again
+            _log.exception("live sound failed")
+            await socket.close(1011, shortened(f"the model failed ({type(error).__name__}: {error})"))
         finally:
             self._streams.discard(id(socket))
+
+    async def _talk(self, socket: WebSocket, stream: Stream) -> None:
+        """Take in and answer, until one of them ends. Raises what ended it."""
+        tasks = [asyncio.create_task(each) for each in (self._take_in(socket, stream), self._answer(socket, stream))]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            stream.closed = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                _ = task.cancelled() or task.exception()  # seen, so that asyncio does not report it as lost
 
     def _opened(self, message: Any) -> Stream:
         if message["type"] == "websocket.disconnect":
@@ -99,15 +115,30 @@ class LiveSounds:
                 continue
             said = stream.ring.total
             started = time.perf_counter()
-            now, followed = await asyncio.to_thread(self._hear, stream.ring.last(), stream.rate, stream.request)
+            async with self._hearer.turn:
+                now, followed = await in_background(self._hear, stream.ring.last(), stream.rate, stream.request)
             await socket.send_json(
                 {
                     "seconds": said / stream.rate,
                     "took": time.perf_counter() - started,
-                    "units": [asdict(each) for each in now],
-                    "followed": [asdict(each) for each in followed],
+                    "units": [each.to_json() for each in now],
+                    "followed": [each.to_json() for each in followed],
                 }
             )
+
+    async def _take_in(self, socket: WebSocket, stream: Stream) -> None:
+        """Take in what a page sends, until it goes. Raises BadMessage for what a page would not send."""
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("bytes") is not None:
+                stream.ring.put(_samples(message["bytes"], stream.rate))
+                continue
+            request = _request(_json(message))
+            if not all(self._hearer.has(*unit) for unit in request.follow):
+                raise BadMessage("a unit that is followed is one that the dissection has")
+            stream.request = request
 
     def _hear(self, samples: np.ndarray, rate: int, request: LiveRequest) -> tuple[list[Response], list[Response]]:
         wave = resample(samples, rate, self._hearer.rate)
@@ -116,18 +147,6 @@ class LiveSounds:
             return self._hearer.now(wave, LAST, MOST, request.follow, among)
         except AudioError:  # too short for this model, yet
             return [], []
-
-
-async def _take_in(socket: WebSocket, stream: Stream) -> None:
-    """Take in what a page sends, until it goes. Raises BadMessage for what a page would not send."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        if message.get("bytes") is not None:
-            stream.ring.put(_samples(message["bytes"], stream.rate))
-        else:
-            stream.request = _request(_json(message))
 
 
 def _samples(chunk: bytes, rate: int) -> np.ndarray:
@@ -140,7 +159,7 @@ def _samples(chunk: bytes, rate: int) -> np.ndarray:
 def _json(message: Any) -> dict[str, Any]:
     try:
         value = json.loads(message.get("text") or "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessage("a message is JSON or samples") from error
     if not isinstance(value, dict):
         raise BadMessage("a message is a JSON object")
@@ -156,3 +175,8 @@ def _request(value: dict[str, Any]) -> LiveRequest:
     if len(units) != len(follow):
         raise BadMessage("a unit is a site and a number")
     return LiveRequest(units, bool(value.get("explained", True)))
+
+
+def shortened(reason: str) -> str:
+    """A reason for closing a connection, no longer than it may be."""
+    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")

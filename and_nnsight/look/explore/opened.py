@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from ...dissection.descriptions import ModelDescription
 from ...dissection.dissection import Dissection
+from ...dissection.manifest_differences import model_differences
 from ...maps.hearing import hear
 from ...model.opening import open_model
 from ...run.exemplars import keep_exemplars
@@ -33,6 +35,7 @@ class OpenedDissection:
     """One of the dissections that the page shows.
 
     hearer    runs the model; None, with the reason in `silent`, where it could not be opened
+    doubt     in words, how that is not the model that was dissected, and what to do; None where it is
     data      what was dissected, where it has to be read again and has no files
     """
 
@@ -42,11 +45,13 @@ class OpenedDissection:
         self.catalogue, self.views = Catalogue(dissection), UnitViews(dissection, SHOWN, SHOWN // 2)
         self.hearer: Hearer | None = None
         self.silent: str | None = None
+        self.doubt: str | None = None
         try:
             self.hearer = self._open(model, seconds)
         except (ValueError, OSError) as error:
             self.silent = str(error)
         if self.hearer is not None:
+            self.doubt = _doubt(self.hearer, dissection)
             featuriser = self.hearer.adapter.featuriser
             self.sounds = Sounds(self.hearer.rate, featuriser.window_samples)
             self.live = LiveSounds(self.hearer, self.catalogue.explained)
@@ -55,9 +60,10 @@ class OpenedDissection:
     def _open(self, model: Any, seconds: float) -> Hearer:
         if model is False:
             raise NoModel("the page was opened without a model")
-        named = model if model is not None else self.dissection.manifest.model.id
-        if named is None:
-            raise NoModel("the dissection does not say which model it is of: give it (--model)")
+        described = self.dissection.manifest.model
+        named = model if model is not None else described.id
+        if named is None or (model is None and described.id == described.class_name):
+            raise NoModel("the dissection does not say which model it is of: start explore with it (--model)")
         return Hearer(open_model(named), self.dissection, seconds)
 
     @cached_property
@@ -76,23 +82,28 @@ class OpenedDissection:
             raise NoModel(self.silent or "there is no model")
         return self.hearer
 
-    def fill(self, site: str, unit: int) -> str | None:
-        """Keep the sounds of a unit's exemplars, where they are not there yet; why that cannot be, or None."""
+    def lacks(self, site: str, unit: int) -> bool:
+        """Whether sounds of a unit's exemplars, or its activations over them, are not there yet."""
         store = self.dissection.exemplars()
-        lacking = any(
+        return any(
             not store.has_sound(each.clip) or (site, unit, each.clip) not in store.curves
             for each in self.views.shown(site, unit)
         )
-        if not lacking:
+
+    def fill(self, site: str, unit: int) -> str | None:
+        """Keep the sounds of a unit's exemplars, where they are not there yet; why that cannot be, or None."""
+        if not self.lacks(site, unit):
             return None
-        if self.hearer is None:
-            return self.silent
+        if self.hearer is None or self.doubt is not None:
+            return self.doubt or self.silent
         try:
             with self._filling, self.hearer.lock:
                 kept = keep_exemplars(
                     self.dissection, [(site, unit)], self.hearer.adapter, self.data, most=2 * SHOWN, progress=False
                 )
-        except (ValueError, OSError) as error:  # another model, data that is gone: the card is shown all the same
+        except OSError as error:
+            return f"{error} ({self.dissection.folder} has to be writable, with room on its disk)"
+        except ValueError as error:  # data that is gone, another that writes: the card is shown all the same
             return str(error)
         return kept.failures[0].reason if kept.failures else None
 
@@ -124,3 +135,15 @@ class OpenedDissection:
     @cached_property
     def _neighbourhoods(self) -> dict[OpenedDissection, Neighbourhood]:
         return {}
+
+
+def _doubt(hearer: Hearer, dissection: Dissection) -> str | None:
+    here, there = ModelDescription.from_json(hearer.adapter.describe()), dissection.manifest.model
+    differing = model_differences(there, here)
+    if not differing:
+        return None
+    return (
+        f"this is not the model that was dissected ({there.id or there.class_name}): {'; '.join(differing)}. What it "
+        "makes of a sound is measured by what the dissected one made of its clips; to hear that one, start explore "
+        "with --model and where it is, or dissect anew with this one"
+    )

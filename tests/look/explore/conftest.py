@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from and_nnsight import Dissection
 from and_nnsight.demo import Sound, make_sounds, tiny_ast_path
 from and_nnsight.look.explore.app import ExploreServer
-from and_nnsight.look.explore.guard import COOKIE
+from and_nnsight.look.explore.guard import cookie_name
 from and_nnsight.look.explore.opened import OpenedDissection
 
 PORT, TOKEN = 8123, "token-of-a-test"
@@ -31,7 +31,7 @@ def opened(dissection: Dissection, sounds: list[Sound]) -> OpenedDissection:
 def client(opened: OpenedDissection) -> TestClient:
     """A browser that has the token."""
     app = ExploreServer([opened]).app(TOKEN, PORT)
-    return TestClient(app, base_url=ADDRESS, cookies={COOKIE: TOKEN}, headers={"origin": ADDRESS})
+    return TestClient(app, base_url=ADDRESS, cookies={cookie_name(PORT): TOKEN}, headers={"origin": ADDRESS})
 
 
 def wav_of(sound: Sound, path: Path) -> bytes:

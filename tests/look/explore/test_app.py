@@ -105,6 +105,7 @@ def test_silenced_units_change_what_is_said(client: TestClient, dissection: Diss
         ("/api/units", {"sort": "colour"}),
         ("/api/units", {"offset": "many"}),
         ("/api/units", {"d": "7"}),
+        ("/api/units", {"offset": "9" * 5000}),
         ("/api/search", {"text": " "}),
         ("/api/neighbours", {"site": SITE, "unit": "0", "other": "3"}),
         ("/api/neighbours", {"site": "nowhere", "unit": "0"}),
@@ -120,6 +121,7 @@ def test_what_there_is_not_is_said_in_a_sentence(client: TestClient, path: str, 
     "body",
     [b"", b"[]", b"{", b'{"units": 3}', b'{"units": [["nowhere", 0]], "clip": 0}', b'{"units": [[{}, 0]], "clip": 0}',
      b'{"units": [], "how": "explode", "clip": 1}', b'{"units": [], "clip": "x"}', b'{"units": [], "gain": "x", "clip": 0}',
+     b'{"units": [["blocks.1.mlp.hook_post", []]], "clip": 0}', b'{"units": [], "gain": 1e999, "clip": 0}', b"[" * 100_000,
      b'{"units": [], "clip": 123456789}', b'{"units": [], "sound": "gone"}'],
 )  # fmt: skip
 def test_changes_that_cannot_be_made_are_refused(client: TestClient, body: bytes) -> None:
@@ -131,3 +133,14 @@ def test_what_is_no_sound_is_refused(client: TestClient) -> None:
     for content in (b"", b"no sound at all", b"RIFF\0\0\0\0WAVE"):
         answer = client.post("/api/sound", content=content)
         assert answer.status_code == 400 and "this sound" in answer.json()["error"]
+
+
+def test_what_fails_in_the_server_is_said(
+    client: TestClient, opened: OpenedDissection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(opened.catalogue, "chosen", fails)
+    answer = client.get("/api/units")
+    assert answer.status_code == 500 and "out of memory" in answer.json()["error"]

@@ -179,6 +179,26 @@ def test_what_is_no_sound_is_said(shown: Page, tmp_path: Path) -> None:
     assert "this sound" in shown.page.locator("#problem").inner_text()
 
 
+def test_without_a_microphone_the_page_says_what_to_do(served: Served) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(served.address)
+        page.wait_for_selector("html[data-ready=yes]")
+        page.locator("#start").click()
+        page.wait_for_selector("#problem:visible")
+        assert "microphone" in page.locator("#problem").inner_text()
+        assert page.locator("#start").is_enabled()
+
+
+def test_the_way_back_leads_to_the_unit_before(shown: Page) -> None:
+    open_unit(shown)
+    first = shown.page.locator("#card h2").inner_text()
+    shown.page.get_by_role("button", name="next unit").click()
+    until(shown.page, "document.querySelector('#card h2').innerText !== argument", first)
+    shown.page.go_back()
+    until(shown.page, "document.querySelector('#card h2').innerText === argument", first)
+
+
 def test_hostile_words_are_only_words(shown: Page) -> None:
     hostile = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\u202e"
     shown.page.route(
@@ -216,17 +236,25 @@ def test_it_is_usable_without_a_pointer_or_eyes(shown: Page) -> None:
     assert violations == []
 
 
-def test_closing_the_server_frees_its_port(folder: Path) -> None:
+def test_closing_the_server_frees_its_port_and_the_page_says_so(folder: Path) -> None:
     code = "import sys; from and_nnsight.cli import main; sys.argv = ['and-nnsight', *sys.argv[1:]]; main()"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", code, "explore", str(folder), "--no-model", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    with process:
-        assert process.stdout is not None and f":{port}/" in process.stdout.readline()
+    with process, chromium() as browser:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert f":{port}/" in first
+        page = browser.new_page()
+        page.goto(first.split(": ")[1].strip())
+        page.wait_for_selector("html[data-ready=yes]")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) in (0, 130)
+        page.locator("#text").fill("voice")
+        page.wait_for_selector("#problem:visible")
+        assert "it was stopped" in page.locator("#problem").inner_text()
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from and_nnsight.audio.loading import load
 from and_nnsight.demo import Sound
-from and_nnsight.look.explore.hearing import CLEAR
+from and_nnsight.look.explore.hearing import CLEAR, Response
 from and_nnsight.look.explore.live import MOST_LISTENERS
 from and_nnsight.look.explore.opened import OpenedDissection
 from tests.look.explore.conftest import PORT
@@ -51,6 +51,9 @@ def test_the_units_that_a_sound_moves_are_sent(
         ['{"rate": 44100}', b"\0" * 4 * 44_100 * 3],
         ['{"rate": 44100}', '{"follow": [["a", -1]]}'],
         ['{"rate": 44100}', json.dumps({"follow": [["a", 1]] * 100})],
+        ['{"rate": 44100}', json.dumps({"follow": [["nowhere", 1]]})],
+        ['{"rate": 44100}', json.dumps({"follow": [["blocks.1.mlp.hook_post", 10**6]]})],
+        ["[" * 100_000],
     ],
 )
 def test_what_a_page_would_not_send_ends_its_connection(client: TestClient, messages: list[str | bytes]) -> None:
@@ -67,6 +70,28 @@ def test_samples_that_are_no_numbers_do_no_harm(client: TestClient) -> None:
         socket.send_text(json.dumps({"rate": RATE}))
         socket.send_bytes(wild.tobytes())
         assert "units" in socket.receive_json()
+
+
+def test_a_unit_without_a_scale_is_sent_as_json_that_browsers_read() -> None:
+    response = Response("site", 1, 0.5, float("-inf"), float("nan"))
+    assert response.to_json() == {"site": "site", "unit": 1, "activation": 0.5, "deviation": None, "of_record": None}
+
+
+def test_a_model_that_fails_is_said(
+    client: TestClient, opened: OpenedDissection, monkeypatch: pytest.MonkeyPatch, sounds: list[Sound]
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("out of memory" * 50)
+
+    monkeypatch.setattr(opened.hearer, "now", fails)
+    with client.websocket_connect(LIVE) as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.send_text(json.dumps({"rate": RATE}))
+        for chunk in chunks(sounds[5]):
+            socket.send_bytes(chunk)
+        socket.receive_json()
+    assert closed.value.code == 1011 and "out of memory" in closed.value.reason
+    assert len(closed.value.reason.encode()) <= 123  # more does not go into a frame
+    assert not opened.live._streams
 
 
 def test_pages_that_go_make_room_for_others(client: TestClient, opened: OpenedDissection) -> None:

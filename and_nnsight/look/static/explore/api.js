@@ -15,13 +15,13 @@
  */
 
 /**
- * @typedef {Entry & {activation: number, deviation: number, of_record: number, start: number[], curve: (number | null)[]}} Answer
+ * @typedef {Entry & {activation: number | null, deviation: number | null, of_record: number | null, start: number[], curve: (number | null)[]}} Answer
  * @typedef {{key: string, seconds: number, picture: string, units: Answer[]}} Sound
  * @typedef {{html: string, images: Record<string, string>, sounds: Record<string, string>, clips: {clip: number, name: string}[], problem: string | null}} Card
  * @typedef {{kind: string, classes: {name: string, before: number, after: number}[], before: string | null, after: string | null}} Said
  * @typedef {{name: string, model: string, data: string | null, clips: number, units: number, explained: number,
  *   standings: {key: string, word: string, count: number}[], sites: {name: string, units: number}[],
- *   silent: string | null, unreadable: string | null, live: {seconds: number | null, shortened: boolean} | null}} Dissection
+ *   silent: string | null, doubt: string | null, unreadable: string | null, live: {seconds: number | null, shortened: boolean} | null}} Dissection
  */
 
 /**
@@ -34,9 +34,12 @@
  */
 export async function ask(path, query, options) {
   const words = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-  const response = await fetch(`${path}?${words}`, options);
-  const answer = response.headers.get("content-type")?.startsWith("application/json") ? await response.json() : null;
-  if (!response.ok) throw new Error(answer?.error ?? `the server answered ${response.status}`);
+  const response = await fetch(`${path}?${words}`, options).catch(() => {
+    throw new Error("The server does not answer: it was stopped. Start `and-nnsight explore` again, and open the address that it prints.");
+  });
+  const isJson = response.headers.get("content-type")?.startsWith("application/json");
+  const answer = isJson ? await response.json() : { error: await response.text() };
+  if (!response.ok) throw new Error(answer.error || `the server answered ${response.status}`);
   return answer;
 }
 

@@ -1,6 +1,6 @@
 // A unit's card, as the report has it, and the units that fire on the same clips.
 
-import { ask, byId, element, report } from "./api.js";
+import { ask, byId, clearProblem, element, report } from "./api.js";
 import { line } from "./list.js";
 
 /**
@@ -42,6 +42,7 @@ export function startCard(page) {
   // From the report: one audio element behind all buttons.
   const player = startPlayer(place, (key) => sounds[key] ?? "");
   let asked = 0;
+  let shown = "";
 
   /**
    * @param {string} site
@@ -50,6 +51,7 @@ export function startCard(page) {
   async function open(site, unit) {
     const mine = ++asked;
     player.stop();
+    clearProblem();
     place.setAttribute("aria-busy", "true");
     const at = { d: page.dissection(), site, unit };
     try {
@@ -66,7 +68,8 @@ export function startCard(page) {
       if (card.problem) place.prepend(element("p", "note", `No sounds: ${card.problem}`));
       place.querySelector("header")?.append(actions(site, unit));
       for (const { clip, name } of card.clips.toReversed()) page.offer(clip, name);
-      location.hash = `${encodeURIComponent(site)}:${unit}`;
+      shown = `#${encodeURIComponent(site)}:${unit}`;
+      if (location.hash !== shown) location.hash = shown;
       place.focus({ preventScroll: true });
       place.scrollIntoView({ block: "nearest" });
       await neighbours(at, mine);
@@ -145,6 +148,16 @@ export function startCard(page) {
   let openIn = () => {};
   return {
     open,
+    /** Show no unit; one that was asked for no longer comes. */
+    close() {
+      asked++;
+      shown = "";
+      player.stop();
+      place.removeAttribute("aria-busy");
+      place.replaceChildren(element("p", "note", "Choose a unit on the left, or let it hear something."));
+    },
+    /** @param {string} hash  whether its unit is the one that is shown */
+    isAt: (hash) => hash === shown,
     /** @param {(dissection: number, entry: Entry) => void} listener */
     onOther(listener) {
       openIn = listener;

@@ -96,6 +96,13 @@ function texts(said) {
   );
 }
 
+/** With its sign, unless there is none to be seen. @param {{before: number, after: number}} each */
+function difference({ before, after }) {
+  const rounded = (after - before).toFixed(3);
+  if (Number(rounded) === 0) return "0";
+  return after > before ? `+${rounded}` : rounded.replace("-", "−");
+}
+
 /** @param {Said} said */
 function classes(said) {
   const rows = said.classes.map((each) =>
@@ -105,9 +112,10 @@ function classes(said) {
       element("th", "", element("bdi", "", each.name)),
       element("td", "", each.before.toFixed(3)),
       element("td", "", each.after.toFixed(3)),
-      element("td", "", (each.after - each.before).toFixed(3)),
+      element("td", "", difference(each)),
     ),
   );
   const head = ["class", "as it is", "changed", "difference"].map((name) => element("th", "", name));
-  return element("table", "said", element("thead", "", element("tr", "", ...head)), element("tbody", "", ...rows));
+  const caption = element("caption", "note", "Probability of the classes that are likeliest");
+  return element("table", "said", caption, element("thead", "", element("tr", "", ...head)), element("tbody", "", ...rows));
 }

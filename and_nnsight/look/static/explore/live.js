@@ -4,12 +4,20 @@ import { byId, clearProblem, report } from "./api.js";
 import { Spectrogram, Strips } from "./strips.js";
 
 /**
- * @typedef {{site: string, unit: number, activation: number, deviation: number, of_record: number}} Response
+ * @typedef {{site: string, unit: number, activation: number | null, deviation: number | null, of_record: number | null}} Response
  * @typedef {{seconds: number, took: number, units: Response[], followed: Response[]}} Update
- * @typedef {{context: AudioContext, media: MediaStream, socket: WebSocket, analyser: AnalyserNode, kept: Float32Array[], frame: number}} Session
+ * @typedef {{context: AudioContext, media: MediaStream, socket: WebSocket, analyser: AnalyserNode, kept: Float32Array[], frame: number, updated: number}} Session
  */
 
 const KEPT_SECONDS = 10;
+const MOST_FOLLOWED = 16; // that the server takes
+const PATIENCE = 2000; // milliseconds without an update, before it is said why
+/** @type {Record<string, string>} */
+const REFUSALS = {
+  NotAllowedError: "The browser does not let this page use the microphone: allow it (at the left of the address), and start again.",
+  NotFoundError: "The browser finds no microphone: plug one in, and start again. A sound file can be opened instead.",
+  NotReadableError: "The microphone cannot be read: another program may be using it.",
+};
 
 /**
  * @param {object} page
@@ -31,11 +39,15 @@ export function startLive(page) {
 
   async function begin() {
     clearProblem();
-    const media = await navigator.mediaDevices.getUserMedia({
-      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
-    });
+    const media = await microphone();
     const context = new AudioContext();
-    await context.audioWorklet.addModule("/static/explore/worklet.js");
+    try {
+      await context.audioWorklet.addModule("/static/explore/worklet.js");
+    } catch (error) {
+      for (const track of media.getTracks()) track.stop();
+      void context.close();
+      throw error;
+    }
     const source = context.createMediaStreamSource(media);
     const node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0 });
     const analyser = new AnalyserNode(context, { fftSize: 1024, smoothingTimeConstant: 0 });
@@ -43,7 +55,7 @@ export function startLive(page) {
     source.connect(analyser);
     const socket = new WebSocket(`ws://${location.host}/live?d=${page.dissection()}`);
     socket.binaryType = "arraybuffer";
-    const now = { context, media, socket, analyser, kept: /** @type {Float32Array[]} */ ([]), frame: 0 };
+    const now = { context, media, socket, analyser, kept: /** @type {Float32Array[]} */ ([]), frame: 0, updated: performance.now() };
     session = now;
     node.port.addEventListener("message", (event) => {
       now.kept.push(event.data);
@@ -55,11 +67,14 @@ export function startLive(page) {
       socket.send(JSON.stringify({ rate: context.sampleRate }));
       tell();
     });
-    socket.addEventListener("message", (event) => show(JSON.parse(event.data)));
+    socket.addEventListener("message", (event) => {
+      now.updated = performance.now();
+      show(JSON.parse(event.data));
+    });
     socket.addEventListener("close", (event) => {
       if (session !== now) return;
       end();
-      report(new Error(event.reason || "the server no longer listens"));
+      report(new Error(event.reason || "The server no longer listens: it was stopped, or restarted."));
     });
     start.textContent = "Stop the microphone";
     keep.disabled = false;
@@ -83,7 +98,7 @@ export function startLive(page) {
   /** Say which units are to be shown. */
   function tell() {
     if (session?.socket.readyState !== WebSocket.OPEN) return;
-    session.socket.send(JSON.stringify({ follow: page.followed(), explained: explained.checked }));
+    session.socket.send(JSON.stringify({ follow: page.followed().slice(-MOST_FOLLOWED), explained: explained.checked }));
   }
 
   const spectrogram = new Spectrogram(byId("spectrogram"));
@@ -101,14 +116,40 @@ export function startLive(page) {
   function draw(now) {
     spectrogram.column(now.analyser);
     strips.column();
+    if (performance.now() - now.updated > PATIENCE) byId("pace").textContent = "Waiting for the model, which is at something else.";
     now.frame = requestAnimationFrame(() => draw(now));
   }
 
-  start.addEventListener("click", () => (session ? end() : begin().catch((error) => (end(), report(error)))));
+  async function toggle() {
+    if (session) return end();
+    start.disabled = true; // a second click meanwhile would open a second microphone
+    try {
+      await begin();
+    } catch (error) {
+      end();
+      report(error);
+    } finally {
+      start.disabled = false;
+    }
+  }
+
+  start.addEventListener("click", toggle);
   keep.addEventListener("click", () => session && page.hear(wav(session.kept, session.context.sampleRate)));
   explained.addEventListener("change", tell);
   addEventListener("pagehide", end);
   return { tell, end };
+}
+
+/** Throws an Error that says what to do where there is none. */
+async function microphone() {
+  try {
+    return await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+    });
+  } catch (error) {
+    const reason = REFUSALS[error instanceof DOMException ? error.name : ""];
+    throw new Error(reason ?? `No microphone: ${error}`, { cause: error });
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 // The page: puts its parts together.
 
-import { ask, byId, element, report } from "./api.js";
+import { ask, byId, report } from "./api.js";
 import { startCard } from "./card.js";
 import { startChanges } from "./change.js";
 import { startList } from "./list.js";
@@ -8,7 +8,10 @@ import { startLive } from "./live.js";
 import { startSounds } from "./sound.js";
 
 /** @type {{dissections: import("./api.js").Dissection[]}} */
-const overview = await ask("/api/overview", {});
+const overview = await ask("/api/overview", {}).catch((error) => {
+  report(error);
+  throw error;
+});
 /** @type {HTMLSelectElement} */
 const choice = byId("dissection");
 choice.replaceChildren(...overview.dissections.map((each, i) => new Option(each.name, String(i))));
@@ -37,7 +40,7 @@ const live = startLive({
   followed: changes.followed,
   words: said,
   open: (site, unit) => void card.open(site, unit).catch(report),
-  hear: (wav) => void hear(wav),
+  hear: (wav) => void hear.hear(wav),
 });
 changes.onChange(live.tell);
 
@@ -76,9 +79,12 @@ function choose() {
   start.disabled = chosen.live === null;
   /** @type {HTMLInputElement} */ (byId("file")).disabled = chosen.live === null;
   byId("window").textContent = chosen.live ? hearing(chosen.live) : `Nothing can be heard here: ${chosen.silent}`;
+  byId("doubt").textContent = chosen.doubt ? `Mind: ${chosen.doubt}.` : "";
+  byId("doubt").hidden = chosen.doubt === null;
   byId("unreadable").textContent = chosen.unreadable ?? "Choose units on their cards and a sound; the model runs with them and without.";
   byId("sound").hidden = true;
-  byId("card").replaceChildren(element("p", "note", "Choose a unit on the left, or let it hear something."));
+  hear.stop();
+  card.close();
   void refresh();
 }
 
@@ -110,6 +116,21 @@ card.onOther((other, entry) => {
 });
 choice.addEventListener("change", choose);
 choose();
-const place = /^#(.+):(\d+)$/.exec(location.hash);
-if (place) void card.open(decodeURIComponent(place[1] ?? ""), Number(place[2])).catch(report);
+/** Open the unit that the address names, unless it is open. */
+function openPlace() {
+  const place = /^#(.+):(\d+)$/.exec(location.hash);
+  if (place && !card.isAt(location.hash)) void card.open(decoded(place[1] ?? ""), Number(place[2])).catch(report);
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // nothing that this page wrote
+  }
+}
+
+addEventListener("hashchange", openPlace); // the browser's way back
+openPlace();
 document.documentElement.dataset["ready"] = "yes";

@@ -116,5 +116,5 @@ export function startSounds(page) {
     const dropped = event.dataTransfer?.files[0];
     if (dropped) void hear(dropped);
   });
-  return hear;
+  return { hear, stop: () => audio.pause() };
 }

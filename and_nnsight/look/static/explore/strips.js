@@ -78,7 +78,7 @@ class Row {
    */
   show(unit, words, now) {
     this.seen = now;
-    this.deviation = unit.deviation;
+    this.deviation = unit.deviation ?? 0;
     this.measure.textContent = measure(unit);
     this.text.textContent = words;
   }
@@ -151,11 +151,12 @@ export class Strips {
 }
 
 /**
- * How much a unit stands out, in words. @param {{deviation: number, of_record: number}} unit
+ * How much a unit stands out, in words. @param {{deviation: number | null, of_record: number | null}} unit
  */
 export function measure(unit) {
+  if (unit.deviation === null) return "the same on every dissected clip";
   const beyond = unit.deviation > HIGHEST ? `over ${HIGHEST}` : unit.deviation.toFixed(1);
-  return `${beyond} σ, ${Math.round(100 * unit.of_record)} % of its highest`;
+  return `${beyond} σ, ${Math.round(100 * (unit.of_record ?? 0))} % of its highest`;
 }
 
 /** @param {Response} unit */
