@@ -120,7 +120,7 @@ def load_weights(model_class: Any, repo_id: str, revision: str | None, options: 
     options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
     try:
         module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the weights of {repo_id!r}: {first_line(error)}") from error
     blocks = tuple(f"{block.path}." for block in find_blocks(module))
     if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
