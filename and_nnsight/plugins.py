@@ -282,8 +282,11 @@ def _arguments(factory: Any, role: Role, name: str, argument: str | None, offere
     arguments = {each.name: offered[each.name] for each in keywords if offered.get(each.name) is not None}
     for each in keywords:
         if each.default is Parameter.empty and each.name not in arguments:
-            raise PluginError(f"{role.name} {name!r} needs a {each.name.replace('_', ' ')}")
+            raise PluginError(f"{role.name} {name!r} needs a {_LONGER.get(each.name, each.name.replace('_', ' '))}")
     return arguments
+
+
+_LONGER = {"chat": "chat model, for example transformers:Qwen/Qwen3-8B"}
 
 
 def _check_argument(parameters: Iterable[Parameter], role: Role, name: str, argument: str | None) -> None:

@@ -204,7 +204,9 @@ class Lock:
                 return
             except Timeout as error:  # held, or the file was removed by its holder since it was opened here
                 if attempt == _ATTEMPTS - 1:
-                    raise BlockingIOError(f"another process is writing to {path.parent}") from error
+                    raise BlockingIOError(
+                        f"another process is writing to {path.parent}: wait for it, or choose another folder"
+                    ) from error
             except (OSError, NotImplementedError) as error:
                 if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                     raise

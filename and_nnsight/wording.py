@@ -20,6 +20,20 @@ def command(*words: object) -> str:
     return shlex.join(["and-nnsight", *(without_credentials(str(word)) for word in words)])
 
 
+_OFFLINE = ("connect to 'https://huggingface.co'", "OfflineModeIsEnabled", "outgoing traffic has been disabled")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without what it adds for developers; its kind where it says nothing.
+
+    What the hub's client says at length of a model that was never downloaded is said in a few words.
+    """
+    text = str(error).strip()
+    if any(words in text for words in _OFFLINE):
+        return "it was not downloaded before, and the hub cannot be reached now, or HF_HUB_OFFLINE forbids it"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def agree(count: int, one: str, several: str) -> str:
     """The form of a word that goes with a count."""
     return one if count == 1 else several

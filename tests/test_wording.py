@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from and_nnsight.wording import agree, command, counted
+from and_nnsight.wording import agree, command, counted, first_line
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ def test_a_command_is_read_by_a_shell_as_it_was_meant(folder: str) -> None:
 
 def test_a_command_holds_no_password() -> None:
     assert command("dissect", "http://me:secret@host/x") == "and-nnsight dissect 'http://…@host/x'"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError("We couldn't connect to 'https://huggingface.co' to load\nCheck"),
+            "it was not downloaded before, and",
+        ),
+        (OSError("Couldn't reach 'a/b' on the Hub (OfflineModeIsEnabled)"), "it was not downloaded before, and"),
+        (ValueError("no such thing\nfor developers"), "no such thing"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_for_whoever_reads_it(error: Exception, line: str) -> None:
+    assert first_line(error).startswith(line)
+    assert "huggingface.co" not in first_line(error)

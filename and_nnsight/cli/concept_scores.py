@@ -54,6 +54,8 @@ def concept_scores(
     """Score every clip for every concept, for `dissect --concepts` to compare units with."""
     from ..explain.labels.concept_scores import score_concepts
 
+    if out.suffix != ".safetensors":
+        raise ValueError(f"scores are written as safetensors: let the name {str(out)!r} end in .safetensors")
     quiet_transformers()
     with resumable("nothing was written"):
         scores = score_concepts(

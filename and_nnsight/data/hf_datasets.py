@@ -15,6 +15,7 @@ import datasets
 import numpy as np
 import soundfile
 
+from ..wording import first_line
 from .failures import LOAD_ERRORS, load_failure
 from .file_signatures import file_signature, named_files
 from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
@@ -198,16 +199,10 @@ def open_hub(name: str, config: str | None, split: str | None, columns: Columns,
         data = builder.as_streaming_dataset()
     except (OSError, ValueError) as error:  # unknown, private, offline; no such config
         raise ValueError(
-            f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {_why(error)}"
+            f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {first_line(error)}"
         ) from error
     dataset = _choose(data, split, full)
     return DatasetSource(dataset, full, _hash(name, config, builder.hash), columns, limit)
-
-
-def _why(error: Exception) -> str:
-    if "OfflineModeIsEnabled" in str(error):
-        return "HF_HUB_OFFLINE forbids to ask it"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _choose(data: Any, split: str | None, name: str) -> _Dataset:

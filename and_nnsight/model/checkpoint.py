@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants
 from safetensors import SafetensorError
 from torch import nn
 
 from ..sites.audio_spec import reads_instead
 from ..sites.blocks import find_blocks
+from ..wording import first_line
 
 _TASKS = {
     "ForAudioClassification": "audio-classification",
@@ -93,10 +93,6 @@ def _why(repo_id: str, folder: Path, error: Exception) -> str:
         return "it is a file, and a checkpoint is a folder"
     if repo_id.startswith((".", "/", "~", "\\")) or repo_id.count("/") > 1 or " " in repo_id:
         return "there is no such folder"
-    if constants.HF_HUB_OFFLINE:
-        return "it was not downloaded before, and HF_HUB_OFFLINE forbids that now"
-    if "connect" in str(error):
-        return "it was not downloaded before, and the hub cannot be reached now"
     return first_line(error)
 
 
@@ -124,7 +120,7 @@ def load_weights(model_class: Any, repo_id: str, revision: str | None, options: 
     options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
     try:
         module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the weights of {repo_id!r}: {first_line(error)}") from error
     blocks = tuple(f"{block.path}." for block in find_blocks(module))
     if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
@@ -157,8 +153,3 @@ def task_class(task: str, config: Any, repo_id: str) -> str:
         f"no server can load {repo_id}: for the task {task!r} it has "
         f"{' and '.join(each.__name__ for each in candidates)}, and no class for a {type(config).__name__}"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its kind where it has none."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,10 +12,11 @@ from torch import nn
 
 from .. import plugins
 from ..sites.site import Site, find_sites, select_sites
+from ..wording import first_line
 from .adapter import ModelAdapter
 from .audio_model import AudioModel
 from .bare import bare
-from .checkpoint import ModelError, first_line
+from .checkpoint import ModelError
 from .devices import known_device, known_dtype, require_weights
 from .resolving import resolve_sites
 

@@ -15,7 +15,8 @@ from nnsight.modeling.huggingface import _ID_CACHE
 from nnsight.modeling.transformers import TransformersModel
 
 from ..portable import ServedBatch, ServerObject, SiteTable, as_inputs
-from .checkpoint import ModelError, first_line, task_class
+from ..wording import first_line
+from .checkpoint import ModelError, task_class
 from .inputs import fitting, further_inputs
 from .trace_model import TraceModel
 

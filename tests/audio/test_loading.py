@@ -46,6 +46,11 @@ from tests.damaged import encode
         (np.array([0.0, 1e300]), "1 of 2 samples are not finite, the first at sample 1"),
         (np.array([[0.0, np.inf, 0.0], [0.0, -np.inf, 0.0]]), "1 of 3 samples are not finite, the first at sample 1"),
         (b"RIFF only by its first word", "is not audio that can be read"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "it is the pointer of Git LFS .* git lfs pull",
+        ),
+        (b"<!DOCTYPE html>\n<title>404</title>", "it is a web page, .*: download it again"),
     ],
 )
 def test_what_is_no_audio_is_refused_with_its_reason(value: object, message: str):

@@ -79,6 +79,8 @@ def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
         (["report", "{none}", "--out", "x", "--best", "0"], "invalid value for '--best': "),
         (["report", "{none}", "--oot", "x"], "no such option: --oot"),
         (["rapport", "{none}"], "no such command 'rapport'"),
+        (["caption", "{audio}", "--out", "{audio}/metadata.csv"], "let the name '"),
+        (["concept-scores", "{audio}", "--concepts", "a", "--out", "{audio}/0.wav"], "end in .safetensors"),
     ],
 )
 def test_errors_of_use_are_one_sentence_and_exit_2(

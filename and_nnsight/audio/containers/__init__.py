@@ -34,6 +34,12 @@ ENDINGS = frozenset(
     | {".aif", ".aifc", ".au", ".snd", ".caf", ".nist", ".sph"}
 )
 """Endings of files of sound that are read."""
+_INSTEAD = {
+    b"version https://git-lfs": "the pointer of Git LFS to a file that was not fetched: run git lfs pull",
+    b"<!doctype html": "a web page, as a server sends in place of a file: download it again",
+    b"<html": "a web page, as a server sends in place of a file: download it again",
+}
+"""What often lies in a file's place, by how it begins."""
 
 
 def examine(encoded: Encoded, limit: Limit) -> Contents:
@@ -49,6 +55,9 @@ def examine(encoded: Encoded, limit: Limit) -> Contents:
     reader = _READERS.get(head[:4])
     contents = mpeg_contents(encoded, start, limit) if reader is None else reader(encoded, start, limit)
     if contents is None:
+        for opening, what in _INSTEAD.items():
+            if encoded.at(start, len(opening)).lower() == opening:
+                raise AudioError(f"is not audio that can be read: it is {what}")
         raise AudioError(
             "is not audio that can be read: neither wav, flac, ogg, opus, mp3, aiff, au, caf, w64 nor sphere; "
             "convert it to one of them"

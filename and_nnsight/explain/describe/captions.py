@@ -130,6 +130,8 @@ def caption_data(
     Rows are those of `caption`; ids of clips are those that `dissect` will give them. The same call goes on where it
     was stopped. For data and its columns see `dissect`, for `source_rate` see `data_clips`.
     """
+    if Path(out).suffix != ".parquet":
+        raise ValueError(f"captions are written as Parquet: let the name {str(out)!r} end in .parquet")
     run = RunOptions(device=device, batch_size=batch_size, progress=progress)
     plugin, name = resolve("captioner", captioner, device=device, batch_size=batch_size)
     options = DataOptions(split, audio_column, label_column, caption_column, limit)

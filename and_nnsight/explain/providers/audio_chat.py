@@ -19,7 +19,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ...plugins import PluginError
-from .batching import first_line
+from ...wording import first_line
 from .special_tokens import decoded, harmless, special_tokens
 
 Waveform = Float32[np.ndarray, " _"]

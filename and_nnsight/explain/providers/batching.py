@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ...plugins import PluginError
+from ...wording import first_line
 from ..roles import Failure
 
 T = TypeVar("T")
@@ -35,12 +36,6 @@ def chunks_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
     stream = iter(items)
     while chunk := list(islice(stream, size)):
         yield chunk
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without what it adds for developers."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _alone(ask: Callable[[Sequence[T]], Sequence[Answer]], item: T) -> Answer | Failure:

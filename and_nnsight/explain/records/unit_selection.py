@@ -26,7 +26,8 @@ def chosen_units(
     chosen: list[tuple[str, int]] = []
     for site in _matching_sites(dissection, sites):
         if indices and not (indices[0] >= 0 and indices[-1] < widths[site]):
-            raise DissectionError(f"site {site!r} has units 0 to {widths[site] - 1}, not all of {indices}")
+            outside = indices[0] if indices[0] < 0 else indices[-1]
+            raise DissectionError(f"site {site!r} has units 0 to {widths[site] - 1}, not {outside}")
         chosen += [(site, unit) for unit in (range(widths[site]) if indices is None else indices)]
     return chosen
 

@@ -11,11 +11,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from and_nnsight.explain.conversations import without_system
-from and_nnsight.explain.providers.batching import first_line
 from and_nnsight.explain.providers.refusals import NOTHING_SAID, Kind, Refusal, refusal
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure
 from and_nnsight.plugins import PluginError
 from and_nnsight.redaction import without_credentials
+from and_nnsight.wording import first_line
 
 from .reading import ErrorInAnswer, Junk, read_answer
 

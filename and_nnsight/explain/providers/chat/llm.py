@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from ....plugins import PluginError
 from ....redaction import without_credentials
+from ....wording import first_line
 from ...conversations import without_system
 from ...roles import ChatOptions, Conversation, Failure
-from ..batching import first_line
 from ..refusals import Kind, Refusal, refusal
 
 _NAMES = {  # what llm's plugins call our options

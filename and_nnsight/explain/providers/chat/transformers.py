@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ....plugins import PluginError, require
+from ....wording import first_line
 from ...conversations import in_order, without_system
 from ...roles import ChatOptions, Conversation, Failure, Message
 from ..batching import chunks_of
@@ -154,8 +155,7 @@ def _load(name: str, dtype: Any) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, trust_remote_code=False, **options)
     except Exception as error:  # of many kinds: no such repository, no network, no such architecture, damaged files
-        reason = str(error).strip().split("\n", 1)[0]
-        raise PluginError(f"the chat model {name} cannot be loaded: {type(error).__name__}: {reason}") from error
+        raise PluginError(f"the chat model {name} cannot be loaded: {first_line(error)}") from error
     # Authors' sampling habits would be mixed into ours: what counts is what stands in the record.
     authors: Any = model.generation_config
     model.generation_config = GenerationConfig(eos_token_id=authors.eos_token_id if authors else None)

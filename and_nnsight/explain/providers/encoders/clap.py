@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32
 
 from ....plugins import PluginError
+from ....wording import first_line
 from ..batching import chunks_of
 from ..embeddings import directions
 
@@ -46,7 +47,7 @@ class Clap:
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, PluginError):
                 raise
-            raise PluginError(f"audio-text encoder {self.name!r} cannot be loaded: {error}") from error
+            raise PluginError(f"audio-text encoder {self.name!r} cannot be loaded: {first_line(error)}") from error
         self.sampling_rate = int(self._extractor.sampling_rate)
         self._window = int(self._extractor.nb_max_samples)
 

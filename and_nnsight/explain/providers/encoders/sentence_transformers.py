@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32
 
 from ....plugins import PluginError
+from ....wording import first_line
 
 _BATCH_SIZE = 64
 
@@ -33,7 +34,7 @@ class SentenceTransformers:
         try:
             self._model = SentenceTransformer(model, device=None if device is None else str(device))
         except (OSError, ValueError) as error:
-            raise PluginError(f"text encoder {self.name!r} cannot be loaded: {error}") from error
+            raise PluginError(f"text encoder {self.name!r} cannot be loaded: {first_line(error)}") from error
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
         """One vector of length 1 a text; the zero vector for a blank one."""
