@@ -178,7 +178,7 @@ class RunFolder:
     def _refuse_moved_clips(self) -> None:
         """Raise DissectionError if the clips so far lay elsewhere: their paths would be of files that are gone."""
         data = self.manifest.dataset
-        if data.kind not in ("folder", "file"):
+        if data.kind not in ("folder", "file") or data.name is None:
             return
         root = printable(Path.cwd() / Path(data.name))
         first = next((row["path"] for row in self._segments.rows("clips") if row["path"]), None)
