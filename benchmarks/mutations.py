@@ -38,7 +38,7 @@ SUBJECTS = {
     "explain/describe/calibration.py": "explain/describe/test_calibration.py",
     "explain/labels/in_context.py": "explain/labels/test_label.py",
     "explain/evaluate/metrics.py": "explain/evaluate/test_metrics.py",
-    "explain/text/log_odds.py": "explain/describe/summarizers/test_keywords.py explain/text/test_log_odds.py",
+    "explain/text/log_odds.py": "explain/describe/summarizers/test_keywords.py explain/text/test_corpus.py",
 }
 """Modules of the package, and the test files that are near them."""
 _GENERATE = """
