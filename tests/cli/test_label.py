@@ -82,7 +82,7 @@ def test_scores_are_made_before_a_run_and_used_by_label(folder: Path, folder_of_
         (["label", "{run}", "--concepts", "a,b", "--sites", "nope"], "no dissected site matches 'nope'"),
         (["label", "{run}", "--scores", "{run}/clips.parquet"], "holds no concept scores"),
         (["label", "{none}", "--concepts", "a,b"], "holds no dissection"),
-        (["concept-scores", "{none}", "--concepts", "a,b", "--out", "{none}"], "no such file or folder"),
+        (["concept-scores", "{none}", "--concepts", "a,b", "--out", "{none}.safetensors"], "no such file or folder"),
     ],
 )
 def test_errors_are_one_sentence(arguments: list[str], sentence: str, folder: Path, tmp_path: Path) -> None:
