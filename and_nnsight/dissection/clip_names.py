@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from .dissection import Dissection
-from .exemplars import Exemplar
+if TYPE_CHECKING:  # the command line names clips before anything heavy is loaded
+    from .dissection import Dissection
+    from .exemplars import Exemplar
 
 _SEPARATORS = re.compile(r"[/\\]+")
 
