@@ -50,7 +50,7 @@ class KaldiFrontEnd(FrontEnd):
         return cls(*size, float(extractor.mean), spread)
 
     @property
-    def minimum_samples(self) -> int:  # type: ignore[override]
+    def minimum_samples(self) -> int:  # type: ignore[override]  # follows from the fields; the base has it as one
         """One frame."""
         return int(self.sampling_rate * _FRAME_SECONDS)
 
@@ -60,7 +60,7 @@ class KaldiFrontEnd(FrontEnd):
         return int(self.sampling_rate * _HOP_SECONDS)
 
     @property
-    def window_samples(self) -> int:  # type: ignore[override]
+    def window_samples(self) -> int:  # type: ignore[override]  # follows from the fields; the base has it as one
         """All frames."""
         return (self.frames - 1) * self.hop + self.minimum_samples
 
