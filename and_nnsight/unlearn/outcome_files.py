@@ -23,20 +23,11 @@ _CLIPS, _OUTCOMES = "clips.parquet", "outcomes.parquet"
 
 
 @dataclass(frozen=True)
-class MeasuredClipRow(TableRow):
-    """A clip that was measured: what `data.Clip` says of it."""
+class MeasuredClipRow(Clip, TableRow):
+    """A clip that was measured: a column for each field of `data.Clip`."""
 
     table: ClassVar[str] = "clips"
     key: ClassVar[tuple[str, ...]] = ("id",)
-
-    id: int
-    path: str | None
-    label: str | None
-    caption: str | None
-    seconds: float
-    sampling_rate: int
-    content: str = ""
-    silent: bool = False
 
     @property
     def clip(self) -> Clip:
