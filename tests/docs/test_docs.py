@@ -80,11 +80,15 @@ def test_what_cannot_run_here_names_what_exists(block: Block, capsys: pytest.Cap
 
 
 def same(printed: str, shown: str) -> bool:
-    """Whether lines and words are equal, and numbers within a twentieth: another processor rounds otherwise."""
+    """Whether the words are equal, and numbers within a twentieth: another processor rounds otherwise; … is anything."""
     number = r"-?\d+\.\d+"
-    values = [[float(value) for value in re.findall(number, text)] for text in (printed, shown)]
-    words = [re.sub(number, "0.0", text).strip() for text in (printed, shown)]
-    return words[0] == words[1] and values[0] == pytest.approx(values[1], rel=0.05, abs=0.02)
+    pieces = re.split(rf"({number}|…)", shown.strip())
+    values = [float(piece) for piece in pieces if re.fullmatch(number, piece)]
+    pattern = "".join(
+        f"({number})" if re.fullmatch(number, piece) else r"\S*" if piece == "…" else re.escape(piece) for piece in pieces
+    )
+    met = re.fullmatch(pattern, printed.strip())
+    return met is not None and [float(value) for value in met.groups()] == pytest.approx(values, rel=0.05, abs=0.02)
 
 
 def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:

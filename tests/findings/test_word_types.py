@@ -390,6 +390,7 @@ def test_with_a_real_model_it_is_what_hooks_of_ones_own_give(tmp_path: Path) -> 
 
     assert finding.facts["baseline"] == pytest.approx(_hooked_accuracy(model, inputs, labels, lambda _: []))
     (one,) = rich_units(dissection, read_explanations(dissection), "noun", (0.3,), draws=2, seed=0)
-    for side, name in ((0, "accuracy"), (1, "control")):
+    assert row.result is not None
+    for side, accuracy in ((0, row.result.accuracy.value), (1, row.result.control.value)):
         ours = np.mean([_hooked_accuracy(model, inputs, labels, pruning(pair[side])) for pair in one.pairs])
-        assert row[name] == pytest.approx(ours)
+        assert accuracy == pytest.approx(ours)
