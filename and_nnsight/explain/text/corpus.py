@@ -26,8 +26,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from .chance_draws import FEWEST
 from .log_odds import gains_in_nats
-from .over_representation import FEWEST, Excess, OverRepresentation
+from .over_representation import Excess, OverRepresentation
 from .phrase_gains import PhraseGains
 from .phrase_index import PhraseIndex
 from .phrases import Phrases

@@ -27,6 +27,16 @@ def z_scores(counts: Counts, of: int, prior: Numbers, reference: Numbers, size: 
     return delta / np.sqrt(variance)
 
 
+def prior_rates(counts: Numbers, size: int) -> Numbers:
+    """The rate of phrases in a corpus, by in how many of its captions they are; kept off 0: a caption may be new."""
+    return np.maximum(counts, 0.5) / (size + 1)
+
+
+def reference_rates(prior: Numbers, there: Numbers, of: int) -> Numbers:
+    """Half way from the corpus's rates to those among captions of a unit's other end, `there` out of `of`."""
+    return (prior + (there + prior) / (of + 1)) / 2
+
+
 def gains_in_nats(shares: Numbers, rates: Numbers, size: int) -> Numbers:
     """The log-likelihood ratio of so many captions at a share of their own and at a given rate; signed."""
     own = shares.clip(0.5 / (size + 1), 1 - 0.5 / (size + 1))

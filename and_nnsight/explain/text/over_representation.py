@@ -11,15 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from .log_odds import Counts, Numbers, bars_of_chance, z_scores
+from .chance_draws import FEWEST, ChanceDraws
+from .log_odds import Counts, Numbers, bars_of_chance, prior_rates, reference_rates, z_scores
 from .phrase_index import Keys, PhraseIndex, look_up
 from .phrases import Phrases, count_keys
 from .quotes import description
-
-DRAWS = 2000
-"""Random sets of captions that a bar is taken from."""
-FEWEST = 2
-"""Captions that share a phrase."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,8 @@ class OverRepresentation:
     """Scores the phrases of a few captions against a corpus, and against what chance gives."""
 
     def __init__(self, phrases: Phrases, captions: Sequence[str], index: PhraseIndex) -> None:
-        self._phrases, self._captions, self._index = phrases, list(captions), index
+        self._phrases, self._index = phrases, index
+        self._draws = ChanceDraws(phrases, captions, index)
         self._bars: dict[tuple[int, int], Numbers] = {}
 
     def excess(self, captions: Sequence[str], others: Sequence[str]) -> Excess:
@@ -50,15 +47,13 @@ class OverRepresentation:
         for place in np.flatnonzero(~telling):
             telling[place] = self._are_described_otherwise(int(keys[place]), captions)
         keys, counts = keys[telling], counts[telling]
-        prior = np.maximum(self._index.counts(keys), 0.5) / (self._index.size + 1)  # a caption may be new to the corpus
+        prior = prior_rates(self._index.counts(keys), self._index.size)
         reference = self._reference(keys, prior, others) if others else prior
         return Excess(keys, counts, z_scores(counts, len(captions), prior, reference, self._index.size + len(others)))
 
     def _reference(self, keys: Keys, prior: Numbers, others: Sequence[str]) -> Numbers:
         """The rate of each phrase: half way from the corpus's to that of the unit's other end."""
-        there = look_up(keys, *count_keys(self._phrases.of_each(others)))
-        rate_there = (there + prior) / (len(others) + 1)
-        return (prior + rate_there) / 2
+        return reference_rates(prior, look_up(keys, *count_keys(self._phrases.of_each(others))), len(others))
 
     def _are_described_otherwise(self, key: int, captions: Sequence[str]) -> bool:
         """Whether clips share a phrase that are described otherwise: spoken words tell of sounds only if they do.
@@ -74,17 +69,5 @@ class OverRepresentation:
         a bar of its own, see `bars_of_chance`.
         """
         if (captions, others) not in self._bars:
-            self._bars[captions, others] = bars_of_chance(self._best_by_chance(captions, others))
+            self._bars[captions, others] = bars_of_chance(self._draws.best(captions, others))
         return self._bars[captions, others]
-
-    def _best_by_chance(self, captions: int, others: int) -> np.ndarray:
-        """The highest z-score of each draw of random captions, at each count: [draw, count]."""
-        random = np.random.default_rng(0)
-        repeat = len(self._captions) < captions + others
-        best = np.zeros((DRAWS, captions + 1))
-        for row in best:
-            places = random.choice(len(self._captions), captions + others, replace=repeat)
-            texts = [self._captions[place] for place in places]
-            excess = self.excess(texts[:captions], texts[captions:])
-            np.maximum.at(row, excess.counts, excess.z)
-        return best

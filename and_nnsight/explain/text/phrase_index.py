@@ -17,7 +17,9 @@ Places = Int64[np.ndarray, " caption"]
 class PhraseIndex:
     """The captions of a corpus by their phrases.
 
-    layers  of a site, a weight for every caption: how many of its units have the clip as an exemplar
+    layers      of a site, a weight for every caption: how many of its units have the clip as an exemplar
+
+    by_caption  of each caption, where its phrases begin and how many they are; and the phrases, by place in `keys`
 
     Raises ValueError for a layer that has not a weight for each caption.
     """
@@ -29,12 +31,19 @@ class PhraseIndex:
         keys_of_each = phrases.of_each(captions)
         keys = np.concatenate([np.zeros(0, np.int64), *keys_of_each])
         order = np.argsort(keys, kind="stable")
-        self._captions_having = np.repeat(np.arange(self.size), [len(keys) for keys in keys_of_each])[order]
+        lengths = np.array([len(keys) for keys in keys_of_each], np.int64)
+        self._captions_having = np.repeat(np.arange(self.size), lengths)[order]
         self._keys, self._first = np.unique(keys[order], return_index=True)
         self._counts = np.diff(self._first, append=len(keys))
+        self.by_caption = np.cumsum(lengths) - lengths, lengths, np.searchsorted(self._keys, keys)
         self._rates_among: dict[tuple[int, int], float] = {}
         self._weights = {site: np.asarray(weights, np.float64) for site, weights in (layers or {}).items()}
         self._layer_rates = {site: self._rates_in(weights) for site, weights in self._weights.items()}
+
+    @property
+    def keys(self) -> Keys:
+        """Those of all phrases, ascending."""
+        return self._keys
 
     def having(self, key: int) -> Places:
         """The captions that have a phrase, by place."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
+from and_nnsight.explain.text.chance_draws import DRAWS, ChanceDraws
 from and_nnsight.explain.text.corpus import Corpus
 from and_nnsight.explain.text.log_odds import CHANCE, z_scores
-from and_nnsight.explain.text.over_representation import DRAWS, Excess, OverRepresentation
 from and_nnsight.explain.text.phrases import Phrases
 from and_nnsight.explain.text.shared_phrase import SharedPhrase
 
@@ -61,16 +59,9 @@ def test_no_caption_of_the_corpus_has_a_phrase_that_is_new_to_it() -> None:
 
 def test_all_numbers_of_captions_together_have_the_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """With z-scores that rise evenly from 0 to 1 over the draws, a bar is the share of draws below it."""
-    drawn = 0
-
-    def even(self: OverRepresentation, captions: Sequence[str], others: Sequence[str]) -> Excess:
-        nonlocal drawn
-        drawn += 1
-        return Excess(np.arange(4), np.arange(2, 6), np.full(4, drawn / DRAWS))
-
-    monkeypatch.setattr(OverRepresentation, "excess", even)
+    rising = np.arange(1, DRAWS + 1)[:, None] / DRAWS * (np.arange(6) >= 2)
+    monkeypatch.setattr(ChanceDraws, "best", lambda *_: rising)
     bar = Corpus(Phrases(), CAPTIONS).over_representation.bar(5, 5)
-    assert drawn == DRAWS
     assert bar[2:] == pytest.approx(1 - CHANCE, abs=1.1 / DRAWS), "2, 3, 4 and 5 captions exceed it in the same draws"
 
 

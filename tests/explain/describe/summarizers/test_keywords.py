@@ -12,6 +12,7 @@ import pytest
 from and_nnsight import plugins
 from and_nnsight.explain import CaptionedExemplar, Evidence, Failure
 from and_nnsight.explain.describe.summarizers.keywords import Keywords
+from and_nnsight.explain.text.chance_draws import ChanceDraws
 from and_nnsight.explain.text.corpus import Corpus
 from and_nnsight.explain.text.log_odds import CHANCE, bars_of_chance, z_scores
 from and_nnsight.explain.text.over_representation import OverRepresentation
@@ -187,7 +188,9 @@ def test_captions_are_parsed_once_and_random_clips_drawn_once_however_many_units
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: Counter[str] = Counter()
-    for owner, name in ((Phrases, "_parsed"), (OverRepresentation, "excess")):
+    for owner, name in (
+        (Phrases, "_parsed"), (OverRepresentation, "excess"), (ChanceDraws, "best"),
+    ):  # fmt: skip
         original = getattr(owner, name)
 
         def counted(self: Any, *arguments: Any, original: Any = original, name: str = name) -> Any:
@@ -199,10 +202,10 @@ def test_captions_are_parsed_once_and_random_clips_drawn_once_however_many_units
     units = [unit(*np.array(CORPUS)[random.integers(0, len(CORPUS), (2, 5))].tolist()) for _ in range(300)]
     keywords = Keywords(corpus=CORPUS)
     list(keywords.summarize(units[:1]))
-    drawn = calls["excess"]
+    assert calls["best"] == 1, "the draws of random clips, for five captions beside five"
     list(keywords.summarize(units))
-    assert drawn > 1_000, "the draws of random clips"
-    assert calls["excess"] - drawn == 2 * len(units), "once a side from here on"
+    assert calls["best"] == 1
+    assert calls["excess"] == 2 * (len(units) + 1), "once a side"
     assert calls["_parsed"] <= 2 * len(set(CORPUS)), "once for the phrases, once for the spelling"
 
 
