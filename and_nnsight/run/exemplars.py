@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +19,10 @@ from ..data import Batch, Clip, Item, Quarantined
 from ..data.items import Unused
 from ..dissection.clip_source import dissected_items
 from ..dissection.curves import SiteCurves, write_curves
-from ..dissection.descriptions import ModelDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
-from ..dissection.manifest_differences import model_differences
 from ..model.devices import to_device
 from ..model.features import Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
@@ -34,6 +31,7 @@ from ..sites.site import Site, clip_frame_unit
 from ..sites.stretches import Stretches
 from ..storage import locked, written_whole
 from ..wording import counted
+from .dissected_model import named_model, same_target
 from .exemplar_plan import (
     ExemplarPlan,
     UnitName,
@@ -43,7 +41,7 @@ from .exemplar_plan import (
     unit_pairs,
     what_is_lacking,
 )
-from .local import LocalTarget, open_local
+from .local import LocalTarget
 from .loop import prepared_batches
 from .options import RunOptions
 
@@ -123,7 +121,7 @@ def keep_exemplars(
     try:
         plan = what_is_lacking(dissection.exemplars(), wanted)
         if plan.curves:
-            failures = _fill(_model_of(dissection, model), dissection, plan, data, options)
+            failures = _fill(named_model(dissection, model), dissection, plan, data, options)
     finally:
         lock.close(remove=True)
     _warn_of(failures)
@@ -132,45 +130,19 @@ def keep_exemplars(
     return StoredExemplars(len(pairs), len(kept), curves, bytes_of(folder), failures)
 
 
-def _model_of(dissection: Dissection, model: Any) -> Any:
-    """The model given, or the name of the one that was dissected. Raises DissectionError if it has none."""
-    if model is not None:
-        return model
-    described = dissection.manifest.model
-    if described.id is None or described.id == described.class_name:
-        raise DissectionError(
-            f"the dissection does not say where its model is to be had ({described.class_name or 'unknown'}): pass "
-            "model= (--model), what was dissected"
-        )
-    return described.id
-
-
 @preserves_model
 def _fill(
     model: Any, dissection: Dissection, plan: ExemplarPlan, data: Any, options: RunOptions
 ) -> tuple[Quarantined, ...]:
     """Keep what a plan says. Gives the clips that could not be read."""
     sites = [site for site in dissection.sites if any(site in curves for curves in plan.curves.values())]
-    target = _same_target(model, dissection, sites or list(dissection.sites[:1]), options)
+    target = same_target(model, dissection, sites or list(dissection.sites[:1]), options)
     featuriser = target.model.featuriser
     line = disk_needed(dissection, plan, featuriser.sampling_rate, featuriser.window_seconds)
     if options.progress:
         print(line, file=sys.stderr)
     with eval_mode(target.model.wrapped):
         return ExemplarPass(dissection, plan, target).over(data, options)
-
-
-def _same_target(model: Any, dissection: Dissection, sites: Sequence[str], options: RunOptions) -> LocalTarget:
-    """The model with its sites. Raises DissectionError if it is not the one that was dissected."""
-    manifest = dissection.manifest
-    dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
-    target = open_local(model, sites, manifest.pool or "max", RunOptions(options.device, dtype))
-    differing = model_differences(manifest.model, ModelDescription.from_json(target.describe()))
-    if manifest.dtype not in (None, target.dtype):
-        differing.append(f"its dtype is {manifest.dtype} there, {target.dtype} here (dtype=)")
-    if differing:
-        raise DissectionError(f"model= is not what was dissected ({manifest.model.id}): {'; '.join(differing)}")
-    return target
 
 
 def _warn_of(failures: Sequence[Quarantined]) -> None:

@@ -85,7 +85,8 @@ def same(printed: str, shown: str) -> bool:
     pieces = re.split(rf"({number}|…)", shown.strip())
     values = [float(piece) for piece in pieces if re.fullmatch(number, piece)]
     pattern = "".join(
-        f"({number})" if re.fullmatch(number, piece) else r"\S*" if piece == "…" else re.escape(piece) for piece in pieces
+        f"({number})" if re.fullmatch(number, piece) else r"\S*" if piece == "…" else re.escape(piece)
+        for piece in pieces
     )
     met = re.fullmatch(pattern, printed.strip())
     return met is not None and [float(value) for value in met.groups()] == pytest.approx(values, rel=0.05, abs=0.02)
