@@ -62,7 +62,7 @@ def sound_of(key: str, span: Span, samples: Float32[np.ndarray, " sample"], rate
     )
 
 
-def stretch_of(span: Span, samples: Float32[np.ndarray, " sample"], rate: int) -> Float32[np.ndarray, " sample"]:
+def stretch_of(span: Span, samples: Float32[np.ndarray, " sample"], rate: int) -> Float32[np.ndarray, " stretch"]:
     """The samples of a clip that a span is."""
     start, stop = _samples_of(span, len(samples), rate)
     return samples[start:stop]

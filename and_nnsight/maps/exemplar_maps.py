@@ -25,6 +25,8 @@ from .listenable_map import ListenableMap
 from .map_store import BYTES_A_SAMPLE, MapStore
 from .mask_search import MaskSearch
 
+_USUAL = RunOptions()
+
 
 @dataclass(frozen=True)
 class ExemplarMaps:
@@ -45,9 +47,9 @@ class ExemplarMaps:
 
 
 def exemplar_maps(
-    dissection: Dissection, exemplars: Iterable[Exemplar], model: Any = None, options: RunOptions = RunOptions()
+    dissection: Dissection, exemplars: Iterable[Exemplar], model: Any = None, options: RunOptions = _USUAL
 ) -> ExemplarMaps:
-    """A map of each exemplar whose sound was kept; those that are not in the dissection's folder are made and put there.
+    """A map of each exemplar whose sound was kept; those that the dissection's folder lacks are made and put there.
 
     They are kept one by one, so that an interrupted call goes on where it was. The model is opened only where one is
     lacking, and left as it was. What cannot be made ends nothing: it is said in what is given.
@@ -72,7 +74,7 @@ def exemplar_maps(
 def _make(
     model: Any, dissection: Dissection, exemplars: Sequence[Exemplar], options: RunOptions, reasons: dict[Exemplar, str]
 ) -> str | None:
-    """Make maps and keep them; why one cannot be made comes into `reasons`. Gives why no more could be made, or None."""
+    """Make maps and keep them; why one cannot be made comes into `reasons`. Gives why not all could be tried."""
     try:
         adapter = _opened(model, dissection, exemplars, options)
         lock = locked(dissection.folder / "exemplars" / ".lock")
@@ -114,6 +116,6 @@ def _cost(dissection: Dissection, exemplars: Sequence[Exemplar], adapter: ModelA
     seconds = sum(min(dissection.clips[each.clip].seconds, window) for each in exemplars)
     size = readable(int(seconds * featuriser.sampling_rate * BYTES_A_SAMPLE))
     return (
-        f"will make {counted(len(exemplars), 'listenable map')}, up to {size} in {dissection.folder / 'exemplars'}: for "
-        f"each the model runs forward and back up to {MaskSearch.steps} times (some ten seconds with Whisper tiny)"
+        f"will make {counted(len(exemplars), 'listenable map')}, up to {size} in {dissection.folder / 'exemplars'}: "
+        f"for each the model runs forward and back up to {MaskSearch.steps} times (some ten seconds with Whisper tiny)"
     )

@@ -1,4 +1,4 @@
-"""Listenable maps of exemplars, kept in a dissection's folder `exemplars/`: one file a unit and clip, whole or absent."""
+"""Listenable maps of exemplars in a dissection's folder `exemplars/`: one file a unit and clip, whole or absent."""
 
 from __future__ import annotations
 
