@@ -19,8 +19,8 @@ from ..explain.records.unit_selection import exemplar_span
 from ..explain.roles import Span
 from ..maps.exemplar_maps import ExemplarMaps, exemplar_maps
 from ..plugins import require
-from ..run.exemplar_plan import UnitName, unit_pairs
-from ..run.exemplars import keep_exemplars
+from ..run.exemplar_plan import UnitName, clips_of, unit_pairs
+from ..run.exemplars import keep_clips
 from ..run.options import RunOptions
 from ..storage import written_whole
 from ..wording import counted
@@ -29,7 +29,7 @@ from .report_page import ReportPage, page_html, refuse_another_file
 from .site_view import site_views
 from .sounds import fitting_excerpt, make_sounds
 from .unit_drawings import unit_drawings
-from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
+from .unit_view import UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -82,7 +82,7 @@ def write_report(
     """Write units with their sounds, pictures and words to one HTML file, which opens without a network.
 
     Sounds and activations over time that the dissection's folder does not hold yet are made and kept there (see
-    `keep_exemplars`).
+    `keep_exemplars`): of the clips that are shown.
 
     out             the file; a report that is there is replaced
     units           those that are shown: (site, index), "SITE:INDEX", or Unit; None: the most selective ones, taking
@@ -112,11 +112,8 @@ def write_report(
     chosen = _chosen(dissection, units, best, search)
     views = UnitViews(dissection)
     shown = {unit: views.shown(*unit) for unit in chosen}
-    keep_exemplars(
-        dissection, chosen, model, data,
-        most=max(MOST_TOP, MOST_BOTTOM), device=device, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
     options = RunOptions(device, batch_size=batch_size, progress=progress)
+    keep_clips(dissection, clips_of(each for of_unit in shown.values() for each in of_unit), model, data, options)
     made = exemplar_maps(dissection, _first_of_each(shown, maps), model, options)
     page = _page(dissection, views, shown, made, most_megabytes)
     content = page_html(page).encode("utf-8", "replace")
