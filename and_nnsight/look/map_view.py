@@ -88,7 +88,7 @@ def faithfulness(made: ListenableMap) -> str:
     elsewhere = ""
     if activations.moved:
         middle = signed(median(activations.moved), digits)
-        elsewhere = f", and {middle} on what the same mask keeps in other places (p {made.p:.2f})"
+        elsewhere = f", and {middle} on what the same mask keeps in other places (p\N{NO-BREAK SPACE}{made.p:.2f})"
     return (
         f"{_lead(made)}: its activation is {original} on the clip, {kept} on the part that is kept "
         f"({percent(made.area)} of the spectrogram), {removed} on the rest, {silence} on silence{elsewhere}."

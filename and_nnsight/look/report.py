@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from ..run.exemplars import keep_clips
 from ..run.options import RunOptions
 from ..storage import written_whole
 from ..wording import counted
+from .exemplar_view import shown_exemplars
 from .map_view import MapSizes, map_views
 from .report_page import ReportPage, page_html, refuse_another_file
 from .site_view import site_views
 from .sounds import fitting_excerpt, make_sounds
 from .unit_drawings import unit_drawings
-from .unit_view import UnitViews
+from .unit_view import MOST_TOP, UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -114,23 +115,25 @@ def write_report(
     shown = {unit: views.shown(*unit) for unit in chosen}
     options = RunOptions(device, batch_size=batch_size, progress=progress)
     keep_clips(dissection, clips_of(each for of_unit in shown.values() for each in of_unit), model, data, options)
-    made = exemplar_maps(dissection, _first_of_each(shown, maps), model, options)
+    there = set(dissection.exemplars().clips)
+    made = exemplar_maps(dissection, _best_of_each(dissection, chosen if maps else (), there)[:maps], model, options)
     page = _page(dissection, views, shown, made, most_megabytes)
     content = page_html(page).encode("utf-8", "replace")
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as temporary:
         temporary.write_bytes(content)
-    silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)
+    silent = {each.clip for of_unit in shown.values() for each in of_unit} - there
     return Report(
         out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)), len(made.maps),
         made.problem,
     )  # fmt: skip
 
 
-def _first_of_each(shown: Mapping[tuple[str, int], Sequence[Exemplar]], most: int) -> list[Exemplar]:
-    """Of so many of the units, the clip that each responds to most of those that are evidence."""
-    first = (next((each for each in shown[unit] if each.telling), None) for unit in shown)
-    return [each for each in first if each is not None][:most]
+def _best_of_each(dissection: Dissection, units: Iterable[tuple[str, int]], there: Collection[int]) -> list[Exemplar]:
+    """Of each unit the clip that it responds to most of those that are evidence and whose sound is there, if any is."""
+    tops = (shown_exemplars(dissection.unit(*unit).top, MOST_TOP) for unit in units)
+    telling = ([each for each in top if each.telling and each.clip in there] for top in tops)
+    return [top[0] for top in telling if top]
 
 
 def _page(

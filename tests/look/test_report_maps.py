@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_a_map_that_cannot_be_made_is_said_on_its_card_and_a_model_without_any_o
     assert text.count("What units hear could not be made: ") == 1 and "Nothing to hear" not in text
 
 
+def test_the_best_clip_whose_sound_is_there_is_mapped(dissection: Dissection, tmp_path: Path) -> None:
+    site, unit = "blocks.1.mlp.hook_post", 9
+    top = dissection.unit(site, unit).top
+    assert top[0].telling and top[1].telling
+    run = shutil.copytree(dissection.folder, tmp_path / "run")
+    made = Dissection.load(run)
+    sounds: list[Any] = list(make_sounds(per_class=4))
+    sounds[top[0].clip] = b"no sound"
+    with pytest.warns(UserWarning, match="could not be kept"):
+        report = write_report(made, tmp_path / "r.html", [(site, unit)], maps=1, data=sounds, progress=False)
+    assert (report.maps, report.silent) == (1, (top[0].clip,))
+    (named,) = re.findall(r"<h3>What it hears <small>of clip <bdi>(\d+)", report.path.read_text(encoding="utf-8"))
+    assert int(named) == top[1].clip
+
+
 def test_units_without_evidence_are_passed_over(tmp_path: Path) -> None:
     """Three silent clips tell nothing apart."""
     model = AudioModel(str(tiny_ast_path()))
@@ -185,7 +201,7 @@ def test_the_sentence_says_what_the_numbers_come_to(activations: MapActivations,
     sentence = faithfulness(made)
     assert lead in sentence and "25 % of the spectrogram" in sentence
     if activations.original == 2.0 and activations.moved:
-        assert "2.00 on the clip" in sentence and f"(p {made.p:.2f})" in sentence
+        assert "2.00 on the clip" in sentence and f"(p\N{NO-BREAK SPACE}{made.p:.2f})" in sentence
     fewer = replace(made, activations=replace(activations, moved=()))
     assert "other places" not in faithfulness(fewer)
 
