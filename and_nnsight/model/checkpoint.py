@@ -42,7 +42,7 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     reach = reaching(options)
     try:
         config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # the latter of a config.json of any JSON
         raise ModelError(_unreachable(repo_id, error)) from error
     name = (getattr(config, "architectures", None) or [""])[0]
     model_class: Any = getattr(transformers, name, None)
