@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from and_nnsight import AudioModel, Dissection, MapError, hear, keep_exemplars
 from and_nnsight.demo import make_sounds, tiny_ast_path
@@ -151,19 +151,20 @@ def test_a_map_that_cannot_be_made_is_said_on_its_card_and_a_model_without_any_o
     assert text.count("What units hear could not be made: ") == 1 and "Nothing to hear" not in text
 
 
-def test_the_best_clip_whose_sound_is_there_is_mapped(dissection: Dissection, tmp_path: Path) -> None:
-    site, unit = "blocks.1.mlp.hook_post", 9
-    top = dissection.unit(site, unit).top
-    assert top[0].telling and top[1].telling
-    run = shutil.copytree(dissection.folder, tmp_path / "run")
-    made = Dissection.load(run)
-    sounds: list[Any] = list(make_sounds(per_class=4))
-    sounds[top[0].clip] = b"no sound"
+def test_the_best_clip_whose_sound_is_there_is_mapped(tmp_path: Path) -> None:
+    site, model = UNITS[0][0], AudioModel(str(tiny_ast_path()))
+    (tmp_path / "sounds").mkdir()
+    for number, sound in enumerate(make_sounds(per_class=1)):
+        soundfile.write(tmp_path / "sounds" / f"{number}.wav", sound.waveform, sound.sampling_rate)
+    made = quick(model, tmp_path / "sounds", tmp_path / "run", sites=site)
+    first, second = made.unit(site, UNITS[0][1]).top[:2]
+    assert first.telling and second.telling and first.path is not None
+    Path(first.path).unlink()
     with pytest.warns(UserWarning, match="could not be kept"):
-        report = write_report(made, tmp_path / "r.html", [(site, unit)], maps=1, data=sounds, progress=False)
-    assert (report.maps, report.silent) == (1, (top[0].clip,))
+        report = write_report(made, tmp_path / "r.html", UNITS[:1], maps=1, model=model, progress=False)
+    assert (report.maps, report.silent) == (1, (first.clip,))
     (named,) = re.findall(r"<h3>What it hears <small>of clip <bdi>(\d+)", report.path.read_text(encoding="utf-8"))
-    assert int(named) == top[1].clip
+    assert int(named) == second.clip
 
 
 def test_units_without_evidence_are_passed_over(tmp_path: Path) -> None:
