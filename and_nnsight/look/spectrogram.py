@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,6 @@ def _pooled(power: Float32[torch.Tensor, "band frame"], columns: int) -> Float32
 
 def _mel_power(samples: Float32[np.ndarray, " sample"], rate: int, columns: int) -> Float32[torch.Tensor, "band frame"]:
     """By mel band and frame, of which there are at least so many as columns where the clip is long enough."""
-    from torchaudio.functional import melscale_fbanks
-
     waveform = torch.from_numpy(np.nan_to_num(samples, posinf=0.0, neginf=0.0))
     window = max(16, round(_WINDOW * rate))
     points = 2 ** int(np.ceil(np.log2(max(_PADDING * rate, 1024))))
@@ -115,6 +114,12 @@ def _mel_power(samples: Float32[np.ndarray, " sample"], rate: int, columns: int)
         torch.nn.functional.pad(waveform, (points // 2, points // 2)),
         points, hop, window, torch.hann_window(window), center=False, return_complex=True,
     )  # fmt: skip
+    return _mel_filters(points // 2 + 1, rate) @ (frames.abs() / (window / 4)).square()
+
+
+@cache
+def _mel_filters(bins: int, rate: int) -> Float32[torch.Tensor, "band bin"]:
+    from torchaudio.functional import melscale_fbanks
+
     highest = min(HIGHEST, rate / 2)
-    filters = melscale_fbanks(points // 2 + 1, min(_LOWEST, highest / 10), highest, BANDS, rate)
-    return filters.T @ (frames.abs() / (window / 4)).square()
+    return melscale_fbanks(bins, min(_LOWEST, highest / 10), highest, BANDS, rate).T
