@@ -104,10 +104,7 @@ def write_report(
     for module in ("jinja2", "PIL"):
         require({module: "and-nnsight[look]"})
     out = Path(out).expanduser()
-    if most_megabytes <= 0:
-        raise ValueError(f"most_megabytes must be above 0, it is {most_megabytes}")
-    if maps < 0:
-        raise ValueError(f"maps must be at least 0, it is {maps}")
+    _check_numbers(most_megabytes, maps)
     if not overwrite:
         refuse_another_file(out)
     chosen = _chosen(dissection, units, best, search)
@@ -127,6 +124,14 @@ def write_report(
         out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)), len(made.maps),
         made.problem,
     )  # fmt: skip
+
+
+def _check_numbers(most_megabytes: float, maps: int) -> None:
+    """Raise ValueError for numbers that make no sense."""
+    if most_megabytes <= 0:
+        raise ValueError(f"most_megabytes must be above 0, it is {most_megabytes}")
+    if maps < 0:
+        raise ValueError(f"maps must be at least 0, it is {maps}")
 
 
 def _best_of_each(dissection: Dissection, units: Iterable[tuple[str, int]], there: Collection[int]) -> list[Exemplar]:

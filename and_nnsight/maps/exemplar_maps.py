@@ -60,14 +60,20 @@ def exemplar_maps(
     """
     store, sounds = MapStore(dissection.folder), dissection.exemplars()
     wanted = [each for each in exemplars if each.unit is not None and sounds.has_sound(each.clip)]
-    maps = {each: store.of(each) for each in wanted}
-    lacking = [each for each, there in maps.items() if there is None]
+    maps = _kept(store, wanted)
+    lacking = [each for each in wanted if each not in maps]
+    if not lacking:
+        return ExemplarMaps(maps)
     reasons: dict[Exemplar, str] = {}
-    problem = None
-    if lacking:
-        problem = _make(model, dissection, lacking, options, reasons)
-        maps |= {each: store.of(each) for each in lacking}
-    return ExemplarMaps({each: there for each, there in maps.items() if there is not None}, reasons, problem)
+    problem = _make(model, dissection, lacking, options, reasons)
+    maps |= _kept(store, lacking)
+    return ExemplarMaps({each: maps[each] for each in wanted if each in maps}, reasons, problem)
+
+
+def _kept(store: MapStore, exemplars: Iterable[Exemplar]) -> dict[Exemplar, ListenableMap]:
+    """The maps of exemplars that are there."""
+    maps = ((each, store.of(each)) for each in exemplars)
+    return {each: made for each, made in maps if made is not None}
 
 
 @preserves_model
