@@ -9,6 +9,7 @@ import pytest
 
 from and_nnsight import ConceptScores
 from and_nnsight.explain import card, explain, label, read_table, search
+from and_nnsight.maps.listenable_map import MapActivations
 from and_nnsight.unlearn import UnitChoice
 from tests.look.hostile_clips import SITE, hostile_clips
 from tests.run.runs import made
@@ -29,12 +30,13 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = {
         "dissection": dissection, "unit": unit, "exemplar": unit.top[0], "card": card(dissection, SITE, 0),
         "manifest": dissection.manifest, "statistics": dissection[SITE], "top": dissection[SITE].top,
-        "evidence": dissection.evidence(SITE, "top"), "clip": dissection.clips[0], "store": store,
+        "evidence": dissection.evidence(SITE, "top"), "clip": dissection.clips[0], "clips": dissection.clips, "store": store,
         "curves": store.curves, "curve": unit.curve(unit.top[0].clip), "tables": tables, "labels": labels,
         "label": labels[0], "captions": read_table(dissection, "captions"), "matches": search(dissection, said),
         "model": model, "site": model.sites()[0], "scores": scores,
         "choice": UnitChoice({SITE: range(64), "blocks.0.mlp.hook_post": range(64)}, settings={"a": "b" * 5000}),
     }  # fmt: skip
+    found["activations of a map"] = MapActivations(1.0, 0.9, 0.1, 0.0, (1 / 3,) * 20)
     found |= {f"row of {name}": rows[0] for name, rows in tables.items() if rows}
     return found | {"match": found["matches"][0]}
 

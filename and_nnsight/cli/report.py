@@ -31,6 +31,11 @@ def report(
     model: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer under its name.")] = None,
     data: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer in its place.")] = None,
     megabytes: Annotated[float, typer.Option(help="At most so large: long clips are cut to their moments.")] = 25.0,
+    maps: Annotated[
+        int,
+        typer.Option(help="So many units, from the first, with what they hear of a clip: some seconds each.", min=0),
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is no report.")] = False,
     batch_size: BatchSize = 8,
     device: Device = None,
     quiet: Quiet = False,
@@ -51,10 +56,14 @@ def report(
     with resumable():
         written = write_report(
             dissection, out, named,
-            best=best, search=search, model=model, data=data, most_megabytes=megabytes, device=device,
-            batch_size=batch_size, progress=not quiet,
+            best=best, search=search, model=model, data=data, most_megabytes=megabytes, maps=maps,
+            overwrite=overwrite, device=device, batch_size=batch_size, progress=not quiet,
         )  # fmt: skip
     print(f"{counted(len(written.units), 'unit')}, {counted(written.sounds, 'sound')}, {readable(written.bytes)}")
+    if maps:
+        print(f"  {counted(written.maps, 'unit')} with what {agree(written.maps, 'it hears', 'they hear')}")
+    if written.no_maps:
+        print(f"  what units hear could not be made: {plain(written.no_maps)}")
     if written.excerpt is not None:
         print(f"  longer clips are cut to {written.excerpt:g} s around the moment at which a unit fires")
     if written.bytes > megabytes * 1e6:

@@ -6,7 +6,16 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from ..data import Clip
+from ..wording import counted
 from .table_row import TableRow
+
+
+class ClipRows(dict[int, "ClipRow"]):
+    """Clips by id, printed within a few lines."""
+
+    def __repr__(self) -> str:
+        first = f", the first {next(iter(self.values()))!r}" if self else ""
+        return f"ClipRows({counted(len(self), 'clip')}{first})"
 
 
 @dataclass(frozen=True)

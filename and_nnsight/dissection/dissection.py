@@ -19,7 +19,7 @@ from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
 from ..storage import array_checksum, file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import counted
-from .clips import ClipRow
+from .clips import ClipRow, ClipRows
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
 from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
@@ -210,12 +210,12 @@ class Dissection(Viewed):
         return activations
 
     @cached_property
-    def clips(self) -> dict[int, ClipRow]:
+    def clips(self) -> ClipRows:
         """Every clip that was seen, by id."""
         path = self.folder / "clips.parquet"
         with undamaged(path, REMEDY, DissectionError):
             self._check(path)
-            return {row.clip: row for row in ClipRow.of_arrow(read_parquet(path))}
+            return ClipRows((row.clip, row) for row in ClipRow.of_arrow(read_parquet(path)))
 
     @property
     def quarantine(self) -> list[Quarantined]:

@@ -48,5 +48,10 @@ def curves_file(folder: Path, clip: int) -> Path:
     return curves_folder(folder) / f"{clip}.safetensors"
 
 
+def map_file(folder: Path, site: str, unit: int, clip: int) -> Path:
+    """What of a clip a unit needs."""
+    return folder / "exemplars" / "maps" / _safe(site) / f"{unit} {clip}.safetensors"
+
+
 def _safe(site: str) -> str:
     return "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ from ..dissection.selectivity import most_selective_units
 from ..explain.read.search import search as search_units
 from ..explain.records.unit_selection import exemplar_span
 from ..explain.roles import Span
+from ..maps.exemplar_maps import ExemplarMaps, exemplar_maps
 from ..plugins import require
-from ..run.exemplar_plan import UnitName, unit_pairs
-from ..run.exemplars import keep_exemplars
+from ..run.exemplar_plan import UnitName, clips_of, unit_pairs
+from ..run.exemplars import keep_clips
+from ..run.options import RunOptions
 from ..storage import written_whole
 from ..wording import counted
-from .report_page import ReportPage, page_html
+from .exemplar_view import shown_exemplars
+from .map_view import MapSizes, map_views
+from .report_page import ReportPage, page_html, refuse_another_file
 from .site_view import site_views
 from .sounds import fitting_excerpt, make_sounds
 from .unit_drawings import unit_drawings
-from .unit_view import MOST_BOTTOM, MOST_TOP, UnitViews
+from .unit_view import MOST_TOP, UnitViews
 
 BEST = 100
 MOST_MEGABYTES = 25.0
@@ -42,6 +46,8 @@ class Report:
     bytes    of the file
     excerpt  seconds around moments to which clips were cut; None: they are whole
     silent   clips that are shown without their sound, since they could not be read again
+    maps     units that are shown with what they hear
+    no_maps  why that could not be made of any unit, or not of more; None where nothing stood in the way
     """
 
     path: Path
@@ -50,6 +56,8 @@ class Report:
     bytes: int
     excerpt: float | None
     silent: tuple[int, ...]
+    maps: int = 0
+    no_maps: str | None = None
 
     def __repr__(self) -> str:
         size = f"{counted(len(self.units), 'unit')}, {counted(self.sounds, 'sound')}, {readable(self.bytes)}"
@@ -66,6 +74,8 @@ def write_report(
     model: Any = None,
     data: Any = None,
     most_megabytes: float = MOST_MEGABYTES,
+    maps: int = 0,
+    overwrite: bool = False,
     device: str | torch.device | None = None,
     batch_size: int = 8,
     progress: bool = True,
@@ -73,44 +83,69 @@ def write_report(
     """Write units with their sounds, pictures and words to one HTML file, which opens without a network.
 
     Sounds and activations over time that the dissection's folder does not hold yet are made and kept there (see
-    `keep_exemplars`).
+    `keep_exemplars`): of the clips that are shown.
 
-    out             the file; it is replaced if it is there
+    out             the file; a report that is there is replaced
     units           those that are shown: (site, index), "SITE:INDEX", or Unit; None: the most selective ones, taking
                     turns with others that answer to the same clips (see `most_selective_units`)
     best            how many, where `units` is None
     search          a text: the units that what is said of them fits best, where `units` is None (see `search`)
     model, data     what was dissected; None: what the dissection names, opened again
     most_megabytes  of the file: long clips are cut to the moments at which units fire where they would take more
+    maps            so many of the units, from the first, are shown with what they hear of the best clip that is
+                    evidence (see `hear`): the model runs some seconds for each. They are kept in the dissection's
+                    folder as well; what cannot be made is said on the page, and in `no_maps`
+    overwrite       replace `out` whatever it is
 
     Raises DissectionError for units that do not exist, where there is no unit to show, and where sounds are missing
-    and cannot be made; ValueError for numbers that make no sense; PluginError where the extra `look` is not installed.
+    and cannot be made; ValueError for numbers that make no sense, and FileExistsError for a file that is no report;
+    PluginError where the extra `look` is not installed.
     """
     for module in ("jinja2", "PIL"):
         require({module: "and-nnsight[look]"})
     out = Path(out).expanduser()
+    _check_numbers(most_megabytes, maps)
+    if not overwrite:
+        refuse_another_file(out)
     chosen = _chosen(dissection, units, best, search)
-    if most_megabytes <= 0:
-        raise ValueError(f"most_megabytes must be above 0, it is {most_megabytes}")
     views = UnitViews(dissection)
     shown = {unit: views.shown(*unit) for unit in chosen}
-    keep_exemplars(
-        dissection, chosen, model, data,
-        most=max(MOST_TOP, MOST_BOTTOM), device=device, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
-    page = _page(dissection, views, shown, most_megabytes)
+    options = RunOptions(device, batch_size=batch_size, progress=progress)
+    keep_clips(dissection, clips_of(each for of_unit in shown.values() for each in of_unit), model, data, options)
+    there = set(dissection.exemplars().clips)
+    made = exemplar_maps(dissection, _best_of_each(dissection, chosen if maps else (), there)[:maps], model, options)
+    page = _page(dissection, views, shown, made, most_megabytes)
     content = page_html(page).encode("utf-8", "replace")
     out.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(out) as temporary:
         temporary.write_bytes(content)
-    silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)
-    return Report(out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)))
+    silent = {each.clip for of_unit in shown.values() for each in of_unit} - there
+    return Report(
+        out, tuple(chosen), len(page.sounds), len(content), page.excerpt, tuple(sorted(silent)), len(made.maps),
+        made.problem,
+    )  # fmt: skip
+
+
+def _check_numbers(most_megabytes: float, maps: int) -> None:
+    """Raise ValueError for numbers that make no sense."""
+    if most_megabytes <= 0:
+        raise ValueError(f"most_megabytes must be above 0, it is {most_megabytes}")
+    if maps < 0:
+        raise ValueError(f"maps must be at least 0, it is {maps}")
+
+
+def _best_of_each(dissection: Dissection, units: Iterable[tuple[str, int]], there: Collection[int]) -> list[Exemplar]:
+    """Of each unit the clip that it responds to most of those that are evidence and whose sound is there, if any is."""
+    tops = (shown_exemplars(dissection.unit(*unit).top, MOST_TOP) for unit in units)
+    telling = ([each for each in top if each.telling and each.clip in there] for top in tops)
+    return [top[0] for top in telling if top]
 
 
 def _page(
     dissection: Dissection,
     views: UnitViews,
     shown: Mapping[tuple[str, int], Sequence[Exemplar]],
+    maps: ExemplarMaps,
     most_megabytes: float,
 ) -> ReportPage:
     """What is on the page of units with these exemplars, whose sounds are in the store or nowhere."""
@@ -122,13 +157,14 @@ def _page(
     def spans(excerpt: float | None) -> list[Span]:
         return [exemplar_span(each, lengths[each.clip], excerpt) for each in exemplars]
 
-    excerpt = fitting_excerpt(store, spans, most_megabytes * 1e6 - _OF_A_UNIT * len(shown))
+    most_bytes = most_megabytes * 1e6 - _OF_A_UNIT * len(shown)
+    excerpt = fitting_excerpt(store, spans, most_bytes, MapSizes(dissection, maps))
     sounds = make_sounds(store, spans(excerpt))
     units = [views.view(*unit, excerpt) for unit in shown]
     drawings = {each: drawn for view in units for each, drawn in unit_drawings(store, view, sounds).items()}
     explained = [(view.site, view.explanation.standing) for view in units if view.explanation is not None]
     sites = site_views(dissection, views.standings, explained)
-    return ReportPage(dissection, sites, units, sounds, drawings, excerpt)
+    return ReportPage(dissection, sites, units, sounds, drawings, map_views(maps, units), maps.problem, excerpt)
 
 
 def _chosen(

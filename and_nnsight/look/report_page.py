@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .. import __version__
@@ -15,6 +15,7 @@ from ..wording import counted
 from .claim_view import Standing
 from .drawing import ExemplarDrawing, bars_path
 from .exemplar_view import ExemplarView
+from .map_view import MapView
 from .rendering import content_policy, render, shipped, trusted
 from .site_view import SELECTIVITY, SiteView
 from .sounds import Sound
@@ -23,6 +24,9 @@ from .unit_view import UnitView
 
 STYLES = ("card.css", "report.css")
 _NAMED = ("folder", "file", "dataset", "stream")  # kinds of data whose name says something
+GENERATOR = '<meta name="generator" content="and-nnsight '
+"""By which a report is known."""
+_BEGINNING = 2000  # bytes of a file in which that stands
 SCRIPTS = ("player.js", "filters.js", "report.js")
 
 
@@ -33,6 +37,8 @@ class ReportPage:
     units     in the order in which they come first
     sounds    of their exemplars, by span
     drawings  what is drawn over each exemplar's picture
+    maps      what units need of exemplars, where that was asked for
+    no_maps   why there are none, or not more; None where nothing stood in the way
     excerpt   seconds to which clips are cut; None: they are whole
     """
 
@@ -41,6 +47,8 @@ class ReportPage:
     units: Sequence[UnitView]
     sounds: Mapping[Any, Sound]
     drawings: Mapping[ExemplarView, ExemplarDrawing]
+    maps: Mapping[ExemplarView, MapView]
+    no_maps: str | None
     excerpt: float | None
     version: str = __version__
 
@@ -108,7 +116,8 @@ class ReportPage:
     @property
     def every_sound(self) -> Iterable[Sound]:
         """Each once."""
-        return self.sounds.values()
+        of_maps = (part for view in self.maps.values() for part in (view.kept, view.removed))
+        return [*self.sounds.values(), *(part for part in of_maps if part is not None)]
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -148,9 +157,24 @@ def _end_of_path(name: str) -> str:
     return PureWindowsPath(name).name or name if absolute else name
 
 
+def refuse_another_file(path: Path) -> None:
+    """Raise FileExistsError for a file that is there and is no report, IsADirectoryError for a folder."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file to write, for example {path / 'report.html'}")
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+    if beginning and GENERATOR.encode() not in beginning:
+        raise FileExistsError(
+            f"{path} is there and is no report: name another file, or pass overwrite=True (--overwrite) to replace it"
+        )
+
+
 def page_html(page: ReportPage) -> str:
     """The whole file."""
-    images = (f".{sound.key}{{background-image:url({data_address(sound.image)})}}" for sound in page.every_sound)
+    pictured = (sound for sound in page.every_sound if sound.image)
+    images = (f".{sound.key}{{background-image:url({data_address(sound.image)})}}" for sound in pictured)
     style = "\n".join([shipped(*STYLES), *images])
     script = page_script()
     policy = content_policy(script, style)

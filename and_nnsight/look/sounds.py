@@ -28,7 +28,7 @@ class Sound:
     start   where it begins, in seconds from the clip's start; `seconds` long
     whole   whether it is all that the model hears of the clip
     flac    16 bits a sample, made softer where it goes beyond full scale
-    image   its spectrogram, a PNG
+    image   its spectrogram, a PNG; b"" where it is not shown
     """
 
     key: str
@@ -44,31 +44,51 @@ def make_sounds(store: ExemplarStore, spans: Iterable[Span]) -> dict[Span, Sound
     sounds: dict[Span, Sound] = {}
     for span in sorted(set(spans), key=lambda span: (span.clip, span.start or 0.0)):
         samples, rate = store.audio(span.clip)
-        start, stop = _samples_of(span, len(samples), rate)
-        stretch = samples[start:stop]
-        sounds[span] = Sound(
-            key=f"s{len(sounds)}",
-            start=start / rate,
-            seconds=len(stretch) / rate,
-            whole=len(stretch) == len(samples),
-            flac=encode_flac(_at_16_bits(stretch), rate),
-            image=spectrogram_png(stretch, rate),
-        )
+        stretch = stretch_of(span, samples, rate)
+        sounds[span] = sound_of(f"s{len(sounds)}", span, samples, rate, spectrogram_png(stretch, rate))
     return sounds
 
 
+def sound_of(key: str, span: Span, samples: Float32[np.ndarray, " sample"], rate: int, image: bytes = b"") -> Sound:
+    """The stretch that a span is of a clip of these samples."""
+    stretch = stretch_of(span, samples, rate)
+    return Sound(
+        key=key,
+        start=_samples_of(span, len(samples), rate)[0] / rate,
+        seconds=len(stretch) / rate,
+        whole=len(stretch) == len(samples),
+        flac=flac_of(stretch, rate),
+        image=image,
+    )
+
+
+def stretch_of(span: Span, samples: Float32[np.ndarray, " sample"], rate: int) -> Float32[np.ndarray, " stretch"]:
+    """The samples of a clip that a span is."""
+    start, stop = _samples_of(span, len(samples), rate)
+    return samples[start:stop]
+
+
+def flac_of(samples: Float32[np.ndarray, " sample"], rate: int) -> bytes:
+    """As a page holds it: 16 bits a sample, softer where it goes beyond full scale."""
+    return encode_flac(_at_16_bits(samples), rate)
+
+
 def fitting_excerpt(
-    store: ExemplarStore, spans: Callable[[float | None], Iterable[Span]], most_bytes: float
+    store: ExemplarStore,
+    spans: Callable[[float | None], Iterable[Span]],
+    most_bytes: float,
+    further: Callable[[float | None], float] = lambda _: 0.0,
 ) -> float | None:
     """The longest excerpt, in seconds, by which the sounds of a page take at most so many bytes; None: whole clips do.
 
-    spans  what would be kept of the clips with such excerpts
+    spans    what would be kept of the clips with such excerpts
+    further  bytes that other sounds and pictures would take with such excerpts
 
     The shortest of `EXCERPTS` where none is short enough. Sizes are estimated from each clip's whole sound.
     """
     sizes: dict[int, tuple[float, int]] = {}
     for excerpt in (None, *EXCERPTS):
-        total = sum(_bytes_of(store, span, sizes) for span in set(spans(excerpt)))
+        total = further(excerpt) + sum(_bytes_of(store, span, sizes) for span in set(spans(excerpt)))
         if total * 4 / 3 <= most_bytes:  # they are written in base 64
             return excerpt
     return EXCERPTS[-1]
@@ -78,7 +98,7 @@ def _bytes_of(store: ExemplarStore, span: Span, sizes: dict[int, tuple[float, in
     """Of a span's sound and image, about. `sizes`: seconds and bytes of the clips that were looked at, by clip."""
     if span.clip not in sizes:
         samples, rate = store.audio(span.clip)
-        sizes[span.clip] = max(len(samples) / rate, 1e-3), len(encode_flac(_at_16_bits(samples), rate))
+        sizes[span.clip] = max(len(samples) / rate, 1e-3), len(flac_of(samples, rate))
     seconds, size = sizes[span.clip]
     stretch = seconds if span.start is None or span.end is None else span.end - span.start
     return min(stretch / seconds, 1.0) * size + _OF_AN_IMAGE

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from ..audio.frontends import FrontEndError, front_end
+from ..audio.frontends import FrontEnd, FrontEndError, front_end
 from ..audio.loading import load
 from ..dissection.exemplars import Exemplar, Unit
 from ..model.adapter import ModelAdapter
@@ -112,12 +112,16 @@ def unit_response(adapter: ModelAdapter, site_name: str, index: int) -> Response
     (site,) = sites
     if site.width and index >= site.width:
         raise MapError(f"site {site.name!r} has units 0 to {site.width - 1}, not {index}")
+    return Response(adapter, site, index, differentiable_front_end(adapter))
+
+
+def differentiable_front_end(adapter: ModelAdapter) -> FrontEnd:
+    """The model's feature extraction, with gradients. Raises MapError where it has no such twin."""
     featuriser = adapter.featuriser
     try:
-        front = front_end(featuriser.extractor, featuriser.options)
+        return front_end(featuriser.extractor, featuriser.options)
     except FrontEndError as error:
         raise MapError(f"no listenable map of this model: {error}") from error
-    return Response(adapter, site, index, front)
 
 
 def _waveform(clip: Any, response: Response, sampling_rate: int | None) -> Tensor:

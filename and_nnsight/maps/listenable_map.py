@@ -12,6 +12,7 @@ import soundfile
 from jaxtyping import Float, Float32
 
 from ..storage import written_whole
+from ..wording import Brief
 from .chance import chance
 from .drawing import draw
 
@@ -22,7 +23,7 @@ PARTS = ("kept", "removed", "original")
 
 
 @dataclass(frozen=True)
-class MapActivations:
+class MapActivations(Brief):
     """A unit's activation at the firing moment, on a clip and on parts of it.
 
     original  on the clip

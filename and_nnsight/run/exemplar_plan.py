@@ -13,7 +13,7 @@ from ..audio.flac import MOST_BYTES_A_SAMPLE
 from ..dissection.dissection import Dissection
 from ..dissection.errors import REMEDY, DissectionError
 from ..dissection.exemplar_store import ExemplarStore
-from ..dissection.exemplars import Unit
+from ..dissection.exemplars import Exemplar, Unit
 from ..wording import counted
 
 UnitName = Unit | tuple[str, int] | str
@@ -81,6 +81,16 @@ def exemplar_clips(
             f"{dissection.folder / 'clips.parquet'} is damaged (it lacks clip {missing[0]}): {REMEDY}"
         )
     return {clip: wanted[clip] for clip in sorted(wanted)}
+
+
+def clips_of(exemplars: Iterable[Exemplar]) -> dict[int, dict[str, list[int]]]:
+    """Clip by clip, ascending, the units whose exemplars these are, by site; nobody's exemplars are left out."""
+    wanted: dict[int, dict[str, list[int]]] = {}
+    for exemplar in sorted(exemplars, key=lambda each: each.clip):
+        if exemplar.unit is not None:
+            site, unit = exemplar.unit
+            wanted.setdefault(exemplar.clip, {}).setdefault(site, []).append(unit)
+    return wanted
 
 
 def what_is_lacking(store: ExemplarStore, wanted: Mapping[int, Mapping[str, Iterable[int]]]) -> ExemplarPlan:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,20 +19,19 @@ from ..data import Batch, Clip, Item, Quarantined
 from ..data.items import Unused
 from ..dissection.clip_source import dissected_items
 from ..dissection.curves import SiteCurves, write_curves
-from ..dissection.descriptions import ModelDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
-from ..dissection.manifest_differences import model_differences
 from ..model.devices import to_device
-from ..model.features import Featuriser, Group
+from ..model.features import Features, Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
 from ..progress import ClipProgress
 from ..sites.site import Site, clip_frame_unit
 from ..sites.stretches import Stretches
 from ..storage import locked, written_whole
 from ..wording import counted
+from .dissected_model import named_model, same_target
 from .exemplar_plan import (
     ExemplarPlan,
     UnitName,
@@ -43,7 +41,7 @@ from .exemplar_plan import (
     unit_pairs,
     what_is_lacking,
 )
-from .local import LocalTarget, open_local
+from .local import LocalTarget
 from .loop import prepared_batches
 from .options import RunOptions
 
@@ -112,37 +110,40 @@ def keep_exemplars(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     pairs = unit_pairs(dissection.widths(), units)
     wanted = exemplar_clips(dissection, pairs, most)
-    folder = dissection.folder / "exemplars"
+    failures = keep_clips(dissection, wanted, model, data, options)
+    kept = [sites for clip, sites in wanted.items() if clip not in {failure.clip for failure in failures}]
+    curves = sum(len(of_site) for sites in kept for of_site in sites.values())
+    return StoredExemplars(len(pairs), len(kept), curves, bytes_of(dissection.folder / "exemplars"), failures)
+
+
+def keep_clips(
+    dissection: Dissection,
+    wanted: Mapping[int, Mapping[str, Iterable[int]]],
+    model: Any,
+    data: Any,
+    options: RunOptions,
+) -> tuple[Quarantined, ...]:
+    """Keep the sounds of clips, and the activations of units over them. Gives the clips that could not be read.
+
+    wanted  clip by clip, ascending, the units, by site (see `exemplar_clips`, `clips_of`)
+
+    Warns of clips that could not be read; raises what `keep_exemplars` does.
+    """
     for path in (sounds_folder(dissection.folder), curves_folder(dissection.folder)):
         path.mkdir(parents=True, exist_ok=True)
     failures: tuple[Quarantined, ...] = ()
     try:
-        lock = locked(folder / ".lock")
+        lock = locked(dissection.folder / "exemplars" / ".lock")
     except BlockingIOError as error:
         raise DissectionError(str(error)) from error
     try:
         plan = what_is_lacking(dissection.exemplars(), wanted)
         if plan.curves:
-            failures = _fill(_model_of(dissection, model), dissection, plan, data, options)
+            failures = _fill(named_model(dissection, model), dissection, plan, data, options)
     finally:
         lock.close(remove=True)
     _warn_of(failures)
-    kept = [sites for clip, sites in wanted.items() if clip not in {failure.clip for failure in failures}]
-    curves = sum(len(of_site) for sites in kept for of_site in sites.values())
-    return StoredExemplars(len(pairs), len(kept), curves, bytes_of(folder), failures)
-
-
-def _model_of(dissection: Dissection, model: Any) -> Any:
-    """The model given, or the name of the one that was dissected. Raises DissectionError if it has none."""
-    if model is not None:
-        return model
-    described = dissection.manifest.model
-    if described.id is None or described.id == described.class_name:
-        raise DissectionError(
-            f"the dissection does not say where its model is to be had ({described.class_name or 'unknown'}): pass "
-            "model= (--model), what was dissected"
-        )
-    return described.id
+    return failures
 
 
 @preserves_model
@@ -151,7 +152,7 @@ def _fill(
 ) -> tuple[Quarantined, ...]:
     """Keep what a plan says. Gives the clips that could not be read."""
     sites = [site for site in dissection.sites if any(site in curves for curves in plan.curves.values())]
-    target = _same_target(model, dissection, sites or list(dissection.sites[:1]), options)
+    target = same_target(model, dissection, sites or list(dissection.sites[:1]), options)
     featuriser = target.model.featuriser
     line = disk_needed(dissection, plan, featuriser.sampling_rate, featuriser.window_seconds)
     if options.progress:
@@ -160,26 +161,13 @@ def _fill(
         return ExemplarPass(dissection, plan, target).over(data, options)
 
 
-def _same_target(model: Any, dissection: Dissection, sites: Sequence[str], options: RunOptions) -> LocalTarget:
-    """The model with its sites. Raises DissectionError if it is not the one that was dissected."""
-    manifest = dissection.manifest
-    dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
-    target = open_local(model, sites, manifest.pool or "max", RunOptions(options.device, dtype))
-    differing = model_differences(manifest.model, ModelDescription.from_json(target.describe()))
-    if manifest.dtype not in (None, target.dtype):
-        differing.append(f"its dtype is {manifest.dtype} there, {target.dtype} here (dtype=)")
-    if differing:
-        raise DissectionError(f"model= is not what was dissected ({manifest.model.id}): {'; '.join(differing)}")
-    return target
-
-
 def _warn_of(failures: Sequence[Quarantined]) -> None:
     if failures:
         first = failures[0]
         warnings.warn(
             f"{counted(len(failures), 'exemplar')} could not be kept, the first {first.path or f'clip {first.clip}'}: "
             f"{first.reason}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -229,10 +217,26 @@ class ExemplarPass:
         return False
 
     def _curves(self, clips: Sequence[Clip], group: Group) -> dict[int, dict[str, SiteCurves]]:
-        """Run clips that may share a forward: the curves of the units that want them."""
+        """Run clips that may share a forward: the curves of the units that want them.
+
+        Those that are wanted for early sites only run no further than these: the rest of the model is most of its cost.
+        """
+        by_depth: dict[int, list[int]] = {}
+        for row, clip in enumerate(clips):
+            wanted = self.plan.curves[clip.id]
+            depths = [depth for depth, site in enumerate(self.target.sites) if site.name in wanted]
+            if depths:
+                by_depth.setdefault(depths[-1], []).append(row)
+        curves: dict[int, dict[str, SiteCurves]] = {clip.id: {} for clip in clips}
+        for rows in by_depth.values():
+            features = group.features if len(rows) == len(clips) else _rows_of(group.features, rows)
+            self._run([clips[row] for row in rows], features, curves)
+        return curves
+
+    def _run(self, clips: Sequence[Clip], features: Features, curves: dict[int, dict[str, SiteCurves]]) -> None:
+        """Run clips up to the last site that one of them is wanted for, and add their curves."""
         wanted = [self.plan.curves[clip.id] for clip in clips]
         seconds = [self.dissection.clips[clip.id].seconds for clip in clips]
-        curves: dict[int, dict[str, SiteCurves]] = {clip.id: {} for clip in clips}
 
         def collect(site: Site, value: Tensor) -> None:
             activations = clip_frame_unit(value)
@@ -246,15 +250,18 @@ class ExemplarPass:
                     curves[clip.id][site.name] = SiteCurves(numbers, stretches.start, stretches.stop, largest)
 
         sites = [site for site in self.target.sites if any(site.name in of_clip for of_clip in wanted)]
-        if sites:
-            with torch.no_grad():
-                self.target.model.run(sites, to_device(group.features, self.target.model.device), collect)
-        return curves
+        with torch.no_grad():
+            self.target.model.run(sites, to_device(features, self.target.model.device), collect)
 
     def _add_curves(self, clip: int, curves: dict[str, SiteCurves]) -> None:
         there = self.dissection.exemplars().curves.of_clip(clip)
         joined = {site: there[site].joined(one) if site in there else one for site, one in curves.items()}
         write_curves(curves_file(self.dissection.folder, clip), {**there, **joined})
+
+
+def _rows_of(features: Features, rows: Sequence[int]) -> Features:
+    """The model inputs of some clips of a batch."""
+    return {name: value[list(rows)] for name, value in features.items()}
 
 
 @dataclass(frozen=True)

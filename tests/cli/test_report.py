@@ -44,6 +44,21 @@ def test_it_says_where_it_cannot_be_as_small_as_asked(folder: Path, tmp_path: Pa
     assert "more than --megabytes 0.01" in result.output and "cut to 1 s" in result.output
 
 
+def test_what_units_hear_is_counted_or_said_why_not(folder: Path, tmp_path: Path) -> None:
+    arguments = ("--units", f"{SITE}:1", "--maps", 1, "--out", tmp_path / "r.html")
+    result = call(folder, *arguments)
+    assert result.exit_code == 0 and "1 unit with what it hears" in result.output, result.output
+    result = call(folder, "--units", f"{SITE}:2", "--maps", 1, "--model", "/nowhere/else", "--out", tmp_path / "r.html")
+    assert "what units hear could not be made: " in result.output and "/nowhere/else" in result.output
+
+
+def test_another_file_is_replaced_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.html").write_text("mine")
+    arguments = (folder, "--units", f"{SITE}:1", "--out", tmp_path / "thesis.html")
+    assert "--overwrite" in str(call(*arguments).exception)
+    assert call(*arguments, "--overwrite").exit_code == 0
+
+
 def test_it_says_what_it_lacks(folder: Path, tmp_path: Path) -> None:
     """The clips of these units were not kept, and what was dissected lay in memory."""
     result = call(folder, "--best", 20, "--out", tmp_path / "r.html")

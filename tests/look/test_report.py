@@ -97,3 +97,34 @@ def test_what_is_to_be_installed_is_said(
     monkeypatch.setattr("and_nnsight.plugins.find_spec", lambda name: None)
     with pytest.raises(PluginError, match=r"and-nnsight\[look\]"):
         report.write_report(dissection, tmp_path / "r.html", progress=False)
+
+
+def test_a_file_that_is_no_report_is_not_replaced(dissection: Dissection, written: Report, tmp_path: Path) -> None:
+    for name, content in (
+        ("thesis.html", "<!doctype html><p>mine"),
+        ("notes.txt", "mine " * 1000),
+        ("zeros", "\0" * 9),
+    ):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(FileExistsError, match=r"is no report: name another file, or pass overwrite=True \(--over"):
+            write_report(dissection, path, written.units, progress=False)
+        assert path.read_text(encoding="utf-8") == content
+        write_report(dissection, path, written.units[:1], overwrite=True, progress=False)
+        assert ids(path) == [f"{site}:{unit}" for site, unit in written.units[:1]]
+    write_report(dissection, path, written.units[:2], progress=False)
+    assert len(ids(path)) == 2, "a report is replaced"
+    (tmp_path / "empty.html").touch()
+    write_report(dissection, tmp_path / "empty.html", written.units[:1], progress=False)
+    with pytest.raises(IsADirectoryError, match=r"is a folder: name the file to write, for example .*report\.html"):
+        write_report(dissection, tmp_path, written.units, progress=False)
+
+
+def test_only_what_is_shown_is_kept(tmp_path: Path) -> None:
+    """At most eight clips at the upper end, four at the lower, and none that the order of the files put there."""
+    sounds = list(make_sounds(per_class=1))
+    made = dissect(str(tiny_ast_path()), sounds, SITES[:1], k=12, out=tmp_path / "run", device="cpu", progress=False)
+    write_report(made, tmp_path / "r.html", [(SITES[0], 3)], data=sounds, progress=False)
+    unit, store = made.unit(SITES[0], 3), made.exemplars()
+    expected = {each.clip for each in (*unit.top[:8], *unit.bottom[:4]) if each.decided}
+    assert set(store.clips) == expected == {clip for _, _, clip in store.curves}

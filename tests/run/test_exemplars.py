@@ -183,3 +183,26 @@ def test_the_room_on_the_disk_is_said_before_anything_is_written(
     kept(dissection, [(SITE, 0)], model, progress=True)
     said = capsys.readouterr().err
     assert "will write up to" in said and "curves of activation" in said
+
+
+def test_clips_run_no_further_than_their_units_and_their_curves_are_the_same(tmp_path: Path) -> None:
+    model, folder = made(), wav_folder(tmp_path / "audio")
+    early, late = "blocks.0.mlp.hook_post", "blocks.1.mlp.hook_post"
+    dissection = dissected(folder, tmp_path / "run", model, sites=[early, late])
+    pairs = [(early, 5), (early, 9), (late, 7)]
+    runs: list[tuple[list[str], int]] = []
+    run = model.run
+
+    def counted(sites: Any, features: Any, on_activation: Any) -> None:
+        runs.append(([site.name for site in sites], len(next(iter(features.values())))))
+        run(sites, features, on_activation)
+
+    model.run = counted  # type: ignore[method-assign]
+    kept(dissection, pairs, model, batch_size=20)
+    of_late = {each.clip for each in (*dissection.unit(late, 7).top, *dissection.unit(late, 7).bottom)}
+    clips = dissection.exemplars().clips
+    shallow = len(clips) - len(of_late)
+    assert shallow > 0
+    assert sorted(runs) == sorted([([early], shallow), ([early, late], len(of_late))])
+    for site, unit in pairs:
+        assert_curves_are_of(dissection, site, unit)

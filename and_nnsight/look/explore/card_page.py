@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..drawing import ExemplarDrawing
@@ -23,6 +24,8 @@ class CardPage:
     number     of the dissection's first site among all sites of the page
     standings  of the dissection's sites, in forward order
     """
+
+    maps = MappingProxyType[Any, Any]({})  # here they are made when a reader asks for one
 
     unit: UnitView
     sounds: Mapping[Any, Sound]

@@ -49,7 +49,7 @@ function startPlayer(root, address) {
     exemplar.classList.add("playing");
     button?.setAttribute("aria-pressed", "true");
     moveCursor(exemplar, from);
-    const key = exemplar.dataset["sound"] ?? "";
+    const key = button?.dataset["sound"] ?? exemplar.dataset["sound"] ?? "";
     if (audio.dataset["sound"] !== key) {
       audio.dataset["sound"] = key;
       audio.src = address(key);

@@ -81,7 +81,10 @@ def test_what_a_unit_needs_of_a_clip_is_heard(client: TestClient, dissection: Di
     clip = dissection.unit(SITE, 3).top[0].clip
     need = client.post("/api/need", params={"site": SITE, "unit": 3, "clip": clip}).json()
     assert base64.b64decode(need["flac"]).startswith(b"fLaC") and need["picture"].startswith("data:image/png;base64,")
-    assert "of the spectrogram is kept" in need["text"]
+    assert (
+        "of the spectrogram), " in need["text"]
+        and "on what the same mask keeps in other places (p\N{NO-BREAK SPACE}" in need["text"]
+    )
     assert client.post("/api/need", params={"site": SITE, "unit": 3, "clip": 10**8}).status_code == 400
 
 

@@ -1,0 +1,43 @@
+"""The model that was dissected, opened again; or why what is given is not it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ..dissection.descriptions import ModelDescription
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
+from ..dissection.manifest_differences import model_differences
+from ..model.opening import open_model
+from ..model.resolving import resolve_sites
+from .local import LocalTarget
+from .options import RunOptions
+
+
+def named_model(dissection: Dissection, model: Any) -> Any:
+    """The model given, or the name of the one that was dissected. Raises DissectionError if it has none."""
+    if model is not None:
+        return model
+    described = dissection.manifest.model
+    if described.id is None or described.id == described.class_name:
+        raise DissectionError(
+            f"the dissection does not say where its model is to be had ({described.class_name or 'unknown'}): pass "
+            "model= (--model), what was dissected"
+        )
+    return described.id
+
+
+def same_target(model: Any, dissection: Dissection, sites: Sequence[str], options: RunOptions) -> LocalTarget:
+    """The model with its sites. Raises DissectionError if it is not the one that was dissected."""
+    manifest = dissection.manifest
+    dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
+    adapter = open_model(model, options.device, dtype)
+    differing = model_differences(manifest.model, ModelDescription.from_json(adapter.describe()))
+    here = LocalTarget(adapter, ()).dtype
+    if manifest.dtype not in (None, here):
+        differing.append(f"its dtype is {manifest.dtype} there, {here} here (dtype=)")
+    if differing:
+        raise DissectionError(f"model= is not what was dissected ({manifest.model.id}): {'; '.join(differing)}")
+    return LocalTarget(adapter, resolve_sites(adapter, sites, manifest.pool or "max"))
