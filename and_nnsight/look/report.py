@@ -20,7 +20,7 @@ from ..explain.roles import Span
 from ..plugins import require
 from ..run.exemplar_plan import UnitName, unit_pairs
 from ..run.exemplars import keep_exemplars
-from ..storage import written_whole
+from ..storage import make_folder, written_whole
 from ..wording import counted
 from .report_page import ReportPage, page_html
 from .site_view import site_views
@@ -100,7 +100,7 @@ def write_report(
     )  # fmt: skip
     page = _page(dissection, views, shown, most_megabytes)
     content = page_html(page).encode("utf-8", "replace")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with written_whole(out) as temporary:
         temporary.write_bytes(content)
     silent = {each.clip for of_unit in shown.values() for each in of_unit} - set(dissection.exemplars().clips)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
@@ -44,7 +45,9 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
         config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
     except (OSError, ValueError) as error:
         raise ModelError(_unreachable(repo_id, error)) from error
-    name = (getattr(config, "architectures", None) or [""])[0]
+    except Exception as error:  # of a config whose values are not what they ought to be transformers raises anything
+        raise ModelError(f"the config.json of {repo_id!r} describes no model: {reason(error)}") from error
+    name = _class_name(repo_id, config)
     model_class: Any = getattr(transformers, name, None)
     if name == "ClapModel":
         model_class = transformers.ClapAudioModelWithProjection
@@ -57,6 +60,22 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     if isinstance(config, model_class.config_class):
         return model_class, config, config
     return model_class, model_class.config_class.from_pretrained(repo_id, revision=revision, **reach), config
+
+
+def _class_name(repo_id: str, config: Any) -> str:
+    """The class that a config says the checkpoint was saved from; "" where it says none."""
+    names = getattr(config, "architectures", None) or [""]
+    if not isinstance(names, list) or not isinstance(names[0], str):
+        raise ModelError(f"the config.json of {repo_id!r} describes no model: its architectures are {names!r:.40}")
+    return names[0]
+
+
+def reason(error: Exception) -> str:
+    """What an error says of a config or of weights; of transformers' checks of a config, what they found."""
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        return f"{first_line(error).rstrip(':')} ({first_line(error.__cause__)})"
+    plain = isinstance(error, (ImportError, OSError, ValueError, RuntimeError, SafetensorError))
+    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
 
 
 def reaching(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,8 +139,10 @@ def load_weights(model_class: Any, repo_id: str, revision: str | None, options: 
     options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
     try:
         module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
-    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load the weights of {repo_id!r}: {first_line(error)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken file, a library that is not there, an option or a config that makes no sense
+        raise ModelError(f"cannot load the weights of {repo_id!r}: {reason(error)}") from error
     blocks = tuple(f"{block.path}." for block in find_blocks(module))
     if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
         raise ModelError(

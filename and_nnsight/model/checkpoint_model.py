@@ -17,7 +17,7 @@ from torch import nn
 from ..sites.blocks import find_blocks
 from ..sites.site import Site, find_sites, select_sites
 from .bare import bare
-from .checkpoint import checkpoint_class, load_weights, reaching, refuse_other_kinds, task_of
+from .checkpoint import ModelError, checkpoint_class, load_weights, reaching, reason, refuse_other_kinds, task_of
 from .devices import device_of, known_device, known_dtype
 from .features import Featuriser, default_extractor, load_extractor, make_featuriser
 from .inputs import main_input
@@ -212,10 +212,19 @@ class CheckpointModel(TransformersModel):
 def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
     """A module on the meta device, where nnsight builds what is to have no weights yet."""
     try:
-        module = build()
+        module = _built(build)
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises anything of a config whose values make no model
+        raise ModelError(f"the model cannot be built as its config describes it: {reason(error)}") from error
+    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
+    return module.to("meta")
+
+
+def _built(build: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        return build()
     except RuntimeError:
         # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
         with MetaDevice.real():
-            module = build()
-    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
-    return module.to("meta")
+            return build()

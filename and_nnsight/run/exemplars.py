@@ -26,13 +26,14 @@ from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
 from ..dissection.manifest_differences import model_differences
+from ..kernels.surroundings import plain_torch
 from ..model.devices import to_device
 from ..model.features import Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
 from ..progress import ClipProgress
 from ..sites.site import Site, clip_frame_unit
 from ..sites.stretches import Stretches
-from ..storage import locked, written_whole
+from ..storage import locked, make_folder, written_whole
 from ..wording import counted
 from .exemplar_plan import (
     ExemplarPlan,
@@ -74,6 +75,7 @@ class StoredExemplars:
         return f"StoredExemplars({self})"
 
 
+@plain_torch()
 def keep_exemplars(
     dissection: Dissection,
     units: Iterable[UnitName],
@@ -114,7 +116,7 @@ def keep_exemplars(
     wanted = exemplar_clips(dissection, pairs, most)
     folder = dissection.folder / "exemplars"
     for path in (sounds_folder(dissection.folder), curves_folder(dissection.folder)):
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path, DissectionError)
     failures: tuple[Quarantined, ...] = ()
     try:
         lock = locked(folder / ".lock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,35 @@ def test_damaged_weights_are_a_model_error(checkpoint: Path, tmp_path: Path) -> 
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ModelError, match="cannot load the weights of"):
         AudioModel(str(tmp_path / "model"), dispatch=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", None), ("hidden_size", "wide"), ("intermediate_size", -1), ("num_attention_heads", 10**12),
+        ("hidden_act", "x"), ("hidden_dropout_prob", -1), ("architectures", 1.5), ("architectures", [3]), ("dtype", "x"),
+        ("dtype", []), ("id2label", "x"), ("model_type", []),
+    ],
+)  # fmt: skip
+def test_a_config_that_describes_no_model_is_a_model_error(name: str, value: object, tmp_path: Path) -> None:
+    """Whatever transformers raises of it, with its weights and without them."""
+    FAMILIES["ast"].build().save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), name: value}))
+    for dispatch in (False, True):
+        with pytest.raises(ModelError, match=r"^\S.{20,}$"):
+            AudioModel(str(tmp_path), dispatch=dispatch)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attn_implementation": "sdpa", "output_attentions": True}, "Please set it to 'eager'"),
+        ({"attn_implementation": "nonsense"}, 'attn_implementation="nonsense"'),
+        ({"torchscript": True}, "unexpected keyword argument 'torchscript'"),
+    ],
+)
+def test_an_option_that_no_model_has_is_a_model_error(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    FAMILIES["ast"].build().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=message):
+        AudioModel(str(tmp_path), dispatch=True, **options)
