@@ -28,6 +28,9 @@ _TASKS = {
 }
 
 
+_A_FILE = "it is a file, and a checkpoint is a folder"
+
+
 class ModelError(ValueError):
     """A model that cannot be loaded; the message says why."""
 
@@ -41,6 +44,8 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     import transformers
 
     reach = reaching(options)
+    if Path(repo_id).is_file():  # transformers would read it as a config, and find no weights in it
+        raise ModelError(f"{repo_id!r} is no model: {_A_FILE}")
     try:
         config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
     except (OSError, ValueError) as error:
@@ -60,6 +65,16 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     if isinstance(config, model_class.config_class):
         return model_class, config, config
     return model_class, model_class.config_class.from_pretrained(repo_id, revision=revision, **reach), config
+
+
+def no_model(value: Any) -> str:
+    """What to give in the place of an object that is no model, where it may hold one or stand for one."""
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    if isinstance(value, type):
+        return f"{name} is a class: give a model of it, or the checkpoint by its name"
+    if isinstance(getattr(value, "model", None), nn.Module):  # a pipeline, a trainer
+        return f"{name} is no model, but holds one: give its .model"
+    return f"{name} is no model: give a transformers module, a hub id or local folder"
 
 
 def _class_name(repo_id: str, config: Any) -> str:
@@ -109,7 +124,7 @@ def _why(repo_id: str, folder: Path, error: Exception) -> str:
     if folder.is_dir():
         return _why_not_the_folder(folder)
     if folder.exists():
-        return "it is a file, and a checkpoint is a folder"
+        return _A_FILE
     if repo_id.startswith((".", "/", "~", "\\")) or repo_id.count("/") > 1 or " " in repo_id:
         return "there is no such folder"
     return first_line(error)

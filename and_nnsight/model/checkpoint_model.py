@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,7 +18,16 @@ from torch import nn
 from ..sites.blocks import find_blocks
 from ..sites.site import Site, find_sites, select_sites
 from .bare import bare
-from .checkpoint import ModelError, checkpoint_class, load_weights, reaching, reason, refuse_other_kinds, task_of
+from .checkpoint import (
+    ModelError,
+    checkpoint_class,
+    load_weights,
+    no_model,
+    reaching,
+    reason,
+    refuse_other_kinds,
+    task_of,
+)
 from .devices import device_of, known_device, known_dtype
 from .features import Featuriser, default_extractor, load_extractor, make_featuriser
 from .inputs import main_input
@@ -33,13 +43,21 @@ class CheckpointModel(TransformersModel):
     """What an instance has beside nnsight's own attributes."""
 
     def __init__(
-        self, model: str | nn.Module, *args: Any, task: str | None = None, feature_extractor: Any = None, **kwargs: Any
+        self,
+        model: str | os.PathLike[str] | nn.Module,
+        *args: Any,
+        task: str | None = None,
+        feature_extractor: Any = None,
+        **kwargs: Any,
     ) -> None:
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
         if isinstance(model, nn.Module):
             model = bare(model)
+        elif not isinstance(model, (str, os.PathLike)):
+            raise ModelError(no_model(model))
         else:
+            model = os.path.expanduser(model)
             kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
         if kwargs.get("dtype", "auto") not in (None, "auto"):
             kwargs["dtype"] = known_dtype(kwargs["dtype"])
