@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class CheckpointModel(TransformersModel):
         elif not isinstance(model, (str, os.PathLike)):
             raise ModelError(no_model(model))
         else:
-            model = os.path.expanduser(model)
+            model = str(Path(model).expanduser()) if str(model).startswith("~") else str(model)
             kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
         if kwargs.get("dtype", "auto") not in (None, "auto"):
             kwargs["dtype"] = known_dtype(kwargs["dtype"])
@@ -76,7 +77,7 @@ class CheckpointModel(TransformersModel):
             # BERT-like trees have submodules named `output`; sites find them wherever nnsight mounts them.
             warnings.filterwarnings("ignore", message="Module .* has a submodule named", category=UserWarning)
             super().__init__(
-                model if isinstance(model, nn.Module) else str(model),
+                model,
                 *args,
                 task=task,
                 feature_extractor=feature_extractor,
@@ -100,7 +101,7 @@ class CheckpointModel(TransformersModel):
         build = getattr(model_class, "_from_config", None)
         if build is None:  # AutoModel
             build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
-        module = _weightless(partial(build, config, **options)).eval()
+        module = _described(partial(build, config, **options)).eval()
         return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
@@ -227,22 +228,23 @@ class CheckpointModel(TransformersModel):
         return envoy
 
 
+def _described(build: Callable[[], nn.Module]) -> nn.Module:
+    """A module that is built from a config. Raises ModelError for a config whose values make no model."""
+    try:
+        return _weightless(build)
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises anything
+        raise ModelError(f"the model cannot be built as its config describes it: {reason(error)}") from error
+
+
 def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
     """A module on the meta device, where nnsight builds what is to have no weights yet."""
     try:
-        module = _built(build)
-    except MemoryError:
-        raise
-    except Exception as error:  # transformers raises anything of a config whose values make no model
-        raise ModelError(f"the model cannot be built as its config describes it: {reason(error)}") from error
-    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
-    return module.to("meta")
-
-
-def _built(build: Callable[[], nn.Module]) -> nn.Module:
-    try:
-        return build()
+        module = build()
     except RuntimeError:
         # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
         with MetaDevice.real():
-            return build()
+            module = build()
+    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
+    return module.to("meta")

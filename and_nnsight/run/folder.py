@@ -41,7 +41,7 @@ from ..storage import (
     write_tensors,
     written_whole,
 )
-from ..wording import counted
+from ..wording import advice, counted
 from .activations import ActivationWriter
 from .segments import Segments
 
@@ -75,7 +75,10 @@ class RunFolder:
         self._aside: list[Quarantined] = []
         self._lock: Lock | None = None
         self.activations = ActivationWriter(folder, manifest.widths) if manifest.keep_activations else None
-        self._inspect(bool(resume))
+        try:
+            self._inspect(bool(resume))
+        except OSError as error:
+            raise DissectionError(f"{error.filename or folder}: {advice(error)}") from error
 
     def _inspect(self, resume: bool) -> None:
         """Find out whether the folder is new, this run's, or somebody else's."""
