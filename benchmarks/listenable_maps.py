@@ -67,7 +67,8 @@ class Row:
     gain       SI-SDR of what is kept against the sound that is answered to, minus that of the mixture
     random     the same of as many parts at random, on average
     other      SI-SDR of what is kept against the other sound, minus that of the mixture
-    kept, removed, moved  activations as shares: 0 is silence's, 1 the mixture's; moved is the mean of masks elsewhere
+    kept, removed, moved  activations as shares: 0 is silence's, 1 the mixture's; moved is the mean of masks elsewhere,
+               None where the clip has none
     seconds    CPU seconds
     """
 
@@ -79,7 +80,7 @@ class Row:
     other: float
     kept: float
     removed: float
-    moved: float
+    moved: float | None
     p: float
     area: float
     steps: int
@@ -143,12 +144,16 @@ def measure(pair: Pair, *, folder: str, model: str, sounds: dict[int, Any] | Non
         other=si_sdr(heard.kept, other) - si_sdr(mixture, other),
         kept=shares(heard.activations.kept),
         removed=shares(heard.activations.removed),
-        moved=float(np.mean([shares(value) for value in heard.activations.moved])),
+        moved=_mean([shares(value) for value in heard.activations.moved]),
         p=heard.p,
         area=heard.area,
         steps=heard.steps,
         seconds=seconds,
     )
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 _models: dict[str, Any] = {}
@@ -205,10 +210,10 @@ def summary(rows: list[Row]) -> dict[str, Any]:
     columns = ("gain", "random", "other", "kept", "removed", "moved", "area", "seconds")
     means: dict[str, Any] = {"units": len(rows)}
     for name in columns:
-        values = np.array([getattr(row, name) for row in rows])
-        low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
+        values = np.array([getattr(row, name) for row in rows], float)  # None becomes NaN, which counts nowhere
+        low, high = np.quantile(np.nanmean(values[draws], 1), [0.025, 0.975])
         means[name] = {
-            "mean": round(float(values.mean()), 3),
+            "mean": round(float(np.nanmean(values)), 3),
             "interval": [round(float(low), 3), round(float(high), 3)],
         }
     means["median gain"] = round(float(np.median([row.gain for row in rows])), 3)
@@ -236,7 +241,8 @@ def print_rows(name: str, rows: list[Row], means: dict[str, Any]) -> None:
     table = Table(*columns, title=f"{name}: {len(rows)} units")
     for row in rows:
         numbers = (row.gain, row.random, row.kept, row.removed, row.moved, row.p, row.area, row.seconds)
-        table.add_row(row.site, str(row.unit), *row.labels, *(f"{number:.2f}" for number in numbers))
+        shown = ("" if number is None else f"{number:.2f}" for number in numbers)
+        table.add_row(row.site, str(row.unit), *row.labels, *shown)
     console = Console(width=160)
     console.print(table)
     console.print_json(data=means)

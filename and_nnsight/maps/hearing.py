@@ -74,7 +74,8 @@ def hear(
         search = MaskSearch(area=area, steps=steps)
         spectrum = Spectrum(waveform, response.front_end.sampling_rate, seed=seed)
         with cut_short(response, len(waveform)) as quick:
-            cells, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
+            needed, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
+        cells = spectrum.leaning(needed)
         activations = _activations(response, spectrum, frame, cells, moved_masks(spectrum, cells, masks, seed))
     start, end = _seconds(response.site, frame, len(waveform) / spectrum.sampling_rate)
     kept = spectrum.sound(cells)

@@ -1,4 +1,4 @@
-"""Parts of a spectrogram that sound together: what a mask keeps or removes as one.
+"""Parts of a spectrogram that sound together: what a mask keeps or removes as one, or nearly so.
 
 A mask over bins and frames that is free to choose keeps what of a sound a unit reads, some quiet partials perhaps, and
 lets the rest go. What sounds together mostly comes from one source, so a mask over such parts keeps the source
@@ -30,3 +30,20 @@ def sounding_together(magnitudes: Float[Tensor, "bin frame"], count: int, seed: 
         spectra = spectra * ((levels / (spectra @ courses + _LEAST)) @ courses.T) / (courses.sum(1) + _LEAST)
     parts = (spectra.T[:, :, None] * courses[:, None, :]) ** (1 / _COMPRESSION)
     return (parts + _LEAST**2) / (parts + _LEAST**2).sum(0)
+
+
+def common_fate(
+    magnitudes: Float[Tensor, "bin frame"], parts: Float[Tensor, "part bin frame"]
+) -> Float[Tensor, "part part"]:
+    """How much each part leans on every other; each row adds up to 1.
+
+    Parts that grow and fade together mostly come from one source (common fate: Bregman 1990): the weight is the
+    correlation of their courses in time, none where that is negative, and louder parts weigh more.
+    """
+    courses = (magnitudes * parts).sum(1) ** _COMPRESSION
+    centred = courses - courses.mean(1, keepdim=True)
+    unit = centred / centred.norm(dim=1, keepdim=True).clamp(min=_LEAST)
+    alike = (unit @ unit.T).clamp(min=0).fill_diagonal_(1.0)
+    loudness = (magnitudes.square() * parts).sum((1, 2)).sqrt() + _LEAST
+    weights = alike * loudness
+    return weights / weights.sum(1, keepdim=True)

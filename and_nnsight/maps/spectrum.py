@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from .parts import sounding_together
+from .parts import common_fate, sounding_together
 
 WINDOW_SECONDS = 0.032
+_LEANING = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,14 @@ class Spectrum:
         """Cells spread over bins and frames."""
         return torch.einsum("pbf,pf->bf", self._parts, cells @ self._over_time.T)
 
+    def leaning(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, "part column"]:
+        """Cells that lean, by half, on those of the parts that grow and fade together with theirs.
+
+        A unit often reads a few partials of a sound only. What goes with them is mostly of the same source, and what of
+        a sound is kept is to be the sound.
+        """
+        return (1 - _LEANING) * cells + _LEANING * (self._common_fate @ cells)
+
     def sound(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, " time"]:
         """What a mask lets through."""
         masked = self.values * self.mask(cells)
@@ -93,6 +102,10 @@ class Spectrum:
     @cached_property
     def _parts(self) -> Float[Tensor, "part bin frame"]:
         return sounding_together(self.values.abs(), self.grid.parts, self.seed)
+
+    @cached_property
+    def _common_fate(self) -> Float[Tensor, "part part"]:
+        return common_fate(self.values.abs(), self._parts)
 
     @cached_property
     def _over_time(self) -> Float[Tensor, "frame column"]:

@@ -48,7 +48,7 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
         raise ModelError(f"{repo_id!r} is no model: {_A_FILE}")
     try:
         config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # the latter of a config.json of any JSON
         raise ModelError(_unreachable(repo_id, error)) from error
     except Exception as error:  # of a config whose values are not what they ought to be transformers raises anything
         raise ModelError(f"the config.json of {repo_id!r} describes no model: {reason(error)}") from error

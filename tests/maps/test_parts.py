@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from and_nnsight.maps.chance import chance, moved_masks
-from and_nnsight.maps.parts import sounding_together
+from and_nnsight.maps.parts import common_fate, sounding_together
 from and_nnsight.maps.spectrum import Grid, Spectrum
 from tests.sounds_for_tests import noise
 
@@ -90,3 +90,19 @@ def test_a_grid_says_how_coarse_masks_are() -> None:
     clip = Spectrum(torch.from_numpy(noise(4.0)), 16_000, Grid(parts=3, seconds=1.0))
     assert clip.cells == (3, 5)
     assert np.isclose(clip.seconds[-1], 4.0, atol=0.01)
+
+
+def test_parts_lean_on_those_that_grow_and_fade_with_them_and_on_no_others() -> None:
+    growing, fading = torch.linspace(0.1, 1, 50), torch.linspace(1, 0.1, 50)
+    magnitudes = torch.stack([growing, growing, fading])
+    parts = torch.eye(3)[:, :, None].expand(3, 3, 50)
+    weights = common_fate(magnitudes, parts)
+    assert torch.allclose(weights, torch.tensor([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1.0]]), atol=1e-5)
+
+
+def test_leaning_cells_stay_between_the_lowest_and_the_highest() -> None:
+    clip = spectrum(32_000)
+    cells = torch.rand(clip.cells, generator=torch.Generator().manual_seed(0))
+    leaning = clip.leaning(cells)
+    assert cells.min() <= leaning.min() and leaning.max() <= cells.max() + 1e-6
+    assert torch.allclose(clip.leaning(torch.ones(clip.cells)), torch.ones(clip.cells))

@@ -33,7 +33,7 @@ def read(status: int, body: Any, sent: tuple[str, ...] = SENT, system: bool = Tr
         ("null", NOTHING_SAID),
         ("{}", NOTHING_SAID),
         ("[]", NOTHING_SAID),
-        ("[" * 100_000, "[" * (LONGEST - 1) + "…"),
+        pytest.param("[" * 100_000, "[" * (LONGEST - 1) + "…", id="a list in a list, and so on"),
         ('{"unknown": "no"}', "no"),
         ("see http://me:secret@host/", "see http://…@host/"),
     ],

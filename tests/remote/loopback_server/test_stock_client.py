@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def test_every_status_comes_in_the_real_order_with_the_real_words(
             logits = nnsight.save(model.output.logits)  # noqa: F841
         return [update async for update in backend]
 
-    *updates, result = asyncio.run(statuses())
+    with ThreadPoolExecutor(1) as thread:  # of its own: a browser's driver may have a loop running in this one
+        *updates, result = thread.submit(asyncio.run, statuses()).result()
     assert [(update.status.value, update.description) for update in updates] == [
         ("QUEUED", "Added to Queue at position 1."),
         ("DISPATCHED", "Your job has been sent to the model deployment."),

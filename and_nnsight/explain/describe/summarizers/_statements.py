@@ -19,6 +19,7 @@ _ALIKE = 0.5  # of the statement's gain: what a word that is said along with it 
 _COMMON = 0.25  # share of the layer's exemplars from where on a word is not said along with a rarer one
 _FAR = 5  # times as common as a phrase: a word that may follow from it
 _IMPLIED = 0.9  # share of the corpus's captions with a phrase from where on a word follows from it
+_GREATER = 0.5  # of the weights of captions: more is most
 _PEER = 0.5  # of the highest z-score in a phrase: what its first and last word must reach
 
 
@@ -52,7 +53,9 @@ def statements(shared: Sequence[SharedPhrase], corpus: Corpus, site: str | None 
     Further ones are other kinds of sound that the unit fires for, so that two kinds are both told, and no word that is
     common to them (see `PhraseGains.together`); then what does not follow from what is told (see `PhraseGains.beyond`):
     that harps are notes is not told, that most clips are low is, if more of them are than of all harps and of the
-    layer's other exemplars. Spoken words come last, and never alone.
+    layer's other exemplars. Spoken words come last, and never alone. Where all of this is of the lesser part of what
+    the unit fires for, what most of the rest shares is told at the end, common in the layer as it is: of a unit that
+    fires most for voices, as all of its layer do, "a crash cymbal" alone would be a wrong picture.
 
     site  as in `Corpus.shared`
     """
@@ -64,8 +67,9 @@ def statements(shared: Sequence[SharedPhrase], corpus: Corpus, site: str | None 
     least = max(TELLING, _LEAST_OF_FIRST * lead.phrase.gain)
     kinds = _with_other_kinds(lead.phrase, whole, least, corpus, site)
     _, *further = _with_further(kinds, telling, least, corpus)
-    first = _statement(lead.phrase, whole, corpus, lead.common)
-    return [first, *(_statement(one, whole, corpus) for one in further)]
+    made = [_statement(lead.phrase, whole, corpus, lead.common), *(_statement(one, whole, corpus) for one in further)]
+    rest = _of_the_rest([one.having for one in made], telling, corpus)
+    return made if rest is None else [*made[: MOST - 1], _statement(rest, whole, corpus, rest.common)]
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,25 @@ def _with_further(
             break
         leads.append(min(left, key=lambda one: _order(one, gains[one], corpus)))
     return leads
+
+
+def _of_the_rest(
+    told: Sequence[frozenset[int]], telling: Sequence[SharedPhrase], corpus: Corpus
+) -> SharedPhrase | None:
+    """What most captions share of those that nothing is told of, where these are the greater part by their weights."""
+    sounds = [one for one in telling if one.beyond and not corpus.phrases.is_spoken(one.key)]
+    if not sounds:
+        return None
+    weights = sounds[0].weights
+    rest = frozenset(range(len(weights))) - frozenset[int]().union(*told)
+
+    def share(places: frozenset[int]) -> float:
+        return sum(weights[place] for place in places & rest)
+
+    if share(rest) <= _GREATER:
+        return None
+    of_most = [one for one in sounds if share(one.having) > _GREATER * share(rest)]
+    return min(of_most, key=lambda one: (-share(one.having), -one.z, one.key), default=None)
 
 
 def _is_of_others(phrase: SharedPhrase, leads: Sequence[SharedPhrase], corpus: Corpus) -> bool:

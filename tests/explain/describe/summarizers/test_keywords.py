@@ -240,6 +240,15 @@ def test_where_nothing_tells_a_unit_from_its_layer_that_is_said() -> None:
     assert text == "A voice speaks in 5 of 5 clips, against 75 % of the layer's exemplars."
 
 
+def test_what_most_clips_share_is_told_at_the_end_though_the_whole_layer_has_it() -> None:
+    layer = [0.25 / len(CORPUS)] * len(CORPUS) + [0.75 / len(SPEECH)] * len(SPEECH)
+    highly = [*(SPEECH[place] for place in (0, 31, 62, 3, 34, 65)), *of(*["tuba"] * 4)]
+    text = with_layer([1_000 * weight for weight in layer], highly)
+    assert isinstance(text, str)
+    told = [sentence.split(",")[0] for sentence in sentences(text)]
+    assert told == ["A tuba in 4 of 10 clips.", "A voice speaks in 6 of 10 clips"]
+
+
 def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
     random = np.random.default_rng(2)
     weights = random.integers(0, 5, len(CORPUS)).tolist()
