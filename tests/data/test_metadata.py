@@ -197,4 +197,4 @@ def test_names_are_found_in_either_form_of_unicode(on_disk: str, in_metadata: st
     source = open_source(tmp_path)
     assert paths(source, tmp_path) == [unicodedata.normalize(on_disk, name)]
     assert labels(source) == ["duck"]
-    assert not unused_reasons(source)
+    assert not unused_reasons(tmp_path)

@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from and_nnsight import AudioModel, ModelError, dissect
+from and_nnsight.model.opening import open_model
 from tests.families import FAMILIES, ast_config, ast_extractor, save_ast
 from tests.model.small_ast import logits
 from tests.sounds_for_tests import RATE, noise
@@ -258,7 +259,7 @@ def test_what_is_no_model_is_refused_with_what_to_give(tmp_path: Path) -> None:
     module: Any = FAMILIES["ast"].build()
     holds_one = type("Trainer", (), {"model": module})()
     others: list[tuple[Any, str]] = [
-        (None, "NoneType is no model: give a"),
+        (3, "int is no model: give a"),
         (module.state_dict(), "OrderedDict is no model: give a"),
         (module.config, "ASTConfig is no model: give a"),
         (type(module), "ASTForAudioClassification is a class: give a model of it"),
@@ -266,8 +267,8 @@ def test_what_is_no_model_is_refused_with_what_to_give(tmp_path: Path) -> None:
         (tmp_path / "config.json", "it is a file, and a checkpoint is a folder"),
     ]
     for other, message in others:
-        with pytest.raises(ModelError, match=message):
-            AudioModel(other)
+        with pytest.raises(ValueError, match=message):
+            open_model(other)
 
 
 def test_a_dtype_that_weights_are_only_stored_in_is_refused(tmp_path: Path) -> None:
