@@ -122,9 +122,8 @@ def test_a_model_that_ran_in_inference_mode_can_be_trained(tmp_path: Path) -> No
 
 def test_that_autocast_does_not_count_is_said(tmp_path: Path) -> None:
     message = r"torch.autocast \(bfloat16\) is on .* in the dtype of its weights"
-    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match=message) as said:
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UserWarning, match=message):
         dissect(made(), CLIPS, k=1, out=tmp_path / "run", progress=False)
-    assert [warning.filename for warning in said if "autocast" in str(warning.message)] == [__file__]
 
 
 def test_a_trace_is_the_users_own_forward() -> None:
