@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .wording import advice
+
 _ABOUT = "and_nnsight"  # the one key of a file's metadata: several would come in any order
 _LONGEST_REASON = 300
 _BLOCK = 2**24  # bytes that are read together
@@ -56,6 +58,19 @@ def undamaged(path: Path, remedy: str, kind: type[ValueError] = ValueError) -> I
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+
+
+def make_folder(path: Path, kind: type[ValueError] = ValueError) -> None:
+    """A folder, unless it is there. Raises an error of `kind`, which says what to do, where there can be none.
+
+    A disk that is full is an OSError still: it is no matter of the place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise kind(f"{error.filename or path}: {advice(error)}") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from dataclasses import fields
 from reprlib import Repr
@@ -32,6 +33,26 @@ def first_line(error: BaseException) -> str:
     if any(words in text for words in _OFFLINE):
         return "it was not downloaded before, and the hub cannot be reached now, or HF_HUB_OFFLINE forbids it"
     return text.splitlines()[0] if text else type(error).__name__
+
+
+_ADVICE = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EACCES: "it may not be opened or written to: check its permissions, or take another place",
+    errno.EPERM: "it may not be changed: check its permissions",
+    errno.EROFS: "it is on a disk that is only read: choose another place",
+    errno.EISDIR: "it is a folder, and a file is needed",
+    errno.ENOTDIR: "a part of this path is no folder: choose another place",
+    errno.EEXIST: "a file or link of this name is there already: choose another name",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.EIO: "it cannot be read or written: check the disk",
+}
+
+
+def advice(error: OSError) -> str:
+    """What is the matter with the file or folder that an error of the system names, and what to do."""
+    known = _ADVICE.get(error.errno or 0)
+    return known or (error.strerror or "").lower() or "it cannot be used"
 
 
 def agree(count: int, one: str, several: str) -> str:

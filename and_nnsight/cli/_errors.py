@@ -7,20 +7,10 @@ import os
 import sys
 from typing import Any
 
+from ..wording import advice
+
 TRACEBACK = "AND_NNSIGHT_TRACEBACK"
 _DISK = {errno.ENOSPC, errno.EDQUOT}
-_ADVICE = {
-    errno.ENOENT: "there is no such file or folder",
-    errno.EACCES: "it may not be opened: check its permissions",
-    errno.EPERM: "it may not be changed: check its permissions",
-    errno.EROFS: "it is on a disk that is only read: choose another place",
-    errno.EISDIR: "it is a folder, and a file is needed",
-    errno.ENOTDIR: "a part of this path is no folder",
-    errno.EEXIST: "it is there already: choose another name",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
-    errno.EIO: "it cannot be read or written: check the disk",
-}
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Unable to allocate")
 
 
@@ -96,12 +86,7 @@ def _file_sentence(error: OSError) -> str:
         place = f", at {paths}" if paths else ""
         return f"the disk is full{place}: make room and run the same command again"
     if paths:
-        return f"{paths}: {_advice(error)}"
+        return f"{paths}: {advice(error)}"
     if error.errno in (errno.ENOENT, errno.ESTALE):
         return "the folder that this command was started in is gone: change to one that exists"
     return f"{error.strerror or error}: run the same command again, it goes on from there"
-
-
-def _advice(error: OSError) -> str:
-    known = _ADVICE.get(error.errno or 0)
-    return known or (error.strerror or "").lower() or "it cannot be used"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -106,7 +107,15 @@ def _relative(file: Path, number: int, name: Any) -> str | None:
         path = PurePosixPath(PureWindowsPath(name).as_posix())  # as Windows writes it
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise ValueError(f"{file}, row {number}: {encodable(name)!r} lies outside of the folder")
-    return str(path)
+    return _as_it_lies(file.parent, str(path))
+
+
+def _as_it_lies(folder: Path, name: str) -> str:
+    """The name in the form of Unicode that the file has: macOS parts letters from their accents, others do not."""
+    if name.isascii() or os.path.lexists(folder / name):
+        return name
+    others = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((other for other in others if os.path.lexists(folder / other)), name)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

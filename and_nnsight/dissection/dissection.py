@@ -157,7 +157,7 @@ class Dissection(Viewed):
         numbers: dict[str, int] = {}
         ids = sorted(self.clips)
         codes = [numbers.setdefault(self.clips[clip].content or f"clip {clip}", clip) for clip in ids]
-        return torch.tensor(ids), torch.tensor(codes)
+        return torch.tensor(ids, device="cpu"), torch.tensor(codes, device="cpu")
 
     @cached_property
     def copies(self) -> dict[int, int]:

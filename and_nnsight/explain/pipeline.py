@@ -9,6 +9,7 @@ from typing import Any
 from .. import plugins
 from ..dissection.dissection import Dissection
 from ..dissection.rows import Rows, Tables
+from ..kernels.surroundings import plain_torch
 from ..run.options import RunOptions
 from .describe.background import SAMPLE
 from .describe.calibration import calibrate_summaries, check_threshold
@@ -23,6 +24,7 @@ from .roles import Captioner, ChatModel, ChatOptions, Summarizer, TextEncoder
 STEPS = ("captions", "summaries", "calibrated", "concepts")
 
 
+@plain_torch()
 def explain(
     dissection: Dissection,
     *,

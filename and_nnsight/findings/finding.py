@@ -14,7 +14,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from ..dissection.table_row import TableRow
-from ..storage import written_whole
+from ..storage import make_folder, written_whole
 from ..wording import Brief
 from .drawing import save
 
@@ -68,7 +68,7 @@ class Finding(Brief, ABC):
     def write(self, folder: str | Path) -> list[Path]:
         """Write NAME.json, and every table as NAME.parquet and NAME.csv; the paths. The folder is made."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         written = [folder / f"{self.name}.json"]
         with written_whole(written[0]) as temporary:
             temporary.write_text(self.to_json() + "\n", encoding="utf-8")
@@ -84,7 +84,7 @@ class Finding(Brief, ABC):
     def write_figure(self, folder: str | Path) -> list[Path]:
         """Write NAME.png and NAME.pdf; the paths. Raises PluginError where there is no matplotlib."""
         figure, folder = self.figure(), Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         written = [folder / f"{self.name}.{kind}" for kind in ("png", "pdf")]
         for path in written:
             with written_whole(path) as temporary:

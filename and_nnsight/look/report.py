@@ -22,7 +22,7 @@ from ..plugins import require
 from ..run.exemplar_plan import UnitName, clips_of, unit_pairs
 from ..run.exemplars import keep_clips
 from ..run.options import RunOptions
-from ..storage import written_whole
+from ..storage import make_folder, written_whole
 from ..wording import counted
 from .exemplar_view import shown_exemplars
 from .map_view import MapSizes, map_views
@@ -116,7 +116,7 @@ def write_report(
     made = exemplar_maps(dissection, _best_of_each(dissection, chosen if maps else (), there)[:maps], model, options)
     page = _page(dissection, views, shown, made, most_megabytes)
     content = page_html(page).encode("utf-8", "replace")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with written_whole(out) as temporary:
         temporary.write_bytes(content)
     silent = {each.clip for of_unit in shown.values() for each in of_unit} - there

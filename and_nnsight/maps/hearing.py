@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ..audio.frontends import FrontEnd, FrontEndError, front_end
 from ..audio.loading import load
+from ..data.values import split_rate
 from ..dissection.exemplars import Exemplar, Unit
+from ..kernels.surroundings import plain_torch
 from ..model.adapter import ModelAdapter
 from ..model.opening import open_model
 from ..model.restoring import eval_mode, preserving
@@ -28,6 +30,8 @@ _ROWS = 8  # sounds that run side by side
 _SAME_ACTIVATION = 0.05
 
 
+@plain_torch(tells=True)
+@torch.enable_grad()  # a map is found by gradients, whatever the caller has turned off
 def hear(
     unit: Unit | tuple[str, int] | str,
     clip: Any,
@@ -128,9 +132,9 @@ def _waveform(clip: Any, response: Response, sampling_rate: int | None) -> Tenso
     """What the model hears of a clip, on its device. Raises MapError for an exemplar whose file is not there."""
     front = response.front_end
     audio = _sound_of(clip) if isinstance(clip, Exemplar) else clip
-    if isinstance(audio, tuple) and len(audio) == 2:
-        audio = {"array": audio[0], "sampling_rate": audio[1]}
-    samples = load(audio, front.sampling_rate, source_rate=sampling_rate, window=front.window_samples).samples
+    audio, own = split_rate(audio)
+    rate = sampling_rate if own is None else own
+    samples = load(audio, front.sampling_rate, source_rate=rate, window=front.window_samples).samples
     if len(samples) < front.minimum_samples:
         raise MapError(f"the clip has {len(samples)} samples, and the model needs at least {front.minimum_samples}")
     return torch.from_numpy(np.array(samples)).to(response.model.device)

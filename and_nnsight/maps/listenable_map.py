@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Float32
 
-from ..storage import written_whole
+from ..storage import make_folder, written_whole
 from ..wording import Brief
 from .chance import chance
 from .drawing import draw
@@ -116,7 +116,7 @@ class ListenableMap:
     def to_flac(self, folder: str | Path) -> tuple[Path, ...]:
         """Write `kept.flac`, `removed.flac` and `original.flac` into a folder, which is made; gives their paths."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         paths = tuple(folder / f"{part}.flac" for part in PARTS)
         for path, part in zip(paths, PARTS, strict=True):
             with written_whole(path) as temporary:

@@ -16,6 +16,7 @@ from .devices import to_device
 from .features import Features
 from .inputs import fitting
 from .remote_model import RemoteModel
+from .restoring import plain_outputs
 
 
 class AudioModel(RemoteModel, ModelAdapter):
@@ -58,7 +59,8 @@ class AudioModel(RemoteModel, ModelAdapter):
 
     def plain_forward(self, features: Features) -> Any:
         """What the module itself returns for features on its device: no trace, and no edit."""
-        return self._call(**self.model_inputs(features))
+        with plain_outputs(self.wrapped):
+            return self._call(**self.model_inputs(features))
 
     def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
         """Run the model in a trace, up to the last site; hand over each site's activation as it is produced.
@@ -72,7 +74,8 @@ class AudioModel(RemoteModel, ModelAdapter):
         """As `run`, with gradients as far as they are enabled where it is called."""
         reached: list[str] = []
         try:
-            self._trace_sites(sites, features, on_activation, reached)
+            with plain_outputs(self.wrapped):
+                self._trace_sites(sites, features, on_activation, reached)
         except OutOfOrderError as error:
             site = sites[len(reached)]
             raise SiteError(

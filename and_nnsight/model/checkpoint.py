@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
@@ -27,6 +28,9 @@ _TASKS = {
 }
 
 
+_A_FILE = "it is a file, and a checkpoint is a folder"
+
+
 class ModelError(ValueError):
     """A model that cannot be loaded; the message says why."""
 
@@ -40,6 +44,8 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     import transformers
 
     reach = reaching(options)
+    if Path(repo_id).is_file():  # transformers would read it as a config, and find no weights in it
+        raise ModelError(f"{repo_id!r} is no model: {_A_FILE}")
     try:
         config = transformers.AutoConfig.from_pretrained(repo_id, revision=revision, **reach)
     except (
@@ -50,7 +56,9 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
         AttributeError,
     ) as error:  # a config.json of any JSON
         raise ModelError(_unreachable(repo_id, error)) from error
-    name = (getattr(config, "architectures", None) or [""])[0]
+    except Exception as error:  # of a config whose values are not what they ought to be transformers raises anything
+        raise ModelError(f"the config.json of {repo_id!r} describes no model: {reason(error)}") from error
+    name = _class_name(repo_id, config)
     model_class: Any = getattr(transformers, name, None)
     if name == "ClapModel":
         model_class = transformers.ClapAudioModelWithProjection
@@ -63,6 +71,32 @@ def checkpoint_class(repo_id: str, revision: str | None, options: Mapping[str, A
     if isinstance(config, model_class.config_class):
         return model_class, config, config
     return model_class, model_class.config_class.from_pretrained(repo_id, revision=revision, **reach), config
+
+
+def no_model(value: Any) -> str:
+    """What to give in the place of an object that is no model, where it may hold one or stand for one."""
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    if isinstance(value, type):
+        return f"{name} is a class: give a model of it, or the checkpoint by its name"
+    if isinstance(getattr(value, "model", None), nn.Module):  # a pipeline, a trainer
+        return f"{name} is no model, but holds one: give its .model"
+    return f"{name} is no model: give a transformers module, a hub id or local folder"
+
+
+def _class_name(repo_id: str, config: Any) -> str:
+    """The class that a config says the checkpoint was saved from; "" where it says none."""
+    names = getattr(config, "architectures", None) or [""]
+    if not isinstance(names, list) or not isinstance(names[0], str):
+        raise ModelError(f"the config.json of {repo_id!r} describes no model: its architectures are {names!r:.40}")
+    return names[0]
+
+
+def reason(error: Exception) -> str:
+    """What an error says of a config or of weights; of transformers' checks of a config, what they found."""
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        return f"{first_line(error).rstrip(':')} ({first_line(error.__cause__)})"
+    plain = isinstance(error, (ImportError, OSError, ValueError, RuntimeError, SafetensorError))
+    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
 
 
 def reaching(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +130,7 @@ def _why(repo_id: str, folder: Path, error: Exception) -> str:
     if folder.is_dir():
         return _why_not_the_folder(folder)
     if folder.exists():
-        return "it is a file, and a checkpoint is a folder"
+        return _A_FILE
     if repo_id.startswith((".", "/", "~", "\\")) or repo_id.count("/") > 1 or " " in repo_id:
         return "there is no such folder"
     return first_line(error)
@@ -126,8 +160,10 @@ def load_weights(model_class: Any, repo_id: str, revision: str | None, options: 
     options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
     try:
         module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
-    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load the weights of {repo_id!r}: {first_line(error)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken file, a library that is not there, an option or a config that makes no sense
+        raise ModelError(f"cannot load the weights of {repo_id!r}: {reason(error)}") from error
     blocks = tuple(f"{block.path}." for block in find_blocks(module))
     if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
         raise ModelError(

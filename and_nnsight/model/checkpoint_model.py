@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +19,16 @@ from torch import nn
 from ..sites.blocks import find_blocks
 from ..sites.site import Site, find_sites, select_sites
 from .bare import bare
-from .checkpoint import checkpoint_class, load_weights, reaching, refuse_other_kinds, task_of
+from .checkpoint import (
+    ModelError,
+    checkpoint_class,
+    load_weights,
+    no_model,
+    reaching,
+    reason,
+    refuse_other_kinds,
+    task_of,
+)
 from .devices import device_of, known_device, known_dtype
 from .features import Featuriser, default_extractor, load_extractor, make_featuriser
 from .inputs import main_input
@@ -33,13 +44,21 @@ class CheckpointModel(TransformersModel):
     """What an instance has beside nnsight's own attributes."""
 
     def __init__(
-        self, model: str | nn.Module, *args: Any, task: str | None = None, feature_extractor: Any = None, **kwargs: Any
+        self,
+        model: str | os.PathLike[str] | nn.Module,
+        *args: Any,
+        task: str | None = None,
+        feature_extractor: Any = None,
+        **kwargs: Any,
     ) -> None:
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
         if isinstance(model, nn.Module):
             model = bare(model)
+        elif not isinstance(model, (str, os.PathLike)):
+            raise ModelError(no_model(model))
         else:
+            model = str(Path(model).expanduser()) if str(model).startswith("~") else str(model)
             kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
         if kwargs.get("dtype", "auto") not in (None, "auto"):
             kwargs["dtype"] = known_dtype(kwargs["dtype"])
@@ -58,7 +77,7 @@ class CheckpointModel(TransformersModel):
             # BERT-like trees have submodules named `output`; sites find them wherever nnsight mounts them.
             warnings.filterwarnings("ignore", message="Module .* has a submodule named", category=UserWarning)
             super().__init__(
-                model if isinstance(model, nn.Module) else str(model),
+                model,
                 *args,
                 task=task,
                 feature_extractor=feature_extractor,
@@ -82,7 +101,7 @@ class CheckpointModel(TransformersModel):
         build = getattr(model_class, "_from_config", None)
         if build is None:  # AutoModel
             build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
-        module = _weightless(partial(build, config, **options)).eval()
+        module = _described(partial(build, config, **options)).eval()
         return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
@@ -207,6 +226,16 @@ class CheckpointModel(TransformersModel):
         for part in filter(None, path.split(".")):
             envoy = envoy._child_map[part]
         return envoy
+
+
+def _described(build: Callable[[], nn.Module]) -> nn.Module:
+    """A module that is built from a config. Raises ModelError for a config whose values make no model."""
+    try:
+        return _weightless(build)
+    except MemoryError:
+        raise
+    except Exception as error:  # transformers raises anything
+        raise ModelError(f"the model cannot be built as its config describes it: {reason(error)}") from error
 
 
 def _weightless(build: Callable[[], nn.Module]) -> nn.Module:

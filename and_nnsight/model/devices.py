@@ -70,6 +70,16 @@ def require_weights(module: nn.Module) -> None:
         )
 
 
+def require_dtype(module: nn.Module) -> None:
+    """Raise ModelError for a module in a dtype that weights are only stored in (float8), and nothing is computed in."""
+    dtype = dtype_of(module)
+    if dtype not in _DTYPES.values():
+        name = str(dtype).removeprefix("torch.")
+        raise ModelError(
+            f"this {type(module).__name__} is in {name}, which it cannot compute in: pass dtype='bfloat16'"
+        )
+
+
 def to_device(features: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """Features on a device; to a GPU from pinned memory, without waiting for the copy."""
     if device.type != "cuda":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio.loading import AudioError
+from ..kernels.surroundings import plain_torch
 from ..portable import featurise
 from ..sites.audio_spec import declared_spec
 from ..sites.frame_geometry import audio_config
@@ -49,6 +50,7 @@ class Featuriser:
         """The longest stretch that the model hears, in seconds; None where there is no limit."""
         return None if self.window_samples is None else self.window_samples / self.sampling_rate
 
+    @plain_torch()  # features are numbers of the clip alone, whatever the trace around them is under
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Features:
         """Model inputs of one padded batch. Raises AudioError for a waveform that is too short for the model."""
         if not waveforms:
@@ -86,6 +88,7 @@ class Featuriser:
         return tuple(map(tuple, by_length.values()))
 
 
+@plain_torch()
 def probe_features(featuriser: Featuriser, level: float = 1.0) -> Features:
     """Model inputs of a second of noise, the same each time: to see what a model does before it has any data."""
     noise = level * torch.randn(featuriser.sampling_rate, generator=torch.Generator().manual_seed(0))

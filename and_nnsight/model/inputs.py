@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import loading
+from ..data.values import split_rate, waveform_and_rate
 from ..sites.audio_spec import inputs_of
 from ..sites.frame_geometry import audio_config, inner_model
 from .checkpoint import ModelError
@@ -87,17 +88,26 @@ def waveforms(data: Any, wanted: int, rate: int | None, window: int | None = Non
     clips = list(data) if is_batch(data) else [data]
     if not clips:
         raise loading.AudioError("an empty list holds no audio")
-    return [
-        loading.to_waveform(clip, wanted, source_rate=rate, name=_clip_name(index, clip, len(clips)), window=window)
-        for index, clip in enumerate(clips)
-    ]
+    waveforms = []
+    for index, clip in enumerate(clips):
+        audio, own = split_rate(clip)  # of (waveform, rate)
+        name = _clip_name(index, clip, len(clips))
+        waveforms.append(
+            loading.to_waveform(audio, wanted, source_rate=rate if own is None else own, name=name, window=window)
+        )
+    return waveforms
 
 
 def is_batch(data: Any) -> bool:
-    """Whether a value is several clips: a list whose items are not plain numbers, or a [clip, time] tensor."""
+    """Whether a value is several clips: a [clip, time] tensor, or a list of other things than numbers.
+
+    A waveform and its rate are one clip.
+    """
     if isinstance(data, Tensor):
         return data.ndim == 2
-    return isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (int, float)))
+    if not isinstance(data, (list, tuple)) or (data and isinstance(data[0], (int, float))):
+        return False
+    return len(data) != 2 or waveform_and_rate(*data) is None
 
 
 def _clip_name(index: int, clip: Any, count: int) -> str | None:

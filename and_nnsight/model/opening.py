@@ -16,8 +16,8 @@ from ..wording import first_line
 from .adapter import ModelAdapter
 from .audio_model import AudioModel
 from .bare import bare
-from .checkpoint import ModelError
-from .devices import known_device, known_dtype, require_weights
+from .checkpoint import ModelError, no_model
+from .devices import known_device, known_dtype, require_dtype, require_weights
 from .resolving import resolve_sites
 
 
@@ -42,6 +42,7 @@ def open_model(
         require_weights(adapter.wrapped)
     if dtype is not None or device is not None:
         adapter.wrapped.to(device=device, dtype=dtype)
+    require_dtype(adapter.wrapped)
     return adapter
 
 
@@ -124,10 +125,8 @@ def _adapted(value: Any) -> ModelAdapter:
             return adapter
     if isinstance(value, nn.Module):
         return AudioModel(value)
-    if isinstance(getattr(value, "model", None), nn.Module):  # a pipeline, a trainer
-        raise ValueError(f"{type(value).__name__} is no model, but holds one: give its .model")
     known = ", ".join(name for name, _ in offered) or "none"
     raise ValueError(
-        f"{type(value).__name__} is no model: give an AudioModel, a transformers module, a hub id or local folder, or "
-        f"something that a plugin for models knows (installed: {'; broken: '.join([known, *broken])})"
+        f"{no_model(value)}; or something that a plugin for models knows (installed: "
+        f"{'; broken: '.join([known, *broken])})"
     )

@@ -10,9 +10,16 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..kernels.surroundings import plain_torch
+
 P = ParamSpec("P")
 R = TypeVar("R")
 _NOT_HOOKS = ("_parameters", "_modules", "_buffers")
+_PLAIN_OUTPUTS = {
+    "output_attentions": False, "_output_attentions": False, "output_hidden_states": False, "return_dict": True,
+    "torchscript": False,
+}  # fmt: skip
+"""How a transformers config that asks for nothing else is set."""
 _SMALL = 2**20  # numbers: larger buffers are weights by another name, and are not copied
 
 
@@ -27,6 +34,30 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for child in training:
             child.training = True
+
+
+@contextmanager
+def plain_outputs(module: nn.Module) -> Iterator[None]:
+    """While open, transformers' modules return what they do by default: named, and nothing beside it.
+
+    Attention weights and hidden states that a config asks for cost their memory and are not looked at; plain tuples
+    (return_dict=False) trip transformers' own models.
+    """
+    found = [vars(child).get("config") for child in module.modules()]
+    configs = {id(config): config for config in found if hasattr(config, "__dict__")}
+    before = [
+        (vars(config), name, vars(config)[name])
+        for config in configs.values()
+        for name, plain in _PLAIN_OUTPUTS.items()
+        if vars(config).get(name, plain) != plain
+    ]
+    try:
+        for values, name, _ in before:
+            values[name] = _PLAIN_OUTPUTS[name]  # past the properties, which forbid some of the ways back
+        yield
+    finally:
+        for values, name, value in before:
+            values[name] = value
 
 
 @contextmanager
@@ -46,16 +77,20 @@ def preserving(module: nn.Module) -> Iterator[None]:
 
 
 def preserves_model(run: Callable[P, R]) -> Callable[P, R]:
-    """A function whose first argument is a model, which it leaves as it was (`preserving`)."""
+    """A function whose first argument is a model, which it leaves as it was (`preserving`).
+
+    What its caller has set for torch does not count in it (`plain_torch`); of an autocast that is said.
+    """
 
     @wraps(run)
     def run_and_restore(*args: P.args, **kwargs: P.kwargs) -> R:
         model: Any = args[0] if args else kwargs.get("model")
         module = model if isinstance(model, nn.Module) else getattr(model, "wrapped", None)
-        if not isinstance(module, nn.Module):
-            return run(*args, **kwargs)
-        with preserving(module):
-            return run(*args, **kwargs)
+        with plain_torch(tells=True):
+            if not isinstance(module, nn.Module):
+                return run(*args, **kwargs)
+            with preserving(module):
+                return run(*args, **kwargs)
 
     return run_and_restore
 

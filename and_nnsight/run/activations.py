@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..dissection.errors import DissectionError
 from ..dissection.files import activation_file
-from ..storage import array_checksum, new_checksum, writing
+from ..storage import array_checksum, make_folder, new_checksum, writing
 from ..wording import counted
 
 _BUFFER = 64 << 20  # bytes that wait in memory
@@ -39,7 +39,7 @@ class ActivationWriter:
         checksums  of the rows of each site; none where there are no rows
         """
         self.rows, self._waiting = rows, []
-        (self.folder / "activations").mkdir(exist_ok=True)
+        make_folder(self.folder / "activations", DissectionError)
         for site, width in self.widths.items():
             path, size = activation_file(self.folder, site), _size(rows, width)
             if rows and (not path.exists() or path.stat().st_size < size):

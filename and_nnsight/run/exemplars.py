@@ -23,13 +23,14 @@ from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
+from ..kernels.surroundings import plain_torch
 from ..model.devices import to_device
 from ..model.features import Features, Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
 from ..progress import ClipProgress
 from ..sites.site import Site, clip_frame_unit
 from ..sites.stretches import Stretches
-from ..storage import locked, written_whole
+from ..storage import locked, make_folder, written_whole
 from ..wording import counted
 from .dissected_model import named_model, same_target
 from .exemplar_plan import (
@@ -72,6 +73,7 @@ class StoredExemplars:
         return f"StoredExemplars({self})"
 
 
+@plain_torch()
 def keep_exemplars(
     dissection: Dissection,
     units: Iterable[UnitName],
@@ -130,7 +132,7 @@ def keep_clips(
     Warns of clips that could not be read; raises what `keep_exemplars` does.
     """
     for path in (sounds_folder(dissection.folder), curves_folder(dissection.folder)):
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path, DissectionError)
     failures: tuple[Quarantined, ...] = ()
     try:
         lock = locked(dissection.folder / "exemplars" / ".lock")

@@ -7,6 +7,7 @@ may be killed at any moment: the next one continues from the last checkpoint and
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,13 +34,14 @@ from ..storage import (
     as_json,
     file_checksum,
     locked,
+    make_folder,
     read_tensors,
     undamaged,
     write_json,
     write_tensors,
     written_whole,
 )
-from ..wording import counted
+from ..wording import advice, counted
 from .activations import ActivationWriter
 from .segments import Segments
 
@@ -73,12 +75,16 @@ class RunFolder:
         self._aside: list[Quarantined] = []
         self._lock: Lock | None = None
         self.activations = ActivationWriter(folder, manifest.widths) if manifest.keep_activations else None
-        self._inspect(bool(resume))
+        try:
+            self._inspect(bool(resume))
+        except OSError as error:
+            raise DissectionError(f"{error.filename or folder}: {advice(error)}") from error
 
     def _inspect(self, resume: bool) -> None:
         """Find out whether the folder is new, this run's, or somebody else's."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise DissectionError(f"{self.folder} is a file: choose a folder")
+        if os.path.lexists(self.folder) and not self.folder.is_dir():
+            what = "a link to what is not there" if self.folder.is_symlink() else "a file"
+            raise DissectionError(f"{self.folder} is {what}: choose a folder")
         there = read_manifest(self.folder)
         if there is None:
             self._refuse_other_files()
@@ -123,7 +129,7 @@ class RunFolder:
         if self.complete:
             self._clear()  # a process may have been killed between its last two steps
             return self
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, DissectionError)
         try:
             self._lock = locked(self.folder / ".lock")
         except BlockingIOError as error:
@@ -207,7 +213,7 @@ class RunFolder:
 
     def checkpoint(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
         """Make everything seen so far survive."""
-        self.progress.mkdir(exist_ok=True)
+        make_folder(self.progress, DissectionError)
         if self.activations is not None:
             self.activations.flush()
         if self._rows or self._aside:
@@ -233,13 +239,13 @@ class RunFolder:
         quarantined = self._write_quarantine()
         if not statistics.clips:
             raise DissectionError(self._nothing_usable(quarantined))
-        (self.folder / "sites").mkdir(exist_ok=True)
+        make_folder(self.folder / "sites", DissectionError)
         checksums: dict[str, str] = {}
         for site in statistics.slices:
             path = site_file(self.folder, site)
             checksums[self._name(path)] = write_tensors(path, statistics.site_tensors(site))
         if concepts is not None:
-            (self.folder / "concepts").mkdir(exist_ok=True)
+            make_folder(self.folder / "concepts", DissectionError)
             concepts.scores.save(scores_file(self.folder))
             for site, units in statistics.slices.items():
                 path = concept_file(self.folder, site)

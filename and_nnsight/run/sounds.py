@@ -25,7 +25,7 @@ from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import sound_file, sounds_folder
 from ..model.features import Featuriser, Group
 from ..statistics.units import UnitStatistics
-from ..storage import undamaged, write_json, written_whole
+from ..storage import make_folder, undamaged, write_json, written_whole
 from .exemplar_plan import UnitName, unit_pairs
 
 _MOST_WAITING = 512  # sounds that were written since the last checkpoint, before another one is due
@@ -99,7 +99,7 @@ class SoundKeeper:
     def restore(self) -> None:
         """Begin, or go on from a checkpoint. Raises DissectionError where sounds that it needs were not kept."""
         settings = settings_file(self.folder)
-        sounds_folder(self.folder).mkdir(parents=True, exist_ok=True)
+        make_folder(sounds_folder(self.folder), DissectionError)
         if self.statistics.clips:
             with undamaged(settings, _REMEDY, DissectionError):
                 there = json.loads(settings.read_text(encoding="utf-8")) if settings.exists() else None
@@ -111,7 +111,7 @@ class SoundKeeper:
                 )
             if lost := sorted(set(self._in_lists().tolist()) - set(ExemplarStore(self.folder).clips)):
                 raise DissectionError(f"{sound_file(self.folder, lost[0])} is missing: {_REMEDY}")
-        settings.parent.mkdir(exist_ok=True)
+        make_folder(settings.parent, DissectionError)
         write_json(settings, self.choice.to_json())
 
     def saw(self, clips: Sequence[Clip], groups: Iterable[Group]) -> None:

@@ -85,7 +85,8 @@ def clip_frame_unit(value: Tensor) -> Float[Tensor, "clip frame unit"]:
 
 def frame_mask(site: Site, seconds: Sequence[float], frames: int) -> Bool[Tensor, "clip frame"]:
     """Which frames of the site count for clips of these lengths in seconds."""
-    return torch.from_numpy(site.geometry.valid(torch.tensor(seconds, dtype=torch.float64).numpy(), frames))
+    numbers = torch.tensor(seconds, dtype=torch.float64, device="cpu").numpy()
+    return torch.from_numpy(site.geometry.valid(numbers, frames))
 
 
 def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, ...]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..kernels.surroundings import plain_torch
 from ..model.audio_model import AudioModel
 from ..model.devices import to_device
 from ..model.features import probe_features
@@ -17,7 +18,7 @@ from ..model.inputs import audio_forward
 from ..model.restoring import eval_mode
 from ..sites.site import MODULE_PREFIX, Site
 from ..sites.wrappers import through, unadapted
-from ..storage import write_json, writing
+from ..storage import make_folder, write_json, writing
 from ..wording import counted
 from .ablation import ablating, model_sites
 from .interventions import Intervention
@@ -40,6 +41,7 @@ class Scaled(NamedTuple):
     units: tuple[int, ...]
 
 
+@plain_torch()
 def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: float = 0.0) -> list[Scaled]:
     """Save a checkpoint in which the units are always zero, with the model's feature extractor; returns what is zeroed.
 
@@ -82,7 +84,7 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
         _compare(model, choice, intervention, temporary)
         if folder.exists():
             folder.rmdir()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..data import UNKNOWN, Source
 from ..dissection.errors import DissectionError
-from ..storage import locked, read_tensors, undamaged, write_tensors
+from ..storage import locked, make_folder, read_tensors, undamaged, write_tensors
 from .controls import Comparison
 from .forward import Pass
 from .overlap import OverlapError
@@ -30,7 +30,7 @@ def measurement_folder(path: Path, key: str, source: Source) -> Iterator[Measure
     folder = MeasurementFolder(path, key, source.fingerprint != UNKNOWN)
     folder.check()
     is_new = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(path / _LOCK))

@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int64
 from ..dissection.errors import DissectionError
 from ..dissection.rows import Rows
 from ..statistics.bootstrap import clip_weights, estimate
-from ..storage import write_json
+from ..storage import make_folder, write_json
 from ..wording import Brief
 from .effects import Changes, chance, changes, prediction
 from .forward import Outcome, Outcomes
@@ -185,7 +185,7 @@ class Measurement(Brief):
         """Write `measured.json` (settings, choices, tables), `clips.parquet` and `outcomes.parquet`, which has the
         numbers of every clip under every choice and draw (in the order of `choices`; −1: nothing ablated)."""
         folder = Path(folder).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_outcomes(folder, self.outcomes)
         write_json(folder / RECORD, self.to_json())
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dissection.dissection import Dissection
+from ..kernels.surroundings import plain_torch
 from ..wording import counted
 from .prunable_sites import site_widths
 from .selectors.activations import SELECTORS, by_activations
@@ -57,6 +58,7 @@ class Ranking(NamedTuple):
     default_count: int
 
 
+@plain_torch()
 def choose(
     dissection: Dissection,
     concept: str,
@@ -114,6 +116,7 @@ def choose(
     return UnitChoice(UnitChoice.of(units).units, method, concept, settings | _origin(dissection))
 
 
+@plain_torch()
 def ranked(
     dissection: Dissection,
     concept: str,

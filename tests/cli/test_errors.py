@@ -31,7 +31,11 @@ from tests.bare_dissection import bare_dissection
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: make room and", 2),
         (FileNotFoundError(errno.ENOENT, "No such file", "a"), "a: there is no such file or folder", 2),
         (FileNotFoundError(errno.ENOENT, "No such file"), "the folder that this command was started in is gone", 2),
-        (PermissionError(errno.EACCES, "Denied", "a"), "a: it may not be opened: check its permissions", 2),
+        (
+            PermissionError(errno.EACCES, "Denied", "a"),
+            "a: it may not be opened or written to: check its permissions",
+            2,
+        ),
         (FileNotFoundError("no such file of concepts"), "no such file of concepts", 2),
         (DissectionError("as it is"), "as it is", 2),
         (RemoteRunError("at http://me:secret@host"), "at http://…@host", 1),

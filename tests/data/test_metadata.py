@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,16 @@ def test_metadata_may_be_what_a_spreadsheet_calls_unicode(tmp_path: Path) -> Non
     folder(tmp_path, "a.wav")
     (tmp_path / "metadata.csv").write_bytes("file_name,caption\na.wav,caf\u00e9\n".encode("utf-16"))
     assert read_folder(tmp_path).clips[0].caption == "café"
+
+
+@pytest.mark.parametrize(("on_disk", "in_metadata"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_names_are_found_in_either_form_of_unicode(on_disk: str, in_metadata: str, tmp_path: Path) -> None:
+    """A folder that came from macOS, and metadata that did not."""
+    name, folder_of_it = "Vögel/Gänsesäger é.wav", tmp_path
+    folder(folder_of_it, unicodedata.normalize(on_disk, name))
+    line = unicodedata.normalize(in_metadata, f"{name},duck")
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{line}\n", encoding="utf-8")
+    source = open_source(tmp_path)
+    assert paths(source, tmp_path) == [unicodedata.normalize(on_disk, name)]
+    assert labels(source) == ["duck"]
+    assert not unused_reasons(tmp_path)

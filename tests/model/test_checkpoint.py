@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 import transformers
 
-from and_nnsight import AudioModel, ModelError
+from and_nnsight import AudioModel, ModelError, dissect
+from and_nnsight.model.opening import open_model
 from tests.families import FAMILIES, ast_config, ast_extractor, save_ast
 from tests.model.small_ast import logits
 from tests.sounds_for_tests import RATE, noise
@@ -208,3 +210,68 @@ def test_damaged_weights_are_a_model_error(checkpoint: Path, tmp_path: Path) -> 
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ModelError, match="cannot load the weights of"):
         AudioModel(str(tmp_path / "model"), dispatch=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", None), ("hidden_size", "wide"), ("intermediate_size", -1), ("num_attention_heads", 10**12),
+        ("hidden_act", "x"), ("hidden_dropout_prob", -1), ("architectures", 1.5), ("architectures", [3]), ("dtype", "x"),
+        ("dtype", []), ("id2label", "x"), ("model_type", []),
+    ],
+)  # fmt: skip
+def test_a_config_that_describes_no_model_is_a_model_error(name: str, value: object, tmp_path: Path) -> None:
+    """Whatever transformers raises of it, with its weights and without them."""
+    FAMILIES["ast"].build().save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), name: value}))
+    for dispatch in (False, True):
+        with pytest.raises(ModelError, match=r"^\S.{20,}$"):
+            AudioModel(str(tmp_path), dispatch=dispatch)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attn_implementation": "sdpa", "output_attentions": True}, "Please set it to 'eager'"),
+        ({"attn_implementation": "nonsense"}, 'attn_implementation="nonsense"'),
+        ({"torchscript": True}, "unexpected keyword argument 'torchscript'"),
+    ],
+)
+def test_an_option_that_no_model_has_is_a_model_error(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    FAMILIES["ast"].build().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=message):
+        AudioModel(str(tmp_path), dispatch=True, **options)
+
+
+def test_a_folder_may_be_named_in_every_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_ast(tmp_path / "ast")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    names = ("ast", "./ast/", f"{tmp_path}/ast/", Path("ast"), tmp_path / "ast", "~/ast", Path("~/ast"))
+    weights = [AudioModel(name, dispatch=True).wrapped.state_dict() for name in names]
+    assert all(torch.equal(state[key], weights[0][key]) for state in weights for key in weights[0])
+
+
+def test_what_is_no_model_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    save_ast(tmp_path)
+    module: Any = FAMILIES["ast"].build()
+    holds_one = type("Trainer", (), {"model": module})()
+    others: list[tuple[Any, str]] = [
+        (3, "int is no model: give a"),
+        (module.state_dict(), "OrderedDict is no model: give a"),
+        (module.config, "ASTConfig is no model: give a"),
+        (type(module), "ASTForAudioClassification is a class: give a model of it"),
+        (holds_one, "Trainer is no model, but holds one: give its .model"),
+        (tmp_path / "config.json", "it is a file, and a checkpoint is a folder"),
+    ]
+    for other, message in others:
+        with pytest.raises(ValueError, match=message):
+            open_model(other)
+
+
+def test_a_dtype_that_weights_are_only_stored_in_is_refused(tmp_path: Path) -> None:
+    module: Any = FAMILIES["ast"].build().to(torch.float8_e4m3fn)
+    with pytest.raises(ModelError, match=r"is in float8_e4m3fn, .* pass dtype='bfloat16'"):
+        dissect(AudioModel(module, feature_extractor=ast_extractor()), [noise(1.0)], out=tmp_path / "run")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ...storage import json_hash
@@ -59,6 +60,7 @@ def calibrate_sentences(
     return Calibration(tuple(kept), tuple(dropped))
 
 
+@plain_torch()
 def calibrate(
     dissection: Dissection,
     *,

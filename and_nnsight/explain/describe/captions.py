@@ -13,8 +13,10 @@ from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...plugins import resolve
 from ...run.options import RunOptions
+from ...storage import make_folder
 from ..acoustics.sentences import describe
 from ..acoustics.table import measure_acoustics
 from ..providers.captioners.acoustic import Acoustic
@@ -33,6 +35,7 @@ from .options import CaptionOptions, ExemplarOptions
 from .spans import needed_spans, ordered_spans
 
 
+@plain_torch()
 def caption(
     dissection: Dissection,
     captioner: Any = None,
@@ -140,7 +143,7 @@ def caption_data(
     column, rate = getattr(plugin, "column", None), plugin.sampling_rate
     clips = data_clips(data, options, sampling_rate=rate, column=column, source_rate=source_rate)
     path = Path(out).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with Table(path.parent / f"{path.stem}.parquet", CaptionRow, settings) as table:
         lacking = (clip for clip in clips if _lacks(table, clip[0] if isinstance(clip, tuple) else clip.span))
         write_captions(lacking, plugin, table.add, run, source.length)

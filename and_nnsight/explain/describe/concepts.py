@@ -15,6 +15,7 @@ from operator import attrgetter
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ..providers.batching import chunks_of
@@ -44,6 +45,7 @@ Concepts = Counter[tuple[str, str]]
 """How often each (word, part of speech) occurs. The adjectives that belong to names are of the part "modifier"."""
 
 
+@plain_torch()
 def find_concepts(
     dissection: Dissection,
     *,

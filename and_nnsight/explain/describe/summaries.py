@@ -11,6 +11,7 @@ from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...run.options import RunOptions
 from ...storage import json_hash
 from ...wording import command
@@ -30,6 +31,7 @@ from .summarizing import write_summaries
 from .traits import measured_traits
 
 
+@plain_torch()
 def summarize(
     dissection: Dissection,
     summarizer: str | Summarizer | None = None,

@@ -21,6 +21,7 @@ import torch
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...progress import step_progress
 from ...storage import json_hash
 from ..providers.embeddings import Embeddings
@@ -48,6 +49,7 @@ _VERSION = 3  # of what is measured, and how
 _SAMPLE = 2_000  # clips of the explained dissection on which the nulls are fitted
 
 
+@plain_torch()
 def score(
     dissection: Dissection,
     held_out: Dissection,

@@ -21,6 +21,7 @@ from torch import Tensor
 from ... import plugins
 from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
+from ...kernels.surroundings import plain_torch
 from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
 from ...storage import undamaged
@@ -37,6 +38,7 @@ _BATCH_TEXTS = 1024
 Captions = str | Path | Mapping[int, str | None]
 
 
+@plain_torch()
 def score_concepts(
     data: Any,
     concepts: str | Path | Iterable[str],

@@ -14,6 +14,7 @@ import torch
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.rows import Rows
+from ...kernels.surroundings import plain_torch
 from ...progress import step_progress
 from ...run.options import RunOptions
 from ...statistics.concept_scores import ConceptScores
@@ -34,6 +35,7 @@ DEFAULT_SIMILARITY = {"db": "cos_cubed", "tab": "soft_wpmi", "labels": "cos_cube
 CHOSEN = "chosen"
 
 
+@plain_torch()
 def label(
     dissection: Dissection,
     concepts: str | Path | Iterable[str] | ConceptScores,

@@ -9,6 +9,8 @@ from ...plugins import PluginError
 from ..roles import Failure
 
 T = TypeVar("T")
+LONGEST_ANSWER = 2**20
+"""Characters: reasoning included, no model means to say more."""
 _FRUITLESS_CALLS = 3
 _END = object()
 
@@ -35,7 +37,7 @@ def match_answers(
         try:
             for place, answer in _matches(ask([items[index] for index in places]), len(places), paired):
                 answered.add(places[place])
-                yield places[place], answer
+                yield places[place], _bounded(answer)
         except PluginError:
             raise
         except Exception as raised:
@@ -48,6 +50,13 @@ def match_answers(
         failing = len(left) if fruitless == _FRUITLESS_CALLS else 1
         yield from _each(left[:failing], Failure(f"it raised {type(error).__name__}: {error}"))
         left = left[failing:]
+
+
+def _bounded(answer: Any) -> Any:
+    """An answer of a length that answers have, else a Failure."""
+    if not isinstance(answer, str) or len(answer) <= LONGEST_ANSWER:
+        return answer
+    return Failure(f"its answer is {len(answer):,} characters long: no more than {LONGEST_ANSWER:,} are read")
 
 
 def _each(places: Iterable[int], failure: Failure) -> Iterator[tuple[int, Failure]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar
+from ...kernels.surroundings import plain_torch
 from ...plugins import Viewed
 from ...storage import short_hash
 from ...wording import Brief, counted
@@ -79,6 +80,7 @@ class _Hit(NamedTuple):
     fails: bool
 
 
+@plain_torch()
 def search(
     dissection: Dissection,
     text: str,

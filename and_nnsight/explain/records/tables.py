@@ -24,7 +24,7 @@ from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...dissection.rows import Rows
 from ...dissection.table_row import RowT, TableRow
-from ...storage import Lock, locked, short_hash, writing, written_whole
+from ...storage import Lock, locked, make_folder, short_hash, writing, written_whole
 from .reading import SETTINGS, read_arrow, read_rows, settings_text, table_path, undamaged
 
 Key = tuple[Any, ...]
@@ -49,7 +49,7 @@ class _TableFile:
 
     def _hold(self) -> None:
         """Lock it. Raises DissectionError if another process has the table open."""
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder, DissectionError)
         try:
             self._lock = locked(self.folder / f".{self.name}.lock")
         except BlockingIOError as error:
@@ -134,7 +134,7 @@ class Table(_TableFile, Generic[RowT]):
             return
         if self.path.exists() and not current:
             theirs = self._earlier(settings_text(self.path))
-            theirs.parent.mkdir(exist_ok=True)
+            make_folder(theirs.parent, DissectionError)
             self.path.replace(theirs)
         if ours.exists() and not self._changed:
             ours.replace(self.path)

@@ -13,6 +13,7 @@ from ....redaction import without_credentials
 from ....wording import first_line
 from ...conversations import without_system
 from ...roles import ChatOptions, Conversation, Failure
+from ..answers import LONGEST_ANSWER
 from ..refusals import Kind, Refusal, refusal
 
 _NAMES = {  # what llm's plugins call our options
@@ -103,10 +104,21 @@ class LlmLibrary:
         system = "\n\n".join(turn.content for turn in conversation if turn.role == "system")
         turns = tuple(turn for turn in conversation if turn.role != "system")
         try:
-            return self._model.prompt(_transcript(turns), system=system or None, stream=False, **options).text()
+            return self._text(_transcript(turns), {**options, "system": system or None})
         except NotImplementedError:  # so say models without a system role
             merged = _transcript(without_system(conversation))
-            return self._model.prompt(merged, stream=False, **options).text()
+            return self._text(merged, options)
+
+    def _text(self, prompt: str, options: Mapping[str, Any]) -> str:
+        """What the model says, piece by piece where it can, and no further than the bound."""
+        response = self._model.prompt(prompt, stream=bool(getattr(self._model, "can_stream", False)), **options)
+        pieces, length = [], 0
+        for piece in response:
+            pieces.append(piece)
+            length += max(1, len(piece))  # also a model that for ever says nothing comes to an end
+            if length > LONGEST_ANSWER:
+                raise ValueError(f"its answer is longer than {LONGEST_ANSWER:,} characters: the rest was not read")
+        return "".join(pieces)
 
     def _options(self, options: ChatOptions) -> dict[str, tuple[str, Any]]:
         """By our name of each option that the model knows: its name there, and its value."""

@@ -11,6 +11,8 @@ import pytest
 llm = pytest.importorskip("llm")
 from llm import plugins as llm_plugins  # noqa: E402
 
+from and_nnsight.explain.providers.answers import LONGEST_ANSWER  # noqa: E402
+from and_nnsight.explain.providers.chat import llm as chat_llm  # noqa: E402
 from and_nnsight.explain.providers.chat.llm import LlmLibrary  # noqa: E402
 from and_nnsight.explain.roles import ChatOptions, Conversation, Failure, Message  # noqa: E402
 from and_nnsight.plugins import PluginError, make  # noqa: E402
@@ -54,7 +56,7 @@ class OurPlugin:
 
     @llm.hookimpl
     def register_models(self, register: Any) -> None:
-        for model in (Parrot(), Blunt(), Locked()):
+        for model in (Parrot(), Blunt(), Locked(), Endless()):
             register(model, aliases=("polly",) if isinstance(model, Parrot) else ())
 
 
@@ -150,3 +152,34 @@ def test_what_a_server_behind_llm_does_not_take_is_left_out(monkeypatch: pytest.
     assert list(chat.chat(asked("a"), ChatOptions())) == ["Be brief.\n\na | {'temperature': 0.0}"]
     with pytest.raises(PluginError, match=r"answered 401: .*http://…@host says no.* \(check the key\)"):
         list(chat.chat([(Message("user", "key"),)], ChatOptions()))
+
+
+class Endless(llm.Model):
+    """Streams for ever, as servers do whose model repeats itself and that know no bound."""
+
+    model_id = "endless"
+    can_stream = True
+    said = 0
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        assert stream
+        while prompt.prompt != "brief":
+            Endless.said += 1
+            yield "" if prompt.prompt == "silent" else "a clip of an engine " * 1000
+        yield "an "
+        yield "engine"
+
+
+def test_an_answer_without_an_end_is_one_failure() -> None:
+    chat = LlmLibrary("endless")
+    long, brief = chat.chat(asked("long", "brief"), OPTIONS)
+    assert isinstance(long, Failure)
+    assert long.reason.endswith(f"its answer is longer than {LONGEST_ANSWER:,} characters: the rest was not read")
+    assert Endless.said < 100
+    assert brief == "an engine"
+
+
+def test_a_model_that_streams_nothing_for_ever_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_llm, "LONGEST_ANSWER", 500)
+    (silent,) = LlmLibrary("endless").chat(asked("silent"), OPTIONS)
+    assert isinstance(silent, Failure)
