@@ -36,6 +36,7 @@ from rich.table import Table
 from and_nnsight import Dissection, dissect, hear
 from and_nnsight.audio.loading import load
 from and_nnsight.demo import make_sounds, tiny_ast_path
+from and_nnsight.maps.errors import MapError
 from and_nnsight.maps.hearing import unit_response
 from and_nnsight.maps.spectrum import Spectrum
 from and_nnsight.model.opening import open_model
@@ -117,8 +118,8 @@ def _site_pairs(dissection: Dissection, site: str, seed: int, parity: int) -> It
             yield Pair(site, unit, (rows[one].clip, rows[other].clip), (str(name), str(labels[other])))
 
 
-def measure(pair: Pair, *, folder: str, model: str, sounds: dict[int, Any] | None) -> Row | None:
-    """Make the pair's map, unless the unit does not answer to the one sound alone."""
+def measure(pair: Pair, *, folder: str, model: str, sounds: dict[int, Any] | None) -> Row | str | None:
+    """Make the pair's map, unless the unit does not answer to the one sound alone; a str: why there is no map."""
     torch.set_num_threads(1)
     adapter = _opened(model)
     response = unit_response(adapter, pair.site, pair.unit)
@@ -132,7 +133,10 @@ def measure(pair: Pair, *, folder: str, model: str, sounds: dict[int, Any] | Non
     if not _answers(response, mixture, one, other):
         return None
     began = time.process_time()
-    heard = hear((pair.site, pair.unit), mixture, model=adapter)
+    try:
+        heard = hear((pair.site, pair.unit), mixture, model=adapter)
+    except MapError as error:
+        return str(error)
     seconds = time.process_time() - began
     shares = heard.activations.share
     return Row(
@@ -248,18 +252,25 @@ def print_rows(name: str, rows: list[Row], means: dict[str, Any]) -> None:
     console.print_json(data=means)
 
 
-def measured(folder: Path, model: str, options: argparse.Namespace, sounds: dict[int, Any] | None) -> list[Row]:
-    """As many units as were asked for, of those that answer to one of two sounds."""
+def measured(
+    folder: Path, model: str, options: argparse.Namespace, sounds: dict[int, Any] | None
+) -> tuple[list[Row], list[str]]:
+    """As many units as were asked for, of those that answer to one of two sounds; and why some have no map."""
     coming = pairs(Dissection.load(folder), options.seed, 0 if options.tuning else 1)
     run = partial(measure, folder=str(folder), model=model, sounds=sounds)
     rows: list[Row] = []
+    refusals: list[str] = []
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         while len(rows) < options.units:
             some = [pair for pair, _ in zip(coming, range(options.workers * 2), strict=False)]
             if not some:
                 break
-            rows += [row for row in pool.map(run, some) if row is not None]
-    return rows[: options.units]
+            for outcome in pool.map(run, some):
+                if isinstance(outcome, str):
+                    refusals.append(outcome)
+                elif outcome is not None:
+                    rows.append(outcome)
+    return rows[: options.units], refusals
 
 
 def main() -> None:
@@ -282,8 +293,8 @@ def main() -> None:
             clips = list(make_sounds(per_class=6, seed=3))
             dissect(model, clips, out=folder, keep_activations=True, progress=False)
             sounds = dict(enumerate(clip.waveform for clip in clips))
-        rows = measured(folder, model, options, sounds)
-    means = summary(rows)
+        rows, refusals = measured(folder, model, options, sounds)
+    means = {**summary(rows), "without a map": refusals}
     print_rows(name, rows, means)
     if not (options.no_write or options.tuning):
         entry = {"seed": options.seed, "summary": means, "rows": [asdict(row) for row in rows]}

@@ -198,16 +198,18 @@ class ExemplarPass:
         if batch.inputs is None:
             return
         sounds, groups = batch.inputs
-        same = [self._is_same(clip) for clip in batch.clips]
+        same = {clip.id for clip in batch.clips if self._is_same(clip)}
         curves = [self._curves([batch.clips[row] for row in group.rows], group) for group in groups]
-        for clip, sound, known in zip(batch.clips, sounds, same, strict=True):
-            if known and clip.id in self.plan.sounds:
-                with written_whole(sound_file(self.dissection.folder, clip.id)) as path:
-                    path.write_bytes(sound)
-        known_clips = {clip.id for clip, known in zip(batch.clips, same, strict=True) if known}
-        for clip, of_clip in (pair for of_group in curves for pair in of_group.items()):
-            if clip in known_clips and of_clip:
-                self._add_curves(clip, of_clip)
+        for clip, sound in zip(batch.clips, sounds, strict=True):
+            if clip.id in same & self.plan.sounds:
+                self._add_sound(clip.id, sound)
+        for clip_id, of_clip in (pair for of_group in curves for pair in of_group.items()):
+            if clip_id in same and of_clip:
+                self._add_curves(clip_id, of_clip)
+
+    def _add_sound(self, clip: int, sound: bytes) -> None:
+        with written_whole(sound_file(self.dissection.folder, clip)) as path:
+            path.write_bytes(sound)
 
     def _is_same(self, clip: Clip) -> bool:
         """Whether a clip is the one that was dissected; where it is not, it is noted."""

@@ -53,17 +53,22 @@ def _joined(body: str) -> str:
     """The completion that a server sent in events, which it was not asked to; the body itself if that is none."""
     events = [line.removeprefix("data:").strip() for line in body.splitlines() if line.startswith("data:")]
     try:
-        chunks = [json.loads(event) for event in events if event not in ("", "[DONE]")]
-        choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
-        if not choices or "delta" not in choices[0]:
-            return json.dumps(chunks[0])
-        message: dict[str, Any] = {}
-        for name, part in ((name, part) for choice in choices for name, part in (choice.get("delta") or {}).items()):
-            grows = isinstance(part, str) and name != "role"
-            message[name] = f"{message.get(name) or ''}{part}" if grows else part or message.get(name)
-        return json.dumps({"choices": [{"message": message, "finish_reason": choices[-1].get("finish_reason")}]})
+        return json.dumps(_completion([json.loads(event) for event in events if event not in ("", "[DONE]")]))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return body
+
+
+def _completion(chunks: list[Any]) -> Any:
+    """What chunks come to: the first, unless their choices are pieces of a message."""
+    choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
+    if not choices or "delta" not in choices[0]:
+        return chunks[0]
+    message: dict[str, Any] = {}
+    for choice in choices:
+        for name, part in (choice.get("delta") or {}).items():
+            grows = isinstance(part, str) and name != "role"
+            message[name] = f"{message.get(name) or ''}{part}" if grows else part or message.get(name)
+    return {"choices": [{"message": message, "finish_reason": choices[-1].get("finish_reason")}]}
 
 
 def _read(body: str) -> str | Failure | ErrorInAnswer | Junk:
