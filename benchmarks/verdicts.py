@@ -15,6 +15,7 @@ those of the null that goes best with the unit, and Pearson above 1.645 / √cli
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.evaluate.baselines import NULLS
 from and_nnsight.explain.evaluate.verdicts import verdict
 from and_nnsight.explain.records.claim_rows import ScoreRow
+from and_nnsight.storage import array_checksum, write_json
 from benchmarks._report import write_report
 from benchmarks.planted import CAPTIONERS, HELD_OUT_SEED, SITES, says_rightly
 from benchmarks.planted_model import Planted, PlantedModel
@@ -94,8 +96,7 @@ def every_way(dissection: Dissection, held_out: Dissection, folder: Path, **opti
     others = _copy(own, folder / "others")
     _deal_out_claims(others, random)
     rows += _scored("other units'", others, judges, options)
-    noise = _copy(judges, folder / "noise")
-    _deal_out_activations(noise, random)
+    noise = activations_dealt_out(_copy(judges, folder / "noise"), random)
     (own.folder / "explanations" / "scores.parquet").unlink()  # what was scored would not be scored again
     rows += _scored("noise", own, noise, options)
     for name in ("own", "judges", "others", "noise"):
@@ -132,12 +133,21 @@ def _deal_out_claims(dissection: Dissection, random: np.random.Generator) -> Non
         parquet.write_table(arrow.Table.from_pylist(rows, table.schema), path)
 
 
-def _deal_out_activations(held_out: Dissection, random: np.random.Generator) -> None:
-    """Every clip has the activations of another, so that no claim is true, while units stay as alike as they were."""
+def activations_dealt_out(held_out: Dissection, random: np.random.Generator) -> Dissection:
+    """Every clip has the activations of another, so that no claim is true, while units stay as alike as they were.
+
+    The folder itself is changed, checksums included.
+    """
     order = random.permutation(len(held_out.clips))
+    manifest = held_out.folder / "manifest.json"
+    described = json.loads(manifest.read_text(encoding="utf-8"))
     for site in held_out.sites:
         path = activation_file(held_out.folder, site)
-        np.save(path, np.load(path)[order])
+        dealt = np.load(path)[order]
+        np.save(path, dealt)
+        described["checksums"][path.relative_to(held_out.folder).as_posix()] = array_checksum(dealt).hexdigest()
+    write_json(manifest, described)
+    return Dissection.load(held_out.folder)
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:
