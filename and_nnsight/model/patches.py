@@ -69,20 +69,28 @@ def _of_sources(model: nn.Module) -> Iterator[str]:
 
 def _foreign_names(module: ModuleType) -> Iterator[str]:
     foreign = [name for name, value in vars(module).items() if isinstance(value, FunctionType) and not _is_known(value)]
-    if foreign:
-        imported = _imported_names(module)
-        yield from (f"{module.__name__}.{name}" for name in foreign if name not in imported)
+    if not foreign:
+        return
+    own = _own_names(module)
+    yield from (f"{module.__name__}.{name}" for name in foreign if own is None or name in own)
 
 
 @functools.cache
-def _imported_names(module: ModuleType) -> frozenset[str]:
-    """The names that a module's source imports from elsewhere."""
+def _own_names(module: ModuleType) -> frozenset[str] | None:
+    """The names that a module's source uses, less those that it imports from elsewhere; None: there is no source.
+
+    Others nothing of it calls: torch.compile puts what it has compiled there, under names of its own.
+    """
     try:
         tree = ast.parse(inspect.getsource(module))
     except (OSError, TypeError, SyntaxError):
-        return frozenset()
-    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import))
-    return frozenset((alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names)
+        return None
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    imports = (node for node in nodes if isinstance(node, ast.ImportFrom | ast.Import))
+    imported = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+    return frozenset(used | defined) - imported
 
 
 def _of_attention(model: nn.Module) -> Iterator[str]:

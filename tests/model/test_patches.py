@@ -59,6 +59,20 @@ def test_an_attention_of_ones_own_is_seen_by_its_name_in_the_config() -> None:
     assert replaced_functions(model) == ["attention 'somebodys'"]
 
 
+def test_what_a_compiled_forward_leaves_in_the_source_is_no_replacement() -> None:
+    model = FAMILIES["ast"].build().eval()
+    features = dict(ast_extractor()(noise(0.5), sampling_rate=16_000, return_tensors="pt"))
+    before = set(vars(source))
+    with torch.no_grad():
+        torch.compile(model, backend="eager")(**features)
+    assert replaced_functions(model) == [], set(vars(source)) - before
+
+
+def test_names_that_a_source_does_not_use_are_no_replacements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "__compiled_fn_1", lambda: None, raising=False)
+    assert replaced_functions(FAMILIES["ast"].build()) == []
+
+
 def test_modules_of_ones_own_are_no_replacements() -> None:
     model = nn.Sequential(nn.Linear(4, 4), Threshold(), nn.GELU())
     assert replaced_functions(model) == []
