@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@?#'\"<>]*(?:@[^/\s@?#'\"<>]+)*@", re.IGNORECASE)
-_NO_SCHEME = re.compile(r"(?<![\w/@])[^\s/:@'\"]+:[^\s/@'\"]+@(?=[\w.-]+)")
+# Every repetition that another start of a match could scan again is bounded: a long text takes linear time.
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,30}://)[^/\s@?#'\"<>]*(?:@[^/\s@?#'\"<>]+)*@", re.IGNORECASE)
+_NO_SCHEME = re.compile(r"(?<![\w/@])[^\s/:@'\"]{1,256}:[^\s/@'\"]{1,2048}@(?=[\w.-]+)")
 _PARAMETER = re.compile(
-    r"(?P<name>[?&](?:[\w.-]*[-_.])?(?:(?:api|access|auth)?(?:key|token|secret)|password|passwd|pwd|signature|sig|credential|auth)=)[^&\s#'\"<>]+",
+    r"(?P<name>[?&](?:[\w.-]{0,64}[-_.])?(?:(?:api|access|auth)?(?:key|token|secret)|password|passwd|pwd|signature|sig|credential|auth)=)[^&\s#'\"<>]+",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"(?P<name>\bauthorization\W{1,4}\w+\s+|\bBearer\s+(?=[\w.~+/-]*\d))[\w.~+/=-]{8,}", re.IGNORECASE)

@@ -31,3 +31,10 @@ from and_nnsight.redaction import without_credentials
 )
 def test_passwords_and_keys_are_not_shown(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["[", "a.", "a:", "?-", "&key", "x-y://"])
+def test_a_long_text_is_read_in_a_moment(piece: str) -> None:
+    """By a pattern that starts anew everywhere it would take minutes."""
+    text = piece * (200_000 // len(piece))
+    assert without_credentials(text) == text

@@ -17,6 +17,7 @@ from typing import Any
 from ...redaction import without_credentials
 
 LONGEST = 300
+_READ = 2**14  # characters of a body; what is looked for in it takes time that grows faster than its length
 NOTHING_SAID = "it says nothing more"
 OPTIONS = ("top_p", "seed", "temperature")  # in the order in which they are given up: top_p = 1 says nothing
 _TELLING_NAMES = (
@@ -165,6 +166,8 @@ def message(body: str) -> str:
         text = " · ".join(dict.fromkeys(_texts(json.loads(body))))
     except (ValueError, RecursionError):
         text = body
+    if len(text) > _READ:
+        text = text[:_READ].rpartition(" ")[0] or text[:_READ]  # no half of a URL, whose password would not be seen
     if re.search(r"<(?:!doctype|html|head|body|title|h1|p)\b", text, re.IGNORECASE):
         text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE))
     text = without_credentials(" ".join(text.split()))

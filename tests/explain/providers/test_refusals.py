@@ -33,6 +33,7 @@ def read(status: int, body: Any, sent: tuple[str, ...] = SENT, system: bool = Tr
         ("null", NOTHING_SAID),
         ("{}", NOTHING_SAID),
         ("[]", NOTHING_SAID),
+        pytest.param("<" * 10**6, "<" * (LONGEST - 1) + "…", id="a tag in a tag, and so on"),
         pytest.param("[" * 100_000, "[" * (LONGEST - 1) + "…", id="a list in a list, and so on"),
         ('{"unknown": "no"}', "no"),
         ("see http://me:secret@host/", "see http://…@host/"),
