@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
-import httpx
 from openai import DefaultAsyncHttpxClient
 
+http: Any = import_module(
+    next(
+        kind.__module__.partition(".")[0] for kind in DefaultAsyncHttpxClient.__mro__ if kind.__name__ == "AsyncClient"
+    )
+)
+"""The library that the installed `openai` makes its requests with: httpx, or since version 3 httpx2."""
 LARGEST_ANSWER = 16 * 2**20  # bytes: a million tokens are a quarter of that
 _ENCODINGS = "gzip, deflate"  # what zlib undoes piece by piece; it is asked for nothing else
 _OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")  # headers that are not true of what is given
 
 
-class AnswerTooLarge(httpx.RequestError):
+class AnswerTooLarge(http.RequestError):
     """An answer that is larger than any that is wanted, or packed so that nobody can tell before unpacking it."""
 
 
 class BoundedClient(DefaultAsyncHttpxClient):
     """The `openai` package's own HTTP client, which never holds more of an answer than LARGEST_ANSWER bytes."""
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
+    async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
         """The response, read whole. Raises AnswerTooLarge, having read no more than the bound."""
         del stream
         request.headers["accept-encoding"] = _ENCODINGS
@@ -31,12 +37,12 @@ class BoundedClient(DefaultAsyncHttpxClient):
         finally:
             await response.aclose()
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WIRE]
-        return httpx.Response(
+        return http.Response(
             response.status_code, headers=headers, content=content, request=request, extensions=response.extensions
         )
 
 
-async def _content(response: httpx.Response) -> bytes:
+async def _content(response: Any) -> bytes:
     decoder = _decoder(response.headers.get("content-encoding", ""))
     content = bytearray()
     try:
@@ -46,7 +52,7 @@ async def _content(response: httpx.Response) -> bytes:
                 if len(content) > LARGEST_ANSWER:
                     raise AnswerTooLarge(f"its answer is larger than {LARGEST_ANSWER // 2**20} MB")
     except zlib.error as error:
-        raise httpx.DecodingError(str(error)) from error
+        raise http.DecodingError(str(error)) from error
     return bytes(content)
 
 
