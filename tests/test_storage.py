@@ -119,7 +119,7 @@ def test_a_lock_file_that_was_removed_meanwhile_is_made_again(tmp_path: Path, mo
         if not calls:
             path.unlink()
         calls.append(operation)
-        flock(file, operation)  # type: ignore[arg-type]
+        flock(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", removed)
     with locked(path):
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_named(content: bytes, read: object, tmp_path: Path) -
         pytest.raises(Damaged, match=r"file is damaged \(.+\): make it again$"),
         undamaged(path, "make it again", Damaged),
     ):
-        read(path)  # type: ignore[operator]
+        read(path)
 
 
 def test_a_missing_file_is_named_and_errors_of_ours_are_left_alone(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_every_method_chooses_as_many_units_and_what_it_lacks_is_said(tmp_path: 
 
 
 def test_other_classes_are_thinned_and_those_that_are_unlearned_are_not() -> None:
-    subject = Subject("x", None, None, [{"label": name} for name in "aabbbcc"], {}, Path())  # type: ignore[arg-type]
+    subject = Subject("x", None, None, [{"label": name} for name in "aabbbcc"], {}, Path())
     assert [clip["label"] for clip in measured_clips(subject, ["b"], 1)] == list("abbbc")
     assert measured_clips(subject, ["b"], 9) == subject.held_out
 

@@ -43,7 +43,7 @@ def test_what_names_no_unit_is_refused_in_words(named: str, words: str) -> None:
 
 
 def test_sounds_are_kept_from_the_command_line(tmp_path: Path) -> None:
-    FAMILIES["ast"].build().save_pretrained(tmp_path / "model")  # type: ignore[operator]
+    FAMILIES["ast"].build().save_pretrained(tmp_path / "model")
     ast_extractor().save_pretrained(tmp_path / "model")
     folder = wav_folder(tmp_path / "audio")
     dissection = dissect(

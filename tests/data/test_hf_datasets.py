@@ -36,7 +36,7 @@ def test_a_transform_is_kept(how: str) -> None:
             if how == "with_transform"
             else dataset.with_format("custom", transform=cropped)
         )
-    for data in (dataset, datasets.DatasetDict({"train": dataset}), dataset.select([0, 1, 2]), DataLoader(dataset)):  # type: ignore[arg-type]
+    for data in (dataset, datasets.DatasetDict({"train": dataset}), dataset.select([0, 1, 2]), DataLoader(dataset)):
         assert [batch.inputs for batch in read(data)] == [[400] * 3]
     assert [clip.label for clip in clips(dataset)] == ["0", "1", "2"]
     assert [item.id for item in open_source(dataset).items(2)] == [2]

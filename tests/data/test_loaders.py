@@ -49,7 +49,7 @@ def test_loaders_that_change_their_clips_are_refused_with_what_to_pass() -> None
         open_source(DataLoader(sounds, collate_fn=lambda clips: clips))
     for options in ({"sampler": SubsetRandomSampler([1, 2])}, {"batch_sampler": [[0, 1]]}):
         with pytest.raises(ValueError, match=r"leave clips out or repeat them: pass loader.dataset, or .*Subset"):
-            open_source(DataLoader(sounds, **options))  # type: ignore[arg-type]
+            open_source(DataLoader(sounds, **options))
 
 
 def batched(make: Callable[[int], Any], size: int) -> Any:

@@ -50,7 +50,7 @@ def test_a_rate_column_counts_in_every_kind_of_table() -> None:
         dataset.with_format("numpy"),
         dataset.to_iterable_dataset(),
         datasets.IterableDataset.from_generator(lambda: iter(rows)),
-        DataLoader(dataset.with_format("torch"), batch_size=2),  # type: ignore[arg-type]
+        DataLoader(dataset.with_format("torch"), batch_size=2),
         table,
         [series for _, series in table.iterrows()],
         list(table.itertuples()),

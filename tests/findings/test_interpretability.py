@@ -216,7 +216,7 @@ def test_one_cluster_makes_every_unit_interpretable_and_one_a_sentence_hardly_an
 )
 def test_impossible_settings_are_refused(dissection: Dissection, options: Mapping[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        uninterpretable_units(dissection, **{"clusters": 3, **options})  # type: ignore[arg-type]
+        uninterpretable_units(dissection, **{"clusters": 3, **options})
 
 
 def test_an_unknown_encoder_is_refused(dissection: Dissection) -> None:

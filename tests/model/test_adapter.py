@@ -136,7 +136,7 @@ def test_what_nobody_knows_is_refused_with_what_is_installed(tmp_path: Path) -> 
 def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "box:1"
     family = FAMILIES["ast"]
-    family.build().save_pretrained(folder)  # type: ignore[operator]
+    family.build().save_pretrained(folder)
     family.extractor().save_pretrained(folder)
     found = dissect(str(folder), ragged(2), k=1, out=tmp_path / "run", progress=False)
     assert found.manifest.model.id == str(folder)

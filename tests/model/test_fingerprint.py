@@ -44,7 +44,7 @@ def test_a_model_is_the_same_before_and_after_a_run_and_however_it_was_opened(na
 
 def test_a_saved_model_is_the_one_that_was_saved(tmp_path: Path) -> None:
     module = FAMILIES["ast"].build()
-    module.save_pretrained(tmp_path)  # type: ignore[operator]
+    module.save_pretrained(tmp_path)
     ast_extractor().save_pretrained(tmp_path)
     loaded = AudioModel(str(tmp_path), dispatch=True).describe()
     ours = AudioModel(module, feature_extractor=ast_extractor()).describe()
@@ -54,7 +54,7 @@ def test_a_saved_model_is_the_one_that_was_saved(tmp_path: Path) -> None:
 
 
 def _layer(module: nn.Module) -> Any:
-    return module.audio_spectrogram_transformer.layers[0]  # type: ignore[union-attr]
+    return module.audio_spectrogram_transformer.layers[0]
 
 
 def _activation(module: nn.Module) -> None:
@@ -80,7 +80,7 @@ def _buffer(module: nn.Module) -> None:
 
 
 def _config(module: nn.Module) -> None:
-    module.config.hidden_dropout_prob = 0.7  # type: ignore[union-attr]
+    module.config.hidden_dropout_prob = 0.7
 
 
 @pytest.mark.parametrize("change", [_activation, _function, _nameless, _scale, _buffer, _config])
@@ -217,7 +217,7 @@ def test_hooks_on_all_modules_are_counted() -> None:
 def test_hooks_that_libraries_put_in_are_not_somebodys() -> None:
     module = FAMILIES["ast"].build()
     nn.utils.spectral_norm(_layer(module).mlp.fc1)
-    module.enable_input_require_grads()  # type: ignore[operator]
+    module.enable_input_require_grads()
     assert changes(module) == 0
 
 

@@ -18,7 +18,7 @@ RATE = 16_000
 def save_checkpoint(family: str, folder: Path) -> Path:
     """The tiny random model of a family, saved as its hub checkpoint would be."""
     chosen = FAMILIES[family]
-    chosen.build().save_pretrained(folder)  # type: ignore[operator]
+    chosen.build().save_pretrained(folder)
     chosen.extractor().save_pretrained(folder)
     # The pipelines of these tasks load no model without its tokenizer.
     if family.endswith("-ctc"):

@@ -57,11 +57,11 @@ def before_job(number: int, act: Callable[[], None]) -> Iterator[None]:
             act()
         launch(*arguments)
 
-    server.Job.launch = counted  # type: ignore[method-assign]
+    server.Job.launch = counted
     try:
         yield
     finally:
-        server.Job.launch = launch  # type: ignore[method-assign]
+        server.Job.launch = launch
 
 
 def there(**settings: Any) -> Remote:
@@ -244,7 +244,7 @@ def wire() -> dict[str, Any]:
         blobs.append(serialize(self, tracer))
         return blobs[-1]
 
-    server.Job._serialize = kept  # type: ignore[method-assign]
+    server.Job._serialize = kept
     reset()
     opened = AudioModel(model("wav2vec2-post"), token="hf_secret")
     away = dissect(
@@ -289,7 +289,7 @@ def whole(name: str, ends: str = "") -> dict[str, Any]:
         if ends and len(done) == 2:
             os.kill(os.getpid(), getattr(signal, ends))
 
-    RunFolder.checkpoint = counted  # type: ignore[method-assign]
+    RunFolder.checkpoint = counted
     jobs._UNSEEN = jobs._STALLED = jobs._AFTER_SILENCE = jobs._BEFORE_ANY_ANSWER = 2.0
     settings = there(clips_per_job=2, in_flight=2, retries=9, patience=500)
     dissection = dissect(model(), SOUNDS, out=FOLDER / name, remote=settings, **RUN)

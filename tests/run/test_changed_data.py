@@ -42,7 +42,7 @@ def out(model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     def interrupted(*arguments: object) -> None:
         if next(batches) == 2:
             raise KeyboardInterrupt
-        original(*arguments)  # type: ignore[arg-type]
+        original(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "saw", interrupted)

@@ -50,7 +50,7 @@ def assert_compared_as_the_table_is(found: Dissection) -> None:
 
 @pytest.mark.parametrize("name", ["ast", "whisper-encoder", "hubert-post", "clap-audio"])
 def test_units_are_compared_with_concepts_as_the_kept_activations_are(name: str, tmp_path: Path) -> None:
-    data = [item for item in ragged(9) if len(item["audio"]) >= 1600]  # type: ignore[arg-type]
+    data = [item for item in ragged(9) if len(item["audio"]) >= 1600]
     data[3] = {"audio": b"damaged"}
     found = quick(
         made(name), data, tmp_path / "run", sites="all", batch_size=4, concepts=concepts_for(9), keep_activations=True
@@ -73,7 +73,7 @@ def test_comparison_with_concepts_does_not_depend_on_batches(tmp_path: Path) -> 
             one, other = first.concept_statistics(site), found.concept_statistics(site)
             for name in ("pearson", "cos", "cos_cubed"):
                 torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1e-4, rtol=0)
-            np.testing.assert_allclose(first.activations(site), found.activations(site), atol=1e-5)  # type: ignore[arg-type]
+            np.testing.assert_allclose(first.activations(site), found.activations(site), atol=1e-5)
 
 
 def test_concepts_and_activations_have_their_place_in_the_folder(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_changed_results_are_noticed_when_they_are_read(model: AudioModel, tmp_p
         Dissection.load(out).activations(site)
     kept.write_bytes(whole)
     found = Dissection.load(out)
-    assert np.array_equal(found.activations(site), found.activations(site), equal_nan=True)  # type: ignore[arg-type]
+    assert np.array_equal(found.activations(site), found.activations(site), equal_nan=True)
     kept.write_bytes(cut(whole))
     with pytest.raises(DissectionError, match=r"hook_post.npy is damaged"):
         Dissection.load(out).activations(site)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 def test_equal_to_brute_force_on_ragged_clips(name: str, tmp_path: Path) -> None:
     model = made(name)
     sites = model.sites()
-    data = [item for item in ragged(7) if len(item["audio"]) >= 1600]  # type: ignore[arg-type]
+    data = [item for item in ragged(7) if len(item["audio"]) >= 1600]
     found = quick(model, data, tmp_path / "run", sites="all", batch_size=4)
     from and_nnsight.audio.loading import to_waveform
 
@@ -112,7 +112,7 @@ def test_other_poolings(pool: str, tmp_path: Path) -> None:
         with torch.inference_mode(), model.trace(item["audio"]):
             read = model.read(site).save()
         frames = read[0]
-        counts = torch.from_numpy(site.geometry.valid(np.array([len(item["audio"]) / RATE]), len(frames))[0])  # type: ignore[arg-type]
+        counts = torch.from_numpy(site.geometry.valid(np.array([len(item["audio"]) / RATE]), len(frames))[0])
         index = counts.nonzero()[:, 0]
         values.append(
             {"mean": frames[index].mean(0), "cls": frames[0], "first": frames[index[0]], "last": frames[index[-1]]}[

@@ -54,7 +54,7 @@ def assert_curves_are_of(dissection: Dissection, site: str, index: int) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_peak_of_every_curve_is_the_exemplars_value_and_place(name: str, tmp_path: Path) -> None:
-    data = [item for item in ragged(7) if len(item["audio"]) >= 1600]  # type: ignore[arg-type]
+    data = [item for item in ragged(7) if len(item["audio"]) >= 1600]
     model = made(name)
     dissection = dissected(data, tmp_path / "run", model)
     pairs = [(site, unit) for site in dissection.sites for unit in (0, dissection.widths()[site] - 1)]
@@ -154,7 +154,7 @@ def test_units_models_and_damage_are_refused_in_words(tmp_path: Path) -> None:
         keep_exemplars(dissection, [(SITE, 0)], progress=False)
     with pytest.raises(DissectionError, match="not what was dissected"):
         other = FAMILIES["ast"].build()
-        next(other.parameters()).data += 1  # type: ignore[union-attr]
+        next(other.parameters()).data += 1
         kept(dissection, [(SITE, 0)], AudioModel(other, feature_extractor=FAMILIES["ast"].extractor()))
     kept(dissection, [(SITE, 0)], model)
     store = dissection.exemplars()
@@ -175,7 +175,7 @@ def test_the_room_on_the_disk_is_said_before_anything_is_written(
 ) -> None:
     model = made()
     dissection = dissected(wav_folder(tmp_path / "audio"), tmp_path / "run", model)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1))
     with pytest.raises(ValueError, match=r"takes up to .* kB, and .* has 1 byte"):
         kept(dissection, [(SITE, 0)], model)
     monkeypatch.undo()
@@ -197,7 +197,7 @@ def test_clips_run_no_further_than_their_units_and_their_curves_are_the_same(tmp
         runs.append(([site.name for site in sites], len(next(iter(features.values())))))
         run(sites, features, on_activation)
 
-    model.run = counted  # type: ignore[method-assign]
+    model.run = counted
     kept(dissection, pairs, model, batch_size=20)
     of_late = {each.clip for each in (*dissection.unit(late, 7).top, *dissection.unit(late, 7).bottom)}
     clips = dissection.exemplars().clips

@@ -65,7 +65,7 @@ def between_groups(session: Session) -> None:
 
 
 def at_the_end_of_a_batch(session: Session) -> None:
-    session.folder.saw = raising  # type: ignore[method-assign]
+    session.folder.saw = raising
     run_batch(session, 2)
 
 

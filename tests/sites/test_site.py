@@ -103,7 +103,7 @@ def test_pre_norm_blocks_add_up(name: str) -> None:
     before = seen[f"{layer - 1}.hook_resid_post"]
     attention = seen[f"{layer}.hook_attn_out"]
     if name == "clap-audio":  # window order back to grid order
-        order = torch.from_numpy(next(s for s in sites if "attn" in s.name).geometry.grid_order())  # type: ignore[attr-defined]
+        order = torch.from_numpy(next(s for s in sites if "attn" in s.name).geometry.grid_order())
         attention = torch.empty_like(attention).index_copy_(1, order, attention)
     torch.testing.assert_close(before + attention + seen[f"{layer}.hook_mlp_out"], seen[f"{layer}.hook_resid_post"])
 

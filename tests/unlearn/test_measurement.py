@@ -216,7 +216,7 @@ def test_tables_name_every_method_choice_and_class(measurement: Measurement) -> 
         class_table(measurement, 1, most=2),
     ):
         console.print(table)
-    said = console.file.getvalue()  # type: ignore[attr-defined]
+    said = console.file.getvalue()
     for word in ("ocp", "db", "label_3", "LABEL_3", "excess over controls", f"of {DRAWS}", "more classes"):
         assert word in said
     with pytest.raises(ValueError, match="unknown outcome"):

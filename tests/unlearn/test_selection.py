@@ -92,7 +92,7 @@ def test_settings_that_make_no_sense_are_refused(
     dissection: Dissection, settings: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        choose(dissection, "dog", **settings)  # type: ignore[arg-type]
+        choose(dissection, "dog", **settings)
 
 
 def test_more_than_there_are_is_refused_not_filled_up(dissection: Dissection) -> None:

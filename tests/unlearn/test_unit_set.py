@@ -19,7 +19,7 @@ WIDTHS = {"first": 12, "second": 7, "third": 5}
 
 @examples
 @given(st.lists(st.tuples(st.sampled_from(list(WIDTHS)), st.integers(0, 4)), min_size=1), st.randoms())
-def test_row_i_of_a_mask_is_unit_i_whatever_order_units_came_in(pairs, random) -> None:  # type: ignore[no-untyped-def]
+def test_row_i_of_a_mask_is_unit_i_whatever_order_units_came_in(pairs, random) -> None:
     shuffled = list(pairs)
     random.shuffle(shuffled)
     masks = UnitChoice.of(shuffled).masks(WIDTHS)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from .log_odds import prior_rates, reference_rates, z_scores
-from .phrase_index import PhraseIndex
+from .phrase_index import PhraseIndex, look_up
 from .phrases import Phrases
 from .quotes import description
 
@@ -53,7 +53,8 @@ class ChanceDraws:
         prior = prior_rates(self._index.counts(self._index.keys)[phrases], size)
         reference = prior
         if others:
-            there = _counts_of(distinct, self._entries(places[:, captions:])[0])
+            codes_there = self._entries(places[:, captions:])[0]
+            there = look_up(distinct, *np.unique(codes_there, return_counts=True))
             reference = reference_rates(prior, there, others)
         best = np.zeros((DRAWS, captions + 1))
         np.maximum.at(best, (draws, counts), z_scores(counts, captions, prior, reference, size + others))
@@ -81,9 +82,3 @@ class ChanceDraws:
         described = self._descriptions[captions]
         various = np.minimum.reduceat(described, first) != np.maximum.reduceat(described, first)
         return ~self._spoken[codes % len(self._index.keys)] | various
-
-
-def _counts_of(codes: Codes, among: Entries) -> Float64[np.ndarray, " code"]:
-    """How often each code is among others."""
-    ordered = np.sort(among)
-    return (np.searchsorted(ordered, codes, "right") - np.searchsorted(ordered, codes, "left")).astype(np.float64)

@@ -35,7 +35,7 @@ def test_the_given_model_is_left_as_it_was(name: str) -> None:
 
 
 def bridged_part(module: nn.Module, model: object) -> nn.Module:
-    return module.get_submodule(encoder_path(model).removesuffix("."))  # type: ignore[arg-type]
+    return module.get_submodule(encoder_path(model).removesuffix("."))
 
 
 def hooked(module: nn.Module) -> list[tuple[int, int]]:

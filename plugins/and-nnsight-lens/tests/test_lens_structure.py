@@ -70,9 +70,9 @@ def test_that_mapping_is_the_bare_model_s(name: str) -> None:
     model = _audio_part(audio_model(name).wrapped)
     stable = bool(getattr(model.config, "do_stable_layer_norm", False))
     adapter = made(type(model).__name__, do_stable_layer_norm=stable)
-    before = tree(adapter.component_mapping), dict(adapter.component_mapping["blocks"].hook_aliases)  # type: ignore[index]
+    before = tree(adapter.component_mapping), dict(adapter.component_mapping["blocks"].hook_aliases)
     adapter.prepare_model(model)
-    after = tree(adapter.component_mapping), dict(adapter.component_mapping["blocks"].hook_aliases)  # type: ignore[index]
+    after = tree(adapter.component_mapping), dict(adapter.component_mapping["blocks"].hook_aliases)
     assert after == before
 
 

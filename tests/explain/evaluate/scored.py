@@ -30,7 +30,7 @@ SAID = {
 
 
 def rows_of(pair: tuple[Dissection, Dissection], **options: object) -> dict[tuple[str, str], ScoreRow]:
-    rows = score(*pair, progress=False, **options)  # type: ignore[arg-type]
+    rows = score(*pair, progress=False, **options)
     return {(UNITS[row.unit] if row.site == SITE else f"other {row.unit}", row.source): row for row in rows}
 
 

@@ -210,4 +210,4 @@ def test_nothing_explained_and_senseless_numbers_are_errors(pair, tmp_path: Path
         {"most_clips": 0}, {"sources": ["gossip"]},
     ):  # fmt: skip
         with pytest.raises(ValueError, match="share|shuffles|level|most_clips|unknown source"):
-            score(*pair, progress=False, **options)  # type: ignore[arg-type]
+            score(*pair, progress=False, **options)

@@ -39,7 +39,7 @@ def dissection_of(folder: Path, *units: np.ndarray, k: int = 16, captions: list[
 
 
 def order(dissection: Dissection, concept: str, **options: object) -> list[int]:
-    return [unit for _, unit in ranked(dissection, concept, **options).units]  # type: ignore[arg-type]
+    return [unit for _, unit in ranked(dissection, concept, **options).units]
 
 
 def test_units_with_three_of_five_come_first_then_the_share_of_all_by_strength(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_excerpts_are_judged_by_their_own_captions(tmp_path: Path) -> None:
         sampling_rate = None
 
         def caption(self, clips: list[object]) -> list[str]:
-            return [f"A {'hound' if clip.span.clip < 3 else 'cat'} in an excerpt." for clip in clips]  # type: ignore[attr-defined]
+            return [f"A {'hound' if clip.span.clip < 3 else 'cat'} in an excerpt." for clip in clips]
 
     dissection = dissection_of(tmp_path, firing([0, 1, 2, 3, 4]), firing([5, 6, 7, 0, 8]), k=5)
     caption(dissection, ByClip(), excerpt=0.4, progress=False)
@@ -181,12 +181,12 @@ def test_where_activations_are_kept_all_units_are_ranked_the_rest_by_their_mean_
     rest[:12] += np.linspace(-1, 1, 6)[[3, 0, 5, 1, 4, 2]]
     values = np.concatenate([rest, firing([0, 1, 2, 3, 4])[:, None], np.full((CLIPS, 1), 2.0)], 1)
     options = {"k": 5, "labels": LABELS, "captions": CAPTIONS}
-    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)  # type: ignore[arg-type]
+    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)
     assert order(kept, "dog")[:4] == [6, 2, 4, 0]
     assert len(order(kept, "dog")) == 8
     assert order(kept, "dog", method="ocp_exemplars") == [6]
     assert choose(kept, "dog").units == {SITE: (6,)}
-    bare = activations_dissection(tmp_path / "bare", values, **options)  # type: ignore[arg-type]
+    bare = activations_dissection(tmp_path / "bare", values, **options)
     assert order(bare, "dog") == [6]
     with pytest.raises(ChoiceError, match=r"ranks 1 unit for 'dog', and 2 .*-k.*--keep-activations"):
         choose(bare, "dog", count=2)
@@ -197,7 +197,7 @@ def test_where_activations_are_kept_the_units_that_are_found_are_ranked_by_all_c
     all_dogs = firing([0, 1, 2, 12, 13])
     all_dogs[:12] = np.maximum(all_dogs[:12], 1.0)
     values, options = np.stack([more_exemplars, all_dogs], 1), {"k": 5, "labels": LABELS, "captions": CAPTIONS}
-    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)  # type: ignore[arg-type]
+    kept = activations_dissection(tmp_path / "kept", values, kept=True, **options)
     assert order(kept, "dog") == [1, 0]
     assert order(kept, "dog", method="ocp_exemplars") == [0, 1]
     assert "mean over clips" in ranked(kept, "dog").settings["rank"]

@@ -95,7 +95,7 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
 
     def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Components of the encoder, whose paths begin with the prefix."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is of no family: each says what its components are")
 
     def _head(self, model: Any) -> ComponentMapping:
         """Components of the head: what projects and what classifies."""

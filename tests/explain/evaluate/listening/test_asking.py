@@ -68,7 +68,7 @@ def test_another_listener_or_prompt_has_a_table_of_its_own(pair) -> None:
     listener = Scripted(pair[1], 0.8)
     first = heard(pair, listener, units=[1])
     other = Scripted(pair[1], 0.6)
-    other.settings = {"prompt": "another"}  # type: ignore[attr-defined]
+    other.settings = {"prompt": "another"}
     assert heard(pair, other, units=[1])[1].fits != first[1].fits
     assert table_settings(pair[0], "listening")["listener_settings"] == {"prompt": "another"}
     listener.questions.clear()
@@ -147,7 +147,7 @@ def test_what_is_no_answer_is_a_failure_and_asked_again(
     pair, answer: Callable[[Sequence[Question]], Any], reason: str
 ) -> None:
     class Odd(Scripted):
-        fits = staticmethod(answer)  # type: ignore[assignment]
+        fits = staticmethod(answer)
 
     for unit, row in heard(pair, Odd(pair[1]), units=[2, 3]).items():
         assert reason in row.failure, unit

@@ -48,7 +48,7 @@ def test_an_encoder_is_judged_by_the_order_of_its_fits(pair) -> None:
 
         def fitting(self, statement: str, clips: tuple[int, ...]) -> list[float]:
             noise = np.random.default_rng(int(1e9 * self.chance(statement, *clips))).standard_normal(len(clips))
-            number = int(_NUMBER.search(statement)[1])  # type: ignore[index]
+            number = int(_NUMBER.search(statement)[1])
             fires = self.fires[list(clips), number] if number < MANY else np.zeros(len(clips))
             return (100 + 1.5 * fires + noise).tolist()
 
