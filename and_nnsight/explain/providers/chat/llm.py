@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +16,7 @@ from ....wording import first_line
 from ...conversations import without_system
 from ...roles import ChatOptions, Conversation, Failure
 from ..answers import LONGEST_ANSWER
+from ..patience import Patience
 from ..refusals import Kind, Refusal, refusal
 
 _NAMES = {  # what llm's plugins call our options
@@ -22,6 +25,8 @@ _NAMES = {  # what llm's plugins call our options
     "top_p": ("top_p",),
     "seed": ("seed", "random_seed"),
 }
+_TIMEOUT, _SECONDS = "AND_NNSIGHT_LLM_TIMEOUT", 600.0
+_MOST_GIVEN_UP = 3  # requests to a hosted model that may still wait; a local one has no two at a time
 
 
 class LlmLibrary:
@@ -29,8 +34,12 @@ class LlmLibrary:
 
     requires: ClassVar[Mapping[str, str]] = {"llm": "and-nnsight[llm]"}
 
-    def __init__(self, model: str) -> None:
-        """Find the model by its id or alias. Raises PluginError if `llm` has none of that name or cannot be loaded."""
+    def __init__(self, model: str, *, timeout: float | None = None) -> None:
+        """Find the model by its id or alias. Raises PluginError if `llm` has none of that name or cannot be loaded.
+
+        timeout  seconds that the model may say nothing, before its conversation is a Failure; a whole answer may take
+                 ten times as long. None: AND_NNSIGHT_LLM_TIMEOUT, or 600
+        """
         import llm
 
         try:
@@ -41,6 +50,9 @@ class LlmLibrary:
         except Exception as error:  # a broken plugin of llm breaks llm
             raise PluginError(f"the llm library cannot be loaded: {type(error).__name__}: {error}") from error
         self.name = f"llm:{self._model.model_id}"
+        most = _MOST_GIVEN_UP if getattr(self._model, "needs_key", None) else 1
+        remedy = f"see whether `llm -m {self._model.model_id} hello` answers, or set {_TIMEOUT} to more seconds"
+        self._patience = Patience(_seconds(timeout), most, remedy)
         self._dropped: set[str] = set()
         self._merged = False  # system turns, into the first of the user's
 
@@ -61,8 +73,10 @@ class LlmLibrary:
             known = dict(self._options(options).values())
             try:
                 return self._prompt(conversation, known)
-            except NeedsKeyException as error:
+            except (NeedsKeyException, PluginError) as error:
                 raise PluginError(f"{self.name}: {error}") from error
+            except TimeoutError as error:
+                return Failure(f"TimeoutError: {first_line(error)}")
             except Exception as error:  # whatever a plugin of llm raises is this conversation's failure
                 failure = Failure(without_credentials(f"{type(error).__name__}: {first_line(error)}"))
                 refused = self._refusal(error, conversation, options)
@@ -111,9 +125,9 @@ class LlmLibrary:
 
     def _text(self, prompt: str, options: Mapping[str, Any]) -> str:
         """What the model says, piece by piece where it can, and no further than the bound."""
-        response = self._model.prompt(prompt, stream=bool(getattr(self._model, "can_stream", False)), **options)
+        streams = bool(getattr(self._model, "can_stream", False))
         pieces, length = [], 0
-        for piece in response:
+        for piece in self._patience.pieces(lambda: self._model.prompt(prompt, stream=streams, **options)):
             pieces.append(piece)
             length += max(1, len(piece))  # also a model that for ever says nothing comes to an end
             if length > LONGEST_ANSWER:
@@ -129,6 +143,18 @@ class LlmLibrary:
             if name is not None and ours not in self._dropped:
                 known[ours] = (name, getattr(options, ours))
         return known
+
+
+def _seconds(timeout: float | None) -> float:
+    """A number above 0: the one given, or the environment's, or the default. Raises PluginError for any other."""
+    given: Any = os.environ.get(_TIMEOUT) or _SECONDS if timeout is None else timeout
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX / 10:
+        raise PluginError(f"the timeout of llm models ({_TIMEOUT}) is to be a number of seconds above 0, not {given!r}")
+    return seconds
 
 
 def _transcript(turns: Conversation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,37 @@ class Locked(llm.KeyModel):
         yield "never"
 
 
+class Silent(llm.Model):
+    """Never streams, and answers a conversation about silence only when it is let."""
+
+    model_id = "silent"
+    can_stream = False
+    release = threading.Event()
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        if "silence" in prompt.prompt:
+            self.release.wait()
+        yield prompt.prompt.rpartition("\n")[2]
+
+
+class Hosted(llm.KeyModel):
+    """The same on somebody's server."""
+
+    model_id = "hosted"
+    needs_key = "hosted"
+    key = "any"
+    can_stream = False
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any, key: str | None) -> Iterator[str]:
+        yield from Silent().execute(prompt, stream, response, conversation)
+
+
 class OurPlugin:
     __name__ = "OurPlugin"
 
     @llm.hookimpl
     def register_models(self, register: Any) -> None:
-        for model in (Parrot(), Blunt(), Locked(), Endless()):
+        for model in (Parrot(), Blunt(), Locked(), Endless(), Silent(), Hosted()):
             register(model, aliases=("polly",) if isinstance(model, Parrot) else ())
 
 
@@ -67,7 +93,9 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     llm_plugins.load_plugins()
     plugin = OurPlugin()
     llm_plugins.pm.register(plugin, name="our plugin")
+    Silent.release.clear()
     yield
+    Silent.release.set()
     llm_plugins.pm.unregister(plugin)
 
 
@@ -183,3 +211,38 @@ def test_a_model_that_streams_nothing_for_ever_is_one_failure(monkeypatch: pytes
     monkeypatch.setattr(chat_llm, "LONGEST_ANSWER", 500)
     (silent,) = LlmLibrary("endless").chat(asked("silent"), OPTIONS)
     assert isinstance(silent, Failure)
+
+
+@pytest.mark.parametrize(("name", "failures"), [("silent", 1), ("hosted", 3)])
+def test_a_model_that_never_answers_fails_single_conversations_and_in_the_end_all(
+    name: str, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hosted model is asked on beside what it never answered; one that runs here is not asked twice at a time."""
+    monkeypatch.setenv("AND_NNSIGHT_LLM_TIMEOUT", "0.2")
+    before = threading.active_count()
+    answers = LlmLibrary(name).chat(asked(*["silence"] * failures, "b"), OPTIONS)
+    for _ in range(failures):
+        reason = f"no answer within 0.2 s: see whether `llm -m {name} hello` answers, or set AND_NNSIGHT_LLM_TIMEOUT"
+        assert next(answers) == Failure(f"TimeoutError: {reason} to more seconds")
+    with pytest.raises(PluginError, match=f"{failures} without an answer within 0.2 s: see whether"):
+        next(answers)
+    assert threading.active_count() == before + failures
+    Silent.release.set()
+    assert list(LlmLibrary(name).chat(asked("silence", "b"), OPTIONS)) == ["silence", "b"]
+
+
+def test_a_model_that_answered_late_goes_on_with_the_next_conversation() -> None:
+    model = LlmLibrary("silent", timeout=5.0)
+    model._patience._seconds = 0.2
+    answers = model.chat(asked("silence", "b"), OPTIONS)
+    assert isinstance(next(answers), Failure)
+    model._patience._seconds = 5.0
+    Silent.release.set()
+    assert next(answers) == "b"
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "1e99"])
+def test_a_time_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AND_NNSIGHT_LLM_TIMEOUT", value)
+    with pytest.raises(PluginError, match=r"AND_NNSIGHT_LLM_TIMEOUT\) is to be a number of seconds above 0"):
+        LlmLibrary("silent")
