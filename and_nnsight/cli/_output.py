@@ -24,9 +24,11 @@ def clean(text: object) -> str:
 
 def quiet_transformers() -> None:
     """Keep transformers' own progress bars out of the output."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    gguf.tqdm = logging.tqdm  # GGUF files are read under a bar of tqdm's own, which that switch does not reach
 
 
 @contextmanager
