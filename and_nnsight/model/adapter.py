@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..sites.site import Site
+from .arithmetic import arithmetic
 from .devices import device_of, to_device
 from .features import Features, Featuriser
 from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
@@ -94,11 +95,12 @@ class ModelAdapter(ABC):
             "id": self.name or type(self.wrapped).__name__,
             "revision": self.revision,
             "class": type(self.wrapped).__name__,
-            "edits": self.edits + changes(self.wrapped),
+            "edits": self.edits + changes(self.wrapped, self.featuriser.extractor),
             "config": config_hash(self.wrapped),
             "weights": weights_hash(self.wrapped),
             "structure": structure_hash(self.wrapped),
             "features": extractor_hash(self.featuriser.extractor),
+            "arithmetic": arithmetic(self.wrapped, self.device),
         }
 
 

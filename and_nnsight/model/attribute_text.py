@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import nn
 from ..audio.errors import AudioError
 from ..audio.waveforms import as_array
 from ..storage import short_hash
+from .code_text import code_text, is_own, own_functions
 from .origins import LIBRARIES, root_package
 
 _DEEPEST = 4  # of what attributes hold
@@ -56,12 +57,34 @@ def _collection_text(value: Any, depth: int) -> str | None:
 
 
 def _function_text(function: Any, depth: int) -> str:
-    """A function by its name, and one without by its code; with what it carries along."""
+    """A function by its name, and one without, or of somebody's own, by its code; with what it carries along."""
     named: Any = function if hasattr(function, "__qualname__") else type(function)
-    name, code = f"{named.__module__}.{named.__qualname__}", getattr(function, "__code__", None)
+    name = f"{named.__module__}.{named.__qualname__}"
     nameless = "<l" in name or root_package(function) not in LIBRARIES  # a lambda, a local function, somebody's own
     carriage = [plain_text(part, depth + 1) for part in _carriage(function)]
-    return f"{name} {_code(code) if nameless and isinstance(code, CodeType) else ''} {carriage}"
+    return f"{name} {code_text(*_code_of(function)) if nameless else ''} {carriage}"
+
+
+def _code_of(function: Any) -> list[FunctionType]:
+    """The functions that run when this one is called; none for those that are not written in Python."""
+    function = getattr(function, "__func__", function)
+    if isinstance(function, FunctionType):
+        return [function]
+    return [] if isinstance(function, type) or not is_own(type(function)) else list(own_functions(type(function)))
+
+
+def class_text(kind: type) -> str:
+    """What a class of somebody's own does and holds, its own bases included; empty for a library's."""
+    own = [base for base in kind.__mro__ if is_own(base)]
+    if not own:
+        return ""
+    values = [(name, plain_text(value)) for base in own for name, value in sorted(vars(base).items()) if _is_held(name)]
+    return f"{code_text(*own_functions(kind))} {[pair for pair in values if pair[1] is not None]}"
+
+
+def _is_held(name: str) -> bool:
+    """Whether a name in a class is of a value of its own, and no note of Python's."""
+    return not (name.startswith("__") and name.endswith("__")) and not name.startswith("_abc_")
 
 
 def _carriage(function: Any) -> list[Any]:
@@ -76,9 +99,3 @@ def _carriage(function: Any) -> list[Any]:
     if isinstance(function, type):
         return []
     return [vars(function) if hasattr(function, "__dict__") else None]
-
-
-def _code(code: CodeType) -> str:
-    """Short hash of a function's code: one without a name of its own is known by what it does."""
-    constants = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    return short_hash(repr((code.co_code, constants, code.co_names)))

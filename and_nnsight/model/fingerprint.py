@@ -1,9 +1,10 @@
 """What a run was made with, as JSON: so that a folder can tell whether it is continued by the same run.
 
 Recognised of a model: its config, every weight and buffer, the kinds of its modules and what they were set up with
-(activation functions, scales, strides). Hooks and forwards that somebody put in are counted as edits: what they do
-cannot be told, so a run of such a model is only continued where the caller vouches for it. So are functions of the
-libraries that somebody replaced, as far as `patches` sees them.
+(activation functions, scales, strides, which adapters are on), and the code of classes that are somebody's own. Hooks
+and forwards that somebody put in are counted as edits: what they do cannot be told, so a run of such a model is only
+continued where the caller vouches for it. So are functions of the libraries that somebody replaced, as far as `patches`
+sees them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from torch import nn
 from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from ..storage import short_hash
-from .attribute_text import array_text, plain_text
+from .attribute_text import array_text, class_text, plain_text
+from .code_text import is_own
 from .origins import LIBRARIES, root_package
 from .patches import replaced_functions
 
 _STATE = ("training", "gradient_checkpointing", "name_or_path", "forward")  # says nothing of the values
+_PLAIN = frozenset(vars(nn.Module()))
+_OF_LIBRARIES = ("__", "_hf_", "_is_hf_", "_old_forward")  # what libraries put into modules that are not theirs
 _LEFT_OUT = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_attn_implementation")
 
 
@@ -52,6 +56,8 @@ def structure_hash(model: nn.Module) -> str:
     """Short hash of what weights do not show: kinds of modules, their plain attributes, non-persistent buffers."""
     digest = hashlib.blake2b(digest_size=8)
     kept = set(model.state_dict())
+    for kind in dict.fromkeys(map(type, model.modules())):
+        digest.update(class_text(kind).encode("utf-8", "surrogatepass"))
     with torch.no_grad():
         for name, module in model.named_modules():
             kind = type(module)
@@ -67,17 +73,36 @@ def structure_hash(model: nn.Module) -> str:
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
     """What a module was set up with: numbers, names and functions, by name; not its state, nor what it remembers."""
+    private = _own_private_names(module)
     for key, value in vars(module).items():
-        if key.startswith("_") or key in _STATE or "cache" in key:
+        if (key.startswith("_") and key not in private) or key in _STATE or "cache" in key:
             continue
         text = plain_text(value)
         if text is not None:
             yield key, text
 
 
-def changes(model: nn.Module) -> int:
-    """How many hooks, forwards and functions of libraries somebody put in, other than the libraries themselves."""
-    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks) + len(replaced_functions(model))
+def _own_private_names(module: nn.Module) -> set[str]:
+    """Private attributes that belong to the module's own kind: what PEFT switches, what somebody's class holds."""
+    kind = type(module)
+    if root_package(kind) != "peft" and not is_own(kind):
+        return set()
+    libraries = [base for base in kind.__mro__ if not is_own(base) and root_package(base) != "peft"]
+    return {
+        name
+        for name in vars(module)
+        if not name.startswith(_OF_LIBRARIES)
+        and name not in _PLAIN
+        and not any(hasattr(base, name) for base in libraries)
+    }
+
+
+def changes(model: nn.Module, extractor: Any = None) -> int:
+    """How many hooks, forwards and functions of libraries somebody put in, other than the libraries themselves.
+
+    Functions that the feature extractor runs count as well.
+    """
+    everywhere = _foreign(_global_forward_hooks, _global_forward_pre_hooks) + len(replaced_functions(model, extractor))
     return everywhere + sum(_hooks(module) + _is_replaced(module) + _shadowed(module) for module in model.modules())
 
 
@@ -143,7 +168,8 @@ def extractor_hash(extractor: Any) -> str:
     values = extractor.to_dict() if hasattr(extractor, "to_dict") else {"extractor": repr(extractor)}
     attributes = vars(extractor).items() if hasattr(extractor, "__dict__") else ()
     arrays = {name: array_text(value) for name, value in attributes if isinstance(value, torch.Tensor | np.ndarray)}
-    values = {**values, "class": f"{type(extractor).__module__}.{type(extractor).__qualname__}", **arrays}
+    kind = type(extractor)
+    values = {**values, "class": f"{kind.__module__}.{kind.__qualname__}{class_text(kind)}", **arrays}
     return short_hash(json.dumps(values, sort_keys=True, default=str))
 
 

@@ -11,7 +11,7 @@ import ast
 import functools
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -30,9 +30,13 @@ _AS_IMPORTED = {
 }
 
 
-def replaced_functions(model: nn.Module) -> list[str]:
-    """Names of library functions that run in the model and are somebody's own, or another than at the import."""
-    return sorted({*_of_torch(), *_of_sources(model), *_of_attention(model)})
+def replaced_functions(model: nn.Module, extractor: Any = None) -> list[str]:
+    """Names of library functions that run in the model and are somebody's own, or another than at the import.
+
+    extractor  the feature extractor that makes the model's inputs, whose functions count as well
+    """
+    kinds = {base for module in model.modules() for base in type(module).__mro__} | set(type(extractor).__mro__)
+    return sorted({*_of_torch(), *_of_sources(kinds), *_of_attention(model)})
 
 
 def _of_torch() -> Iterator[str]:
@@ -50,9 +54,8 @@ def _is_wrapped(value: Any, before: Any) -> bool:
     return inspect.unwrap(value) is before and _is_known(value) if callable(value) else False
 
 
-def _of_sources(model: nn.Module) -> Iterator[str]:
-    """Names in the source files of the model's classes that stand for another function than the file says."""
-    kinds = {base for module in model.modules() for base in type(module).__mro__}
+def _of_sources(kinds: Collection[type]) -> Iterator[str]:
+    """Names in the source files of classes that stand for another function than the file says."""
     for kind in kinds:
         if kind.__module__.partition(".")[0] not in LIBRARIES:
             continue  # the user's own, whose functions are theirs
@@ -68,29 +71,47 @@ def _of_sources(model: nn.Module) -> Iterator[str]:
 
 
 def _foreign_names(module: ModuleType) -> Iterator[str]:
-    foreign = [name for name, value in vars(module).items() if isinstance(value, FunctionType) and not _is_known(value)]
+    foreign = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType)}
+    foreign = {name: value for name, value in foreign.items() if not _is_known(value)}
     if not foreign:
         return
-    own = _own_names(module)
-    yield from (f"{module.__name__}.{name}" for name in foreign if own is None or name in own)
+    own, imported = _own_names(module), _imported_names(module)
+    for name, value in foreign.items():
+        if own is None or (name in own and imported.get(name) != root_package(value)):
+            yield f"{module.__name__}.{name}"
 
 
 @functools.cache
 def _own_names(module: ModuleType) -> frozenset[str] | None:
-    """The names that a module's source uses, less those that it imports from elsewhere; None: there is no source.
+    """The names that a module's source uses; None: there is no source.
 
     Others nothing of it calls: torch.compile puts what it has compiled there, under names of its own.
     """
-    try:
-        tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError, SyntaxError):
+    tree = _source(module)
+    if tree is None:
         return None
     nodes = list(ast.walk(tree))
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    imports = (node for node in nodes if isinstance(node, ast.ImportFrom | ast.Import))
-    imported = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
-    return frozenset(used | defined) - imported
+    return frozenset(used | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)})
+
+
+@functools.cache
+def _imported_names(module: ModuleType) -> Mapping[str, str]:
+    """The package that a module's source imports each name from, where it imports it."""
+    tree = _source(module)
+    roots: dict[str, str] = {}
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.ImportFrom):
+            root = (module.__name__ if node.level else node.module or "").partition(".")[0]
+            roots.update((alias.asname or alias.name, root) for alias in node.names)
+    return roots
+
+
+def _source(module: ModuleType) -> ast.Module | None:
+    try:
+        return ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return None
 
 
 def _of_attention(model: nn.Module) -> Iterator[str]:
