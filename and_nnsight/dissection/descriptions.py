@@ -28,6 +28,7 @@ class ModelDescription:
     class_name  of the module
     edits       changes to the computation that neither config nor weights show
     config, weights, structure, features  hashes; None where they are not known
+    arithmetic  what the last digits of its values hang on besides, in words
     more        what else the model says of itself
     """
 
@@ -39,6 +40,7 @@ class ModelDescription:
     weights: str | None = None
     structure: str | None = None
     features: str | None = None
+    arithmetic: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     COMPARED: ClassVar[tuple[str, ...]] = ("class", "config", "weights", "structure", "features", "edits")
@@ -50,7 +52,7 @@ class ModelDescription:
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""
         hashes = {name: getattr(self, name) for name in ("config", "weights", "structure", "features")}
-        optional = {"class": self.class_name, "edits": self.edits, **hashes}
+        optional = {"class": self.class_name, "edits": self.edits, **hashes, "arithmetic": self.arithmetic}
         present = {name: value for name, value in optional.items() if value is not None}
         return {"id": self.id, "revision": self.revision, **present, **self.more}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..data import UNKNOWN
+from ..storage import json_hash
 from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
 from .manifest import Manifest
@@ -12,7 +13,7 @@ from .manifest import Manifest
 _HASHED = {  # a hash says nothing to a person
     "config": "another model config",
     "weights": "other model weights",
-    "structure": "another model structure: its modules, their settings or their buffers",
+    "structure": "another model structure: its modules, their code, settings, adapters or buffers",
     "features": "other model features: its feature extractor or the extractor's settings",
     "fingerprint": "another dataset fingerprint: its clips, their order, files, labels or captions",
 }
@@ -62,7 +63,7 @@ def _of_settings(there: Manifest, here: Manifest) -> list[str]:
 def _model_names(there: Manifest, here: Manifest) -> list[str]:
     """What of the models is compared. Weights of another dtype are others of themselves, which the dtype says."""
     unseen = ("weights",) if here.dtype is not None and there.dtype != here.dtype else ()
-    return [name for name in here.model.COMPARED if name not in unseen]
+    return [*(name for name in here.model.COMPARED if name not in unseen), "arithmetic"]
 
 
 def _of_names(
@@ -98,7 +99,28 @@ def _of_activations(there: Manifest, here: Manifest) -> list[str]:
 def _of_sites(there: Manifest, here: Manifest) -> list[str]:
     one, other = (list(manifest.widths.items()) for manifest in (there, here))
     if one == other:
-        return []
+        return _of_places(there, here)
     here_too = f"{len(other)} others" if len(one) == len(other) > 1 else str(len(other))
     here_too = "another" if len(one) == len(other) == 1 else here_too
     return [f"{counted(len(one), 'site')} there, {here_too} here"]
+
+
+def _of_places(there: Manifest, here: Manifest) -> list[str]:
+    """Sites of the same names that are elsewhere in the model, or whose frames are other stretches of time."""
+    pairs = zip(there.sites, here.sites, strict=True)
+    moved = [one.name for one, other in pairs if json_hash(one.to_json()) != json_hash(other.to_json())]
+    return [f"another module, or other frames, at {', '.join(moved[:3])}"] if moved else []
+
+
+def run_hash(manifest: Manifest) -> str:
+    """Short hash of all that two runs of one folder agree in: a checkpoint of another run has another."""
+    names = (*manifest.model.COMPARED, "arithmetic")
+    return json_hash(
+        {
+            "model": {name: manifest.model.get(name) for name in names},
+            "dataset": {name: manifest.dataset.get(name) for name in manifest.dataset.COMPARED},
+            "concepts": None if manifest.concepts is None else manifest.concepts.fingerprint,
+            "sites": [site.to_json() for site in manifest.sites],
+            "run": [manifest.k, manifest.pool, manifest.keep_activations],
+        }
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
 from ..dissection.files import activation_file, concept_file, scores_file, site_file
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
-from ..dissection.manifest_differences import differences, unrecognisable
+from ..dissection.manifest_differences import differences, run_hash, unrecognisable
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
 from ..storage import (
@@ -168,6 +168,7 @@ class RunFolder:
         if state_file.exists():
             with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
                 state, metadata = read_tensors(state_file)
+                self._refuse_another_checkpoint(metadata)
                 statistics.load_state_dict(state)
                 self.position, self.truncated = int(metadata["position"]), int(metadata["truncated"])
                 segments, rows = int(metadata["segments"]), metadata["rows"]
@@ -180,6 +181,11 @@ class RunFolder:
         if self.activations is not None:
             self.activations.restore(statistics.clips, activations)
         return self.position
+
+    def _refuse_another_checkpoint(self, metadata: Mapping[str, str]) -> None:
+        """Raise DissectionError for a checkpoint that was copied here from another run's folder."""
+        if metadata["run"] != run_hash(self.manifest):
+            raise DissectionError(f"{self.progress} holds a checkpoint of another run: {_BEGIN_AGAIN}")
 
     def _refuse_moved_clips(self) -> None:
         """Raise DissectionError if the clips so far lay elsewhere: their paths would be of files that are gone."""
@@ -224,6 +230,7 @@ class RunFolder:
             "position": self.position, "truncated": self.truncated,
             "segments": self._segments.count, "rows": self._segments.digest,
             "activations": json.dumps({} if self.activations is None else self.activations.checksums()),
+            "run": run_hash(self.manifest),
         }  # fmt: skip
         state = statistics.state_dict()
         if concepts is not None:

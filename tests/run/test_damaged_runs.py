@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from and_nnsight import AudioModel, ConceptScores, Dissection, DissectionError
+from and_nnsight.run.folder import RunFolder
 from tests.run.runs import StopsAfter, files, made, quick
 from tests.sounds_for_tests import RATE, noise, ragged
 
@@ -106,6 +107,55 @@ def test_rows_of_another_run_are_noticed(model: AudioModel, tmp_path: Path, monk
     path.write_bytes((tmp_path / "other" / "progress" / path.name).read_bytes())
     with pytest.raises(DissectionError, match="lists of clips that this run did not write: .* again in a new folder"):
         quick(model, iter(data), tmp_path / "run", batch_size=2, resume="trust")
+
+
+@pytest.mark.parametrize("copied", ["progress", "all but the manifest"])
+def test_a_checkpoint_of_another_run_is_noticed(
+    copied: str, model: AudioModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole and undamaged, but under the manifest of a run over other data, or with other settings."""
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
+    data, others = ragged(8), ragged(9)[1:]
+    for clips, out in ((data, tmp_path / "run"), (others, tmp_path / "other")):
+        _stopped(monkeypatch, model, clips, out)
+    run, other = tmp_path / "run", tmp_path / "other"
+    if copied == "progress":
+        shutil.rmtree(run / "progress")
+        shutil.copytree(other / "progress", run / "progress")
+    else:
+        shutil.copy(run / "manifest.json", other / "manifest.json")
+        run = other
+    before = files(run)
+    with pytest.raises(DissectionError, match="progress holds a checkpoint of another run: .* begin again in a new"):
+        quick(model, data, run, batch_size=2)
+    assert {name: content for name, content in files(run).items() if name != ".lock"} == {
+        name: content for name, content in before.items() if name != ".lock"
+    }
+
+
+def _stopped(monkeypatch: pytest.MonkeyPatch, model: AudioModel, data: list[Any], out: Path) -> None:
+    original, batches = RunFolder.saw, iter(range(len(data)))
+
+    def interrupted(*arguments: Any) -> None:
+        if next(batches) == 3:
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "saw", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quick(model, data, out, batch_size=2)
+
+
+@pytest.mark.parametrize("entry", ["path", "frames", "side", "layer"])
+def test_sites_that_lie_elsewhere_are_another_run(entry: str, model: AudioModel, tmp_path: Path) -> None:
+    """Frames decide which of them count, and their seconds; a manifest may be of another version, or edited."""
+    out = quick(model, ragged(3), tmp_path / "run").folder
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["sites"][1][entry] = {"frames": {}, "layer": 7}.get(entry, "elsewhere")
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DissectionError, match=r"another module, or other frames, at blocks\.1\.mlp\.hook_post"):
+        quick(model, ragged(3), out)
 
 
 @pytest.mark.parametrize("place", ["header", "first", "middle", "last"])
