@@ -35,6 +35,12 @@ def refuse_nested(position: int, audio: Any) -> None:
         raise NoClip(f"clip {position} is a nested tensor: give its parts one by one (tensor.unbind())")
 
 
+def refuse_table(position: int, value: Any) -> None:
+    """Raise NoClip for a table of pandas, pyarrow or polars, whose rows are clips."""
+    if all(hasattr(value, name) for name in ("columns", "shape")) and not hasattr(value, "waveform"):
+        raise NoClip(f"clip {position} is a table ({type(value).__name__}): give one table, or its rows one by one")
+
+
 def _clip_count(audio: Any) -> int:
     """How many clips a value would hold if it were a batch."""
     if isinstance(audio, np.ndarray | torch.Tensor):

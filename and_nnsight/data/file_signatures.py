@@ -31,6 +31,15 @@ def file_state(path: str | Path) -> str | None:
     return f"{state.st_size}\0{state.st_mtime_ns}\0{content}"
 
 
+def file_content(path: str | Path) -> str:
+    """Size and samples of a file whatever its times: one that is copied, or made again, has the same."""
+    try:
+        size = Path(path).stat().st_size
+    except OSError:
+        return "missing"
+    return f"{size}\0{_sample(path, size)}"
+
+
 def _sample(path: str | Path, size: int) -> str:
     """A hash of a file's beginning, middle and end."""
     digest = hashlib.blake2b(digest_size=8)

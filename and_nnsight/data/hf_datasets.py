@@ -17,7 +17,7 @@ import soundfile
 
 from ..wording import first_line
 from .failures import LOAD_ERRORS, load_failure
-from .file_signatures import file_signature, named_files
+from .file_signatures import file_content, file_signature, named_files
 from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
 from .rows import make_row_item
 from .text import plain, text
@@ -69,15 +69,24 @@ class DatasetSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of the rows, and of size and time of change of every file that they only name."""
-        return self._fingerprint
+        """Of the rows, and of size and time of change of every file that they only name; "unknown" under a transform.
+
+        What a transform gives may be another thing each time, and `datasets` knows a module's functions by name alone.
+        """
+        return UNKNOWN if self._transformed else self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         signatures = [file_signature(Path(file), file) for file in self._named_files() if "://" not in file]
+        signatures += self._tables()
         if self._own_fingerprint == UNKNOWN or not signatures:
             return self._own_fingerprint
         return _hash(self._own_fingerprint, *signatures)
+
+    def _tables(self) -> list[bytes]:
+        """Of the Arrow files that the rows are in, which the fingerprint beside them does not follow."""
+        files = getattr(self._dataset, "cache_files", None) or ()
+        return [file_content(file["filename"]).encode() for file in files]
 
     def _named_files(self) -> list[str]:
         if not self._columns_known or not isinstance(self._dataset, datasets.Dataset):

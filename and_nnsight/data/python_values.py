@@ -22,6 +22,7 @@ def open_values(data: Any, split: str | None, columns: Columns, limit: int | Non
     """
     _refuse_columns(data, columns.audio)
     name = type(data).__name__
+    _refuse_unread(data, name)
     if _is_one_clip(data):
         raise ValueError(f"data is a single clip ({name}): put it in a list")
     refuse_split(split, "an iterable of clips")
@@ -44,7 +45,24 @@ def _rows_of_table(data: Any) -> Any:
         return data.to_pylist()
     if hasattr(data, "to_dicts"):  # polars
         return data.to_dicts()
+    if type(data).__module__.partition(".")[0] == "polars" and hasattr(data, "to_list"):
+        return data.to_list()
     return data
+
+
+def _refuse_unread(data: Any, name: str) -> None:
+    """Raise ValueError for a table that was only announced, or is in groups; it says which call gives its rows."""
+    package = type(data).__module__.partition(".")[0]
+    if package not in ("polars", "pyarrow", "pandas"):
+        return
+    call = next((call for call in _READ_BY if hasattr(data, call)), None)
+    if not any(hasattr(data, known) for known in ("to_dicts", "to_pylist", "to_list", "to_dict")) and call:
+        raise ValueError(f"data is a {name}, a table that is not read yet: give its rows, data.{call}()")
+    if "GroupBy" in name:
+        raise ValueError(f"data is a {name}, a table in groups: give the table itself")
+
+
+_READ_BY = ("collect", "to_table", "read_all", "read")
 
 
 def _refuse_columns(data: Any, audio_column: str) -> None:

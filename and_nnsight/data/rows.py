@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..audio.waveforms import plain_samples
-from .collation import NoClip, refuse_batch, refuse_nested
+from .collation import NoClip, refuse_batch, refuse_nested, refuse_table
 from .items import Columns, Item, Unusable
 from .text import text
 from .values import (
@@ -42,6 +42,7 @@ def make_item(position: int, value: Any, columns: Columns) -> Item:
     becomes one that is set aside for it.
     """
     try:
+        refuse_table(position, value)
         return _item(position, _row(value), columns)
     except NoClip as error:
         if position == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import datasets
@@ -126,3 +127,22 @@ def test_files_that_a_dataset_only_names_are_of_its_fingerprint(kind: str, tmp_p
 def test_what_was_done_to_a_stream_cannot_be_recognised():
     stream = with_audio({"audio": [{"bytes": CLIP, "path": None}] * 3}).to_iterable_dataset()
     assert {open_source(data).fingerprint for data in (stream, stream.take(2), stream.shuffle(seed=1))} == {"unknown"}
+
+
+def test_what_a_transform_gives_cannot_be_recognised():
+    """It may be another thing each time; and datasets knows the function of a module by its name alone."""
+    dataset = audio_dataset()
+    assert open_source(dataset).fingerprint != "unknown"
+    assert open_source(dataset.with_transform(lambda rows: rows)).fingerprint == "unknown"
+
+
+def test_a_saved_dataset_whose_rows_were_replaced_is_another(tmp_path: Path):
+    """The fingerprint that lies beside them stays."""
+    for name, count in (("one", 6), ("two", 5)):
+        audio_dataset(count).save_to_disk(tmp_path / name)
+    before = open_source(tmp_path / "one").fingerprint
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    assert open_source(tmp_path / "copy").fingerprint == before == open_source(tmp_path / "one").fingerprint
+    (table,) = (tmp_path / "one").glob("*.arrow")
+    shutil.copy(tmp_path / "two" / table.name, table)
+    assert open_source(tmp_path / "one").fingerprint != before
