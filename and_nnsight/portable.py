@@ -139,16 +139,22 @@ def featurise(extractor: Any, waveforms: list[Any], rate: int, options: dict[str
 
 
 def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, int]) -> dict[str, torch.Tensor]:
-    """Features in the dtype of a module's weights, and a column of tokens for each of its further inputs."""
-    parameter = None if module is None else next(iter(module.parameters()), None)
-    if parameter is not None and parameter.is_floating_point():
-        features = {
-            name: value.to(parameter.dtype) if value.is_floating_point() else value for name, value in features.items()
-        }
+    """Features in the dtype of the weights that multiply them, and a column of tokens for each of its further inputs."""
+    dtype = None if module is None else _input_dtype(module)
+    if dtype is not None:
+        features = {name: value.to(dtype) if value.is_floating_point() else value for name, value in features.items()}
     if not features:
         return {}
     rows = len(next(iter(features.values())))
     return {**{name: torch.full((rows, 1), token) for name, token in extras.items()}, **features}
+
+
+def _input_dtype(module: Any) -> torch.dtype | None:
+    """The dtype of a module's first matrix of weights, else of its first weights; None for what is no float."""
+    weights = [(name, weight) for name, weight in module.named_parameters() if weight.is_floating_point()]
+    matrices = (weight for name, weight in weights if weight.ndim > 1 and name.endswith("weight"))
+    first = next(matrices, weights[0][1] if weights else None)
+    return None if first is None else first.dtype
 
 
 class ServerObject:

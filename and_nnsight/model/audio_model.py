@@ -12,7 +12,7 @@ from torch import Tensor
 from ..sites.hooks import site_hooks
 from ..sites.site import Site, SiteError
 from .adapter import ModelAdapter, OnActivation
-from .devices import to_device
+from .devices import one_dtype, to_device
 from .features import Features
 from .inputs import fitting
 from .remote_model import RemoteModel
@@ -59,7 +59,7 @@ class AudioModel(RemoteModel, ModelAdapter):
 
     def plain_forward(self, features: Features) -> Any:
         """What the module itself returns for features on its device: no trace, and no edit."""
-        with plain_outputs(self.wrapped):
+        with plain_outputs(self.wrapped), one_dtype(self.wrapped):
             return self._call(**self.model_inputs(features))
 
     def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
@@ -74,7 +74,7 @@ class AudioModel(RemoteModel, ModelAdapter):
         """As `run`, with gradients as far as they are enabled where it is called."""
         reached: list[str] = []
         try:
-            with plain_outputs(self.wrapped):
+            with plain_outputs(self.wrapped), one_dtype(self.wrapped):
                 self._trace_sites(sites, features, on_activation, reached)
         except OutOfOrderError as error:
             site = sites[len(reached)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..wording import first_line
 from .checkpoint import ModelError
 
 _DTYPES = {
@@ -57,6 +60,22 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     """The dtype that a module computes in: that of its first floating-point weights, else of such buffers."""
     tensors = [*module.parameters(), *module.buffers()]
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
+
+@contextmanager
+def one_dtype(module: nn.Module) -> Iterator[None]:
+    """Raise ModelError, which says what to do, where a forward fails because the module's weights differ in dtype."""
+    try:
+        yield
+    except RuntimeError as error:
+        dtypes = {str(tensor.dtype) for tensor in module.parameters() if tensor.is_floating_point()}
+        if len(dtypes) < 2 or "type" not in str(error):
+            raise
+        names = " and ".join(sorted(name.removeprefix("torch.") for name in dtypes))
+        raise ModelError(
+            f"the weights of this {type(module).__name__} are partly in {names}, and its forward does not mix them "
+            f"({first_line(error)}): pass dtype='float32', or convert it with .to()"
+        ) from error
 
 
 def require_weights(module: nn.Module) -> None:
