@@ -139,7 +139,7 @@ def featurise(extractor: Any, waveforms: list[Any], rate: int, options: dict[str
 
 
 def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, int]) -> dict[str, torch.Tensor]:
-    """Features in the dtype of the weights that multiply them, and a column of tokens for each of its further inputs."""
+    """Features in the dtype of the weights that multiply them, and a column of tokens for each further input."""
     dtype = None if module is None else _input_dtype(module)
     if dtype is not None:
         features = {name: value.to(dtype) if value.is_floating_point() else value for name, value in features.items()}

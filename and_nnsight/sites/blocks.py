@@ -7,7 +7,7 @@ transformers renames modules between releases; what stays is the shape: a repeat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -99,6 +99,18 @@ def _refuse_shared(model: nn.Module, paths: list[str]) -> None:
                 "layers), and a site could not say which run is meant: give every place its own, as in "
                 f"nn.ModuleList(copy.deepcopy(layer) for layer in {parent or 'layers'})"
             )
+
+
+def refuse_shared_parts(model: nn.Module, paths: Iterable[str]) -> None:
+    """Raise SharedLayersError where two blocks hold one and the same module: it is known by its first path alone."""
+    named = {path for path, _ in model.named_modules()}
+    missing = next((path for path in paths if path not in named), None)
+    if missing is not None:
+        raise SharedLayersError(
+            f"{type(model).__name__} runs one module in several of its layers ({missing} stands in an earlier layer, "
+            "too), and a site could not say which run is meant: give every layer its own, as in copy.deepcopy(model."
+            f"{missing})"
+        )
 
 
 def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | None:

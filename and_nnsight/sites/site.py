@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..portable import fold
 from .audio_spec import HEAD, PAPER, declared_spec
-from .blocks import Block, find_blocks, find_head
+from .blocks import Block, find_blocks, find_head, refuse_shared_parts
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 
@@ -100,6 +100,7 @@ def find_sites(model: nn.Module, feature_extractor: Any = None) -> tuple[Site, .
         geometry = frame_geometry(model, block.path, feature_extractor)
         windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
         sites += _block_sites(block, layer, geometry, windowed)
+    refuse_shared_parts(model, (site.path for site in sites))
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head

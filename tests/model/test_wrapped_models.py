@@ -233,6 +233,24 @@ def test_layers_that_are_one_module_are_refused() -> None:
         AudioModel(module)
 
 
+@pytest.mark.parametrize("part", ["feed_forward", "feed_forward.output_dense", "attention"])
+def test_layers_that_share_a_module_are_refused(part: str) -> None:
+    module: Any = FAMILIES["wav2vec2-post"].build()
+    one, other = module.wav2vec2.encoder.layers
+    other.set_submodule(part, one.get_submodule(part))
+    with pytest.raises(ValueError, match=r"runs one module in several of its layers .*\.layers\.1\..*copy\.deepcopy\("):
+        AudioModel(module)
+
+
+def test_layers_may_share_what_is_no_site() -> None:
+    module: Any = FAMILIES["wav2vec2-post"].build()
+    one, other = module.wav2vec2.encoder.layers
+    other.layer_norm = one.layer_norm
+    assert [site.name for site in AudioModel(module).sites()] == [
+        site.name for site in AudioModel(FAMILIES["wav2vec2-post"].build()).sites()
+    ]
+
+
 def test_torchscript_is_refused_with_what_to_give() -> None:
     traced = torch.jit.trace(FAMILIES["ast"].build(), torch.randn(1, 208, 64), strict=False)
     with pytest.raises(ModelError, match=r"give the module that was passed to torch\.jit\.trace"):
