@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 
 from ...plugins import PluginError
@@ -28,7 +28,7 @@ class Patience:
         self._seconds, self._most, self._remedy = seconds, most, remedy
         self._given_up: list[threading.Thread] = []
 
-    def pieces(self, make: Callable[[], Iterable[str]]) -> Iterator[str]:
+    def pieces(self, make: Callable[[], Iterable[str]]) -> Generator[str, None, None]:
         """The pieces, as they come. Raises what `make` raises, and TimeoutError where nothing comes.
 
         Raises PluginError where too many texts never came: the next would not either.
