@@ -24,7 +24,14 @@ from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
 from .remote import open_remote
-from .reports import report_lines, report_unused, warn_of_contents, warn_of_truncated, warn_of_values
+from .reports import (
+    report_lines,
+    report_unused,
+    warn_of_contents,
+    warn_of_truncated,
+    warn_of_values,
+    warn_of_versions,
+)
 from .resources import check_resources
 from .session import CollectionPlan, Session
 from .sounds import SoundChoice
@@ -117,6 +124,7 @@ def dissect(
     folder = RunFolder(Path(out).expanduser(), manifest, resume)
     report_unused(source, progress)
     if not folder.complete:
+        warn_of_versions(folder.begun_with, manifest.versions)
         report_lines(check_resources(plan, folder.folder, source.length), progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):

@@ -94,6 +94,7 @@ class RunFolder:
             if self.manifest.dtype is None:
                 self.manifest = replace(self.manifest, dtype=there.dtype)  # a server's, known since an earlier call
         self.continues = there is not None
+        self.begun_with: Mapping[str, str] = {} if there is None else there.versions
         self.complete = there is not None and there.state == COMPLETE
 
     def _refuse_other_files(self) -> None:

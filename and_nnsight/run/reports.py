@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..data import Source
 from ..dissection.dissection import Dissection
@@ -25,6 +25,19 @@ def report_unused(source: Source, show: bool) -> None:
         if unused.sound:
             warnings.warn(f"{source.name}: {unused}", stacklevel=_CALLER)
     report_lines((f"{source.name}: {unused}" for unused in source.unused if not unused.sound), show)
+
+
+def warn_of_versions(there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Warn of a run that goes on with other packages than it was begun with."""
+    differing = [
+        f"{name} {there[name]} (now {here[name]})" for name in here if there.get(name, here[name]) != here[name]
+    ]
+    if differing:
+        warnings.warn(
+            f"this run was begun with {', '.join(differing)}: the clips from here on may have other values, if only in "
+            "their last digits",
+            stacklevel=_CALLER,
+        )
 
 
 def warn_of_values(dissection: Dissection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -119,3 +120,15 @@ def test_a_run_that_was_moved_goes_on_in_batches_of_any_size(model: AudioModel, 
     out.rename(moved)
     whole = quick(model, clips, out.parent / "whole", batch_size=2)
     assert files(quick(model, clips, moved, batch_size=batch_size).folder) == files(whole.folder)
+
+
+def test_other_packages_are_said_when_a_run_goes_on_with_them(model: AudioModel, out: Path) -> None:
+    path, clips = out / "manifest.json", out.parent / "clips"
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["torch"] = "2.0.0"
+    path.write_text(json.dumps(manifest))
+    with pytest.warns(UserWarning, match=r"begun with torch 2\.0\.0 \(now .*\): the clips from here on may have other"):
+        finished = quick(model, clips, out, batch_size=2)
+    before = files(finished.folder)
+    quick(model, clips, out, batch_size=2)  # what is complete does not go on
+    assert files(out) == before
