@@ -73,9 +73,16 @@ class EncoderBridge(TransformerBridge):
 
     def process_weights(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises NotImplementedError: TransformerLens's folding and centring is written for decoders of tokens."""
+        self._no_processing("process_weights")
+
+    def enable_compatibility_mode(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises NotImplementedError, as `process_weights` does."""
+        self._no_processing("enable_compatibility_mode")
+
+    def _no_processing(self, name: str) -> NoReturn:
         raise NotImplementedError(
-            f"process_weights is not for this {self.cfg.architecture}: folding and centring of weights is written for "
-            "decoders of tokens, and nothing was changed; use the bridge as it is"
+            f"{name} is not for this {self.cfg.architecture}: folding and centring of weights is written for decoders "
+            "of tokens, and nothing was changed; use the bridge as it is"
         )
 
 

@@ -83,7 +83,9 @@ class EncoderCache(ActivationCache):
         """As ActivationCache's."""
         self._need_one_width("accumulated_resid")
         if (incl_mid or mlp_input) and "blocks.0.hook_resid_mid" not in self._bridge.hook_dict:
-            self._refuse("accumulated_resid", "there is no one stream between attention and MLP", "leave out the middle")
+            self._refuse(
+                "accumulated_resid", "there is no one stream between attention and MLP", "leave out the middle"
+            )
         return super().accumulated_resid(layer, incl_mid, apply_ln, pos_slice, mlp_input, return_labels)
 
     def apply_ln_to_stack(

@@ -9,9 +9,8 @@ from typing import Any, cast
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import UnembeddingBridge
-from transformers import PreTrainedModel
-from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
+from .._captured_outputs import capture_once
 from ..components import WrittenToLinearBridge
 from ..encoder_bridge import make_encoder_bridge
 from ..residual import Stream
@@ -60,9 +59,7 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
 
     def prepare_model(self, hf_model: Any) -> None:
         """Map the live model: only it tells what is nested in what, and which norm comes where."""
-        if isinstance(hf_model, PreTrainedModel):
-            # Which the first forward would do, going by a module tree in which the parts of a block then stand twice.
-            maybe_install_capturing_hooks(hf_model)
+        capture_once(hf_model)
         prefix = self._prefix(hf_model)
         self._read_model(hf_model, prefix)
         self.component_mapping = self._build_component_mapping(prefix)

@@ -35,6 +35,9 @@ class ClapAudioArchitectureAdapter(EncoderArchitectureAdapter):
         stages = model.get_submodule(self._stages)
         model.add_module(_ALL_BLOCKS, nn.ModuleList([block for stage in stages for block in stage.blocks]))
         self.cfg.n_layers = len(model.get_submodule(_ALL_BLOCKS))
+        last: Any = model.get_submodule(_ALL_BLOCKS)[-1]
+        self.cfg.n_heads = last.attention.self.num_attention_heads
+        self.cfg.d_head = last.attention.self.attention_head_size
         rows, columns = model.get_submodule(f"{prefix}audio_encoder").patch_embed.grid_size
         self.cfg.n_ctx = int(rows) * int(columns)
         self.cfg.positional_embedding_type = "relative_positional_bias"
