@@ -85,7 +85,7 @@ class BlockMLPBridge(MLPBridge):
 
 
 class WrittenToBridge(GeneralizedComponent):
-    """A module into whose output the model's code writes zeros for padding afterwards: what a hook has kept must stay."""
+    """A module into whose output the model writes zeros for padding afterwards: what a hook has kept must stay."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As ever; the model goes on with a copy."""
