@@ -46,7 +46,7 @@ TARGETS = {"top1_of_db_with_cos_cubed": 1.0}
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A model's dissected class logits. `held_out` says which clips the model has not been trained on."""
 

@@ -155,7 +155,7 @@ def check_near(found: np.ndarray, expected: np.ndarray, size: np.ndarray, share:
     assert (abs(found - expected) <= share * size).all(), f"{found} is not {expected}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     """Clips as a model would give them: activations of one site, clip ids, and which frames count."""
 

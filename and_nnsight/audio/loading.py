@@ -24,7 +24,7 @@ SILENCE_DBFS = -75.0
 _PIECE = 2**20  # samples looked at together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waveform:
     """A clip ready for a model.
 

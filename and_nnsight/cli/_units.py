@@ -6,13 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+NAMED = "A site's name or glob, and indices: SITE:5,0:9. Indices alone: of every site. Repeatable."
+"""What an option of such names says of itself."""
 _HIGHEST = 10_000_000
 _LAST = re.compile(r":[\d:,\s]+$")
+_ONLY_INDICES = re.compile(r"[\d:,\s]+")
 _INDICES = re.compile(r"(\d+)(?::(\d+))?")
 
 
 def named_units(widths: Mapping[str, int], named: Iterable[str]) -> list[tuple[str, int]]:
     """`SITE:INDICES`, each with a site's name or glob, as units of a dissection with sites of these widths.
+
+    Indices alone are those of every site, as they are where sites are named apart.
 
     Raises ValueError for anything else, and for a site or index that is not there.
     """
@@ -34,6 +39,8 @@ def named_units(widths: Mapping[str, int], named: Iterable[str]) -> list[tuple[s
 def _parted(named: str, sites: Iterable[str]) -> tuple[str, str, str]:
     """A site and its indices: both may hold colons, so the longest site is looked for first."""
     known = [site for site in sites if named.startswith(f"{site}:")]
+    if not known and _ONLY_INDICES.fullmatch(named):
+        return "*", ":", named
     site = max(known, key=len) if known else named[: match.start()] if (match := _LAST.search(named)) else named
     return site, named[len(site) : len(site) + 1], named[len(site) + 1 :]
 

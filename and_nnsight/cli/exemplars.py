@@ -9,7 +9,7 @@ import typer
 from ._option_groups import with_option_groups
 from ._options import BatchSize, DissectionFolder, LoaderArguments, Quiet
 from ._output import plain, quiet_transformers, resumable
-from ._units import named_units
+from ._units import NAMED, named_units
 
 
 def register(app: typer.Typer) -> None:
@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 @with_option_groups
 def exemplars(
     folder: DissectionFolder,
-    units: Annotated[
-        list[str], typer.Option(metavar="SITE:UNIT", help="A site's name or glob, and indices: SITE:5,0:9. Repeatable.")
-    ],
+    units: Annotated[list[str], typer.Option(metavar="SITE:UNIT", help=NAMED)],
     loader: LoaderArguments,
     most: Annotated[int | None, typer.Option(help="Exemplars at either end of each unit. Default: all.", min=1)] = None,
     model: Annotated[

@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
 def explore(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Dissections, to be held side by side.")],
-    model: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer under its name.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="What was dissected, where it is no longer under its name: one for all, or one for each."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer in its place.")] = None,
     port: Annotated[int, typer.Option(help="Of 127.0.0.1; 0: a free one.", min=0, max=65_535)] = 0,
     no_model: Annotated[bool, typer.Option("--no-model", help="Browse only: nothing is heard or changed.")] = False,
@@ -34,7 +37,7 @@ def explore(
 
     quiet_transformers()
     dissections = [Dissection.load(folder) for folder in folders]
-    serve(dissections, False if no_model else model, data, port=port, on_ready=_announce)
+    serve(dissections, False if no_model else model or None, data, port=port, on_ready=_announce)
     if is_working():  # in torch's code, which aborts if Python ends below it; files are written whole or not at all
         sys.stdout.flush()
         os._exit(0)

@@ -11,7 +11,7 @@ from rich.filesize import decimal as readable
 from ..wording import agree, counted
 from ._options import BatchSize, Device, DissectionFolder, Quiet
 from ._output import plain, quiet_transformers, resumable
-from ._units import named_units
+from ._units import NAMED, named_units
 
 
 def register(app: typer.Typer) -> None:
@@ -22,10 +22,7 @@ def register(app: typer.Typer) -> None:
 def report(
     folder: DissectionFolder,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="The file to write.")],
-    units: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SITE:UNIT", help="A site's name or glob, and indices: SITE:5,0:9. Repeatable."),
-    ] = None,
+    units: Annotated[list[str] | None, typer.Option(metavar="SITE:UNIT", help=NAMED)] = None,
     best: Annotated[int, typer.Option(help="So many units, the most selective or those found.", min=1)] = 100,
     search: Annotated[str | None, typer.Option(help="The units of which is said what is nearest to this text.")] = None,
     model: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer under its name.")] = None,

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset
 
 from .items import Columns, Source, refuse_split
 from .iterables import IterableSource, SequenceSource
-from .values import split_rate
+from .values import is_rate
 
 
 def open_values(data: Any, split: str | None, columns: Columns, limit: int | None) -> Source:
@@ -66,7 +66,7 @@ def _is_one_clip(data: Any) -> bool:
         holds_clips = isinstance(data, np.ndarray) and data.dtype.kind in "OUS"  # of waveforms, of paths
         return data.ndim < (1 if holds_clips else 2)
     if isinstance(data, list | tuple):
-        return _is_waveform(data) or (len(data) == 2 and split_rate(data)[1] is not None)
+        return _is_waveform(data) or (len(data) == 2 and any(is_rate(part) for part in data))  # a number is no clip
     is_file = hasattr(data, "get_all_samples") or hasattr(data, "read")
     return is_file or isinstance(data, bytes | bytearray | memoryview | Mapping)
 

@@ -31,7 +31,7 @@ WEAKEST = 1 / 5
 """Distance from the unit's mean, as a share of the most extreme exemplar's, below which a clip is no evidence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranked(Brief):
     """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame.
 
@@ -44,7 +44,7 @@ class Ranked(Brief):
     ties: Int64[Tensor, " unit"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExemplarEvidence(Brief):
     """What the places of one end of a site's units tell, if so many (`most`) are looked at.
 

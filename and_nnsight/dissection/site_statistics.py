@@ -12,7 +12,7 @@ from ..wording import Brief, counted
 from .evidence import Ranked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SiteStatistics(Brief):
     """Statistics of one site over the dataset.
 

@@ -28,7 +28,7 @@ class Span(NamedTuple):
     end: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip(Brief):
     """A clip, or an excerpt of it, as a captioner gets it.
 
@@ -170,7 +170,7 @@ class AudioTextEncoder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Question:
     """A few clips that a listener hears, and the statement that it compares each of them with.
 

@@ -32,7 +32,7 @@ class ClusterRow(TableRow):
     nearest: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaptionClusters:
     """Captions, each distinct one once, and the clusters of their sentences.
 

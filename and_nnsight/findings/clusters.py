@@ -14,7 +14,7 @@ _STARTS = 10
 _SEEDS = 2**32  # that scikit-learn tells apart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clusters:
     """Which cluster each point is in, the clusters' means, and the weighted sum of squared distances to them."""
 

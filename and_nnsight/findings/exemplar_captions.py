@@ -29,7 +29,7 @@ def every_caption(dissection: Dissection, captions: Mapping[Span, str]) -> list[
     return [text for text in texts if text]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExemplarCaptions:
     """What units' highest clips are captioned, as places in a list of captions; −1 where no caption is.
 

@@ -32,7 +32,7 @@ EXPLAINED = 3
 """There is an explanation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanations:
     """The explanations of the units of some sites; arrays go over all units, site by site.
 

@@ -20,6 +20,7 @@ from ..model.opening import open_model
 from ..model.restoring import eval_mode, preserving
 from ..sites.site import Site
 from .chance import moved_masks
+from .contributions import answering, contributions
 from .errors import MapError
 from .listenable_map import ListenableMap, MapActivations
 from .mask_search import MaskSearch, Moment
@@ -27,6 +28,7 @@ from .response import Response, cut_short
 from .spectrum import Spectrum
 
 _ROWS = 8  # sounds that run side by side
+_OF_ONE = 2 / 3  # what is kept of what only the search, or only the measurement, is for
 _SAME_ACTIVATION = 0.05
 
 
@@ -46,10 +48,12 @@ def hear(
 ) -> ListenableMap:
     """The part of a clip that a unit needs, to hear; and whether it does need it.
 
-    A smooth mask over the clip's spectrogram is found, under which the unit keeps its activation at the moment where it
-    fires, and which keeps little else; what it removes is not to excite the unit. The sound has the clip's own phase.
-    Then the unit's activation is measured on what is kept, on the rest, on silence, and on what masks of the same size
-    and smoothness keep elsewhere. The same call gives the same map. The model is left as it was.
+    A smooth mask over the clip's spectrogram is found by gradient, under which the unit keeps its activation at the
+    moment where it fires, and which keeps little else; what it removes is not to excite the unit. A search may find a
+    rendering that excites the unit better than the sound does, so what each part of the sound adds to the unit's
+    answer, over random halves of the parts, is measured too, and what is kept is by both. The sound has the clip's own
+    phase. Then the unit's activation is measured on what is kept, on the rest, on silence, and on what masks of the
+    same size and smoothness keep elsewhere. The same call gives the same map. The model is left as it was.
 
     unit           a `Unit` of a dissection, (site, index), or "SITE:INDEX"
     clip           an `Exemplar` of the unit, whose kept sound or file is read; or any audio value, (waveform, rate)
@@ -74,8 +78,11 @@ def hear(
         search = MaskSearch(area=area, steps=steps)
         spectrum = Spectrum(waveform, response.front_end.sampling_rate, seed=seed)
         with cut_short(response, len(waveform)) as quick:
-            needed, steps = search.find(spectrum, quick, Moment.of(quick, waveform, frame))
-        cells = spectrum.leaning(needed)
+            moment = Moment.of(quick, waveform, frame)
+            needed, steps = search.find(spectrum, quick, moment)
+            contributed = contributions(spectrum, quick, moment, seed)
+        contributing = spectrum.leaning(answering(spectrum.energies, contributed)[:, None])
+        cells = (_OF_ONE * (needed + contributing)).clamp(max=1)
         activations = _activations(response, spectrum, frame, cells, moved_masks(spectrum, cells, masks, seed))
     start, end = _seconds(response.site, frame, len(waveform) / spectrum.sampling_rate)
     kept = spectrum.sound(cells)

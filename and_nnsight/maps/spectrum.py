@@ -82,13 +82,18 @@ class Spectrum:
         """Cells spread over bins and frames."""
         return torch.einsum("pbf,pf->bf", self._parts, cells @ self._over_time.T)
 
-    def leaning(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, "part column"]:
-        """Cells that lean, by half, on those of the parts that grow and fade together with theirs.
+    def leaning(self, cells: Float[Tensor, "part any"]) -> Float[Tensor, "part any"]:
+        """Values of parts that lean, by half, on those of the parts that grow and fade together with theirs.
 
         A unit often reads a few partials of a sound only. What goes with them is mostly of the same source, and what of
         a sound is kept is to be the sound.
         """
         return (1 - _LEANING) * cells + _LEANING * (self._common_fate @ cells)
+
+    @property
+    def energies(self) -> Float[Tensor, " part"]:
+        """Of the parts of the spectrum, each by itself."""
+        return (self.values.abs() * self._parts).square().sum((1, 2))
 
     def sound(self, cells: Float[Tensor, "part column"]) -> Float[Tensor, " time"]:
         """What a mask lets through."""

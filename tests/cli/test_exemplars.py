@@ -24,6 +24,7 @@ WIDTHS = {"blocks.0.mlp.hook_post": 8, "blocks.1.mlp.hook_post": 4, "module:a:b"
         (["blocks.1.mlp.hook_post:0,2:4"], [("blocks.1.mlp.hook_post", unit) for unit in (0, 2, 3)]),
         (["blocks.*:1", "blocks.0.mlp.hook_post:1"], [(f"blocks.{block}.mlp.hook_post", 1) for block in (0, 1)]),
         (["module:a:b:0:2"], [("module:a:b", 0), ("module:a:b", 1)]),
+        (["0,2"], [(site, unit) for site in WIDTHS for unit in (0, 2)]),
     ],
 )
 def test_units_are_named_by_site_and_indices(named: list[str], units: list[tuple[str, int]]) -> None:
@@ -33,7 +34,7 @@ def test_units_are_named_by_site_and_indices(named: list[str], units: list[tuple
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ("7", "it has no index"), ("blocks.0.mlp.hook_post", "it has no index"), ("nowhere:1", "matches no site"),
+        ("7", "units 0 to 3, not 7"), ("blocks.0.mlp.hook_post", "it has no index"), ("nowhere:1", "matches no site"),
         ("blocks.1.mlp.hook_post:4", "units 0 to 3, not 4"), ("blocks.0.mlp.hook_post:x", "units are indices such as"),
     ],
 )  # fmt: skip

@@ -14,17 +14,23 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
-def chromium(*arguments: str) -> Iterator[Any]:
-    """The browser, with further arguments of its command line. Skips where it or playwright is not installed."""
+def playwright_driver() -> Iterator[Any]:
+    """What starts browsers. A process has room for one at a time. Skips where playwright is not installed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        yield driver
+
+
+@contextmanager
+def chromium(driver: Any, *arguments: str) -> Iterator[Any]:
+    """The browser, with further arguments of its command line. Skips where it is not installed."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as driver:
-        # --no-sandbox: in a container there is no user namespace to make one of.
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
-        yield browser
-        browser.close()
+    # --no-sandbox: in a container there is no user namespace to make one of.
+    browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
+    yield browser
+    browser.close()
 
 
 class Visit:

@@ -11,7 +11,7 @@ from and_nnsight import Dissection, dissect
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import explain, label
 from and_nnsight.look import Report, write_report
-from tests.look.browser import Visit, chromium
+from tests.look.browser import Visit, chromium, playwright_driver
 
 SITES = ["blocks.1.mlp.hook_post", "blocks.2.mlp.hook_post"]
 UNITS = 12
@@ -35,8 +35,14 @@ def written(dissection: Dissection, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
+def driver() -> Iterator[Any]:
+    with playwright_driver() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Any) -> Iterator[Any]:
+    with chromium(driver) as opened:
         yield opened
 
 

@@ -25,7 +25,7 @@ HIDDEN = ("and_nnsight", "einops", "jaxtyping", "beartype")
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
 
-_SITE_CUSTOMIZE = '''"""Hides packages: they can be neither imported nor found, and their distributions are not listed."""
+_HIDING = '''"""Hides packages: they can be neither imported nor found, and their distributions are not listed."""
 import sys
 from importlib.machinery import PathFinder
 
@@ -82,7 +82,9 @@ def make_environment(folder: Path) -> Path:
     packages = Path(sysconfig.get_path("purelib", "nt" if os.name == "nt" else "posix_prefix", variables))
     packages.mkdir(parents=True, exist_ok=True)
     packages.joinpath("borrowed.pth").write_text("".join(f"{path}\n" for path in borrowed if Path(path).is_dir()))
-    packages.joinpath("sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(hidden=HIDDEN))
+    # By a .pth file: a `sitecustomize` of the system's (Debian has one) would come before ours.
+    packages.joinpath("hiding_packages.py").write_text(_HIDING.format(hidden=HIDDEN))
+    packages.joinpath("hiding.pth").write_text("import hiding_packages\n")
     return python
 
 

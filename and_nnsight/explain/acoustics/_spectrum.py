@@ -20,7 +20,7 @@ _LOWEST_LINE = 0.06  # power of the lowest line that counts, over that of the st
 _FUNDAMENTAL = 0.02  # the least share of the energy in the first three harmonics of a true fundamental
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lines:
     """Every `HOP_SECONDS`: energy, the share of it in narrow lines, and the lowest strong line in Hz (NaN: none)."""
 

@@ -35,7 +35,7 @@ _ELEMENTS = 2**23  # numbers in an intermediate: so many units at a time
 _DECIMALS = 9  # of a score: sums over the same clips may differ in the last bits with the number of units
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ContrastClips:
     """For each of some units of a site the clips to contrast it with, best first.
 

@@ -25,7 +25,7 @@ MANY = 16
 """Exemplars at either end, at most, where captions are there of all clips: five tell little of a unit of many kinds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChosenExemplars:
     """A site's exemplars at one end, and which of them are looked at."""
 

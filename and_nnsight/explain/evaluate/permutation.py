@@ -32,7 +32,7 @@ _DECIMALS = 6
 _ELEMENTS = 1 << 19  # clips × units that are permuted at once: what a processor's cache holds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PermutationResult:
     """Of each unit: its top-down correlation with its claim, and how often random orders of the clips do as well."""
 

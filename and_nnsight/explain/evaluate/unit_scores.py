@@ -53,7 +53,7 @@ class HeldOutSite:
         self.best = torch.from_numpy(np.abs(fits).argmax(1)).to(self.device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Measures:
     """Of some units: own claim [unit], nulls [unit, null], and all texts that are claimed of the site [unit, text]."""
 

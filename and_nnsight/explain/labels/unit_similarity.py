@@ -34,7 +34,7 @@ _STREAMED = ("pearson", "cos", "cos_cubed", "auprc")
 _CHUNK = 2**24  # activations read from the disk at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SiteSimilarity:
     """How every unit of a site goes with every concept.
 

@@ -28,14 +28,17 @@ def explore(
 ) -> None:
     """Serve a page on 127.0.0.1: browse dissections, search them by words and by sound, sing into them, silence units.
 
-    model    what was dissected, where it is no longer under its name; False: browse without a model
+    model    what was dissected, where it is no longer under its name: of all dissections, or a list with one of each
+             (None: by its name); False: browse without a model
     data     what was dissected, where its sounds have to be read again and are not in files
     port     0: a free one
     on_ready  is given the address to open, which carries a token: nobody else can use the page
 
-    Returns when it is interrupted. Raises OSError, saying so, for a port that is taken.
+    Returns when it is interrupted. Raises OSError, saying so, for a port that is taken; ValueError for models that are
+    not as many as the dissections.
     """
-    opened = [OpenedDissection(each, model, data) for each in dissections]
+    models = _one_each(model, len(dissections))
+    opened = [OpenedDissection(each, own, data) for each, own in zip(dissections, models, strict=True)]
     torch.set_num_threads(min(2, torch.get_num_threads()))  # more only wait for each other on windows this short
     token = secrets.token_urlsafe(24)
     listening = _listen(port)
@@ -57,6 +60,17 @@ def explore(
         pass
     finally:
         listening.close()
+
+
+def _one_each(model: Any, count: int) -> list[Any]:
+    """A model for each of so many dissections. Raises ValueError for a list of another length."""
+    if not isinstance(model, list | tuple):
+        return [model] * count
+    if len(model) not in (1, count):
+        raise ValueError(
+            f"{len(model)} models for {count} dissections: name one for all, or one for each, in their order"
+        )
+    return list(model) * (count if len(model) == 1 else 1)
 
 
 def _listen(port: int) -> socket.socket:

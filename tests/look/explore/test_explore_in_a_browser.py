@@ -64,14 +64,14 @@ def served(folder: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def opened_browser(
-    dissection: Dissection, sounds: list[Sound], tmp_path_factory: pytest.TempPathFactory
+    driver: Any, dissection: Dissection, sounds: list[Sound], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """A browser whose microphone hears the clip that the unit answers to most, again and again."""
     clip = sounds[dissection.unit(SITE, 7).top[0].clip]
     wav = tmp_path_factory.mktemp("microphone") / "clip.wav"
     soundfile.write(wav, clip.waveform, clip.sampling_rate, subtype="PCM_16")
     with chromium(
-        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        driver, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={wav}", "--autoplay-policy=no-user-gesture-required",
     ) as browser:  # fmt: skip
         yield browser
@@ -186,7 +186,7 @@ def test_without_a_microphone_the_page_says_what_to_do(shown: Page) -> None:
     shown.page.locator("#start").click()
     shown.page.wait_for_selector("#problem:visible")
     assert "allow it" in shown.page.locator("#problem").inner_text()
-    assert shown.page.locator("#start").is_enabled()
+    assert shown.page.locator("#start").get_attribute("disabled") is None
 
 
 def test_the_way_back_leads_to_the_unit_before(shown: Page) -> None:

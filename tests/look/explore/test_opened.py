@@ -18,6 +18,7 @@ from and_nnsight.look.explore.app import ExploreServer
 from and_nnsight.look.explore.background import in_background, is_working
 from and_nnsight.look.explore.guard import cookie_name
 from and_nnsight.look.explore.opened import OpenedDissection
+from and_nnsight.look.explore.serve import _one_each
 from and_nnsight.model.audio_model import AudioModel
 from tests.look.explore.conftest import ADDRESS, PORT, TOKEN
 
@@ -108,3 +109,11 @@ def test_those_that_wait_for_the_model_keep_nobody_else_waiting(client: TestClie
         for thread in waiting:
             thread.join()
     assert answers == [200] * 40
+
+
+def test_a_model_is_of_all_dissections_or_there_is_one_for_each() -> None:
+    assert _one_each("one", 2) == _one_each(["one"], 2) == ["one", "one"]
+    assert _one_each(["one", None], 2) == ["one", None]
+    assert _one_each(False, 1) == [False]
+    with pytest.raises(ValueError, match="3 models for 2 dissections"):
+        _one_each(["a", "b", "c"], 2)
