@@ -15,6 +15,8 @@ from .residual import DecompositionError, encoder_cache
 class EncoderBridge(TransformerBridge):
     """A TransformerBridge whose caches are EncoderCaches."""
 
+    adapter: Any  # an EncoderArchitectureAdapter
+
     def run_with_cache(self, *args: Any, **kwargs: Any) -> Any:
         """As TransformerBridge's; the cache is an EncoderCache."""
         output, cache = super().run_with_cache(*args, **kwargs)
@@ -55,6 +57,8 @@ class EncoderBridge(TransformerBridge):
 
     def need_direct_readout(self, name: str) -> None:
         """Raise DecompositionError unless the logits are `ln_final` and `unembed` of each position of the stream."""
+        if "unembed" not in self._modules:
+            raise DecompositionError(f"{name}: this {self.cfg.architecture} has no head, and so no logits")
         if not self.adapter.reads_out_directly:
             raise DecompositionError(
                 f"{name}: this {self.cfg.architecture} has no logits that are ln_final and then unembed of a position "

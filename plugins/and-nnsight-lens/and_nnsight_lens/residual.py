@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 from transformer_lens.ActivationCache import ActivationCache
-from transformer_lens.utilities import Slice
+from transformer_lens.utilities.slice import Slice
 
 
 class DecompositionError(NotImplementedError):

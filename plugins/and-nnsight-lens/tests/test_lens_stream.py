@@ -173,7 +173,7 @@ def test_logits_that_are_not_read_off_single_positions_are_not_taken_apart(name:
     bridge, cache = cached(name)
     parts = cache.decompose_resid()
     for ask in (lambda: cache.logit_attrs(parts, 1), cache.logit_lens, lambda: bridge.tokens_to_residual_directions(1)):
-        with pytest.raises(DecompositionError, match="has no logits that are ln_final and then unembed of a position"):
+        with pytest.raises(DecompositionError, match=r"has no head|has no logits that are ln_final and then unembed"):
             ask()
     with pytest.raises((ValueError, NotImplementedError)):  # TransformerLens's own refusal
         logit_lens(bridge, cache=cache)

@@ -59,7 +59,7 @@ class Wav2Vec2ArchitectureAdapter(EncoderArchitectureAdapter):
         self.cfg.post_embedding_ln = not pre_norm
 
     def _build_component_mapping(self, prefix: str) -> ComponentMapping:
-        """Convolutions over the waveform, then blocks; the encoder's norm before post-norm ones, behind pre-norm ones."""
+        """Convolutions over the waveform, then blocks; the encoder's norm is before post-norm ones, behind others."""
         encoder_norm = "ln_final" if self.pre_norm else "embed_ln"
         found: ComponentMapping = {
             "audio_feature_extractor": AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor"),
