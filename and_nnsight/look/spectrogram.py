@@ -114,7 +114,8 @@ def _mel_power(samples: Float32[np.ndarray, " sample"], rate: int, columns: int)
         torch.nn.functional.pad(waveform, (points // 2, points // 2)),
         points, hop, window, torch.hann_window(window), center=False, return_complex=True,
     )  # fmt: skip
-    return _mel_filters(points // 2 + 1, rate) @ (frames.abs() / (window / 4)).square()
+    power = torch.view_as_real(frames).square().sum(-1) / (window / 4) ** 2
+    return _mel_filters(points // 2 + 1, rate) @ power
 
 
 @cache

@@ -49,7 +49,8 @@ class WavLMAttentionBridge(EncoderAttentionBridge):
         pattern = functional.dropout(self.hook_pattern(functional.softmax(scores, -1)), dropout)
         z = torch.bmm(pattern.reshape(clips * heads, frames, frames), v)
         z = z.view(clips, heads, frames, size).transpose(1, 2).reshape(clips, frames, width)
-        return self.o(z).transpose(0, 1), pattern.mean(1)
+        # In torch's memory layout, by which dropout draws.
+        return self.o(z).transpose(0, 1).contiguous(), pattern.mean(1)
 
 
 class _TakenApart(TorchFunctionMode):

@@ -18,7 +18,7 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 
 from ._attention_weights import AttentionWeightHooks
 
-_NEVER_FIRE = ("hook_hidden_states", "hook_result")
+_NEVER_FIRE = ("hook_hidden_states", "hook_result", "hook_rot_k", "hook_rot_q")
 _ABSENT_FROM_BLOCKS = ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
 
 
@@ -33,7 +33,7 @@ class EncoderAttentionBridge(AttentionBridge):
 
     def __init__(self, name: str, config: Any, submodules: Mapping[str, GeneralizedComponent]) -> None:
         super().__init__(name, config, submodules=dict(submodules), is_causal=False)
-        for hook in _NEVER_FIRE:
+        for hook in (hook for hook in _NEVER_FIRE if hook in self._hook_registry):
             delattr(self, hook)
             self._hook_registry.pop(hook)
         # The default conversion is for other layouts, and remembers every tensor that passes.
@@ -82,6 +82,19 @@ class BlockMLPBridge(MLPBridge):
     def original_component(self) -> nn.Module | None:
         """The block."""
         return self.__dict__.get("_block")
+
+
+class WrittenToBridge(GeneralizedComponent):
+    """A module into whose output the model writes zeros for padding afterwards: what a hook has kept must stay."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As ever; the model goes on with a copy."""
+        output = super().forward(*args, **kwargs)
+        return (output[0].clone(), *output[1:]) if isinstance(output, tuple) else output.clone()
+
+
+class WrittenToLinearBridge(WrittenToBridge, LinearBridge):
+    """The same of a linear layer."""
 
 
 class FeedForwardBridge(GeneralizedComponent):

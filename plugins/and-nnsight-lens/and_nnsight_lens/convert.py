@@ -7,14 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from and_nnsight import AudioModel
+from and_nnsight.model.bare import bare
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
+from ._captured_outputs import undo_captures
 from ._inputs import undo_features
 from .plain import unwrap
-from .registration import adapters, private_name
+from .registration import architecture_of, no_adapter, private_name
 
 
 def to_transformer_lens(
@@ -35,14 +37,15 @@ def to_transformer_lens(
     audio to it.
 
     Raises ValueError for an architecture without an adapter, naming those there are; for an AudioModel with edits,
-    which a bridge cannot carry; and, with copy=False, for a model that is in a bridge already.
+    which a bridge cannot carry; for PEFT's layers, which are to be merged first; and, with copy=False, for a model that
+    is in a bridge already.
     """
     module, extractor = _module_and_extractor(model)
     module = _audio_part(module)
-    architecture = type(module).__name__
-    known = adapters()
-    if architecture not in known:
-        raise ValueError(f"no adapter for {architecture}; there are adapters for {', '.join(sorted(known))}")
+    architecture = architecture_of(module)
+    if architecture is None:
+        raise ValueError(no_adapter(module))
+    _no_adapters_inside(module)
     if copy:
         module = _copy(module)
         _take_out(module)  # of a bridge that it may be in
@@ -63,11 +66,22 @@ def to_transformer_lens(
 def _module_and_extractor(model: AudioModel | nn.Module) -> tuple[nn.Module, Any]:
     """The module with its weights, and the feature extractor of an AudioModel. Raises ValueError for one with edits."""
     if isinstance(model, nn.Module):
-        return model, None
+        return bare(model), None
+    if not isinstance(model, AudioModel):
+        raise TypeError(f"a bridge goes around an AudioModel or a transformers module, not {type(model).__name__}")
     if model.edits:
         raise ValueError("this AudioModel has edits, which a bridge cannot carry: pass model.wrapped to go without")
     model.dispatch()
     return model.wrapped, model.own_extractor
+
+
+def _no_adapters_inside(module: nn.Module) -> None:
+    """Raise ValueError for a module that PEFT has put layers into."""
+    if any(type(part).__module__.startswith("peft.") for part in module.modules()):
+        raise ValueError(
+            f"this {type(module).__name__} has PEFT's layers in it, whose part of the weights a bridge's W_O and W_out "
+            "would leave out: put them into the weights first, with model = model.merge_and_unload()"
+        )
 
 
 def _copy(module: nn.Module) -> Any:
@@ -104,6 +118,7 @@ def _sizes(module: nn.Module) -> Any:
 def _take_out(model: nn.Module) -> None:
     undo_features(model)
     unwrap(model)
+    undo_captures(model)
 
 
 def _audio_part(model: nn.Module) -> Any:

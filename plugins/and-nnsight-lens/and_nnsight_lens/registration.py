@@ -32,6 +32,20 @@ def adapters() -> dict[str, str]:
     return ours | {name: f"{_OURS}.adapters.{home}" for name, home in NATIVE.items()}
 
 
+def architecture_of(model: Any) -> str | None:
+    """The architecture whose adapter fits a model: its class, or what that is derived from; None if there is none."""
+    known = adapters()
+    return next((base.__name__ for base in type(model).__mro__ if base.__name__ in known), None)
+
+
+def no_adapter(model: Any) -> str:
+    """What is said of a model that has none."""
+    encoder = str(getattr(model, "base_model_prefix", ""))
+    if architecture_of(getattr(model, encoder, None)) is not None:
+        return f"no adapter for {type(model).__name__}, but for its encoder: pass model.{encoder}"
+    return f"no adapter for {type(model).__name__}; there are adapters for {', '.join(sorted(adapters()))}"
+
+
 def adapter_class(architecture: str) -> type[ArchitectureAdapter]:
     """The adapter of an architecture. Raises KeyError if there is none."""
     module, _, name = adapters()[architecture].partition(":")
@@ -42,10 +56,10 @@ def register(*, replace_native: bool = False) -> tuple[str, ...]:
     """Make `TransformerBridge.boot_transformers(name, hf_model=model)` know the architectures; returns their names.
 
     TransformerLens finds the adapters of other packages by their entry points, but its `boot_transformers` asks a list
-    that neither entry points nor `register_adapter` write to: this writes to both. A model built from a config, and
-    not loaded, does not name its architecture there: from now on its class does. `replace_native` also puts ours in
-    the place of TransformerLens's own for AST, HuBERT and Wav2Vec2, whose hooks are partly on other tensors than their
-    names say (see the README).
+    that neither entry points nor `register_adapter` write to: this writes to both. From now on the class of a given
+    model names its architecture, for its config may name another or, where the model was not loaded, none.
+    `replace_native` also puts ours in the place of TransformerLens's own for AST, HuBERT and Wav2Vec2, whose hooks are
+    partly on other tensors than their names say (see the README).
     """
     factory.ArchitectureAdapterFactory.discover_entry_points()
     names = [name for name in adapters() if replace_native or name not in NATIVE]
@@ -58,7 +72,7 @@ def register(*, replace_native: bool = False) -> tuple[str, ...]:
 
 
 def _name_architectures() -> None:
-    """Let `boot_transformers` know the architecture of a model whose config does not name it, where it is ours."""
+    """Let `boot_transformers` take the architecture of a given model from its class, and say so where it knows none."""
     boot: Any = TransformerBridge.boot_transformers
     if getattr(boot, _NAMES, False):
         return
@@ -67,10 +81,21 @@ def _name_architectures() -> None:
     @wraps(boot)
     def boot_transformers(*args: Any, **kwargs: Any) -> Any:
         model: Any = signature.bind_partial(*args, **kwargs).arguments.get("hf_model")
-        config = getattr(model, "config", None)
-        if config is not None and not getattr(config, "architectures", None) and type(model).__name__ in adapters():
-            config.architectures = [type(model).__name__]
-        return boot(*args, **kwargs)
+        if getattr(model, "config", None) is None:
+            return boot(*args, **kwargs)
+        stated, architecture = getattr(model.config, "architectures", None), architecture_of(model)
+        try:
+            if architecture is not None:
+                model.config.architectures = [architecture]
+            return boot(*args, **kwargs)
+        except ValueError as error:
+            if "Could not determine supported architecture" in str(error):
+                raise ValueError(
+                    f"{no_adapter(model)}; its config names {stated}, which TransformerLens lacks"
+                ) from error
+            raise
+        finally:
+            model.config.architectures = stated
 
     setattr(boot_transformers, _NAMES, True)
     bridge = cast("Any", TransformerBridge)  # a method is replaced by one that takes any arguments

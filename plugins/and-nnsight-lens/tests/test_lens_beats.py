@@ -15,6 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from and_nnsight_lens import from_transformer_lens, run_with_hooks, to_transformer_lens
 from and_nnsight_lens.plain import submodule
+from and_nnsight_lens.residual import DecompositionError
 
 beats = pytest.importorskip("and_nnsight_beats", reason="and-nnsight-beats is not installed")
 # SpeechBrain builds with it: with torch before 2.14 it says so, as in the tests of and-nnsight-beats itself.
@@ -111,6 +112,25 @@ def test_attention_and_the_stream_are_what_their_names_say() -> None:
         torch.testing.assert_close(at["ln1.hook_out"] * alpha + at["mlp.out.hook_out"], at["ln2.hook_in"])
         assert torch.equal(at["ln2.hook_out"], at["hook_out"])
     assert torch.equal(seen["embed_ln.hook_out"], seen["blocks.0.hook_in"])
+
+
+@torch.no_grad()
+def test_its_stream_is_no_sum() -> None:
+    bridge = to_transformer_lens(model())
+    sound, rest = heard(1.0, 0.5)
+    _, cache = bridge.run_with_cache(sound, **rest)
+    for ask in (
+        cache.decompose_resid, cache.get_full_resid_decomposition, lambda: cache.stack_head_results(incl_remainder=True),
+        lambda: cache.accumulated_resid(layer=1, apply_ln=True), lambda: bridge.accumulated_bias(1),
+    ):  # fmt: skip
+        with pytest.raises(DecompositionError, match="BEATs"):
+            ask()
+    assert torch.equal(cache.accumulated_resid(incl_mid=True)[1], cache["blocks.0.ln1.hook_in"])
+    heads = cache.stack_head_results()
+    torch.testing.assert_close(heads[:4].sum(0) + bridge.blocks[0].attn.b_O, cache["attn_out", 0])
+    cfg = bridge.cfg
+    assert (cfg.n_layers, cfg.d_model, cfg.d_mlp, cfg.n_heads, cfg.d_head, cfg.n_ctx) == (2, 32, 64, 4, 8, 0)
+    assert (cfg.d_vocab, cfg.act_fn, cfg.positional_embedding_type, cfg.post_embedding_ln) == (-1, "gelu", "conv", True)
 
 
 @torch.inference_mode()

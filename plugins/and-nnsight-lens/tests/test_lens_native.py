@@ -99,3 +99,31 @@ def test_hooks_that_cannot_fire_are_there_in_theirs_and_not_in_ours() -> None:
     dead = {f"blocks.0.attn.hook_{part}" for part in ("hidden_states", "result", "q_input", "attn_in")}
     assert dead <= set(native("hubert-post").hook_dict)
     assert not dead & set(bridged("hubert-post").hook_dict)
+
+
+def test_attentions_of_the_bridged_model() -> None:
+    sound, rest = heard("ast")
+    for bridge, times in ((native("ast"), 2), (bridged("ast"), 1)):
+        with torch.no_grad():
+            found = bridge.original_model(input_values=sound, output_attentions=True, **rest).attentions
+        assert len(found) == times * bridge.cfg.n_layers
+
+
+def test_the_norm_behind_pre_norm_blocks() -> None:
+    theirs, ours = cached(native("wav2vec2-ctc"), "wav2vec2-ctc"), cached(bridged("wav2vec2-ctc"), "wav2vec2-ctc")
+    assert torch.equal(ours.accumulated_resid(apply_ln=True)[-1], ours["ln_final.hook_out"])
+    with pytest.raises((IndexError, KeyError)):
+        theirs.accumulated_resid(apply_ln=True)
+
+
+def test_what_was_kept_before_padding_is_written_over() -> None:
+    for bridge, stays in ((native("wav2vec2-pre"), False), (bridged("wav2vec2-pre"), True)):
+        sound, rest = heard("wav2vec2-pre", 1.0, 0.5)
+        kept: list[torch.Tensor] = []
+
+        def keep(tensor: torch.Tensor, hook: Any, kept: list[torch.Tensor] = kept) -> None:
+            kept.extend((tensor, tensor.clone()))
+
+        with torch.no_grad():
+            bridge.run_with_hooks(sound, fwd_hooks=[("feat_proj.hook_out", keep)], **rest)
+        assert torch.equal(*kept) == stays

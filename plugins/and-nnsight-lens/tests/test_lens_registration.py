@@ -8,12 +8,13 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
+import torch
 import transformers
 from bridges import audio_model, bridged, heard, output
 from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES, ArchitectureAdapterFactory
 from transformer_lens.model_bridge import TransformerBridge
 
-from and_nnsight_lens import register
+from and_nnsight_lens import register, to_transformer_lens
 from and_nnsight_lens.registration import GROUP, NATIVE, adapters
 
 _GPT2 = """
@@ -101,3 +102,70 @@ def test_native_adapters_are_replaced_only_on_request(monkeypatch: pytest.Monkey
     register(replace_native=True)
     assert known["HubertModel"].__module__.startswith("and_nnsight_lens")
     assert set(adapters()) <= set(known)
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{register.__module__}.factory.SUPPORTED_ARCHITECTURES", dict(SUPPORTED_ARCHITECTURES))
+    monkeypatch.setattr(ArchitectureAdapterFactory, "_adapters", dict(ArchitectureAdapterFactory._adapters))
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", TransformerBridge.boot_transformers)
+    register()
+    register()  # once is enough
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("name", ["wavlm-post", "whisper-classify", "hubert-pre", "ast-bare"])
+@pytest.mark.parametrize(
+    "stated", [None, [], ["WavLMForXVector"], ["Nothing", "ASTForAudioClassification"], ["GPT2LMHeadModel"]]
+)
+def test_the_class_of_a_model_names_its_architecture(name: str, stated: list[str] | None) -> None:
+    model = audio_model(name).wrapped
+    model.config.architectures = stated
+    bridge = TransformerBridge.boot_transformers("a name", hf_model=model, device="cpu")
+    assert bridge.cfg.architecture == type(model).__name__
+    assert type(bridge.adapter).__module__.startswith("and_nnsight_lens")
+    assert model.config.architectures == stated
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("stated", [None, ["SEWDForSequenceClassification"], ["Nothing", "Nowhere"]])
+def test_a_model_that_nobody_knows_is_refused_in_a_sentence(stated: list[str] | None) -> None:
+    model = audio_model("sew-d").wrapped
+    model.config.architectures = stated
+    with pytest.raises(
+        ValueError, match=r"no adapter for SEWDForSequenceClassification; there are .*WavLMModel.* names"
+    ):
+        TransformerBridge.boot_transformers("a name", hf_model=model, device="cpu")
+
+
+def test_a_head_that_nobody_knows_is_refused_with_what_to_pass() -> None:
+    model = transformers.WavLMForXVector(audio_model("wavlm-pre").wrapped.config)
+    with pytest.raises(ValueError, match=r"no adapter for WavLMForXVector, but for its encoder: pass model\.wavlm"):
+        to_transformer_lens(model)
+    assert to_transformer_lens(model.wavlm).cfg.architecture == "WavLMModel"
+
+
+def test_classes_of_one_s_own_and_wrappers_are_seen_through() -> None:
+    plain = audio_model("ast").wrapped
+    derived = type("OneOfMyOwn", (type(plain),), {})(plain.config).eval()
+    for model in (derived, torch.nn.DataParallel(plain), torch.compile(plain)):
+        assert to_transformer_lens(model).cfg.architecture == "ASTForAudioClassification"
+    with pytest.raises(TypeError, match="around an AudioModel or a transformers module, not str"):
+        to_transformer_lens("facebook/wav2vec2-base")
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # which PEFT asks for
+def test_layers_of_peft_are_to_be_merged_first() -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    adapted = peft.get_peft_model(audio_model("ast").wrapped, peft.LoraConfig(target_modules=["fc2"]))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_()
+    with pytest.raises(ValueError, match=r"PEFT's layers in it.*merge_and_unload\(\)"):
+        to_transformer_lens(adapted)
+    bridge = to_transformer_lens(adapted.merge_and_unload())
+    sound, rest = heard("ast")
+    with torch.inference_mode():
+        _, cache = bridge.run_with_cache(sound, **rest)
+        neurons = cache.get_neuron_results(0).sum(-2) + bridge.blocks[0].mlp.b_out
+        torch.testing.assert_close(neurons, cache["mlp_out", 0], atol=1e-5, rtol=1e-5)

@@ -8,8 +8,6 @@ import pytest
 import torch
 from bridges import CONFORMERS, POST_NORM, SUPPORTED, audio_model, bridged, heard
 from transformer_lens.config import TransformerBridgeConfig
-from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES, ArchitectureAdapterFactory
-from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
@@ -19,10 +17,9 @@ from transformer_lens.model_bridge.generalized_components import (
     NormalizationBridge,
 )
 
-from and_nnsight_lens import register
+from and_nnsight_lens import to_transformer_lens
 from and_nnsight_lens.convert import _audio_part
 from and_nnsight_lens.registration import adapter_class, adapters
-from and_nnsight_lens.residual import DecompositionError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 
@@ -88,6 +85,8 @@ def test_a_model_that_is_nested_in_another() -> None:
 
 HEADS = {"ast": 5, "whisper-classify": 5, "wav2vec2-ctc": 12, "hubert-pre": 5, "wav2vec2-bert": 5}
 POSITIONS = {"ast": 102, "whisper": 100, "clap": 256}
+POSITIONAL = {"ast": "standard", "whisper": "standard", "clap": "relative_positional_bias"}
+POSITIONAL |= dict.fromkeys(CONFORMERS, "relative_positional_bias")
 
 
 @pytest.mark.parametrize("name", SUPPORTED)
@@ -97,8 +96,16 @@ def test_sizes_are_those_of_what_is_bridged(name: str) -> None:
     assert cfg.n_layers == len(bridge.blocks)
     assert cfg.d_mlp == last.mlp.submodules["in"].original_component.out_features
     assert cfg.d_model == last.mlp.submodules["in"].original_component.in_features
-    assert cfg.d_head * cfg.n_heads == cfg.d_model
     assert cfg.n_ctx == POSITIONS.get(name.partition("-")[0], 0)
+    sound, rest = heard(name)
+    queries = f"blocks.{cfg.n_layers - 1}.attn.hook_q"
+    seen = bridge.run_with_cache(sound, names_filter=queries, **rest)[1][queries]
+    assert (cfg.n_heads, cfg.d_head) == seen.shape[-2:]
+    assert cfg.d_head * cfg.n_heads == cfg.d_model
+    assert not (cfg.tie_word_embeddings or cfg.tokenizer_prepends_bos or cfg.default_prepend_bos)
+    assert cfg.eps == last.ln1.original_component.eps
+    assert cfg.positional_embedding_type == POSITIONAL.get(name, POSITIONAL.get(name.partition("-")[0], "conv"))
+    assert cfg.post_embedding_ln == (name in POST_NORM)
     head = getattr(bridge, "unembed", None)
     assert cfg.d_vocab == cfg.d_vocab_out == (-1 if head is None else head.original_component.out_features)
     assert cfg.d_vocab == HEADS.get(name, cfg.d_vocab)
@@ -108,55 +115,41 @@ def test_sizes_of_whisper_s_encoder_are_not_its_decoder_s() -> None:
     import transformers
     from tests.families import whisper_config
 
-    from and_nnsight_lens import to_transformer_lens
-
     config = whisper_config(encoder_ffn_dim=48, decoder_ffn_dim=96, encoder_attention_heads=2, decoder_layers=3)
     cfg = to_transformer_lens(transformers.WhisperModel(config)).cfg
     assert (cfg.d_mlp, cfg.n_heads, cfg.d_head, cfg.n_layers) == (48, 2, 16, 2)
 
 
+def test_sizes_of_clap_are_its_last_stage_s() -> None:
+    from tests.families import FAMILIES
+
+    config: Any = FAMILIES["clap-audio"].build().config
+    config.num_attention_heads = [4, 2]
+    cfg = to_transformer_lens(type(FAMILIES["clap-audio"].build())(config)).cfg
+    assert (cfg.n_heads, cfg.d_head, cfg.d_model) == (2, 16, 32)
+
+
+def test_a_rotary_conformer() -> None:
+    import transformers
+    from tests.families import FAMILIES
+
+    config: Any = FAMILIES["wav2vec2-conformer"].build().config
+    config.position_embeddings_type = "rotary"
+    bridge = to_transformer_lens(transformers.Wav2Vec2ConformerModel(config))
+    assert bridge.cfg.positional_embedding_type == "rotary"
+    assert not [name for name in bridge.hook_dict if "hook_rot" in name]  # which would never fire
+
+
 @pytest.mark.parametrize("name", SUPPORTED)
-def test_hidden_states_come_once_a_layer(name: str) -> None:
+def test_hidden_states_and_attentions_come_once_a_layer(name: str) -> None:
     model = audio_model(name)
     sound, rest = heard(name)
-    given = {model.main_input: sound, **rest, "output_hidden_states": True}
+    given = {model.main_input: sound, **rest, "output_hidden_states": True, "output_attentions": True}
     with torch.no_grad():
-        expected = _audio_part(model.wrapped)(**given).hidden_states
-        found = bridged(name).original_model(**given).hidden_states
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
-
-
-NO_SUM = [*POST_NORM, *CONFORMERS, "clap", "clap-audio"]
-
-
-@pytest.mark.parametrize("name", NO_SUM)
-def test_streams_that_are_no_sum_are_not_taken_apart(name: str) -> None:
-    bridge = bridged(name)
-    sound, rest = heard(name)
-    with torch.no_grad():
-        output, cache = bridge.run_with_cache(sound, **rest)
-        assert torch.equal(output, bridge(sound, **rest))
-        plain = bridge.run_with_cache(sound, return_cache_object=False, **rest)[1]
-    assert isinstance(plain, dict)
-    for some in (cache, cache.apply_slice_to_batch_dim(slice(0, 1))):
-        for ask in (some.decompose_resid, some.get_full_resid_decomposition):
-            with pytest.raises(DecompositionError, match=r"would not sum up .* because .*accumulated_resid\(\)"):
-                ask(layer=1)
-    if not name.startswith("clap"):
-        streams = cache.accumulated_resid(layer=-1)
-        assert torch.equal(streams[-1], cache["resid_post", -1])
-
-
-@pytest.mark.parametrize("name", ["wavlm-post", "whisper-classify", "hubert-pre"])
-def test_a_model_whose_config_names_no_architecture_boots(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{register.__module__}.factory.SUPPORTED_ARCHITECTURES", dict(SUPPORTED_ARCHITECTURES))
-    monkeypatch.setattr(ArchitectureAdapterFactory, "_adapters", dict(ArchitectureAdapterFactory._adapters))
-    monkeypatch.setattr(TransformerBridge, "boot_transformers", TransformerBridge.boot_transformers)
-    register()
-    register()  # once is enough
-    model = audio_model(name).wrapped
-    assert not model.config.architectures
-    bridge = TransformerBridge.boot_transformers("a name", hf_model=model, device="cpu")
-    assert bridge.cfg.architecture == type(model).__name__
+        expected = _audio_part(model.wrapped)(**given)
+        bridge = bridged(name)
+        bridge(sound, **rest)  # so that not only the first forward is right
+        found = bridge.original_model(**given)
+    for kind in ("hidden_states", "attentions"):
+        for one, other in zip(getattr(found, kind), getattr(expected, kind), strict=True):
+            assert torch.allclose(one, other, atol=1e-6)

@@ -19,6 +19,13 @@ def apply(patch: Path, folder: Path) -> None:
     assert done.returncode == 0, f"{patch.name}: {done.stdout}{done.stderr}"
 
 
+def git(folder: Path, *arguments: str | Path) -> str:
+    who = ("-c", "user.name=a reader", "-c", "user.email=reader@example.org")
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def brought_by(patch: Path) -> str:
     """The test file that a patch brings."""
     (found,) = (line.split()[-1] for line in patch.read_text().splitlines() if line.startswith("+++ b/tests/"))
@@ -35,7 +42,7 @@ def run_tests(folder: Path, files: list[str]) -> subprocess.CompletedProcess[str
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("patch") is None, reason="there is no patch program")
 def test_each_patch_applies_and_its_tests_fail_without_it(tmp_path: Path) -> None:
-    assert len(PATCHES) == 4
+    assert len(PATCHES) == 5
     patched, bare = tmp_path / "patched", tmp_path / "bare"
     for folder in (patched, bare):
         left_out = shutil.ignore_patterns("__pycache__", "data")
@@ -56,3 +63,15 @@ def test_each_patch_applies_and_its_tests_fail_without_it(tmp_path: Path) -> Non
     before = run_tests(bare, files).stdout
     for file in files:
         assert f"FAILED {file}" in before, file
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_patches_are_commits_in_order(tmp_path: Path) -> None:
+    left_out = shutil.ignore_patterns("__pycache__", "data")
+    shutil.copytree(Path(transformer_lens.__file__).parent, tmp_path / "transformer_lens", ignore=left_out)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "released")
+    git(tmp_path, "am", "-q", *PATCHES)
+    assert len(git(tmp_path, "log", "--oneline").splitlines()) == 1 + len(PATCHES)

@@ -8,9 +8,12 @@ from typing import Any, cast
 
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
-from transformer_lens.model_bridge.generalized_components import LinearBridge, UnembeddingBridge
+from transformer_lens.model_bridge.generalized_components import UnembeddingBridge
 
-from ..residual import refuse_decompositions
+from .._captured_outputs import capture_once
+from ..components import WrittenToLinearBridge
+from ..encoder_bridge import make_encoder_bridge
+from ..residual import Stream
 
 ComponentMapping = dict[str, Any]
 NO_LIMIT = 0
@@ -29,8 +32,11 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
     supports_compatibility_mode = False
     # Patterns come from hooks inside the attention: no need to keep every layer's matrix for the output.
     supports_hf_output_attentions = False
-    # Why attn_out and mlp_out of all blocks do not sum up to the residual stream; None where they do.
-    resid_is_no_sum: str | None = None
+    stream = Stream()
+    # Path of the encoder that frames can be put into behind the front end; None where there are no such frames.
+    frames_enter: str | None = None
+    # Whether logits are `ln_final` and `unembed` of each position of the stream, and nothing else.
+    reads_out_directly = False
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
@@ -38,7 +44,8 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
         self.cfg.is_audio_model = True
         self.cfg.normalization_type = "LN"
         self.cfg.attention_dir = "bidirectional"
-        self.cfg.default_prepend_bos = False
+        self.cfg.default_prepend_bos = self.cfg.tokenizer_prepends_bos = False
+        self.cfg.tie_word_embeddings = False
         self.cfg.gated_mlp = False
         self.cfg.attn_only = False
         self.cfg.final_rms = False
@@ -52,6 +59,7 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
 
     def prepare_model(self, hf_model: Any) -> None:
         """Map the live model: only it tells what is nested in what, and which norm comes where."""
+        capture_once(hf_model)
         prefix = self._prefix(hf_model)
         self._read_model(hf_model, prefix)
         self.component_mapping = self._build_component_mapping(prefix)
@@ -60,14 +68,13 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
         self.cfg.d_mlp = self._inner_width(hf_model)
 
     def setup_hook_compatibility(self, bridge: Any) -> None:
-        """Refuse what is not true of the layout, and keep `boot_transformers` from asking the hub in vain.
+        """Make it an EncoderBridge, and keep `boot_transformers` from asking the hub in vain.
 
         Without a network it would ask for three quarters of a minute for the feature extractor of a model that is not
         from there. It does so as soon as the bridge is built, if the adapter's config says audio; what the bridge does
         depends on the bridge's.
         """
-        if self.resid_is_no_sum is not None:
-            refuse_decompositions(bridge)
+        make_encoder_bridge(bridge)
         origin = str(getattr(bridge.original_model, "name_or_path", "") or "")
         if Path(str(self.cfg.model_name)).is_dir() or (origin and not Path(origin).exists()):
             return
@@ -102,11 +109,16 @@ class EncoderArchitectureAdapter(ArchitectureAdapter):
         found: ComponentMapping = {}
         children = dict(model.named_children())
         if isinstance(children.get("projector"), nn.Linear):
-            found["projector"] = LinearBridge(name="projector")
+            # The name by which TransformerLens knows that logits are not read off the stream itself.
+            found["project_out"] = WrittenToLinearBridge(name="projector")
         for name in ("lm_head", "classifier"):
             if isinstance(children.get(name), nn.Linear):
                 found["unembed"] = UnembeddingBridge(name=name)
                 self.cfg.d_vocab = self.cfg.d_vocab_out = children[name].out_features
+        base: Any = children.get(str(getattr(model, "base_model_prefix", "")))
+        between = [getattr(base, name, None) for name in ("adapter", "intermediate_ffn")]
+        mapped: Any = self.component_mapping
+        self.reads_out_directly = "lm_head" in children and "ln_final" in mapped and between == [None, None]
         return found
 
     def _inner_width(self, model: nn.Module) -> int:

@@ -11,6 +11,7 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 
 from .._attention_weights import AttentionWeightHooks
 from ..components import BlockMLPBridge, EncoderAttentionBridge, EncoderBlockBridge, norm
+from ..residual import Stream
 from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 # Post-norm with weighted sums: resid_pre · alpha + attn_out enters ln1, ln1's output · alpha + mlp_out enters ln2.
@@ -63,12 +64,13 @@ class BEATsBlockBridge(EncoderBlockBridge):
 class BEATsArchitectureAdapter(EncoderArchitectureAdapter):
     """BEATs, bare or with a class head."""
 
-    resid_is_no_sum = "its post-norm blocks weight and normalise the stream that they pass on"
+    stream = Stream("its post-norm blocks weight and normalise the stream that they pass on", norms_come_first=False)
 
     def _read_config(self) -> None:
         """What the config of a BEATs does not say."""
         self.cfg.act_fn = "gelu"
         self.cfg.positional_embedding_type = "conv"
+        self.cfg.post_embedding_ln = True
         self._projects, self._classes = True, 0
 
     def _read_model(self, model: Any, prefix: str) -> None:

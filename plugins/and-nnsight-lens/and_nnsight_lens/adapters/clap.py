@@ -10,6 +10,7 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 
 from .._inputs import takes_features
 from ..components import BlockMLPBridge, EncoderAttentionBridge, EncoderBlockBridge, norm, projections
+from ..residual import Stream
 from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _ALL_BLOCKS = "blocks"
@@ -21,7 +22,7 @@ class ClapAudioArchitectureAdapter(EncoderArchitectureAdapter):
     `cfg` has room for one width: it holds the last stage's.
     """
 
-    resid_is_no_sum = "its width and length change from stage to stage"
+    stream = Stream("its width and length change from stage to stage", one_width=False)
 
     def _prefix(self, model: nn.Module) -> str:
         """The tower lies in `audio_model`, or is the model."""
@@ -34,8 +35,12 @@ class ClapAudioArchitectureAdapter(EncoderArchitectureAdapter):
         stages = model.get_submodule(self._stages)
         model.add_module(_ALL_BLOCKS, nn.ModuleList([block for stage in stages for block in stage.blocks]))
         self.cfg.n_layers = len(model.get_submodule(_ALL_BLOCKS))
+        last: Any = model.get_submodule(_ALL_BLOCKS)[-1]
+        self.cfg.n_heads = last.attention.self.num_attention_heads
+        self.cfg.d_head = last.attention.self.attention_head_size
         rows, columns = model.get_submodule(f"{prefix}audio_encoder").patch_embed.grid_size
         self.cfg.n_ctx = int(rows) * int(columns)
+        self.cfg.positional_embedding_type = "relative_positional_bias"
 
     def _build_component_mapping(self, prefix: str) -> ComponentMapping:
         """Pre-norm blocks."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from transformer_lens.model_bridge.generalized_components import MLPBridge
 from transformer_lens.model_bridge.generalized_components.audio_feature_extractor import AudioFeatureExtractorBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 
 from .._inputs import takes_features
-from ..components import EncoderAttentionBridge, EncoderBlockBridge, norm, projections, up_and_down
+from ..components import (
+    EncoderAttentionBridge,
+    EncoderBlockBridge,
+    WrittenToBridge,
+    norm,
+    projections,
+    up_and_down,
+)
+from ..residual import Stream
 from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _PROJECTIONS = ("linear_q", "linear_k", "linear_v", "linear_out")
@@ -24,15 +34,21 @@ class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
     output is resid_post.
     """
 
-    resid_is_no_sum = "its blocks add half of two feed-forwards and a convolution, and normalise what they pass on"
+    stream = Stream(
+        "its blocks add half of two feed-forwards and a convolution, and normalise what they pass on",
+        norms_come_first=False,
+        whole_mlp=False,
+    )
 
     def _read_config(self) -> None:
         """Conformer hears a waveform, BERT a spectrogram, and only the former has a norm after the blocks."""
         self._hears_waveform = self._ends_in_norm = bool(getattr(self.cfg, "conv_kernel", None))
 
-    def _read_model(self, model: nn.Module, prefix: str) -> None:
+    def _read_model(self, model: Any, prefix: str) -> None:
         """The model has the last word; and let it take a spectrogram by TransformerLens's name."""
         takes_features(model)
+        self.frames_enter = f"{prefix}encoder"
+        self.cfg.positional_embedding_type = _positions(model.config)
         self._hears_waveform = "feature_extractor" in _children(model, prefix)
         self._ends_in_norm = "layer_norm" in _children(model, f"{prefix}encoder")
 
@@ -49,7 +65,7 @@ class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
             "ln_out": norm("final_layer_norm", self.cfg),
         }
         found: ComponentMapping = {
-            "feat_proj": GeneralizedComponent(name=f"{prefix}feature_projection"),
+            "feat_proj": WrittenToBridge(name=f"{prefix}feature_projection"),
             "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
             "blocks": EncoderBlockBridge(f"{prefix}encoder.layers", submodules, _HOOKS),
         }
@@ -58,6 +74,12 @@ class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
         if self._ends_in_norm:
             found["ln_final"] = norm(f"{prefix}encoder.layer_norm", self.cfg)
         return found
+
+
+def _positions(config: Any) -> str:
+    """TransformerLens's word for how positions enter attention."""
+    kind = config.position_embeddings_type
+    return {None: "none", "rotary": "rotary"}.get(kind, "relative_positional_bias")
 
 
 def _children(model: nn.Module, path: str) -> dict[str, nn.Module]:

@@ -18,17 +18,19 @@ from ..components import (
     EncoderAttentionBridge,
     EncoderBlockBridge,
     FeedForwardBridge,
+    WrittenToBridge,
     norm,
     projections,
     up_and_down,
 )
+from ..residual import Stream
 from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 # Post-norm: ln1 follows the attention's sum and ln2 the MLP's, so the stream between the two sums enters ln1.
 _POST_NORM: dict[str, str | None] = {"hook_resid_mid": "ln1.hook_in", "hook_mlp_out": "mlp.out.hook_out"}
 _PRE_NORM: dict[str, str | None] = {"hook_mlp_out": "mlp.out.hook_out"}
-_NORMALISED = "each of its post-norm blocks normalises the stream that it passes on"
+_NORMALISED = Stream("each of its post-norm blocks normalises the stream that it passes on", norms_come_first=False)
 
 
 class Wav2Vec2ArchitectureAdapter(EncoderArchitectureAdapter):
@@ -44,7 +46,8 @@ class Wav2Vec2ArchitectureAdapter(EncoderArchitectureAdapter):
 
     def _read_model(self, model: nn.Module, prefix: str) -> None:
         """The model has the last word: not all configs name the layout."""
-        encoder: Any = model.get_submodule(f"{prefix}encoder")
+        self.frames_enter = f"{prefix}encoder"
+        encoder: Any = model.get_submodule(self.frames_enter)
         # SEW projects only where the widths differ.
         self._projects = "feature_projection" in dict(model.get_submodule(prefix.removesuffix(".")).named_children())
         self._adapts = getattr(encoder.layers[0], "adapter_layer", None) is not None
@@ -52,19 +55,17 @@ class Wav2Vec2ArchitectureAdapter(EncoderArchitectureAdapter):
 
     def _take_layout(self, pre_norm: bool) -> None:
         self.pre_norm = self.supports_fold_ln = pre_norm
-        # Adapter layers add to the stream of pre-norm blocks too, each at a hook of its own: `adapter_layer.hook_out`.
-        self.resid_is_no_sum = None if pre_norm else _NORMALISED
+        self.stream = Stream() if pre_norm else _NORMALISED
+        self.cfg.post_embedding_ln = not pre_norm
 
     def _build_component_mapping(self, prefix: str) -> ComponentMapping:
-        """Convolutions over the waveform, then blocks. `embed_ln` is the encoder's norm, as TransformerLens calls it.
-
-        Of pre-norm models it comes after the blocks; their stream starts at the encoder's dropout.
-        """
+        """Convolutions over the waveform, then blocks; the encoder's norm is before post-norm ones, behind others."""
+        encoder_norm = "ln_final" if self.pre_norm else "embed_ln"
         found: ComponentMapping = {
             "audio_feature_extractor": AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor"),
-            "feat_proj": GeneralizedComponent(name=f"{prefix}feature_projection"),
+            "feat_proj": WrittenToBridge(name=f"{prefix}feature_projection"),
             "conv_pos_embed": ConvPosEmbedBridge(name=f"{prefix}encoder.pos_conv_embed"),
-            "embed_ln": norm(f"{prefix}encoder.layer_norm", self.cfg),
+            encoder_norm: norm(f"{prefix}encoder.layer_norm", self.cfg),
             "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
             "blocks": self._block(f"{prefix}encoder.layers"),
         }
