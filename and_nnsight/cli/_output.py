@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -24,10 +25,11 @@ def clean(text: object) -> str:
 
 def quiet_transformers() -> None:
     """Keep transformers' own progress bars out of the output."""
-    from transformers import modeling_gguf_pytorch_utils as gguf
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    gguf: Any = modeling_gguf_pytorch_utils
     gguf.tqdm = logging.tqdm  # GGUF files are read under a bar of tqdm's own, which that switch does not reach
 
 
