@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float32
@@ -41,12 +44,16 @@ class Sound:
 
 def make_sounds(store: ExemplarStore, spans: Iterable[Span]) -> dict[Span, Sound]:
     """The sound of each span, each made once; `store` holds the clips. Raises DissectionError if it does not."""
-    sounds: dict[Span, Sound] = {}
-    for span in sorted(set(spans), key=lambda span: (span.clip, span.start or 0.0)):
-        samples, rate = store.audio(span.clip)
-        stretch = stretch_of(span, samples, rate)
-        sounds[span] = sound_of(f"s{len(sounds)}", span, samples, rate, spectrogram_png(stretch, rate))
-    return sounds
+    ordered = sorted(set(spans), key=lambda span: (span.clip, span.start or 0.0))
+    keys = [f"s{number}" for number in range(len(ordered))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of libsndfile's and torch's code, which run side by side
+        return dict(zip(ordered, pool.map(partial(_drawn_sound, store), ordered, keys), strict=True))
+
+
+def _drawn_sound(store: ExemplarStore, span: Span, key: str) -> Sound:
+    samples, rate = store.audio(span.clip)
+    image = spectrogram_png(stretch_of(span, samples, rate), rate)
+    return sound_of(key, span, samples, rate, image)
 
 
 def sound_of(key: str, span: Span, samples: Float32[np.ndarray, " sample"], rate: int, image: bytes = b"") -> Sound:
