@@ -14,6 +14,8 @@ from and_nnsight.demo import make_sounds, tiny_ast_path
 from and_nnsight.explain import explain
 from tests.cli.commands import run_command
 
+pytestmark = pytest.mark.slow
+
 OFFLINE = ("units_per_adjective", "adjectives_per_layer", "uninterpretable_units")
 
 
@@ -109,7 +111,6 @@ def test_a_folder_that_is_no_dissection_is_refused(tmp_path: Path) -> None:
     assert code == 2 and "holds no dissection" in err
 
 
-@pytest.mark.slow
 def test_accuracy_is_measured_where_there_is_a_model_and_data(explained: Path, tmp_path: Path) -> None:
     import soundfile
 

@@ -13,6 +13,8 @@ from and_nnsight import Dissection, dissect
 from and_nnsight.cli import app
 from and_nnsight.demo import SAMPLING_RATE, make_sound, tiny_ast_path
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.2.mlp.hook_post"
 
 

@@ -17,6 +17,8 @@ from tests.explain.audible_dissection import RATE, audible, clip_of
 from tests.explain.scored_dissection import KINDS, SITE, UNITS
 from tests.explain.small_dissection import with_summaries
 
+pytestmark = pytest.mark.slow
+
 SEED, CLIPS = 2, 200
 
 

@@ -12,6 +12,8 @@ from and_nnsight import dissect, keep_exemplars
 from and_nnsight.cli import report
 from and_nnsight.demo import make_sounds, tiny_ast_path
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.3.mlp.hook_post"
 
 

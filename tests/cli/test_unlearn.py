@@ -15,6 +15,8 @@ from and_nnsight.explain import explain, label
 from and_nnsight.unlearn import Measurement, UnitChoice
 from tests.cli.commands import run_command
 
+pytestmark = pytest.mark.slow
+
 SITES = ["blocks.2.mlp.hook_post", "blocks.3.mlp.hook_post"]
 CLASSES = ("bell", "engine", "drum", "white noise")
 

@@ -16,6 +16,8 @@ from and_nnsight.explain.describe.options import CaptionOptions
 from and_nnsight.explain.records.reading import table_settings
 from and_nnsight.plugins import PluginError
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.3.mlp.hook_post"
 
 

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from and_nnsight.kernels import POOLINGS, batch_moments, empty_topk, pool, topk_update
 from tests.oracle import DTYPES, MASKS, VALUES, Stream, stream_of
 
+pytestmark = pytest.mark.slow
+
 BYTECODE = {"CodeType", "_make_function", "_make_skeleton_class", "_make_skeleton_enum", "code"}
 
 

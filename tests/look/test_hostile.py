@@ -11,6 +11,8 @@ from and_nnsight.look import write_report
 from tests.look.browser import Visit
 from tests.look.hostile import hostile_dissection, units
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:

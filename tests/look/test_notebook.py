@@ -17,6 +17,8 @@ from and_nnsight.look import notebook
 from tests.look.browser import Visit
 from tests.look.hostile_clips import SITE, hostile_clips
 
+pytestmark = pytest.mark.slow
+
 CELLS = (
     "import and_nnsight\nfrom and_nnsight.explain import card, label, read_table, search\n"
     "dissection = and_nnsight.Dissection.load({folder!r})\ndissection",
@@ -51,7 +53,6 @@ def shown(outputs: list[Any]) -> Any:
     return result.data
 
 
-@pytest.mark.slow
 def test_every_object_shows_itself_as_html_and_as_a_few_lines(executed: list[Any]) -> None:
     for outputs in executed[:5]:
         data = shown(outputs)
@@ -68,7 +69,6 @@ def test_every_object_shows_itself_as_html_and_as_a_few_lines(executed: list[Any
     assert shown(executed[1])["text/html"] == card_of_unit
 
 
-@pytest.mark.slow
 def test_each_bar_in_a_notebook_is_one_output_that_ends_full(executed: list[Any]) -> None:
     bars = [output.data["text/html"] for output in executed[4] if output.output_type == "display_data"]
     assert [re.findall(r"monospace\">([\w ]+?) <", bar) for bar in bars][-1] == ["labelling"]

@@ -14,6 +14,8 @@ from and_nnsight.explain import search
 from and_nnsight.look import Report, report, write_report
 from tests.look.conftest import SITES, UNITS
 
+pytestmark = pytest.mark.slow
+
 
 def ids(path: Path) -> list[str]:
     return re.findall(r'<article class="unit" id="([^"]+)"', path.read_text(encoding="utf-8"))

@@ -13,6 +13,8 @@ from tests.look.browser import Visit
 from tests.look.conftest import SITES, UNITS
 from tests.look.node import node_package
 
+pytestmark = pytest.mark.slow
+
 # What the page was like whenever a sound was begun: read at that moment, since a busy machine may look again much later.
 AUDIO = """
   window.sounds = []; window.begun = [];

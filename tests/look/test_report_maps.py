@@ -26,6 +26,8 @@ from tests.look.test_report_in_a_browser import AUDIO, until
 from tests.run.runs import quick
 from tests.sounds_for_tests import RATE, noise
 
+pytestmark = pytest.mark.slow
+
 UNITS = [("blocks.2.mlp.hook_post", unit) for unit in (227, 150, 198)]
 
 

@@ -27,6 +27,8 @@ from and_nnsight.storage import locked
 from tests.families import FAMILIES
 from tests.sounds_for_tests import noise
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.2.mlp.hook_post"
 UNITS = (227, 150, 198)
 QUIET = RunOptions(progress=False)

@@ -22,6 +22,8 @@ from tests.families import FAMILIES
 from tests.model.test_adapter import Hooked
 from tests.sounds_for_tests import noise
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.2.mlp.hook_post"
 
 

@@ -56,7 +56,10 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "meta device": lambda: torch.device("meta"),
     "deterministic": deterministic,
 }
-pytestmark = pytest.mark.filterwarnings("ignore:torch.autocast .* is on:UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:torch.autocast .* is on:UserWarning"),
+]
 
 
 def values(dissection: Dissection) -> list[float]:

@@ -15,6 +15,8 @@ import pytest
 from tests.remote.checkpoints import save_checkpoint, save_sounds
 from tests.remote.loopback import Loopback
 
+pytestmark = pytest.mark.slow
+
 CLIENT = Path(__file__).with_name("client.py")
 Ask = Callable[..., Any]
 
@@ -70,7 +72,6 @@ def test_ast_there_is_ast_here(ask: Ask) -> None:
         assert said["printed"] == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "families",
     [("whisper-generate", "whisper", "clap"), ("wav2vec2-ctc", "wav2vec2-post"), ("hubert-pre", "wavlm-pre")],
@@ -80,7 +81,6 @@ def test_every_family_there_is_itself_here(families: tuple[str, ...], ask: Ask) 
         assert is_the_same(said), said
 
 
-@pytest.mark.slow
 def test_ragged_clips_there_are_ragged_clips_here(ask: Ask) -> None:
     cases = [
         {
@@ -114,7 +114,6 @@ MESSAGES = {
 }
 
 
-@pytest.mark.slow
 def test_what_fails_in_the_middle_is_said_in_a_sentence_kept_and_gone_on_with(ask: Ask) -> None:
     told = ask("errors")
     passing = told.pop("passing")
@@ -131,7 +130,6 @@ def test_what_fails_in_the_middle_is_said_in_a_sentence_kept_and_gone_on_with(as
         assert told[name]["jobs"] == 2, "what came home is not done again"
 
 
-@pytest.mark.slow
 def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     told = ask("refused")
     assert "wants an API key (Missing or invalid API key." in told["no key"]
@@ -155,7 +153,6 @@ def test_what_does_not_fit_is_said_before_any_job_is_sent(ask: Ask) -> None:
     assert "the model ran here, and is to run on a server now" in told["begun here"]
 
 
-@pytest.mark.slow
 def test_a_server_that_rounds_is_told_of(ask: Ask) -> None:
     told = ask("rounded")
     assert told["dtype"] == "bfloat16"
@@ -168,7 +165,6 @@ def test_a_server_that_rounds_is_told_of(ask: Ask) -> None:
     assert 0 < told["worst"] < 0.1
 
 
-@pytest.mark.slow
 def test_data_of_every_kind_and_models_with_edits(ask: Ask) -> None:
     told = ask("streams")
     for name in ("generator", "workers", "edited"):
@@ -189,7 +185,6 @@ def test_nothing_of_this_machine_travels_and_sound_travels_as_it_was_recorded(as
     assert told["home"] == told["received"]
 
 
-@pytest.mark.slow
 def test_what_comes_home_is_at_most_a_hundredth_of_the_activations(ask: Ask) -> None:
     told = ask("small")
     for gather in ("trace", "cache"):
@@ -205,7 +200,6 @@ def files(folder: Path) -> dict[str, bytes]:
     return found | {"manifest.json": json.dumps(manifest).encode()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT"])
 def test_a_client_that_is_stopped_goes_on_where_it_was(signal_name: str, ask: Ask, tmp_path: Path) -> None:
     done: subprocess.CompletedProcess[str] = ask("whole", "stopped", signal_name, check=False)
@@ -217,7 +211,6 @@ def test_a_client_that_is_stopped_goes_on_where_it_was(signal_name: str, ask: As
     assert files(tmp_path / "stopped") == files(tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
 def test_a_server_that_dies_and_comes_back_costs_its_jobs_and_nothing_else(ask: Ask, tmp_path: Path) -> None:
     ask("whole", "undisturbed")
     with Loopback(tmp_path / "mortal", die_on=3) as mortal:

@@ -16,6 +16,8 @@ from tests.run.runs import StopsAfter, files, made, quick
 from tests.run.test_exemplars import assert_curves_are_of
 from tests.sounds_for_tests import RATE, ragged
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.1.mlp.hook_post"
 
 

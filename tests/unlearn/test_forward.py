@@ -14,6 +14,8 @@ from tests.families import FAMILIES, LABELS
 from tests.sounds_for_tests import RATE, noise
 from tests.unlearn.models import loaded
 
+pytestmark = pytest.mark.slow
+
 CLIPS = [
     {"audio": noise(0.5 + 0.3 * (place % 2), seed=place), "sampling_rate": RATE, "label": f"label_{place % LABELS}"}
     for place in range(11)

@@ -21,6 +21,8 @@ from and_nnsight.explain.evaluate.permutation import (
 )
 from and_nnsight.explain.evaluate.top_down import linear_basis, monotone_residuals, rank_shares, savage_scores
 
+pytestmark = pytest.mark.slow
+
 SHUFFLES = 199
 SHARE = 0.05
 
@@ -226,7 +228,6 @@ def test_rates_hold_where_true_claims_and_noise_are_mixed() -> None:
     assert found > 0.9 * 600
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["level", "threshold", "step", "exponential"])
 def test_what_is_said_of_a_unit_of_loudness_is_not_more_than_loudness(shape: str) -> None:
     rng = np.random.default_rng(7)
@@ -242,7 +243,6 @@ def test_what_is_said_of_a_unit_of_loudness_is_not_more_than_loudness(shape: str
         assert rejected(beyond(units, said, nulls).p, 0.05) <= most(200, 0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True])
 def test_what_is_said_of_thresholded_sums_of_nulls_is_not_more_than_they(sparse: bool) -> None:
     """Claims that go with the same nulls, and with the middle of another, of units that are sums of nulls, and noise.
@@ -260,7 +260,6 @@ def test_what_is_said_of_thresholded_sums_of_nulls_is_not_more_than_they(sparse:
     assert rejected(beyond(units, said, nulls).p, 0.05) <= most(300, 0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dense", [False, True])
 def test_p_holds_where_unit_and_claim_both_scatter_more_in_loud_clips(dense: bool) -> None:
     """Claims that are independent of the unit given loudness, with noise that grows with it on both sides."""

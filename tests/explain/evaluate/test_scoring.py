@@ -28,6 +28,8 @@ from tests.explain.evaluate.scored import (
 from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS, written
 from tests.explain.small_dissection import with_summaries
 
+pytestmark = pytest.mark.slow
+
 
 def test_true_explanations_hold_and_false_ones_do_not(pair) -> None:
     rows = explained(pair)

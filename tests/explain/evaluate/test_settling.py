@@ -16,6 +16,8 @@ from tests.explain.evaluate.scored import SAID, explained, holds, rows_of, witho
 from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS
 from tests.explain.small_dissection import with_summaries
 
+pytestmark = pytest.mark.slow
+
 
 def test_rates_are_over_all_standing_claims_of_a_source_and_follow_them(pair) -> None:
     some = explained(pair, sites=SITE, units=[0, 8])

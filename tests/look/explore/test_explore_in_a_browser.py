@@ -20,6 +20,8 @@ from and_nnsight.demo import Sound, tiny_ast_path
 from tests.look.browser import chromium
 from tests.look.node import node_package
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.2.mlp.hook_post"
 PLAYING = "!![...document.querySelectorAll('.exemplar.playing')].length"
 

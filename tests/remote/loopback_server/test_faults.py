@@ -20,6 +20,8 @@ from tests.families import ast_config, ast_extractor
 from tests.remote.loopback import Loopback
 from tests.remote.loopback_server.stock_client import WAVE, answer, blocking, submit, until
 
+pytestmark = pytest.mark.slow
+
 
 def running(backend: RemoteBackend) -> Callable[[Any], bool]:
     return lambda result: backend.status == "RUNNING"
@@ -194,7 +196,6 @@ def mortal(tmp_path: Path) -> Iterator[Loopback]:
         yield server
 
 
-@pytest.mark.slow
 def test_it_dies_in_the_middle_of_a_job_and_what_it_stored_outlives_it(
     mortal: Loopback, model: TransformersModel, local: torch.Tensor
 ) -> None:

@@ -26,6 +26,8 @@ from tests.explain.evaluate.listening.scripted import MANY, SHARE, Scripted, hea
 from tests.explain.scored_dissection import OTHER
 from tests.explain.small_dissection import with_summaries
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_listener_gets_samples_and_nothing_else(pair) -> None:
     class Noting(Scripted):

@@ -19,6 +19,8 @@ from tests.explain.evaluate.listening.scripted import _NUMBER, MANY, SHARE, Gues
 from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS
 from tests.explain.small_dissection import with_summaries
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("right", "lined_up"), [(0.8, 0.6), (0.65, 0.9)])
 def test_a_listener_that_is_right_so_often_is_seen_to_be(pair, right: float, lined_up: float) -> None:
