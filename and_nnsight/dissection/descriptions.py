@@ -89,7 +89,7 @@ class DatasetDescription:
     )  # fmt: skip
 
     @classmethod
-    def of(cls, source: Source, reading: DataOptions) -> DatasetDescription:
+    def of(cls, source: Source, options: DataOptions) -> DatasetDescription:
         """Of an open source, read as these options say."""
         return cls(
             kind=source.kind,
@@ -97,10 +97,10 @@ class DatasetDescription:
             split=source.split,
             fingerprint=source.fingerprint,
             unused=tuple(source.unused),
-            limit=reading.limit,
-            audio_column=reading.audio_column,
-            label_column=reading.label_column,
-            caption_column=reading.caption_column,
+            limit=options.limit,
+            audio_column=options.audio_column,
+            label_column=options.label_column,
+            caption_column=options.caption_column,
         )
 
     def get(self, name: str) -> Any:

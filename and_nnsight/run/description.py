@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..data import Source
-from ..data.options import DataOptions
 from ..dissection.descriptions import ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
 from ..dissection.manifest import Manifest
 from ..model.fingerprint import package_versions
+from .reading import Reading
 from .session import CollectionPlan
 
 
-def describe_run(
-    model: Mapping[str, Any], dtype: str | None, source: Source, reading: DataOptions, plan: CollectionPlan
-) -> Manifest:
-    """The manifest of a run: the model as it describes itself, its dtype, the data, and what is kept."""
+def describe_run(model: Mapping[str, Any], dtype: str | None, reading: Reading, plan: CollectionPlan) -> Manifest:
+    """The manifest of a run: the model as it describes itself, its dtype, what is read, and what is kept."""
     return Manifest(
         sites=tuple(map(SiteDescription.of, plan.sites)),
         model=ModelDescription.from_json(model),
-        dataset=DatasetDescription.of(source, reading),
+        dataset=DatasetDescription.of(reading.source, reading.options),
         k=plan.k,
         pool=plan.pool,
         dtype=dtype,

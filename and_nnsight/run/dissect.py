@@ -23,6 +23,7 @@ from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
 from .options import RunOptions
+from .reading import Reading
 from .remote import open_remote
 from .reports import (
     report_lines,
@@ -106,31 +107,31 @@ def dissect(
     the memory or the room on the disk. With `remote`, RemoteRunError for a server that does not answer, does not fit,
     wants a key, or fails; what came home is kept.
     """
-    reading = DataOptions(split, audio_column, label_column, caption_column, limit)
+    part = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars)
-    source = reading.open(data)
-    scores = open_scores(concepts, source)
+    reading = Reading.of(data, part)
+    scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
     if keep_exemplars is not None:
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
-    manifest = describe_run(target.describe(), target.dtype, source, reading, plan)
+    manifest = describe_run(target.describe(), target.dtype, reading, plan)
     folder = RunFolder(Path(out).expanduser(), manifest, resume)
-    report_unused(source, progress)
+    report_unused(reading.source, progress)
     if not folder.complete:
         warn_of_versions(folder.begun_with, manifest.versions)
-        report_lines(check_resources(plan, folder.folder, source.length), progress)
+        report_lines(check_resources(plan, folder.folder, reading.source.length), progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):
         if not folder.complete:
             session = Session(folder, plan)
-            target.stream(source, session, options)
+            target.stream(reading.source, session, options)
             session.finish()
     dissection = Dissection.load(folder.folder)
     if plan.sounds is not None:

@@ -16,6 +16,7 @@ from and_nnsight.data.options import DataOptions
 from and_nnsight.run import session as running
 from and_nnsight.run.description import describe_run
 from and_nnsight.run.folder import RunFolder
+from and_nnsight.run.reading import Reading
 from and_nnsight.run.session import CollectionPlan, Session
 from and_nnsight.sites.geometry import Regular
 from and_nnsight.sites.site import Site
@@ -31,8 +32,8 @@ def clip(number: int, seconds: float = 1.0) -> Clip:
 
 def opened(folder: Path, **options: Any) -> Session:
     plan = CollectionPlan((SITE,), 2, "max", CPU, keep_activations=True, **options)
-    reading = DataOptions()
-    manifest = describe_run({"class": "Tiny"}, "float32", reading.open([np.zeros(16_000)]), reading, plan)
+    reading = Reading.of([np.zeros(16_000)], DataOptions())
+    manifest = describe_run({"class": "Tiny"}, "float32", reading, plan)
     return Session(RunFolder(folder, manifest), plan)
 
 

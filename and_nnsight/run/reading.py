@@ -1,0 +1,26 @@
+"""What a run reads: clips, and which part of the data they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..data import Source
+from ..data.options import DataOptions
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The data of a run, opened.
+
+    source   its clips
+    options  which part of the data they are
+    """
+
+    source: Source
+    options: DataOptions
+
+    @classmethod
+    def of(cls, data: Any, options: DataOptions) -> Reading:
+        """The data, opened. Raises what `open_source` raises."""
+        return cls(options.open(data), options)
