@@ -41,6 +41,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found | {"match": found["matches"][0]}
 
 
+@pytest.mark.slow
 def test_each_is_printed_within_five_lines(objects: dict[str, Any]) -> None:
     for name, each in objects.items():
         text = repr(each)

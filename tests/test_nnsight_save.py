@@ -93,6 +93,7 @@ def test_what_another_thread_traces_keeps_it(model: AudioModel) -> None:
     assert not hasattr(object, "save")
 
 
+@pytest.mark.slow
 def test_a_library_that_builds_its_classes_at_the_first_call_works_after_a_trace() -> None:
     """anyio, as every client of a chat server uses it: the classes of its backend are made when a loop first runs."""
     pytest.importorskip("anyio")

@@ -90,6 +90,7 @@ def test_what_a_lock_file_holds_says_nothing(left: bytes, tmp_path: Path) -> Non
         pass
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from and_nnsight.storage import locked\n"

@@ -11,6 +11,7 @@ from and_nnsight.audio.resampling import resample
 from tests.damaged import sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source_rate", "rate"), [(8000, 16000), (44100, 16000), (48000, 44100), (11025, 16000)])
 def test_pieces_are_resampled_as_the_whole(source_rate: int, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = sound(0.5, source_rate)

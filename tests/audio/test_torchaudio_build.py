@@ -14,6 +14,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", BROKEN.values(), ids=list(BROKEN))
 def test_a_torchaudio_that_does_not_load_is_said_in_a_sentence(tmp_path: Path, line: str) -> None:
     (tmp_path / "torchaudio").mkdir()

@@ -20,6 +20,7 @@ def test_the_measure_knows_no_scale_and_counts_decibels() -> None:
     assert si_sdr(target, 5 * target) > 100
 
 
+@pytest.mark.slow
 def test_pairs_are_of_other_labels_and_of_the_parity_that_was_asked_for(tmp_path: Path) -> None:
     clips = list(make_sounds(per_class=2, seed=3))
     dissection = dissect(str(tiny_ast_path()), clips, out=tmp_path / "run", keep_activations=True, progress=False)

@@ -14,6 +14,8 @@ from and_nnsight.demo import make_sound
 from benchmarks import planted
 from benchmarks.planted_model import DISTRACTORS, FEATURES, MEANINGS, Block, Measuring, PlantedModel
 
+pytestmark = pytest.mark.slow
+
 SEED, PER_CLASS = 0, 4
 
 
@@ -69,25 +71,21 @@ def test_the_second_block_sees_the_mean_over_the_clip() -> None:
     torch.testing.assert_close(attended[:, 7, at["mean unit noise"]], own)
 
 
-@pytest.mark.slow
 def test_the_top_clips_of_planted_units_are_of_their_kinds(run: dict[str, Any]) -> None:
     assert share(run, "dissect: top clips") >= 0.9
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("similarity", ["pearson", "auprc", "cos"])
 def test_streamed_statistics_find_the_true_concepts(run: dict[str, Any], similarity: str) -> None:
     assert share(run, f"truth, streamed: {similarity}") >= 0.7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("captioner", "least"), [("column:caption", 0.7), ("acoustic", 0.65)])
 def test_words_and_labels_say_what_was_planted(run: dict[str, Any], captioner: str, least: float) -> None:
     for step in ("words: summaries", "words: calibrated", "words: concepts", "label: db, cos_cubed"):
         assert share(run, step, captioner) >= least
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("captioner", planted.CAPTIONERS)
 def test_distractors_are_left_alone_or_marked(run: dict[str, Any], captioner: str) -> None:
     steps = [row["step"] for row in run["rows"] if row["captioner"] == captioner and "distractors" in row["step"]]
@@ -98,7 +96,6 @@ def test_distractors_are_left_alone_or_marked(run: dict[str, Any], captioner: st
         assert not [name for name in missed(run, step, captioner) if name.startswith(never)]
 
 
-@pytest.mark.slow
 def test_what_is_said_rightly_is_mostly_shown_to_be_true(run: dict[str, Any]) -> None:
     for captioner in planted.CAPTIONERS:
         assert share(run, "score: the true predict their clips", captioner) >= 0.9
@@ -135,7 +132,6 @@ def test_strictly_right_is_all_of_a_meaning_and_nothing_that_is_said_of_another(
     assert strict("A high-pitched tone.", "A high-pitched tone in 5 of 5 clips.", None) == set()
 
 
-@pytest.mark.slow
 def test_seeds_are_put_together(run: dict[str, Any]) -> None:
     rows = planted.summary([run, run])
     first = rows[0]

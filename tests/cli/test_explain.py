@@ -24,6 +24,7 @@ def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_explain_says_what_it_wrote_and_show_prints_the_card(dissected: Path) -> None:
     code, out, _ = run("explain", dissected, "--units", "0:20,30", "--quiet")
     assert code == 0

@@ -44,6 +44,7 @@ def folder(dissected: Path, tmp_path: Path) -> Path:
 run = functools.partial(run_command, columns=160)
 
 
+@pytest.mark.slow
 def test_label_shows_the_closest_units_and_writes_the_table(folder: Path) -> None:
     code, out, _ = run("label", folder, "--concepts", "labels", "--top", 3, "--quiet")
     assert code == 0

@@ -24,6 +24,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return dissection.folder, held_out.folder
 
 
+@pytest.mark.slow
 def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(folders: tuple[Path, Path]) -> None:
     dissection, held_out = folders
     code, out, _ = run("score", dissection, "--held-out", held_out, "--quiet")
@@ -38,6 +39,7 @@ def test_it_prints_how_many_claims_hold_by_site_in_eighty_columns(folders: tuple
     assert f"and-nnsight show {dissection} {SITE}" in out
 
 
+@pytest.mark.slow
 def test_labels_search_and_cards_are_marked(folders: tuple[Path, Path]) -> None:
     dissection, held_out = folders
     run("label", dissection, "--concepts", ",".join(KINDS), "--similarity", "pearson", "--quiet")

@@ -81,6 +81,7 @@ def test_batches_cover_every_position_once(healthy: list[bool], batch_size: int,
         assert batch.inputs == ([position + 1 for position in good] if good else None)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(count=st.integers(0, 30), batch_size=st.integers(1, 7), skipped=st.integers(0, 5))
 def test_a_resumed_run_sees_the_same_batches(count: int, batch_size: int, skipped: int):
@@ -95,6 +96,7 @@ def test_an_empty_source_gives_no_batches():
     assert run([], num_workers=2) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_damaged_files_are_set_aside_with_their_reasons(tmp_path: Path, num_workers: int):
     expected = write_damaged_folder(tmp_path)

@@ -94,6 +94,7 @@ def test_rates_stay_rates() -> None:
     assert lengths([(WAVE, 8_000), (WAVE, 0), (WAVE, 8_000)]) == [1_600, 1_600], "a broken file ends nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["sr", "sampling_rate", "sample_rate"])
 def test_a_column_of_classes_or_one_that_is_named_as_label_is_no_rate(column: str) -> None:
     names = datasets.ClassLabel(names=[str(number) for number in range(9_000)])

@@ -89,6 +89,7 @@ def test_a_waveform_with_a_number_that_is_no_rate_says_what_to_give(data: Any) -
         read(data)
 
 
+@pytest.mark.slow
 def test_open_files_are_read_as_often_as_they_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(CLIP)
     with (tmp_path / "a.wav").open("rb") as file:

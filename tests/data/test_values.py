@@ -16,6 +16,7 @@ from and_nnsight.data import UNKNOWN, open_source
 from tests.data.clips import CLIP, RATE, WAVE, Sounds, clips, encoded, read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [

@@ -72,6 +72,7 @@ def soon(condition, seconds: float = 120) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_workers", "prefetch"), [(1, 1), (2, 2), (3, 1)])
 def test_workers_give_the_same_batches_bit_for_bit_in_order(tmp_path: Path, num_workers: int, prefetch: int):
     write_damaged_folder(tmp_path)
@@ -144,6 +145,7 @@ def test_a_function_that_cannot_be_pickled_is_refused_with_the_reason():
         run(clips_of(1), lambda waveforms: 1, num_workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "forget", "break", "error"])
 def test_a_stream_that_is_abandoned_leaves_no_process(how: str):
     stream = batches(

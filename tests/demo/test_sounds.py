@@ -145,6 +145,7 @@ def test_a_sweep_goes_from_one_end_of_its_range_to_the_other(label: str) -> None
         assert [dominant_hz(part[:length]), dominant_hz(part[-length:])] == pytest.approx(ends, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["vibrato", "siren", "chirp train", "bird chirps"])
 def test_a_moving_pitch_stays_in_its_range_and_fills_it(label: str) -> None:
     for sound in some(label):

@@ -32,12 +32,14 @@ def verdicts() -> tuple[torch.Tensor, torch.Tensor]:
     return correct(model(), features, labels), labels
 
 
+@pytest.mark.slow
 def test_it_classifies_fresh_clips() -> None:
     hits, _ = verdicts()
     assert len(hits) >= 480
     assert hits.float().mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", CLASSES)
 def test_it_knows_every_class(label: str) -> None:
     hits, labels = verdicts()
@@ -112,6 +114,7 @@ def test_it_loads_offline_without_a_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss() -> None:
     torch.manual_seed(0)
     extractor = normalizing_extractor(seed=0, per_class=1)

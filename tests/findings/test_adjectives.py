@@ -131,6 +131,7 @@ def test_only_the_commonest_are_drawn(dissection: Dissection) -> None:
     assert len(units_per_adjective(dissection).figure(most=1).axes[0].get_yticklabels()) == 1
 
 
+@pytest.mark.slow
 def test_units_without_adjectives_make_an_empty_table_and_a_figure_that_says_so(tmp_path: Path) -> None:
     dissection = written_dissection(tmp_path / "run", SITES, CAPTIONS)
     finding = units_per_adjective(with_words(dissection, {(FIRST, 0): {"noun": ["bell"]}, (FIRST, 1): None}))
@@ -171,6 +172,7 @@ def test_tables_are_written_as_they_are_with_the_facts_beside_them(dissection: D
     assert lines[0].startswith("word,units,share,") and lines[1].startswith("loud,3,0.75,")
 
 
+@pytest.mark.slow
 def test_the_same_finding_gives_the_same_files(dissection: Dissection, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         units_per_adjective(dissection).write_figure(tmp_path / folder)

@@ -136,6 +136,7 @@ def test_with_many_layers_orders_are_drawn_and_seeded() -> None:
     assert 1 / 10_000 <= one.p_layers < 0.05 and abs(one.p_layers - other.p_layers) < 0.02
 
 
+@pytest.mark.slow
 @given(st.permutations(range(12)))
 def test_a_line_does_not_depend_on_the_order_of_units(order: list[int]) -> None:
     layers, values = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [1.0, 2, 3, 2, 2, 5, 1, 0, 0, 4, 0, 1]

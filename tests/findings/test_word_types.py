@@ -168,6 +168,7 @@ def test_nothing_is_measured_twice(dissection: Dissection, measurer: Measurer) -
     assert sum(one.method != "random" for one in measurer.choices) == 1, "every draw chooses the same two units"
 
 
+@pytest.mark.slow
 def test_one_draw_has_no_interval_over_draws(dissection: Dissection, measurer: Measurer, tmp_path: Path) -> None:
     finding = measured(dissection, draws=1, shares=(0.1,))
     (row,) = finding.rows("noun")
@@ -301,6 +302,7 @@ def test_without_explanations_it_names_the_command(tmp_path: Path, measurer: Mea
         measured(bare)
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_panel_for_each_type_of_word(
     dissection: Dissection, measurer: Measurer, tmp_path: Path
 ) -> None:

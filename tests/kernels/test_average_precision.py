@@ -74,6 +74,7 @@ def test_values_in_bins_of_their_own_are_ranked_exactly():
     np.testing.assert_allclose(binned(values, fits, edges).numpy(), expected(values, fits), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

@@ -36,6 +36,7 @@ def test_any_cut_into_batches_gives_what_the_table_gives(data: st.DataObject, ta
     check(state, values, scores)
 
 
+@pytest.mark.slow
 @given(data=st.data(), table=tables())
 @examples
 def test_any_order_of_merges_gives_what_the_table_gives(data: st.DataObject, table: tuple[np.ndarray, np.ndarray]):

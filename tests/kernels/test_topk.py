@@ -194,6 +194,7 @@ def test_a_state_whose_parts_do_not_fit_is_not_loaded(name: str):
         TopK(2, 4).load_state_dict({**state, name: state[name][..., :3]})
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 5), largest=st.booleans())
 @examples
 def test_a_stream_in_order_needs_only_one_sort(seed: int, k: int, largest: bool):

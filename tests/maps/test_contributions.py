@@ -32,6 +32,7 @@ def response() -> Response:
     return Response(model, site, unit, front_end(model.featuriser.extractor))
 
 
+@pytest.mark.slow
 def test_contributions_are_those_of_all_coalitions(response: Response) -> None:
     sound = make_sound("bell", 0).waveform + 0.3 * make_sound("low noise", 1).waveform
     clip = torch.from_numpy(sound)

@@ -89,6 +89,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
     yield entries
 
 
+@pytest.mark.slow
 def test_a_model_by_a_plugin_s_name_an_object_and_an_adapter_give_what_an_audio_model_gives(
     tmp_path: Path,
 ) -> None:

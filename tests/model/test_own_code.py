@@ -115,6 +115,7 @@ def test_what_code_does_not_do_does_not_count() -> None:
     assert structure_hash(encoder()) == structure_hash(encoder(elsewhere))
 
 
+@pytest.mark.slow
 def test_code_is_known_again_in_another_process() -> None:
     """Where sets of words come in another order."""
     script = (

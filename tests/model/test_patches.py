@@ -59,6 +59,7 @@ def test_an_attention_of_ones_own_is_seen_by_its_name_in_the_config() -> None:
     assert replaced_functions(model) == ["attention 'somebodys'"]
 
 
+@pytest.mark.slow
 def test_what_a_compiled_forward_leaves_in_the_source_is_no_replacement() -> None:
     model = FAMILIES["ast"].build().eval()
     features = dict(ast_extractor()(noise(0.5), sampling_rate=16_000, return_tensors="pt"))

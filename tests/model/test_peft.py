@@ -58,6 +58,7 @@ def traced(module: nn.Module, name: str = "wav2vec2-post") -> dict[str, Tensor]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_are_those_of_pefts_own_forward(kind: str) -> None:
     plain = traced(FAMILIES["wav2vec2-post"].build())
@@ -76,6 +77,7 @@ def test_values_are_those_of_pefts_own_forward(kind: str) -> None:
     assert not torch.equal(found["unembed.hook_out"], plain["unembed.hook_out"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ast", "whisper-classify", "wav2vec2-conformer", "clap-audio", "sew-d", "wavlm-pre"])
 def test_adapted_models_of_other_families_have_the_sites_of_plain_ones(name: str) -> None:
     extractor = FAMILIES[name].extractor()
@@ -84,6 +86,7 @@ def test_adapted_models_of_other_families_have_the_sites_of_plain_ones(name: str
     assert AudioModel(module, feature_extractor=extractor).sites() == plain
 
 
+@pytest.mark.slow
 def test_merged_switched_off_and_compiled() -> None:
     module = adapted("wav2vec2-post", peft.LoraConfig(target_modules=LINEAR, r=4))
     unmerged = traced(module)
@@ -111,6 +114,7 @@ def test_an_adapter_outside_the_modules_is_refused_with_what_to_call() -> None:
     assert AudioModel(model.get_base_model()).sites()
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_a_dissection(tmp_path: Path) -> None:
     module = adapted("wav2vec2-post", peft.LoraConfig(target_modules=LINEAR, r=4)).train()
     trained = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
@@ -122,6 +126,7 @@ def test_training_goes_on_after_a_dissection(tmp_path: Path) -> None:
     assert any(parameter.grad is not None for parameter in module.parameters())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_an_adapter_by_name(tmp_path: Path) -> None:
     module = adapted("wav2vec2-post", peft.LoraConfig(target_modules=LINEAR, r=4))
     expected = traced(module)

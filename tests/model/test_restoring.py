@@ -44,6 +44,7 @@ def inference_tensors(module: nn.Module) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_trains_on_and_is_what_it_was(name: str, tmp_path: Path) -> None:
     module = FAMILIES[name].build().train()

@@ -110,6 +110,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
     return dissected(FAMILIES["wav2vec2-post"].build(), tmp_path_factory.mktemp("plain") / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_found_is_what_the_eager_model_holds(way: str, plain: Dissection, tmp_path: Path) -> None:
     assert_same(dissected(WAYS[way](FAMILIES["wav2vec2-post"].build()), tmp_path / "run"), plain)
@@ -139,6 +140,7 @@ def test_a_trace_of_a_compiled_model(way: str) -> None:
     assert torch.equal(logits(WAYS[way](FAMILIES["wav2vec2-post"].build())), edited)
 
 
+@pytest.mark.slow
 def test_hooks_act_on_a_model_that_was_compiled_and_run_before() -> None:
     module = FAMILIES["wav2vec2-post"].build()
     fast, sound = compiled(module), torch.randn(1, 16_000)

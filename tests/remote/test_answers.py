@@ -53,6 +53,7 @@ def all_at_once(parts: list[tuple[Tensor, Tensor, Tensor]], ids: list[int], k: i
     return statistics
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 9)), min_size=1, max_size=5),
     st.integers(1, 12),

@@ -129,6 +129,7 @@ def listener() -> tuple[AudioModel, FrameCounts]:
     return model, FrameCounts(model, model.sites())
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.lists(st.sampled_from([0, 8_000, 8_000, 9_000, 12_345]), min_size=1, max_size=14),

@@ -15,6 +15,7 @@ from tests.remote.loopback import Loopback
 SCRIPT = Path(__file__).with_name("traces.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ast", pytest.param("whisper-classify", marks=pytest.mark.slow)])
 def test_traces_there_are_traces_here(
     family: str, loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path

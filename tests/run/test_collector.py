@@ -45,6 +45,7 @@ def test_a_collector_of_a_run_that_goes_on_knows_which_ids_came_before(batches: 
     assert kept_clips(statistics) == [0, 1]
 
 
+@pytest.mark.slow
 @given(
     st.permutations(range(12)),
     st.lists(st.integers(1, 5), min_size=12, max_size=12),

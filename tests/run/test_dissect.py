@@ -19,6 +19,7 @@ from tests.sounds_for_tests import RATE, click, ragged, wav_bytes
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_equal_to_brute_force_on_ragged_clips(name: str, tmp_path: Path) -> None:
     model = made(name)
@@ -33,6 +34,7 @@ def test_equal_to_brute_force_on_ragged_clips(name: str, tmp_path: Path) -> None
     assert all(found[site.name].nonfinite == 0 for site in sites)
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_batches_or_workers(tmp_path: Path) -> None:
     model, data = made(), ragged(9)
     one = quick(model, data, tmp_path / "one", batch_size=1, sites="all")

@@ -52,6 +52,7 @@ def assert_curves_are_of(dissection: Dissection, site: str, index: int) -> None:
             assert np.isclose(curve.activation[there[0]], exemplar.activation, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_peak_of_every_curve_is_the_exemplars_value_and_place(name: str, tmp_path: Path) -> None:
     data = [item for item in ragged(7) if len(item["audio"]) >= 1600]

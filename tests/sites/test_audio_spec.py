@@ -146,6 +146,7 @@ def test_a_model_of_something_else_is_refused(build: Any, what: str, tmp_path: P
         AudioModel(str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_model_of_sound_is_taken_for_one_of_something_else(name: str) -> None:
     assert reads_instead(type(FAMILIES[name].build())) is None

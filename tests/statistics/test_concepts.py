@@ -60,12 +60,14 @@ def test_any_cut_into_batches_gives_what_the_table_gives(data: st.DataObject, ta
     check(kept, table)
 
 
+@pytest.mark.slow
 @given(data=st.data(), table=tables())
 @examples
 def test_any_tree_of_merges_gives_what_the_table_gives(data: st.DataObject, table: Table):
     check(merge_at_random(data, [take(empty(table), table, part) for part in batches_of(data, len(table[0]))]), table)
 
 
+@pytest.mark.slow
 @given(data=st.data(), table=tables())
 @examples
 def test_a_stream_goes_on_after_any_batch_as_if_never_saved(data: st.DataObject, table: Table):
@@ -77,6 +79,7 @@ def test_a_stream_goes_on_after_any_batch_as_if_never_saved(data: st.DataObject,
     check(kept, table)
 
 
+@pytest.mark.slow
 @given(data=st.data(), kind=st.sampled_from(["spread", "ties", "offset", "negative"]))
 @examples
 def test_bins_do_not_depend_on_batches_or_where_a_run_was_resumed(data: st.DataObject, kind: str):

@@ -59,6 +59,7 @@ def same(kept: UnitStatistics, other: UnitStatistics) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @given(data=st.data(), pooling=st.sampled_from(POOLINGS), k=st.integers(1, 6))
 @examples
@@ -70,6 +71,7 @@ def test_any_cut_into_batches_gives_what_the_oracle_finds(data: st.DataObject, p
     asked(sites, pooling).check(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @given(data=st.data(), pooling=st.sampled_from(POOLINGS), k=st.integers(1, 6))
 @examples
@@ -82,6 +84,7 @@ def test_any_tree_of_merges_gives_what_the_oracle_finds(data: st.DataObject, poo
     asked(sites, pooling).check(merge_at_random(data, shards))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @given(data=st.data(), pooling=st.sampled_from(POOLINGS), k=st.integers(1, 6))
 @examples

@@ -61,6 +61,7 @@ def naive_changes(before: list[float], after: list[float], label: str) -> tuple[
     return sum(own) / len(own), sum(others) / len(others)
 
 
+@pytest.mark.slow
 def test_every_number_of_the_tables_is_the_naive_one(model: AudioModel, measurement: Measurement) -> None:
     before = naive_numbers(model, None)
     method_sums: dict[str, list[float]] = {}

@@ -218,5 +218,5 @@ class EncoderCache(ActivationCache):
 def encoder_cache(cache: ActivationCache) -> EncoderCache:
     """The cache, taken apart as an encoder's from now on."""
     cache.__class__ = EncoderCache
-    found: Any = cache
-    return found
+    of_encoder: Any = cache
+    return of_encoder

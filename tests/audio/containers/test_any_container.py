@@ -108,6 +108,7 @@ def test_compressed_sound_in_a_huge_file_is_read_as_far_as_it_goes_or_refused(ki
         assert np.array_equal(decode(path)[0], decode(whole(kind))[0])
 
 
+@pytest.mark.slow
 def test_freshly_damaged_files_take_neither_time_nor_memory() -> None:
     """The long form: `python -m tests.audio.containers.fuzz 1000 SEED`."""
     command = [sys.executable, "-m", "tests.audio.containers.fuzz", "400", "0"]

@@ -113,6 +113,7 @@ def test_tags_at_the_end_are_no_frames() -> None:
         assert np.array_equal(decode(content + end)[0], decode(content)[0])
 
 
+@pytest.mark.slow
 def test_what_looks_like_frames_everywhere_takes_no_time() -> None:
     for content in (
         b"\xff\xfb\x90\x64\x12" * 13_000 + bytes(10_000_000),

@@ -89,6 +89,7 @@ def test_the_spans_are_those_of_the_exemplars(dissection, excerpt):
     assert [span.clip for span in spans] == sorted(span.clip for span in spans)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("excerpt", [None, 0.3])
 def test_the_background_is_the_same_whichever_units_are_asked_for(dissection, excerpt):
     def background(**asked) -> list:
@@ -293,6 +294,7 @@ def test_numbers_can_be_had_without_captions(dissection):
     assert not (dissection.folder / "explanations" / "captions.parquet").exists()
 
 
+@pytest.mark.slow
 def test_excerpts_are_captioned_beside_the_whole_clips(dissection):
     caption(dissection, "acoustic", data=SOUNDS, units=[0], k=1, progress=False)
     rows = caption(dissection, "acoustic", data=SOUNDS, units=[0], k=1, excerpt=0.5, progress=False)

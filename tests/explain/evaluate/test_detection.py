@@ -33,6 +33,7 @@ class Knowing:
             yield self.answer if self.answer is not None else f"They are {fit}."
 
 
+@pytest.mark.slow
 def test_a_chat_model_detects_what_is_true_and_not_what_is_shuffled(pair) -> None:
     chat = Knowing()
     rows = explained(pair, chat=chat)

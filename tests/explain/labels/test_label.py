@@ -77,6 +77,7 @@ def first(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str | None]:
 # --- what a score is computed from ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "basis", "tolerance"), [("kept", KEPT, 1e-5), ("every", TOP, 1e-4)])
 @pytest.mark.parametrize("similarity", sorted(PUBLISHED))
 def test_kept_activations_and_a_top_k_of_every_clip_give_the_similarity_itself_and_say_so(

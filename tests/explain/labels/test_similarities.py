@@ -334,6 +334,7 @@ def test_the_forms_over_extremes_take_all_other_clips_as_the_mean() -> None:
     )
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_however_many_units_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     original = mutual_information.parts

@@ -115,6 +115,7 @@ def test_a_foreign_quotation_keeps_the_rest_readable() -> None:
     assert ("voice", "noun") in {(token.lemma, token.part) for token in found}
 
 
+@pytest.mark.slow
 def test_the_tagger_gets_no_word_or_sentence_so_long_that_its_time_explodes(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     hanta = tagging._hanta()
@@ -152,6 +153,7 @@ def test_a_sentence_is_tagged_once() -> None:
     assert tag(sentence) == again
 
 
+@pytest.mark.slow
 def test_the_tagger_is_not_loaded_before_it_is_needed() -> None:
     code = "import sys, and_nnsight.explain.describe.concepts, and_nnsight.explain.text.tagging; print('HanTa' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

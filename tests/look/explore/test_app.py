@@ -16,6 +16,8 @@ from and_nnsight.look.explore.hearing import CLEAR
 from and_nnsight.look.explore.opened import OpenedDissection
 from tests.look.explore.conftest import wav_of
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.1.mlp.hook_post"
 
 

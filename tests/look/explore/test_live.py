@@ -16,6 +16,8 @@ from and_nnsight.look.explore.live import MOST_LISTENERS
 from and_nnsight.look.explore.opened import OpenedDissection
 from tests.look.explore.conftest import PORT
 
+pytestmark = pytest.mark.slow
+
 RATE = 44_100
 LIVE = f"ws://127.0.0.1:{PORT}/live"  # the client would call its host `testserver` else
 

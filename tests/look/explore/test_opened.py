@@ -22,6 +22,8 @@ from and_nnsight.look.explore.serve import _one_each
 from and_nnsight.model.audio_model import AudioModel
 from tests.look.explore.conftest import ADDRESS, PORT, TOKEN
 
+pytestmark = pytest.mark.slow
+
 SITE = "blocks.1.mlp.hook_post"
 
 

@@ -156,6 +156,7 @@ def test_keys_are_asked_for_as_the_real_server_asks(
     assert loopback.get("/whoami", {"ndif-api-key": key})["email"] == "loopback@example.org"
 
 
+@pytest.mark.slow
 def test_what_the_environment_is_said_to_be_can_be_changed(loopback: Loopback) -> None:
     before = loopback.get("/env")
     assert before["python_version"] == sys.version
@@ -187,6 +188,7 @@ def test_a_class_that_is_born_in_the_block_comes_home(loopback: Loopback, model:
     assert until(tracer.backend)["kept"].value == 5
 
 
+@pytest.mark.slow
 def test_it_ends_with_whoever_started_it_however_that_ends(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys, pathlib\n"

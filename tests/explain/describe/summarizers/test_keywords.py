@@ -84,6 +84,7 @@ def test_nothing_is_said_where_every_caption_is_the_same() -> None:
     assert isinstance(said(["A dog barks."] * 5, ["A dog barks."] * 5, ["A dog barks."] * 100), Failure)
 
 
+@pytest.mark.slow
 def test_random_clips_are_given_words_no_more_often_than_is_said() -> None:
     random = np.random.default_rng(1)
     drawn = [[CORPUS[i] for i in random.choice(len(CORPUS), 10, replace=False)] for _ in range(600)]
@@ -252,6 +253,7 @@ def test_what_most_clips_share_is_told_at_the_end_though_the_whole_layer_has_it(
     assert told == ["A tuba in 4 of 10 clips.", "A voice speaks in 6 of 10 clips"]
 
 
+@pytest.mark.slow
 def test_random_clips_are_given_words_no_more_often_than_is_said_in_a_layer_too() -> None:
     random = np.random.default_rng(2)
     weights = random.integers(0, 5, len(CORPUS)).tolist()

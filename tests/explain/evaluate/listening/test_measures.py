@@ -60,6 +60,7 @@ def test_the_chance_of_a_difference_is_that_of_all_choices(fits: list[int], stat
     assert chance_of_difference(values, np.stack([values, values + 1]), fires) == 1.0, "whatever is said"
 
 
+@pytest.mark.slow
 @given(FITS)
 def test_without_a_threshold_the_better_half_is_chosen_and_ties_are_drawn_by_lot(fits: list[int]) -> None:
     values, fires = labelled(fits)

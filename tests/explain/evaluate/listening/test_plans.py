@@ -16,6 +16,7 @@ from and_nnsight.explain.evaluate.listening.trials import draw_trials
 from tests.explain.evaluate.listening.scripted import Guessing, Scripted, heard
 
 
+@pytest.mark.slow
 def test_half_the_clips_are_those_on_which_the_unit_fires_and_no_clip_is_in_two_line_ups(pair) -> None:
     listener = Scripted(pair[1])
     for unit, row in heard(pair, listener, units=range(20)).items():
@@ -28,6 +29,7 @@ def test_half_the_clips_are_those_on_which_the_unit_fires_and_no_clip_is_in_two_
             assert [clip for clip in clips if not listener.fires[clip, unit]] == [clips[place]]
 
 
+@pytest.mark.slow
 def test_the_place_of_the_intruder_and_of_firing_clips_tells_nothing(pair) -> None:
     rows = heard(pair, Scripted(pair[1])).values()
     places = np.bincount([place for row in rows for place in row.intruder_places], minlength=5)

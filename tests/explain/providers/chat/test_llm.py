@@ -219,24 +219,25 @@ def test_a_model_that_never_answers_fails_single_conversations_and_in_the_end_al
 ) -> None:
     """A hosted model is asked on beside what it never answered; one that runs here is not asked twice at a time."""
     monkeypatch.setenv("AND_NNSIGHT_LLM_TIMEOUT", "0.2")
-    before = threading.active_count()
-    answers = LlmLibrary(name).chat(asked(*["silence"] * failures, "b"), OPTIONS)
+    model = LlmLibrary(name)
+    answers = model.chat(asked(*["silence"] * failures, "b"), OPTIONS)
     for _ in range(failures):
         reason = f"no answer within 0.2 s: see whether `llm -m {name} hello` answers, or set AND_NNSIGHT_LLM_TIMEOUT"
         assert next(answers) == Failure(f"TimeoutError: {reason} to more seconds")
     with pytest.raises(PluginError, match=f"{failures} without an answer within 0.2 s: see whether"):
         next(answers)
-    assert threading.active_count() == before + failures
+    assert [thread.is_alive() for thread in model._patience._given_up] == [True] * failures
     Silent.release.set()
+    monkeypatch.setenv("AND_NNSIGHT_LLM_TIMEOUT", "60")
     assert list(LlmLibrary(name).chat(asked("silence", "b"), OPTIONS)) == ["silence", "b"]
 
 
 def test_a_model_that_answered_late_goes_on_with_the_next_conversation() -> None:
-    model = LlmLibrary("silent", timeout=5.0)
+    model = LlmLibrary("silent", timeout=60.0)
     model._patience._seconds = 0.2
     answers = model.chat(asked("silence", "b"), OPTIONS)
     assert isinstance(next(answers), Failure)
-    model._patience._seconds = 5.0
+    model._patience._seconds = 60.0
     Silent.release.set()
     assert next(answers) == "b"
 

@@ -107,6 +107,7 @@ def test_the_seed_decides_what_is_sampled(chat: TransformersChat) -> None:
     assert list(chat.chat(RAGGED, OPTIONS)) != again
 
 
+@pytest.mark.slow
 def test_sampling_draws_from_the_most_probable_words() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(20_000, 1)
     prompts = [[row] for row in range(len(logits))]

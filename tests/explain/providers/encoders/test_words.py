@@ -94,6 +94,7 @@ def test_text_of_any_language_has_a_direction() -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_vectors() -> None:
     code = (
         "from and_nnsight.explain.providers.encoders.words import Words; import hashlib;"
@@ -111,6 +112,7 @@ def test_a_batch_gives_what_single_texts_give() -> None:
     assert np.array_equal(Words().encode(texts), np.concatenate([Words().encode([text]) for text in texts]))
 
 
+@pytest.mark.slow
 def test_a_word_is_worked_out_once() -> None:
     texts = [f"A loud, high-pitched note played on flute{i % 300}." for i in range(10_000)]
     words._vector.cache_clear()
