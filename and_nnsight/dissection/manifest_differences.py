@@ -8,7 +8,7 @@ from ..data import UNKNOWN
 from ..storage import json_hash
 from ..wording import counted
 from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
-from .manifest import Manifest
+from .manifest import COMPLETE, Manifest
 
 _HASHED = {  # a hash says nothing to a person
     "config": "another model config",
@@ -63,7 +63,9 @@ def _of_settings(there: Manifest, here: Manifest) -> list[str]:
 def _model_names(there: Manifest, here: Manifest) -> list[str]:
     """What of the models is compared. Weights of another dtype are others of themselves, which the dtype says."""
     unseen = ("weights",) if here.dtype is not None and there.dtype != here.dtype else ()
-    return [*(name for name in here.model.COMPARED if name not in unseen), "arithmetic"]
+    names = [name for name in here.model.COMPARED if name not in unseen]
+    # What is whole is returned on any machine; what goes on is to go on with the same last digits.
+    return names if there.state == COMPLETE else [*names, "arithmetic"]
 
 
 def _of_names(

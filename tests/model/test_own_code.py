@@ -19,6 +19,7 @@ from and_nnsight import AudioModel, DissectionError, dissect
 from and_nnsight.model.fingerprint import changes, extractor_hash, structure_hash
 from tests.families import FAMILIES, ast_extractor
 from tests.model.test_peft import KINDS, adapted
+from tests.run.runs import StopsAfter
 from tests.sounds_for_tests import noise
 
 SOURCE = """
@@ -209,16 +210,22 @@ def _short_products(model: AudioModel) -> None:
     [(_eager, "eager attention"), (_short_products, "sdpa attention, products in bf16")],
     ids=["attention", "products"],
 )
-def test_other_arithmetic_is_another_run(
+def test_a_run_goes_on_with_the_arithmetic_that_it_was_begun_with_and_a_whole_one_is_returned(
     change: Callable[[AudioModel], None], now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = AudioModel(FAMILIES["ast"].build(), feature_extractor=ast_extractor())
-    run = {"sites": "blocks.0.mlp.hook_post", "k": 1, "out": tmp_path / "run", "progress": False}
-    dissect(model, [noise(0.5)], **run)
+    data = [noise(0.5, seed) for seed in range(4)]
+    run = {"sites": "blocks.0.mlp.hook_post", "k": 1, "batch_size": 2, "resume": "trust", "progress": False}
+    whole = dissect(model, data, out=tmp_path / "whole", **run)
+    monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        dissect(model, iter(StopsAfter(data, 2, KeyboardInterrupt)), out=tmp_path / "begun", **run)
     precision = torch.get_float32_matmul_precision()
     try:
         change(model)
         with pytest.raises(DissectionError, match=f"model arithmetic is sdpa attention there, {now} here"):
-            dissect(model, [noise(0.5)], **run)
+            dissect(model, iter(data), out=tmp_path / "begun", **run)
+        again = dissect(model, data, out=tmp_path / "whole", **run)
     finally:
         torch.set_float32_matmul_precision(precision)
+    assert again.manifest == whole.manifest
