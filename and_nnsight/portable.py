@@ -151,10 +151,13 @@ def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, 
 
 def _input_dtype(module: Any) -> torch.dtype | None:
     """The dtype of a module's first matrix of weights, else of its first weights; None for what is no float."""
-    weights = [(name, weight) for name, weight in module.named_parameters() if weight.is_floating_point()]
-    matrices = (weight for name, weight in weights if weight.ndim > 1 and name.endswith("weight"))
-    first = next(matrices, weights[0][1] if weights else None)
-    return None if first is None else first.dtype
+    first = None
+    for name, weight in module.named_parameters():  # no further than to the first matrix: every step asks
+        if weight.is_floating_point():
+            first = weight.dtype if first is None else first
+            if weight.ndim > 1 and name.endswith("weight"):
+                return weight.dtype
+    return first
 
 
 class ServerObject:

@@ -74,7 +74,7 @@ def write_report(
     """Write `<folder>/<device>/<name>.json` and return its path."""
     report = {
         "benchmark": name,
-        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *map(_without_place, sys.argv[1:])]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": describe_device(device),
         "versions": {"python": platform.python_version(), **package_versions()},
@@ -85,6 +85,12 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _without_place(argument: str) -> str:
+    """An argument; of a path that names a place on this machine its last part alone."""
+    option, equals, value = argument.rpartition("=")
+    return option + equals + (Path(value).name if Path(value).expanduser().is_absolute() else value)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -14,6 +14,8 @@ from .items import Columns, Source, refuse_split
 from .iterables import IterableSource, SequenceSource
 from .values import is_rate
 
+_READ_BY = ("collect", "to_table", "read_all", "read")  # calls that give the rows of a table that was only announced
+
 
 def open_values(data: Any, split: str | None, columns: Columns, limit: int | None) -> Source:
     """A table's rows, a sequence, or whatever else gives clips one after another.
@@ -60,9 +62,6 @@ def _refuse_unread(data: Any, name: str) -> None:
         raise ValueError(f"data is a {name}, a table that is not read yet: give its rows, data.{call}()")
     if "GroupBy" in name:
         raise ValueError(f"data is a {name}, a table in groups: give the table itself")
-
-
-_READ_BY = ("collect", "to_table", "read_all", "read")
 
 
 def _refuse_columns(data: Any, audio_column: str) -> None:

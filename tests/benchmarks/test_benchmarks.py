@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from mmap import PAGESIZE, mmap
 
@@ -178,6 +179,20 @@ def test_a_report_carries_what_the_numbers_hang_on(tmp_path):
     assert report["device"]["cores"] == _report.cores()
     assert {"python", "torch", "nnsight", "transformers"} <= set(report["versions"])
     assert report["command"].startswith("python -m benchmarks.overhead")
+
+
+def test_a_report_names_no_place_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "sys.argv", ["x", "--model", str(tmp_path / "ast"), f"--data={tmp_path / 'sounds'}", "--seed", "1", "~/a"]
+    )
+    report = json.loads(_report.write_report("overhead", CPU, {}, {}, folder=tmp_path).read_text())
+    assert report["command"] == "python -m benchmarks.overhead --model ast --data=sounds --seed 1 a"
+
+
+def test_no_result_that_is_kept_names_a_place_of_its_machine():
+    for path in _report.RESULTS.rglob("*.json"):
+        command = json.loads(path.read_text()).get("command", "")
+        assert not [part for part in shlex.split(command) if part.startswith(("/", "~"))], path
 
 
 def test_spread_is_the_median_and_the_range():
