@@ -26,7 +26,7 @@ class BatchWork(Protocol):
         ...
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        """Run clips of the batch that may share a forward: their model inputs, on the CPU or already on the model's device."""
+        """Run clips of the batch that may share a forward: their model inputs, on the CPU or where the model is."""
         ...
 
     def end_batch(self, batch: GroupedBatch) -> None:
