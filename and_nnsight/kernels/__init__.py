@@ -12,9 +12,10 @@ from .average_precision import (
     exact_average_precision,
 )
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
+from .fused import fused_kernels
 from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
-from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
+from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, in_total_order, topk_merge, topk_update
 
 __all__ = [
     "POOLINGS",
@@ -39,6 +40,8 @@ __all__ = [
     "empty_moments",
     "empty_topk",
     "exact_average_precision",
+    "fused_kernels",
+    "in_total_order",
     "moments_merge",
     "moments_update",
     "pearson",

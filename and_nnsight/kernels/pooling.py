@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
+from .fused import fused_pooling
+
 POOLINGS = ("max", "mean", "cls", "first", "last")
 
 
@@ -39,6 +41,9 @@ def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip
 
     Raises ValueError for another `how`.
     """
+    kernels = fused_pooling(activations) if how == "max" else None
+    if kernels is not None:
+        return Pooled(*kernels.pool_max(activations, mask))
     return Pooled(*pool_frames(activations, mask, how))
 
 

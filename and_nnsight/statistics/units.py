@@ -15,6 +15,8 @@ from ..kernels import (
     TopKState,
     empty_moments,
     empty_topk,
+    fused_kernels,
+    in_total_order,
     moments_merge,
     moments_update,
     pool,
@@ -41,7 +43,17 @@ class TopK:
 
     def reset(self) -> None:
         """Forget every clip."""
-        self.state = empty_topk(self.k, self.units, largest=self.largest, device=self.device)
+        self._hold(empty_topk(self.k, self.units, largest=self.largest, device=self.device))
+
+    def _hold(self, state: TopKState, *, ordered: bool = True) -> None:
+        self._state, self._ordered = state, ordered
+
+    @property
+    def state(self) -> TopKState:
+        """The clips that are kept, best first. The fused kernels keep them in any order until they are asked for."""
+        if not self._ordered:
+            self._hold(in_total_order(self._state, largest=self.largest))
+        return self._state
 
     def update(
         self,
@@ -57,15 +69,20 @@ class TopK:
         """
         values = values.detach()  # else the state would keep the graph of every batch
         how = {"largest": self.largest, "in_order": in_order}
+        kernels = fused_kernels(self.device)
+        if kernels is not None:
+            kernels.topk_update_in_place(self._state, values, clips, frames, largest=self.largest)
+            self._ordered = False
+            return
         if self.device.type != "cpu":
-            self.state = topk_update(self.state, values, clips, frames, **how)
+            self._hold(topk_update(self.state, values, clips, frames, **how))
             return
         # On the CPU it pays to look first which units' K-th clip is reached at all; ties may still win by clip id.
         bar = self.state.values[-1]
         reached = (values >= bar).any(0) if self.largest else (values <= bar).any(0)
         units = reached.nonzero()[:, 0]
         if 2 * len(units) > self.units:
-            self.state = topk_update(self.state, values, clips, frames, **how)
+            self._hold(topk_update(self.state, values, clips, frames, **how))
         elif len(units):
             part = TopKState(*(tensor[..., units] for tensor in self.state))
             part = topk_update(part, values[:, units], clips, frames[:, units], **how)
@@ -78,7 +95,8 @@ class TopK:
         """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
         if (self.units, self.largest, self.k) != (other.units, other.largest, other.k):
             raise ValueError("cannot merge top-K accumulators of different K, units or direction")
-        self.state = topk_merge(self.state, TopKState(*(t.to(self.device) for t in other.state)), largest=self.largest)
+        theirs = TopKState(*(tensor.to(self.device) for tensor in other.state))
+        self._hold(topk_merge(self.state, theirs, largest=self.largest))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Values, clips, frames and ties: copies, on the CPU."""
@@ -90,7 +108,7 @@ class TopK:
         for name, tensor, own in zip(TopKState._fields, loaded, self.state, strict=True):
             if tensor.shape != own.shape:
                 raise ValueError(f"the state's {name} have shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
-        self.state = loaded
+        self._hold(loaded)
 
 
 class Moments:
