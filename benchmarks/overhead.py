@@ -22,7 +22,15 @@ import soundfile
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
+    PreTrainedConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForAudioClassification,
+)
 
 from and_nnsight import AudioModel, Dissection, dissect
 from and_nnsight.demo.train import tiny_config
@@ -51,7 +59,22 @@ def _ast_base() -> ASTConfig:
     return config
 
 
-GEOMETRIES: dict[str, Callable[[], ASTConfig]] = {"ast-base": _ast_base, "tiny": tiny_config}
+def _whisper_small() -> WhisperConfig:
+    """Whisper-small's encoder: 1,500 frames, 55,300 units at the "paper" sites."""
+    size: dict[str, Any] = {
+        "d_model": 768,
+        "encoder_layers": 12,
+        "encoder_attention_heads": 12,
+        "encoder_ffn_dim": 3_072,
+    }
+    return WhisperConfig(**size, decoder_layers=1, decoder_attention_heads=12, decoder_ffn_dim=3_072)
+
+
+GEOMETRIES: dict[str, Callable[[], PreTrainedConfig]] = {
+    "ast-base": _ast_base,
+    "tiny": tiny_config,
+    "whisper-small": _whisper_small,
+}
 
 
 @dataclass(frozen=True)
@@ -77,15 +100,24 @@ class Subject:
         """Random model inputs on the device, in the model's dtype."""
         config: Any = self.bare.config
         weight = next(self.bare.parameters())
-        shape = (clips, int(config.max_length), int(config.num_mel_bins))
-        return {"input_values": torch.randn(shape, device=self.device, dtype=weight.dtype)}
+        if isinstance(config, WhisperConfig):
+            name, shape = "input_features", (clips, int(config.num_mel_bins), 2 * int(config.max_source_positions))
+        else:
+            name, shape = "input_values", (clips, int(config.max_length), int(config.num_mel_bins))
+        return {name: torch.randn(shape, device=self.device, dtype=weight.dtype)}
 
 
-def make_subject(config: ASTConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> Subject:
-    """An AST of this geometry with random weights, and its "paper" sites."""
+def make_subject(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> Subject:
+    """A classifier of this geometry with random weights, and its "paper" sites."""
     torch.manual_seed(0)
-    bare = nn.Module.to(ASTForAudioClassification(config).eval(), device, dtype)
-    extractor = ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
+    if isinstance(config, WhisperConfig):
+        made: nn.Module = WhisperForAudioClassification(config)
+        extractor: Any = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    else:
+        sizes: Any = config
+        made = ASTForAudioClassification(sizes)
+        extractor = ASTFeatureExtractor(num_mel_bins=sizes.num_mel_bins, max_length=sizes.max_length)
+    bare = nn.Module.to(made.eval(), device, dtype)
     model = AudioModel(copy.deepcopy(bare), feature_extractor=extractor)
     return Subject(bare, model, model.sites("paper"), device)
 
@@ -352,11 +384,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     report: dict[str, Any] = {"steps": [], "files": []}
     for geometry in options.geometry:
-        for dtype in ("float32", "bfloat16") if gpu else ("float32",):
+        for dtype in options.dtype:
             subject = make_subject(GEOMETRIES[geometry](), device, getattr(torch, dtype))
             about = {"geometry": geometry, "dtype": dtype}
             if "steps" in options.measure:
-                large = geometry == "ast-base"
+                large = geometry != "tiny"
                 batch_size = options.batch_size or (64 if gpu else 2 if large else 16)
                 rounds = options.rounds or (10 if gpu else 6 if large else 40)
                 row = about | measure_steps(subject, batch_size, rounds, steps=10 if gpu else 1)
@@ -383,6 +415,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
     parser.add_argument("--geometry", nargs="+", choices=GEOMETRIES, default=list(GEOMETRIES))
+    dtypes = ["float32", "bfloat16"] if gpu else ["float32"]
+    parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16"], default=dtypes)
     parser.add_argument("--measure", nargs="+", choices=MEASURES, default=MEASURES)
     parser.add_argument("--batch-size", type=int, help="clips a step (GPU: 64; CPU: 2 for ast-base, 16 for tiny)")
     parser.add_argument("--rounds", type=int, help="rounds of the steps (GPU: 10; CPU: 6 for ast-base, 40 for tiny)")

@@ -1,4 +1,4 @@
-"""Fused kernels in Triton, for GPUs: equal to the torch path in ids, values, frames and ties. Imported only where used."""
+"""Fused kernels in Triton, for GPUs: ids, values, frames and ties equal the torch path's. Imported only where used."""
 
 from .pooling import pool_max
 from .topk import topk_update_in_place

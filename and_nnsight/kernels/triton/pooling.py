@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -102,7 +102,8 @@ def pool_max(
     mask = mask.contiguous()
     if clips:
         with on_device_of(activations):
-            pool_max_kernel[triton.cdiv(units, UNITS_AT_ONCE), clips](
+            launch: Any = pool_max_kernel[triton.cdiv(units, UNITS_AT_ONCE), clips]  # `num_warps` is Triton's own
+            launch(
                 activations, mask, values, frames, nonfinite, frame_count, units,
                 activations.stride(0), activations.stride(1), mask.stride(0),
                 FRAMES=FRAMES_AT_ONCE, UNITS=UNITS_AT_ONCE, num_warps=WARPS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import triton
 import triton.language as tl
@@ -49,7 +49,7 @@ def topk_kernel(
     K: tl.constexpr,
     UNITS: tl.constexpr,
 ):
-    """One program is a block of units and goes through the batch's clips. What it reads of the state it alone writes."""
+    """One program is a block of units and goes through a batch's clips; what it reads of the state it alone writes."""
     unit = tl.program_id(0).to(tl.int64) * UNITS + tl.arange(0, UNITS)
     inside = unit < units
     tied = tl.load(ties + unit, mask=inside, other=0)
@@ -83,12 +83,13 @@ def topk_update_in_place(
     *,
     largest: bool = True,
 ) -> None:
-    """Change a contiguous state to hold what `kernels.topk_update` gives, in any order. Each clip may come once only."""
+    """Make a contiguous state hold what `kernels.topk_update` gives, in any order. Each clip may come once only."""
     k, units = state.values.shape
     values, clips, frames = values.float().contiguous(), clips.contiguous(), frames.contiguous()
     if len(values) and units:
         with on_device_of(values):
-            topk_kernel[(triton.cdiv(units, UNITS_AT_ONCE),)](
+            launch: Any = topk_kernel[(triton.cdiv(units, UNITS_AT_ONCE),)]  # `num_warps` is Triton's own
+            launch(
                 *state, values, clips, frames, len(values), units,
                 SIGN=1.0 if largest else -1.0, K=k, UNITS=UNITS_AT_ONCE, num_warps=WARPS,
             )  # fmt: skip

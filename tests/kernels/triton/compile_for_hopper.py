@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -21,7 +22,7 @@ BATCH = {"values": "*fp32", "clips": "*i64", "frames": "*i32", "clip_count": "i3
 COUNTS = dict.fromkeys(("frame_count", "unit_count", "clip_stride", "frame_stride", "mask_stride"), "i32")
 
 
-def resources(kernel, types: dict[str, str], constants: dict[str, object], warps: int) -> dict[str, int]:
+def resources(kernel, types: dict[str, str], constants: dict[str, Any], warps: int) -> dict[str, int]:
     """Registers a thread, and bytes of stack and local memory."""
     names = kernel.arg_names
     aligned = [name for name, kind in types.items() if kind.startswith("*") or name in ("unit_count", "units")]
@@ -36,7 +37,7 @@ def resources(kernel, types: dict[str, str], constants: dict[str, object], warps
         file.write(compiled.asm["cubin"])
         file.flush()
         dump = subprocess.run([TOOL, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True)
-    return {key: int(re.search(rf"{key}:(\d+)", dump.stdout)[1]) for key in ("REG", "STACK", "LOCAL")}
+    return {key: int(re.findall(rf"{key}:(\d+)", dump.stdout)[0]) for key in ("REG", "STACK", "LOCAL")}
 
 
 def main() -> None:

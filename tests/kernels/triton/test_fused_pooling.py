@@ -13,7 +13,7 @@ from and_nnsight.kernels import pool_max
 from tests.kernels.triton.fused import DEVICE, DTYPES, few_examples, interpreted, needs_triton
 from tests.oracle import VALUES, Oracle, Stream, stream_of, streams
 
-pytestmark = [needs_triton, interpreted]
+pytestmark = [needs_triton, interpreted, pytest.mark.gpu]
 
 Pooled = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

@@ -11,7 +11,7 @@ from and_nnsight.kernels import TopKState, empty_topk, in_total_order, topk_upda
 from tests.kernels.triton.fused import DEVICE, few_examples, interpreted, needs_triton
 from tests.oracle import Oracle, Stream, batches_of, check_ranks, streams
 
-pytestmark = [needs_triton, interpreted]
+pytestmark = [needs_triton, interpreted, pytest.mark.gpu]
 SIDES = pytest.mark.parametrize("largest", [True, False])
 
 
@@ -61,7 +61,9 @@ def test_many_units_rank_as_the_reference(largest: bool, k: int):
 @pytest.mark.parametrize("hostile", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_never_enters(largest: bool, hostile: float):
     state = empty_topk(3, 2, largest=largest, device=DEVICE)
-    update(state, torch.tensor([[hostile, hostile], [hostile, 4.0]]), torch.tensor([0, 1]), torch.ones(2, 2).int(), largest)
+    update(
+        state, torch.tensor([[hostile, hostile], [hostile, 4.0]]), torch.tensor([0, 1]), torch.ones(2, 2).int(), largest
+    )
     kept = ordered(state, largest)
     empty = -math.inf if largest else math.inf
     assert kept["values"].T.tolist() == [[empty] * 3, [4.0, empty, empty]]
