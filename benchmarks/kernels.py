@@ -28,7 +28,9 @@ T = TypeVar("T")
 CLIPS, FRAMES, WIDTHS = 64, 1_214, (768, 3_072)
 UNITS, K, BATCHES = 55_346, 16, 40
 TARGETS = {"pooling: share of the copy's bandwidth": 0.8}
-_TILES = [(8, 128, 4), (16, 64, 4), (16, 128, 4), (16, 128, 8), (32, 64, 4), (32, 128, 8), (8, 256, 4), (16, 64, 2)]
+_SLEEP = 5_000_000  # cycles: some milliseconds
+_BLOCKS = [(16, 64, 4), (8, 64, 4), (8, 64, 2), (16, 32, 4), (8, 128, 4), (4, 128, 2), (32, 64, 8)]
+_STAGES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,11 @@ def measure_topk() -> dict[str, Any]:
 
 
 def clocked(run: Callable[[], T]) -> tuple[float, T]:
-    """Milliseconds by the device's own clock, and what the call gave."""
+    """Milliseconds by the device's own clock, and what the call gave.
+
+    The device sleeps first, so that all that the call asks of it lies ready: what is measured is the device alone.
+    """
+    torch.cuda._sleep(_SLEEP)
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     start.record()
     value = run()
@@ -121,27 +127,29 @@ def _fused() -> Any:
 
 
 @contextmanager
-def tile(frames: int, units: int, warps: int) -> Iterator[None]:
+def block(frames: int, units: int, warps: int, stages: int) -> Iterator[None]:
     """Pool with other blocks than the package's."""
     from and_nnsight.kernels.triton import pooling
 
-    usual = pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS
-    pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS = frames, units, warps
+    usual = pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS, pooling.STAGES
+    pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS, pooling.STAGES = frames, units, warps, stages
     try:
         yield
     finally:
-        pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS = usual
+        pooling.FRAMES_AT_ONCE, pooling.UNITS_AT_ONCE, pooling.WARPS, pooling.STAGES = usual
 
 
 def sweep() -> Iterator[dict[str, Any]]:
     """Pooling by blocks of other sizes."""
-    for (frames, units, warps), dtype, width in product(_TILES, (torch.bfloat16, torch.float32), WIDTHS):
+    for dtype, width in product((torch.bfloat16, torch.float32), WIDTHS):
         site = torch.randn(CLIPS, FRAMES, width, device="cuda", dtype=dtype)
         mask = torch.ones(CLIPS, FRAMES, dtype=torch.bool, device="cuda")
-        with tile(frames, units, warps):
-            took = milliseconds(lambda site=site, mask=mask: _fused().pool_max(site, mask), repeats=10)
-        rate = site.numel() * site.element_size() / took / 1e6
-        yield {"block": [frames, units, warps], "dtype": str(dtype), "units": width, "gb_a_second": round(rate)}
+        for (frames, units, warps), stages in product(_BLOCKS, _STAGES):
+            with block(frames, units, warps, stages):
+                took = milliseconds(partial(_fused().pool_max, site, mask), repeats=10)
+            rate = round(site.numel() * site.element_size() / took / 1e6)
+            size = {"frames": frames, "units": units, "warps": warps, "stages": stages}
+            yield {"dtype": str(dtype).removeprefix("torch."), "site": width, **size, "gb_a_second": rate}
 
 
 def main() -> None:

@@ -11,7 +11,11 @@ from and_nnsight.run.collector import BatchCollector
 from and_nnsight.statistics.units import UnitStatistics
 from benchmarks.overhead import GEOMETRIES, make_subject, trace_step
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 
 @pytest.fixture

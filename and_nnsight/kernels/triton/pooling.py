@@ -12,9 +12,52 @@ from torch import Tensor
 
 from .launching import on_device_of
 
-FRAMES_AT_ONCE, UNITS_AT_ONCE, WARPS = 16, 64, 4
+# Of sixty ways tried on an H200 the fastest or nearly so in bfloat16 and float32, at 768 and 3,072 units.
+FRAMES_AT_ONCE, UNITS_AT_ONCE, STAGES, WARPS = 8, 64, 5, 2
 _NO_FRAME = tl.constexpr(2**31 - 1)
 _LOWEST = tl.constexpr(-3.4028234663852886e38)  # of finite float32
+_SCANNED = tl.constexpr(1024)  # frames of a mask that are looked at together
+
+
+@triton.jit
+@no_type_check
+def _span(mask, frame_count):
+    """Where the frames that count begin, and where they end; nothing outside is read."""
+    low = frame_count
+    high = 0
+    for first in range(0, frame_count, _SCANNED):
+        frame = first + tl.arange(0, _SCANNED)
+        counts = tl.load(mask + frame, mask=frame < frame_count, other=0) != 0
+        low = tl.minimum(low, tl.min(tl.where(counts, frame, frame_count), 0))
+        high = tl.maximum(high, tl.max(tl.where(counts, frame + 1, 0), 0))
+    return low, high
+
+
+@triton.jit
+@no_type_check
+def _read(activations, mask, frame, high, frame_stride, inside):
+    """Some frames of a block of units in float32, and which of them count. One load does not wait for the other."""
+    within = frame < high
+    counts = tl.load(mask + frame, mask=within, other=0) != 0
+    place = activations + frame[:, None].to(tl.int64) * frame_stride
+    value = tl.load(place, mask=within[:, None] & inside[None, :], other=0.0)
+    return value.to(tl.float32), counts[:, None]  # at once: Triton's interpreter cannot compare bfloat16
+
+
+@triton.jit
+@no_type_check
+def _larger(best, where, value, frame, usable):
+    """The largest so far and the first frame that had it, a lane."""
+    better = usable & (value > best)
+    return tl.where(better, value, best), tl.where(better, frame[:, None], where)
+
+
+@triton.jit
+@no_type_check
+def _joined(best, where):
+    """A unit's largest over all lanes and its first frame; `_NO_FRAME` where there is none."""
+    top = tl.max(best, 0)
+    return top, tl.min(tl.where(best == top[None, :], where, _NO_FRAME), 0)
 
 
 @triton.jit
@@ -32,56 +75,43 @@ def pool_max_kernel(
     mask_stride,
     FRAMES: tl.constexpr,
     UNITS: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
     """One program is one clip and a block of units. Each lane keeps the first of its largest; lanes are joined once.
 
-    The first loop is made of few operations: it does not ask of each activation whether it is finite, but adds up
-    0 · activation, which is NaN if one of them is not. Only where that is so, or where no frame was found (none counts,
-    or the lowest number there is was the largest), a second loop looks at each.
+    The first loop has few operations and the loads of several rounds under way: it does not ask of each activation whether it is
+    finite, but adds up 0 · activation, which is NaN if one of them is not. Only where that is so, or where no frame was
+    found (none counts, or the lowest number there is was the largest), a second loop looks at each.
     """
     clip = tl.program_id(1).to(tl.int64)
     unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
     inside = unit < unit_count
-    row = tl.arange(0, FRAMES)
-    start_of_clip = activations + clip * clip_stride + unit[None, :]
+    start = activations + clip * clip_stride + unit[None, :]
     counted = mask + clip * mask_stride
+    low, high = _span(counted, frame_count)
 
     best = tl.full([FRAMES, UNITS], _LOWEST, tl.float32)
     where = tl.full([FRAMES, UNITS], _NO_FRAME, tl.int32)
     tell = tl.zeros([FRAMES, UNITS], tl.float32)
-    for first in range(0, frame_count, FRAMES):
-        frame = first + row
-        counts = tl.load(counted + frame, mask=frame < frame_count, other=0) != 0
-        there = counts[:, None] & inside[None, :]
-        value = tl.load(start_of_clip + frame[:, None].to(tl.int64) * frame_stride, mask=there, other=0.0)
-        value = value.to(tl.float32)  # at once: Triton's interpreter cannot compare bfloat16
+    for first in tl.range(low, high, FRAMES, num_stages=STAGES):
+        frame = first + tl.arange(0, FRAMES)
+        value, counts = _read(start, counted, frame, high, frame_stride, inside)
         tell += value * 0.0
-        better = there & (value > best)
-        best = tl.where(better, value, best)
-        where = tl.where(better, frame[:, None], where)
-    top = tl.max(best, 0)
-    place = tl.min(tl.where(best == top[None, :], where, _NO_FRAME), 0)
+        best, where = _larger(best, where, value, frame, counts)
+    top, place = _joined(best, where)
     suspect = (tl.sum(tell, 0) != 0.0) | (place == _NO_FRAME)
-    wrong = tl.zeros([UNITS], tl.int32)
     if tl.max((suspect & inside).to(tl.int32), 0) > 0:
         best = tl.full([FRAMES, UNITS], float("-inf"), tl.float32)
         where = tl.full([FRAMES, UNITS], _NO_FRAME, tl.int32)
         bad = tl.zeros([FRAMES, UNITS], tl.int32)
-        for first in range(0, frame_count, FRAMES):
-            frame = first + row
-            counts = tl.load(counted + frame, mask=frame < frame_count, other=0) != 0
-            there = counts[:, None] & inside[None, :]
-            value = tl.load(start_of_clip + frame[:, None].to(tl.int64) * frame_stride, mask=there, other=0.0)
-            value = value.to(tl.float32)
+        for first in range(low, high, FRAMES):
+            frame = first + tl.arange(0, FRAMES)
+            value, counts = _read(start, counted, frame, high, frame_stride, inside)
             finite = tl.abs(value) < float("inf")  # not so for NaN
-            bad += (there & (finite == 0)).to(tl.int32)
-            better = there & finite & (value > best)
-            best = tl.where(better, value, best)
-            where = tl.where(better, frame[:, None], where)
-        top = tl.max(best, 0)
-        place = tl.min(tl.where(best == top[None, :], where, _NO_FRAME), 0)
-        wrong = tl.sum(bad, 0)
-        total = tl.sum(wrong, 0)
+            bad += (counts & (finite == 0)).to(tl.int32)
+            best, where = _larger(best, where, value, frame, counts & finite)
+        top, place = _joined(best, where)
+        total = tl.sum(tl.sum(bad, 0), 0)
         if total > 0:
             tl.atomic_add(nonfinite, total.to(tl.int64))
     exists = place < _NO_FRAME
@@ -106,6 +136,6 @@ def pool_max(
             launch(
                 activations, mask, values, frames, nonfinite, frame_count, units,
                 activations.stride(0), activations.stride(1), mask.stride(0),
-                FRAMES=FRAMES_AT_ONCE, UNITS=UNITS_AT_ONCE, num_warps=WARPS,
+                FRAMES=FRAMES_AT_ONCE, UNITS=UNITS_AT_ONCE, STAGES=STAGES, num_warps=WARPS,
             )  # fmt: skip
     return values, frames, nonfinite

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..topk import TopKState
 from .launching import on_device_of
 
-UNITS_AT_ONCE, WARPS = 128, 1
+UNITS_AT_ONCE, WARPS = 32, 1
+_UNROLLED = tl.constexpr(16)  # places of a list that are read together
 
 
 @triton.jit
@@ -22,14 +23,17 @@ def _worst(values, clips, unit, inside, units, SIGN: tl.constexpr, K: tl.constex
     value = tl.full([UNITS], float("inf"), tl.float32)
     clip = tl.full([UNITS], -2, tl.int64)
     slot = tl.zeros([UNITS], tl.int64)
-    for place in range(K):
-        kept = unit + tl.cast(place, tl.int64) * units
-        other = tl.load(values + kept, mask=inside, other=0.0) * SIGN
-        its_clip = tl.load(clips + kept, mask=inside, other=-1)
-        worse = (other < value) | ((other == value) & (its_clip > clip))
-        value = tl.where(worse, other, value)
-        clip = tl.where(worse, its_clip, clip)
-        slot = tl.where(worse, kept, slot)
+    for first in range(0, K, _UNROLLED):
+        for step in tl.static_range(_UNROLLED):
+            place = first + step
+            kept = unit + tl.cast(place, tl.int64) * units
+            there = inside & (place < K)
+            other = tl.load(values + kept, mask=there, other=float("inf")) * SIGN
+            its_clip = tl.load(clips + kept, mask=there, other=-3)
+            worse = there & ((other < value) | ((other == value) & (its_clip > clip)))
+            value = tl.where(worse, other, value)
+            clip = tl.where(worse, its_clip, clip)
+            slot = tl.where(worse, kept, slot)
     return value, clip, slot
 
 
@@ -54,9 +58,12 @@ def topk_kernel(
     inside = unit < units
     tied = tl.load(ties + unit, mask=inside, other=0)
     worst, worst_clip, slot = _worst(kept_values, kept_clips, unit, inside, units, SIGN, K, UNITS)
+    coming = tl.load(values + unit, mask=inside, other=float("nan"))
     for row in range(clip_count):
-        at = unit + tl.cast(row, tl.int64) * units
-        own = tl.load(values + at, mask=inside, other=float("nan"))
+        own = coming
+        # The next clip's values are under way while this one's are looked at.
+        after = tl.cast(row + 1, tl.int64) * units
+        coming = tl.load(values + unit + after, mask=inside & (row + 1 < clip_count), other=float("nan"))
         clip = tl.load(clips + row)
         value = own * SIGN
         usable = tl.abs(value) < float("inf")  # not so for NaN
@@ -64,6 +71,7 @@ def topk_kernel(
         enters = usable & ((value > worst) | (level & (clip < worst_clip)))
         tied += (level & (enters == 0)).to(tl.int64)
         if tl.max(enters.to(tl.int32), 0) > 0:
+            at = unit + tl.cast(row, tl.int64) * units
             tl.store(kept_values + slot, own, mask=enters)
             tl.store(kept_clips + slot, tl.zeros([UNITS], tl.int64) + clip, mask=enters)
             tl.store(kept_frames + slot, tl.load(frames + at, mask=enters, other=-1), mask=enters)

@@ -45,7 +45,7 @@ def main() -> None:
     used = {}
     for dtype in ("fp32", "bf16", "fp16"):
         types = {"activations": f"*{dtype}", "mask": "*i1", "values": "*fp32", "frames": "*i32", "nonfinite": "*i64"}
-        block = {"FRAMES": pooling.FRAMES_AT_ONCE, "UNITS": pooling.UNITS_AT_ONCE}
+        block = {"FRAMES": pooling.FRAMES_AT_ONCE, "UNITS": pooling.UNITS_AT_ONCE, "STAGES": pooling.STAGES}
         used[f"pooling {dtype}"] = resources(pooling.pool_max_kernel, {**types, **COUNTS}, block, pooling.WARPS)
     for k in (16, 100):
         constants = {"SIGN": 1.0, "K": k, "UNITS": topk.UNITS_AT_ONCE}
