@@ -25,7 +25,7 @@ from rich.table import Table
 
 from and_nnsight import AudioModel, dissect
 from benchmarks._report import cores, timed, write_report
-from benchmarks.overhead import GEOMETRIES, make_subject
+from benchmarks._subjects import GEOMETRIES, make_subject
 
 RATE, SECONDS, SHORT = 16_000, 10, 4  # the short run has a quarter of the clips
 FORMATS = ("wav", "flac")

@@ -9,7 +9,8 @@ import torch
 
 from and_nnsight.run.collector import BatchCollector
 from and_nnsight.statistics.units import UnitStatistics
-from benchmarks.overhead import GEOMETRIES, make_subject, trace_step
+from benchmarks._subjects import GEOMETRIES, make_subject
+from benchmarks.overhead import trace_step
 
 pytestmark = [
     pytest.mark.gpu,

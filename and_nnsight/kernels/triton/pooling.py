@@ -79,9 +79,9 @@ def pool_max_kernel(
 ):
     """One program is one clip and a block of units. Each lane keeps the first of its largest; lanes are joined once.
 
-    The first loop has few operations and the loads of several rounds under way: it does not ask of each activation whether it is
-    finite, but adds up 0 · activation, which is NaN if one of them is not. Only where that is so, or where no frame was
-    found (none counts, or the lowest number there is was the largest), a second loop looks at each.
+    The first loop has few operations, and the loads of several rounds under way: it does not ask of each activation
+    whether it is finite, but adds up 0 · activation, which is NaN if one of them is not. Only where that is so, or
+    where no frame was found (none counts, or the lowest number there is was the largest), a second loop looks at each.
     """
     clip = tl.program_id(1).to(tl.int64)
     unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
