@@ -83,7 +83,8 @@ def pool_max_kernel(
     whether it is finite, but adds up 0 · activation, which is NaN if one of them is not. Only where that is so, or
     where no frame was found (none counts, or the lowest number there is was the largest), a second loop looks at each.
     """
-    clip = tl.program_id(1).to(tl.int64)
+    # Backwards: what a layer wrote last may still be in the cache, and what is read last is what the next reads first.
+    clip = (tl.num_programs(1) - 1 - tl.program_id(1)).to(tl.int64)
     unit = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
     inside = unit < unit_count
     start = activations + clip * clip_stride + unit[None, :]
@@ -116,7 +117,7 @@ def pool_max_kernel(
             tl.atomic_add(nonfinite, total.to(tl.int64))
     exists = place < _NO_FRAME
     out = clip * unit_count + unit
-    tl.store(values + out, tl.where(exists, top, float("nan")), mask=inside)
+    tl.store(values + out, tl.where(exists, top + 0.0, float("nan")), mask=inside)
     tl.store(frames + out, tl.where(exists, place, -1), mask=inside)
 
 
