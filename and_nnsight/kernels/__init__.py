@@ -12,7 +12,7 @@ from .average_precision import (
     exact_average_precision,
 )
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
-from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
+from .moments import MomentsState, dyadic_nodes, join, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
 from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
 
@@ -25,7 +25,6 @@ __all__ = [
     "as_candidates",
     "average_precision",
     "average_precision_at",
-    "batch_moments",
     "best_clips",
     "bin_edges",
     "bins_of",
@@ -35,12 +34,11 @@ __all__ = [
     "count_in_bins",
     "cross_merge",
     "cross_update",
+    "dyadic_nodes",
     "empty_cross",
-    "empty_moments",
     "empty_topk",
     "exact_average_precision",
-    "moments_merge",
-    "moments_update",
+    "join",
     "pearson",
     "pool",
     "pool_frames",

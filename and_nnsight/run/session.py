@@ -142,6 +142,7 @@ class Session:
         """All of a batch is done; `end` is the stream position after it."""
         self._whole = False
         self._keep_values()
+        self.statistics.leave_out(clip.clip for clip in quarantined)
         self.folder.saw(end, clips, quarantined, self._truncated(clips))
         self._whole = True
 

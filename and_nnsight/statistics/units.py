@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int32, Int64
@@ -13,15 +13,13 @@ from ..kernels import (
     MomentsState,
     Pooled,
     TopKState,
-    empty_moments,
     empty_topk,
-    moments_merge,
-    moments_update,
     pool,
     topk_merge,
     topk_update,
     variance,
 )
+from .moments import Moments
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -93,40 +91,6 @@ class TopK:
         self.state = loaded
 
 
-class Moments:
-    """Each unit's count, mean, variance and active count over a stream, in float64."""
-
-    def __init__(self, units: int, *, device: torch.device | str | None = None) -> None:
-        self.units, self.device = units, torch.device(device or "cpu")
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every clip."""
-        self.state = empty_moments(self.units, device=self.device)
-
-    def update(self, values: Float[Tensor, "clip unit"]) -> None:
-        """Take in a batch of pooled values; non-finite ones are left out."""
-        self.state = moments_update(self.state, values.detach())
-
-    def merge(self, other: Moments) -> None:
-        """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
-        if self.units != other.units:
-            raise ValueError(f"cannot merge the moments of {other.units} units into those of {self.units}")
-        self.state = moments_merge(self.state, MomentsState(*(t.to(self.device) for t in other.state)))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Count, mean, squares and active: copies, on the CPU."""
-        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
-        loaded = MomentsState(*(state[name].to(self.device, copy=True) for name in MomentsState._fields))
-        for tensor in loaded:
-            if tensor.shape != (self.units,):
-                raise ValueError(f"state is for {len(tensor)} units, not {self.units}")
-        self.state = loaded
-
-
 class UnitStatistics:
     """Top-K, bottom-K and moments of every unit of several sites.
 
@@ -190,10 +154,11 @@ class UnitStatistics:
         self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
         self._pending_clips = clip_ids
 
-    def finish_batch(self, *, in_order: bool = False) -> None:
+    def finish_batch(self, *, in_order: bool = False, positions: Sequence[int] | None = None) -> None:
         """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update.
 
-        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time.
+        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time. `positions`
+        are those ids on the host: without them a GPU is waited for.
         """
         missing = [name for name in self.slices if name not in self._pending]
         if missing:
@@ -206,12 +171,16 @@ class UnitStatistics:
         clips = self._pending_clips.to(self.device)
         self.top.update(values, clips, frames, in_order=in_order)
         self.bottom.update(values, clips, frames, in_order=in_order)
-        self.moments.update(values)
+        self.moments.update(values, clips.tolist() if positions is None else positions)
         self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
         self.clips += len(clips)
         self.discard_batch()
         if self.observe is not None:
             self.observe(clips, values)
+
+    def leave_out(self, positions: Iterable[int]) -> None:
+        """There is no clip at these positions of the stream, and none will come: they were set aside."""
+        self.moments.leave_out(positions)
 
     def highest_clip(self) -> int:
         """The highest id among the clips that are kept; −1 if there is none. Waits for the device."""
@@ -269,7 +238,7 @@ class UnitStatistics:
         for side, accumulator in {"top": self.top, "bottom": self.bottom}.items():
             for name, tensor in accumulator.state._asdict().items():
                 tensors[f"{side}_{name}"] = _copied(tensor[..., units])
-        moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
+        moments = MomentsState(*map(_copied, self.moments.of(units)))
         seen = moments.count.clamp(min=1).double()
         summary = {"mean": moments.mean, "variance": variance(moments), "active": moments.active / seen}
         index = list(self.slices).index(site)
