@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-
 _ELEMENTS = 1 << 16  # on a CPU: what is in between stays in its cache
 
 
@@ -80,7 +79,9 @@ def node_keys(positions: list[int]) -> tuple[list[tuple[int, int]], list[tuple[l
 
 def _nodes_of(
     values: Float[Tensor, "clip unit"], steps: list[tuple[list[int], list[int]]]
-) -> tuple[Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Int64[Tensor, " unit"]]:
+) -> tuple[
+    Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Int64[Tensor, " unit"]
+]:
     """Count, sum and squares of the nodes, by these steps, and how many values are above zero."""
     finite = values.isfinite()
     total = values.double().masked_fill(~finite, 0.0) + 0.0  # −0 + 0 is 0: a sum does not tell where zeros were

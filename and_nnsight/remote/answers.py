@@ -75,7 +75,9 @@ def _check_form(answer: Mapping[str, Any], clips: int, rows: Mapping[str, int], 
     units = sum(widths.values())
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("active", "top_ties", "bottom_ties"), (units,))
     shapes |= dict.fromkeys(("number", "total", "squares"), (rows["nodes"], units))
-    shapes |= {f"{side}_{part}": (rows["best"], units) for side in ("top", "bottom") for part in ("values", "rows", "frames")}
+    shapes |= {
+        f"{side}_{part}": (rows["best"], units) for side in ("top", "bottom") for part in ("values", "rows", "frames")
+    }
     shapes["nonfinite"] = (len(widths),)
     for name, shape in shapes.items():
         _check_tensor(name, answer.get(name), shape)

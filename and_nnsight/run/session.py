@@ -190,4 +190,5 @@ class Session:
         """Write the results. Raises DissectionError if no clip could be used."""
         if self.sounds is not None:
             self.checkpoint()
-        self.folder.finish(self.statistics, self.concepts)
+        sounds = None if self.plan.sounds is None else self.plan.sounds.to_json()
+        self.folder.finish(self.statistics, self.concepts, sounds)

@@ -84,9 +84,7 @@ class Moments:
 
     def of(self, units: slice) -> MomentsState:
         """The moments of some units over all clips."""
-        waiting = {
-            key: Node(*(part[units] for part in node)) for key, node in self.nodes.items() if node is not None
-        }
+        waiting = {key: Node(*(part[units] for part in node)) for key, node in self.nodes.items() if node is not None}
         while len(waiting) > 1:
             key = min(waiting)
             node: Node | None = waiting.pop(key)
@@ -133,9 +131,7 @@ class Moments:
             raise ValueError(f"state is for {len(state['active'])} units, not {self.units}")
         for name in Node._fields:
             if state[name].shape != (rows, self.units):
-                raise ValueError(
-                    f"the state's {name} have shape {tuple(state[name].shape)}, not {(rows, self.units)}"
-                )
+                raise ValueError(f"the state's {name} have shape {tuple(state[name].shape)}, not {(rows, self.units)}")
         parts = [state[name].to(self.device, torch.float64, copy=True) for name in Node._fields]
         full = iter([Node(*(part[row].clone() for part in parts)) for row in range(rows)])
         self.nodes = {(level, index): next(full) if filled else None for level, index, filled in table}
