@@ -188,6 +188,11 @@ class ShardSource:
         """What the whole holds beside its clips."""
         return self.source.unused
 
+    @property
+    def has_the_first(self) -> bool:
+        """Whether it begins as the whole does, and has no gap."""
+        return self.shard.count == 1 or (isinstance(self.positions, Stretch) and self.positions.start == 0)
+
     def items(self, start: int = 0) -> Iterator[Item]:
         """The shard's clips from a position of the whole on. Of a stream, other shards' are read and dropped."""
         stretches = self.positions.stretches(start)

@@ -11,7 +11,7 @@ from .average_precision import (
     count_in_bins,
     exact_average_precision,
 )
-from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
+from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_of, cross_update, empty_cross, pearson
 from .moments import MomentsState, dyadic_nodes, join, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
 from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
@@ -33,6 +33,7 @@ __all__ = [
     "cosine_cubed",
     "count_in_bins",
     "cross_merge",
+    "cross_of",
     "cross_update",
     "dyadic_nodes",
     "empty_cross",
