@@ -32,7 +32,12 @@ class Pooled(NamedTuple):
     nonfinite: Int64[Tensor, ""]
 
 
-def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"], how: str = "max") -> Pooled:
+def pool(
+    activations: Float[Tensor, "clip frame unit"],
+    mask: Bool[Tensor, "clip frame"],
+    how: str = "max",
+    bounds: tuple[Float32[Tensor, " unit"], Float32[Tensor, " unit"]] | None = None,
+) -> Pooled:
     """Pool the frames that count. Non-finite activations are counted and left out.
 
     max    the largest activation and the first frame that has it
@@ -40,11 +45,13 @@ def pool(activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip
     cls    the special token at position 0, whatever the mask says of it
     first  the first frame that counts; `last` the last one
 
-    Raises ValueError for another `how`.
+    `bounds` as for `pool_max_on_cpu`: which frames are wanted. Raises ValueError for another `how`.
     """
     kernels = fused_pooling(activations) if how == "max" else None
     if kernels is not None:
         return Pooled(*kernels.pool_max(activations, mask))
+    if how == "max" and bounds is not None and activations.device.type == "cpu" and len(mask):
+        return pool_max_on_cpu(activations, mask, bounds)
     return Pooled(*pool_frames(activations, mask, how))
 
 
