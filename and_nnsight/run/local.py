@@ -72,7 +72,8 @@ class LocalTarget:
         work = _Collection(self.model, self.sites, first, self.model.device)
         whole = source.source if isinstance(source, ShardSource) else source
         title = "first clips"
-        with closing(run_batches(whole, self.model.featuriser, options, work, title=title)) as positions:
+        featuriser = featuriser_on(self.model.featuriser, self.model.device)
+        with closing(run_batches(whole, featuriser, options, work, title=title)) as positions:
             for _ in positions:
                 if first.known:
                     break

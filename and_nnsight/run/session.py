@@ -65,10 +65,11 @@ class Session:
 
     with streaming()     the last checkpoint is loaded               that checkpoint
     begin_batch          the scores of its clips are looked up       everything up to the batch before it
-      begin_group        per group of clips that run together        the same, as long as no group has ended
+      begin_group        per group of clips that run together        the same
       on_activation      each site, as the model gives it            the same
-      end_group          the statistics have the group's clips       the last checkpoint: the batch is half done
-    keep_sounds          those of clips in a list are in the folder  the same
+      end_group          its pooled values wait                      the same
+    keep_sounds          the statistics have the batch's clips, and  the last checkpoint: the batch is half done
+                         sounds of those in a list are in the folder
     end_batch            concepts, values and rows have them too     everything up to this batch
     checkpoint           all of it is on the disk                    everything up to this batch
     finish               the results are written                     the last checkpoint, or the whole
@@ -129,9 +130,13 @@ class Session:
         self._collector.collect(site, value)
 
     def end_group(self) -> None:
-        """Update the statistics. Raises RuntimeError if a site did not fire."""
+        """All sites of the group have come. Raises RuntimeError if one did not fire."""
+        self._collector.end_group()
+
+    def _take_in(self) -> None:
+        """Update the statistics from the batch's groups: once, for lists of all units are costly to merge."""
         self._whole = False
-        self._collector.end()
+        self._collector.end_batch()
 
     def merge(self, statistics: UnitStatistics) -> None:
         """Take in the statistics of clips that were collected elsewhere."""
@@ -141,11 +146,12 @@ class Session:
     def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
         """Keep the sounds of a batch's clips that are wanted. Comes when all its groups have run."""
         if self.sounds is not None:
+            self._take_in()
             self.sounds.saw(clips, groups)
 
     def end_batch(self, end: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined]) -> None:
         """All of a batch is done; `end` is the stream position after it."""
-        self._whole = False
+        self._take_in()
         self._keep_values()
         self.statistics.leave_out(clip.clip for clip in quarantined)
         self.folder.saw(end, clips, quarantined, self._truncated(clips))
