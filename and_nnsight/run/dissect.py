@@ -21,7 +21,7 @@ from .description import describe_run
 from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
-from .local import open_local
+from .local import LocalTarget, open_local
 from .merge import join_if_all_are_done, whole_manifest
 from .options import RunOptions
 from .reading import Reading
@@ -126,10 +126,10 @@ def dissect(
             raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
         _check_remote(options, concepts, keep_activations, keep_exemplars)
     reading = Reading.of(data, part)
-    if part_of_run is not None:
-        reading = reading.part(part_of_run, batch_size)
     scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    if part_of_run is not None and isinstance(target, LocalTarget):
+        reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
     if keep_exemplars is not None:
