@@ -75,36 +75,32 @@ def _foreign_names(module: ModuleType) -> Iterator[str]:
     foreign = {name: value for name, value in foreign.items() if not _is_known(value)}
     if not foreign:
         return
-    own, imported = _own_names(module), _imported_names(module)
+    own, imported = _names(module)
     for name, value in foreign.items():
         if own is None or (name in own and imported.get(name) != root_package(value)):
             yield f"{module.__name__}.{name}"
 
 
 @functools.cache
-def _own_names(module: ModuleType) -> frozenset[str] | None:
-    """The names that a module's source uses; None: there is no source.
+def _names(module: ModuleType) -> tuple[frozenset[str] | None, Mapping[str, str]]:
+    """The names that a module's source uses (None: there is no source), and the package that it imports each from.
 
     Others nothing of it calls: torch.compile puts what it has compiled there, under names of its own.
     """
     tree = _source(module)
     if tree is None:
-        return None
-    nodes = list(ast.walk(tree))
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return frozenset(used | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)})
-
-
-@functools.cache
-def _imported_names(module: ModuleType) -> Mapping[str, str]:
-    """The package that a module's source imports each name from, where it imports it."""
-    tree = _source(module)
+        return None, {}
+    used: set[str] = set()
     roots: dict[str, str] = {}
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.ImportFrom):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            used.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            used.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
             root = (module.__name__ if node.level else node.module or "").partition(".")[0]
             roots.update((alias.asname or alias.name, root) for alias in node.names)
-    return roots
+    return frozenset(used), roots
 
 
 def _source(module: ModuleType) -> ast.Module | None:
