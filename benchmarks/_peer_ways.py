@@ -82,7 +82,9 @@ def store(task: Task) -> None:
             encoder(features)
     values = {name: torch.cat(parts) for name, parts in kept.items()}
     clips = {f"{name}.clips": each.topk(task.k, 0).indices for name, each in values.items()}
-    save_file({**{f"{name}.values": each for name, each in values.items()}, **clips}, Path(task.out) / "all.safetensors")
+    save_file(
+        {**{f"{name}.values": each for name, each in values.items()}, **clips}, Path(task.out) / "all.safetensors"
+    )
 
 
 def _keep(parts: list[Any], module: Any, inputs: Any, output: Any) -> None:

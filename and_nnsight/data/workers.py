@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, TypeVar, cast
@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 import torch.multiprocessing  # registers how tensors travel in shared memory
 
+from .lookahead import Pending
 from .serving import Failure, serve
 
 Task = TypeVar("Task")
@@ -48,7 +49,7 @@ def map_in_order(
     what `tasks` raised, likewise.
     """
     pool: _Pool[Task, Result] = _Pool(function)
-    pending = _Pending(tasks)
+    pending = Pending(tasks)
     in_flight: deque[_Worker[Task, Result]] = deque()
     turn = 0
     try:
@@ -67,28 +68,6 @@ def map_in_order(
             raise pending.error
     finally:
         pool.close()
-
-
-class _Pending(Generic[Task]):
-    """Tasks up to the first that cannot be made; why not is raised where its clip would have come."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._tasks = iter(tasks)
-        self.error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Task]:
-        return self
-
-    def __next__(self) -> Task:
-        if self.error is not None:
-            raise StopIteration
-        try:
-            return next(self._tasks)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise StopIteration from None
 
 
 class _Worker(Generic[Task, Result]):

@@ -15,7 +15,6 @@ from ..storage import as_json
 from ..wording import counted
 from .table_row import TableRow
 
-
 _LARGEST_BLOCK = 2**31 - 1  # bytes, which pyarrow counts in 32 bits
 
 
