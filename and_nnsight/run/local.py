@@ -11,6 +11,7 @@ import torch
 
 from ..data import Clip, Source
 from ..model.adapter import ModelAdapter
+from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
@@ -51,7 +52,7 @@ class LocalTarget:
     def stream(self, source: Source, session: Session, options: RunOptions) -> None:
         """Take every clip from the last checkpoint on into the session, with a checkpoint now and then."""
         work = _Collection(self.model, self.sites, session, self.model.device)
-        featuriser = self.model.featuriser
+        featuriser = featuriser_on(self.model.featuriser, self.model.device)
         prepare = None if session.sounds is None else Preparation(featuriser)
         with (
             session.streaming() as start,

@@ -26,7 +26,7 @@ class BatchWork(Protocol):
         ...
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        """Run clips of the batch that may share a forward: their model inputs, on the CPU."""
+        """Run clips of the batch that may share a forward: their model inputs, on the CPU or already on the model's device."""
         ...
 
     def end_batch(self, batch: GroupedBatch) -> None:
@@ -55,7 +55,7 @@ def run_batches(
         for batch in prepared:
             work.begin_batch(batch)
             for group in batch.inputs or ():
-                work.run_group([batch.clips[row] for row in group.rows], group.features)
+                work.run_group([batch.clips[row] for row in group.rows], featuriser.ready(group))
             work.end_batch(batch)
             bar.advance(batch.size, len(batch.quarantined))
             yield batch.position + batch.size
