@@ -16,6 +16,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+KEPT = ("values", "clips")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -63,8 +65,8 @@ def hooks(task: Task) -> None:
         for first, features in batches:
             clips = torch.arange(first, first + len(features))
             encoder(features)
-    save_file({f"{name}.{what}": each.contiguous() for name, pair in best.items()
-               for what, each in zip(("values", "clips"), pair, strict=True)}, Path(task.out) / "best.safetensors")  # fmt: skip
+    pairs = {f"{name}.{what}": each for name, kept in best.items() for what, each in zip(KEPT, kept, strict=True)}
+    save_file({name: each.contiguous() for name, each in pairs.items()}, Path(task.out) / "best.safetensors")
 
 
 def store(task: Task) -> None:
