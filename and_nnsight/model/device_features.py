@@ -14,6 +14,7 @@ from torch import Tensor
 from ..audio.frontends import FittedFrontEnd
 from ..audio.pcm import PCM_STEPS, as_pcm16
 from ..kernels.surroundings import plain_torch
+from .devices import sent
 from .features import Features, Featuriser, Group, Samples
 
 _SAMPLES_AT_ONCE = 2**22  # float64 spectra of so many samples take some 400 MB
@@ -64,10 +65,10 @@ class DeviceFeaturiser(Featuriser):
 
     def _made(self, clips: Samples) -> Features:
         samples, lengths, front = clips.samples, clips.lengths, self._front.front
-        sent = samples.pin_memory().to(self.device, non_blocking=True) if samples.device.type == "cpu" else samples
+        there = sent(samples, self.device)
         step = max(1, _SAMPLES_AT_ONCE // max(front.window_samples or 0, samples.shape[1]))
         parts = [
-            front.batch(_as_float(sent[first : first + step]), lengths[first : first + step])
+            front.batch(_as_float(there[first : first + step]), lengths[first : first + step])
             for first in range(0, len(lengths), step)
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -116,6 +116,17 @@ class Payload:
         return [clip for batch in self.batches for clip in batch.quarantined]
 
     @property
+    def left_out(self) -> list[int]:
+        """Stream positions of the clips that were set aside."""
+        return [clip.clip for clip in self.quarantined]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What goes up of it: the groups, and where in the stream each row is."""
+        positions = [clip.id for clip in self.clips]
+        return {"groups": self.groups, "positions": positions, "left_out": self.left_out}
+
+    @property
     def end(self) -> int:
         """The stream position after the job."""
         return self.batches[-1].position + self.batches[-1].size

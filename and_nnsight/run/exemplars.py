@@ -200,9 +200,7 @@ class ExemplarPass:
             return
         sounds, groups = batch.inputs
         same = {clip.id for clip in batch.clips if self._is_same(clip)}
-        curves = [
-            self._curves([batch.clips[row] for row in group.rows], featuriser.ready(group)) for group in groups
-        ]
+        curves = [self._curves([batch.clips[row] for row in group.rows], featuriser.ready(group)) for group in groups]
         for clip, sound in zip(batch.clips, sounds, strict=True):
             if clip.id in same & self.plan.sounds:
                 self._add_sound(clip.id, sound)

@@ -16,6 +16,7 @@ from ..sites.site import Site
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
+from .batch_values import BatchValues
 from .collector import BatchCollector
 from .folder import RunFolder
 from .sounds import SoundChoice, SoundKeeper, settings_file
@@ -66,10 +67,11 @@ class Session:
 
     with streaming()     the last checkpoint is loaded               that checkpoint
     begin_batch          the scores of its clips are looked up       everything up to the batch before it
-      begin_group        per group of clips that run together        the same, as long as no group has ended
+      begin_group        per group of clips that run together        the same
       on_activation      each site, as the model gives it            the same
-      end_group          the statistics have the group's clips       the last checkpoint: the batch is half done
-    keep_sounds          those of clips in a list are in the folder  the same
+      end_group          its pooled values wait                      the same
+    keep_sounds          the statistics have the batch's clips, and  the last checkpoint: the batch is half done
+                         sounds of those in a list are in the folder
     end_batch            concepts, values and rows have them too     everything up to this batch
     checkpoint           all of it is on the disk                    everything up to this batch
     finish               the results are written                     the last checkpoint, or the whole
@@ -88,8 +90,7 @@ class Session:
         self.sounds = None if plan.sounds is None else SoundKeeper(folder.folder, plan.sounds, self.statistics)
         self._collector = BatchCollector(self.statistics)
         self._batch_scores: Tensor | None = None
-        self._batch_clips: list[Tensor] = []
-        self._batch_values: list[Tensor] = []
+        self._values = BatchValues()
         self._whole = True  # whether all parts end at the same batch: only then may they be written
         self._saved_at, self._share = time.monotonic(), _FIRST
 
@@ -110,6 +111,11 @@ class Session:
                 self.checkpoint()
             raise
 
+    def begin_concepts_as(self, first: ConceptAccumulator) -> None:
+        """Measure and count as concept statistics that have seen the first clips of the stream."""
+        if self.concepts is not None:
+            self.concepts.begin_as(first)
+
     # -- a batch ---------------------------------------------------------------------------------------------------
 
     def begin_batch(self, clips: Sequence[Clip]) -> None:
@@ -126,9 +132,13 @@ class Session:
         self._collector.collect(site, value)
 
     def end_group(self) -> None:
-        """Update the statistics. Raises RuntimeError if a site did not fire."""
+        """All sites of the group have come. Raises RuntimeError if one did not fire."""
+        self._collector.end_group()
+
+    def _take_in(self) -> None:
+        """Update the statistics from the batch's groups: once, for lists of all units are costly to merge."""
         self._whole = False
-        self._collector.end()
+        self._collector.end_batch()
 
     def merge(self, statistics: UnitStatistics) -> None:
         """Take in the statistics of clips that were collected elsewhere."""
@@ -138,27 +148,25 @@ class Session:
     def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
         """Keep the sounds of a batch's clips that are wanted. Comes when all its groups have run."""
         if self.sounds is not None:
+            self._take_in()
             self.sounds.saw(clips, groups)
 
     def end_batch(self, end: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined]) -> None:
         """All of a batch is done; `end` is the stream position after it."""
-        self._whole = False
+        self._take_in()
         self._keep_values()
+        self.statistics.leave_out(clip.clip for clip in quarantined)
         self.folder.saw(end, clips, quarantined, self._truncated(clips))
         self._whole = True
 
     def _observe(self, clips: Tensor, values: Tensor) -> None:
-        self._batch_clips.append(clips)
-        self._batch_values.append(values)
+        self._values.observe(clips, values)
 
     def _keep_values(self) -> None:
         """Take in the pooled values of a whole batch, in the order of the stream."""
-        if not self._batch_values:
+        values = self._values.take()
+        if values is None:
             return
-        values = torch.cat(self._batch_values)
-        if len(self._batch_values) > 1:  # clips of one length run together
-            values = values[torch.cat(self._batch_clips).argsort()]
-        self._batch_clips, self._batch_values = [], []
         if self.concepts is not None and self._batch_scores is not None:
             self.concepts.update(values, self._batch_scores)
         self.folder.keep(values)
@@ -190,4 +198,5 @@ class Session:
         """Write the results. Raises DissectionError if no clip could be used."""
         if self.sounds is not None:
             self.checkpoint()
-        self.folder.finish(self.statistics, self.concepts)
+        sounds = None if self.plan.sounds is None else self.plan.sounds.to_json()
+        self.folder.finish(self.statistics, self.concepts, sounds)

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 
 from and_nnsight import AudioModel
 from and_nnsight.audio.loading import AudioError
+from and_nnsight.audio.pcm import PCM_STEPS
 from and_nnsight.data import ClipLengths, batches, open_source
 from and_nnsight.model.features import Featuriser, make_featuriser
 from and_nnsight.remote.on_server import _features, _mask
-from and_nnsight.audio.pcm import PCM_STEPS
 from and_nnsight.remote.payloads import Packer, make_payloads
 from and_nnsight.remote.shapes import FrameCounts
 from and_nnsight.sites.site import frame_mask

@@ -96,9 +96,7 @@ class ClapFrontEnd(SpectralFrontEnd):
     def _window(self) -> Float[Tensor, " sample"]:
         return torch.from_numpy(np.hanning(self.fft_size + 1)[:-1])
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of the whole window."""
         waveforms = self._filled(waveforms.to(working_dtype(waveforms, torch.float64)), lengths)
         reach = self.fft_size // 2

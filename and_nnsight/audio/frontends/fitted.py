@@ -22,7 +22,7 @@ class FittedFrontEnd:
 
     front: FrontEnd
     settings: Mapping[str, Any]
-    device: torch.device = torch.device("cpu")
+    device: torch.device
 
     @classmethod
     def where_it_pays(cls, extractor: Any, options: Mapping[str, Any]) -> FittedFrontEnd | None:
@@ -35,7 +35,7 @@ class FittedFrontEnd:
     def tried(
         cls, extractor: Any, options: Mapping[str, Any], device: torch.device, tolerance: float | None = None
     ) -> FittedFrontEnd | None:
-        """One whose features differ from the extractor's by no more than that, as `front_end` has it; None without one."""
+        """One whose features differ by no more than that, as `front_end` has it; None where there is none."""
         try:
             front = front_end(extractor, options, device=device, tolerance=tolerance)
         except FrontEndError:

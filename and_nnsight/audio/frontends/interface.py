@@ -102,15 +102,11 @@ class SpectralFrontEnd(FrontEnd):
     """Name of the model input that the features are."""
 
     @abstractmethod
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Linear power spectra of waveforms that are zero past their lengths in samples."""
 
     @abstractmethod
-    def features(
-        self, spectra: Float[Tensor, "clip frame bin"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip ..."]:
+    def features(self, spectra: Float[Tensor, "clip frame bin"], lengths: Sequence[int]) -> Float[Tensor, "clip ..."]:
         """The model's features of linear power spectra, `lengths` being those of the waveforms in samples."""
 
     def batch(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Features:

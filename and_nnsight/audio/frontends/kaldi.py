@@ -83,9 +83,7 @@ class KaldiFrontEnd(SpectralFrontEnd):
         energies = self._logarithm(torch.mm(spectrum, self._banks(spectrum)))
         return self._normalised(torch.nn.functional.pad(energies, (0, 0, 0, self.frames - len(energies))))
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of frames without their mean, with pre-emphasis, under a Hann window."""
         waveforms = waveforms.to(working_dtype(waveforms))
         return self._power(waveforms.unfold(1, self.minimum_samples, self.hop))

@@ -65,9 +65,7 @@ class ParakeetFrontEnd(SpectralFrontEnd):
         """Two frames."""
         return 2 * self.hop
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of frames around every `hop` samples, with pre-emphasis, under a Hann window."""
         waveforms = waveforms.to(working_dtype(waveforms))
         if self.preemphasis is not None:

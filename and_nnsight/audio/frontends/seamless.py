@@ -81,9 +81,7 @@ class SeamlessFrontEnd(SpectralFrontEnd):
         mean, variance = logarithms.mean(0), logarithms.var(0, ddof=1)
         return (logarithms - mean[None]) / np.sqrt(variance[None] + _LEAST_VARIANCE)
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of frames without their mean, with pre-emphasis, under the extractor's window."""
         waveforms = waveforms.to(working_dtype(waveforms, torch.float64)) * _FULL_SCALE
         frames = waveforms.unfold(1, _FRAME, _HOP)

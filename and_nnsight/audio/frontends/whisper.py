@@ -68,9 +68,7 @@ class WhisperFrontEnd(SpectralFrontEnd):
         rows = [self.batch(torch.from_numpy(clip)[None], [len(clip)])[self.feature_name] for clip in clips]
         return {self.feature_name: torch.cat(rows)}
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of the whole window."""
         waveforms = waveforms.to(working_dtype(waveforms))
         waveforms = torch.nn.functional.pad(waveforms, (0, self.window_samples - waveforms.shape[1]))

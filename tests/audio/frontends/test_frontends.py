@@ -17,6 +17,7 @@ from and_nnsight.audio.resampling import resample
 
 from .extractors import EXTRACTORS, own, sounds
 
+
 @pytest.fixture(params=EXTRACTORS)
 def pair(request: pytest.FixtureRequest) -> tuple[Any, FrontEnd]:
     extractor = EXTRACTORS[request.param]()
