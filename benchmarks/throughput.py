@@ -111,7 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--geometry", choices=GEOMETRIES, default="ast-base" if gpu else "tiny")
     parser.add_argument("--dtype", default="bfloat16" if gpu else "float32")
     parser.add_argument("--batch-size", type=int, default=64 if gpu else 8)
-    parser.add_argument("--clips", type=int, default=4_096 if gpu else 64)
+    parser.add_argument("--clips", type=int, default=2_048 if gpu else 64)
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=FORMATS)
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 4, 8, min(16, os.cpu_count() or 1)])
     parser.add_argument("--no-write", dest="write", action="store_false", help="print only")

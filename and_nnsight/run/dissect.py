@@ -22,7 +22,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
-from .merge import merge_if_all_are_done, whole_manifest
+from .merge import join_if_all_are_done, whole_manifest
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -154,7 +154,7 @@ def dissect(
             session.finish()
     dissection = Dissection.load(folder.folder)
     if part_of_run is not None:
-        whole = merge_if_all_are_done(Path(out).expanduser(), part_of_run.count)
+        whole = join_if_all_are_done(Path(out).expanduser(), part_of_run.count)
         if whole is None:
             return dissection
         dissection = whole
@@ -163,7 +163,7 @@ def dissect(
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     warn_of_values(dissection)
     warn_of_contents(dissection)
-    warn_of_truncated(folder.truncated, window)
+    warn_of_truncated(dissection.manifest.truncated, window)
     return dissection
 
 

@@ -52,18 +52,22 @@ def merge(
 
     Raises DissectionError if a shard is missing, not done, there twice, damaged, or of another run than the others.
     """
-    shards = _in_order([ShardFiles.open(folder) for folder in _folders(folders)])
+    dissection = join_shards(_folders(folders), Path(out).expanduser())
+    warn_of_values(dissection)
+    warn_of_contents(dissection)
+    return dissection
+
+
+def join_shards(folders: Sequence[Path], target: Path) -> Dissection:
+    """The dissection that shards make up, written to a folder. Raises what `merge` raises."""
+    shards = _in_order([ShardFiles.open(folder) for folder in folders])
     order = stream_order(shards)
-    target = Path(out).expanduser()
     with RunFolder(target, whole_manifest(shards[0].manifest), TRUST, joins_shards=True) as folder:
         if not folder.complete:
             if (folder.progress / "state.safetensors").exists():
                 raise DissectionError(f"{target} holds an unfinished run of its own: choose another folder")
             _Union(folder, shards, order).write()
-    dissection = Dissection.load(target)
-    warn_of_values(dissection)
-    warn_of_contents(dissection)
-    return dissection
+    return Dissection.load(target)
 
 
 def whole_manifest(manifest: Manifest) -> Manifest:
@@ -119,7 +123,7 @@ def _warn_of_versions(one: ShardFiles, other: ShardFiles) -> None:
         warnings.warn(
             f"{other.folder} was made with other versions of packages, or another arithmetic, than {one.folder}: "
             "values may differ in their last digits from those of one run",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -231,12 +235,12 @@ class _Union:
                 shutil.copyfile(there[0], path)
 
 
-def merge_if_all_are_done(out: Path, count: int) -> Dissection | None:
+def join_if_all_are_done(out: Path, count: int) -> Dissection | None:
     """The dissection of a run's shards below a folder, once all of them are done; None before."""
     folders = [shards_folder(out) / f"{index}-of-{count}" for index in range(count)]
     if any((manifest := read_manifest(folder)) is None or manifest.state == RUNNING for folder in folders):
         return None
     try:
-        return merge(folders, out=out)
+        return join_shards(folders, out)
     except FolderInUse:  # another process, which was done at the same moment, is at it
         return None
