@@ -26,7 +26,6 @@ from .options import RunOptions
 from .session import CollectionPlan, Session
 from .sounds import Preparation
 
-
 _FOR_WORKERS = (
     "and_nnsight.data.batches", "and_nnsight.model.features", "transformers.feature_extraction_utils",
     "transformers.audio_utils",
