@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from io import FileIO
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,13 @@ class _Mapping(NamedTuple):
     inode: int
     path: str
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the file can be read, and is still the one that is mapped."""
+        with suppress(OSError):
+            return os.stat(self.path).st_ino == self.inode and os.access(self.path, os.R_OK)  # noqa: PTH116
+        return False
+
 
 class WeightFiles:
     """The files in this process's memory of which nothing was changed there, as of now."""
@@ -46,32 +53,24 @@ class WeightFiles:
         start, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
         held = (mapping for mapping in self._mappings if mapping.start <= start and start + size <= mapping.end)
         mapping = next(held, None) if size > _SMALL else None
-        content = None if mapping is None else _file_content(mapping, start, size)
-        yield from [tensor.reshape(-1).view(torch.uint8).numpy().data] if content is None else content
+        if mapping is None or not mapping.is_readable:
+            yield tensor.reshape(-1).view(torch.uint8).numpy().data
+        else:
+            yield from _read(mapping, start, size)
 
 
-def _file_content(mapping: _Mapping, start: int, size: int) -> Iterator[bytes] | None:
-    """What a mapping's file holds for some addresses; None where the file cannot be had, or is another by now."""
-    try:
-        file = Path(mapping.path).open("rb", buffering=0)
-    except OSError:
-        return None
-    state, begin = os.fstat(file.fileno()), mapping.offset + start - mapping.start
-    if state.st_ino != mapping.inode or state.st_size < begin + size:
-        file.close()
-        return None
-    return _blocks(file, begin, size)
-
-
-def _blocks(file: FileIO, begin: int, size: int) -> Iterator[bytes]:
-    with file:
-        file.seek(begin)
-        while size:
+def _read(mapping: _Mapping, start: int, size: int) -> Iterator[bytes]:
+    """What a mapping's file holds for some addresses. Raises OSError if it became another meanwhile."""
+    with Path(mapping.path).open("rb", buffering=0) as file:
+        file.seek(mapping.offset + start - mapping.start)
+        same = os.fstat(file.fileno()).st_ino == mapping.inode
+        while same and size:
             block = file.read(min(size, _BLOCK))
-            if not block:
-                raise OSError(f"{file.name} became shorter while it was read")
+            same = len(block) > 0
             size -= len(block)
             yield block
+    if not same:
+        raise OSError(f"{mapping.path} was changed while the weights in it were hashed: try again")
 
 
 def _untouched_mappings() -> Iterator[_Mapping]:
