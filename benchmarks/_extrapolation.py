@@ -66,33 +66,36 @@ def _passes(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield what, row["clips_a_second"]
 
 
-def extrapolate(parts: list[Part], run_seconds_a_clip: float, assumed: Assumptions) -> list[dict[str, Any]]:
-    """For each corpus and each measured step or pass of a GPU: hours and dollars, and what bounds it.
+def extrapolate(
+    parts: list[Part], beside: float, prepared: Mapping[str, float], assumed: Assumptions
+) -> list[dict[str, Any]]:
+    """For each corpus and each measured step or pass of a GPU: hours and dollars, and what bounds them.
 
-    run_seconds_a_clip  CPU seconds that a run takes of a clip beside its model and features
+    beside    CPU seconds that a run takes of a clip beside its model and features: on one core of each process
+    prepared  CPU seconds to decode a clip, and to decode it and make its features; spread over a GPU's cores
+
+    Each figure is two: if all of it overlaps, and if nothing does.
     """
     rows = []
     for corpus, clips in CORPORA.items():
         for part in parts:
-            on_gpu = not part.device.startswith("cpu")
-            if not on_gpu or part.what.startswith("bare"):
+            if part.device.startswith("cpu") or part.what.startswith("bare"):
                 continue
-            beside = clips * run_seconds_a_clip / 3600  # on one core of each process; it overlaps with the GPU at best
-            gpu_hours = clips / part.clips_a_second / 3600
-            at_worst = gpu_hours + beside
-            dollars = [
-                round(hours * (assumed.gpu_price + assumed.cores * assumed.cpu_price), 2)
-                for hours in (max(gpu_hours, beside), at_worst)
-            ]
+            hours = {"GPU": clips / part.clips_a_second / 3600, "one core of a process": clips * beside / 3600}
+            if "files" not in part.what:
+                hours["decoding and features"] = clips * prepared["decoding and features"] / assumed.cores / 3600
+            spans = (max(hours.values()), sum(hours.values()))
+            price = assumed.gpu_price + assumed.cores * assumed.cpu_price
             rows.append(
                 {
                     "corpus": corpus,
                     "clips": clips,
                     "of": asdict(part),
-                    "gpu_hours": [round(max(gpu_hours, beside), 2), round(at_worst, 2)],
-                    "hours": [round(max(gpu_hours, beside) / assumed.gpus, 2), round(at_worst / assumed.gpus, 2)],
-                    "dollars": dollars,
-                    "includes": "decoding and features" if "files" in part.what else "neither decoding nor features",
+                    "parts_in_gpu_hours": {name: round(value, 2) for name, value in hours.items()},
+                    "bound_by": max(hours, key=hours.__getitem__),
+                    "gpu_hours": [round(span, 2) for span in spans],
+                    "hours": [round(span / assumed.gpus, 2) for span in spans],
+                    "dollars": [round(span * price, 2) for span in spans],
                 }
             )
     return rows

@@ -100,6 +100,8 @@ def write_shards(folder: Path, units: int, count: int, clips: int, k: int) -> No
             for name in widths:
                 os.link(site_file(shards_folder(folder) / f"0-of-{count}", name), site_file(own, name))
         shard = ShardDescription(index, count, stretch.to_json())
-        manifest = Manifest(sites, dataset=DatasetDescription(fingerprint="made up"), k=k, pool="max", shard=shard,
-                            clips=stretch.stop - stretch.start, checksums=results.checksums, state=COMPLETE)  # fmt: skip
+        manifest = Manifest(
+            sites, dataset=DatasetDescription(fingerprint="made up"), k=k, pool="max", shard=shard,
+            clips=stretch.stop - stretch.start, checksums=results.checksums, state=COMPLETE,
+        )  # fmt: skip
         write_json(own / "manifest.json", manifest.to_json())

@@ -60,8 +60,8 @@ def warn_of_contents(dissection: Dissection) -> None:
     parts = [f"{count:,} {name}" for count, name in ((silent, "silent"), (copies, what)) if count]
     if parts:
         warnings.warn(
-            f"of {counted(dissection.manifest.clips, 'clip')}, {' and '.join(parts)}: as evidence of what a unit responds "
-            "to, copies count once",
+            f"of {counted(dissection.manifest.clips, 'clip')}, {' and '.join(parts)}: as evidence of what a unit "
+            "responds to, copies count once",
             stacklevel=_CALLER,
         )
 
