@@ -117,10 +117,16 @@ def main() -> None:
     estimates = extrapolate(parts, beside, prepared, assumed)
     _print(console, runs, saved, merged, estimates)
     numbers = {
-        "runs": runs, "growth_mb": [round(value, 1) for value in grown], "cpu_ms_a_clip": round(1e3 * beside, 3),
-        "cpu_seconds_to_prepare_a_clip": prepared, "checkpoint": saved, "merge": merged, "measured_parts": [vars(part) for part in parts],
-        "assumptions": vars(assumed), "estimates": estimates,
-    }  # fmt: skip
+        "runs": runs,
+        "growth_mb": [round(value, 1) for value in grown],
+        "cpu_ms_a_clip": round(1e3 * beside, 3),
+        "cpu_seconds_to_prepare_a_clip": prepared,
+        "checkpoint": saved,
+        "merge": merged,
+        "measured_parts": [vars(part) for part in parts],
+        "assumptions": vars(assumed),
+        "estimates": estimates,
+    }
     if options.write:
         targets = {"growth in MB": TARGET_MB, "seconds to merge 64 shards of 55,346 units": 60}
         console.print(f"wrote {write_report('scale', CPU, numbers, targets)}")
