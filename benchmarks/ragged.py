@@ -54,7 +54,8 @@ def noises(count: int, shorter: float) -> list[dict[str, Any]]:
 def hubert(device: str, dtype: str) -> AudioModel:
     """HuBERT-base with random weights."""
     torch.manual_seed(0)
-    module = transformers.HubertModel(transformers.HubertConfig()).to(device, getattr(torch, dtype)).eval()
+    module: Any = transformers.HubertModel(transformers.HubertConfig())
+    module = module.to(device=device, dtype=getattr(torch, dtype)).eval()
     return AudioModel(module, feature_extractor=transformers.Wav2Vec2FeatureExtractor())
 
 
@@ -63,9 +64,9 @@ def updated_each_group() -> Iterator[None]:
     """Statistics as they were updated before."""
     end_group = BatchCollector.end_group
 
-    def at_once(collector: BatchCollector) -> None:
-        end_group(collector)
-        collector.end_batch()
+    def at_once(self: BatchCollector) -> None:
+        end_group(self)
+        self.end_batch()
 
     BatchCollector.end_group = at_once
     try:

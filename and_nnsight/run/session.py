@@ -21,7 +21,9 @@ from .collector import BatchCollector
 from .folder import RunFolder
 from .sounds import SoundChoice, SoundKeeper, settings_file
 
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 20.0  # from one checkpoint to the next
+_FIRST, _GROWTH = 0.25, 1.5  # shares of that: the first comes sooner, since a run may be killed at any age
+_COST = 3.0  # such pauses for each second that a checkpoint takes: no more than 1.7 % of the time goes into them
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
@@ -90,7 +92,7 @@ class Session:
         self._batch_scores: Tensor | None = None
         self._values = BatchValues()
         self._whole = True  # whether all parts end at the same batch: only then may they be written
-        self._saved_at, self._pause = time.monotonic(), CHECKPOINT_SECONDS
+        self._saved_at, self._share = time.monotonic(), _FIRST
 
     @contextmanager
     def streaming(self) -> Iterator[int]:
@@ -186,12 +188,11 @@ class Session:
         """A checkpoint, if the last one is some time ago or many rows wait in memory."""
         began = time.monotonic()
         crowded = self.folder.pending > CHECKPOINT_ROWS or (self.sounds is not None and self.sounds.is_due)
-        if began - self._saved_at <= self._pause and not crowded:
+        if began - self._saved_at <= CHECKPOINT_SECONDS * self._share and not crowded:
             return
         self.checkpoint()
         self._saved_at = time.monotonic()
-        # Many concepts take seconds to write: no more than about a twentieth of the time may go into that.
-        self._pause = CHECKPOINT_SECONDS * max(1.0, self._saved_at - began)
+        self._share = max(min(1.0, _GROWTH * self._share), _COST * (self._saved_at - began))
 
     def finish(self) -> None:
         """Write the results. Raises DissectionError if no clip could be used."""
