@@ -191,18 +191,6 @@ def _is_transformed(dataset: _Dataset) -> bool:
     return isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom"
 
 
-def is_dataset(data: Any) -> bool:
-    """Whether `data` is a dataset of the `datasets` library, or a dict of its splits."""
-    return isinstance(data, _Dataset | datasets.DatasetDict | datasets.IterableDatasetDict)
-
-
-def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote the folder."""
-    return (folder / "dataset_dict.json").is_file() or (
-        (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
-    )
-
-
 def open_saved(folder: Path, split: str | None, columns: Columns, limit: int | None) -> DatasetSource:
     """A dataset that `save_to_disk` wrote."""
     return open_loaded(datasets.load_from_disk(folder), split, columns, limit, name=str(folder))

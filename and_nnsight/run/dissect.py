@@ -79,7 +79,7 @@ def dissect(
     pool          how a clip's frames become one value: max, mean, cls, first or last
     out           folder of the dissection. The same call on the same folder resumes (or returns) it
     limit         at most this many clips of the stream
-    num_workers   processes that decode and make features; 0: in this one
+    num_workers   processes that decode and make features; 0: a thread of this one, a batch ahead of the model
     device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is

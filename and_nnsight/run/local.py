@@ -11,6 +11,7 @@ import torch
 
 from ..data import Clip, Source
 from ..data.shards import ShardSource
+from ..data.workers import import_for_workers
 from ..model.adapter import ModelAdapter
 from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
@@ -24,6 +25,12 @@ from .loop import GroupedBatch, run_batches
 from .options import RunOptions
 from .session import CollectionPlan, Session
 from .sounds import Preparation
+
+_FOR_WORKERS = (
+    "and_nnsight.data.batches", "and_nnsight.model.features", "transformers.feature_extraction_utils",
+    "transformers.audio_utils",
+)  # fmt: skip
+"""What every worker imports that makes features: torch and transformers' feature extractors, with their libraries."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class LocalTarget:
         work = _Collection(self.model, self.sites, first, self.model.device)
         whole = source.source if isinstance(source, ShardSource) else source
         title = "first clips"
-        with closing(run_batches(whole, self.model.featuriser, options, work, title=title)) as positions:
+        featuriser = featuriser_on(self.model.featuriser, self.model.device)
+        with closing(run_batches(whole, featuriser, options, work, title=title)) as positions:
             for _ in positions:
                 if first.known:
                     break
@@ -103,5 +111,7 @@ class _Collection:
 
 def open_local(model: Any, sites: str | Iterable[str], pool: str, options: RunOptions) -> LocalTarget:
     """The model with its weights, and its sites. Raises SiteError for sites, ValueError for what is no model."""
+    if options.num_workers:
+        import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
     adapter = open_model(model, options.device, options.dtype)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))
