@@ -22,7 +22,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
-from .merge import is_joined, join_if_all_are_done
+from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -36,7 +36,7 @@ from .reports import (
 )
 from .resources import check_resources
 from .session import CollectionPlan, Session
-from .shards import options_of_rank, shard_folder, shard_of
+from .shards import options_of_rank, shard_of
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
@@ -131,11 +131,7 @@ def dissect(
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     manifest = describe_run(target.describe(), target.dtype, reading, plan)
-    place = Path(out).expanduser()
-    if part_of_run is not None:
-        if is_joined(place, manifest, resume):
-            return Dissection.load(place)
-        place = shard_folder(place, manifest)
+    place, manifest = place_of_run(Path(out).expanduser(), manifest, resume)
     folder = RunFolder(place, manifest, resume)
     report_unused(reading.source, options.progress)
     if not folder.complete:
@@ -147,9 +143,7 @@ def dissect(
             session = Session(folder, plan)
             target.stream(reading.source, session, options)
             session.finish()
-    dissection = Dissection.load(folder.folder)
-    if part_of_run is not None:
-        dissection = join_if_all_are_done(Path(out).expanduser(), part_of_run.count) or dissection
+    dissection = whole_or_part(Path(out).expanduser(), Dissection.load(folder.folder))
     if plan.sounds is not None and dissection.manifest.shard is None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
