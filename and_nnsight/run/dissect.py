@@ -22,7 +22,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
-from .merge import join_if_all_are_done, whole_manifest
+from .merge import is_joined, join_if_all_are_done
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -36,7 +36,7 @@ from .reports import (
 )
 from .resources import check_resources
 from .session import CollectionPlan, Session
-from .shards import TORCHRUN, device_of_rank, is_first_here, shard_folder, shard_of
+from .shards import options_of_rank, shard_folder, shard_of
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
@@ -118,16 +118,10 @@ def dissect(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
-    part_of_run = shard_of(shard)
-    if shard == TORCHRUN:
-        options = replace(options, device=device_of_rank(device), progress=progress and is_first_here())
+    part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
-        if part_of_run is not None:
-            raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
-        _check_remote(options, concepts, keep_activations, keep_exemplars)
-    reading = Reading.of(data, part)
-    if part_of_run is not None:
-        reading = reading.part(part_of_run, batch_size)
+        _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
+    reading = Reading.of(data, part, part_of_run, batch_size)
     scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
@@ -138,7 +132,7 @@ def dissect(
     manifest = describe_run(target.describe(), target.dtype, reading, plan)
     place = Path(out).expanduser()
     if part_of_run is not None:
-        if RunFolder(place, whole_manifest(manifest), resume, joins_shards=True).complete:
+        if is_joined(place, manifest, resume):
             return Dissection.load(place)
         place = shard_folder(place, manifest)
     folder = RunFolder(place, manifest, resume)
@@ -154,11 +148,8 @@ def dissect(
             session.finish()
     dissection = Dissection.load(folder.folder)
     if part_of_run is not None:
-        whole = join_if_all_are_done(Path(out).expanduser(), part_of_run.count)
-        if whole is None:
-            return dissection
-        dissection = whole
-    if plan.sounds is not None:
+        dissection = join_if_all_are_done(Path(out).expanduser(), part_of_run.count) or dissection
+    if plan.sounds is not None and dissection.manifest.shard is None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     warn_of_values(dissection)
@@ -185,8 +176,10 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_dtype(options.dtype)
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any) -> None:
+def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any, shard: Any) -> None:
     """Raise ValueError for what a run on a server does not have."""
+    if shard is not None:
+        raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
     if concepts is not None or keep_activations:

@@ -129,26 +129,28 @@ def _warn_of_versions(one: ShardFiles, other: ShardFiles) -> None:
 
 def stream_order(shards: Sequence[ShardFiles]) -> Order:
     """How the clips of shards follow upon one another. Raises DissectionError for a position in two shards, or none."""
-    aside = [shard.set_aside for shard in shards]
-    places = np.concatenate([*(shard.clips for shard in shards), *(np.array(each, np.int64) for each in aside)])
-    known = np.sort(places)
-    if len(wrong := np.flatnonzero(known != np.arange(len(known)))):
-        position = int(min(known[wrong[0]], wrong[0]))
-        twice = [str(shard.folder) for shard, each in zip(shards, aside, strict=True) if _has(shard, each, position)]
-        if len(twice) > 1:
-            raise DissectionError(f"clip {position} is in two shards: {' and '.join(twice)}")
-        raise DissectionError(
-            f"clip {position} of the stream is in no shard, and later ones are: dissect all shards with the same "
-            "batch_size over the same data"
-        )
+    _check_positions(shards)
     clips = np.concatenate([shard.clips for shard in shards])
     owners = np.repeat(np.arange(len(shards)), [len(shard.clips) for shard in shards])[clips.argsort()]
     edges = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), len(owners)]
     return [(int(owners[start]), stop - start) for start, stop in pairwise(edges) if stop > start]
 
 
-def _has(shard: ShardFiles, aside: Sequence[int], position: int) -> bool:
-    return position in aside or bool((shard.clips == position).any())
+def _check_positions(shards: Sequence[ShardFiles]) -> None:
+    """Raise DissectionError for a position that is in two shards, or in none although later ones are."""
+    positions = [np.concatenate([shard.clips, np.array(shard.set_aside, np.int64)]) for shard in shards]
+    known = np.sort(np.concatenate(positions))
+    wrong = np.flatnonzero(known != np.arange(len(known)))
+    if not len(wrong):
+        return
+    position = int(min(known[wrong[0]], wrong[0]))
+    there = [str(shard.folder) for shard, own in zip(shards, positions, strict=True) if position in own]
+    if len(there) > 1:
+        raise DissectionError(f"clip {position} is in two shards: {' and '.join(there)}")
+    raise DissectionError(
+        f"clip {position} of the stream is in no shard, and later ones are: dissect all shards with the same "
+        "batch_size over the same data"
+    )
 
 
 class _Union:
@@ -166,8 +168,8 @@ class _Union:
         statistics = UnitStatistics(self.widths, k=self.k, pooling=self.pool)
         return statistics, None if self.scores is None else ConceptAccumulator(statistics.units, self.scores)
 
-    def write(self) -> None:
-        """All files of the dissection."""
+    def _added_up(self) -> tuple[UnitStatistics, ConceptAccumulator | None, Any]:
+        """The sums of all shards, one shard at a time, and whose sounds they keep."""
         statistics, concepts = self._empty()
         sounds = None
         for shard in self.shards:
@@ -176,6 +178,11 @@ class _Union:
             statistics.merge(more)
             if concepts is not None and more_concepts is not None:
                 concepts.merge(more_concepts)
+        return statistics, concepts, sounds
+
+    def write(self) -> None:
+        """All files of the dissection."""
+        statistics, concepts, sounds = self._added_up()
         results = Results(self.folder.folder, statistics, concepts)
         lines = (((json.loads(line)["clip"], line) for line in shard.quarantine) for shard in self.shards)
         results.write_quarantine(line for _, line in heapq.merge(*lines))
@@ -233,6 +240,11 @@ class _Union:
                 raise DissectionError(f"the sound of clip {clip} is in none of the shards: dissect its shard again")
             with written_whole(sound_file(self.folder.folder, clip)) as path:
                 shutil.copyfile(there[0], path)
+
+
+def is_joined(out: Path, manifest: Manifest, resume: bool | str) -> bool:
+    """Whether a folder holds the whole that a shard is a part of. Raises DissectionError if it holds anything else."""
+    return RunFolder(out, whole_manifest(manifest), resume, joins_shards=True).complete
 
 
 def join_if_all_are_done(out: Path, count: int) -> Dissection | None:

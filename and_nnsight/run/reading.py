@@ -22,10 +22,7 @@ class Reading:
     options: DataOptions
 
     @classmethod
-    def of(cls, data: Any, options: DataOptions) -> Reading:
-        """The data, opened. Raises what `open_source` raises."""
-        return cls(options.open(data), options)
-
-    def part(self, shard: Shard, batch_size: int) -> Reading:
-        """Of the same data the clips of a shard."""
-        return Reading(ShardSource(self.source, shard, batch_size), self.options)
+    def of(cls, data: Any, options: DataOptions, shard: Shard | None = None, batch_size: int = 1) -> Reading:
+        """The data, opened; of a shard its clips alone, in batches of the whole. Raises what `open_source` raises."""
+        source = options.open(data)
+        return cls(source if shard is None else ShardSource(source, shard, batch_size), options)
