@@ -12,6 +12,7 @@ from .remote import Remote as Remote
 from .remote import RemoteRunError as RemoteRunError
 from .run.dissect import dissect as dissect
 from .run.exemplars import keep_exemplars as keep_exemplars
+from .run.merge import merge as merge
 from .sites.site import Site as Site
 from .sites.site import SiteError as SiteError
 from .statistics.concept_scores import ConceptError as ConceptError

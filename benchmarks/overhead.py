@@ -8,11 +8,9 @@ Files     seconds from a folder of wav files to the top-K: `dissect` against one
 from __future__ import annotations
 
 import argparse
-import copy
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,17 +19,16 @@ import numpy as np
 import soundfile
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+from torch import Tensor
 
-from and_nnsight import AudioModel, Dissection, dissect
-from and_nnsight.demo.train import tiny_config
+from and_nnsight import Dissection, dissect
 from and_nnsight.model.features import Features
 from and_nnsight.run.collector import BatchCollector
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, clip_frame_unit
 from and_nnsight.statistics.units import UnitStatistics
 from benchmarks._report import PeakMemory, Timing, fresh_process, print_files, print_steps, spread, timed, write_report
+from benchmarks._subjects import GEOMETRIES, Subject, make_subject
 
 K = 16
 SEEN = 2_000  # clips that a steady top-K has seen: ESC-50's number
@@ -42,52 +39,6 @@ TARGETS = {
     "files: times faster than storing everything, GPU": 20.0,
 }
 MEASURES = ("steps", "memory", "files")
-
-
-def _ast_base() -> ASTConfig:
-    """AST-base, with as many labels as ESC-50: 55,346 units at the "paper" sites."""
-    config = ASTConfig()
-    config.num_labels = 50
-    return config
-
-
-GEOMETRIES: dict[str, Callable[[], ASTConfig]] = {"ast-base": _ast_base, "tiny": tiny_config}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model with random weights: one copy that nnsight never sees, one under nnsight, and the sites of both."""
-
-    bare: nn.Module
-    model: AudioModel
-    sites: tuple[Site, ...]
-    device: torch.device
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Units of each site."""
-        return {site.name: site.width for site in self.sites}
-
-    @property
-    def seconds(self) -> float:
-        """The length of a clip that fills the model's window, so that every frame counts."""
-        return self.model.featuriser.window_seconds or 1.0
-
-    def features(self, clips: int) -> Features:
-        """Random model inputs on the device, in the model's dtype."""
-        config: Any = self.bare.config
-        weight = next(self.bare.parameters())
-        shape = (clips, int(config.max_length), int(config.num_mel_bins))
-        return {"input_values": torch.randn(shape, device=self.device, dtype=weight.dtype)}
-
-
-def make_subject(config: ASTConfig, device: torch.device, dtype: torch.dtype = torch.float32) -> Subject:
-    """An AST of this geometry with random weights, and its "paper" sites."""
-    torch.manual_seed(0)
-    bare = nn.Module.to(ASTForAudioClassification(config).eval(), device, dtype)
-    extractor = ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
-    model = AudioModel(copy.deepcopy(bare), feature_extractor=extractor)
-    return Subject(bare, model, model.sites("paper"), device)
 
 
 class StoreEverything:
@@ -352,11 +303,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     report: dict[str, Any] = {"steps": [], "files": []}
     for geometry in options.geometry:
-        for dtype in ("float32", "bfloat16") if gpu else ("float32",):
+        for dtype in options.dtype:
             subject = make_subject(GEOMETRIES[geometry](), device, getattr(torch, dtype))
             about = {"geometry": geometry, "dtype": dtype}
             if "steps" in options.measure:
-                large = geometry == "ast-base"
+                large = geometry != "tiny"
                 batch_size = options.batch_size or (64 if gpu else 2 if large else 16)
                 rounds = options.rounds or (10 if gpu else 6 if large else 40)
                 row = about | measure_steps(subject, batch_size, rounds, steps=10 if gpu else 1)
@@ -383,6 +334,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
     parser.add_argument("--geometry", nargs="+", choices=GEOMETRIES, default=list(GEOMETRIES))
+    dtypes = ["float32", "bfloat16"] if gpu else ["float32"]
+    parser.add_argument("--dtype", nargs="+", choices=["float32", "bfloat16"], default=dtypes)
     parser.add_argument("--measure", nargs="+", choices=MEASURES, default=MEASURES)
     parser.add_argument("--batch-size", type=int, help="clips a step (GPU: 64; CPU: 2 for ast-base, 16 for tiny)")
     parser.add_argument("--rounds", type=int, help="rounds of the steps (GPU: 10; CPU: 6 for ast-base, 40 for tiny)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
@@ -12,6 +13,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.remote.loopback import clean_environment
 from tests.warm_python import WarmPython
+
+# Without a GPU the fused kernels run in Triton's interpreter, which must be chosen before anything imports Triton.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # Tiny models gain nothing from threads, and test processes side by side lose much by them.
 torch.set_num_threads(1)
@@ -24,8 +29,6 @@ settings.load_profile("any machine")
 @pytest.fixture(autouse=True, scope="session")
 def offline() -> None:
     """No test may reach a hub."""
-    import os
-
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 

@@ -20,7 +20,9 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from and_nnsight.statistics.units import Moments, TopK, UnitStatistics
+from and_nnsight.statistics.moments import Moments
+from and_nnsight.statistics.topk import TopK
+from and_nnsight.statistics.units import UnitStatistics
 
 Kept = TypeVar("Kept", TopK, Moments, UnitStatistics)
 
@@ -116,7 +118,7 @@ class Oracle:
 
     def check_moments(self, site: str, kept: Moments) -> None:
         """The accumulator holds the oracle's moments."""
-        state, expected = kept.state_dict(), self.moments(site, kept.units)
+        state, expected = kept.state._asdict(), self.moments(site, kept.units)
         np.testing.assert_array_equal(state["count"], expected["count"])
         np.testing.assert_array_equal(state["active"], expected["active"])
         variance = state["squares"].numpy() / np.maximum(expected["count"], 1)

@@ -32,7 +32,7 @@ def resample(
     divisor = math.gcd(source_rate, sampling_rate)
     old, new = source_rate // divisor, sampling_rate // divisor
     samples = np.require(samples, np.float32, ["C", "W"])
-    if new * (old + 2 * _filter_width(old, new)) > _LARGEST_TABLE:
+    if not has_table(old, new):
         return _resample_without_table(samples, old, new)
     if len(samples) <= _PIECE:
         return torchaudio.functional.resample(torch.from_numpy(samples), old, new).numpy()
@@ -46,6 +46,11 @@ def resample(
         those = torchaudio.functional.resample(piece, old, new).numpy()[skipped : skipped + step // old * new]
         resampled[place : place + len(those)] = those
     return resampled
+
+
+def has_table(old: int, new: int) -> bool:
+    """Whether torchaudio's filter for two rates without a common divisor is of a bearable size."""
+    return new * (old + 2 * _filter_width(old, new)) <= _LARGEST_TABLE
 
 
 def filter_reach(source_rate: int, sampling_rate: int) -> int:

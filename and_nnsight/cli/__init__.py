@@ -20,6 +20,7 @@ from . import (
     findings,
     hear,
     label,
+    merge,
     plugins,
     report,
     score,
@@ -50,6 +51,7 @@ def _print_version(wanted: bool) -> bool:
 _GROUPS = (
     demo,
     dissect,
+    merge,
     explain,
     label,
     concept_scores,

@@ -93,8 +93,22 @@ class SessionArguments:
         str | None,
         typer.Option(help="With --remote: trace (reduce while the model runs) or cache (reduce after each batch)."),
     ] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only the I-th of N parts, counted from 0, in a folder of its own below --out; the last to be done "
+            "merges all. Under torchrun: each process its own, without this option.",
+        ),
+    ] = None
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse to resume: the folder must be new.")] = False
     quiet: Quiet = False
+
+    def part(self) -> str | None:
+        """What `dissect` takes as `shard`."""
+        from ..run.shards import TORCHRUN, under_torchrun
+
+        return TORCHRUN if self.shard is None and under_torchrun() else self.shard
 
     def server(self) -> Any:
         """What `dissect` takes as `remote`. Raises ValueError for options of a server without one."""
@@ -124,21 +138,26 @@ def dissect(
 
     quiet_transformers()
     server = session.server()
+    shard = session.part()
     with resumable():
         dissection = run(
             model, data, exemplars.sites or "default", exemplars.k, exemplars.pool, exemplars.batch_size, out=out,
             **vars(columns), **vars(loader), **vars(more), remote=server, resume=not session.fresh,
-            progress=not session.quiet,
+            progress=not session.quiet, shard=shard,
         )  # fmt: skip
-    _print_summary(dissection, out)
+    print_summary(dissection, dissection.folder if dissection.manifest.shard else out)
 
 
-def _print_summary(dissection: Dissection, out: Path) -> None:
+def print_summary(dissection: Dissection, out: Path) -> None:
+    """What is there now, and how to look at it."""
+    part = dissection.manifest.shard
     units, sites = sum(dissection.widths().values()), len(dissection.sites)
     clips = counted(dissection.manifest.clips, "clip")
-    print(f"{clips} through {counted(units, 'unit')} of {counted(sites, 'site')}: {out}")
+    of = "" if part is None else f"shard {part}: "
+    print(f"{of}{clips} through {counted(units, 'unit')} of {counted(sites, 'site')}: {out}")
     set_aside = dissection.manifest.quarantined
     if set_aside:
         were = agree(set_aside, "was", "were")
         print(f"{counted(set_aside, 'clip')} {were} set aside: {out / 'quarantine.jsonl'} says why")
-    print("look at a unit: " + command("show", out, dissection.sites[-1], 0))
+    if part is None:
+        print("look at a unit: " + command("show", out, dissection.sites[-1], 0))

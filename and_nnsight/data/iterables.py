@@ -88,6 +88,11 @@ class IterableSource:
         self._limit = limit
         self._read = False
 
+    @property
+    def once(self) -> bool:
+        """Whether it can be read only once, as a generator."""
+        return iter(self._data) is self._data
+
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on; those before it are read and dropped. Raises as a sequence does."""
         clips = iter(self._data)

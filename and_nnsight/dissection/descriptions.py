@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from ..data import UNKNOWN, Source
 from ..data.items import Unused
 from ..data.options import DataOptions
+from ..data.shards import ShardSource
 from ..redaction import without_credentials
 from ..sites import geometry
 from ..sites.site import Site
@@ -189,6 +190,34 @@ class ConceptsDescription:
         """What `asdict` gave. Raises ValueError, naming the entry."""
         entry = mapping_of(value, "concepts")
         return cls(entry.get("fingerprint", UNKNOWN), entry.get("method"), entry.get("count"))
+
+
+@dataclass(frozen=True)
+class ShardDescription:
+    """The part of a run that a folder holds: one of several, from 0 on, and its positions in the stream."""
+
+    index: int
+    count: int
+    positions: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source) -> ShardDescription | None:
+        """Of a shard of a source; None for a whole one."""
+        if not isinstance(source, ShardSource):
+            return None
+        return cls(source.shard.index, source.shard.count, source.positions.to_json())
+
+    @classmethod
+    def from_json(cls, value: Any) -> ShardDescription:
+        """What `asdict` gave. Raises ValueError, naming the entry."""
+        entry = mapping_of(value, "shard")
+        index, count = entry.get("index"), entry.get("count")
+        if not is_count(index, least=0) or not is_count(count, least=1) or index >= count:
+            raise ValueError(f"the shard is {index!r} of {count!r}")
+        return cls(index, count, mapping_of(entry.get("positions"), "positions"))
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
 
 def mapping_of(value: Any, name: str) -> Mapping[str, Any]:

@@ -214,7 +214,7 @@ class Dissection(Viewed):
         """Every clip that was seen, by id."""
         path = self.folder / "clips.parquet"
         with undamaged(path, REMEDY, DissectionError):
-            self._check(path)
+            self.check(path)
             return ClipRows((row.clip, row) for row in ClipRow.of_arrow(read_parquet(path)))
 
     @property
@@ -222,7 +222,7 @@ class Dissection(Viewed):
         """The clips that were set aside, and why."""
         path = self.folder / "quarantine.jsonl"
         with undamaged(path, REMEDY, DissectionError):
-            self._check(path)
+            self.check(path)
             lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines, which breaks at U+2028
             return [Quarantined(**json.loads(line)) for line in lines if line]
 
@@ -249,7 +249,7 @@ class Dissection(Viewed):
     def _tensors(self, path: Path) -> dict[str, Tensor]:
         return read_tensors(path, self._checksum(path))[0]
 
-    def _check(self, path: Path) -> None:
+    def check(self, path: Path) -> None:
         """Raise ValueError if a file is not the one that the run wrote."""
         if self._checksum(path) not in (None, file_checksum(path)):
             raise ValueError("it does not have its checksum")

@@ -28,6 +28,16 @@ def activation_file(folder: Path, site: str) -> Path:
     return folder / "activations" / f"{_safe(site)}.npy"
 
 
+def shards_folder(folder: Path) -> Path:
+    """Where the shards of a run are until they are merged."""
+    return folder / "shards"
+
+
+def sums_file(folder: Path) -> Path:
+    """What a shard has that is no result yet: the sums of which, with those of the other shards, results are made."""
+    return folder / "sums.safetensors"
+
+
 def sounds_folder(folder: Path) -> Path:
     """Where the sounds of exemplars are."""
     return folder / "exemplars" / "sounds"

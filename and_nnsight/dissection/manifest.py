@@ -18,6 +18,7 @@ from .descriptions import (
     ConceptsDescription,
     DatasetDescription,
     ModelDescription,
+    ShardDescription,
     SiteDescription,
     is_count,
     mapping_of,
@@ -36,6 +37,7 @@ class Manifest(Brief):
     dtype        the model's; None: a server's, not known yet
     versions     of the packages that a run was begun with
     remote       how the model ran on a server; None: it ran here
+    shard        which part of a run it is; None: the whole
     clips, quarantined, truncated, silent, copies  how many of a complete run
     checksums    of its files, by their paths
     state        "running" or "complete"
@@ -51,6 +53,7 @@ class Manifest(Brief):
     keep_activations: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, Any] | None = None
+    shard: ShardDescription | None = None
     clips: int = 0
     quarantined: int = 0
     truncated: int = 0
@@ -85,6 +88,8 @@ class Manifest(Brief):
         value["keep_activations"] = self.keep_activations
         if self.remote is not None:
             value["remote"] = dict(self.remote)
+        if self.shard is not None:
+            value["shard"] = asdict(self.shard)
         if self.state == COMPLETE:
             value |= {name: getattr(self, name) for name in self.COUNTS}
         if self.checksums:
@@ -95,7 +100,7 @@ class Manifest(Brief):
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """What `to_json` gave. Raises ValueError for an entry that is lacking or has another form; it names it."""
         state = _state(value)
-        remote, concepts = value.get("remote"), value.get("concepts")
+        remote, concepts, shard = value.get("remote"), value.get("concepts"), value.get("shard")
         return cls(
             sites=_sites(value.get("sites")),
             model=ModelDescription.from_json(value.get("model", {})),
@@ -105,6 +110,7 @@ class Manifest(Brief):
             concepts=ConceptsDescription.from_json(concepts) if concepts else None,
             keep_activations=bool(value.get("keep_activations")),
             remote=None if remote is None else mapping_of(remote, "remote"),
+            shard=None if shard is None else ShardDescription.from_json(shard),
             versions=mapping_of(value.get("versions") or {}, "versions"),
             checksums=mapping_of(value.get("checksums") or {}, "checksums"),
             state=state,

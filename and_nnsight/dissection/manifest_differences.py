@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from ..data import UNKNOWN
 from ..storage import json_hash
@@ -31,6 +32,7 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
         *_of_names("dataset", here.dataset.COMPARED, there.dataset, here.dataset),
         *_of_concepts(there.concepts, here.concepts),
         *_of_activations(there, here),
+        *_of_shards(there, here),
         *_of_sites(there, here),
     ]
 
@@ -98,6 +100,15 @@ def _of_activations(there: Manifest, here: Manifest) -> list[str]:
     return [f"keep_activations is {there.keep_activations} there, {here.keep_activations} here"]
 
 
+def _of_shards(there: Manifest, here: Manifest) -> list[str]:
+    if there.shard == here.shard:
+        return []
+    one, other = ("the whole run" if one is None else f"shard {one}" for one in (there.shard, here.shard))
+    if one == other:  # of other positions
+        return [f"{one} is of other positions there, as of another batch_size"]
+    return [f"{one} there, {other} here"]
+
+
 def _of_sites(there: Manifest, here: Manifest) -> list[str]:
     one, other = (list(manifest.widths.items()) for manifest in (there, here))
     if one == other:
@@ -124,5 +135,6 @@ def run_hash(manifest: Manifest) -> str:
             "concepts": None if manifest.concepts is None else manifest.concepts.fingerprint,
             "sites": [site.to_json() for site in manifest.sites],
             "run": [manifest.k, manifest.pool, manifest.keep_activations],
+            "shard": None if manifest.shard is None else asdict(manifest.shard),
         }
     )

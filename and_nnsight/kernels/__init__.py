@@ -11,10 +11,11 @@ from .average_precision import (
     count_in_bins,
     exact_average_precision,
 )
-from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_update, empty_cross, pearson
-from .moments import MomentsState, batch_moments, empty_moments, moments_merge, moments_update, variance
+from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_of, cross_update, empty_cross, pearson
+from .fused import fused_kernels
+from .moments import MomentsState, dyadic_nodes, join, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
-from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
+from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk, in_total_order, topk_merge, topk_update
 
 __all__ = [
     "POOLINGS",
@@ -25,7 +26,6 @@ __all__ = [
     "as_candidates",
     "average_precision",
     "average_precision_at",
-    "batch_moments",
     "best_clips",
     "bin_edges",
     "bins_of",
@@ -34,13 +34,15 @@ __all__ = [
     "cosine_cubed",
     "count_in_bins",
     "cross_merge",
+    "cross_of",
     "cross_update",
+    "dyadic_nodes",
     "empty_cross",
-    "empty_moments",
     "empty_topk",
     "exact_average_precision",
-    "moments_merge",
-    "moments_update",
+    "fused_kernels",
+    "in_total_order",
+    "join",
     "pearson",
     "pool",
     "pool_frames",

@@ -9,6 +9,10 @@ so means, which are known only at the end, need no second pass. A reference is t
 data it is no farther from their mean than the farthest clip, so that terms which cancel are at most about n times as
 large as the norms that they are divided by: over n clips the similarities are off by n · 1e-15 at most, whatever the
 values' offset, the batches and the order of merges.
+
+Each sum is two float64, of which the second has what the first lost to rounding (Knuth's two-sum). Together they are
+the exact sum of what each batch added, where its terms lie within 2⁵² of it, and off by some 2⁻¹⁰⁴ beyond: in which
+order, and in which parts, batches were added does not show in a result, if all measured from the same references.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ class CrossState(NamedTuple):
     unit_powers      Σ x, Σ x², … Σ x⁶
     score_powers     Σ y, Σ y², … Σ y⁶
     cross            Σ xⁱ yʲ for i = 1..3 and j = 1..3; where every score is 0 or 1, j = 1 alone: its powers are equal
+    …_rest           what the sum of that name lost to rounding
     """
 
     clips: Int64[Tensor, ""]
@@ -45,6 +50,9 @@ class CrossState(NamedTuple):
     unit_powers: Float64[Tensor, "6 unit"]
     score_powers: Float64[Tensor, "6 concept"]
     cross: Float64[Tensor, "3 unit power concept"]
+    unit_powers_rest: Float64[Tensor, "6 unit"]
+    score_powers_rest: Float64[Tensor, "6 concept"]
+    cross_rest: Float64[Tensor, "3 unit power concept"]
 
 
 def empty_cross(
@@ -52,6 +60,7 @@ def empty_cross(
 ) -> CrossState:
     """The sums over no clip. `binary` promises that every score will be 0 or 1, which takes a third of the memory."""
     zeros = {"dtype": torch.float64, "device": device}
+    table = (_CROSSED, units, 1 if binary else _CROSSED, concepts)
     return CrossState(
         torch.zeros((), dtype=torch.int64, device=device),
         torch.zeros(units, dtype=torch.int64, device=device),
@@ -59,14 +68,17 @@ def empty_cross(
         torch.full((concepts,), 0.0 if binary else torch.nan, **zeros),
         torch.zeros(_ALONE, units, **zeros),
         torch.zeros(_ALONE, concepts, **zeros),
-        torch.zeros(_CROSSED, units, 1 if binary else _CROSSED, concepts, **zeros),
+        torch.zeros(table, **zeros),
+        torch.zeros(_ALONE, units, **zeros),
+        torch.zeros(_ALONE, concepts, **zeros),
+        torch.zeros(table, **zeros),
     )
 
 
 def cross_update(
     state: CrossState, values: Float[Tensor, "clip unit"], scores: Float[Tensor, "clip concept"]
 ) -> CrossState:
-    """The sums after a batch. `state.cross` is large and is added to in place: use the old state no more."""
+    """The sums after a batch. What is large is added to in place: use the old state no more."""
     if not len(values):
         return state
     finite = values.isfinite()
@@ -75,47 +87,81 @@ def cross_update(
     unit_reference = _first_finite(state.unit_reference, values, finite)
     y = _powers(wanted - score_reference, _CROSSED)
     used = rearrange(y[:, : state.cross.shape[2]], "clip power concept -> clip (power concept)")
-    table = state.cross.view(_CROSSED, len(unit_reference), used.shape[1])
-    sums = []
+    shape = (_CROSSED, len(unit_reference), used.shape[1])
+    table, rest = state.cross.view(shape), state.cross_rest.view(shape)
     for units in torch.arange(len(unit_reference)).split(_UNITS_AT_ONCE if values.device.type == "cpu" else 1 << 62):
         part = slice(int(units[0]), int(units[-1]) + 1)
         x = (values[:, part] - unit_reference[part]).masked_fill_(~finite[:, part], 0.0)
         powers = _powers(x, _CROSSED)
         for power in range(_CROSSED):
-            table[power, part].addmm_(rearrange(powers[:, power], "clip unit -> unit clip"), used)
-        sums.append(_power_sums(powers))
-    return CrossState(
-        state.clips + len(values),
-        state.finite + finite.sum(0),
-        unit_reference,
-        score_reference,
-        state.unit_powers + torch.cat(sums, 1),
-        state.score_powers + _power_sums(y),
-        state.cross,
+            more = rearrange(powers[:, power], "clip unit -> unit clip") @ used
+            _add(table[power, part], rest[power, part], more)
+        _add(state.unit_powers[:, part], state.unit_powers_rest[:, part], _power_sums(powers))
+    _add(state.score_powers, state.score_powers_rest, _power_sums(y))
+    return state._replace(
+        clips=state.clips + len(values),
+        finite=state.finite + finite.sum(0),
+        unit_reference=unit_reference,
+        score_reference=score_reference,
     )
 
 
+def _add(total: Tensor, rest: Tensor, more: Tensor) -> None:
+    """Add to a sum, in place; what rounding takes off it is added to the rest."""
+    before = total.clone()
+    total += more
+    added = total - before
+    rest += (before - (total - added)) + (more - added)
+
+
+def _summed(state: CrossState) -> CrossState:
+    """The state with each sum in one number."""
+    return state._replace(
+        unit_powers=state.unit_powers + state.unit_powers_rest,
+        score_powers=state.score_powers + state.score_powers_rest,
+        cross=state.cross + state.cross_rest,
+    )
+
+
+def cross_of(state: CrossState, units: slice) -> CrossState:
+    """The sums of some units."""
+    parts = {
+        name: getattr(state, name)[:, units] for name in ("unit_powers", "unit_powers_rest", "cross", "cross_rest")
+    }
+    return state._replace(finite=state.finite[units], unit_reference=state.unit_reference[units], **parts)
+
+
 def cross_merge(state: CrossState, other: CrossState) -> CrossState:
-    """The sums over two disjoint sets of clips, measured from the references of the first."""
+    """The sums over two disjoint sets of clips, measured from the references of the first.
+
+    Where those of the second are the same, the sums are those of one stream to the bit; use the first state no more.
+    """
     unit_reference = torch.where(state.unit_reference.isnan(), other.unit_reference, state.unit_reference)
     score_reference = torch.where(state.score_reference.isnan(), other.score_reference, state.score_reference)
     by_unit = (other.unit_reference - unit_reference).nan_to_num(0.0)
     by_score = (other.score_reference - score_reference).nan_to_num(0.0)
     powers = range(1, state.cross.shape[2] + 1)
     moved = [[_crossed(other, i, j, by_unit, by_score) for j in powers] for i in range(1, _CROSSED + 1)]
-    return CrossState(
-        state.clips + other.clips,
-        state.finite + other.finite,
-        unit_reference,
-        score_reference,
-        state.unit_powers + _moved_powers(other.unit_powers, other.finite, by_unit),
-        state.score_powers + _moved_powers(other.score_powers, other.clips, by_score),
-        state.cross + torch.stack([torch.stack(row, 1) for row in moved]),
+    sums = {
+        "unit_powers": _moved_powers(other.unit_powers, other.finite, by_unit),
+        "score_powers": _moved_powers(other.score_powers, other.clips, by_score),
+        "cross": torch.stack([torch.stack(row, 1) for row in moved]),
+    }
+    for name, more in sums.items():
+        total, rest = getattr(state, name), getattr(state, f"{name}_rest")
+        _add(total, rest, more)
+        rest += getattr(other, f"{name}_rest")
+    return state._replace(
+        clips=state.clips + other.clips,
+        finite=state.finite + other.finite,
+        unit_reference=unit_reference,
+        score_reference=score_reference,
     )
 
 
 def pearson(state: CrossState) -> Float64[Tensor, "unit concept"]:
     """Correlation; 0 where the activation or the score is constant, NaN for units that were not finite on some clip."""
+    state = _summed(state)
     by_unit, by_score = _to_means(state)
     norms = _norms(state, 1, by_unit, by_score)
     return _complete(state, _ratio(_crossed(state, 1, 1, by_unit, by_score), norms))
@@ -123,6 +169,7 @@ def pearson(state: CrossState) -> Float64[Tensor, "unit concept"]:
 
 def cosine(state: CrossState) -> Float64[Tensor, "unit concept"]:
     """Cosine, not centred; 0 where either side is zero throughout, NaN for units that were not finite on some clip."""
+    state = _summed(state)
     by_unit, by_score = state.unit_reference.nan_to_num(0.0), state.score_reference.nan_to_num(0.0)
     norms = _norms(state, 1, by_unit, by_score)
     return _complete(state, _ratio(_crossed(state, 1, 1, by_unit, by_score), norms))
@@ -133,6 +180,7 @@ def cosine_cubed(state: CrossState, min_norm: float = MIN_NORM) -> Float64[Tenso
 
     NaN for units that were not finite on some clip.
     """
+    state = _summed(state)
     by_unit, by_score = _to_means(state)
     of_units, of_scores = (norm.clamp(min=min_norm) for norm in _norms(state, 3, by_unit, by_score))
     return _complete(state, _ratio(_crossed(state, 3, 3, by_unit, by_score), (of_units, of_scores)))

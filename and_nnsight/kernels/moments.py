@@ -1,6 +1,12 @@
-"""Count, mean, variance and activity of each unit, in float64, mergeable (Chan, Golub and LeVeque 1979, eq. 2.1).
+"""Count, mean, variance and activity of each unit, in float64: the same bits however the stream was cut and merged.
 
-`batch_moments` is sent to servers as source text: a plain function of torch that gives a plain tuple.
+Sums run over a tree that is laid over the positions of the stream: a leaf is a clip at its position, a node of level L
+and index i the clips at positions i·2ᴸ to (i + 1)·2ᴸ − 1, joined of its two halves (Chan, Golub and LeVeque 1979, eq.
+2.1, there for sums instead of means). What a node holds depends on its clips alone; a half without clips changes
+nothing. So batches, shards and the order of merges leave no trace, and nor does the device: every step is one
+operation of IEEE arithmetic.
+
+`dyadic_nodes` is sent to servers as source text, with what it calls: plain functions of torch, plain tuples.
 """
 
 from __future__ import annotations
@@ -11,9 +17,11 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+_ELEMENTS = 1 << 16  # on a CPU: what is in between stays in its cache
+
 
 class MomentsState(NamedTuple):
-    """Running moments of pooled values.
+    """Moments of pooled values.
 
     count    clips with a finite value, a unit
     mean     their mean
@@ -27,41 +35,88 @@ class MomentsState(NamedTuple):
     active: Int64[Tensor, " unit"]
 
 
-def empty_moments(units: int, *, device: torch.device | str | None = None) -> MomentsState:
-    """The moments of no clip."""
-    whole = torch.zeros(units, dtype=torch.int64, device=device)
-    real = torch.zeros(units, dtype=torch.float64, device=device)
-    return MomentsState(whole, real, real.clone(), whole.clone())
+def dyadic_nodes(
+    values: Float[Tensor, "clip unit"], positions: list[int]
+) -> tuple[
+    list[tuple[int, int]],
+    Float64[Tensor, "node unit"],
+    Float64[Tensor, "node unit"],
+    Float64[Tensor, "node unit"],
+    Int64[Tensor, " unit"],
+]:
+    """The fewest nodes that hold a batch of pooled values: their levels and indices, count, sum and squares of each.
+
+    The last part is how many values are above zero. Non-finite values are left out. `positions` are the clips' in the
+    stream, in any order, each once, and on the host: nothing waits for a GPU.
+    """
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    if order != sorted(order):  # rows one by one: an index would have to travel to the device
+        values = torch.stack([values[row] for row in order])
+    keys, pairs = node_keys([positions[row] for row in order])
+    step = values.shape[1] or 1
+    if values.device.type == "cpu":
+        step = max(1, _ELEMENTS // max(1, len(values)))
+    parts = [_nodes_of(part, pairs) for part in values.split(step, 1)]
+    number, total, squares = (torch.cat([part[place] for part in parts], 1) for place in range(3))
+    return keys, number, total, squares, torch.cat([part[3] for part in parts])
 
 
-def moments_update(state: MomentsState, values: Float[Tensor, "clip unit"]) -> MomentsState:
-    """The moments after a batch of pooled values; non-finite ones are left out."""
-    return moments_merge(state, MomentsState(*batch_moments(values)))
+def node_keys(positions: list[int]) -> tuple[list[tuple[int, int]], list[tuple[list[int], list[int]]]]:
+    """Level and index of the nodes that positions, ascending, make up; and level by level how they come about.
+
+    That is which rows are the left halves of pairs, each with the row after it, and which have nobody beside them.
+    """
+    keys, steps, level, here = [], [], 0, positions
+    while here:
+        left = [row for row in range(len(here) - 1) if here[row] % 2 == 0 and here[row + 1] == here[row] + 1]
+        paired = set(left) | {row + 1 for row in left}
+        alone = [row for row in range(len(here)) if row not in paired]
+        keys += [(level, here[row]) for row in alone]
+        steps.append((left, alone))
+        here, level = [here[row] // 2 for row in left], level + 1
+    return keys, steps
 
 
-def batch_moments(
-    values: Float[Tensor, "clip unit"],
-) -> tuple[Int64[Tensor, " unit"], Float64[Tensor, " unit"], Float64[Tensor, " unit"], Int64[Tensor, " unit"]]:
-    """Count, mean, squares and active, as `MomentsState` has them, of a batch; non-finite values are left out."""
+def _nodes_of(
+    values: Float[Tensor, "clip unit"], steps: list[tuple[list[int], list[int]]]
+) -> tuple[
+    Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Float64[Tensor, "node unit"], Int64[Tensor, " unit"]
+]:
+    """Count, sum and squares of the nodes, by these steps, and how many values are above zero."""
     finite = values.isfinite()
-    usable = values.double().masked_fill(~finite, 0.0)
-    count = finite.sum(0)
-    mean = usable.sum(0) / count.clamp(min=1)
-    squares = (usable - mean).masked_fill(~finite, 0.0).square().sum(0)
-    return count, mean, squares, (usable > 0).sum(0)
+    total = values.double().masked_fill(~finite, 0.0) + 0.0  # −0 + 0 is 0: a sum does not tell where zeros were
+    active = (total > 0).sum(0)
+    parts = (finite.double(), total, torch.zeros_like(total))
+    done = [tuple(part[:0] for part in parts)]
+    for left, alone in steps:
+        done += [tuple(part[row : row + 1] for part in parts) for row in alone]
+        if left:
+            parts = join(*_rows(left, 0, parts), *_rows(left, 1, parts))
+    number, total, squares = (torch.cat([part[place] for part in done]) for place in range(3))
+    return number, total, squares, active
 
 
-def moments_merge(state: MomentsState, other: MomentsState) -> MomentsState:
-    """The moments of two disjoint sets of clips."""
-    count = state.count + other.count
-    share = other.count.double() / count.clamp(min=1)
-    apart = other.mean - state.mean
-    return MomentsState(
-        count,
-        state.mean + apart * share,
-        state.squares + other.squares + apart.square() * state.count * share,
-        state.active + other.active,
-    )
+def _rows(left: list[int], beside: int, parts: tuple[Tensor, ...]) -> list[Tensor]:
+    """Of each part the rows, or those beside them."""
+    first, last = left[0] + beside, left[-1] + beside
+    if left == list(range(left[0], left[-1] + 1, 2)):
+        return [part[first : last + 1 : 2] for part in parts]
+    return [torch.stack([part[row + beside] for row in left]) for part in parts]
+
+
+def join(
+    count: Float64[Tensor, "*node"],
+    total: Float64[Tensor, "*node"],
+    squares: Float64[Tensor, "*node"],
+    other_count: Float64[Tensor, "*node"],
+    other_total: Float64[Tensor, "*node"],
+    other_squares: Float64[Tensor, "*node"],
+) -> tuple[Float64[Tensor, "*node"], Float64[Tensor, "*node"], Float64[Tensor, "*node"]]:
+    """Count, sum and squares of two disjoint sets of clips. Which is first does not matter, to the bit."""
+    apart = (total * other_count).sub_(other_total * count).square_()
+    both = count + other_count
+    weight = (count * other_count).mul_(both).clamp_(min=1.0)
+    return both, total + other_total, apart.div_(weight).add_(squares + other_squares)
 
 
 def variance(state: MomentsState) -> Float64[Tensor, " unit"]:

@@ -76,6 +76,11 @@ def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> 
     return TopKState(*best, ties)
 
 
+def in_total_order(state: TopKState, *, largest: bool = True) -> TopKState:
+    """The same clips, best first, of a state that holds them in any order."""
+    return TopKState(*best_clips(*state[:3], len(state.values), largest, in_order=False), state.ties)
+
+
 def as_candidates(
     values: Float[Tensor, "row unit"], clips: Int64[Tensor, " row"], frames: Int32[Tensor, "row unit"], largest: bool
 ) -> tuple[Float32[Tensor, "row unit"], Int64[Tensor, "row unit"], Int32[Tensor, "row unit"]]:

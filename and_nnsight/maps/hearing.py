@@ -130,9 +130,15 @@ def differentiable_front_end(adapter: ModelAdapter) -> FrontEnd:
     """The model's feature extraction, with gradients. Raises MapError where it has no such twin."""
     featuriser = adapter.featuriser
     try:
-        return front_end(featuriser.extractor, featuriser.options)
+        front = front_end(featuriser.extractor, featuriser.options)
     except FrontEndError as error:
         raise MapError(f"no listenable map of this model: {error}") from error
+    if front.window_samples is None:
+        raise MapError(
+            f"no listenable map of this model: {front.kind} has no differentiable front end that maps were tried with, "
+            "for it makes every part of a sound as loud as the whole"
+        )
+    return front
 
 
 def _waveform(clip: Any, response: Response, sampling_rate: int | None) -> Tensor:

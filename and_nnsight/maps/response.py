@@ -57,13 +57,13 @@ def cut_short(response: Response, samples: int) -> Iterator[Response]:
     Where the model hears a long window whatever the clip lasts, and can hear less, it ends soon behind the clip.
     """
     module, front = response.model.wrapped, response.front_end
-    positions = positions_of(module)
-    share = (samples + _MARGIN_SECONDS * front.sampling_rate) / front.window_samples
-    if positions is None or share >= 1:
+    positions, window = positions_of(module), front.window_samples
+    heard = samples + _MARGIN_SECONDS * front.sampling_rate
+    if positions is None or window is None or heard >= window:
         yield response
         return
-    short = math.ceil(share * positions)
-    shortened = front.shortened(front.window_samples * short // positions)
+    short = math.ceil(heard / window * positions)
+    shortened = front.shortened(window * short // positions)
     if shortened is None:
         yield response
         return

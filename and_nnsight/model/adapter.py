@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..sites.site import Site
 from .arithmetic import arithmetic
+from .device_features import featuriser_on
 from .devices import device_of, to_device
 from .features import Features, Featuriser
 from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
@@ -91,6 +92,7 @@ class ModelAdapter(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of the model, as JSON: a run continues one whose description is equal."""
+        features = featuriser_on(self.featuriser, self.device)
         return {
             "id": self.name or type(self.wrapped).__name__,
             "revision": self.revision,
@@ -100,7 +102,8 @@ class ModelAdapter(ABC):
             "weights": weights_hash(self.wrapped),
             "structure": structure_hash(self.wrapped),
             "features": extractor_hash(self.featuriser.extractor),
-            "arithmetic": arithmetic(self.wrapped, self.device),
+            "arithmetic": ", ".join(filter(None, (arithmetic(self.wrapped, self.device), features.arithmetic))),
+            "features_by": features.made_by,
         }
 
 

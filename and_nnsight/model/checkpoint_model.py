@@ -30,7 +30,8 @@ from .checkpoint import (
     task_of,
 )
 from .devices import device_of, known_device, known_dtype
-from .features import Featuriser, default_extractor, load_extractor, make_featuriser
+from .extractors import default_extractor, load_extractor
+from .features import Featuriser, make_featuriser
 from .inputs import main_input
 
 

@@ -100,7 +100,12 @@ def require_dtype(module: nn.Module) -> None:
 
 
 def to_device(features: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Features on a device; to a GPU from pinned memory, without waiting for the copy."""
-    if device.type != "cuda":
-        return {name: tensor.to(device) for name, tensor in features.items()}
-    return {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in features.items()}
+    """Features on a device; see `sent`."""
+    return {name: sent(tensor, device) for name, tensor in features.items()}
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU from pinned memory, without waiting for the copy."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

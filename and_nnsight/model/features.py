@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..audio.frontends import FittedFrontEnd
 from ..audio.loading import AudioError
 from ..kernels.surroundings import plain_torch
 from ..portable import featurise
-from ..sites.audio_spec import declared_spec
 from ..sites.frame_geometry import audio_config
-from .checkpoint import reaching
 
 Features = dict[str, Tensor]
 
 
+class Samples(NamedTuple):
+    """Clips on their way to a GPU: int16 where that loses nothing, else float32; zero past each clip's length."""
+
+    samples: Tensor  # [clip, time]
+    lengths: tuple[int, ...]
+
+
 class Group(NamedTuple):
-    """Rows of a batch that run together, their model inputs, and, where they are wanted, their waveforms."""
+    """Rows of a batch that run together, what their model inputs are made of, and their waveforms where wanted.
+
+    content  the model inputs, or samples of which a GPU makes them: `Featuriser.ready` gives the inputs of either
+    """
 
     rows: tuple[int, ...]
-    features: Features
+    content: Features | Samples
     waveforms: tuple[np.ndarray, ...] = ()
 
 
@@ -38,12 +46,14 @@ class Featuriser:
     sampling_rate     Hz that waveforms must have
     minimum_samples   shorter waveforms give no frame
     window_samples    what the model hears at most, from the clip's start; None where any length goes
+    front             makes the extractor's features on the CPU, in every bit, with less of it; None: the extractor does
     """
 
     extractor: Any
     sampling_rate: int
     minimum_samples: int
     window_samples: int | None
+    front: FittedFrontEnd | None = None
 
     @property
     def window_seconds(self) -> float | None:
@@ -53,6 +63,13 @@ class Featuriser:
     @plain_torch()  # features are numbers of the clip alone, whatever the trace around them is under
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Features:
         """Model inputs of one padded batch. Raises AudioError for a waveform that is too short for the model."""
+        clips = self.cut(waveforms)
+        if self.front is not None and self.front.takes(self.extractor, clips):
+            return self.front(clips)
+        return featurise(self.extractor, clips, self.sampling_rate, self.options)
+
+    def cut(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the model hears of each. Raises AudioError for none, and for one that is too short for the model."""
         if not waveforms:
             raise AudioError("there is no clip to make features of")
         for index, waveform in enumerate(waveforms):
@@ -61,8 +78,23 @@ class Featuriser:
                     f"clip {index} has {len(waveform)} samples at {self.sampling_rate} Hz; "
                     f"this model needs at least {self.minimum_samples}"
                 )
-        clips = [np.asarray(waveform[: self.window_samples]) for waveform in waveforms]
-        return featurise(self.extractor, clips, self.sampling_rate, self.options)
+        return [np.asarray(waveform[: self.window_samples]) for waveform in waveforms]
+
+    @property
+    def made_by(self) -> str:
+        """What makes the features, in words."""
+        kind = type(self.extractor).__name__
+        return kind if self.front is None else f"a front end that equals {kind} in every bit"
+
+    @property
+    def arithmetic(self) -> str:
+        """What the last digits of the features hang on, in words; empty where they are the extractor's own."""
+        return ""
+
+    def ready(self, group: Group) -> Features:
+        """The model inputs of a group."""
+        assert isinstance(group.content, dict)
+        return group.content
 
     @property
     def options(self) -> dict[str, Any]:
@@ -95,6 +127,7 @@ def probe_features(featuriser: Featuriser, level: float = 1.0) -> Features:
     return featuriser([noise.numpy()])
 
 
+@plain_torch()
 def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
     """The featuriser of a model, from its config and feature extractor."""
     config = audio_config(model)
@@ -112,7 +145,8 @@ def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
         window = int(extractor.n_samples)
     elif hasattr(extractor, "max_length") and hasattr(extractor, "num_mel_bins"):
         window, minimum = (int(extractor.max_length) - 1) * 160 + 400, 400
-    return Featuriser(extractor, rate, minimum, window)
+    featuriser = Featuriser(extractor, rate, minimum, window)
+    return replace(featuriser, front=FittedFrontEnd.where_it_pays(extractor, featuriser.options))
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int], squeeze: int) -> int:
@@ -156,60 +190,3 @@ def check_fit(model: nn.Module, features: Tensor | None) -> None:
                 f"the features have {there} {what}, and this {type(model).__name__} hears {hears}: give it features of "
                 "its own checkpoint's feature extractor (feature_extractor=)"
             )
-
-
-def load_extractor(source: str, revision: str | None = None, **reach: Any) -> Any:
-    """The feature extractor of a checkpoint. Raises ValueError, with what to do, if it has none.
-
-    `reach` holds what `checkpoint.reaching` gives; no code of the checkpoint's own is run without it.
-    """
-    from transformers import AutoFeatureExtractor
-
-    try:
-        return AutoFeatureExtractor.from_pretrained(source, revision=revision, **{**reaching({}), **reach})
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{source} has no feature extractor (preprocessor_config.json): pass feature_extractor=, a transformers "
-            f"feature extractor or the checkpoint it is to be taken from ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def default_extractor(model: nn.Module) -> Any:
-    """The feature extractor that a bare module names, or that its config calls for, with its defaults and a warning.
-
-    Raises ValueError for a config of another kind.
-    """
-    declared = declared_spec(model)
-    if declared is not None:
-        return declared.extractor
-    import transformers
-
-    config = audio_config(model)
-    options: dict[str, Any] = {}
-    if hasattr(config, "conv_kernel"):
-        kind = transformers.Wav2Vec2FeatureExtractor
-    elif hasattr(config, "time_stride"):
-        kind = transformers.ASTFeatureExtractor
-        options = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
-    elif hasattr(config, "spec_size"):
-        kind = transformers.ClapFeatureExtractor
-        options = {"feature_size": config.num_mel_bins, "truncation": "rand_trunc"}
-    elif hasattr(config, "feature_projection_input_dim"):
-        bins = config.feature_projection_input_dim // 2
-        kind, options = transformers.SeamlessM4TFeatureExtractor, {"num_mel_bins": bins, "feature_size": bins}
-    elif hasattr(config, "max_source_positions") and config.max_source_positions % 50 == 0:
-        # Two spectrogram frames of 10 ms a position.
-        kind = transformers.WhisperFeatureExtractor
-        options = {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions // 50}
-    else:
-        raise ValueError(
-            f"no feature extractor is known for {type(model).__name__}, whose config does not say how it hears: if it "
-            "is a model of sound, pass feature_extractor=, or ready features"
-        )
-    warnings.warn(
-        f"no feature extractor was found for this {type(model).__name__}: taking transformers' {kind.__name__} "
-        f"with {options or 'its defaults'}; pass feature_extractor= to be sure of it",
-        UserWarning,
-        stacklevel=4,
-    )
-    return kind(**options)

@@ -71,4 +71,5 @@ def _shortened(featuriser: Featuriser, samples: int) -> Featuriser:
     extractor.n_samples = samples
     extractor.nb_max_frames = samples // int(extractor.hop_length)
     extractor.chunk_length = samples / int(extractor.sampling_rate)
-    return replace(featuriser, extractor=extractor, window_samples=samples)
+    front = featuriser.front and featuriser.front.shortened(extractor, samples)
+    return replace(featuriser, extractor=extractor, window_samples=samples, front=front)

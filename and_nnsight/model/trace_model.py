@@ -14,6 +14,7 @@ from ..sites.site import Site, SiteError
 from ..sites.wrappers import uncompiled
 from ..wording import counted
 from .checkpoint_model import CheckpointModel
+from .device_features import featuriser_on
 from .devices import require_weights
 from .features import Features
 from .inputs import ARRAYS, audio_forward, fitting, further_inputs, is_batch, one_batch, ready_features, waveforms
@@ -26,7 +27,11 @@ class TraceModel(CheckpointModel):
     def features(self, data: Any, sampling_rate: int | None = None) -> Features:
         """Model inputs of any audio value (or of a list of them), as a trace would make them."""
         audio = self._features_or_waveforms(data, sampling_rate)
-        return audio if isinstance(audio, dict) else self.featuriser(audio)
+        return audio if isinstance(audio, dict) else self._featurise(audio)
+
+    def _featurise(self, clips: list[np.ndarray]) -> Features:
+        """Model inputs of waveforms, as a run makes them: on the model's device where a front end is there for it."""
+        return featuriser_on(self.featuriser, self.device)(clips)
 
     def _features_or_waveforms(self, data: Any, sampling_rate: int | None) -> Features | list[np.ndarray]:
         """Ready features as they are; any audio as waveforms at the model's rate."""
@@ -56,7 +61,7 @@ class TraceModel(CheckpointModel):
         # The feature extractor is numpy code, which a scan's fake tensors cannot enter: make features first.
         inputs, kwargs = self._normalise(inputs, kwargs)
         if inputs and not isinstance(inputs[0], dict):
-            inputs = (self.featuriser(inputs[0]), *inputs[1:])
+            inputs = (self._featurise(inputs[0]), *inputs[1:])
         return super().scan(*inputs, **kwargs)
 
     @traceable
@@ -105,7 +110,7 @@ class TraceModel(CheckpointModel):
             forward |= kwargs
             if inputs:
                 parts.append(inputs[0])
-        features = one_batch(parts, lambda clips: self.featuriser(clips)) if parts else {}
+        features = one_batch(parts, self._featurise) if parts else {}
         return (), {**self.model_inputs(features), **forward}
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..kernels.moments import node_keys
 from ..statistics.units import UnitStatistics
 from .settings import RemoteRunError
 
 _KINDS = {
-    "top_values": torch.float32, "bottom_values": torch.float32, "mean": torch.float64, "squares": torch.float64,
-    "count": torch.int32, "active": torch.int32, "nonfinite": torch.int64, "top_ties": torch.int32,
+    "top_values": torch.float32, "bottom_values": torch.float32, "total": torch.float64, "squares": torch.float64,
+    "number": torch.int32, "active": torch.int32, "nonfinite": torch.int64, "top_ties": torch.int32,
     "bottom_ties": torch.int32,
 }  # fmt: skip
 _WHOLE = (torch.int16, torch.int32)
@@ -35,41 +37,47 @@ def statistics_of(
     k: int,
     pooling: str,
     frames: Sequence[int],
+    left_out: Sequence[int] = (),
 ) -> UnitStatistics:
-    """A job's answer as statistics of its clips, whose ids ascend; `frames` is how many each site has at most.
+    """A job's answer as statistics of its clips, whose ids ascend.
+
+    frames    how many each site has at most
+    left_out  stream positions between the clips that have none
 
     Raises RemoteRunError for an answer that is not one.
     """
-    clips = len(clip_ids)
-    _check_form(answer, clips, min(k, clips), widths)
-    _check_moments(answer, clips)
+    clips, nodes = len(clip_ids), node_keys(sorted([*clip_ids, *left_out]))[0]
+    _check_form(answer, clips, {"best": min(k, clips), "nodes": len(nodes)}, widths)
+    _check_moments(answer, nodes, clip_ids)
+    count = answer["number"].sum(0)
     most = torch.tensor(frames).repeat_interleave(torch.tensor(list(widths.values())))
     ids = torch.tensor([*clip_ids, -1], dtype=torch.int64)
     state: dict[str, Tensor] = {"nonfinite": answer["nonfinite"], "clips": torch.tensor(clips)}
     for side, worst in (("top", -torch.inf), ("bottom", torch.inf)):
         values, rows, places = (answer[f"{side}_{part}"] for part in ("values", "rows", "frames"))
         rows, places = rows.long(), places.int()
-        _check_best(values if side == "top" else -values, rows, places, answer["count"], clips, most)
-        _check_ties(answer[f"{side}_ties"], values, answer["count"])
+        _check_best(values if side == "top" else -values, rows, places, count, clips, most)
+        _check_ties(answer[f"{side}_ties"], values, count)
         state[f"{side}.ties"] = answer[f"{side}_ties"].long()
         state[f"{side}.values"] = _padded(values, k, worst)
         state[f"{side}.clips"] = _padded(ids[rows], k, -1)
         state[f"{side}.frames"] = _padded(places, k, -1)
-    for name in ("count", "active"):
-        state[f"moments.{name}"] = answer[name].long()
-    for name in ("mean", "squares"):
-        state[f"moments.{name}"] = answer[name]
+    state["moments.active"] = answer["active"].long()
+    state["moments.nodes"] = torch.tensor([[level, index, 1] for level, index in nodes], dtype=torch.int64)
+    state |= {f"moments.{name}": answer[name] for name in ("number", "total", "squares")}
     statistics = UnitStatistics(widths, k=k, pooling=pooling)
     statistics.load_state_dict(state)
     return statistics
 
 
-def _check_form(answer: Mapping[str, Any], clips: int, k: int, widths: Mapping[str, int]) -> None:
-    """Everything is there, of the shape and dtype that it must have."""
+def _check_form(answer: Mapping[str, Any], clips: int, rows: Mapping[str, int], widths: Mapping[str, int]) -> None:
+    """Everything is there, of the shape and dtype that it must have; `rows`: of the best clips, and of the moments."""
     units = sum(widths.values())
-    of_units = ("count", "active", "mean", "squares", "top_ties", "bottom_ties")
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(of_units, (units,))
-    shapes |= {f"{side}_{part}": (k, units) for side in ("top", "bottom") for part in ("values", "rows", "frames")}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("active", "top_ties", "bottom_ties"), (units,))
+    shapes |= dict.fromkeys(("number", "total", "squares"), (rows["nodes"], units))
+    shapes |= {
+        f"{side}_{part}": (rows["best"], units) for side in ("top", "bottom") for part in ("values", "rows", "frames")
+    }
     shapes["nonfinite"] = (len(widths),)
     for name, shape in shapes.items():
         _check_tensor(name, answer.get(name), shape)
@@ -86,11 +94,13 @@ def _check_tensor(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
         raise _unusable(f"{name} is {tensor.dtype}")
 
 
-def _check_moments(answer: Mapping[str, Any], clips: int) -> None:
-    count, active = answer["count"], answer["active"]
-    if bool((count < 0).any() | (count > clips).any() | (active < 0).any() | (active > count).any()):
+def _check_moments(answer: Mapping[str, Any], nodes: Sequence[tuple[int, int]], clip_ids: Sequence[int]) -> None:
+    number, active = answer["number"], answer["active"]
+    sent = Counter((level, clip >> level) for clip in clip_ids for level in {level for level, _ in nodes})
+    most = torch.tensor([sent[node] for node in nodes])[:, None]
+    if bool((number < 0).any() | (number > most).any() | (active < 0).any() | (active > number.sum(0)).any()):
         raise _unusable("it counts other clips than were sent")
-    finite = answer["mean"].isfinite() & answer["squares"].isfinite()
+    finite = answer["total"].isfinite() & answer["squares"].isfinite()
     if not bool(finite.all()) or bool((answer["squares"] < 0).any() | (answer["nonfinite"] < 0).any()):
         raise _unusable("its moments are no moments")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..kernels.moments import batch_moments
+from ..kernels.moments import dyadic_nodes
 from ..kernels.pooling import pool_frames
 from ..kernels.topk import as_candidates, best_clips, border_ties
 from ..portable import as_inputs, featurise
@@ -21,8 +21,9 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's groups of clips through the model and keep each unit's best and worst clips, and its moments.
 
     `job` holds: sites (`SiteHandle`s in forward order), groups (see `payloads`), extractor, rate, options, extras,
-    k, pooling, stop (whether the model may stop after the last site) and gather: "trace" (reduce while the model runs)
-    or "cache" (let nnsight keep the sites, reduce after).
+    k, pooling, stop (whether the model may stop after the last site), gather: "trace" (reduce while the model runs) or
+    "cache" (let nnsight keep the sites, reduce after), positions (of each row in the stream) and left_out (positions
+    between them without a clip).
     Clips are counted by their row in the job; the answer is plain tensors, numbers and one string.
     """
     values, frames, rows, nonfinite = [], [], [], []
@@ -38,7 +39,9 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
         frames.append(torch.cat([part[1] for part in pooled], 1))
         nonfinite.append(torch.stack([part[2] for part in pooled]))
         rows += group["rows"]
-    return _answer(torch.cat(values), torch.cat(frames), rows, sum(nonfinite), job["k"], dtypes)
+    state = _best(torch.cat(values), torch.cat(frames), rows, job["k"])
+    state |= {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": sum(nonfinite).cpu()}
+    return {**state, **_moments(torch.cat(values), [job["positions"][row] for row in rows], job["left_out"])}
 
 
 def _in_trace(
@@ -119,11 +122,10 @@ def _mask(packed: tuple[int, list[int], bytes]) -> torch.Tensor:
     return _array(("bool", shape, content)).expand(clips, -1)
 
 
-def _answer(
-    values: torch.Tensor, frames: torch.Tensor, rows: list[int], nonfinite: Any, k: int, dtypes: set[str]
-) -> dict[str, Any]:
+def _best(values: torch.Tensor, frames: torch.Tensor, rows: list[int], k: int) -> dict[str, torch.Tensor]:
+    """Each unit's best and worst clips, by their row in the job."""
     ids = torch.tensor(rows, dtype=torch.int64, device=values.device)
-    state: dict[str, Any] = {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": nonfinite.cpu()}
+    state = {}
     small = torch.int16 if max(int(frames.max()), len(rows)) < 32768 else torch.int32
     for side, largest in (("top", True), ("bottom", False)):
         candidates = as_candidates(values, ids, frames, largest)
@@ -132,7 +134,11 @@ def _answer(
         state[f"{side}_values"] = best[0].cpu()
         state[f"{side}_rows"] = best[1].to(small).cpu()
         state[f"{side}_frames"] = best[2].to(small).cpu()
-    count, mean, squares, active = batch_moments(values)
-    state["count"], state["active"] = count.int().cpu(), active.int().cpu()
-    state["mean"], state["squares"] = mean.cpu(), squares.cpu()
     return state
+
+
+def _moments(values: torch.Tensor, positions: list[int], left_out: list[int]) -> dict[str, torch.Tensor]:
+    """The nodes of the moments, in the order that the positions say. Without gaps they are few, so these are filled."""
+    none = torch.full((len(left_out), values.shape[1]), torch.nan, dtype=values.dtype, device=values.device)
+    _, number, total, squares, active = dyadic_nodes(torch.cat([values, none]), [*positions, *left_out])
+    return {"number": number.int().cpu(), "total": total.cpu(), "squares": squares.cpu(), "active": active.int().cpu()}

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..audio.pcm import as_pcm16, rounded_to_pcm16
 from ..data import Batch, Clip, Quarantined
 from ..model.features import Features, Featuriser, probe_features
 from ..sites.site import Site, frame_mask
 from .shapes import FrameCounts
 
 Audio = Literal["exact", "int16", "features"]
-PCM_STEPS = 32_768
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ class Packer:
         samples = np.concatenate(clips)
         if self.audio == "features":
             return Packed(rows, lengths, _of(self.featuriser(clips)))
-        rounded = np.rint(samples * PCM_STEPS).clip(-PCM_STEPS, PCM_STEPS - 1).astype(np.int16)
-        exact = self.audio == "int16" or np.array_equal(rounded.astype(np.float32) / PCM_STEPS, samples)
-        sent = torch.from_numpy(rounded if exact else samples)
+        rounded = rounded_to_pcm16(samples) if self.audio == "int16" else as_pcm16(samples)
+        sent = torch.from_numpy(samples if rounded is None else rounded)
         if self.audio == "exact" and sent.nbytes > self._least_feature_bytes(lengths):
             features = self.featuriser(clips)
             if sum(tensor.nbytes for tensor in features.values()) < sent.nbytes:
@@ -115,6 +114,17 @@ class Payload:
     def quarantined(self) -> list[Quarantined]:
         """Clips of these batches that were set aside."""
         return [clip for batch in self.batches for clip in batch.quarantined]
+
+    @property
+    def left_out(self) -> list[int]:
+        """Stream positions of the clips that were set aside."""
+        return [clip.clip for clip in self.quarantined]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What goes up of it: the groups, and where in the stream each row is."""
+        positions = [clip.id for clip in self.clips]
+        return {"groups": self.groups, "positions": positions, "left_out": self.left_out}
 
     @property
     def end(self) -> int:

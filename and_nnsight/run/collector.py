@@ -27,6 +27,7 @@ class BatchCollector:
         self.statistics = statistics
         self._highest = statistics.highest_clip()
         self._in_order = False
+        self._positions: tuple[int, ...] = ()
         self.seconds: tuple[float, ...] = ()
         self.device = torch.device("cpu")
         self.clip_ids: Int64[Tensor, " clip"] = torch.empty(0, dtype=torch.int64)
@@ -34,7 +35,7 @@ class BatchCollector:
 
     def begin(self, clip_ids: Sequence[int], seconds: Sequence[float], device: torch.device) -> None:
         """Begin a batch: the ids and lengths in seconds of its rows, and where its activations will be."""
-        self.seconds = tuple(seconds)
+        self.seconds, self._positions = tuple(seconds), tuple(clip_ids)
         self._in_order = all(low < high for low, high in pairwise([self._highest, *clip_ids]))
         self._highest = max([self._highest, *clip_ids])
         self.device = device
@@ -52,7 +53,7 @@ class BatchCollector:
 
     def end(self) -> None:
         """Update the statistics from the batch. Raises RuntimeError if a site did not fire."""
-        self.statistics.finish_batch(in_order=self._in_order)
+        self.statistics.finish_batch(in_order=self._in_order, positions=self._positions)
 
     def _mask(self, site: Site, frames: int) -> Bool[Tensor, "clip frame"]:
         key = (site.geometry, frames, self.seconds, self.device)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..dissection.descriptions import ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
+from ..dissection.descriptions import (
+    ConceptsDescription,
+    DatasetDescription,
+    ModelDescription,
+    ShardDescription,
+    SiteDescription,
+)
 from ..dissection.manifest import Manifest
 from ..model.fingerprint import package_versions
 from .reading import Reading
@@ -24,4 +30,5 @@ def describe_run(model: Mapping[str, Any], dtype: str | None, reading: Reading, 
         concepts=None if plan.scores is None else ConceptsDescription.of(plan.scores),
         keep_activations=plan.keep_activations,
         versions=package_versions(),
+        shard=ShardDescription.of(reading.source),
     )

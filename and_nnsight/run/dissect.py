@@ -22,6 +22,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
+from .merge import join_if_all_are_done, whole_manifest
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -35,6 +36,7 @@ from .reports import (
 )
 from .resources import check_resources
 from .session import CollectionPlan, Session
+from .shards import TORCHRUN, device_of_rank, is_first_here, shard_folder, shard_of
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
@@ -64,6 +66,7 @@ def dissect(
     concepts: ConceptScores | str | Path | None = None,
     keep_activations: bool = False,
     keep_exemplars: int | Iterable[UnitName] | None = None,
+    shard: str | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -91,6 +94,10 @@ def dissect(
                   heard: of so many exemplars at either end of every unit, or of all exemplars of the units given, as
                   (site, index) or "SITE:INDEX". For clips that cannot be read again (a stream, a generator, arrays in
                   memory); of others the function `keep_exemplars` does the same at any later time
+    shard         "i/n": the i-th of n parts of the data, counted from 0, for n processes that share no more than `out`;
+                  "torchrun": as torchrun says. Each is a run of its own in out/shards/i-of-n, interrupted and resumed
+                  as any other; the last to be done merges all into `out`, equal file by file to a run that was not
+                  split (see `merge`). Gives the whole once it is there, the dissection of the part before
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -111,9 +118,16 @@ def dissect(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
+    part_of_run = shard_of(shard)
+    if shard == TORCHRUN:
+        options = replace(options, device=device_of_rank(device), progress=progress and is_first_here())
     if settings is not None:
+        if part_of_run is not None:
+            raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
         _check_remote(options, concepts, keep_activations, keep_exemplars)
     reading = Reading.of(data, part)
+    if part_of_run is not None:
+        reading = reading.part(part_of_run, batch_size)
     scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
     window = target.model.featuriser.window_seconds
@@ -122,11 +136,16 @@ def dissect(
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     manifest = describe_run(target.describe(), target.dtype, reading, plan)
-    folder = RunFolder(Path(out).expanduser(), manifest, resume)
-    report_unused(reading.source, progress)
+    place = Path(out).expanduser()
+    if part_of_run is not None:
+        if RunFolder(place, whole_manifest(manifest), resume, joins_shards=True).complete:
+            return Dissection.load(place)
+        place = shard_folder(place, manifest)
+    folder = RunFolder(place, manifest, resume)
+    report_unused(reading.source, options.progress)
     if not folder.complete:
         warn_of_versions(folder.begun_with, manifest.versions)
-        report_lines(check_resources(plan, folder.folder, reading.source.length), progress)
+        report_lines(check_resources(plan, folder.folder, reading.source.length), options.progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):
         if not folder.complete:
@@ -134,12 +153,17 @@ def dissect(
             target.stream(reading.source, session, options)
             session.finish()
     dissection = Dissection.load(folder.folder)
+    if part_of_run is not None:
+        whole = join_if_all_are_done(Path(out).expanduser(), part_of_run.count)
+        if whole is None:
+            return dissection
+        dissection = whole
     if plan.sounds is not None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     warn_of_values(dissection)
     warn_of_contents(dissection)
-    warn_of_truncated(folder.truncated, window)
+    warn_of_truncated(dissection.manifest.truncated, window)
     return dissection
 
 

@@ -24,6 +24,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
 from ..kernels.surroundings import plain_torch
+from ..model.device_features import featuriser_on
 from ..model.devices import to_device
 from ..model.features import Features, Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
@@ -185,21 +186,21 @@ class ExemplarPass:
     def over(self, data: Any, options: RunOptions) -> tuple[Quarantined, ...]:
         """Read the clips, from the store where it has their sound, and keep what the plan says."""
         source = ChosenClips(self.dissection, self.plan, data)
-        featuriser = self.target.model.featuriser
+        featuriser = featuriser_on(self.target.model.featuriser, self.target.model.device)
         batches = prepared_batches(source, featuriser, Preparation(featuriser), options, 0)
         with closing(batches), ClipProgress(source.length, 0, options.progress, "keeping exemplars") as bar:
             for batch in batches:
-                self._keep(batch)
+                self._keep(batch, featuriser)
                 bar.advance(batch.size, len(batch.quarantined))
         return tuple(self.failures)
 
-    def _keep(self, batch: Batch[Prepared]) -> None:
+    def _keep(self, batch: Batch[Prepared], featuriser: Featuriser) -> None:
         self.failures += batch.quarantined
         if batch.inputs is None:
             return
         sounds, groups = batch.inputs
         same = {clip.id for clip in batch.clips if self._is_same(clip)}
-        curves = [self._curves([batch.clips[row] for row in group.rows], group) for group in groups]
+        curves = [self._curves([batch.clips[row] for row in group.rows], featuriser.ready(group)) for group in groups]
         for clip, sound in zip(batch.clips, sounds, strict=True):
             if clip.id in same & self.plan.sounds:
                 self._add_sound(clip.id, sound)
@@ -220,7 +221,7 @@ class ExemplarPass:
         self.failures.append(Quarantined(clip.id, clip.path or row.path, reason))
         return False
 
-    def _curves(self, clips: Sequence[Clip], group: Group) -> dict[int, dict[str, SiteCurves]]:
+    def _curves(self, clips: Sequence[Clip], inputs: Features) -> dict[int, dict[str, SiteCurves]]:
         """Run clips that may share a forward: the curves of the units that want them.
 
         Those that are wanted for early sites only run no further than these: the rest of the model is most of its cost.
@@ -233,7 +234,7 @@ class ExemplarPass:
                 by_depth.setdefault(depths[-1], []).append(row)
         curves: dict[int, dict[str, SiteCurves]] = {clip.id: {} for clip in clips}
         for rows in by_depth.values():
-            features = group.features if len(rows) == len(clips) else _rows_of(group.features, rows)
+            features = inputs if len(rows) == len(clips) else _rows_of(inputs, rows)
             self._run([clips[row] for row in rows], features, curves)
         return curves
 

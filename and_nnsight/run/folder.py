@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as parquet
+import pyarrow as arrow
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -24,7 +23,6 @@ from ..data import Clip, Quarantined
 from ..data.text import printable
 from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
-from ..dissection.files import activation_file, concept_file, scores_file, site_file
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
 from ..dissection.manifest_differences import differences, run_hash, unrecognisable
 from ..statistics.concepts import ConceptAccumulator
@@ -32,21 +30,18 @@ from ..statistics.units import UnitStatistics
 from ..storage import (
     Lock,
     as_json,
-    file_checksum,
     locked,
     make_folder,
     read_tensors,
     undamaged,
     write_json,
     write_tensors,
-    written_whole,
 )
 from ..wording import advice, counted
 from .activations import ActivationWriter
+from .results import ROWS_A_GROUP, Results, load_sums, sums_of
 from .segments import Segments
 
-_ROWS_A_GROUP = 4_096
-_OF_CONCEPTS = "concepts."  # before the names of their tensors in a checkpoint
 _BEGIN_AGAIN = "this run cannot go on, begin again in a new folder"
 TRUST = "trust"
 """What `resume` is to be where a caller vouches that it is the same data and the same model."""
@@ -57,15 +52,24 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
+class FolderInUse(DissectionError):
+    """A folder that another process writes to."""
+
+
 class RunFolder:
     """The folder of a run in progress. Use as a context manager: it is locked against a second run meanwhile.
 
     A run of which something cannot be recognised when it comes again is not continued, unless `resume` is "trust".
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, resume: bool | str = True) -> None:
-        """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files."""
-        self.folder, self.manifest = folder, manifest
+    def __init__(
+        self, folder: Path, manifest: Manifest, resume: bool | str = True, *, joins_shards: bool = False
+    ) -> None:
+        """Raises DissectionError, leaving the folder untouched, if it holds another run's files or any other files.
+
+        joins_shards  it is to hold what the shards in it make up
+        """
+        self.folder, self.manifest, self.joins_shards = folder, manifest, joins_shards
         self._unknown = [] if resume == TRUST else unrecognisable(manifest)
         self.progress = folder / "progress"
         self.position = 0
@@ -101,6 +105,13 @@ class RunFolder:
         """Raise DissectionError if the folder holds anything that a run does not begin with."""
         files = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
         others = [name for name in files if name != ".lock" and not name.endswith(".tmp")]
+        if others == ["shards"] and self.joins_shards:
+            return
+        if others == ["shards"]:
+            raise DissectionError(
+                f"{self.folder} holds shards of a run: merge them, call again with shard= to go on with one, or choose "
+                "a new folder"
+            )
         if others:
             raise DissectionError(f"{self.folder} holds other files ({_some(others)}): choose a new folder")
 
@@ -134,7 +145,7 @@ class RunFolder:
         try:
             self._lock = locked(self.folder / ".lock")
         except BlockingIOError as error:
-            raise DissectionError(str(error)) from error
+            raise FolderInUse(str(error)) from error
         except IsADirectoryError as error:
             raise DissectionError(f"{self.folder / '.lock'} is a folder where the lock belongs: remove it") from error
         try:
@@ -170,13 +181,10 @@ class RunFolder:
             with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
                 state, metadata = read_tensors(state_file)
                 self._refuse_another_checkpoint(metadata)
-                statistics.load_state_dict(state)
+                load_sums(state, statistics, concepts)
                 self.position, self.truncated = int(metadata["position"]), int(metadata["truncated"])
                 segments, rows = int(metadata["segments"]), metadata["rows"]
                 activations = json.loads(metadata["activations"])
-                if concepts is not None:
-                    parts = [(name, state[name]) for name in state if name.startswith(_OF_CONCEPTS)]
-                    concepts.load_state_dict({name.removeprefix(_OF_CONCEPTS): tensor for name, tensor in parts})
             self._segments.restore(segments, rows)  # that it is whole is better known now than after hours
             self._refuse_moved_clips()
         if self.activations is not None:
@@ -233,45 +241,39 @@ class RunFolder:
             "activations": json.dumps({} if self.activations is None else self.activations.checksums()),
             "run": run_hash(self.manifest),
         }  # fmt: skip
-        state = statistics.state_dict()
-        if concepts is not None:
-            state |= {_OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
-        write_tensors(self.progress / "state.safetensors", state, {name: str(metadata[name]) for name in metadata})
+        described = {name: str(metadata[name]) for name in metadata}
+        write_tensors(self.progress / "state.safetensors", sums_of(statistics, concepts), described)
 
-    def finish(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
-        """Write the results and mark the dissection complete.
+    def finish(
+        self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None, sounds: Any | None = None
+    ) -> None:
+        """Write the results and mark the dissection complete. A shard also notes whose `sounds` are kept.
 
         Raises DissectionError if no clip could be used; what was set aside is then in quarantine.jsonl.
         """
         self.checkpoint(statistics, concepts)
-        quarantined = self._write_quarantine()
-        if not statistics.clips:
-            raise DissectionError(self._nothing_usable(quarantined))
-        make_folder(self.folder / "sites", DissectionError)
-        checksums: dict[str, str] = {}
-        for site in statistics.slices:
-            path = site_file(self.folder, site)
-            checksums[self._name(path)] = write_tensors(path, statistics.site_tensors(site))
-        if concepts is not None:
-            make_folder(self.folder / "concepts", DissectionError)
-            concepts.scores.save(scores_file(self.folder))
-            for site, units in statistics.slices.items():
-                path = concept_file(self.folder, site)
-                checksums[self._name(path)] = write_tensors(path, concepts.site_tensors(units))
-        silent, copies = self._write_clips()
+        results = Results(self.folder, statistics, concepts)
+        results.write_quarantine(as_json(row) for row in self._segments.rows("quarantined"))
+        if not statistics.clips and self.manifest.shard is None:
+            raise DissectionError(self._nothing_usable(results.quarantined))
+        results.write_clips(self._tables())
+        if self.manifest.shard is not None:
+            results.write_sums(sounds)
+        self.complete_with(results)
+
+    def complete_with(self, results: Results) -> None:
+        """Write what statistics say, and mark the dissection complete. Its clips are written already."""
+        results.write_statistics()
         if self.activations is not None:
-            rows = self.activations.checksums()
-            checksums |= {self._name(activation_file(self.folder, site)): rows[site] for site in rows}
-        for name in ("clips.parquet", "quarantine.jsonl"):
-            checksums[name] = file_checksum(self.folder / name)
+            results.note_activations(self.activations.checksums())
         self.manifest = replace(
             self.manifest,
-            clips=statistics.clips,
-            quarantined=quarantined,
+            clips=results.statistics.clips,
+            quarantined=results.quarantined,
             truncated=self.truncated,
-            silent=silent,
-            copies=copies,
-            checksums=checksums,
+            silent=results.silent,
+            copies=results.copies,
+            checksums=results.checksums,
             state=COMPLETE,
         )
         self._write_manifest()
@@ -285,40 +287,11 @@ class RunFolder:
         with suppress(OSError):
             self.progress.rmdir()
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-    def _write_quarantine(self) -> int:
-        count = 0
-        with written_whole(self.folder / "quarantine.jsonl") as path, path.open("wb") as file:
-            for row in self._segments.rows("quarantined"):
-                file.write(as_json(row) + b"\n")
-                count += 1
-        return count
-
-    def _write_clips(self) -> tuple[int, int]:
-        """All rows in row groups of a fixed size, so that the file does not tell where checkpoints fell.
-
-        Gives the number of silent clips, and of those whose samples an earlier clip has.
-        """
-        rows: list[ClipRow] = []
-        contents, silent = array("Q"), 0
-        with (
-            written_whole(self.folder / "clips.parquet") as path,
-            path.open("wb") as file,
-            parquet.ParquetWriter(file, ClipRow.schema()) as writer,
-        ):
-            for columns in self._segments.rows("clips"):
-                row = ClipRow.of_columns(columns)
-                rows.append(row)
-                contents.append(int(row.content or "", 16))
-                silent += bool(row.silent)
-                if len(rows) == _ROWS_A_GROUP:
-                    writer.write_table(ClipRow.to_arrow(rows))
-                    rows = []
-            if rows:
-                writer.write_table(ClipRow.to_arrow(rows))
-        return silent, len(contents) - len(np.unique(contents))
+    def _tables(self) -> Iterator[arrow.Table]:
+        """The rows of clips.parquet, some at a time."""
+        rows = (ClipRow.of_columns(columns) for columns in self._segments.rows("clips"))
+        for first in rows:
+            yield ClipRow.to_arrow([first, *islice(rows, ROWS_A_GROUP - 1)])
 
     def _nothing_usable(self, quarantined: int) -> str:
         first = next(self._segments.rows("quarantined"), None)

@@ -10,15 +10,19 @@ from typing import Any
 import torch
 
 from ..data import Clip, Source
+from ..data.shards import ShardSource
 from ..model.adapter import ModelAdapter
+from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
 from ..model.resolving import resolve_sites
 from ..sites.site import Site
+from ..statistics.concepts import ConceptAccumulator
+from .first_clips import FirstClips, needs_first_clips
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
-from .session import Session
+from .session import CollectionPlan, Session
 from .sounds import Preparation
 
 
@@ -51,14 +55,28 @@ class LocalTarget:
     def stream(self, source: Source, session: Session, options: RunOptions) -> None:
         """Take every clip from the last checkpoint on into the session, with a checkpoint now and then."""
         work = _Collection(self.model, self.sites, session, self.model.device)
-        featuriser = self.model.featuriser
+        featuriser = featuriser_on(self.model.featuriser, self.model.device)
         prepare = None if session.sounds is None else Preparation(featuriser)
         with (
             session.streaming() as start,
             closing(run_batches(source, featuriser, options, work, start=start, prepare=prepare)) as positions,
         ):
+            if needs_first_clips(source, session.concepts):
+                session.begin_concepts_as(self._first_clips(source, session.plan, options))
             for _ in positions:
                 session.checkpoint_if_due()
+
+    def _first_clips(self, source: Source, plan: CollectionPlan, options: RunOptions) -> ConceptAccumulator:
+        """The concept statistics of the first clips of the whole that a shard is a part of."""
+        first = FirstClips(plan)
+        work = _Collection(self.model, self.sites, first, self.model.device)
+        whole = source.source if isinstance(source, ShardSource) else source
+        title = "first clips"
+        with closing(run_batches(whole, self.model.featuriser, options, work, title=title)) as positions:
+            for _ in positions:
+                if first.known:
+                    break
+        return first.concepts
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,7 @@ class _Collection:
 
     model: ModelAdapter
     sites: tuple[Site, ...]
-    session: Session
+    session: Session | FirstClips
     device: torch.device
 
     def begin_batch(self, batch: GroupedBatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from ..data import Batch, Clip, ClipLengths, Source, batches
+from ..data.shards import clips_before
 from ..model.features import Features, Featuriser, Group
 from ..progress import ClipProgress
 from .options import RunOptions
@@ -26,7 +27,7 @@ class BatchWork(Protocol):
         ...
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        """Run clips of the batch that may share a forward: their model inputs, on the CPU."""
+        """Run clips of the batch that may share a forward: their model inputs, on the CPU or where the model is."""
         ...
 
     def end_batch(self, batch: GroupedBatch) -> None:
@@ -51,11 +52,11 @@ def run_batches(
     Closing it, or an error, ends the worker processes and the bar. Raises what `batches` and the work raise.
     """
     prepared = prepared_batches(source, featuriser, prepare or featuriser.groups, options, start)
-    with closing(prepared), ClipProgress(source.length, start, options.progress, title) as bar:
+    with closing(prepared), ClipProgress(source.length, clips_before(source, start), options.progress, title) as bar:
         for batch in prepared:
             work.begin_batch(batch)
             for group in batch.inputs or ():
-                work.run_group([batch.clips[row] for row in group.rows], group.features)
+                work.run_group([batch.clips[row] for row in group.rows], featuriser.ready(group))
             work.end_batch(batch)
             bar.advance(batch.size, len(batch.quarantined))
             yield batch.position + batch.size

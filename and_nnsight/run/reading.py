@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data import Source
 from ..data.options import DataOptions
+from ..data.shards import Shard, ShardSource
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,7 @@ class Reading:
     def of(cls, data: Any, options: DataOptions) -> Reading:
         """The data, opened. Raises what `open_source` raises."""
         return cls(options.open(data), options)
+
+    def part(self, shard: Shard, batch_size: int) -> Reading:
+        """Of the same data the clips of a shard."""
+        return Reading(ShardSource(self.source, shard, batch_size), self.options)

@@ -206,12 +206,12 @@ class _Jobs:
         if not payload.groups:
             return _NoJob()
         job = Job(self.model, self.settings)
-        job.launch(self.model, {**self.content, "groups": payload.groups})
+        job.launch(self.model, {**self.content, **payload.content})
         return job
 
     def _run_here(self, payloads: Iterator[Payload]) -> Iterator[tuple[Payload, dict[str, Any]]]:
         for payload in payloads:
-            content = {**self.content, "groups": payload.groups}
+            content = {**self.content, **payload.content}
             yield payload, run_here(self.model, content) if payload.groups else {}
 
 
@@ -231,7 +231,7 @@ def _take_home(payload: Payload, answer: Mapping[str, Any], session: Session) ->
     session.begin_batch(payload.clips)
     if payload.groups:
         ids = [clip.id for clip in payload.clips]
-        statistics = statistics_of(answer, ids, plan.widths, plan.k, plan.pool, payload.frames)
+        statistics = statistics_of(answer, ids, plan.widths, plan.k, plan.pool, payload.frames, payload.left_out)
         _check_dtype(session.folder, dtype_of(answer))
         session.merge(statistics)
     session.end_batch(payload.end, payload.clips, payload.quarantined)

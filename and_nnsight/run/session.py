@@ -16,6 +16,7 @@ from ..sites.site import Site
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
 from ..statistics.units import UnitStatistics
+from .batch_values import BatchValues
 from .collector import BatchCollector
 from .folder import RunFolder
 from .sounds import SoundChoice, SoundKeeper, settings_file
@@ -86,8 +87,7 @@ class Session:
         self.sounds = None if plan.sounds is None else SoundKeeper(folder.folder, plan.sounds, self.statistics)
         self._collector = BatchCollector(self.statistics)
         self._batch_scores: Tensor | None = None
-        self._batch_clips: list[Tensor] = []
-        self._batch_values: list[Tensor] = []
+        self._values = BatchValues()
         self._whole = True  # whether all parts end at the same batch: only then may they be written
         self._saved_at, self._pause = time.monotonic(), CHECKPOINT_SECONDS
 
@@ -107,6 +107,11 @@ class Session:
             if self._whole:
                 self.checkpoint()
             raise
+
+    def begin_concepts_as(self, first: ConceptAccumulator) -> None:
+        """Measure and count as concept statistics that have seen the first clips of the stream."""
+        if self.concepts is not None:
+            self.concepts.begin_as(first)
 
     # -- a batch ---------------------------------------------------------------------------------------------------
 
@@ -142,21 +147,18 @@ class Session:
         """All of a batch is done; `end` is the stream position after it."""
         self._whole = False
         self._keep_values()
+        self.statistics.leave_out(clip.clip for clip in quarantined)
         self.folder.saw(end, clips, quarantined, self._truncated(clips))
         self._whole = True
 
     def _observe(self, clips: Tensor, values: Tensor) -> None:
-        self._batch_clips.append(clips)
-        self._batch_values.append(values)
+        self._values.observe(clips, values)
 
     def _keep_values(self) -> None:
         """Take in the pooled values of a whole batch, in the order of the stream."""
-        if not self._batch_values:
+        values = self._values.take()
+        if values is None:
             return
-        values = torch.cat(self._batch_values)
-        if len(self._batch_values) > 1:  # clips of one length run together
-            values = values[torch.cat(self._batch_clips).argsort()]
-        self._batch_clips, self._batch_values = [], []
         if self.concepts is not None and self._batch_scores is not None:
             self.concepts.update(values, self._batch_scores)
         self.folder.keep(values)
@@ -189,4 +191,5 @@ class Session:
         """Write the results. Raises DissectionError if no clip could be used."""
         if self.sounds is not None:
             self.checkpoint()
-        self.folder.finish(self.statistics, self.concepts)
+        sounds = None if self.plan.sounds is None else self.plan.sounds.to_json()
+        self.folder.finish(self.statistics, self.concepts, sounds)

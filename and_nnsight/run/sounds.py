@@ -71,6 +71,12 @@ class SoundChoice:
         """What tells it from another."""
         return {"most": self.most, "units": None if self.units is None else [list(pair) for pair in self.units]}
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], rate: int = 0) -> SoundChoice:
+        """What `to_json` gave, with the rate that sounds have where any are to be written."""
+        units = value["units"]
+        return cls(value["most"], None if units is None else tuple((site, unit) for site, unit in units), rate)
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -109,7 +115,7 @@ class SoundKeeper:
                     f"{self.folder} holds a run that was begun {kept}, and sounds of clips that have gone by are not "
                     f"there: {_REMEDY}"
                 )
-            if lost := sorted(set(self._in_lists().tolist()) - set(ExemplarStore(self.folder).clips)):
+            if lost := sorted(set(self.in_lists().tolist()) - set(ExemplarStore(self.folder).clips)):
                 raise DissectionError(f"{sound_file(self.folder, lost[0])} is missing: {_REMEDY}")
         make_folder(settings.parent, DissectionError)
         write_json(settings, self.choice.to_json())
@@ -121,7 +127,7 @@ class SoundKeeper:
         }
         if not waveforms:
             return
-        for clip in self._in_lists(min(waveforms)).tolist():
+        for clip in self.in_lists(min(waveforms)).tolist():
             if clip in waveforms:
                 with written_whole(sound_file(self.folder, clip)) as path:
                     path.write_bytes(encode_flac(waveforms[clip], self.choice.rate))
@@ -134,13 +140,13 @@ class SoundKeeper:
 
     def prune(self) -> None:
         """Remove the sounds of clips that stand in no list. What stands in one must be in a checkpoint by now."""
-        staying = set(self._in_lists().tolist())
+        staying = set(self.in_lists().tolist())
         for clip in ExemplarStore(self.folder).clips:
             if clip not in staying:
                 sound_file(self.folder, clip).unlink(missing_ok=True)
         self.waiting = 0
 
-    def _in_lists(self, least: int = 0) -> Int64[Tensor, " clip"]:
+    def in_lists(self, least: int = 0) -> Int64[Tensor, " clip"]:
         """The clips in the lists whose id is at least this, each once, ascending, on the CPU."""
         found = []
         for side in (self.statistics.top, self.statistics.bottom):

@@ -18,6 +18,7 @@ from ..kernels import (
     cosine_cubed,
     count_in_bins,
     cross_merge,
+    cross_of,
     cross_update,
     empty_cross,
     exact_average_precision,
@@ -66,7 +67,7 @@ class ConceptStatistics(Brief):
 class ConceptAccumulator:
     """How units go with concepts over a stream: sums of products of powers, and counts of clips in a unit's bins.
 
-    It holds, for each unit and concept, 72 bytes of sums (24 if all scores are 0 or 1) and, for a concept whose scores
+    It holds, for each unit and concept, 144 bytes of sums (48 if all scores are 0 or 1) and, for a concept whose scores
     are all 0 or 1, 64 counts of 1, 2 or 4 bytes each, by how many clips the most frequent such concept has.
     """
 
@@ -84,9 +85,9 @@ class ConceptAccumulator:
     def bytes_needed(units: int, scores: ConceptScores) -> int:
         """How much memory an accumulator takes, apart from what an update needs for a moment."""
         concepts, binary = len(scores.names), int(scores.binary.sum())
-        sums = 8 * units * concepts * (3 if binary == concepts else 9)
+        sums = 2 * 8 * units * concepts * (3 if binary == concepts else 9)
         bins = BINS * units * (binary * count_dtype(scores).itemsize + 4) + 4 * BINS * units if binary else 0
-        return sums + bins + 8 * 8 * (units + concepts) + (4 * FIRST * units if binary else 0)
+        return sums + bins + 8 * 14 * (units + concepts) + (4 * FIRST * units if binary else 0)
 
     def reset(self) -> None:
         """Forget every clip."""
@@ -145,7 +146,7 @@ class ConceptAccumulator:
         """Take in what another accumulator saw of other clips.
 
         Raises ValueError if the two do not fit: other numbers of units or concepts, or 256 clips or more each, by which
-        each fixed bins of its own (see `use_bins_of`).
+        each fixed bins of its own (see `begin_as`).
         """
         if (self.units, self.concepts) != (other.units, other.concepts) or not torch.equal(self.binary, other.binary):
             raise ValueError("cannot merge concept statistics of different units or concepts")
@@ -153,7 +154,7 @@ class ConceptAccumulator:
         if self.binned and other.binned and not torch.equal(self.edges, edges):
             raise ValueError(
                 "cannot merge concept statistics of different bins: each fixed its own by its first 256 clips (let one "
-                "use_bins_of the other before its first clip)"
+                "begin_as the other before its first clip)"
             )
         with torch.inference_mode():
             self.sums = cross_merge(self.sums, CrossState(*(part.to(self.device) for part in other.sums)))
@@ -165,11 +166,24 @@ class ConceptAccumulator:
             elif len(self.binary):
                 self._count(other.first.to(self.device), other.first_scores)
 
-    def use_bins_of(self, other: ConceptAccumulator) -> None:
-        """Count in another's bins, so that the two can be merged. Raises ValueError if it is too late or too early."""
-        if int(self.sums.clips) or not other.binned or self.units != other.units:
-            raise ValueError("bins can be shared only before the first clip, and only fixed ones of as many units")
-        self._fix(other.edges.to(self.device, copy=True))
+    @property
+    def begun(self) -> bool:
+        """Whether a clip came, or `begin_as` was called."""
+        return bool(self.sums.clips) or self.binned or not bool(self.sums.unit_reference.isnan().all())
+
+    def begin_as(self, other: ConceptAccumulator) -> None:
+        """Measure from another's references and count in its bins, if it has any: merged, the two are one to the bit.
+
+        Raises ValueError after the first clip, or for another of other units.
+        """
+        if int(self.sums.clips) or self.units != other.units:
+            raise ValueError("bins can be shared only before the first clip, and only those of as many units")
+        self.sums = self.sums._replace(
+            unit_reference=other.sums.unit_reference.to(self.device, copy=True),
+            score_reference=other.sums.score_reference.to(self.device, copy=True),
+        )
+        if other.binned:
+            self._fix(other.edges.to(self.device, copy=True))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything, as copies: flat tensors on the CPU."""
@@ -188,11 +202,7 @@ class ConceptAccumulator:
 
     def site_tensors(self, units: slice) -> dict[str, Tensor]:
         """The results of some units as contiguous float32 on the CPU, under the names that a dissection's files use."""
-        sums = self.sums
-        part = CrossState(
-            sums.clips, sums.finite[units], sums.unit_reference[units], sums.score_reference,
-            sums.unit_powers[:, units], sums.score_powers, sums.cross[:, units],
-        )  # fmt: skip
+        part = cross_of(self.sums, units)
         tensors = {
             "pearson": pearson(part),
             "cos": cosine(part),
@@ -200,7 +210,7 @@ class ConceptAccumulator:
             "auprc": self._average_precision(units, part),
         }
         parts = {name: tensor.float().cpu().contiguous() for name, tensor in tensors.items()}
-        return {**parts, "clips": sums.clips.to("cpu", copy=True)}
+        return {**parts, "clips": self.sums.clips.to("cpu", copy=True)}
 
     def _average_precision(self, units: slice, part: CrossState) -> Float64[Tensor, "unit concept"]:
         precision = torch.full(part.cross.shape[1::2], torch.nan, dtype=torch.float64, device=self.device)

@@ -2,129 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 
-from ..kernels import (
-    POOLINGS,
-    MomentsState,
-    Pooled,
-    TopKState,
-    empty_moments,
-    empty_topk,
-    moments_merge,
-    moments_update,
-    pool,
-    topk_merge,
-    topk_update,
-    variance,
-)
+from ..kernels import POOLINGS, MomentsState, Pooled, pool, variance
+from .moments import Moments
+from .topk import TopK, copied
 
-
-def _copied(tensor: Tensor) -> Tensor:
-    """A contiguous copy on the CPU, where `cpu()` alone gives the live tensor, which updates write to."""
-    return tensor.to("cpu", copy=True).contiguous()
-
-
-class TopK:
-    """Each unit's K best clips over a stream (`largest=False`: the K lowest)."""
-
-    def __init__(self, k: int, units: int, *, largest: bool = True, device: torch.device | str | None = None) -> None:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        self.k, self.units, self.largest = k, units, largest
-        self.device = torch.device(device or "cpu")
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every clip."""
-        self.state = empty_topk(self.k, self.units, largest=self.largest, device=self.device)
-
-    def update(
-        self,
-        values: Float[Tensor, "clip unit"],
-        clips: Int64[Tensor, " clip"],
-        frames: Int32[Tensor, "clip unit"],
-        *,
-        in_order: bool = False,
-    ) -> None:
-        """Take in a batch of pooled values; non-finite ones never enter.
-
-        `in_order` promises that the ids ascend and lie above all that came before; it saves time.
-        """
-        values = values.detach()  # else the state would keep the graph of every batch
-        how = {"largest": self.largest, "in_order": in_order}
-        if self.device.type != "cpu":
-            self.state = topk_update(self.state, values, clips, frames, **how)
-            return
-        # On the CPU it pays to look first which units' K-th clip is reached at all; ties may still win by clip id.
-        bar = self.state.values[-1]
-        reached = (values >= bar).any(0) if self.largest else (values <= bar).any(0)
-        units = reached.nonzero()[:, 0]
-        if 2 * len(units) > self.units:
-            self.state = topk_update(self.state, values, clips, frames, **how)
-        elif len(units):
-            part = TopKState(*(tensor[..., units] for tensor in self.state))
-            part = topk_update(part, values[:, units], clips, frames[:, units], **how)
-            # Only in inference mode may a tensor that was made in inference mode be written to.
-            with torch.inference_mode():
-                for tensor, changed in zip(self.state, part, strict=True):
-                    tensor[..., units] = changed
-
-    def merge(self, other: TopK) -> None:
-        """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
-        if (self.units, self.largest, self.k) != (other.units, other.largest, other.k):
-            raise ValueError("cannot merge top-K accumulators of different K, units or direction")
-        self.state = topk_merge(self.state, TopKState(*(t.to(self.device) for t in other.state)), largest=self.largest)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Values, clips, frames and ties: copies, on the CPU."""
-        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
-        loaded = TopKState(*(state[name].to(self.device, copy=True) for name in TopKState._fields))
-        for name, tensor, own in zip(TopKState._fields, loaded, self.state, strict=True):
-            if tensor.shape != own.shape:
-                raise ValueError(f"the state's {name} have shape {tuple(tensor.shape)}, not {tuple(own.shape)}")
-        self.state = loaded
-
-
-class Moments:
-    """Each unit's count, mean, variance and active count over a stream, in float64."""
-
-    def __init__(self, units: int, *, device: torch.device | str | None = None) -> None:
-        self.units, self.device = units, torch.device(device or "cpu")
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every clip."""
-        self.state = empty_moments(self.units, device=self.device)
-
-    def update(self, values: Float[Tensor, "clip unit"]) -> None:
-        """Take in a batch of pooled values; non-finite ones are left out."""
-        self.state = moments_update(self.state, values.detach())
-
-    def merge(self, other: Moments) -> None:
-        """Take in what another accumulator saw of other clips. Raises ValueError if the two do not fit."""
-        if self.units != other.units:
-            raise ValueError(f"cannot merge the moments of {other.units} units into those of {self.units}")
-        self.state = moments_merge(self.state, MomentsState(*(t.to(self.device) for t in other.state)))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Count, mean, squares and active: copies, on the CPU."""
-        return {name: _copied(tensor) for name, tensor in self.state._asdict().items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a `state_dict`. Raises ValueError if its shape is another."""
-        loaded = MomentsState(*(state[name].to(self.device, copy=True) for name in MomentsState._fields))
-        for tensor in loaded:
-            if tensor.shape != (self.units,):
-                raise ValueError(f"state is for {len(tensor)} units, not {self.units}")
-        self.state = loaded
 
 
 class UnitStatistics:
@@ -186,14 +73,17 @@ class UnitStatistics:
         began = self._pending_clips
         if began is not None and clip_ids is not began and not torch.equal(clip_ids, began):
             raise ValueError(f"site {site!r} came with other clips than the sites before it in the batch")
-        pooled = pool(activations.detach(), frame_mask, self.pooling)
+        # On the CPU, where lists are in order at all times, a frame is searched for only if a value may enter one.
+        bounds = (self.top.bar(units), self.bottom.bar(units)) if self.device.type == "cpu" else None
+        pooled = pool(activations.detach(), frame_mask, self.pooling, bounds)
         self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
         self._pending_clips = clip_ids
 
-    def finish_batch(self, *, in_order: bool = False) -> None:
+    def finish_batch(self, *, in_order: bool = False, positions: Sequence[int] | None = None) -> None:
         """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update.
 
-        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time.
+        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time. `positions`
+        are those ids on the host: without them a GPU is waited for.
         """
         missing = [name for name in self.slices if name not in self._pending]
         if missing:
@@ -206,12 +96,16 @@ class UnitStatistics:
         clips = self._pending_clips.to(self.device)
         self.top.update(values, clips, frames, in_order=in_order)
         self.bottom.update(values, clips, frames, in_order=in_order)
-        self.moments.update(values)
+        self.moments.update(values, clips.tolist() if positions is None else positions)
         self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
         self.clips += len(clips)
         self.discard_batch()
         if self.observe is not None:
             self.observe(clips, values)
+
+    def leave_out(self, positions: Iterable[int]) -> None:
+        """There is no clip at these positions of the stream, and none will come: they were set aside."""
+        self.moments.leave_out(positions)
 
     def highest_clip(self) -> int:
         """The highest id among the clips that are kept; −1 if there is none. Waits for the device."""
@@ -248,7 +142,7 @@ class UnitStatistics:
             for part, accumulator in parts.items()
             for name, tensor in accumulator.state_dict().items()
         }
-        return {**state, "nonfinite": _copied(self.nonfinite), "clips": torch.tensor(self.clips)}
+        return {**state, "nonfinite": copied(self.nonfinite), "clips": torch.tensor(self.clips)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a `state_dict`. Raises ValueError if its shape is another."""
@@ -268,8 +162,8 @@ class UnitStatistics:
         tensors: dict[str, Tensor] = {}
         for side, accumulator in {"top": self.top, "bottom": self.bottom}.items():
             for name, tensor in accumulator.state._asdict().items():
-                tensors[f"{side}_{name}"] = _copied(tensor[..., units])
-        moments = MomentsState(*(_copied(tensor[units]) for tensor in self.moments.state))
+                tensors[f"{side}_{name}"] = copied(tensor[..., units])
+        moments = MomentsState(*map(copied, self.moments.of(units)))
         seen = moments.count.clamp(min=1).double()
         summary = {"mean": moments.mean, "variance": variance(moments), "active": moments.active / seen}
         index = list(self.slices).index(site)
@@ -277,5 +171,5 @@ class UnitStatistics:
             "count": torch.tensor(self.clips),
             "finite": moments.count,
             **{name: tensor.masked_fill(moments.count == 0, torch.nan).float() for name, tensor in summary.items()},
-            "nonfinite": _copied(self.nonfinite[index]),
+            "nonfinite": copied(self.nonfinite[index]),
         }

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..data import Clip, Source
 from ..data.options import DataOptions
 from ..model.audio_model import AudioModel
+from ..model.device_features import featuriser_on
 from ..model.devices import to_device
 from ..model.features import Features
 from ..model.restoring import eval_mode, preserves_model
@@ -163,7 +164,8 @@ class Pass:
     def over(self, source: Source, options: RunOptions, start: int = 0) -> Generator[int, None, None]:
         """Measure the clips of a source; gives the position up to which it has come, after every batch."""
         with eval_mode(self.model.wrapped):
-            yield from run_batches(source, self.model.featuriser, options, self, start=start, title="measuring")
+            featuriser = featuriser_on(self.model.featuriser, self.device)
+            yield from run_batches(source, featuriser, options, self, start=start, title="measuring")
 
     def begin_batch(self, batch: GroupedBatch) -> None:
         """Count the clips of a batch that could not be read."""

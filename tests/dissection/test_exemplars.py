@@ -12,7 +12,7 @@ from and_nnsight import Dissection
 from and_nnsight.dissection.evidence import WEAKEST, ExemplarEvidence, Ranked, exemplar_evidence
 from and_nnsight.dissection.exemplars import Exemplar
 from and_nnsight.dissection.manifest import Manifest
-from and_nnsight.statistics.units import TopK
+from and_nnsight.statistics.topk import TopK
 
 
 def evidence_of(

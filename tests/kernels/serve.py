@@ -27,7 +27,8 @@ def reduce(kernels, activations, mask, clips, pooling):
         best = kernels["best_clips"](*candidates, 4, side == "top", False)
         found |= zip((f"{side}_values", f"{side}_clips", f"{side}_frames"), best, strict=True)
         found[f"{side}_ties"] = kernels["border_ties"](candidates[0], candidates[1], best[0], best[1])
-    found |= zip(("count", "mean", "squares", "active"), kernels["batch_moments"](values), strict=True)
+    _, *moments = kernels["dyadic_nodes"](values, list(range(5, 5 + len(values))))
+    found |= zip(("number", "total", "squares", "active"), moments, strict=True)
     return found
 
 

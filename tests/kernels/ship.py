@@ -11,11 +11,11 @@ import beartype  # noqa: F401  # before nnsight
 import nnsight
 from nnsight.intervention.serialization import dumps
 
-from and_nnsight.kernels import as_candidates, batch_moments, best_clips, border_ties, pool, pool_frames
+from and_nnsight.kernels import as_candidates, best_clips, border_ties, dyadic_nodes, pool, pool_frames
 
 if __name__ == "__main__":
     nnsight.register("and_nnsight")
     folder = Path(sys.argv[1])
-    shipped = (as_candidates, batch_moments, best_clips, border_ties, pool_frames)
+    shipped = (as_candidates, best_clips, border_ties, dyadic_nodes, pool_frames)
     (folder / "kernels").write_bytes(dumps({kernel.__name__: kernel for kernel in shipped}))
     (folder / "unshippable").write_bytes(dumps(pool))

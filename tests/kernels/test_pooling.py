@@ -48,6 +48,32 @@ def test_the_cpus_maximum_is_the_reference(stream: Stream):
         np.testing.assert_array_equal(left, right)
 
 
+@given(data=st.data(), stream=streams())
+@examples
+def test_the_cpus_maximum_has_the_frames_that_are_asked_for(data: st.DataObject, stream: Stream):
+    if not len(stream.mask):
+        return
+    whole = pool_max(stream.activations, stream.mask)
+    bounds = torch.tensor(data.draw(st.lists(st.sampled_from([-40.0, -2.0, 0.0, 2.0, 40.0]), min_size=2, max_size=2)))
+    floor, ceiling = bounds[:, None].expand(2, stream.activations.shape[2])
+    part = pool_max_on_cpu(stream.activations, stream.mask, (floor, ceiling))
+    np.testing.assert_array_equal(part.values, whole.values)
+    assert part.nonfinite == whole.nonfinite
+    wanted = (whole.values >= floor) | (whole.values <= ceiling)
+    assert torch.equal(part.frames[wanted], whole.frames[wanted])
+    left_out = (part.frames != whole.frames) & ~wanted
+    assert bool((part.frames[left_out] == -1).all())
+
+
+@pytest.mark.parametrize("largest", [-0.0, 0.0])
+def test_the_sign_of_a_zero_is_not_kept(largest: float):
+    """Which of -0 and +0 is the larger hangs on the order of comparisons: on batches, devices and blocks."""
+    activations, mask = whole([[-0.0], [largest], [-1.0]])
+    bounds = torch.tensor([5.0]), torch.tensor([-5.0])
+    for pooled in (pool(activations, mask), pool_max(activations, mask), pool_max_on_cpu(activations, mask, bounds)):
+        assert not pooled.values.signbit().any()
+
+
 @pytest.mark.parametrize("frames", [1, 2, 31, 32, 33, 63, 64, 65, 100, 1214])
 @pytest.mark.parametrize("steps", [None, 2])
 def test_the_search_in_blocks_finds_the_first_frame_of_any_length(frames: int, steps: int | None):

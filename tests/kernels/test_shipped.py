@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from and_nnsight.kernels import POOLINGS, batch_moments, empty_topk, pool, topk_update
+from and_nnsight.kernels import POOLINGS, dyadic_nodes, empty_topk, pool, topk_update
 from tests.oracle import DTYPES, MASKS, VALUES, Stream, stream_of
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,8 @@ def reduced(stream: Stream, pooling: str) -> dict[str, torch.Tensor]:
         state = topk_update(state, pooled.values, stream.clips, pooled.frames, largest=side == "top")
         best = state._replace(**{name: getattr(state, name)[: len(stream)] for name in ("values", "clips", "frames")})
         found |= {f"{side}_{name}": tensor for name, tensor in best._asdict().items()}
-    return found | dict(zip(("count", "mean", "squares", "active"), batch_moments(pooled.values), strict=True))
+    _, *moments = dyadic_nodes(pooled.values, list(range(5, 5 + len(stream))))
+    return found | dict(zip(("number", "total", "squares", "active"), moments, strict=True))
 
 
 def bits(tensor: torch.Tensor) -> tuple[torch.dtype, torch.Size, bytes]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from and_nnsight.kernels import TopKState, as_candidates, best_clips, border_ties, empty_topk, topk_merge, topk_update
-from and_nnsight.statistics.units import TopK
+from and_nnsight.statistics.topk import TopK
 from tests.oracle import Oracle, Stream, batches_of, check_ranks, examples, merge_at_random, streams
 
 SIDES = pytest.mark.parametrize("largest", [True, False])

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 
 from and_nnsight import AudioModel
 from and_nnsight.audio.loading import AudioError
+from and_nnsight.audio.pcm import PCM_STEPS
 from and_nnsight.data import ClipLengths, batches, open_source
 from and_nnsight.model.features import Featuriser, make_featuriser
 from and_nnsight.remote.on_server import _features, _mask
-from and_nnsight.remote.payloads import PCM_STEPS, Packer, make_payloads
+from and_nnsight.remote.payloads import Packer, make_payloads
 from and_nnsight.remote.shapes import FrameCounts
 from and_nnsight.sites.site import frame_mask
 from tests.families import FAMILIES
@@ -62,8 +63,8 @@ def test_a_server_makes_the_features_that_would_be_made_here(family: str, kind: 
         clips = [clip * np.float32(0.3) for clip in clips]
     groups = received(Packer(heard), clips)
     for group, here in zip(groups, heard.groups(clips), strict=True):
-        assert group.keys() == here.features.keys()
-        for name, tensor in here.features.items():
+        assert group.keys() == heard.ready(here).keys()
+        for name, tensor in heard.ready(here).items():
             assert torch.equal(group[name], tensor), name
 
 

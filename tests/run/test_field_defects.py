@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load, save
 
 from and_nnsight.kernels import topk_merge
-from and_nnsight.statistics.units import TopK, UnitStatistics
+from and_nnsight.statistics.topk import TopK
+from and_nnsight.statistics.units import UnitStatistics
 
 
 def feed(kept: UnitStatistics, activations: torch.Tensor, first_clip: int = 0, mask: torch.Tensor | None = None):

@@ -140,14 +140,14 @@ def test_shards_of_any_length_merge_if_they_share_bins():
     whole = take(empty(table), table)
     first = take(empty(table), table, slice(0, 300))
     later = empty(table)
-    later.use_bins_of(first)
+    later.begin_as(first)
     take(later, table, slice(300, 900))
     first.merge(later)
     for name in ("positives", "everything"):
         assert torch.equal(getattr(first, name), getattr(whole, name))
     np.testing.assert_allclose(results(first)["cos_cubed"], results(whole)["cos_cubed"], atol=1e-7)
     with pytest.raises(ValueError, match="bins can be shared only before the first clip"):
-        later.use_bins_of(first)
+        later.begin_as(first)
 
 
 @pytest.mark.parametrize("cut", [100, 300])

@@ -9,34 +9,70 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from .interface import ANY, FrontEnd, FrontEndError
+from ...portable import featurise
+from .clap import ClapFrontEnd
+from .interface import ANY, Features, FrontEnd, FrontEndError
 from .kaldi import KaldiFrontEnd
+from .parakeet import ParakeetFrontEnd
+from .seamless import SeamlessFrontEnd
+from .wav2vec2 import Wav2Vec2FrontEnd
 from .whisper import WhisperFrontEnd
 
-FAMILIES: Mapping[str, type[FrontEnd]] = {family.kind: family for family in (KaldiFrontEnd, WhisperFrontEnd)}
+FAMILIES: Mapping[str, type[FrontEnd]] = {
+    family.kind: family
+    for family in (
+        KaldiFrontEnd, WhisperFrontEnd, ClapFrontEnd, SeamlessFrontEnd, Wav2Vec2FrontEnd, ParakeetFrontEnd,
+    )
+}  # fmt: skip
 """Front ends by the name of the transformers class that they equal."""
-TOLERANCE = 1e-5
-"""How far a feature may lie from the extractor's own; on the CPU it is the same in every bit wherever that was seen."""
 _LABELS = ("feature_extractor_type", "processor_class", "_processor_class", "auto_map", "image_processor_type")
+_SECONDS = 0.5  # of a trial's sounds, where there is no window
 
 
-def front_end(extractor: Any, options: Mapping[str, Any] | None = None) -> FrontEnd:
+def front_end(
+    extractor: Any,
+    options: Mapping[str, Any] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    tolerance: float | None = None,
+) -> FrontEnd:
     """The front end that equals a transformers feature extractor.
 
-    options  what the extractor is called with beside waveforms and their rate
+    options    what the extractor is called with beside waveforms and their rate
+    device     where it is tried
+    tolerance  how far a feature may lie from the extractor's; 0: it is the same in every bit. None: the family's, 1e-5
+               of most
 
     Raises FrontEndError, saying in what it differs, where none does: then the extractor itself is to be used.
     """
     family = _family(extractor)
-    if options:
-        raise FrontEndError(f"{family.kind} is called with options that its front end has not: {', '.join(options)}")
+    wanted, given = dict(family.options), dict(options or {})
+    if given not in (wanted, {}):
+        raise FrontEndError(f"{family.kind} is called with options that its front end has not: {', '.join(given)}")
     _check_settings(extractor, family)
     front = family.of(extractor)
-    _check_trial(extractor, front)
+    _check_trial(extractor, front, torch.device(device), family.tolerance if tolerance is None else tolerance)
     return front
+
+
+def pays_on_cpu(extractor: Any) -> bool:
+    """Whether an extractor's front end, if there is one, takes less of the CPU."""
+    family = FAMILIES.get(type(extractor).__name__)
+    return family is not None and family.pays_on_cpu
+
+
+def settings_of(extractor: Any) -> dict[str, Any]:
+    """What an extractor is set up with, to tell later whether it still is: numbers, names, the bytes of arrays."""
+    return {name: _plain(value) for name, value in vars(extractor).items() if name not in _LABELS}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        value = value.numpy()
+    return (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
 def _family(extractor: Any) -> type[FrontEnd]:
@@ -63,19 +99,33 @@ def _check_settings(extractor: Any, family: type[FrontEnd]) -> None:
             )
 
 
-def _check_trial(extractor: Any, front: FrontEnd) -> None:
+def _check_trial(extractor: Any, front: FrontEnd, device: torch.device, tolerance: float) -> None:
     """Raise FrontEndError unless both make the same of noise, shorter and longer than what is heard."""
     generator = torch.Generator().manual_seed(0)
-    lengths = (max(front.minimum_samples, front.window_samples // 3), front.window_samples + 37)
-    sounds = [0.1 * torch.randn(length, generator=generator) for length in lengths]
-    own = extractor([sound.numpy() for sound in sounds], sampling_rate=front.sampling_rate, return_tensors="pt")
-    ours: dict[str, Tensor] = front(sounds, front.sampling_rate)
-    same = own.keys() == ours.keys() and all(
-        own[name].shape == value.shape and torch.allclose(own[name], value, rtol=0, atol=TOLERANCE)
-        for name, value in ours.items()
-    )
-    if not same:
+    sounds = [0.1 * torch.randn(length, generator=generator) for length in _lengths(front)]
+    own = featurise(extractor, [sound.numpy() for sound in sounds], front.sampling_rate, dict(front.options))
+    ours = front([sound.to(device) for sound in sounds], front.sampling_rate)
+    if not _same(own, ours, tolerance):
         raise FrontEndError(
             f"this {front.kind} makes other features than its front end, though their settings are the same: its code "
             "is not what transformers 5 has, or torchaudio is missing"
         )
+
+
+def _lengths(front: FrontEnd) -> tuple[int, int]:
+    """In samples, of a trial's sounds."""
+    window = front.window_samples or int(_SECONDS * front.sampling_rate)
+    beyond = 37 if front.cuts_like_extractor else 0
+    return max(front.minimum_samples, window // 3), window + beyond
+
+
+def _same(own: Features, ours: Features, tolerance: float) -> bool:
+    if own.keys() != ours.keys():
+        return False
+    pairs = [(own[name], value.cpu()) for name, value in ours.items()]
+    return all(
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and torch.allclose(one.double(), other.double(), rtol=0, atol=tolerance)
+        for one, other in pairs
+    )

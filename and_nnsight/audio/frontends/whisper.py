@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from .interface import ANY, FrontEnd
+from .interface import ANY, Features, SpectralFrontEnd
+from .tensors import constant, within, working_dtype
 
 _FLOOR, _DECADES = 1e-10, 8.0
 
 
 @dataclass(frozen=True, eq=False)
-class WhisperFrontEnd(FrontEnd):
+class WhisperFrontEnd(SpectralFrontEnd):
     """transformers' WhisperFeatureExtractor: features [clip, mel bin, frame], `input_features`.
 
     sampling_rate   samples a second
@@ -28,6 +30,7 @@ class WhisperFrontEnd(FrontEnd):
 
     kind: ClassVar[str] = "WhisperFeatureExtractor"
     feature_name: ClassVar[str] = "input_features"
+    pays_on_cpu: ClassVar[bool] = True
     settings: ClassVar[Mapping[str, Any]] = {
         "sampling_rate": ANY, "n_samples": ANY, "n_fft": ANY, "hop_length": ANY, "padding_value": ANY,
         "mel_filters": ANY, "feature_size": ANY,
@@ -45,7 +48,7 @@ class WhisperFrontEnd(FrontEnd):
     minimum_samples: int = 1
 
     @classmethod
-    def of(cls, extractor: Any) -> FrontEnd:
+    def of(cls, extractor: Any) -> WhisperFrontEnd:
         """The front end with a WhisperFeatureExtractor's settings."""
         return cls(
             sampling_rate=int(extractor.sampling_rate),
@@ -56,28 +59,32 @@ class WhisperFrontEnd(FrontEnd):
             mel_filters=torch.as_tensor(extractor.mel_filters).float(),
         )
 
-    def shortened(self, samples: int) -> FrontEnd | None:
+    def shortened(self, samples: int) -> WhisperFrontEnd:
         """The same with a window of so many samples."""
         return replace(self, window_samples=samples)
 
-    def spectra(
-        self, waveforms: Float[Tensor, "clip time"], lengths: Int64[Tensor, " clip"]
-    ) -> Float[Tensor, "clip frame bin"]:
+    def exact(self, clips: Sequence[np.ndarray]) -> Features:
+        """Of float32 waveforms on the CPU, in the extractor's bits: clip by clip, which a cache holds."""
+        rows = [self.batch(torch.from_numpy(clip)[None], [len(clip)])[self.feature_name] for clip in clips]
+        return {self.feature_name: torch.cat(rows)}
+
+    def spectra(self, waveforms: Float[Tensor, "clip time"], lengths: Sequence[int]) -> Float[Tensor, "clip frame bin"]:
         """Power spectra of the whole window."""
-        missing = self.window_samples - waveforms.shape[1]
-        waveforms = torch.nn.functional.pad(waveforms, (0, missing))
+        waveforms = waveforms.to(working_dtype(waveforms))
+        waveforms = torch.nn.functional.pad(waveforms, (0, self.window_samples - waveforms.shape[1]))
         if self.padding_value:
-            beyond = torch.arange(self.window_samples, device=waveforms.device) >= lengths[:, None]
+            beyond = ~within(lengths, self.window_samples, waveforms.device)
             waveforms = waveforms.masked_fill(beyond, self.padding_value)
-        window = torch.hann_window(self.fft_size, dtype=waveforms.dtype, device=waveforms.device)
+        window = constant(self, "window", waveforms, lambda: torch.hann_window(self.fft_size))
         spectrum = torch.stft(waveforms, self.fft_size, self.hop, window=window, return_complex=True)
         return (spectrum[..., :-1].abs() ** 2).contiguous().mT
 
     def features(
-        self, spectra: Float[Tensor, "clip frame bin"], lengths: Int64[Tensor, " clip"]
-    ) -> Float[Tensor, "clip row column"]:
+        self, spectra: Float[Tensor, "clip frame bin"], lengths: Sequence[int]
+    ) -> Float[Tensor, "clip mel frame"]:
         """Decades of mel energy, no more than eight below the clip's highest, shifted and scaled."""
-        energies = self.mel_filters.to(spectra).T @ spectra.mT.contiguous()
+        filters = constant(self, "filters", spectra, lambda: self.mel_filters)
+        energies = filters.T @ spectra.mT.contiguous()
         decades = energies.clamp(min=_FLOOR).log10()
         highest = decades.amax((1, 2), keepdim=True)
         return (torch.maximum(decades, highest - _DECADES) + 4.0) / 4.0

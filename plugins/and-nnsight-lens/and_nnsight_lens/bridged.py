@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
-from and_nnsight.model.features import Features, Featuriser, default_extractor, make_featuriser
+from and_nnsight.model.extractors import default_extractor
+from and_nnsight.model.features import Features, Featuriser, make_featuriser
 from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint

@@ -8,22 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
+import transformers as tf
+from transformers import ASTFeatureExtractor, ClapFeatureExtractor, ParakeetFeatureExtractor, WhisperFeatureExtractor
 
 from and_nnsight.audio.frontends import FrontEnd, FrontEndError, front_end
-from and_nnsight.demo import tiny_ast_path
-from and_nnsight.model.features import load_extractor
+from and_nnsight.audio.frontends.interface import SpectralFrontEnd
+from and_nnsight.audio.resampling import resample
 
-EXTRACTORS: dict[str, Callable[[], Any]] = {
-    "AST": ASTFeatureExtractor,
-    "the embedded AST": lambda: load_extractor(str(tiny_ast_path())),
-    "AST, as it is": lambda: ASTFeatureExtractor(num_mel_bins=23, max_length=97, do_normalize=False),
-    "AST, other moments": lambda: ASTFeatureExtractor(num_mel_bins=64, max_length=50, mean=1.5, std=0.25),
-    "AST at 32 kHz": lambda: ASTFeatureExtractor(sampling_rate=32_000, num_mel_bins=40, max_length=60),
-    "Whisper": lambda: WhisperFeatureExtractor(chunk_length=5),
-    "Whisper of 128 bins": lambda: WhisperFeatureExtractor(feature_size=128, chunk_length=2),
-    "Whisper, other frames": lambda: WhisperFeatureExtractor(chunk_length=2, padding_value=0.3, hop_length=200, n_fft=512),
-}  # fmt: skip
+from .extractors import EXTRACTORS, own, sounds
 
 
 @pytest.fixture(params=EXTRACTORS)
@@ -32,81 +24,106 @@ def pair(request: pytest.FixtureRequest) -> tuple[Any, FrontEnd]:
     return extractor, front_end(extractor)
 
 
-def sounds(front: FrontEnd, seed: int) -> list[np.ndarray]:
-    """Noise of every kind of length: the least, about a frame more, any, just the window and more; loud, faint, none."""
-    random = np.random.default_rng(seed)
-    least, most = front.minimum_samples, front.window_samples
-    lengths = [least, least + 1, least + 159, least + 160, least + 161, most - 1, most, most + 1, most + 4_000]
-    lengths += random.integers(least, most, 5).tolist()
-    clips = [level * random.standard_normal(n) for n, level in zip(lengths, (0.1, 1e-4, 3.0) * 5, strict=False)]
-    clips = [np.clip(clip, -1, 1) if index % 2 else clip for index, clip in enumerate(clips)]
-    clips += [np.zeros(lengths[-1]), np.ones(lengths[-1]), np.clip(1e6 * random.standard_normal(lengths[-2]), -1, 1)]
-    return [clip.astype(np.float32) for clip in clips]
+def tensors(clips: list[np.ndarray]) -> list[torch.Tensor]:
+    return [torch.from_numpy(clip) for clip in clips]
 
 
-def own(extractor: Any, clips: list[np.ndarray], rate: int) -> dict[str, Any]:
-    return dict(extractor(clips, sampling_rate=rate, return_tensors="pt"))
+def assert_same_bits(features: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert features.keys() == expected.keys()
+    for name, value in features.items():
+        assert value.dtype == expected[name].dtype
+        assert torch.equal(value.nan_to_num(-7.0), expected[name].nan_to_num(-7.0))
 
 
 def test_a_batch_equals_the_extractors_own_in_every_bit(pair: tuple[Any, FrontEnd]) -> None:
     extractor, front = pair
     for seed in range(2):
         clips = sounds(front, seed)
-        expected = own(extractor, clips, front.sampling_rate)
-        features = front([torch.from_numpy(clip) for clip in clips], front.sampling_rate)
-        assert features.keys() == expected.keys()
-        for name, value in features.items():
-            assert torch.equal(value, expected[name])
+        assert_same_bits(front(tensors(clips), front.sampling_rate), own(extractor, front, clips))
 
 
 def test_a_clip_alone_equals_the_extractors_own_in_every_bit(pair: tuple[Any, FrontEnd]) -> None:
     extractor, front = pair
     for clip in sounds(front, 3)[::3]:
-        (expected,) = own(extractor, [clip], front.sampling_rate).values()
-        (features,) = front(torch.from_numpy(clip)[None], front.sampling_rate).values()
-        assert torch.equal(features, expected)
+        assert_same_bits(front(torch.from_numpy(clip)[None], front.sampling_rate), own(extractor, front, [clip]))
 
 
-def test_other_rates_too_short_clips_and_none_are_refused(pair: tuple[Any, FrontEnd]) -> None:
+def test_it_is_as_equal_as_that_where_no_other_tolerance_is_asked_for(pair: tuple[Any, FrontEnd]) -> None:
+    extractor, _ = pair
+    assert front_end(extractor, tolerance=0.0).kind == type(extractor).__name__
+
+
+def test_waveforms_at_another_rate_are_resampled(pair: tuple[Any, FrontEnd]) -> None:
     _, front = pair
-    with pytest.raises(ValueError, match="44100 Hz were given, and this front end hears"):
-        front(torch.zeros(1, front.minimum_samples), 44_100)
+    clip = np.random.default_rng(0).standard_normal(22_050).astype(np.float32)
+    expected = front(torch.from_numpy(resample(clip, 44_100, front.sampling_rate))[None], front.sampling_rate)
+    assert_same_bits(front(torch.from_numpy(clip)[None], 44_100), expected)
+
+
+def test_too_short_clips_and_none_are_refused(pair: tuple[Any, FrontEnd]) -> None:
+    _, front = pair
     with pytest.raises(ValueError, match=f"need at least {front.minimum_samples}"):
         front([torch.zeros(front.minimum_samples - 1)], front.sampling_rate)
     with pytest.raises(ValueError, match="no waveform"):
         front([], front.sampling_rate)
 
 
-@pytest.mark.parametrize("name", ["AST, as it is", "Whisper of 128 bins"])
+DIFFERENTIABLE = {
+    "AST": lambda: tf.ASTFeatureExtractor(num_mel_bins=23, max_length=97, do_normalize=False),
+    "Whisper": lambda: tf.WhisperFeatureExtractor(feature_size=128, chunk_length=2),
+    "CLAP": lambda: tf.ClapFeatureExtractor(feature_size=16, max_length_s=1, truncation="rand_trunc"),
+    "SeamlessM4T": tf.SeamlessM4TFeatureExtractor,
+    "Wav2Vec2": tf.Wav2Vec2FeatureExtractor,
+    "Wav2Vec2 with a mask": lambda: tf.Wav2Vec2FeatureExtractor(return_attention_mask=True),
+    "Parakeet": tf.ParakeetFeatureExtractor,
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_gradients_reach_the_waveform_and_the_linear_spectrum(name: str) -> None:
-    front = front_end(EXTRACTORS[name]())
+    front = front_end(DIFFERENTIABLE[name]())
     generator = torch.Generator().manual_seed(0)
-    waveform = 0.1 * torch.randn(1, 4_000, generator=generator, dtype=torch.float64)
-    lengths = torch.tensor([4_000])
-    spectra = front.spectra(waveform, lengths)
+    waveforms = 0.1 * torch.randn(2, 4_000, generator=generator, dtype=torch.float64)
+    lengths = [4_000, 3_000]
+    waveforms[1, 3_000:] = 0
 
-    def whole(sound: torch.Tensor) -> torch.Tensor:
-        (features,) = front(sound, front.sampling_rate).values()
-        return (features * weights(features)).sum()
+    def whole(sounds: torch.Tensor) -> torch.Tensor:
+        features = front([sounds[0], sounds[1, :3_000]], front.sampling_rate)
+        floats = [value for value in features.values() if value.is_floating_point()]
+        return (floats[0] * weights(floats[0])).sum()
 
-    def half(spectrum: torch.Tensor) -> torch.Tensor:
-        features = front.features(spectrum, lengths)
-        return (features * weights(features)).sum()
+    assert_gradient(whole, waveforms)
+    if isinstance(front, SpectralFrontEnd):
 
-    for function, start in ((whole, waveform), (half, spectra.detach())):
-        point = start.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(function(point), point)
-        for seed in range(3):
-            way = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-            way = way * start.abs()
-            step = 1e-6
-            slope = (function(start + step * way) - function(start - step * way)) / (2 * step)
-            assert float((gradient * way).sum()) == pytest.approx(float(slope), rel=1e-4, abs=1e-6)
+        def half(spectrum: torch.Tensor) -> torch.Tensor:
+            features = front.features(spectrum, lengths)
+            return (features * weights(features)).sum()
+
+        assert_gradient(half, front.spectra(waveforms, lengths).detach())
+
+
+def assert_gradient(function: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor) -> None:
+    point = start.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(function(point), point)
+    for seed in range(3):
+        way = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        way = way * start.abs()
+        step = 1e-6
+        slope = (function(start + step * way) - function(start - step * way)) / (2 * step)
+        assert float((gradient * way).sum()) == pytest.approx(float(slope), rel=1e-4, abs=1e-6)
 
 
 def weights(features: torch.Tensor) -> torch.Tensor:
     """Some for each feature, so that no gradient hides in a sum."""
     return torch.linspace(-1, 2, features.numel(), dtype=features.dtype).reshape(features.shape)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_silence_has_a_gradient_that_is_finite(name: str) -> None:
+    front = front_end(DIFFERENTIABLE[name]())
+    silence = torch.zeros(1, 4_000, requires_grad=True)
+    next(iter(front(silence, front.sampling_rate).values())).sum().backward()
+    assert silence.grad is not None and silence.grad.isfinite().all()
 
 
 class Subclass(ASTFeatureExtractor):
@@ -128,6 +145,10 @@ def changed(extractor: Any, **settings: Any) -> Any:
         (WhisperFeatureExtractor(return_attention_mask=True), "return_attention_mask=True"),
         (changed(ASTFeatureExtractor(), window_type="povey"), "window_type='povey'"),
         (changed(ASTFeatureExtractor(max_length=50), normalize=lambda values: values), "normalize="),
+        (ClapFeatureExtractor(padding="mirrored"), "padding='mirrored'"),
+        (ParakeetFeatureExtractor(padding_value=1.0), "padding_value=1.0"),
+        (tf.SeamlessM4TFeatureExtractor(stride=1), "makes other features"),
+        (tf.Wav2Vec2FeatureExtractor(padding_side="left"), "padding_side='left'"),
         (object(), "builtins.object"),
     ],
 )

@@ -1,0 +1,246 @@
+"""The shards of a run, merged into one dissection: file by file what a single process would have written."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as arrow
+import torch
+
+from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
+from ..dissection.files import shards_folder, sound_file, sounds_folder
+from ..dissection.manifest import RUNNING, Manifest, read_manifest
+from ..dissection.manifest_differences import differences
+from ..statistics.concept_scores import ConceptScores
+from ..statistics.concepts import ConceptAccumulator
+from ..statistics.units import UnitStatistics
+from ..storage import make_folder, written_whole
+from ..wording import counted
+from .folder import TRUST, FolderInUse, RunFolder
+from .reports import warn_of_contents, warn_of_values
+from .results import Results
+from .shard_files import ShardFiles
+from .sounds import SoundChoice, SoundKeeper
+
+_BYTES_AT_ONCE = 1 << 26  # of activations
+Order = list[tuple[int, int]]
+"""Which shard has the next clips of the stream, and how many."""
+
+
+def merge(
+    folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, out: str | os.PathLike[str]
+) -> Dissection:
+    """The shards of a run as one dissection, equal file by file to that of a run that was not split.
+
+    folders  of all shards of the run, in any order; or the folder that they were written below (`dissect`'s out)
+    out      folder of the dissection; it may be the one that the shards are below
+
+    Memory is that of one run, however many shards and clips there are. The shards stay as they are; they are not
+    needed afterwards. Sounds of exemplars that were kept come too; the activations over them are made with the model,
+    by `keep_exemplars`.
+
+    Raises DissectionError if a shard is missing, not done, there twice, damaged, or of another run than the others.
+    """
+    dissection = join_shards(_folders(folders), Path(out).expanduser())
+    warn_of_values(dissection)
+    warn_of_contents(dissection)
+    return dissection
+
+
+def join_shards(folders: Sequence[Path], target: Path) -> Dissection:
+    """The dissection that shards make up, written to a folder. Raises what `merge` raises."""
+    shards = _in_order([ShardFiles.open(folder) for folder in folders])
+    order = stream_order(shards)
+    with RunFolder(target, whole_manifest(shards[0].manifest), TRUST, joins_shards=True) as folder:
+        if not folder.complete:
+            if (folder.progress / "state.safetensors").exists():
+                raise DissectionError(f"{target} holds an unfinished run of its own: choose another folder")
+            _Union(folder, shards, order).write()
+    return Dissection.load(target)
+
+
+def whole_manifest(manifest: Manifest) -> Manifest:
+    """What a shard's manifest says of the run that it is a part of, at its beginning."""
+    none = dict.fromkeys(Manifest.COUNTS, 0)
+    return replace(manifest, shard=None, checksums={}, state=RUNNING, **none)
+
+
+def _folders(folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Those of shards, and in place of one that shards are below these."""
+    given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    paths = []
+    for folder in map(Path, given):
+        folder = folder.expanduser()
+        below = shards_folder(folder)
+        paths += sorted(path for path in below.iterdir() if path.is_dir()) if below.is_dir() else [folder]
+    if not paths:
+        raise DissectionError("there is no shard to merge: give the folders that dissect wrote them to")
+    return paths
+
+
+def _in_order(shards: Sequence[ShardFiles]) -> list[ShardFiles]:
+    """Every shard of a run once, the first first. Raises DissectionError, naming them, for others."""
+    first = shards[0]
+    for shard in shards[1:]:
+        if shard.count != first.count:
+            raise DissectionError(
+                f"{first.folder} holds shard {first.manifest.shard} and {shard.folder} shard {shard.manifest.shard}: "
+                "merge shards of one run, of which there are as many"
+            )
+        if differing := "; ".join(differences(whole_manifest(first.manifest), whole_manifest(shard.manifest))):
+            raise DissectionError(
+                f"{shard.folder} holds a shard of another run than {first.folder} ({differing}; here is "
+                f"{shard.folder.name})"
+            )
+        _warn_of_versions(first, shard)
+    by_index: dict[int, ShardFiles] = {}
+    for shard in shards:
+        other = by_index.setdefault(shard.index, shard)
+        if other is not shard:
+            raise DissectionError(f"shard {shard.manifest.shard} is there twice: {other.folder} and {shard.folder}")
+    if missing := sorted(set(range(first.count)) - set(by_index)):
+        names = ", ".join(f"{index}/{first.count}" for index in missing[:5])
+        raise DissectionError(
+            f"{counted(len(missing), 'shard')} of {first.count} {'is' if len(missing) == 1 else 'are'} missing: {names}"
+        )
+    return [by_index[index] for index in range(first.count)]
+
+
+def _warn_of_versions(one: ShardFiles, other: ShardFiles) -> None:
+    there, here = one.manifest, other.manifest
+    if there.versions != here.versions or there.model.arithmetic != here.model.arithmetic:
+        warnings.warn(
+            f"{other.folder} was made with other versions of packages, or another arithmetic, than {one.folder}: "
+            "values may differ in their last digits from those of one run",
+            stacklevel=5,
+        )
+
+
+def stream_order(shards: Sequence[ShardFiles]) -> Order:
+    """How the clips of shards follow upon one another. Raises DissectionError for a position in two shards, or none."""
+    aside = [shard.set_aside for shard in shards]
+    places = np.concatenate([*(shard.clips for shard in shards), *(np.array(each, np.int64) for each in aside)])
+    known = np.sort(places)
+    if len(wrong := np.flatnonzero(known != np.arange(len(known)))):
+        position = int(min(known[wrong[0]], wrong[0]))
+        twice = [str(shard.folder) for shard, each in zip(shards, aside, strict=True) if _has(shard, each, position)]
+        if len(twice) > 1:
+            raise DissectionError(f"clip {position} is in two shards: {' and '.join(twice)}")
+        raise DissectionError(
+            f"clip {position} of the stream is in no shard, and later ones are: dissect all shards with the same "
+            "batch_size over the same data"
+        )
+    clips = np.concatenate([shard.clips for shard in shards])
+    owners = np.repeat(np.arange(len(shards)), [len(shard.clips) for shard in shards])[clips.argsort()]
+    edges = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), len(owners)]
+    return [(int(owners[start]), stop - start) for start, stop in pairwise(edges) if stop > start]
+
+
+def _has(shard: ShardFiles, aside: Sequence[int], position: int) -> bool:
+    return position in aside or bool((shard.clips == position).any())
+
+
+class _Union:
+    """Writes what shards make up together."""
+
+    def __init__(self, folder: RunFolder, shards: Sequence[ShardFiles], order: Order) -> None:
+        self.folder, self.shards, self.order = folder, shards, order
+        manifest = folder.manifest
+        self.scores: ConceptScores | None = None
+        if manifest.concepts is not None:
+            self.scores = Dissection(shards[0].folder, shards[0].manifest).concepts
+        self.widths, self.k, self.pool = manifest.widths, manifest.k, manifest.pool or "max"
+
+    def _empty(self) -> tuple[UnitStatistics, ConceptAccumulator | None]:
+        statistics = UnitStatistics(self.widths, k=self.k, pooling=self.pool)
+        return statistics, None if self.scores is None else ConceptAccumulator(statistics.units, self.scores)
+
+    def write(self) -> None:
+        """All files of the dissection."""
+        statistics, concepts = self._empty()
+        sounds = None
+        for shard in self.shards:
+            more, more_concepts = self._empty()
+            sounds = shard.load_into(more, more_concepts)
+            statistics.merge(more)
+            if concepts is not None and more_concepts is not None:
+                concepts.merge(more_concepts)
+        results = Results(self.folder.folder, statistics, concepts)
+        lines = (((json.loads(line)["clip"], line) for line in shard.quarantine) for shard in self.shards)
+        results.write_quarantine(line for _, line in heapq.merge(*lines))
+        if not statistics.clips:
+            raise DissectionError(
+                f"none of {counted(results.quarantined, 'clip')} in {counted(len(self.shards), 'shard')} can be used"
+            )
+        results.write_clips(self._tables())
+        if self.folder.activations is not None:
+            self._write_activations()
+        if sounds is not None:
+            self._copy_sounds(statistics, sounds)
+        self.folder.truncated = sum(shard.manifest.truncated for shard in self.shards)
+        self.folder.complete_with(results)
+
+    def _tables(self) -> Iterator[arrow.Table]:
+        """The rows of clips.parquet in the order of the stream."""
+        readers = [
+            shard.tables([length for owner, length in self.order if owner == index])
+            for index, shard in enumerate(self.shards)
+        ]
+        return (next(readers[owner]) for owner, _ in self.order)
+
+    def _write_activations(self) -> None:
+        """The kept activations in the order of the stream."""
+        writer = self.folder.activations
+        assert writer is not None
+        writer.restore(0, {})
+        tables = [self._activations_of(shard) for shard in self.shards]
+        read = [0] * len(self.shards)
+        most = max(1, _BYTES_AT_ONCE // (4 * sum(self.widths.values())))
+        for owner, length in self.order:
+            for start in range(read[owner], read[owner] + length, most):
+                rows = slice(start, min(start + most, read[owner] + length))
+                values = np.concatenate([table[rows] for table in tables[owner]], 1)
+                writer.append(torch.from_numpy(values))
+            read[owner] += length
+        writer.flush()
+
+    def _activations_of(self, shard: ShardFiles) -> list[np.ndarray]:
+        """Those of each site, as they lie in its files."""
+        if not len(shard.clips):
+            return []
+        part = Dissection(shard.folder, shard.manifest)
+        tables = [part.activations(site) for site in self.widths]
+        return [table for table in tables if table is not None]
+
+    def _copy_sounds(self, statistics: UnitStatistics, sounds: dict[str, Any]) -> None:
+        """The sounds of the clips that stand in the lists."""
+        make_folder(sounds_folder(self.folder.folder), DissectionError)
+        choice = SoundChoice.from_json(sounds)
+        for clip in SoundKeeper(self.folder.folder, choice, statistics).in_lists().tolist():
+            there = [path for path in (sound_file(shard.folder, clip) for shard in self.shards) if path.exists()]
+            if not there:
+                raise DissectionError(f"the sound of clip {clip} is in none of the shards: dissect its shard again")
+            with written_whole(sound_file(self.folder.folder, clip)) as path:
+                shutil.copyfile(there[0], path)
+
+
+def join_if_all_are_done(out: Path, count: int) -> Dissection | None:
+    """The dissection of a run's shards below a folder, once all of them are done; None before."""
+    folders = [shards_folder(out) / f"{index}-of-{count}" for index in range(count)]
+    if any((manifest := read_manifest(folder)) is None or manifest.state == RUNNING for folder in folders):
+        return None
+    try:
+        return join_shards(folders, out)
+    except FolderInUse:  # another process, which was done at the same moment, is at it
+        return None

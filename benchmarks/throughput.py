@@ -1,0 +1,122 @@
+"""Clips a second from encoded files to the top-K, by format and number of workers: `python -m benchmarks.throughput`.
+
+Each rate is that of the clips between a short and a long run, so that start-up is left out; seconds of the whole are
+given too. Clips are ten seconds of generated sound at 16 kHz, the sites "paper", K is 16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from and_nnsight import AudioModel, dissect
+from benchmarks._report import cores, timed, write_report
+from benchmarks._subjects import GEOMETRIES, make_subject
+
+RATE, SECONDS, SHORT = 16_000, 10, 4  # the short run has a quarter of the clips
+FORMATS = ("wav", "flac")
+TARGETS = {"ast-base, one GPU: clips a second": 556}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of reading, and what it reached."""
+
+    format: str
+    workers: int
+    clips: int
+    seconds: float
+    clips_a_second: float
+
+
+def write_clip(folder: Path, suffix: str, number: int) -> None:
+    """Ten seconds of noise under a tone that comes and goes."""
+    random = np.random.default_rng(number)
+    place = np.arange(RATE * SECONDS, dtype=np.float32) / RATE
+    tone = np.sin(2 * np.pi * random.uniform(100, 4_000) * place) * np.sin(2 * np.pi * random.uniform(0.2, 2) * place)
+    noise = random.standard_normal(len(place), dtype=np.float32) * random.uniform(0.01, 0.1)
+    soundfile.write(folder / f"{number:06}.{suffix}", 0.3 * tone + noise, RATE, subtype="PCM_16")
+
+
+def write_clips(folder: Path, suffix: str, clips: int) -> None:
+    """A folder of so many clips."""
+    folder.mkdir()
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(partial(write_clip, folder, suffix), range(clips)))
+
+
+def measure(model: AudioModel, folder: Path, scratch: Path, workers: int, clips: int, batch_size: int) -> Row:
+    """Dissect a quarter of the clips, then all, each into a fresh folder."""
+    seconds = {}
+    for limit in (clips // SHORT, clips):
+        out = scratch / f"run-{limit}"
+        options = {"limit": limit, "num_workers": workers, "batch_size": batch_size, "progress": False}
+        run = partial(dissect, model, folder, "paper", 16, out=out, **options)
+        seconds[limit] = timed(run, model.device).wall
+        shutil.rmtree(out)
+    rate = (clips - clips // SHORT) / (seconds[clips] - seconds[clips // SHORT])
+    return Row(folder.name, workers, clips, round(seconds[clips], 2), round(rate, 1))
+
+
+def measure_all(model: AudioModel, options: argparse.Namespace) -> Iterator[Row]:
+    """Every format with every number of workers."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        for suffix in options.format:
+            write_clips(scratch / suffix, suffix, options.clips)
+        measure(model, scratch / options.format[0], scratch, 0, 2 * options.batch_size, options.batch_size)  # warm up
+        for suffix, workers in product(options.format, options.workers):
+            yield measure(model, scratch / suffix, scratch, workers, options.clips, options.batch_size)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    device = torch.device(options.device)
+    subject = make_subject(GEOMETRIES[options.geometry](), device, getattr(torch, options.dtype))
+    rows = []
+    table = Table("format", "workers", "clips", "seconds", "clips a second")
+    for row in measure_all(subject.model, options):
+        rows.append(asdict(row))
+        table.add_row(row.format, str(row.workers), str(row.clips), str(row.seconds), str(row.clips_a_second))
+    Console(width=100).print(table)
+    report = {"geometry": options.geometry, "dtype": options.dtype, "batch_size": options.batch_size, "rows": rows}
+    if device.type == "cuda":
+        report["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
+        print(f"peak device memory {report['peak_device_bytes'] / 1e9:.2f} GB")
+    if options.write:
+        print(f"wrote {write_report('throughput', device, report, TARGETS)}")
+
+
+def _options() -> argparse.Namespace:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput", description=(__doc__ or "").partition(":")[0]
+    )
+    parser.add_argument("--device", default="cuda" if gpu else "cpu")
+    parser.add_argument("--geometry", choices=GEOMETRIES, default="ast-base" if gpu else "tiny")
+    parser.add_argument("--dtype", default="bfloat16" if gpu else "float32")
+    parser.add_argument("--batch-size", type=int, default=64 if gpu else 8)
+    parser.add_argument("--clips", type=int, default=4_096 if gpu else 64)
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=FORMATS)
+    parser.add_argument("--workers", nargs="+", type=int, default=[0, 4, 8, min(16, os.cpu_count() or 1)])
+    parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
