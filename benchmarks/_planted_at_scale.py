@@ -24,12 +24,13 @@ from and_nnsight.statistics.units import UnitStatistics
 
 _QUALITIES = ("distant", "wooden", "electric", "small", "deep")
 _SOURCES = (
-    "accordion airplane alarm banjo bassoon bee bell bicycle bird blender boat bottle bow bus camera cannon car cat "
-    "cello chainsaw chime clarinet clock coin cow cricket crow cymbal dishwasher dog donkey door drill drum duck engine "
-    "faucet fiddle fire flute fly footstep frog furnace gate goat gong goose guitar gull gun hammer harp helicopter "
-    "horn horse jackhammer kettle keyboard kitten lamb laughter lion lock lute mandolin marimba microwave mosquito "
-    "motorcycle mouse organ owl oven paper parrot piano pig pigeon pump rain rattle rooster saw saxophone scissors sheep "
-    "shower siren snare steam stream subway switch tambourine telephone thunder tractor train trumpet typewriter violin"
+    "accordion airplane alarm banjo bassoon bee bell bicycle bird blender boat bottle bow bus camera cannon car "
+    "cat cello chainsaw chime clarinet clock coin cow cricket crow cymbal dishwasher dog donkey door drill drum "
+    "duck engine faucet fiddle fire flute fly footstep frog furnace gate goat gong goose guitar gull gun hammer "
+    "harp helicopter horn horse jackhammer kettle keyboard kitten lamb laughter lion lock lute mandolin marimba "
+    "microwave mosquito motorcycle mouse organ owl oven paper parrot piano pig pigeon pump rain rattle rooster "
+    "saw saxophone scissors sheep shower siren snare steam stream subway switch tambourine telephone thunder "
+    "tractor train trumpet typewriter violin"
 ).split()
 _VERBS = ("sounds", "starts", "stops", "echoes", "hums", "rings", "clicks", "buzzes", "fades", "repeats")
 _MANNERS = ("softly", "loudly", "slowly", "quickly", "twice", "again", "steadily", "suddenly")
@@ -209,7 +210,7 @@ def _write_acoustics(dissection: Dissection, seed: int) -> None:
     settings = {"sampling_rate": measuring.SAMPLING_RATE, "version": VERSION}
     rng = np.random.default_rng([seed, 4])
     level, bright = rng.uniform(-50, -10, len(dissection.clips)), rng.uniform(200, 6000, len(dissection.clips))
-    rest = dict.fromkeys(Acoustics.__dataclass_fields__, 0.0)
+    rest: dict[str, Any] = dict.fromkeys(Acoustics.__dataclass_fields__, 0.0)
     rest |= {"seconds": 2.0, "sound_seconds": 1.5, "silence_share": 0.2}
     with Table(dissection, AcousticsRow, settings) as table:
         rows = []

@@ -24,6 +24,8 @@ from .serving import Failure, serve
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+TaskMap = Callable[[Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
+"""What `map_in_order` does, elsewhere: a function, its tasks, and how many of these may be in flight a worker."""
 
 _PATIENCE = 2.0  # seconds that a worker has to finish its task before it is ended
 _LAST_WORD = 30.0  # seconds to learn how a worker ended: on a busy machine its exit code comes late

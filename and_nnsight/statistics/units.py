@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from ..kernels import POOLINGS, MomentsState, Pooled, pool, variance
 from .moments import Moments
 from .topk import TopK, copied
-
 
 
 class UnitStatistics:

@@ -142,7 +142,9 @@ def _tested(
         own = (unit * claim).sum(1)
         least = lost * own.amax(0) - _SAME
         reached, drawn, permuted = torch.zeros_like(own[0], dtype=torch.float64), 0, torch.empty_like(unit)
-        for order in orders():  # into one buffer: a result kept of each order would lie between freed ones, for gigabytes
+        for (
+            order
+        ) in orders():  # into one buffer: a result kept of each order would lie between freed ones, for gigabytes
             torch.index_select(unit, 1, order.to(unit.device), out=permuted)
             reached += permuted.mul_(claim).sum(1).amax(0) >= least
             drawn += 1

@@ -30,9 +30,7 @@ class ScoredClips:
     table: Float32[Tensor, "clip concept"]
 
     @classmethod
-    def of(
-        cls, dissection: Dissection, scores: ConceptScores, device: torch.device | str | None = None
-    ) -> ScoredClips:
+    def of(cls, dissection: Dissection, scores: ConceptScores, device: torch.device | str | None = None) -> ScoredClips:
         """Raises DissectionError where none of the dissection's clips has a score."""
         known = np.fromiter(dissection.clips, np.int64, len(dissection.clips))
         there = torch.from_numpy(np.isin(scores.clips.numpy(), known))
@@ -59,7 +57,7 @@ class ScoredClips:
 
     @cached_property
     def streamed_columns(self) -> list[int] | None:
-        """Where the concepts stand among those that the run compared its units with; None if their scores were others."""
+        """Where the concepts stand among those that the run compared units with; None if their scores were others."""
         streamed, scores = self.dissection.concepts, self.scores
         if streamed is None or not set(scores.names) <= set(streamed.names):
             return None

@@ -12,8 +12,8 @@ import torch
 from and_nnsight import ConceptScores, Dissection
 from and_nnsight.explain import card
 from and_nnsight.explain.evaluate.claims import claims
-from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
 from and_nnsight.explain.labels import unions as unions_module
+from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
 from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.unions import GAIN, Union, near_concepts, unions
 from and_nnsight.explain.labels.unit_similarity import unit_similarity
