@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> peers.Setting:
     size = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_ffn_dim": 24, "decoder_ffn_dim": 16}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     tokens = {"vocab_size": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-    config = WhisperConfig(**size, **heads, **tokens, max_source_positions=200, max_target_positions=8)
+    sizes: dict[str, Any] = {**size, **heads, **tokens, "max_source_positions": 200, "max_target_positions": 8}
+    config = WhisperConfig(**sizes)
     WhisperForConditionalGeneration(config).save_pretrained(folder / "model")
     WhisperFeatureExtractor(chunk_length=4).save_pretrained(folder / "model")
     (folder / "sounds").mkdir()
