@@ -17,6 +17,7 @@ from ..audio.limits import Limit
 from ..audio.loading import Waveform, content_hash, is_silent, load
 from ..audio.reading import read_samples
 from .items import Item, RemoteFile, Source, Unusable
+from .lookahead import map_ahead
 from .text import encodable
 from .workers import TaskMap, map_in_order
 
@@ -93,7 +94,7 @@ def batches(
     """The source from position `start` on, `batch_size` positions at a time, in order.
 
     A clip that cannot be used leaves a gap and shifts no other, so a run resumed between batches sees the same ones.
-    With workers the batches are the same, bit for bit. Closing the iterator ends the workers.
+    With workers the batches are the same, bit for bit. Closing the iterator ends the workers, or the thread.
 
     source           where the clips come from
     sampling_rate    what the model wants, in samples a second
@@ -101,10 +102,11 @@ def batches(
                      gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set
                      aside
     batch_size       positions a batch covers; the last may cover fewer
-    num_workers      processes that decode and featurise; 0: in this one; or what has others do it (`workers.TaskMap`)
+    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what has others do it
+                     (`workers.TaskMap`)
     start            first position; a multiple of `batch_size` gives the same batches as starting at 0
     lengths          how much of a clip the model takes
-    prefetch         batches in flight for each worker; this bounds the memory
+    prefetch         batches in flight for each worker process; this bounds the memory
 
     Raises ValueError for a number above that is out of range, WorkerDied if a worker process ended by itself, and what
     the source or `featurise` raised, with a note that says for which clips.
@@ -120,15 +122,15 @@ def batches(
             raise ValueError(f"{name} must be at least {least}, it is {value}")
     limit = Limit(sampling_rate, lengths.window)
     prepare = _Prepare(featurise, limit, lengths.minimum)
-    chunks = _chunks(source.items(start), start, batch_size, None if num_workers == 0 else limit)
+    chunks = _chunks(source.items(start), start, batch_size, limit)
     if num_workers == 0:
-        return (prepare(chunk) for chunk in chunks)
+        return map_ahead(prepare, chunks)
     if not isinstance(num_workers, int):
         return num_workers(prepare, chunks, prefetch)
     return map_in_order(prepare, chunks, num_workers=num_workers, prefetch=prefetch)
 
 
-def _chunks(items: Iterator[Item], start: int, size: int, portable: Limit | None) -> Iterator[list[Item]]:
+def _chunks(items: Iterator[Item], start: int, size: int, limit: Limit) -> Iterator[list[Item]]:
     position = start
     while True:
         try:
@@ -139,7 +141,7 @@ def _chunks(items: Iterator[Item], start: int, size: int, portable: Limit | None
         if not chunk:
             return
         position += len(chunk)
-        yield chunk if portable is None else [_portable(item, portable) for item in chunk]
+        yield [_portable(item, limit) for item in chunk]
 
 
 class _Prepare(Generic[T]):
@@ -223,6 +225,9 @@ def _clip(item: Item, waveform: Waveform) -> Clip:
 def _one_thread() -> Iterator[None]:
     """Sums split over threads differ in the last bits: with one, here and in a worker give the same batch."""
     threads = torch.get_num_threads()
+    if threads == 1:  # setting it would reach into other threads, which may be in the middle of a forward
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
@@ -231,7 +236,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _portable(item: Item, limit: Limit) -> Item:
-    """The item as it can be sent to a worker: other than files, bytes and arrays, audio is read here."""
+    """The item as another thread or process may have it: other than files, bytes and arrays, audio is read here."""
     audio = item.audio
     if _travels(audio) or (isinstance(audio, dict) and all(map(_travels, audio.values()))):
         return item

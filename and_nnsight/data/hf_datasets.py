@@ -19,6 +19,7 @@ from ..wording import first_line
 from .failures import LOAD_ERRORS, load_failure
 from .file_signatures import file_content, file_signature, named_files
 from .items import UNKNOWN, Columns, Item, RemoteFile, Unused
+from .row_groups import RowGroups
 from .rows import make_row_item
 from .text import plain, text
 from .values import RATES, audio_path, stated_rate
@@ -50,12 +51,21 @@ class DatasetSource:
 
     unused: tuple[Unused, ...] = ()
 
-    def __init__(self, dataset: _Dataset, name: str, fingerprint: str, columns: Columns, limit: int | None) -> None:
+    def __init__(
+        self,
+        dataset: _Dataset,
+        name: str,
+        fingerprint: str,
+        columns: Columns,
+        limit: int | None,
+        row_groups: RowGroups | None = None,
+    ) -> None:
+        """`row_groups` are those of the files that a stream reads, where they are known."""
         self.kind = "dataset" if isinstance(dataset, datasets.Dataset) else "stream"
         self.name = name
         self.split = None if dataset.split is None else str(dataset.split)
         self._own_fingerprint = fingerprint
-        self._limit = limit
+        self._limit, self._row_groups = limit, row_groups
         self._columns = columns
         features = dataset.features
         self._label_feature = None if features is None else features.get(columns.label_key)
@@ -100,6 +110,12 @@ class DatasetSource:
             return None
         return len(self._dataset) if self._limit is None else min(self._limit, len(self._dataset))
 
+    def counted_length(self) -> int | None:
+        """Rows, at most `limit`, also of a stream whose files say how many they hold; None where only reading tells."""
+        if self._row_groups is None:
+            return self.length
+        return self._row_groups.rows if self._limit is None else min(self._limit, self._row_groups.rows)
+
     def items(self, start: int = 0) -> Iterator[Item]:
         """The clips from position `start` on.
 
@@ -128,7 +144,10 @@ class DatasetSource:
         if isinstance(self._dataset, datasets.Dataset):
             length = self.length or 0
             return iter(self._dataset.select(range(start, length)) if start < length else ())
-        rows = self._dataset.skip(start)
+        if self._row_groups is not None and (start > 0 or self._row_groups.counted):
+            rows = self._row_groups.rows_from(self._dataset, start)
+        else:
+            rows = self._dataset.skip(start)
         return islice(rows, None if self._limit is None else max(0, self._limit - start))
 
     def _item(self, position: int, row: Mapping[str, Any]) -> Item:
@@ -172,18 +191,6 @@ def _is_transformed(dataset: _Dataset) -> bool:
     return isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom"
 
 
-def is_dataset(data: Any) -> bool:
-    """Whether `data` is a dataset of the `datasets` library, or a dict of its splits."""
-    return isinstance(data, _Dataset | datasets.DatasetDict | datasets.IterableDatasetDict)
-
-
-def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` wrote the folder."""
-    return (folder / "dataset_dict.json").is_file() or (
-        (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
-    )
-
-
 def open_saved(folder: Path, split: str | None, columns: Columns, limit: int | None) -> DatasetSource:
     """A dataset that `save_to_disk` wrote."""
     return open_loaded(datasets.load_from_disk(folder), split, columns, limit, name=str(folder))
@@ -211,7 +218,8 @@ def open_hub(name: str, config: str | None, split: str | None, columns: Columns,
             f"{full!r} is no file or folder here, and the hub does not give it as a dataset: {first_line(error)}"
         ) from error
     dataset = _choose(data, split, full)
-    return DatasetSource(dataset, full, _hash(name, config, builder.hash), columns, limit)
+    groups = RowGroups.of(builder, str(dataset.split))
+    return DatasetSource(dataset, full, _hash(name, config, builder.hash), columns, limit, groups)
 
 
 def _choose(data: Any, split: str | None, name: str) -> _Dataset:

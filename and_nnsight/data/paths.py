@@ -6,6 +6,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 from ..audio.containers import ENDINGS
 from .folder import FileSource, FolderSource
@@ -17,12 +18,10 @@ _HUB_ID = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?")
 
 def open_path(data: str | os.PathLike[str], split: str | None, columns: Columns, limit: int | None) -> Source:
     """A folder, a file, or, where there is neither, a dataset on the hub. Raises ValueError for none of them."""
-    from . import hf_datasets  # here: `datasets` takes a second to import
-
     path = _expand(data)
     if _is_folder(path):
-        if hf_datasets.is_saved(path):
-            return hf_datasets.open_saved(path, split, columns, limit)
+        if _is_saved(path):
+            return _hf_datasets().open_saved(path, split, columns, limit)
         refuse_split(split, "a folder of audio")
         return FolderSource(path, columns, limit)
     if _exists(path):
@@ -31,7 +30,21 @@ def open_path(data: str | os.PathLike[str], split: str | None, columns: Columns,
     hub = _HUB_ID.fullmatch(data) if isinstance(data, str) else None
     if hub is None or path.suffix.lower() in ENDINGS or hub["name"].startswith("."):
         raise ValueError(f"no such file or folder: {printable(data)}")
-    return hf_datasets.open_hub(hub["name"], hub["config"], split, columns, limit)
+    return _hf_datasets().open_hub(hub["name"], hub["config"], split, columns, limit)
+
+
+def _hf_datasets() -> ModuleType:
+    """Imported where a dataset is opened: `datasets` takes half a second and 60 MB that a folder does not need."""
+    from . import hf_datasets
+
+    return hf_datasets
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether `datasets` wrote the folder (`save_to_disk`)."""
+    return (folder / "dataset_dict.json").is_file() or (
+        (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    )
 
 
 def _expand(data: str | os.PathLike[str]) -> Path:

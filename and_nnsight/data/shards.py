@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import count as counting
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from .items import Item, Source, Unused
 
@@ -151,14 +151,24 @@ class Blocks:
         return {"smallest": self.smallest, "together": self.together}
 
 
+@runtime_checkable
+class Countable(Protocol):
+    """A source that finds out how many clips it has, where that takes a moment, and reads any of them at once."""
+
+    def counted_length(self) -> int | None:
+        """Clips; None where only reading tells."""
+        ...
+
+
 class ShardSource:
     """The clips of a shard of a source, which keep the ids that they have in the whole."""
 
     def __init__(self, source: Source, shard: Shard, batch_size: int) -> None:
         self.source, self.shard = source, shard
         self.positions: Positions
-        if source.length is not None:
-            self.positions = Stretch.of(shard, source.length, batch_size)
+        length = source.counted_length() if isinstance(source, Countable) else source.length
+        if length is not None:
+            self.positions = Stretch.of(shard, length, batch_size)
             self.length: int | None = self.positions.stop - self.positions.start
         else:
             self.positions, self.length = Blocks(shard.index, shard.count, batch_size), None

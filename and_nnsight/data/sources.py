@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from torch.utils.data import (
@@ -50,16 +51,23 @@ def open_source(
     """
     if limit is not None and limit < 0:
         raise ValueError(f"limit must not be negative, it is {limit}")
-    from . import hf_datasets  # here: `datasets` takes a second to import
-
     columns = Columns(audio_column, label_column, caption_column)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)
     if isinstance(data, str | os.PathLike):
         return open_path(data, split, columns, limit)
-    if hf_datasets.is_dataset(data):
+    if _is_dataset(data):
+        from . import hf_datasets  # here: `datasets` takes half a second to import
+
         return hf_datasets.open_loaded(data, split, columns, limit)
     return open_values(data, split, columns, limit)
+
+
+def _is_dataset(data: Any) -> bool:
+    """Whether it is a dataset of the `datasets` library, or a dict of its splits: none is, before that is imported."""
+    library = sys.modules.get("datasets")
+    names = ("Dataset", "IterableDataset", "DatasetDict", "IterableDatasetDict")
+    return library is not None and isinstance(data, tuple(getattr(library, name) for name in names))
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:

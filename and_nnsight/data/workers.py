@@ -12,14 +12,16 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
+from multiprocessing import forkserver
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 import torch.multiprocessing  # registers how tensors travel in shared memory
 
+from .lookahead import Pending
 from .serving import Failure, serve
 
 Task = TypeVar("Task")
@@ -27,12 +29,25 @@ Result = TypeVar("Result")
 TaskMap = Callable[[Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
 """What `map_in_order` does, elsewhere: a function, its tasks, and how many of these may be in flight a worker."""
 
+# Not fork: it copies whatever locks the threads of torch or CUDA hold at that moment.
+_METHOD = "spawn" if sys.platform in ("win32", "darwin") else "forkserver"
 _PATIENCE = 2.0  # seconds that a worker has to finish its task before it is ended
 _LAST_WORD = 30.0  # seconds to learn how a worker ended: on a busy machine its exit code comes late
 _ADVICE: dict[int | None, str] = {
     -9: ", most often because memory ran out: use fewer workers or smaller batches",
     1: "; a script that uses workers needs `if __name__ == '__main__':` around its work",
 }
+
+
+def import_for_workers(modules: Sequence[str]) -> None:
+    """Begin to import what workers will need, in the process that they are forked from: once, not once a worker.
+
+    It returns at once, so that the imports take place while the caller does something else. Without effect where
+    workers are not forked, or that process runs already.
+    """
+    if _METHOD == "forkserver":
+        torch.multiprocessing.get_context(_METHOD).set_forkserver_preload(list(modules))
+        forkserver.ensure_running()
 
 
 class WorkerDied(RuntimeError):
@@ -50,7 +65,7 @@ def map_in_order(
     what `tasks` raised, likewise.
     """
     pool: _Pool[Task, Result] = _Pool(function)
-    pending = _Pending(tasks)
+    pending = Pending(tasks)
     in_flight: deque[_Worker[Task, Result]] = deque()
     turn = 0
     try:
@@ -69,28 +84,6 @@ def map_in_order(
             raise pending.error
     finally:
         pool.close()
-
-
-class _Pending(Generic[Task]):
-    """Tasks up to the first that cannot be made; why not is raised where its clip would have come."""
-
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._tasks = iter(tasks)
-        self.error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Task]:
-        return self
-
-    def __next__(self) -> Task:
-        if self.error is not None:
-            raise StopIteration
-        try:
-            return next(self._tasks)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise StopIteration from None
 
 
 class _Worker(Generic[Task, Result]):
@@ -147,10 +140,8 @@ class _Worker(Generic[Task, Result]):
 class _Pool(Generic[Task, Result]):
     def __init__(self, function: Callable[[Task], Result]) -> None:
         self._function = function
-        # Not fork: it copies whatever locks the threads of torch or CUDA hold at that moment.
-        method = "spawn" if sys.platform in ("win32", "darwin") else "forkserver"
-        self._context: Any = torch.multiprocessing.get_context(method)
-        if method == "forkserver":  # imports torch once, not once a worker; no effect where the server runs already
+        self._context: Any = torch.multiprocessing.get_context(_METHOD)
+        if _METHOD == "forkserver":  # no effect where the server runs already
             self._context.set_forkserver_preload([type(function).__module__])
         self.workers: list[_Worker[Task, Result]] = []
 

@@ -211,7 +211,7 @@ class ShardDescription:
     def from_json(cls, value: Any) -> ShardDescription:
         """What `asdict` gave. Raises ValueError, naming the entry."""
         entry = mapping_of(value, "shard")
-        index, count = entry.get("index"), entry.get("count")
+        index, count = entry.get("index", -1), entry.get("count", 0)
         if not is_count(index, least=0) or not is_count(count, least=1) or index >= count:
             raise ValueError(f"the shard is {index!r} of {count!r}")
         return cls(index, count, mapping_of(entry.get("positions"), "positions"))

@@ -89,9 +89,9 @@ class AudioModel(RemoteModel, ModelAdapter):
         envoys = [(site, self.envoy(site.path)) for site in sites]
         with self.trace(features) as tracer:
             for site, envoy in envoys:
-                value = envoy.output if site.side == "output" else envoy.input
+                # No name for the activation: it would live on until the next site fires.
+                on_activation(site, site.fold(envoy.output if site.side == "output" else envoy.input))
                 reached.append(site.name)
-                on_activation(site, site.fold(value))
             tracer.stop()
 
     def shapes(self, sites: Sequence[Site], features: Features) -> dict[str, torch.Size]:

@@ -26,6 +26,7 @@ from .attribute_text import array_text, class_text, plain_text
 from .code_text import is_own
 from .origins import LIBRARIES, root_package
 from .patches import replaced_functions
+from .weight_files import WeightFiles
 
 _STATE = ("training", "gradient_checkpointing", "name_or_path", "forward")  # says nothing of the values
 _PLAIN = frozenset(vars(nn.Module()))
@@ -43,12 +44,13 @@ def config_hash(model: nn.Module) -> str:
 
 def weights_hash(model: nn.Module) -> str:
     """Short hash of every byte of every parameter and buffer: a model with one unit ablated has another."""
-    digest = hashlib.blake2b(digest_size=8)
+    digest, files = hashlib.blake2b(digest_size=8), WeightFiles()
     with torch.no_grad():
         for name, value in _state(model).items():
             for tensor in _tensors(value):
                 digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-                digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+                for block in files.blocks(tensor):
+                    digest.update(block)
     return digest.hexdigest()
 
 

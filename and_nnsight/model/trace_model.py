@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnsight.intervention.envoy import traceable
+from nnsight.intervention.interleaver import EarlyStopException
 from torch import Tensor, nn
 
 from ..portable import SiteHandle, as_inputs
@@ -115,7 +116,13 @@ class TraceModel(CheckpointModel):
 
     def _call(self, *inputs: Any, **kwargs: Any) -> Any:
         with eval_mode(self.wrapped), uncompiled():
-            return audio_forward(self.wrapped)(*inputs, **kwargs)
+            try:
+                return audio_forward(self.wrapped)(*inputs, **kwargs)
+            except EarlyStopException as stop:
+                # nnsight's frames hold the exception that holds them, and all activations of the forward with them:
+                # hundreds of megabytes that only the collector of cycles would free, some batches later.
+                vars(stop).pop("__intervention_tb__", None)
+                raise stop.with_traceback(None) from None
 
     # -- activations -----------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
         nonfinite.append(torch.stack([part[2] for part in pooled]))
         rows += group["rows"]
     state = _best(torch.cat(values), torch.cat(frames), rows, job["k"])
-    state |= {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": sum(nonfinite).cpu()}
+    state |= {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": torch.stack(nonfinite).sum(0).cpu()}
     return {**state, **_moments(torch.cat(values), [job["positions"][row] for row in rows], job["left_out"])}
 
 

@@ -17,7 +17,7 @@ _KEPT_MASKS = 64
 
 
 class BatchCollector:
-    """Feeds sites' activations to the statistics.
+    """Feeds sites' activations to the statistics, group after group, which are updated once a batch.
 
     Frame masks are worked out on the CPU from the clips' lengths and kept on the device, so that batches of clips of
     the same lengths (most datasets) copy nothing.
@@ -26,18 +26,16 @@ class BatchCollector:
     def __init__(self, statistics: UnitStatistics) -> None:
         self.statistics = statistics
         self._highest = statistics.highest_clip()
-        self._in_order = False
         self._positions: tuple[int, ...] = ()
+        self._of_batch: list[int] = []
         self.seconds: tuple[float, ...] = ()
         self.device = torch.device("cpu")
         self.clip_ids: Int64[Tensor, " clip"] = torch.empty(0, dtype=torch.int64)
         self._masks: OrderedDict[object, Tensor] = OrderedDict()
 
     def begin(self, clip_ids: Sequence[int], seconds: Sequence[float], device: torch.device) -> None:
-        """Begin a batch: the ids and lengths in seconds of its rows, and where its activations will be."""
+        """Begin a group: the ids and lengths in seconds of its rows, and where its activations will be."""
         self.seconds, self._positions = tuple(seconds), tuple(clip_ids)
-        self._in_order = all(low < high for low, high in pairwise([self._highest, *clip_ids]))
-        self._highest = max([self._highest, *clip_ids])
         self.device = device
         ids = torch.tensor(list(clip_ids), dtype=torch.int64)
         if device.type == "cuda":
@@ -51,9 +49,25 @@ class BatchCollector:
             activations = activations.to(self.device)
         self.statistics.update(site.name, activations, self.clip_ids, self._mask(site, activations.shape[1]))
 
+    def end_group(self) -> None:
+        """All sites of a group have come; it waits for the batch's others. Raises RuntimeError if one did not fire."""
+        self.statistics.finish_group(self._positions)
+        self._of_batch += self._positions
+
+    def end_batch(self) -> None:
+        """Update the statistics from the groups that have ended since the last batch, if there are any."""
+        clips, self._of_batch = self._of_batch, []
+        if not clips:
+            return
+        ordered = sorted(clips) if self._positions != tuple(clips) else clips  # several groups are sorted by id
+        in_order = all(low < high for low, high in pairwise([self._highest, *ordered]))
+        self._highest = max(self._highest, *clips)
+        self.statistics.finish_batch(in_order=in_order)
+
     def end(self) -> None:
-        """Update the statistics from the batch. Raises RuntimeError if a site did not fire."""
-        self.statistics.finish_batch(in_order=self._in_order, positions=self._positions)
+        """Update the statistics from a batch that is one group. Raises RuntimeError if a site did not fire."""
+        self.end_group()
+        self.end_batch()
 
     def _mask(self, site: Site, frames: int) -> Bool[Tensor, "clip frame"]:
         key = (site.geometry, frames, self.seconds, self.device)

@@ -23,7 +23,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
-from .merge import join_if_all_are_done, whole_manifest
+from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -37,7 +37,7 @@ from .reports import (
 )
 from .resources import check_resources
 from .session import CollectionPlan, Session
-from .shards import TORCHRUN, device_of_rank, is_first_here, shard_folder, shard_of
+from .shards import options_of_rank, shard_of
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
@@ -80,8 +80,8 @@ def dissect(
     pool          how a clip's frames become one value: max, mean, cls, first or last
     out           folder of the dissection. The same call on the same folder resumes (or returns) it
     limit         at most this many clips of the stream
-    num_workers   processes that decode and make features; 0: in this one; or what has others do it, as a plugin may
-                  (`and_nnsight.data.workers.TaskMap`)
+    num_workers   processes that decode and make features; 0: a thread of this one, a batch ahead of the model; or what
+                  has others do it, as a plugin may (`and_nnsight.data.workers.TaskMap`)
     device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
@@ -120,29 +120,20 @@ def dissect(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
-    part_of_run = shard_of(shard)
-    if shard == TORCHRUN:
-        options = replace(options, device=device_of_rank(device), progress=progress and is_first_here())
+    part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
-        if part_of_run is not None:
-            raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
-        _check_remote(options, concepts, keep_activations, keep_exemplars)
+        _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
     reading = Reading.of(data, part)
-    if part_of_run is not None:
-        reading = reading.part(part_of_run, batch_size)
     scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
     if keep_exemplars is not None:
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     manifest = describe_run(target.describe(), target.dtype, reading, plan)
-    place = Path(out).expanduser()
-    if part_of_run is not None:
-        if RunFolder(place, whole_manifest(manifest), resume, joins_shards=True).complete:
-            return Dissection.load(place)
-        place = shard_folder(place, manifest)
+    place, manifest = place_of_run(Path(out).expanduser(), manifest, resume)
     folder = RunFolder(place, manifest, resume)
     report_unused(reading.source, options.progress)
     if not folder.complete:
@@ -154,13 +145,8 @@ def dissect(
             session = Session(folder, plan)
             target.stream(reading.source, session, options)
             session.finish()
-    dissection = Dissection.load(folder.folder)
-    if part_of_run is not None:
-        whole = join_if_all_are_done(Path(out).expanduser(), part_of_run.count)
-        if whole is None:
-            return dissection
-        dissection = whole
-    if plan.sounds is not None:
+    dissection = whole_or_part(Path(out).expanduser(), Dissection.load(folder.folder))
+    if plan.sounds is not None and dissection.manifest.shard is None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
     warn_of_values(dissection)
@@ -188,8 +174,10 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_dtype(options.dtype)
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any) -> None:
+def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any, shard: Any) -> None:
     """Raise ValueError for what a run on a server does not have."""
+    if shard is not None:
+        raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
     if concepts is not None or keep_activations:

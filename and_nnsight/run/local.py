@@ -11,6 +11,7 @@ import torch
 
 from ..data import Clip, Source
 from ..data.shards import ShardSource
+from ..data.workers import import_for_workers
 from ..model.adapter import ModelAdapter
 from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
@@ -20,10 +21,17 @@ from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
 from .first_clips import FirstClips, needs_first_clips
+from .look_ahead import LookAhead
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
 from .session import CollectionPlan, Session
 from .sounds import Preparation
+
+_FOR_WORKERS = (
+    "and_nnsight.data.batches", "and_nnsight.model.features", "transformers.feature_extraction_utils",
+    "transformers.audio_utils",
+)  # fmt: skip
+"""What every worker imports that makes features: torch and transformers' feature extractors, with their libraries."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,26 @@ class LocalTarget:
         """Ready as it is."""
         return self
 
+    def unit(self, batch_size: int) -> int:
+        """Positions of the stream that are worked on as one: shards are to begin at their multiples."""
+        ahead = self._look_ahead(batch_size)
+        return batch_size if ahead is None else ahead.clips
+
+    def _look_ahead(self, batch_size: int) -> LookAhead | None:
+        device = self.model.device
+        return LookAhead.of(featuriser_on(self.model.featuriser, device), device, batch_size)
+
     def stream(self, source: Source, session: Session, options: RunOptions) -> None:
         """Take every clip from the last checkpoint on into the session, with a checkpoint now and then."""
         work = _Collection(self.model, self.sites, session, self.model.device)
         featuriser = featuriser_on(self.model.featuriser, self.model.device)
         prepare = None if session.sounds is None else Preparation(featuriser)
+        ahead = self._look_ahead(options.batch_size)
         with (
             session.streaming() as start,
-            closing(run_batches(source, featuriser, options, work, start=start, prepare=prepare)) as positions,
+            closing(
+                run_batches(source, featuriser, options, work, start=start, prepare=prepare, look_ahead=ahead)
+            ) as positions,
         ):
             if needs_first_clips(source, session.concepts):
                 session.begin_concepts_as(self._first_clips(source, session.plan, options))
@@ -72,7 +92,10 @@ class LocalTarget:
         work = _Collection(self.model, self.sites, first, self.model.device)
         whole = source.source if isinstance(source, ShardSource) else source
         title = "first clips"
-        with closing(run_batches(whole, self.model.featuriser, options, work, title=title)) as positions:
+        featuriser = featuriser_on(self.model.featuriser, self.model.device)
+        ahead = self._look_ahead(options.batch_size)
+        batches = run_batches(whole, featuriser, options, work, title=title, look_ahead=ahead)
+        with closing(batches) as positions:
             for _ in positions:
                 if first.known:
                     break
@@ -103,5 +126,7 @@ class _Collection:
 
 def open_local(model: Any, sites: str | Iterable[str], pool: str, options: RunOptions) -> LocalTarget:
     """The model with its weights, and its sites. Raises SiteError for sites, ValueError for what is no model."""
+    if options.num_workers:
+        import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
     adapter = open_model(model, options.device, options.dtype)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))

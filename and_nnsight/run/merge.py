@@ -20,7 +20,7 @@ import torch
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.files import shards_folder, sound_file, sounds_folder
-from ..dissection.manifest import RUNNING, Manifest, read_manifest
+from ..dissection.manifest import COMPLETE, RUNNING, Manifest, read_manifest
 from ..dissection.manifest_differences import differences
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
@@ -31,6 +31,7 @@ from .folder import TRUST, FolderInUse, RunFolder
 from .reports import warn_of_contents, warn_of_values
 from .results import Results
 from .shard_files import ShardFiles
+from .shards import shard_folder
 from .sounds import SoundChoice, SoundKeeper
 
 _BYTES_AT_ONCE = 1 << 26  # of activations
@@ -129,26 +130,28 @@ def _warn_of_versions(one: ShardFiles, other: ShardFiles) -> None:
 
 def stream_order(shards: Sequence[ShardFiles]) -> Order:
     """How the clips of shards follow upon one another. Raises DissectionError for a position in two shards, or none."""
-    aside = [shard.set_aside for shard in shards]
-    places = np.concatenate([*(shard.clips for shard in shards), *(np.array(each, np.int64) for each in aside)])
-    known = np.sort(places)
-    if len(wrong := np.flatnonzero(known != np.arange(len(known)))):
-        position = int(min(known[wrong[0]], wrong[0]))
-        twice = [str(shard.folder) for shard, each in zip(shards, aside, strict=True) if _has(shard, each, position)]
-        if len(twice) > 1:
-            raise DissectionError(f"clip {position} is in two shards: {' and '.join(twice)}")
-        raise DissectionError(
-            f"clip {position} of the stream is in no shard, and later ones are: dissect all shards with the same "
-            "batch_size over the same data"
-        )
+    _check_positions(shards)
     clips = np.concatenate([shard.clips for shard in shards])
     owners = np.repeat(np.arange(len(shards)), [len(shard.clips) for shard in shards])[clips.argsort()]
     edges = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), len(owners)]
     return [(int(owners[start]), stop - start) for start, stop in pairwise(edges) if stop > start]
 
 
-def _has(shard: ShardFiles, aside: Sequence[int], position: int) -> bool:
-    return position in aside or bool((shard.clips == position).any())
+def _check_positions(shards: Sequence[ShardFiles]) -> None:
+    """Raise DissectionError for a position that is in two shards, or in none although later ones are."""
+    positions = [np.concatenate([shard.clips, np.array(shard.set_aside, np.int64)]) for shard in shards]
+    known = np.sort(np.concatenate(positions))
+    wrong = np.flatnonzero(known != np.arange(len(known)))
+    if not len(wrong):
+        return
+    position = int(min(known[wrong[0]], wrong[0]))
+    there = [str(shard.folder) for shard, own in zip(shards, positions, strict=True) if position in own]
+    if len(there) > 1:
+        raise DissectionError(f"clip {position} is in two shards: {' and '.join(there)}")
+    raise DissectionError(
+        f"clip {position} of the stream is in no shard, and later ones are: dissect all shards with the same "
+        "batch_size over the same data"
+    )
 
 
 class _Union:
@@ -166,8 +169,8 @@ class _Union:
         statistics = UnitStatistics(self.widths, k=self.k, pooling=self.pool)
         return statistics, None if self.scores is None else ConceptAccumulator(statistics.units, self.scores)
 
-    def write(self) -> None:
-        """All files of the dissection."""
+    def _added_up(self) -> tuple[UnitStatistics, ConceptAccumulator | None, Any]:
+        """The sums of all shards, one shard at a time, and whose sounds they keep."""
         statistics, concepts = self._empty()
         sounds = None
         for shard in self.shards:
@@ -176,6 +179,11 @@ class _Union:
             statistics.merge(more)
             if concepts is not None and more_concepts is not None:
                 concepts.merge(more_concepts)
+        return statistics, concepts, sounds
+
+    def write(self) -> None:
+        """All files of the dissection."""
+        statistics, concepts, sounds = self._added_up()
         results = Results(self.folder.folder, statistics, concepts)
         lines = (((json.loads(line)["clip"], line) for line in shard.quarantine) for shard in self.shards)
         results.write_quarantine(line for _, line in heapq.merge(*lines))
@@ -235,12 +243,29 @@ class _Union:
                 shutil.copyfile(there[0], path)
 
 
-def join_if_all_are_done(out: Path, count: int) -> Dissection | None:
-    """The dissection of a run's shards below a folder, once all of them are done; None before."""
-    folders = [shards_folder(out) / f"{index}-of-{count}" for index in range(count)]
-    if any((manifest := read_manifest(folder)) is None or manifest.state == RUNNING for folder in folders):
-        return None
+def place_of_run(out: Path, manifest: Manifest, resume: bool | str) -> tuple[Path, Manifest]:
+    """The folder of a run, and its manifest: of a shard one of its own, unless the whole is in `out` already.
+
+    Raises DissectionError if `out` holds another run, or shards of one.
+    """
+    if manifest.shard is None:
+        return out, manifest
+    whole = whole_manifest(manifest)
+    if RunFolder(out, whole, resume, joins_shards=True).complete:
+        return out, whole
+    return shard_folder(out, manifest), manifest
+
+
+def whole_or_part(out: Path, dissection: Dissection) -> Dissection:
+    """What a run's shards make up below a folder, if with this one all of them are done; the dissection before."""
+    shard = dissection.manifest.shard
+    if shard is None:
+        return dissection
+    folders = [shards_folder(out) / f"{index}-of-{shard.count}" for index in range(shard.count)]
+    manifests = map(read_manifest, folders)
+    if any(manifest is None or manifest.state != COMPLETE for manifest in manifests):
+        return dissection
     try:
         return join_shards(folders, out)
     except FolderInUse:  # another process, which was done at the same moment, is at it
-        return None
+        return dissection

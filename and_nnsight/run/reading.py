@@ -26,6 +26,6 @@ class Reading:
         """The data, opened. Raises what `open_source` raises."""
         return cls(options.open(data), options)
 
-    def part(self, shard: Shard, batch_size: int) -> Reading:
-        """Of the same data the clips of a shard."""
-        return Reading(ShardSource(self.source, shard, batch_size), self.options)
+    def part(self, shard: Shard | None, unit: int) -> Reading:
+        """Of a shard its clips alone, which begin at multiples of so many positions of the whole; None: all."""
+        return self if shard is None else Reading(ShardSource(self.source, shard, unit), self.options)

@@ -54,13 +54,14 @@ def warn_of_values(dissection: Dissection) -> None:
 
 def warn_of_contents(dissection: Dissection) -> None:
     """Warn of clips that are silent, and of copies."""
-    silent, copies = len(dissection.silent), len(dissection.copies)
+    # Of its rows, of which there may be millions, none is read.
+    silent, copies = dissection.manifest.silent, dissection.manifest.copies
     what = agree(copies, "byte-identical copy of an earlier one", "byte-identical copies of earlier ones")
     parts = [f"{count:,} {name}" for count, name in ((silent, "silent"), (copies, what)) if count]
     if parts:
         warnings.warn(
-            f"of {counted(len(dissection.clips), 'clip')}, {' and '.join(parts)}: as evidence of what a unit responds "
-            "to, copies count once",
+            f"of {counted(dissection.manifest.clips, 'clip')}, {' and '.join(parts)}: as evidence of what a unit "
+            "responds to, copies count once",
             stacklevel=_CALLER,
         )
 

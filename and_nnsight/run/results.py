@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as arrow
-import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from ..dissection.clips import ClipRow
@@ -69,7 +68,7 @@ class Results:
         ):
             for table in tables:
                 contents.extend(int(content or "", 16) for content in table["content"].to_pylist())
-                self.silent += compute.sum(table["silent"]).as_py() or 0
+                self.silent += table["silent"].to_pylist().count(True)
                 waiting = arrow.concat_tables([waiting, table])
                 while len(waiting) >= ROWS_A_GROUP:
                     writer.write_table(waiting.slice(0, ROWS_A_GROUP).combine_chunks())

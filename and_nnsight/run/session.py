@@ -21,7 +21,9 @@ from .collector import BatchCollector
 from .folder import RunFolder
 from .sounds import SoundChoice, SoundKeeper, settings_file
 
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 20.0  # from one checkpoint to the next
+_FIRST, _GROWTH = 0.25, 1.5  # shares of that: the first comes sooner, since a run may be killed at any age
+_COST = 3.0  # such pauses for each second that a checkpoint takes: no more than 1.7 % of the time goes into them
 CHECKPOINT_ROWS = 8_192  # clips whose rows wait in memory
 
 
@@ -65,10 +67,11 @@ class Session:
 
     with streaming()     the last checkpoint is loaded               that checkpoint
     begin_batch          the scores of its clips are looked up       everything up to the batch before it
-      begin_group        per group of clips that run together        the same, as long as no group has ended
+      begin_group        per group of clips that run together        the same
       on_activation      each site, as the model gives it            the same
-      end_group          the statistics have the group's clips       the last checkpoint: the batch is half done
-    keep_sounds          those of clips in a list are in the folder  the same
+      end_group          its pooled values wait                      the same
+    keep_sounds          the statistics have the batch's clips, and  the last checkpoint: the batch is half done
+                         sounds of those in a list are in the folder
     end_batch            concepts, values and rows have them too     everything up to this batch
     checkpoint           all of it is on the disk                    everything up to this batch
     finish               the results are written                     the last checkpoint, or the whole
@@ -89,7 +92,7 @@ class Session:
         self._batch_scores: Tensor | None = None
         self._values = BatchValues()
         self._whole = True  # whether all parts end at the same batch: only then may they be written
-        self._saved_at, self._pause = time.monotonic(), CHECKPOINT_SECONDS
+        self._saved_at, self._share = time.monotonic(), _FIRST
 
     @contextmanager
     def streaming(self) -> Iterator[int]:
@@ -129,9 +132,13 @@ class Session:
         self._collector.collect(site, value)
 
     def end_group(self) -> None:
-        """Update the statistics. Raises RuntimeError if a site did not fire."""
+        """All sites of the group have come. Raises RuntimeError if one did not fire."""
+        self._collector.end_group()
+
+    def _take_in(self) -> None:
+        """Update the statistics from the batch's groups: once, for lists of all units are costly to merge."""
         self._whole = False
-        self._collector.end()
+        self._collector.end_batch()
 
     def merge(self, statistics: UnitStatistics) -> None:
         """Take in the statistics of clips that were collected elsewhere."""
@@ -141,11 +148,12 @@ class Session:
     def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
         """Keep the sounds of a batch's clips that are wanted. Comes when all its groups have run."""
         if self.sounds is not None:
+            self._take_in()
             self.sounds.saw(clips, groups)
 
     def end_batch(self, end: int, clips: Sequence[Clip], quarantined: Sequence[Quarantined]) -> None:
         """All of a batch is done; `end` is the stream position after it."""
-        self._whole = False
+        self._take_in()
         self._keep_values()
         self.statistics.leave_out(clip.clip for clip in quarantined)
         self.folder.saw(end, clips, quarantined, self._truncated(clips))
@@ -180,12 +188,11 @@ class Session:
         """A checkpoint, if the last one is some time ago or many rows wait in memory."""
         began = time.monotonic()
         crowded = self.folder.pending > CHECKPOINT_ROWS or (self.sounds is not None and self.sounds.is_due)
-        if began - self._saved_at <= self._pause and not crowded:
+        if began - self._saved_at <= CHECKPOINT_SECONDS * self._share and not crowded:
             return
         self.checkpoint()
         self._saved_at = time.monotonic()
-        # Many concepts take seconds to write: no more than about a twentieth of the time may go into that.
-        self._pause = CHECKPOINT_SECONDS * max(1.0, self._saved_at - began)
+        self._share = max(min(1.0, _GROWTH * self._share), _COST * (self._saved_at - began))
 
     def finish(self) -> None:
         """Write the results. Raises DissectionError if no clip could be used."""

@@ -14,6 +14,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.files import shards_folder
 from ..dissection.manifest import Manifest, read_manifest
 from ..dissection.manifest_differences import differences
+from .options import RunOptions
 
 TORCHRUN = "torchrun"
 """What `shard` is to be where torchrun says which one it is."""
@@ -46,9 +47,14 @@ def device_of_rank(device: str | torch.device | None, environment: Mapping[str, 
     return f"cuda:{int(environment['LOCAL_RANK']) % torch.cuda.device_count()}"
 
 
-def is_first_here(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the one of its machine that shows how far it is."""
-    return environment["LOCAL_RANK"] == "0"
+def options_of_rank(
+    shard: str | Shard | None, options: RunOptions, environment: Mapping[str, str] = os.environ
+) -> RunOptions:
+    """The options of a process that torchrun started: its own GPU, and one bar a machine. Others stay as they are."""
+    if shard != TORCHRUN:
+        return options
+    shows = options.progress and environment["LOCAL_RANK"] == "0"
+    return replace(options, device=device_of_rank(options.device, environment), progress=shows)
 
 
 def shard_folder(out: Path, manifest: Manifest) -> Path:

@@ -112,10 +112,7 @@ class Moments:
         table = [[*key, self.nodes[key] is not None] for key in keys]
         full = [node for node in map(self.nodes.__getitem__, keys) if node is not None]
         empty = torch.zeros(0, self.units, dtype=torch.float64)
-        parts = {
-            name: torch.stack([part.cpu() for part in column]) if column else empty.clone()
-            for name, column in zip(Node._fields, zip(*full, strict=True) if full else ((), (), ()), strict=True)
-        }
+        parts = {name: torch.cat([empty, *(getattr(node, name).cpu()[None] for node in full)]) for name in Node._fields}
         return {
             "nodes": torch.tensor(table, dtype=torch.int64).reshape(-1, 3),
             **parts,

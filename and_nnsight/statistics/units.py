@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from ..kernels import POOLINGS, MomentsState, Pooled, pool, variance
+from .groups import PooledGroup, joined
 from .moments import Moments
 from .topk import TopK, copied
 
@@ -49,6 +50,7 @@ class UnitStatistics:
         self.clips = 0
         self._pending: dict[str, Pooled] = {}
         self._pending_clips: Tensor | None = None
+        self._groups: list[PooledGroup] = []
 
     def update(
         self,
@@ -78,11 +80,10 @@ class UnitStatistics:
         self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
         self._pending_clips = clip_ids
 
-    def finish_batch(self, *, in_order: bool = False, positions: Sequence[int] | None = None) -> None:
-        """Update every site from the batch. Raises RuntimeError, naming them, if some site got no update.
+    def finish_group(self, positions: Sequence[int] | None = None) -> None:
+        """The updates since the last group were all of their clips, whose pooled values wait for `finish_batch`.
 
-        `in_order` promises that the batch's ids ascend and lie above all that came before; it saves time. `positions`
-        are those ids on the host: without them a GPU is waited for.
+        `positions` are the clips' ids on the host. Raises RuntimeError, naming them, if some site got no update.
         """
         missing = [name for name in self.slices if name not in self._pending]
         if missing:
@@ -93,10 +94,26 @@ class UnitStatistics:
         values = torch.cat([part.values for part in pooled], 1)
         frames = torch.cat([part.frames for part in pooled], 1)
         clips = self._pending_clips.to(self.device)
+        nonfinite = torch.stack([part.nonfinite for part in pooled])
+        self._groups.append(
+            PooledGroup(clips, None if positions is None else tuple(positions), values, frames, nonfinite)
+        )
+        self._pending, self._pending_clips = {}, None
+
+    def finish_batch(self, *, in_order: bool = False, positions: Sequence[int] | None = None) -> None:
+        """Update every site from the batch, whose clips came as one group, or as several that are finished.
+
+        `in_order` promises that the batch's ids, of several groups once they are sorted, ascend and lie above all that
+        came before; it saves time. `positions` are the ids on the host, where the clips came as one group: without them
+        a GPU is waited for. Raises RuntimeError, naming them, if some site got no update.
+        """
+        if self._pending or not self._groups:
+            self.finish_group(positions)
+        clips, known, values, frames, nonfinite = joined(self._groups)
         self.top.update(values, clips, frames, in_order=in_order)
         self.bottom.update(values, clips, frames, in_order=in_order)
-        self.moments.update(values, clips.tolist() if positions is None else positions)
-        self.nonfinite = self.nonfinite + torch.stack([part.nonfinite for part in pooled])
+        self.moments.update(values, clips.tolist() if known is None else known)
+        self.nonfinite = self.nonfinite + nonfinite
         self.clips += len(clips)
         self.discard_batch()
         if self.observe is not None:
@@ -112,7 +129,7 @@ class UnitStatistics:
 
     def discard_batch(self) -> None:
         """Drop a batch that was begun and not finished."""
-        self._pending, self._pending_clips = {}, None
+        self._pending, self._pending_clips, self._groups = {}, None, []
 
     def merge(self, other: UnitStatistics) -> None:
         """Take in what another instance saw of other clips. Raises ValueError if the two do not fit."""

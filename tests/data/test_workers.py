@@ -275,3 +275,37 @@ def test_a_script_without_a_guard_is_told_what_it_needs(tmp_path: Path):
 def test_what_travels_is_small():
     batch = run(clips_of(10), Lengths())[0]
     assert len(pickle.dumps(batch)) < 600
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="workers are not forked here")
+def test_what_workers_need_is_imported_once_before_they_are_asked_for(tmp_path: Path):
+    """In the process that they are forked from: each then finds it there."""
+    (tmp_path / "needed.py").write_text("import os\nimported_by = os.getpid()\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, sys
+            import numpy as np
+            from and_nnsight.data import batches, open_source, workers
+
+            def process(waveforms):
+                return os.getpid(), sys.modules["needed"].imported_by
+
+            if __name__ == "__main__":
+                workers.import_for_workers(["and_nnsight.data.batches", "needed"])
+                source = open_source([np.ones(10, np.float32)] * 4)
+                options = dict(sampling_rate=16000, featurise=process, batch_size=1, num_workers=2)
+                made = [batch.inputs for batch in batches(source, **options)]
+                assert len({worker for worker, _ in made}) == 2
+                (server,) = {server for _, server in made}
+                assert server not in {os.getpid(), *(worker for worker, _ in made)}
+                print("once")
+            """
+        )
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "once\n"

@@ -21,6 +21,7 @@ from and_nnsight.run import local
 from tests.families import FAMILIES
 from tests.sounds_for_tests import noise
 
+pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 WITH_FRONT_END = ["ast", "whisper", "clap-audio", "wav2vec2-post", "wav2vec2-pre", "wav2vec2-bert", "hubert-post"]

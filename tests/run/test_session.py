@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,13 @@ def raising(*arguments: Any) -> None:
 
 @pytest.mark.parametrize(
     ("interrupt", "position"),
-    [(within_a_forward, 2), (between_groups, 0), (at_the_end_of_a_batch, 0), (after_a_merge, 0), (after_a_batch, 4)],
+    [(within_a_forward, 2), (between_groups, 2), (at_the_end_of_a_batch, 0), (after_a_merge, 0), (after_a_batch, 4)],
 )
 def test_what_an_interruption_leaves(interrupt: Callable[[Session], None], position: int, tmp_path: Path) -> None:
-    """The first batch is done, and no checkpoint was made of it: half a batch more must not be written with it."""
+    """The first batch is done, and no checkpoint was made of it: half a batch more must not be written with it.
+
+    Of groups that have ended nothing is in the statistics until their batch ends.
+    """
     session = opened(tmp_path / "run")
     with session.folder, pytest.raises(KeyboardInterrupt), session.streaming() as start:
         assert start == 0
@@ -107,27 +111,56 @@ def test_what_an_interruption_leaves(interrupt: Callable[[Session], None], posit
     assert resumed.folder.complete
 
 
-def test_checkpoints_come_after_some_time_or_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that a session reads off its clock; what is added to them passes."""
     now = [0.0]
     monkeypatch.setattr(running.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_first_checkpoint_comes_soon_and_no_more_of_the_time_goes_into_them_than_a_sixtieth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
     session = opened(tmp_path / "run")
     written: list[int] = []
 
     def slow() -> None:
         written.append(session.folder.position)
-        now[0] += 3.0
+        clock[0] += 3.0
 
     monkeypatch.setattr(session, "checkpoint", slow)
     with session.folder, session.streaming():
-        for start, seconds in enumerate([19.0, 2.0, 59.0, 2.0]):
-            now[0] += seconds
+        for start, seconds in enumerate([4.0, 2.0, 179.0, 2.0]):
+            clock[0] += seconds
             run_batch(session, 2 * start)
             session.checkpoint_if_due()
-    assert written == [4, 8], "the first took 3 s, so the next is due after 60 s"
+    assert written == [4, 8], "the first took 3 s, so the next is due after 180 s"
     monkeypatch.setattr(running, "CHECKPOINT_ROWS", 8)
     session.end_batch(9, [], [Quarantined(8, None, "broken")])
     session.checkpoint_if_due()
-    assert written == [4, 8, 9]
+    assert written == [4, 8, 9], "many rows wait in memory"
+
+
+def test_checkpoints_that_cost_nothing_come_ever_more_rarely_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    session = opened(tmp_path / "run")
+    written: list[float] = []
+    monkeypatch.setattr(session, "checkpoint", lambda: written.append(clock[0]))
+    with session.folder, session.streaming():
+        for _ in range(900):
+            clock[0] += 0.125
+            session.checkpoint_if_due()
+    assert [late - early for early, late in pairwise([0.0, *written])] == [
+        5.125,
+        7.625,
+        11.375,
+        17.0,
+        20.125,
+        20.125,
+        20.125,
+    ]
 
 
 def test_clips_longer_than_the_window_are_counted(tmp_path: Path) -> None:

@@ -335,7 +335,7 @@ def test_shards_that_are_killed_at_random_moments_and_started_again_end_in_the_f
     waiting = [f"{index}/3" for index in range(3)]
     while waiting:
         shard = chance.choice(waiting)
-        moment = chance.randint(2, operations // 3)
+        moment = chance.randint(2, operations // 3) if kills < 9 else 0
         script = run(shard, moment, out, model, audio, scores)
         code = script.wait()
         assert code in (0, -signal.SIGKILL), script.stderr.read_text()
@@ -343,8 +343,6 @@ def test_shards_that_are_killed_at_random_moments_and_started_again_end_in_the_f
             waiting.remove(shard)
         kills += code != 0
     assert kills > 3
-    if not (out / "manifest.json").exists() or '"complete"' not in (out / "manifest.json").read_text():
-        merge(out, out=out)  # the last one was killed while it merged, and there is nothing left to start again
     assert without_shards(out) == files(tmp_path / "whole")
 
 

@@ -19,6 +19,7 @@ from and_nnsight.audio.frontends.interface import padded
 
 from .extractors import EXTRACTORS, own, sounds
 
+pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 

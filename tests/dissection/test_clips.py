@@ -1,0 +1,60 @@
+"""`clips.parquet` is what pyarrow makes of rows, to the byte, without pandas."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as some
+from pyarrow import parquet
+
+from and_nnsight.dissection.clips import ClipRow
+
+TEXT = some.none() | some.text(some.characters(exclude_categories=["Cs"]), max_size=20)
+ROWS = some.builds(
+    ClipRow, some.integers(0, 2**63 - 1), TEXT, TEXT, TEXT, some.floats(0, 1e300), some.none() | some.integers(1, 2**40),
+    TEXT, some.none() | some.booleans(),
+)  # fmt: skip
+
+
+def written(table: arrow.Table) -> bytes:
+    file = BytesIO()
+    with parquet.ParquetWriter(file, ClipRow.schema()) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
+@given(some.lists(ROWS, max_size=9))
+def test_rows_are_written_as_pyarrow_itself_would(rows: list[ClipRow]) -> None:
+    expected = arrow.Table.from_pylist([row.columns() for row in rows], ClipRow.schema())
+    table = ClipRow.to_arrow(rows)
+    assert table.equals(expected)
+    assert written(table) == written(expected)
+    assert ClipRow.of_arrow(table) == rows
+
+
+def test_many_rows_are_one_chunk() -> None:
+    rows = [ClipRow(clip, "x" * 1_000, None, "1", clip / 7) for clip in range(4_096)]
+    table = ClipRow.to_arrow(rows)
+    assert table["path"].num_chunks == 1
+    assert written(table) == written(arrow.Table.from_pylist([row.columns() for row in rows], ClipRow.schema()))
+
+
+def test_neither_datasets_nor_pandas_is_imported_for_a_folder(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(160), 16_000)
+    code = f"""
+import sys
+from and_nnsight.data import open_source
+from and_nnsight.dissection.clips import ClipRow
+assert open_source({str(tmp_path)!r}).length == 1
+ClipRow.to_arrow([ClipRow(0, "a.wav", None, None, 0.01)])
+print(*sorted({{"datasets", "pandas"}} & sys.modules.keys()), "none")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["none"]
