@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from and_nnsight import Dissection, DissectionError
 from and_nnsight.demo import tiny_ast_path
+from ray.cloudpickle import register_pickle_by_value
 
 from and_nnsight_ray import dissect
 from and_nnsight_ray.cluster import ActorPlan
@@ -86,27 +88,31 @@ def test_a_killed_actor_costs_nothing_but_time(actor: str, sounds: Path, whole: 
 
 
 class Deadly:
-    """Clips of which the seventy-first ends the process that reads it, unless that is the driver."""
+    """Clips of which the tenth ends the process that reads it, unless that is the driver."""
 
     def __init__(self) -> None:
         self.driver = os.getpid()
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for clip in range(72):
-            if clip == 70 and os.getpid() != self.driver:
-                os.kill(os.getpid(), signal.SIGKILL)
-            samples = np.sin(np.arange(8_000, dtype=np.float32) * 0.01 * (clip + 1))
-            yield {"array": samples, "sampling_rate": 16_000}
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, clip: int) -> dict[str, Any]:
+        if clip >= 12:
+            raise IndexError(clip)
+        if clip == 9 and os.getpid() != self.driver:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"array": np.sin(np.arange(8_000, dtype=np.float32) * 0.01 * (clip + 1)), "sampling_rate": 16_000}
 
 
 @pytest.mark.usefixtures("cluster")
 def test_what_kills_every_actor_is_an_error_that_names_the_shard_and_keeps_the_others(tmp_path: Path) -> None:
-    with pytest.raises(DissectionError, match="3 actors died of shard 1/2"):
+    register_pickle_by_value(sys.modules[__name__])  # actors cannot import a test
+    with pytest.raises(DissectionError, match="3 actors died of shard 2/3"):
         dissect(
-            str(tiny_ast_path()), Deadly(), out=tmp_path / "run", model_actors=1, decode_actors=0, shards=2, **OPTIONS
+            str(tiny_ast_path()), Deadly(), out=tmp_path / "run", model_actors=1, decode_actors=0, shards=3, **OPTIONS
         )
     done = sorted(path.name for path in (tmp_path / "run" / "shards").iterdir())
-    assert done == ["0-of-2"], "the first 64 clips"
+    assert done == ["0-of-3", "1-of-3"]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["shards"]
 
 
