@@ -24,6 +24,7 @@ ORDER = (
     "unlearn",
     "findings",
     "plugins",
+    "clusters",
     "ndif",
     "transformerlens",
     "format",
