@@ -176,7 +176,7 @@ class _Union:
         for shard in self.shards:
             more, more_concepts = self._empty()
             sounds = shard.load_into(more, more_concepts)
-            statistics.merge(more)
+            statistics.merge(more, in_order=shard.is_a_stretch)
             if concepts is not None and more_concepts is not None:
                 concepts.merge(more_concepts)
         return statistics, concepts, sounds
