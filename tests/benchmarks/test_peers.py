@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmarks import peers
@@ -64,8 +65,15 @@ def test_a_peers_clips_are_read_from_what_it_leaves(way: str, setting: peers.Set
         pytest.skip(f"pip install --no-deps {packages}")
     peers.run_way("oracle", setting, tmp_path / "oracle")
     peers.run_way(way, setting, tmp_path / way)
-    window = peers.oracle_clips(tmp_path / "oracle", "window", setting.k)
-    assert peers.share_equal(peers.READERS[way](tmp_path / way), window) > 0.5
+    right = peers.oracle_clips(tmp_path / "oracle", "window", setting.k)
+    values = load_file(tmp_path / "oracle" / "oracle.safetensors")
+    for number, (named, best) in enumerate(zip(peers.READERS[way](tmp_path / way), right, strict=True)):
+        of_clips = values[f"layers.{number}.activation_fn.window"].numpy()
+        kept = named >= 0  # SemanticLens begins with zeros that no negative value displaces
+        assert kept.mean() > 0.5
+        # Which clips they are hangs on last bits, and on bfloat16 in SemanticLens: their values are those of the best.
+        theirs, ours = (np.take_along_axis(of_clips, ids, 0)[kept] for ids in (named, best))
+        np.testing.assert_allclose(theirs, ours, rtol=2**-6, atol=1e-3)
 
 
 def test_the_earlier_clip_is_first_among_equals() -> None:
