@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ class Weights:
         return self.tensors[name]
 
     def floats(self, name: str, *shape: int) -> Tensor:
-        """A tensor of this shape in float32. Raises DictionaryError, naming it, for another shape, or if there is none."""
+        """A tensor of this shape in float32. Raises DictionaryError, naming it, for another shape, or none."""
         tensor = self.tensor(name)
         if tuple(tensor.shape) != shape or not tensor.is_floating_point():
             raise DictionaryError(
@@ -77,7 +78,8 @@ def read_weights(path: Path) -> Weights:
 
 def _saved_by_torch(path: Path) -> Any:
     """What `torch.save` wrote, as long as it is tensors and plain values: a pickle may run whatever it likes."""
-    with _readable(path):
+    with _readable(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of protocols that it may refuse: what it refuses is said below
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
         except pickle.UnpicklingError as error:
@@ -106,7 +108,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise DictionaryError(f"{path} may not be read: change its permissions") from error
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DictionaryError(f"{path} cannot be read ({reason}): it is damaged, or no such file; download it again") from error
+        raise DictionaryError(f"{path} cannot be read ({reason}): it is damaged, or of another kind") from error
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:

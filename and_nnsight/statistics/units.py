@@ -104,6 +104,26 @@ class UnitStatistics:
         pooled = pool(activations.detach(), mask, self.pooling, bounds)
         return Pooled(*(tensor.to(self.device) for tensor in pooled))
 
+    def finish_group(self, positions: Sequence[int] | None = None) -> None:
+        """The updates since the last group were all of their clips, whose pooled values wait for `finish_batch`.
+
+        `positions` are the clips' ids on the host. Raises RuntimeError, naming them, if some site got no update.
+        """
+        missing = [name for name in self.slices if name not in self._pending]
+        if missing:
+            self.discard_batch()
+            raise RuntimeError(f"{len(missing)} of {len(self.slices)} sites did not fire: {', '.join(missing[:5])}")
+        assert self._pending_clips is not None
+        pooled = [self._pending[name] for name in self.slices]
+        values = torch.cat([part.values for part in pooled], 1)
+        frames = torch.cat([part.frames for part in pooled], 1)
+        clips = self._pending_clips.to(self.device)
+        nonfinite = torch.stack([part.nonfinite for part in pooled])
+        self._groups.append(
+            PooledGroup(clips, None if positions is None else tuple(positions), values, frames, nonfinite)
+        )
+        self._pending, self._pending_clips = {}, None
+
     def finish_batch(self, *, in_order: bool = False, positions: Sequence[int] | None = None) -> None:
         """Update every site from the batch, whose clips came as one group, or as several that are finished.
 

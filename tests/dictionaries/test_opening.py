@@ -157,7 +157,7 @@ def test_damaged_files_and_other_shapes_are_named(tmp_path: Path) -> None:
     with pytest.raises(DictionaryError, match="W_enc and W_dec .* do not fit each other"):
         open_sae(str(path))
     weights.write_bytes(b"no tensors at all")
-    with pytest.raises(DictionaryError, match="cannot be read .*download it again"):
+    with pytest.raises(DictionaryError, match="cannot be read .*it is damaged, or of another kind"):
         open_sae(str(path))
     _settings(path / "cfg.json", architecture="topk", k=0)
     save_file(tensors, weights)
