@@ -103,7 +103,13 @@ def sparsify(folder: Path, kind: str, width: int, latents: int, *, k: int = 4) -
     shapes = {"encoder.weight": (latents, width), "encoder.bias": (latents,), "W_dec": (latents, width)}
     tensors = _random(3, **shapes, b_dec=(width,))
     activation = "groupmax" if kind == "groupmax" else "topk"
-    settings = {"activation": activation, "k": k, "d_in": width, "num_latents": latents, "transcode": kind == "transcoder"}
+    settings = {
+        "activation": activation,
+        "k": k,
+        "d_in": width,
+        "num_latents": latents,
+        "transcode": kind == "transcoder",
+    }
     folder.mkdir(parents=True)
     save_file(tensors, folder / "sae.safetensors")
     (folder / "cfg.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -180,7 +186,12 @@ FREUD = ("l1", "topk")
 
 def freud(path: Path, kind: str, width: int, latents: int, *, k: int = 4) -> Written:
     """A checkpoint of FREUD's training, with what else it holds."""
-    shapes = {"encoder.weight": (latents, width), "encoder.bias": (latents,), "W_dec": (latents, width), "b_dec": (width,)}
+    shapes = {
+        "encoder.weight": (latents, width),
+        "encoder.bias": (latents,),
+        "W_dec": (latents, width),
+        "b_dec": (width,),
+    }
     l1 = {"decoder.weight": (width, latents), "encoder_bias": (latents,)}
     tensors = _random(6, **(l1 if kind == "l1" else shapes))
     settings = {"autoencoder_variant": kind, "autoencoder_config": {"k": k}, "activation_size": width}

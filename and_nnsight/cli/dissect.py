@@ -32,7 +32,10 @@ def sites(
     model: Model,
     pattern: Annotated[
         list[str] | None,
-        typer.Option("--sites", help="Only these: a name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable."),
+        typer.Option(
+            "--sites",
+            help="Only these: a name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable.",
+        ),
     ] = None,
 ) -> None:
     """List the sites of a model, their widths, and the total. No weights are loaded."""

@@ -29,8 +29,7 @@ class SparseAutoencoder:
     rule        what makes latents of W h
     decoder     [latent, width]: directions, on the disk until they are asked for; None where they are of another site
     input_bias  [width]: what is subtracted from a frame first, once it is scaled; None: nothing
-    scale       [latent]: W h is multiplied by it (the rule's biases are already), and directions are divided by it;
-                None: neither
+    scale       [latent]: how many times longer latents are than the decoder takes them; None: they are as it takes them
     scaling     of a frame: see `scaling`
     hash        of all that its latents hang on
 
@@ -133,8 +132,7 @@ class SparseAutoencoder:
             yield from ((part, self.rule(self._output(ready, part), part)) for part in some)
 
     def _output(self, ready: Float[Tensor, "frame width"], part: slice) -> Float[Tensor, "frame part"]:
-        output = linear(ready, self.encoder[part])
-        return output if self.scale is None else output * self.scale[part]
+        return linear(ready, self.encoder[part])
 
     def _ready(self, frames: Scaled) -> Float[Tensor, "frame width"]:
         return frames.frames if self.input_bias is None else frames.frames - self.input_bias

@@ -143,12 +143,15 @@ class Kept(NamedTuple):
 class TopLatents(Rule):
     """relu of the k highest of each frame, of all latents; with `by_magnitude` the k farthest from 0, as they are.
 
+    scale  Wx + b is multiplied by it before the latents of a frame are compared; None: it is not
+
     Which are the k highest shows only when all parts have been seen. A running list of a frame's k highest goes
     through them once: the encoder is multiplied once, and exactly k are kept, as without parts.
     """
 
     bias: Tensor
     k: int
+    scale: Tensor | None = None
     by_magnitude: bool = False
 
     @property
@@ -160,7 +163,9 @@ class TopLatents(Rule):
         """The k highest of each frame over all parts."""
         kept: Kept | None = None
         for part, output in outputs:
-            kept = self._joined(kept, self._best_of(output + self.bias[part], part.start))
+            values = output + self.bias[part]
+            values = values if self.scale is None else values * self.scale[part]
+            kept = self._joined(kept, self._best_of(values, part.start))
         assert kept is not None
         return kept if self.by_magnitude else Kept(kept.values.relu(), kept.indices)
 

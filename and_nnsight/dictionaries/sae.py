@@ -27,7 +27,9 @@ def open_sae(path: str) -> SparseAutoencoder:
     """
     place = Path(path).expanduser()
     if not place.exists():
-        raise DictionaryError(f"there is no file or folder {path!r}: a dictionary is one of {_FORMS}, downloaded before")
+        raise DictionaryError(
+            f"there is no file or folder {path!r}: a dictionary is one of {_FORMS}, downloaded before"
+        )
     known = (str(place.resolve()), _state(place))
     dictionary = _open.get(known)
     if dictionary is None:

@@ -18,7 +18,12 @@ class Scaled(NamedTuple):
     """Frames as a dictionary encodes them, and what its directions are multiplied by to be the site's again."""
 
     frames: Float[Tensor, "frame width"]
-    back: Float[Tensor, "frame #one"]
+    back: Float[
+        Tensor,
+        (
+            frame  # one
+        ),
+    ]
 
 
 def known_scaling(name: str) -> str:
@@ -38,6 +43,6 @@ def scaled(frames: Float[Tensor, "frame width"], scaling: str) -> Scaled:
         deviation = centred.std(-1, keepdim=True)
         return Scaled(centred / (deviation + _LAYER_NORM_EPSILON), deviation)
     if scaling == "constant_norm_rescale":
-        back = frames.norm(dim=-1, keepdim=True) / frames.shape[-1] ** 0.5
-        return Scaled(frames / back, back)
+        factor = frames.shape[-1] ** 0.5 / frames.norm(dim=-1, keepdim=True)
+        return Scaled(frames * factor, 1 / factor)
     return Scaled(frames, torch.ones_like(frames[..., :1]))

@@ -1,4 +1,4 @@
-"""The files of a dictionary: tensors that stay on the disk until they are used, and settings. Nothing in them is run."""
+"""The files of a dictionary: tensors that stay on the disk until they are used, and settings. Nothing there is run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def read_weights(path: Path) -> Weights:
             return Weights(path, {name: file.get_tensor(name) for name in file.keys()}, {})  # noqa: SIM118
     content = _saved_by_torch(path)
     if not isinstance(content, Mapping):
-        raise DictionaryError(f"{path} holds a {type(content).__name__}: a dictionary's file is a state dict of tensors")
+        raise DictionaryError(
+            f"{path} holds a {type(content).__name__}: a dictionary's file is a state dict of tensors"
+        )
     state = content["model"] if isinstance(content.get("model"), Mapping) else content
     return Weights(
         path,

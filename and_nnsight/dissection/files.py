@@ -12,6 +12,7 @@ from ..storage import short_hash
 
 _LONGEST = 200  # bytes: file systems take 255, and a suffix and a temporary file's marks come on top
 
+
 def site_file(folder: Path, site: str) -> Path:
     """A site's statistics."""
     return folder / "sites" / f"{_safe(site)}.safetensors"

@@ -130,7 +130,7 @@ class TraceModel(CheckpointModel):
         """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits).
 
         Outside one: a handle that is good for any trace to come, here or remote; inside it, `handle.output` is the
-        activation. A dictionary's latents (`SITE|DICTIONARY`) are read in traces on this machine; `ablate` changes them.
+        activation. A dictionary's latents (`SITE|DICTIONARY`) are read in traces here; `ablate` changes them.
         """
         sites = self.sites(name)
         if len(sites) != 1:

@@ -178,7 +178,8 @@ def select_sites(
     A pattern is a preset ("default": every mlp.hook_post; "paper": hook_attn_out, mlp.hook_pre, hook_mlp_out of every
     block and unembed.hook_out, or what the model says was recorded of it; "all"), a glob over names, or `module:PATH`
     for the output of any module; `SITE|DICTIONARY`, for example `blocks.2.hook_resid_post|sae:PATH`, for the latents of
-    a dictionary on one site. Raises PluginError for a dictionary that cannot be opened, SiteError for a pattern that names nothing; it lists near names.
+    a dictionary on one site. Raises PluginError for a dictionary that cannot be opened, SiteError for a
+    pattern that names nothing; it lists near names.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     declared = declared_spec(model)
@@ -207,15 +208,14 @@ def _matching(
     return matching
 
 
-def _latents(
-    model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]
-) -> Site:
+def _latents(model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]) -> Site:
     """The latents of a dictionary on the one site that the pattern names. Raises SiteError for several."""
     base, _, chosen = pattern.partition(MARK)
     sites = _matching(model, available, base, presets)
     if len(sites) != 1:
         raise SiteError(
-            f"{base!r} names {len(sites)} sites, and a dictionary is of one, for example {sites[0].name + MARK + chosen!r}"
+            f"{base!r} names {len(sites)} sites, and a dictionary is of one, for example "
+            f"{sites[0].name + MARK + chosen!r}"
         )
     return sites[0].through(chosen, open_dictionary(chosen))
 

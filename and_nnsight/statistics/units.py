@@ -73,7 +73,7 @@ class UnitStatistics:
         clip_ids: Int64[Tensor, " clip"],
         frame_mask: Bool[Tensor, "clip frame"],
     ) -> None:
-        """As `update`, of a site whose units come some at a time, in order: each part is pooled before the next is made.
+        """As `update`, of a site whose units come in parts, in order: each is pooled before the next is made.
 
         Raises what `update` does.
         """

@@ -124,7 +124,7 @@ def test_a_folder_of_several_dictionaries_names_them(tmp_path: Path) -> None:
 class Harmful:
     """Something that a pickle would run."""
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (Path("harm-was-done"),)
 
 

@@ -76,7 +76,9 @@ def test_latents_are_dissected_as_brute_force_has_them(
     )
     expected = [_latents(model, sae, clip) for clip in clips]
     maxima = np.stack([latents.max(0) for latents in expected])
-    np.testing.assert_allclose(dissection.activations(site), maxima, atol=2e-4)
+    kept = dissection.activations(site)
+    assert kept is not None
+    np.testing.assert_allclose(kept, maxima, atol=2e-4)
     statistics = dissection[site]
     np.testing.assert_allclose(statistics.mean.numpy(), maxima.mean(0), atol=1e-4)
     np.testing.assert_allclose(statistics.active.numpy(), (maxima > 0).mean(0), atol=1e-6)
@@ -148,9 +150,7 @@ def test_file_names_of_deep_folders_are_short_enough_and_apart(tmp_path: Path) -
     assert all(len(path.name.encode()) < 240 for path in (one, other))
 
 
-def test_an_ablation_takes_a_latent_out_along_its_direction_and_keeps_the_rest(
-    model: AudioModel, sae: Written
-) -> None:
+def test_an_ablation_takes_a_latent_out_along_its_direction_and_keeps_the_rest(model: AudioModel, sae: Written) -> None:
     site, clip = f"{RESIDUAL}|sae:sae", _clips(1)[0]
     latents = _latents(model, sae, clip)
     active = int(latents.max(0).argmax())
@@ -169,9 +169,8 @@ def test_an_ablation_takes_a_latent_out_along_its_direction_and_keeps_the_rest(
 
 
 def _residual(model: AudioModel, clip: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        with model.trace(clip, sampling_rate=RATE):
-            value = model.site(RESIDUAL).save()
+    with torch.no_grad(), model.trace(clip, sampling_rate=RATE):
+        value = model.site(RESIDUAL).save()
     return value[0].double().numpy()
 
 

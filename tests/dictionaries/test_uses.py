@@ -48,9 +48,8 @@ def test_what_latents_do_is_what_each_clip_alone_says(model: AudioModel, clips: 
     for number, choice in enumerate(choices):
         changed = ablate(model, choice)
         for place, clip in enumerate(clips):
-            with torch.no_grad():
-                with changed.trace(clip["audio"], sampling_rate=SAMPLING_RATE):
-                    logits = changed.output.logits.save()
+            with torch.no_grad(), changed.trace(clip["audio"], sampling_rate=SAMPLING_RATE):
+                logits = changed.output.logits.save()
             expected = float(logits[0, outcomes.labels[place]])
             assert outcomes.ablated.logit[number, place] == pytest.approx(expected, abs=1e-4)
 

@@ -55,7 +55,7 @@ def read(folder: Path) -> SparseAutoencoder:
     input_bias = _INPUT_BIASES[kind]
     return SparseAutoencoder(
         LIBRARY,
-        encoder.float(),
+        encoder.float() if scale is None else encoder.float() * scale[:, None],
         _rule(kind, latents, weights, scale, trainer, path),
         decoder,
         None if input_bias is None else weights.floats(input_bias, width),

@@ -32,7 +32,7 @@ def read(folder: Path) -> SparseAutoencoder:
     settings, weights = read_settings(path), read_weights(folder / WEIGHTS)
     architecture = _architecture(settings, path)
     encoder = weights.matrix("W_enc").T
-    latents, width = encoder.shape
+    width = encoder.shape[1]
     decoder = weights.matrix("W_dec")
     if decoder.shape != encoder.shape:
         raise DictionaryError(f"W_enc and W_dec in {weights.path} do not fit each other")
@@ -81,4 +81,4 @@ def _rule(
         return Jump(bias, weights.floats("threshold", latents))
     inner = settings.get("activation_fn_kwargs") or {}
     k = positive(settings if "k" in settings else inner, "k", path)
-    return TopLatents(bias if scale is None else bias * scale, k, by_magnitude=architecture == "abstopk")
+    return TopLatents(bias, k, scale, by_magnitude=architecture == "abstopk")

@@ -25,7 +25,9 @@ def positive(settings: Mapping[str, Any], name: str, path: Path) -> int:
 
 def unknown(architecture: object, path: Path, known: str) -> DictionaryError:
     """The error for an architecture that is not known."""
-    return DictionaryError(f"{path} is of the architecture {architecture!r}, which is not known here; known are {known}")
+    return DictionaryError(
+        f"{path} is of the architecture {architecture!r}, which is not known here; known are {known}"
+    )
 
 
 def row_norms(directions: Float[Tensor, "latent width"]) -> Float[Tensor, " latent"]:
