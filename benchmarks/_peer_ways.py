@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -96,11 +97,12 @@ def _keep(parts: list[Any], module: Any, inputs: Any, output: Any) -> None:
 def semanticlens(task: Task) -> None:
     """SemanticLens: `ActMaxCache` with its own maximum over a transformer's tokens."""
     import torch
-    from semanticlens.component_visualization.activation_caching import ActMaxCache
-    from semanticlens.component_visualization.aggregators import aggregate_transformer_max
 
+    caching = _peer("semanticlens.component_visualization.activation_caching")
+    aggregators = _peer("semanticlens.component_visualization.aggregators")
     encoder, batches = _encoder(task)
-    cache = ActMaxCache([name for name, _ in _layers(encoder)], aggregate_transformer_max, task.k)
+    names = [name for name, _ in _layers(encoder)]
+    cache = caching.ActMaxCache(names, aggregators.aggregate_transformer_max, task.k)
     with torch.inference_mode(), cache.hook_context(encoder):
         for _, features in batches:
             encoder(features)
@@ -110,11 +112,10 @@ def semanticlens(task: Task) -> None:
 def crp(task: Task) -> None:
     """zennit-crp: `FeatureVisualization.run`, activations and relevances, frames as the places of a channel."""
     import torch
-    from crp.attribution import CondAttribution
-    from crp.concepts import ChannelConcept
-    from crp.visualization import FeatureVisualization
 
-    class Frames(ChannelConcept):
+    attribution, visualization = _peer("crp.attribution"), _peer("crp.visualization")
+
+    class Frames(_peer("crp.concepts").ChannelConcept):
         """Its channels are units, which it looks for on the second axis."""
 
         def reference_sampling(self, relevance: Any, *arguments: Any, **options: Any) -> Any:
@@ -139,9 +140,11 @@ def crp(task: Task) -> None:
 
     encoder, extractor = _whisper(task)
     layers = {f"encoder.{name}": Frames() for name, _ in _layers(encoder)}
-    look = FeatureVisualization(CondAttribution(Mean(encoder)), Clips(), layers, max_target="max", abs_norm=False,
-                                path=task.out)  # fmt: skip
-    _shorten(look.RelMax, task), _shorten(look.ActMax, task)
+    model = attribution.CondAttribution(Mean(encoder))
+    options = {"max_target": "max", "abs_norm": False, "path": task.out}
+    look = visualization.FeatureVisualization(model, Clips(), layers, **options)
+    _shorten(look.RelMax, task)
+    _shorten(look.ActMax, task)
     look.run(None, 0, len(task.files), task.batch_size)
 
 
@@ -149,13 +152,11 @@ def crp_forward(task: Task) -> None:
     """zennit-crp's `Maximization` of activations alone, fed by forward hooks: no backward pass, no table by class."""
     import numpy as np
     import torch
-    from crp.concepts import ChannelConcept
-    from crp.maximization import Maximization
 
     encoder, batches = _encoder(task)
-    look = Maximization("activation", "max", path=task.out)
+    look = _peer("crp.maximization").Maximization("activation", "max", path=task.out)
     _shorten(look, task)
-    concept, clips = ChannelConcept(), np.empty(0, dtype=np.int64)
+    concept, clips = _peer("crp.concepts").ChannelConcept(), np.empty(0, dtype=np.int64)
 
     def take(name: str, module: Any, inputs: Any, output: Any) -> None:
         look.analyze_layer(output.movedim(-1, 1).contiguous(), concept, name, clips, np.zeros(len(clips)))
@@ -167,6 +168,11 @@ def crp_forward(task: Task) -> None:
             clips = np.arange(first, first + len(features))
             encoder(features)
     look._save_results()
+
+
+def _peer(module: str) -> Any:
+    """A peer's module: it is installed where it is compared with, and not where the types are checked."""
+    return import_module(module)
 
 
 def _shorten(look: Any, task: Task) -> None:

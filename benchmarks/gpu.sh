@@ -33,7 +33,7 @@ step() { # name command…: goes on after a failure, so that one of them does no
 }
 
 if [ "$device" = cuda ]; then
-  step tests python3 -m pytest -q -x -p no:cacheprovider -m gpu tests/audio tests/kernels tests/statistics tests/model/test_device_features.py tests/run/test_no_synchronisation.py
+  step tests python3 -m pytest -q -p no:cacheprovider -m gpu tests/audio tests/kernels tests/statistics tests/model/test_device_features.py tests/run/test_no_synchronisation.py
   step kernels python3 -m benchmarks.kernels
   step overhead python3 -m benchmarks.overhead --geometry ast-base whisper-small --measure steps --dtype bfloat16 --batch-size 64 --rounds 4
   step memory python3 -m benchmarks.overhead --geometry ast-base --measure steps memory --dtype bfloat16 --batch-size 64 --rounds 1 --no-write

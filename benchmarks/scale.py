@@ -103,17 +103,20 @@ def main() -> None:
     """Measure, print and write."""
     options = _options()
     console = Console(width=140)
+    saved = fresh_process(checkpoints, options.clips, options.units, 5)
+    merged = merge_of(options.shards, options.units, options.clips)
+    prepared = fresh_process(preparation, 64)
+    console.print(
+        f"checkpoint {saved['seconds']['median']} s; merge {merged['seconds']} s, {merged['cpu_seconds']} s of CPU"
+    )
     runs = []
     for clips in options.sizes:
         runs.append(fresh_process(long_run, clips, options.long_units))
         console.print(f"{clips:,} clips: {runs[-1]['peak_bytes'] / MEGABYTE:,.0f} MB, {runs[-1]['seconds']:,} s")
     grown = [(run["peak_bytes"] - runs[0]["peak_bytes"]) / MEGABYTE for run in runs]
-    saved = fresh_process(checkpoints, max(options.sizes), options.units, 5)
-    merged = merge_of(options.shards, options.units, max(options.sizes))
     assumed = Assumptions(options.gpu_price, options.cpu_price, options.cores_a_gpu, options.gpus)
     parts = parts_of(RESULTS)
     beside = runs[-1]["cpu_seconds"] / runs[-1]["clips"]
-    prepared = fresh_process(preparation, 64)
     estimates = extrapolate(parts, beside, prepared, assumed)
     _print(console, runs, saved, merged, estimates)
     numbers = {
@@ -168,7 +171,10 @@ def _print(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 20_000, 2_000_000], help="numbers of clips")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 20_000, 2_000_000], help="clips of the runs")
+    parser.add_argument(
+        "--clips", type=int, default=2_000_000, help="clips of the run that checkpoints and shards are of"
+    )
     parser.add_argument("--long-units", type=int, default=64, help="units of the runs")
     parser.add_argument("--units", type=int, default=55_346, help="units of checkpoints and merges")
     parser.add_argument("--shards", type=int, default=64)

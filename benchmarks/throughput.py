@@ -24,8 +24,6 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from and_nnsight import AudioModel, dissect
 from and_nnsight.progress import ClipProgress
@@ -107,11 +105,11 @@ def main() -> None:
     device = torch.device(options.device)
     subject = make_subject(GEOMETRIES[options.geometry](), device, getattr(torch, options.dtype))
     rows = []
-    table = Table("format", "workers", "clips", "seconds", "clips a second")
     for row in measure_all(subject.model, options):
         rows.append(asdict(row))
-        table.add_row(row.format, str(row.workers), str(row.clips), str(row.seconds), str(row.clips_a_second))
-    Console(width=100).print(table)
+        print(
+            f"{row.format}, {row.workers} workers: {row.clips_a_second} clips/s; {row.clips} clips in {row.seconds} s"
+        )
     report = {"geometry": options.geometry, "dtype": options.dtype, "batch_size": options.batch_size, "rows": rows}
     if device.type == "cuda":
         report["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
@@ -129,9 +127,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--geometry", choices=GEOMETRIES, default="ast-base" if gpu else "tiny")
     parser.add_argument("--dtype", default="bfloat16" if gpu else "float32")
     parser.add_argument("--batch-size", type=int, default=64 if gpu else 8)
-    parser.add_argument("--clips", type=int, default=2_048 if gpu else 64)
+    parser.add_argument("--clips", type=int, default=1_536 if gpu else 64)
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=FORMATS)
-    parser.add_argument("--workers", nargs="+", type=int, default=[0, 4, 8, min(16, os.cpu_count() or 1)])
+    parser.add_argument("--workers", nargs="+", type=int, default=[0, 4, min(16, os.cpu_count() or 1)])
     parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
     return parser.parse_args()
 

@@ -19,7 +19,7 @@ from ..audio.reading import read_samples
 from .items import Item, RemoteFile, Source, Unusable
 from .lookahead import map_ahead
 from .text import encodable
-from .workers import map_in_order
+from .workers import TaskMap, map_in_order
 
 T = TypeVar("T")
 _MOST_SENT = 2**24  # bytes of an array: of a longer one, what is heard is cut out first
@@ -86,7 +86,7 @@ def batches(
     sampling_rate: int,
     featurise: Callable[[Sequence[np.ndarray]], T],
     batch_size: int,
-    num_workers: int = 0,
+    num_workers: int | TaskMap = 0,
     start: int = 0,
     lengths: ClipLengths = ClipLengths(),
     prefetch: int = 2,
@@ -102,7 +102,16 @@ def batches(
                      gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set
                      aside
     batch_size       positions a batch covers; the last may cover fewer
-    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead
+<<<<<<< HEAD
+    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what else does it
+                     (`workers.TaskMap`)
+||||||| a321c2e
+    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what has others do it
+                     (`workers.TaskMap`)
+=======
+    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what has others do
+                     it (`workers.TaskMap`)
+>>>>>>> lean
     start            first position; a multiple of `batch_size` gives the same batches as starting at 0
     lengths          how much of a clip the model takes
     prefetch         batches in flight for each worker process; this bounds the memory
@@ -112,7 +121,7 @@ def batches(
     """
     for name, value, least in (
         ("batch_size", batch_size, 1),
-        ("num_workers", num_workers, 0),
+        ("num_workers", num_workers if isinstance(num_workers, int) else 1, 0),
         ("start", start, 0),
         ("prefetch", prefetch, 1),
         ("sampling_rate", sampling_rate, 1),
@@ -124,6 +133,8 @@ def batches(
     chunks = _chunks(source.items(start), start, batch_size, limit)
     if num_workers == 0:
         return map_ahead(prepare, chunks)
+    if not isinstance(num_workers, int):
+        return num_workers(prepare, chunks, prefetch)
     return map_in_order(prepare, chunks, num_workers=num_workers, prefetch=prefetch)
 
 

@@ -127,8 +127,19 @@ def audio_files(root: Path) -> Iterator[str]:
     if not below.sounds:
         passed = [f"{reason}, {printable(path)}" for reason, path, _ in below.passed[:3]]
         holds = "; ".join(part for part in (below.endings(), *passed) if part) or "nothing"
-        raise ValueError(f"{root} holds no audio ({' '.join(sorted(ENDINGS))}); it holds {holds}")
+        raise ValueError(f"{root} holds no audio ({' '.join(sorted(ENDINGS))}); it holds {holds}{_advice(root, below)}")
     return iter(below.sounds)
+
+
+def _advice(root: Path, below: Scan) -> str:
+    """What to do with a folder of tars."""
+    if not any(_ending(path) == ".tar" for path in below.others):
+        return ""
+    return (
+        f'. Tars of WebDataset are a dataset: pass datasets.load_dataset("webdataset", data_files="{root}/*.tar", '
+        'split="train", streaming=True) with audio_column= (wav, flac …) and caption_column= (txt), the endings of the '
+        "files in them"
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

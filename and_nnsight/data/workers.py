@@ -26,6 +26,8 @@ from .serving import Failure, serve
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+TaskMap = Callable[[Callable[[Any], Any], Iterable[Any], int], Generator[Any, None, None]]
+"""What `map_in_order` does, elsewhere: a function, its tasks, and how many of these may be in flight a worker."""
 
 # Not fork: it copies whatever locks the threads of torch or CUDA hold at that moment.
 _METHOD = "spawn" if sys.platform in ("win32", "darwin") else "forkserver"

@@ -13,7 +13,7 @@ from pyarrow import json
 from ..data import Clip
 from ..storage import as_json
 from ..wording import counted
-from .table_row import TableRow
+from .table_row import RowT, TableRow
 
 _LARGEST_BLOCK = 2**31 - 1  # bytes, which pyarrow counts in 32 bits
 
@@ -54,7 +54,7 @@ class ClipRow(TableRow):
         return cls(clip.id, **values)
 
     @classmethod
-    def to_arrow(cls, rows: Iterable[ClipRow]) -> arrow.Table:
+    def to_arrow(cls: type[RowT], rows: Iterable[RowT]) -> arrow.Table:
         """Rows as a table of this schema.
 
         They go by way of JSON: `from_pylist` imports pandas, half a second of every run, to see whether it is needed.

@@ -61,9 +61,12 @@ def topk_update(
     return _best(state, TopKState(*as_candidates(values, clips, frames, largest), none), largest, in_order)
 
 
-def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True) -> TopKState:
-    """The K best of two states over disjoint clips; K is that of the first."""
-    return _best(state, other, largest, in_order=False)
+def topk_merge(state: TopKState, other: TopKState, *, largest: bool = True, in_order: bool = False) -> TopKState:
+    """The K best of two states over disjoint clips; K is that of the first.
+
+    `in_order` promises that all ids of the second lie above those of the first, which saves one of two sorts.
+    """
+    return _best(state, other, largest, in_order)
 
 
 def _best(state: TopKState, other: TopKState, largest: bool, in_order: bool) -> TopKState:

@@ -71,12 +71,17 @@ def _of_sources(kinds: Collection[type]) -> Iterator[str]:
 
 
 def _foreign_names(module: ModuleType) -> Iterator[str]:
-    foreign = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType)}
-    foreign = {name: value for name, value in foreign.items() if not _is_known(value)}
+    foreign = _foreign_functions(module)
     imported = _imported_names(module) if foreign else {}
     strange = [name for name, value in foreign.items() if imported.get(name) != root_package(value)]
     used = _used_names(module) if strange else frozenset()
     yield from (f"{module.__name__}.{name}" for name in strange if used is None or name in used)
+
+
+def _foreign_functions(module: ModuleType) -> dict[str, FunctionType]:
+    """Functions of a module, by name, that come from none of the libraries."""
+    functions = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType)}
+    return {name: value for name, value in functions.items() if not _is_known(value)}
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..data.options import DataOptions
+from ..data.workers import TaskMap
 from ..dissection.dissection import Dissection
 from ..kernels import POOLINGS
 from ..model.devices import known_device, known_dtype
@@ -22,7 +23,7 @@ from .exemplar_plan import UnitName
 from .exemplars import keep_exemplars as keep
 from .folder import TRUST, RunFolder
 from .local import open_local
-from .merge import is_joined, join_if_all_are_done
+from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
 from .remote import open_remote
@@ -36,7 +37,7 @@ from .reports import (
 )
 from .resources import check_resources
 from .session import CollectionPlan, Session
-from .shards import options_of_rank, shard_folder, shard_of
+from .shards import options_of_rank, shard_of
 from .sounds import SoundChoice
 
 _MOST_WORKERS = 512
@@ -57,7 +58,7 @@ def dissect(
     label_column: str | None = None,
     caption_column: str | None = None,
     limit: int | None = None,
-    num_workers: int = 0,
+    num_workers: int | TaskMap = 0,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     resume: bool | str = True,
@@ -79,7 +80,8 @@ def dissect(
     pool          how a clip's frames become one value: max, mean, cls, first or last
     out           folder of the dissection. The same call on the same folder resumes (or returns) it
     limit         at most this many clips of the stream
-    num_workers   processes that decode and make features; 0: a thread of this one, a batch ahead of the model
+    num_workers   processes that decode and make features; 0: a thread of this one, a batch ahead of the model; or what
+                  has others do it, as a plugin may (`and_nnsight.data.workers.TaskMap`)
     device        where a model given by name is loaded (default: a GPU if there is one); moves a given model
     dtype         dtype of the model, for example "bfloat16" (converts a given model in place); values are kept in
                   float32 whatever it is
@@ -121,20 +123,17 @@ def dissect(
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
-    reading = Reading.of(data, part, part_of_run, batch_size)
+    reading = Reading.of(data, part)
     scores = open_scores(concepts, reading.source)
     target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
     if keep_exemplars is not None:
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
     manifest = describe_run(target.describe(), target.dtype, reading, plan)
-    place = Path(out).expanduser()
-    if part_of_run is not None:
-        if is_joined(place, manifest, resume):
-            return Dissection.load(place)
-        place = shard_folder(place, manifest)
+    place, manifest = place_of_run(Path(out).expanduser(), manifest, resume)
     folder = RunFolder(place, manifest, resume)
     report_unused(reading.source, options.progress)
     if not folder.complete:
@@ -146,9 +145,7 @@ def dissect(
             session = Session(folder, plan)
             target.stream(reading.source, session, options)
             session.finish()
-    dissection = Dissection.load(folder.folder)
-    if part_of_run is not None:
-        dissection = join_if_all_are_done(Path(out).expanduser(), part_of_run.count) or dissection
+    dissection = whole_or_part(Path(out).expanduser(), Dissection.load(folder.folder))
     if plan.sounds is not None and dissection.manifest.shard is None:
         pairs = plan.sounds.pairs(plan.widths)
         keep(dissection, pairs, target.model, data, most=plan.sounds.most, **vars(options))
@@ -160,12 +157,13 @@ def dissect(
 
 def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
     """Raise ValueError for settings that no run can have."""
-    whole_numbers = (("k", k, 1), ("batch_size", options.batch_size, 1), ("num_workers", options.num_workers, 0))
+    workers = 0 if callable(options.num_workers) else options.num_workers
+    whole_numbers = (("k", k, 1), ("batch_size", options.batch_size, 1), ("num_workers", workers, 0))
     for name, value, least in whole_numbers:
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    if options.num_workers > _MOST_WORKERS:
-        raise ValueError(f"num_workers is {options.num_workers:,}: no more than {_MOST_WORKERS} processes are started")
+    if workers > _MOST_WORKERS:
+        raise ValueError(f"num_workers is {workers:,}: no more than {_MOST_WORKERS} processes are started")
     if pool not in POOLINGS:
         raise ValueError(f"unknown pooling {pool!r}: one of {', '.join(POOLINGS)}")
     if not isinstance(resume, bool) and resume != TRUST:

@@ -21,6 +21,7 @@ from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
 from .first_clips import FirstClips, needs_first_clips
+from .look_ahead import LookAhead
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
 from .session import CollectionPlan, Session
@@ -59,14 +60,26 @@ class LocalTarget:
         """Ready as it is."""
         return self
 
+    def unit(self, batch_size: int) -> int:
+        """Positions of the stream that are worked on as one: shards are to begin at their multiples."""
+        ahead = self._look_ahead(batch_size)
+        return batch_size if ahead is None else ahead.clips
+
+    def _look_ahead(self, batch_size: int) -> LookAhead | None:
+        device = self.model.device
+        return LookAhead.of(featuriser_on(self.model.featuriser, device), device, batch_size)
+
     def stream(self, source: Source, session: Session, options: RunOptions) -> None:
         """Take every clip from the last checkpoint on into the session, with a checkpoint now and then."""
         work = _Collection(self.model, self.sites, session, self.model.device)
         featuriser = featuriser_on(self.model.featuriser, self.model.device)
         prepare = None if session.sounds is None else Preparation(featuriser)
+        ahead = self._look_ahead(options.batch_size)
         with (
             session.streaming() as start,
-            closing(run_batches(source, featuriser, options, work, start=start, prepare=prepare)) as positions,
+            closing(
+                run_batches(source, featuriser, options, work, start=start, prepare=prepare, look_ahead=ahead)
+            ) as positions,
         ):
             if needs_first_clips(source, session.concepts):
                 session.begin_concepts_as(self._first_clips(source, session.plan, options))
@@ -80,7 +93,9 @@ class LocalTarget:
         whole = source.source if isinstance(source, ShardSource) else source
         title = "first clips"
         featuriser = featuriser_on(self.model.featuriser, self.model.device)
-        with closing(run_batches(whole, featuriser, options, work, title=title)) as positions:
+        ahead = self._look_ahead(options.batch_size)
+        batches = run_batches(whole, featuriser, options, work, title=title, look_ahead=ahead)
+        with closing(batches) as positions:
             for _ in positions:
                 if first.known:
                     break

@@ -12,10 +12,10 @@ from ..data import Batch, Clip, ClipLengths, Source, batches
 from ..data.shards import clips_before
 from ..model.features import Features, Featuriser, Group
 from ..progress import ClipProgress
+from .look_ahead import GroupedBatch, LookAhead
 from .options import RunOptions
 
 T = TypeVar("T")
-GroupedBatch = Batch[tuple[Group, ...]]
 
 
 @runtime_checkable
@@ -44,16 +44,18 @@ def run_batches(
     start: int = 0,
     title: str = "dissecting",
     prepare: Callable[[Sequence[np.ndarray]], tuple[Group, ...]] | None = None,
+    look_ahead: LookAhead | None = None,
 ) -> Generator[int, None, None]:
     """Do the work on every batch from a position of the stream on; gives the position after each one.
 
-    prepare  makes a batch's groups of its waveforms; None: the featuriser
+    prepare     makes a batch's groups of its waveforms; None: the featuriser
+    look_ahead  how far ahead clips are looked for that may run together; None: no further than in a batch
 
     Closing it, or an error, ends the worker processes and the bar. Raises what `batches` and the work raise.
     """
     prepared = prepared_batches(source, featuriser, prepare or featuriser.groups, options, start)
     with closing(prepared), ClipProgress(source.length, clips_before(source, start), options.progress, title) as bar:
-        for batch in prepared:
+        for batch in prepared if look_ahead is None else look_ahead.stretches(prepared):
             work.begin_batch(batch)
             for group in batch.inputs or ():
                 work.run_group([batch.clips[row] for row in group.rows], featuriser.ready(group))

@@ -20,7 +20,7 @@ import torch
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.files import shards_folder, sound_file, sounds_folder
-from ..dissection.manifest import RUNNING, Manifest, read_manifest
+from ..dissection.manifest import COMPLETE, RUNNING, Manifest, read_manifest
 from ..dissection.manifest_differences import differences
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
@@ -31,6 +31,7 @@ from .folder import TRUST, FolderInUse, RunFolder
 from .reports import warn_of_contents, warn_of_values
 from .results import Results
 from .shard_files import ShardFiles
+from .shards import shard_folder
 from .sounds import SoundChoice, SoundKeeper
 
 _BYTES_AT_ONCE = 1 << 26  # of activations
@@ -175,7 +176,7 @@ class _Union:
         for shard in self.shards:
             more, more_concepts = self._empty()
             sounds = shard.load_into(more, more_concepts)
-            statistics.merge(more)
+            statistics.merge(more, in_order=shard.is_a_stretch)
             if concepts is not None and more_concepts is not None:
                 concepts.merge(more_concepts)
         return statistics, concepts, sounds
@@ -242,17 +243,29 @@ class _Union:
                 shutil.copyfile(there[0], path)
 
 
-def is_joined(out: Path, manifest: Manifest, resume: bool | str) -> bool:
-    """Whether a folder holds the whole that a shard is a part of. Raises DissectionError if it holds anything else."""
-    return RunFolder(out, whole_manifest(manifest), resume, joins_shards=True).complete
+def place_of_run(out: Path, manifest: Manifest, resume: bool | str) -> tuple[Path, Manifest]:
+    """The folder of a run, and its manifest: of a shard one of its own, unless the whole is in `out` already.
+
+    Raises DissectionError if `out` holds another run, or shards of one.
+    """
+    if manifest.shard is None:
+        return out, manifest
+    whole = whole_manifest(manifest)
+    if RunFolder(out, whole, resume, joins_shards=True).complete:
+        return out, whole
+    return shard_folder(out, manifest), manifest
 
 
-def join_if_all_are_done(out: Path, count: int) -> Dissection | None:
-    """The dissection of a run's shards below a folder, once all of them are done; None before."""
-    folders = [shards_folder(out) / f"{index}-of-{count}" for index in range(count)]
-    if any((manifest := read_manifest(folder)) is None or manifest.state == RUNNING for folder in folders):
-        return None
+def whole_or_part(out: Path, dissection: Dissection) -> Dissection:
+    """What a run's shards make up below a folder, if with this one all of them are done; the dissection before."""
+    shard = dissection.manifest.shard
+    if shard is None:
+        return dissection
+    folders = [shards_folder(out) / f"{index}-of-{shard.count}" for index in range(shard.count)]
+    manifests = map(read_manifest, folders)
+    if any(manifest is None or manifest.state != COMPLETE for manifest in manifests):
+        return dissection
     try:
         return join_shards(folders, out)
     except FolderInUse:  # another process, which was done at the same moment, is at it
-        return None
+        return dissection

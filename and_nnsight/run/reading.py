@@ -22,7 +22,10 @@ class Reading:
     options: DataOptions
 
     @classmethod
-    def of(cls, data: Any, options: DataOptions, shard: Shard | None = None, batch_size: int = 1) -> Reading:
-        """The data, opened; of a shard its clips alone, in batches of the whole. Raises what `open_source` raises."""
-        source = options.open(data)
-        return cls(source if shard is None else ShardSource(source, shard, batch_size), options)
+    def of(cls, data: Any, options: DataOptions) -> Reading:
+        """The data, opened. Raises what `open_source` raises."""
+        return cls(options.open(data), options)
+
+    def part(self, shard: Shard | None, unit: int) -> Reading:
+        """Of a shard its clips alone, which begin at multiples of so many positions of the whole; None: all."""
+        return self if shard is None else Reading(ShardSource(self.source, shard, unit), self.options)

@@ -72,6 +72,10 @@ class RemoteTarget:
             "features": extractor_hash(self.model.featuriser.extractor),
         }
 
+    def unit(self, batch_size: int) -> int:
+        """Positions of the stream that are worked on as one."""
+        return batch_size
+
     def negotiate(self) -> RemoteTarget:
         """The target with settings that fit its server. Sends no job.
 

@@ -75,7 +75,13 @@ def memory_for_concepts(needed: int, units: int, concepts: int, device: torch.de
     there = _memory(device)
     if needed > there:
         raise ValueError(f"{what}, and there is {readable(there)}: take fewer sites or fewer concepts")
-    return f"{what} on {device}" if needed > _WORTH_SAYING else None
+    if device.type == "cpu" and 2 * needed > there:
+        raise ValueError(
+            f"{what}, and as much again while a checkpoint is written; there is {readable(there)}: take fewer sites or "
+            "fewer concepts"
+        )
+    again = f"{what} on {device}, and as much again on the CPU while a checkpoint is written"
+    return again if needed > _WORTH_SAYING else None
 
 
 def memory_for_exemplars(k: int, units: int, device: torch.device) -> str | None:

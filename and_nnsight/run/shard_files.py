@@ -56,6 +56,11 @@ class ShardFiles:
         """Of how many."""
         return 1 if self.manifest.shard is None else self.manifest.shard.count
 
+    @property
+    def is_a_stretch(self) -> bool:
+        """Whether its clips all lie between those of the shards before and after it."""
+        return self.manifest.shard is not None and "start" in self.manifest.shard.positions
+
     def load_into(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None) -> Any:
         """Fill empty accumulators with the shard's sums; gives whose sounds it keeps. Raises DissectionError."""
         path = sums_file(self.folder)

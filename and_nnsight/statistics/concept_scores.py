@@ -52,13 +52,19 @@ class ConceptScores:
             )
         if not self.names or not len(self.clips):
             raise ConceptError("concept scores need at least one concept and one clip")
-        if twice := [name for index, name in enumerate(self.names) if name in self.names[:index]]:
-            raise ConceptError(f"concept {twice[0]!r} is there twice")
+        twice = _first_repeated(self.names)
+        if twice is not None:
+            raise ConceptError(f"concept {twice!r} is there twice")
         if bool((self.clips.diff() <= 0).any()) or int(self.clips[0]) < 0:
             raise ConceptError("clips must be stream positions (0 or more) in ascending order, each once")
         if not bool(self.values.isfinite().all()):
             clip, concept = (~self.values.isfinite()).nonzero()[0].tolist()
             raise ConceptError(f"the score of {self.names[concept]!r} for clip {int(self.clips[clip])} is not finite")
+
+    @cached_property
+    def column_of(self) -> Mapping[str, int]:
+        """Where each concept stands among the columns."""
+        return {name: column for column, name in enumerate(self.names)}
 
     @classmethod
     def from_labels(cls, labels: Mapping[int, str | None], names: Iterable[str] | None = None) -> ConceptScores:
@@ -136,3 +142,13 @@ class ConceptScores:
         return (
             f"ConceptScores({self.method!r}: {counted(len(self.names), 'concept')}, {counted(len(self.clips), 'clip')})"
         )
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    """The first name that an earlier one equals; None: each is there once."""
+    earlier: set[str] = set()
+    for name in names:
+        if name in earlier:
+            return name
+        earlier.add(name)
+    return None

@@ -28,15 +28,25 @@ def joined(groups: Sequence[PooledGroup]) -> PooledGroup:
     """Groups as one, its clips in the order of their ids where these are known here. One group stays as it is."""
     if len(groups) == 1:
         return groups[0]
-    clips, values, frames = (torch.cat([group[part] for group in groups]) for part in (0, 2, 3))
+    clips = torch.cat([group.clips for group in groups])
+    values = torch.cat([group.values for group in groups])
+    frames = torch.cat([group.frames for group in groups])
     nonfinite = torch.stack([group.nonfinite for group in groups]).sum(0)
-    known = [group.positions for group in groups if group.positions is not None]
-    if len(known) < len(groups):
+    positions = _positions(groups)
+    if positions is None:
         return PooledGroup(clips, None, values, frames, nonfinite)
-    positions = [position for of_group in known for position in of_group]
     order = sorted(range(len(positions)), key=positions.__getitem__)
     rows = torch.tensor(order, dtype=torch.int64)
     if values.device.type == "cuda":
         rows = rows.pin_memory().to(values.device, non_blocking=True)
     ascending = tuple(positions[row] for row in order)
     return PooledGroup(clips[rows], ascending, values[rows], frames[rows], nonfinite)
+
+
+def _positions(groups: Sequence[PooledGroup]) -> list[int] | None:
+    known: list[int] = []
+    for group in groups:
+        if group.positions is None:
+            return None
+        known += group.positions
+    return known

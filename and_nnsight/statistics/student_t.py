@@ -1,7 +1,7 @@
 """Student's t distribution, two-sided, as every interval and test of this package uses it.
 
-`scipy.special` takes a third of a second to import, so it is where a t is asked for; `scipy.stats` takes seconds for the
-same two functions.
+`scipy.special` takes a third of a second to import, so it is where a t is asked for; `scipy.stats` takes seconds for
+the same two functions.
 """
 
 from __future__ import annotations

@@ -155,12 +155,15 @@ class UnitStatistics:
         """Drop a batch that was begun and not finished."""
         self._pending, self._pending_clips, self._groups = {}, None, []
 
-    def merge(self, other: UnitStatistics) -> None:
-        """Take in what another instance saw of other clips. Raises ValueError if the two do not fit."""
+    def merge(self, other: UnitStatistics, *, in_order: bool = False) -> None:
+        """Take in what another instance saw of other clips. Raises ValueError if the two do not fit.
+
+        `in_order` promises that all those clips come after the ones here; it saves time.
+        """
         if self.slices != other.slices or self.pooling != other.pooling:
             raise ValueError("cannot merge statistics of different sites or pooling")
-        self.top.merge(other.top)
-        self.bottom.merge(other.bottom)
+        self.top.merge(other.top, in_order=in_order)
+        self.bottom.merge(other.bottom, in_order=in_order)
         self.moments.merge(other.moments)
         self.nonfinite = self.nonfinite + other.nonfinite.to(self.device)
         self.clips += other.clips

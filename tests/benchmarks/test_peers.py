@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmarks import peers
@@ -23,7 +25,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> peers.Setting:
     size = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_ffn_dim": 24, "decoder_ffn_dim": 16}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     tokens = {"vocab_size": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-    config = WhisperConfig(**size, **heads, **tokens, max_source_positions=200, max_target_positions=8)
+    sizes: dict[str, Any] = {**size, **heads, **tokens, "max_source_positions": 200, "max_target_positions": 8}
+    config = WhisperConfig(**sizes)
     WhisperForConditionalGeneration(config).save_pretrained(folder / "model")
     WhisperFeatureExtractor(chunk_length=4).save_pretrained(folder / "model")
     (folder / "sounds").mkdir()
@@ -62,8 +65,15 @@ def test_a_peers_clips_are_read_from_what_it_leaves(way: str, setting: peers.Set
         pytest.skip(f"pip install --no-deps {packages}")
     peers.run_way("oracle", setting, tmp_path / "oracle")
     peers.run_way(way, setting, tmp_path / way)
-    window = peers.oracle_clips(tmp_path / "oracle", "window", setting.k)
-    assert peers.share_equal(peers.READERS[way](tmp_path / way), window) > 0.5
+    right = peers.oracle_clips(tmp_path / "oracle", "window", setting.k)
+    values = load_file(tmp_path / "oracle" / "oracle.safetensors")
+    for number, (named, best) in enumerate(zip(peers.READERS[way](tmp_path / way), right, strict=True)):
+        of_clips = values[f"layers.{number}.activation_fn.window"].numpy()
+        kept = named >= 0  # SemanticLens begins with zeros that no negative value displaces
+        assert kept.mean() > 0.5
+        # Which clips they are hangs on last bits, and on bfloat16 in SemanticLens: their values are those of the best.
+        theirs, ours = (np.take_along_axis(of_clips, ids, 0)[kept] for ids in (named, best))
+        np.testing.assert_allclose(theirs, ours, rtol=2**-6, atol=1e-3)
 
 
 def test_the_earlier_clip_is_first_among_equals() -> None:

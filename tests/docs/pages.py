@@ -25,6 +25,7 @@ ORDER = (
     "dictionaries",
     "findings",
     "plugins",
+    "clusters",
     "ndif",
     "transformerlens",
     "format",

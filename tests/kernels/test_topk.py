@@ -240,3 +240,17 @@ def test_empty_places_tie_with_nothing():
         other.update(torch.tensor([[torch.nan], [torch.inf]]), torch.tensor([0, 1]), torch.zeros(2, 1).int())
         kept.merge(other)
     assert kept.state.ties.tolist() == [0]
+
+
+@given(st.integers(0, 1 << 32), st.integers(0, 30), st.integers(0, 30), st.integers(1, 6), st.booleans())
+@examples
+def test_a_merge_of_later_clips_is_that_of_any(seed: int, clips: int, later: int, k: int, largest: bool):
+    random = torch.Generator().manual_seed(seed)
+    parts = []
+    for first, count in ((0, clips), (clips, later)):
+        values = torch.randint(-2, 3, (count, 5), generator=random).float()
+        frames = torch.zeros(count, 5, dtype=torch.int32)
+        ids = torch.arange(first, first + count)
+        parts.append(topk_update(empty_topk(k, 5, largest=largest), values, ids, frames, largest=largest))
+    known, any_order = (topk_merge(*parts, largest=largest, in_order=promised) for promised in (True, False))
+    assert all(torch.equal(one, other) for one, other in zip(known, any_order, strict=True))

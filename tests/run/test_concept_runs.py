@@ -219,10 +219,13 @@ def test_what_a_run_takes_is_said_first_and_refused_where_it_is_not_there(
     monkeypatch.setattr(resources, "_WORTH_SAYING", 1_000)
     run(iter(ragged(3)), "b", progress=True)
     said = capsys.readouterr().err
-    assert "comparing 128 units with 3 concepts takes 274.8 kB of memory on cpu" in said
+    assert "comparing 128 units with 3 concepts takes 274.8 kB of memory on cpu, and as much again" in said
     assert "will write 512 bytes a clip" in said and "how many clips there are is not known" in said
     monkeypatch.setattr(resources, "_memory", lambda device: 200_000)
     with pytest.raises(ValueError, match="takes 274.8 kB of memory, and there is 200.0 kB: take fewer sites"):
+        run(ragged(3), "c")
+    monkeypatch.setattr(resources, "_memory", lambda device: 400_000)
+    with pytest.raises(ValueError, match=r"takes 274.8 kB of memory, and as much again .*; there is 400.0 kB: take"):
         run(ragged(3), "c")
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: type("", (), {"free": 1_000}))
     with pytest.raises(ValueError, match=r"takes 1.5 kB, and .* has 1.0 kB left: take fewer sites or clips"):

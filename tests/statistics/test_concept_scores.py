@@ -125,3 +125,22 @@ def test_other_files_are_no_scores(tmp_path: Path):
     write_tensors(tmp_path / "tensors", {"clips": torch.zeros(3)})
     with pytest.raises(ConceptError, match="tensors holds no concept scores that this version reads"):
         ConceptScores.load(tmp_path / "tensors")
+
+
+def test_ten_thousand_concepts_are_looked_through_once_and_the_first_repetition_is_named() -> None:
+    class Name(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Name.compared += 1
+            return str.__eq__(self, str(other))
+
+        __hash__ = str.__hash__
+
+    names = [Name(f"concept {place}") for place in range(10_000)]
+    clips, values = torch.arange(1), torch.zeros(1, 10_000)
+    assert ConceptScores(tuple(names), clips, values, "db").column_of["concept 7"] == 7
+    assert Name.compared < 20_000  # every pair of them would be 50 million
+    names[4_000], names[9_000], names[9_500] = Name("concept 3"), Name("concept 5"), Name("concept 3")
+    with pytest.raises(ConceptError, match="'concept 3' is there twice"):
+        ConceptScores(tuple(names), clips, values, "db")

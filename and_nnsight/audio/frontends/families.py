@@ -29,6 +29,8 @@ FAMILIES: Mapping[str, type[FrontEnd]] = {
 }  # fmt: skip
 """Front ends by the name of the transformers class that they equal."""
 _LABELS = ("feature_extractor_type", "processor_class", "_processor_class", "auto_map", "image_processor_type")
+DEVICE_TOLERANCE = 1e-5
+"""Between float64 on a device and float64 on the CPU."""
 _SECONDS = 0.5  # of a trial's sounds, where there is no window
 
 
@@ -42,9 +44,10 @@ def front_end(
     """The front end that equals a transformers feature extractor.
 
     options    what the extractor is called with beside waveforms and their rate
-    device     where it is tried
-    tolerance  how far a feature may lie from the extractor's; 0: it is the same in every bit. None: the family's, 1e-5
-               of most
+    device     where it is tried, too: what it computes there in float64 is held against float64 on the CPU, and not
+               against the extractor, whose own rounding to float32 is another on every processor
+    tolerance  how far a feature on the CPU may lie from the extractor's; 0: it is the same in every bit. None: the
+               family's, 1e-5 of most
 
     Raises FrontEndError, saying in what it differs, where none does: then the extractor itself is to be used.
     """
@@ -54,7 +57,10 @@ def front_end(
         raise FrontEndError(f"{family.kind} is called with options that its front end has not: {', '.join(given)}")
     _check_settings(extractor, family)
     front = family.of(extractor)
-    _check_trial(extractor, front, torch.device(device), family.tolerance if tolerance is None else tolerance)
+    sounds = _trial_sounds(front)
+    _check_equal(extractor, front, sounds, family.tolerance if tolerance is None else tolerance)
+    if torch.device(device).type != "cpu":
+        _check_device(front, sounds, torch.device(device))
     return front
 
 
@@ -99,17 +105,28 @@ def _check_settings(extractor: Any, family: type[FrontEnd]) -> None:
             )
 
 
-def _check_trial(extractor: Any, front: FrontEnd, device: torch.device, tolerance: float) -> None:
-    """Raise FrontEndError unless both make the same of noise, shorter and longer than what is heard."""
+def _trial_sounds(front: FrontEnd) -> list[torch.Tensor]:
+    """Noise, shorter and longer than what is heard."""
     generator = torch.Generator().manual_seed(0)
-    sounds = [0.1 * torch.randn(length, generator=generator) for length in _lengths(front)]
+    return [0.1 * torch.randn(length, generator=generator) for length in _lengths(front)]
+
+
+def _check_equal(extractor: Any, front: FrontEnd, sounds: list[torch.Tensor], tolerance: float) -> None:
+    """Raise FrontEndError unless both make the same of the sounds."""
     own = featurise(extractor, [sound.numpy() for sound in sounds], front.sampling_rate, dict(front.options))
-    ours = front([sound.to(device) for sound in sounds], front.sampling_rate)
-    if not _same(own, ours, tolerance):
+    if not _same(own, front(sounds, front.sampling_rate), tolerance):
         raise FrontEndError(
             f"this {front.kind} makes other features than its front end, though their settings are the same: its code "
             "is not what transformers 5 has, or torchaudio is missing"
         )
+
+
+def _check_device(front: FrontEnd, sounds: list[torch.Tensor], device: torch.device) -> None:
+    """Raise FrontEndError unless a device makes of the sounds what float64 on the CPU does."""
+    exact = front([sound.double() for sound in sounds], front.sampling_rate)
+    there = front([sound.double().to(device) for sound in sounds], front.sampling_rate)
+    if not _same(exact, there, DEVICE_TOLERANCE):
+        raise FrontEndError(f"on {device} the front end of {front.kind} makes other features than on the CPU")
 
 
 def _lengths(front: FrontEnd) -> tuple[int, int]:

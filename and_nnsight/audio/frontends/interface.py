@@ -46,7 +46,7 @@ class FrontEnd(ABC):
     """Whether the extractor, too, hears a longer waveform's beginning."""
 
     sampling_rate: int
-    window_samples: int | None
+    window_samples: Any  # int, or None: each family has one of them
     minimum_samples: int
 
     @classmethod

@@ -141,8 +141,13 @@ def _tested(
         unit, claim = units[:, part].mT.contiguous(), claims_of(part).mT.contiguous()
         own = (unit * claim).sum(1)
         least = lost * own.amax(0) - _SAME
-        reached = [(unit[:, order] * claim).sum(1).amax(0) >= least for order in orders()]
-        p = (1 + torch.stack(reached).sum(0, dtype=torch.float64)) / (1 + len(reached))
-        results.append((own[0].double(), p))
+        reached, drawn, permuted = torch.zeros_like(own[0], dtype=torch.float64), 0, torch.empty_like(unit)
+        for (
+            order
+        ) in orders():  # into one buffer: a result kept of each order would lie between freed ones, for gigabytes
+            torch.index_select(unit, 1, order.to(unit.device), out=permuted)
+            reached += permuted.mul_(claim).sum(1).amax(0) >= least
+            drawn += 1
+        results.append((own[0].double(), (1 + reached) / (1 + drawn)))
     none = torch.zeros(0, dtype=torch.float64, device=units.device)
     return PermutationResult(*(torch.cat([none, *parts]) for parts in (list(zip(*results, strict=True)) or [(), ()])))

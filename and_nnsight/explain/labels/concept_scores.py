@@ -26,7 +26,7 @@ from ...progress import step_progress
 from ...statistics.concept_scores import ConceptScores
 from ...storage import undamaged
 from ...wording import agree, counted
-from ..providers.embeddings import Embeddings, Matrix, cosines, directions
+from ..providers.embeddings import Embeddings, cosines, directions
 from ..records.captions import captions_in_file
 from ..roles import AudioTextEncoder, Clip, TextEncoder
 from .concept_clips import ConceptClips, DataClips, DissectionClips
@@ -120,7 +120,7 @@ def selected(scores: ConceptScores, names: Sequence[str]) -> ConceptScores:
     """The columns of these concepts."""
     if tuple(names) == scores.names:
         return scores
-    return replace(scores, names=tuple(names), values=scores.values[:, [scores.names.index(name) for name in names]])
+    return replace(scores, names=tuple(names), values=scores.values[:, [scores.column_of[name] for name in names]])
 
 
 def _captions(clips: ConceptClips, captions: Captions | None) -> dict[int, str | None]:
@@ -155,22 +155,19 @@ def _from_captions(
             stacklevel=3,
         )
     distinct = list(dict.fromkeys(text for text in texts if text))
-    of_captions = _embedded(distinct, embed, progress)
-    cosine = torch.from_numpy(cosines(of_captions, embed([concept_text(concept) for concept in names])))
-    values = cosine if softmax is None else (softmax * cosine.double()).softmax(1).float()
+    values = torch.zeros(len(distinct) + 1, len(names))  # the last row: of clips without a text
+    of_concepts = embed([concept_text(concept) for concept in names])
+    with step_progress("captions", len(distinct), progress) as done:
+        for start in range(0, len(distinct), _BATCH_TEXTS):
+            of_captions = embed.once(distinct[start : start + _BATCH_TEXTS])
+            values[start : start + len(of_captions)] = torch.from_numpy(cosines(of_captions, of_concepts))
+            done(len(of_captions))
+    if softmax is not None:
+        for rows in values.split(_BATCH_TEXTS):
+            rows.copy_((softmax * rows.double()).softmax(1))
     row_of = {text: row for row, text in enumerate(distinct)}
     rows = torch.tensor([row_of.get(text, len(distinct)) for text in texts])
     return ConceptScores(tuple(names), _ids(clips), values[rows], "db")
-
-
-def _embedded(texts: Sequence[str], embed: Embeddings, progress: bool) -> Matrix:
-    """The vectors of texts, a row each, and behind them zeros, for clips without a text."""
-    parts = []
-    with step_progress("captions", len(texts), progress) as done:
-        for start in range(0, len(texts), _BATCH_TEXTS):
-            parts.append(embed(texts[start : start + _BATCH_TEXTS]))
-            done(len(parts[-1]))
-    return np.concatenate([*parts, np.zeros_like(parts[0][:1])])
 
 
 def _from_audio(

@@ -5,14 +5,17 @@ The definitions are in `similarities`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from .ranking import at_once, parts
 from .similarity_tables import Activations, Scores, Similarity, check_scores, result_dtype
 
 MIN_NORM = 1e-3  # of cos_cubed
+_COLUMNS = 64  # that are in float64 at once; torch adds up 32 beside each other, so a multiple of that changes no bit
 
 
 def cos(activations: Activations, scores: Scores, *, units_at_once: int | None = None) -> Similarity:
@@ -27,22 +30,60 @@ def cos_cubed(
     return _cosines(activations, scores, cubed=True, min_norm=min_norm, units_at_once=units_at_once)
 
 
+@dataclass(frozen=True, eq=False)
+class ConceptColumns:
+    """The concepts' side of a cosine over all clips: columns of length 1, of which `rows` makes those that are wanted.
+
+    The whole of them, twice as large as the scores, is nowhere held.
+
+    means, norms  of the columns, norms after centring and cubing where they are `cubed`
+    """
+
+    scores: Scores
+    cubed: bool
+    means: Float64[Tensor, " concept"]
+    norms: Float64[Tensor, " concept"]
+
+    @classmethod
+    def of(cls, scores: Scores, *, cubed: bool, min_norm: float = 0.0) -> ConceptColumns:
+        """Of scores for all clips. Raises ValueError for scores that are not finite."""
+        check_scores(scores)
+        means, norms = [], []
+        for block in scores.split(_COLUMNS, dim=1):
+            columns = block.double()
+            means.append(columns.mean(0))
+            norms.append(_centred(columns, cubed).norm(dim=0).clamp(min=min_norm))
+        norm = torch.cat(norms)
+        return cls(scores, cubed, torch.cat(means), torch.where(norm > 0, norm, 1.0))
+
+    def rows(self, rows: Int64[Tensor, "k unit"]) -> Float64[Tensor, "k unit concept"]:
+        """The values of some clips."""
+        values = self.scores[rows].double()
+        if self.cubed:
+            values = values.sub_(self.means).pow_(3)
+        return values.div_(self.norms)
+
+
 def cos_of_extremes(
     values: Float[Tensor, "k unit"],
     rows: Int64[Tensor, "k unit"],
-    scores: Scores,
+    scores: Scores | ConceptColumns,
     *,
     units_at_once: int | None = None,
 ) -> Similarity:
-    """`cos` with a unit's activation taken as 0 on all but the given clips; each of them may come once a unit."""
+    """`cos` with a unit's activation taken as 0 on all but the given clips; each of them may come once a unit.
+
+    `scores` may be the columns of them (not cubed), which are made once for many calls.
+    """
     nothing = values.new_zeros(values.shape[1])
-    return _cosines_of_some(values, rows, scores, nothing, cubed=False, min_norm=0.0, units_at_once=units_at_once)
+    columns = scores if isinstance(scores, ConceptColumns) else ConceptColumns.of(scores, cubed=False)
+    return _cosines_of_some(values, rows, columns, nothing, min_norm=0.0, units_at_once=units_at_once)
 
 
 def cos_cubed_of_extremes(
     values: Float[Tensor, "k unit"],
     rows: Int64[Tensor, "k unit"],
-    scores: Scores,
+    scores: Scores | ConceptColumns,
     unit_means: Float[Tensor, " unit"],
     *,
     min_norm: float = MIN_NORM,
@@ -50,12 +91,12 @@ def cos_cubed_of_extremes(
 ) -> Similarity:
     """`cos_cubed` with a unit's activation taken as its mean on all but the given clips, whose cubes are small.
 
-    `unit_means` are over all clips, and so are the concepts' means and norms: over all rows of `scores`. Each clip may
-    come once a unit.
+    `unit_means` are over all clips, and so are the concepts' means and norms: over all rows of `scores`, which may be
+    the (cubed) columns of them, made once for many calls. Each clip may come once a unit.
     """
-    return _cosines_of_some(
-        values, rows, scores, unit_means, cubed=True, min_norm=min_norm, units_at_once=units_at_once
-    )
+    made = isinstance(scores, ConceptColumns)
+    columns = scores if made else ConceptColumns.of(scores, cubed=True, min_norm=min_norm)
+    return _cosines_of_some(values, rows, columns, unit_means, min_norm=min_norm, units_at_once=units_at_once)
 
 
 def _cosines(
@@ -78,8 +119,13 @@ def _cosines(
     return similarity
 
 
+def _centred(columns: Tensor, cubed: bool) -> Tensor:
+    """Columns as they are, or about their means and cubed."""
+    return (columns - columns.mean(0)).pow_(3) if cubed else columns
+
+
 def _unit_vectors(columns: Tensor, cubed: bool, min_norm: float) -> Tensor:
-    vectors = (columns - columns.mean(0)) ** 3 if cubed else columns
+    vectors = _centred(columns, cubed)
     norms = vectors.norm(dim=0).clamp(min=min_norm)
     return vectors / torch.where(norms > 0, norms, 1.0)
 
@@ -101,23 +147,20 @@ def _cosines_of_finite(
 def _cosines_of_some(
     values: Float[Tensor, "k unit"],
     rows: Int64[Tensor, "k unit"],
-    scores: Scores,
+    columns: ConceptColumns,
     unit_means: Float[Tensor, " unit"],
     *,
-    cubed: bool,
     min_norm: float,
     units_at_once: int | None,
 ) -> Similarity:
-    check_scores(scores)
+    scores, power = columns.scores, 3 if columns.cubed else 1
     dtype = torch.promote_types(result_dtype(values), scores.dtype)
-    power = 3 if cubed else 1
-    concepts = _unit_vectors(scores.double(), cubed, min_norm)
     similarity = scores.new_empty(rows.shape[1], scores.shape[1], dtype=dtype)
     for units in parts(rows.shape[1], len(rows) * scores.shape[1], units_at_once):
         there = rows[:, units] >= 0
         ours = ((values[:, units].double() - unit_means[units].double()) ** power).masked_fill(~there, 0.0)
         norms = ours.norm(dim=0).clamp(min=min_norm)
-        product = torch.einsum("nu,nuc->uc", ours, concepts[rows[:, units].clamp(min=0)])
+        product = torch.einsum("nu,nuc->uc", ours, columns.rows(rows[:, units].clamp(min=0)))
         cosine = product / torch.where(norms > 0, norms, 1.0)[:, None]
         similarity[units] = cosine.masked_fill(~there.any(0)[:, None], torch.nan).to(dtype)
     return similarity

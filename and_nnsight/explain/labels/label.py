@@ -26,6 +26,7 @@ from ..roles import AudioTextEncoder, ChatModel, ChatOptions, TextEncoder
 from .concept_lists import UNION, read_concepts
 from .concept_scores import DEFAULT_SOFTMAX, METHODS, Captions, fits, score_concepts, selected
 from .in_context import InContext, choose
+from .scored_clips import ScoredClips
 from .unions import Union, near_concepts
 from .unions import unions as find_unions
 from .unit_similarity import SIMILARITIES, STREAMED, TOP_ONLY, SiteSimilarity, unit_similarity
@@ -108,9 +109,11 @@ def label(
         ColumnTable(dissection, LabelRow, asdict(LabelKind.of(scores, similarity))) as table,
         step_progress("labelling", len(by_site), progress) as done,
     ):
+        scored = ScoredClips.of(dissection, scores, device)
         for site, of_site in by_site.items():
-            compared = unit_similarity(dissection, site, scores, similarity, device=device)
-            united = {} if near is None else find_unions(dissection, site, scores, similarity, compared.values, near)
+            compared = unit_similarity(dissection, site, scores, similarity, device=device, scored=scored)
+            values = compared.values
+            united = {} if near is None else find_unions(dissection, site, scores, similarity, values, near, scored)
             table.replace(_site_table(site, of_site, compared, scores, similarity, top, united), {site: of_site})
             done(1)
     return Rows(LabelRow.of_arrow(table.rows()), LabelRow)

@@ -30,7 +30,9 @@ from ...statistics.concept_scores import ConceptScores
 from ..providers.embeddings import Embeddings, cosines
 from ..roles import TextEncoder
 from .concept_lists import concept_text
-from .unit_vectors import LINEAR, UnitVectors, concept_vectors
+from .scored_clips import ScoredClips
+from .unit_similarity import from_extremes
+from .unit_vectors import LINEAR, UnitVectors
 
 NEAR = 0.45
 """Cosine of two concepts' names from which they may be united."""
@@ -47,6 +49,9 @@ NEXT = 0.5
 MOST = 6
 """Concepts in a union, at most."""
 
+_SLACK = 1e-4
+_ROWS, _COLUMNS = 1 << 13, 64  # that are in float64 at once
+
 
 @dataclass(frozen=True)
 class Union:
@@ -62,9 +67,19 @@ def near_concepts(scores: ConceptScores, encoder: TextEncoder, name: str) -> Boo
     near = torch.from_numpy(np.asarray(cosines(vectors, vectors) >= NEAR))
     near.fill_diagonal_(False)
     involved = near.any(1).nonzero()[:, 0]
-    columns = concept_vectors(scores.values[:, involved], "pearson")
-    near[involved[:, None], involved] &= columns.T @ columns <= TOGETHER
+    near[involved[:, None], involved] &= _correlations(scores.values[:, involved]) <= TOGETHER
     return near
+
+
+def _correlations(table: Float[Tensor, "clip concept"]) -> Float64[Tensor, "concept concept"]:
+    """Of every column with every other, over all rows; 0 where either is the same everywhere."""
+    means = torch.cat([block.double().mean(0) for block in table.split(_COLUMNS, dim=1)])
+    products = torch.zeros(table.shape[1], table.shape[1], dtype=torch.float64)
+    for block in table.split(_ROWS):
+        centred = block.double() - means
+        products.addmm_(centred.T, centred)
+    norms = products.diagonal().sqrt()
+    return products / torch.where(norms == 0, 1.0, norms)[:, None] / torch.where(norms == 0, 1.0, norms)
 
 
 def unions(
@@ -74,21 +89,28 @@ def unions(
     similarity: str,
     values: Float[Tensor, "unit concept"],
     near: Bool[Tensor, "concept concept"],
+    scored: ScoredClips | None = None,
 ) -> dict[int, Union]:
     """The unions that are labels, by unit of the site.
 
     values  how units go with concepts (see `unit_similarity`); near: see `near_concepts`
+    scored  the dissection's clips among those of `scores`, for many sites; None: they are looked up
 
     None for similarities that are no cosines. A similarity that was streamed over all clips is compared here by what is
     there of single clips, as `unit_similarity` does without it.
     """
-    if similarity not in LINEAR or (similarity == "pearson" and dissection.activations(site) is None):
+    kept = dissection.activations(site) is not None
+    if similarity not in LINEAR or (similarity == "pearson" and not kept):
         return {}
-    there = torch.tensor([clip in dissection.clips for clip in scores.clips.tolist()])
-    ids, table = scores.clips[there], scores.values[there]
-    vectors, united = UnitVectors(dissection, site, ids, similarity), dict[int, Union]()
-    for members, units in _candidates(values, near).items():
-        compared = vectors.times(torch.tensor(units), _columns(table, members, similarity))
+    scored = scored or ScoredClips.of(dissection, scores)
+    streamed = not kept and scored.streamed_columns is not None
+    by_clips = from_extremes(site, scored, similarity)[0].float().cpu() if streamed else values
+    candidates = _candidates(values, by_clips, near)
+    if not candidates:
+        return {}
+    vectors, united = UnitVectors(dissection, site, scored.ids, similarity), dict[int, Union]()
+    for members, units in candidates.items():
+        compared = vectors.times_scores(torch.tensor(units), _columns(scored.by_concept, members))
         for unit, alone, together in zip(
             units, compared[:, : len(members)].tolist(), compared[:, len(members) :].tolist(), strict=True
         ):
@@ -105,16 +127,40 @@ def _next(values: Float[Tensor, " concept"], count: int) -> float:
 
 
 def _candidates(
-    values: Float[Tensor, "unit concept"], near: Bool[Tensor, "concept concept"]
+    values: Float[Tensor, "unit concept"],
+    by_clips: Float[Tensor, "unit concept"],
+    near: Bool[Tensor, "concept concept"],
 ) -> Mapping[tuple[int, ...], list[int]]:
-    """Units by their first concepts that are all near each other, at least two, in their order."""
+    """Units by their first concepts that are all near each other, at least two, in their order.
+
+    by_clips  the values as single clips give them. Units with no union that they leave `apart` are left out: the vector
+              of a union is one of all clips, and most units have none.
+    """
     ordered = values.nan_to_num(-torch.inf, torch.inf, -torch.inf).sort(dim=1, descending=True, stable=True)
-    first, best = ordered.indices[:, :MOST], ordered.values[:, :MOST]
-    lengths = _cliques(first, best > 0, near)
+    first, best = ordered.indices[:, :MOST], ordered.values[:, : MOST + 1]
+    lengths = _cliques(first, best[:, :MOST] > 0, near)
+    may_be_apart = _may_be_apart(best, by_clips.gather(1, first), lengths)
     groups: dict[tuple[int, ...], list[int]] = {}
-    for unit in (lengths > 1).nonzero()[:, 0].tolist():
+    for unit in (may_be_apart & (lengths > 1)).nonzero()[:, 0].tolist():
         groups.setdefault(tuple(first[unit, : int(lengths[unit])].tolist()), []).append(unit)
     return groups
+
+
+def _may_be_apart(
+    best: Float[Tensor, "unit place"], alone: Float[Tensor, "unit member"], lengths: Int64[Tensor, " unit"]
+) -> Bool[Tensor, " unit"]:
+    """Whether what comes after a unit's first two concepts, three, … goes with it little enough, or nearly so.
+
+    best   each unit's highest values, one more than there may be members
+    alone  how its first concepts go with it by single clips, in float32: `_SLACK` is far more than that is off
+    """
+    least = alone.double().nan_to_num(torch.inf).cummin(1).values
+    apart = torch.zeros(len(best), dtype=torch.bool)
+    for count in range(2, alone.shape[1] + 1):
+        after = best[:, count].double() if count < best.shape[1] else torch.zeros(len(best), dtype=torch.float64)
+        border = NEXT * least[:, count - 1]
+        apart |= (count <= lengths) & (after <= border + _SLACK * (1 + border.abs()))
+    return apart
 
 
 def _cliques(
@@ -131,9 +177,7 @@ def _cliques(
     return lengths
 
 
-def _columns(
-    table: Float[Tensor, "clip concept"], members: tuple[int, ...], similarity: str
-) -> Float64[Tensor, "clip column"]:
-    """Vectors of the members, then of the unions of the first two, the first three, and so on."""
-    own = table[:, list(members)].double()
-    return concept_vectors(torch.cat([own, own.cumsum(1)[:, 1:]], 1), similarity)
+def _columns(by_concept: Float[Tensor, "concept clip"], members: tuple[int, ...]) -> Float64[Tensor, "clip column"]:
+    """Scores of the members, then of the unions of the first two, the first three, and so on."""
+    own = by_concept[list(members)].T.contiguous().double()
+    return torch.cat([own, own.cumsum(1)[:, 1:]], 1)

@@ -21,6 +21,7 @@ from .extremes import extremes, won_by_value
 from .mutual_information import SOFT_WPMI, WPMI, soft_wpmi_of_top, wpmi_of_top
 from .ranking import Best, best_clips, rows_of, scored_first
 from .reordering import fraction_of, rank_reorder_of_top
+from .scored_clips import ScoredClips
 from .similarities import PUBLISHED
 
 KEPT = "all clips (kept activations)"
@@ -56,6 +57,7 @@ def unit_similarity(
     similarity: str,
     *,
     device: torch.device | str | None = None,
+    scored: ScoredClips | None = None,
 ) -> SiteSimilarity:
     """Compare every unit of a site with every concept, exactly where what the run kept allows it.
 
@@ -63,19 +65,19 @@ def unit_similarity(
     either end: there wpmi, soft_wpmi and rank_reorder are exact if K is 28, 100 or a twentieth of the clips. cos and
     cos_cubed are variants, in which the unit is 0 (its mean, which is known) on all other clips.
 
+    scored  the dissection's clips among those of `scores`, for many sites; None: they are looked up
+
     Raises ValueError for an unknown similarity, or auprc with scores other than 0 and 1; DissectionError for pearson
     and auprc where the run kept only the extremes, and for scores of other clips.
     """
     _check(similarity, scores)
-    there = [clip in dissection.clips for clip in scores.clips.tolist()]
-    if not any(there):
-        raise DissectionError(f"no clip of the dissection in {dissection.folder} has a score")
-    ids, table = scores.clips[there], scores.values[there].to(device or "cpu")
+    scored = scored or ScoredClips.of(dissection, scores, device)
+    ids, table = scored.ids, scored.table
     units = dissection[site].units
     activations = dissection.activations(site)
     columns = None
     if activations is None and similarity in _STREAMED:
-        columns = _streamed_columns(dissection, scores)
+        columns = scored.streamed_columns
     if activations is not None:
         values = _from_activations(dissection, activations, ids, table, similarity)
         basis = [KEPT] * units
@@ -88,7 +90,7 @@ def unit_similarity(
             "with concepts= (the same scores) or keep_activations=True, or choose another similarity"
         )
     else:
-        values, exact = _from_extremes(dissection, site, ids, table, similarity)
+        values, exact = from_extremes(site, scored, similarity)
         basis = [TOP if each else TOP_ONLY for each in exact.tolist()]
     values = values.float().cpu()
     failures = _failures(dissection[site], dissection.evidence(site, "top"), values, similarity, basis)
@@ -100,17 +102,6 @@ def _check(similarity: str, scores: ConceptScores) -> None:
         raise ValueError(f"unknown similarity {similarity!r}: one of {', '.join(SIMILARITIES)}")
     if similarity == "auprc" and not bool(scores.binary.all()):
         raise ValueError("auprc needs scores that are all 0 or 1: use the method labels, or another similarity")
-
-
-def _streamed_columns(dissection: Dissection, scores: ConceptScores) -> list[int] | None:
-    """Where the concepts stand among those that the run compared its units with; None if their scores were others."""
-    streamed = dissection.concepts
-    if streamed is None or not set(scores.names) <= set(streamed.names):
-        return None
-    columns = [streamed.names.index(name) for name in scores.names]
-    if streamed.clips.shape != scores.clips.shape or not torch.equal(streamed.clips, scores.clips):
-        return None
-    return columns if torch.equal(streamed.values[:, columns], scores.values) else None
 
 
 def _from_activations(
@@ -166,18 +157,17 @@ def _of_top(values: Tensor, rows: Tensor, table: Tensor, similarity: str) -> Ten
     return of_top(rows, table)
 
 
-def _from_extremes(
-    dissection: Dissection, site: str, ids: Int64[Tensor, " clip"], table: Tensor, similarity: str
-) -> tuple[Tensor, Bool[Tensor, " unit"]]:
-    """The values, and for which units they are what all clips would give."""
+def from_extremes(site: str, scored: ScoredClips, similarity: str) -> tuple[Tensor, Bool[Tensor, " unit"]]:
+    """The values by each unit's extreme clips, and for which units they are what all clips would give."""
+    dissection, ids, table = scored.dissection, scored.ids, scored.table
     statistics = dissection[site]
     if similarity in ("cos", "cos_cubed"):
         values, rows, whole = extremes(dissection, site, ids)
         values, there = values.to(table.device), rows.to(table.device)
         if similarity == "cos":
-            return cos_of_extremes(values, there, table), whole
+            return cos_of_extremes(values, there, scored.plain), whole
         means = statistics.mean.to(table.device).nan_to_num(0.0)
-        return cos_cubed_of_extremes(values, there, table, means), whole
+        return cos_cubed_of_extremes(values, there, scored.cubed, means), whole
     top, upper = statistics.top, rows_of(statistics.top.clips, ids)
     every = torch.minimum(torch.tensor(len(ids)), statistics.finite)
     needed = _OF_THE_BEST.get(similarity) or fraction_of(len(ids))

@@ -56,6 +56,12 @@ class Embeddings:
             self.encoded += len(batch)
         return self._vectors[[self._rows[text] for text in texts]]
 
+    def once(self, texts: Sequence[str]) -> Matrix:
+        """One vector a text, in order; they are not kept: for texts of which there are many, and which come once."""
+        vectors = [self._encode(batch) for batch in chunks_of(texts, _BATCH_TEXTS)]
+        self.encoded += len(texts)
+        return np.concatenate(vectors)
+
     def read(self, path: Path, texts: Sequence[str]) -> None:
         """Take from a file the vectors of those texts that it has, if it is of this encoder's width."""
         with suppress(OSError, SafetensorError, LookupError, ValueError):  # it is only there to save time

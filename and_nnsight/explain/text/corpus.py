@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from .chance_draws import FEWEST
 from .log_odds import gains_in_nats
 from .over_representation import Excess, OverRepresentation
 from .phrase_gains import PhraseGains
-from .phrase_index import PhraseIndex
+from .phrase_index import Keys, PhraseIndex
 from .phrases import Phrases
 from .shared_phrase import SharedPhrase
 
@@ -95,15 +95,22 @@ class Corpus:
         site: str | None,
     ) -> list[SharedPhrase]:
         """The phrases with the captions that have them, and how far each tells these captions from others."""
-        present = [set(self.phrases(caption).tolist()) for caption in captions]
-        keys = excess.keys.tolist()
-        having = [frozenset(place for place, there in enumerate(present) if key in there) for key in keys]
+        keys, having = excess.keys.tolist(), _having(excess.keys, self.phrases.of_each(captions))
         shares = np.array([weights[list(places)].sum() for places in having]) / weights.sum()
         common = self.index.background_rates(excess.keys, site)
         gains = gains_in_nats(shares, common, len(captions))
         parts_of_one = tuple((weights / weights.sum()).tolist())
         columns = (keys, having, excess.z.tolist(), beyond.tolist(), gains.tolist(), common.tolist())
         return [SharedPhrase(*row, weights=parts_of_one) for row in zip(*columns, strict=True)]
+
+
+def _having(keys: Keys, of_each: Sequence[Int64[np.ndarray, " _"]]) -> list[frozenset[int]]:
+    """Which of some captions have each phrase, by place; the phrases of each caption are given."""
+    every, captions = np.concatenate(of_each), np.repeat(np.arange(len(of_each)), list(map(len, of_each)))
+    order = np.argsort(every, kind="stable")
+    every, captions = every[order], captions[order]
+    first, last = np.searchsorted(every, keys, "left"), np.searchsorted(every, keys, "right")
+    return [frozenset(captions[start:end].tolist()) for start, end in zip(first, last, strict=True)]
 
 
 def _as_many_as_are_drawn(others: int) -> int:

@@ -37,8 +37,8 @@ class PhraseIndex:
         self._counts = np.diff(self._first, append=len(keys))
         self.by_caption = np.cumsum(lengths) - lengths, lengths, np.searchsorted(self._keys, keys)
         self._rates_among: dict[tuple[int, int], float] = {}
-        self._weights = {site: np.asarray(weights, np.float64) for site, weights in (layers or {}).items()}
-        self._layer_rates = {site: self._rates_in(weights) for site, weights in self._weights.items()}
+        self._weights = {site: self._checked(weights) for site, weights in (layers or {}).items()}
+        self._latest_rates: tuple[str, Numbers] | None = None
 
     @property
     def keys(self) -> Keys:
@@ -71,8 +71,8 @@ class PhraseIndex:
     def background_rates(self, keys: Keys, site: str | None) -> Numbers:
         """The rate of each phrase in the corpus, or among the site's exemplars where that is higher; off 0 and 1."""
         rates = self.counts(keys) / self.size
-        if site in self._layer_rates:
-            rates = np.maximum(rates, look_up(keys, self._keys, self._layer_rates[site]))
+        if site is not None and site in self._weights:
+            rates = np.maximum(rates, look_up(keys, self._keys, self._rates_in(site)))
         return rates.clip(0.5 / (self.size + 1), 1 - 0.5 / (self.size + 1))
 
     def share_of_layer(self, captions: Places, site: str | None) -> float:
@@ -81,13 +81,18 @@ class PhraseIndex:
             return 0.0
         return float(self._weights[site][captions].sum()) / max(float(self._weights[site].sum()), 1.0)
 
-    def _rates_in(self, weights: Float64[np.ndarray, " caption"]) -> Numbers:
-        """The share of a site's exemplars that have each phrase."""
+    def _checked(self, weights: Sequence[float]) -> Float64[np.ndarray, " caption"]:
         if len(weights) != self.size:
             raise ValueError(f"{len(weights)} weights for {self.size} captions")
-        if not len(self._keys):
-            return np.zeros(0)
-        return np.add.reduceat(weights[self._captions_having], self._first) / max(float(weights.sum()), 1.0)
+        return np.asarray(weights, np.float64)
+
+    def _rates_in(self, site: str) -> Numbers:
+        """The share of a site's exemplars that have each phrase: of the latest site, as units come site by site."""
+        if self._latest_rates is None or self._latest_rates[0] != site:
+            weights = self._weights[site]
+            sums = np.add.reduceat(weights[self._captions_having], self._first) if len(self._keys) else np.zeros(0)
+            self._latest_rates = site, sums / max(float(weights.sum()), 1.0)
+        return self._latest_rates[1]
 
 
 def look_up(keys: Keys, known: Int64[np.ndarray, " known"], values: Shaped[np.ndarray, " known"]) -> Numbers:

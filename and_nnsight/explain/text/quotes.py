@@ -15,9 +15,10 @@ _QUOTED = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _INTRODUCTION = re.compile(rf"[\s,;:\-–—]*\b(?:{_INTRODUCED})\b[\s,;:\-–—]*$|[\s,;:\-–—]+$", re.IGNORECASE)
+_KEPT_CAPTIONS = 1 << 18  # what is kept of one is a reference, or a few
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=_KEPT_CAPTIONS)
 def quoted_spans(caption: str) -> tuple[tuple[int, int], ...]:
     """Where the spoken words of a caption begin and end in it, in order."""
     spans = []
@@ -29,7 +30,7 @@ def quoted_spans(caption: str) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=_KEPT_CAPTIONS)
 def description(caption: str) -> str:
     """A caption without the words that are spoken in it, and without what introduces them."""
     text, last = "", 0

@@ -70,11 +70,14 @@ def test_features_of_noise_are_the_extractors_but_for_its_rounding(pair: tuple[A
     assert features.keys() == expected.keys()
     for name, value in features.items():
         assert (value.dtype, value.shape) == (expected[name].dtype, expected[name].shape)
-        assert torch.allclose(value.double(), expected[name].double(), rtol=1e-6, atol=front.tolerance)
+        # A GPU computes in float64: what is left is the extractor's own rounding to float32, another on every processor.
+        tolerance = front.tolerance if device == "cpu" else 10 * front.tolerance
+        assert torch.allclose(value.double(), expected[name].double(), rtol=1e-6, atol=tolerance)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_any_sound_is_as_in_float64_on_the_cpu(pair: tuple[Any, FrontEnd], device: str) -> None:
+    """Within 1e-6, and 1e-5 is what a trial on the device allows."""
     _, front = pair
     clips = [torch.from_numpy(clip)[: front.window_samples] for clip in sounds(front, 0)]
     features, exact = on(device, front, clips, torch.float64), on("cpu", front, clips, torch.float64)

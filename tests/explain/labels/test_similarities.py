@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from and_nnsight.explain.labels import mutual_information
-from and_nnsight.explain.labels.cosines import cos, cos_cubed, cos_cubed_of_extremes, cos_of_extremes
+from and_nnsight.explain.labels.cosines import (
+    ConceptColumns,
+    _unit_vectors,
+    cos,
+    cos_cubed,
+    cos_cubed_of_extremes,
+    cos_of_extremes,
+)
 from and_nnsight.explain.labels.mutual_information import (
     SOFT_WPMI,
     WPMI,
@@ -347,3 +354,14 @@ def test_memory_is_bounded_however_many_units_there_are(monkeypatch: pytest.Monk
     monkeypatch.setattr(mutual_information, "parts", counting)
     wpmi(torch.randn(1, 20_000), torch.rand(1, 1_000))
     assert max(seen) <= 2**23
+
+
+@pytest.mark.parametrize("cubed", [True, False])
+def test_rows_of_concept_columns_are_those_of_the_whole_table(cubed: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    scores = torch.rand(700, 150, generator=generator) ** 6
+    scores[:, 3] = 0.25  # nothing is left of it when it is centred
+    rows = torch.randint(700, (9, 4), generator=generator)
+    for least in (0.0, 1e-3):
+        whole = _unit_vectors(scores.double(), cubed, least)
+        assert torch.equal(ConceptColumns.of(scores, cubed=cubed, min_norm=least).rows(rows), whole[rows])

@@ -12,6 +12,7 @@ import torch
 from and_nnsight import ConceptScores, Dissection
 from and_nnsight.explain import card
 from and_nnsight.explain.evaluate.claims import claims
+from and_nnsight.explain.labels import unions as unions_module
 from and_nnsight.explain.labels.concept_lists import concept_text, read_concepts
 from and_nnsight.explain.labels.label import label
 from and_nnsight.explain.labels.unions import GAIN, Union, near_concepts, unions
@@ -96,6 +97,51 @@ def test_noise_is_seldom_united(kept: bool, tmp_path: Path) -> None:
             tmp_path / name, values.astype(np.float32), k=16, kept=kept, labels=labels()
         )
         assert len(found_unions(dissection, "cos_cubed")) <= 0.02 * 1500, name
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_units_that_are_not_looked_at_have_no_union(
+    kept: bool, streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All units that go with near concepts, looked at over all clips, give the same unions."""
+    rng = np.random.default_rng(3)
+    own = [rng.choice(NAMES, rng.integers(1, 4), replace=False) for _ in range(40)]
+    columns = [responding(*names, seed=unit) for unit, names in enumerate(own)]
+    noise = rng.pareto(1.5, (len(labels()), 200))
+    values = np.concatenate([np.stack(columns, 1), noise], 1).astype(np.float32)
+    dissection = activations_dissection(tmp_path, values, k=16, kept=kept, labels=labels())
+    if streamed:  # by all clips other values than by the extremes
+        dissection.__dict__["concepts"] = scores()
+    near = near_concepts(scores(), Words(), "words")
+    for similarity in ("cos", "cos_cubed"):
+        compared = unit_similarity(planted_similarity(dissection), SITE, scores(), similarity).values
+        shifted = compared * torch.from_numpy(rng.uniform(0.5, 1.5, compared.shape).astype(np.float32))
+        given = shifted if streamed and not kept else compared
+        quick = unions(dissection, SITE, scores(), similarity, given, near)
+        with monkeypatch.context() as patch:
+            patch.setattr(unions_module, "_may_be_apart", lambda best, *_: torch.ones(len(best), dtype=torch.bool))
+            naive = unions(dissection, SITE, scores(), similarity, given, near)
+        assert as_written(quick) == as_written(naive) and naive
+
+
+def as_written(united: dict[int, Union]) -> dict[int, tuple[tuple[int, ...], float]]:
+    """Scores are written in float32; of kept activations the last bits in float64 go by the units beside it."""
+    return {unit: (union.members, float(np.float32(union.score))) for unit, union in united.items()}
+
+
+def planted_similarity(dissection: Dissection) -> Dissection:
+    """The same folder, without what was streamed."""
+    return Dissection.load(dissection.folder)
+
+
+def test_scores_of_a_union_are_those_of_the_whole_columns(tmp_path: Path) -> None:
+    dissection, rng = planted(tmp_path, kept=False), np.random.default_rng(1)
+    table, units = torch.from_numpy(rng.random((len(labels()), 70))), torch.tensor([3, 0, 4])
+    for similarity in ("cos", "cos_cubed"):
+        vectors = UnitVectors(dissection, SITE, scores().clips, similarity)
+        whole = vectors.times(units, concept_vectors(table, similarity))
+        assert torch.equal(vectors.times_scores(units, table), whole)
 
 
 def test_names_that_the_same_clips_fit_are_no_alternatives() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from and_nnsight.explain.text.chance_draws import DRAWS, ChanceDraws
-from and_nnsight.explain.text.corpus import Corpus
+from and_nnsight.explain.text.corpus import Corpus, _having
 from and_nnsight.explain.text.log_odds import CHANCE, z_scores
+from and_nnsight.explain.text.phrase_index import PhraseIndex
 from and_nnsight.explain.text.phrases import Phrases
 from and_nnsight.explain.text.shared_phrase import SharedPhrase
 
@@ -87,3 +88,25 @@ def test_what_is_rare_among_what_was_said_adds_to_it() -> None:
     )
     assert not corpus.gains.adds(shared(phrases, "spanish", 0), other)
     assert corpus.gains.adds(shared(phrases, "spanish", 0, 1, 5), other), "it is not one of some of those only"
+
+
+def test_which_captions_have_a_phrase_is_what_looking_for_each_in_each_gives() -> None:
+    rng, words = np.random.default_rng(0), [*ANIMALS, "rain", "wind", "bell"]
+    phrases = Phrases()
+    for _ in range(20):
+        captions = [" ".join(rng.choice(words, rng.integers(0, 5))) for _ in range(rng.integers(1, 9))]
+        of_each = phrases.of_each(captions)
+        keys = np.unique(np.concatenate([phrases("owl wind bell"), *of_each]))
+        naive = [frozenset(place for place, own in enumerate(of_each) if key in own) for key in keys]
+        assert _having(keys, of_each) == naive
+
+
+def test_rates_in_a_layer_do_not_hang_on_which_layer_was_asked_for_before() -> None:
+    phrases, rng = Phrases(), np.random.default_rng(0)
+    layers = {site: rng.integers(0, 4, len(CAPTIONS)).tolist() for site in ("a", "b")}
+    index = PhraseIndex(phrases, CAPTIONS, layers)
+    for site in ("a", "b", "a", "a", "b"):
+        alone = PhraseIndex(phrases, CAPTIONS, {site: layers[site]})
+        assert np.array_equal(index.background_rates(index.keys, site), alone.background_rates(index.keys, site))
+        of_cat = sum(layers[site][place] for place in index.having(key(phrases, "cat")).tolist()) / sum(layers[site])
+        assert index.background_rates(phrases("cat"), site)[0] == max(5 / len(CAPTIONS), of_cat)
