@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
+
+from jaxtyping import Float
+from torch import Tensor
 
 from .autoencoder import SparseAutoencoder
 from .errors import DictionaryError
@@ -20,8 +25,51 @@ _open: WeakValueDictionary[tuple[object, ...], SparseAutoencoder] = WeakValueDic
 """Those that somebody holds: a run asks several times for one, and its weights are many."""
 
 
-def open_sae(path: str) -> SparseAutoencoder:
+class Sae:
     """A sparse autoencoder's folder or file: SAELens, sparsify, dictionary_learning or FREUD.
+
+    The role "dictionary" of what `open_sae` reads, whose errors it raises.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._autoencoder = open_sae(path)
+
+    @property
+    def width(self) -> int:
+        """How many units its site has."""
+        return self._autoencoder.width
+
+    @property
+    def latents(self) -> int:
+        """How many latents there are."""
+        return self._autoencoder.latents
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the manifest says of it."""
+        return self._autoencoder.describe()
+
+    def parts(self, activations: Float[Tensor, "*frame width"]) -> Iterator[Float[Tensor, "*frame latent"]]:
+        """The latents in order, some at a time."""
+        return self._autoencoder.parts(activations)
+
+    def encode(
+        self, activations: Float[Tensor, "*frame width"], latents: Sequence[int]
+    ) -> Float[Tensor, "*frame chosen"]:
+        """Some latents, in the order in which they are asked for."""
+        return self._autoencoder.encode(activations, latents)
+
+    def shifted(
+        self,
+        activations: Float[Tensor, "*frame width"],
+        difference: Float[Tensor, "*frame chosen"],
+        latents: Sequence[int],
+    ) -> Float[Tensor, "*frame width"]:
+        """The activations once latents are changed by so much."""
+        return self._autoencoder.shifted(activations, difference, latents)
+
+
+def open_sae(path: str) -> SparseAutoencoder:
+    """The sparse autoencoder in a folder or file. One that somebody holds is not read again.
 
     Raises DictionaryError, saying what to do, where there is none that can be read.
     """

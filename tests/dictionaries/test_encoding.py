@@ -12,6 +12,7 @@ from and_nnsight.dictionaries import autoencoder
 from and_nnsight.dictionaries.autoencoder import SparseAutoencoder
 from and_nnsight.dictionaries.errors import DictionaryError
 from and_nnsight.dictionaries.role import Dictionary, open_dictionary
+from and_nnsight.dictionaries.sae import open_sae
 from tests import dictionaries_for_tests as write
 from tests.dictionaries_for_tests import Written
 
@@ -35,10 +36,8 @@ def _frames(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def _opened(written: Written) -> SparseAutoencoder:
-    dictionary = open_dictionary(f"sae:{written.path}")
-    assert isinstance(dictionary, Dictionary)
-    assert isinstance(dictionary, SparseAutoencoder)
-    return dictionary
+    assert isinstance(open_dictionary(f"sae:{written.path}"), Dictionary)
+    return open_sae(str(written.path))
 
 
 def _all(dictionary: Dictionary, frames: torch.Tensor) -> torch.Tensor:
