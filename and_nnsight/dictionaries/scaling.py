@@ -18,12 +18,7 @@ class Scaled(NamedTuple):
     """Frames as a dictionary encodes them, and what its directions are multiplied by to be the site's again."""
 
     frames: Float[Tensor, "frame width"]
-    back: Float[
-        Tensor,
-        (
-            frame  # one
-        ),
-    ]
+    back: Float[Tensor, "frame 1"]
 
 
 def known_scaling(name: str) -> str:
