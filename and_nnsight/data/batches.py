@@ -102,16 +102,8 @@ def batches(
                      gradients and on one torch thread. If it raises `AudioError`, the clips it raises it for are set
                      aside
     batch_size       positions a batch covers; the last may cover fewer
-<<<<<<< HEAD
     num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what else does it
                      (`workers.TaskMap`)
-||||||| a321c2e
-    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what has others do it
-                     (`workers.TaskMap`)
-=======
-    num_workers      processes that decode and featurise; 0: a thread of this one, a batch ahead; or what has others do
-                     it (`workers.TaskMap`)
->>>>>>> lean
     start            first position; a multiple of `batch_size` gives the same batches as starting at 0
     lengths          how much of a clip the model takes
     prefetch         batches in flight for each worker process; this bounds the memory
