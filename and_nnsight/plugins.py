@@ -60,6 +60,13 @@ ROLES: Mapping[str, Role] = {
             "listener", "and_nnsight.listeners", ("fits",), "clap:laion/clap-htsat-unfused", ("name", "sampling_rate")
         ),
         Role("model", "and_nnsight.models", ("open", "adapt"), "beats:checkpoints/BEATs_iter3.pt"),
+        Role(
+            "dictionary",
+            "and_nnsight.dictionaries",
+            ("describe", "parts", "encode", "shifted"),
+            "sae:saes/whisper-block-2",
+            ("width", "latents"),
+        ),
     )
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..wording import agree, command, counted
@@ -18,6 +19,7 @@ from ._remote import place
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
+    from ..sites.site import Site
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +32,10 @@ def sites(
     model: Model,
     pattern: Annotated[
         list[str] | None,
-        typer.Option("--sites", help="Only these: a name, a glob, default, paper, all, or module:PATH. Repeatable."),
+        typer.Option(
+            "--sites",
+            help="Only these: a name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable.",
+        ),
     ] = None,
 ) -> None:
     """List the sites of a model, their widths, and the total. No weights are loaded."""
@@ -41,10 +46,19 @@ def sites(
     table = Table("site", "units", "module")
     table.columns[1].justify = "right"
     for site in matching:
-        table.add_row(site.name, f"{site.width:,}" if site.width else "?", f"{site.path} ({site.side})")
+        table.add_row(escape(site.name), f"{site.width:,}" if site.width else "?", escape(_where(site)))
     console = Console()
     console.print(table)
     console.print(f"{counted(len(matching), 'site')}, {counted(sum(site.width for site in matching), 'unit')}")
+
+
+def _where(site: Site) -> str:
+    """Where in the model a site is, and what its units are where they are a dictionary's latents."""
+    where = f"{site.path} ({site.side})"
+    if site.dictionary is None:
+        return where
+    described = site.dictionary.describe()
+    return f"{where}, latents of {described['library']}: {described['kind']}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +67,7 @@ class ExemplarArguments:
 
     sites: Annotated[
         list[str] | None,
-        typer.Option(help="A site's name, a glob, default, paper, all, or module:PATH. Repeatable."),
+        typer.Option(help="A site's name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable."),
     ] = None
     k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16
     pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max"

@@ -135,6 +135,7 @@ class SiteDescription:
     path, side  where in the model it is
     width       how many units it has
     frames      where its frames lie in time, as `sites.geometry` keeps it
+    dictionary  what the dictionary says of itself whose latents the units are, its hash among it; None: there is none
     """
 
     name: str
@@ -143,11 +144,13 @@ class SiteDescription:
     side: str | None = None
     layer: int | None = None
     frames: Mapping[str, Any] = field(default_factory=dict)
+    dictionary: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, site: Site) -> SiteDescription:
         """Of a site of a model."""
-        return cls(site.name, site.width, site.path, site.side, site.layer, site.geometry.to_json())
+        dictionary = None if site.dictionary is None else dict(site.dictionary.describe())
+        return cls(site.name, site.width, site.path, site.side, site.layer, site.geometry.to_json(), dictionary)
 
     @property
     def geometry(self) -> geometry.Geometry:
@@ -157,7 +160,8 @@ class SiteDescription:
     def to_json(self) -> dict[str, Any]:
         """An entry of `sites`."""
         where = {"name": self.name, "path": self.path, "side": self.side}
-        return {**where, "width": self.width, "layer": self.layer, "frames": dict(self.frames)}
+        entry = {**where, "width": self.width, "layer": self.layer, "frames": dict(self.frames)}
+        return entry if self.dictionary is None else {**entry, "dictionary": dict(self.dictionary)}
 
     @classmethod
     def from_json(cls, value: Any) -> SiteDescription:
@@ -169,7 +173,10 @@ class SiteDescription:
             raise ValueError(f"the width of {name!r} is {width!r}")
         if not isinstance(frames, dict):
             raise ValueError(f"the frames of {name!r} are {frames!r}")
-        return cls(name, width, value.get("path"), value.get("side"), value.get("layer"), frames)
+        dictionary = value.get("dictionary")
+        if dictionary is not None and not isinstance(dictionary, dict):
+            raise ValueError(f"the dictionary of {name!r} is {dictionary!r}")
+        return cls(name, width, value.get("path"), value.get("side"), value.get("layer"), frames, dictionary)
 
 
 @dataclass(frozen=True)

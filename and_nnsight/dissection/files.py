@@ -1,11 +1,16 @@
 """Where in a dissection's folder which file lies.
 
-Names of sites are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`.
+Names of sites are made safe for file systems: `module:a/b` becomes `module%3Aa%2Fb`. Longer ones than these take, as of
+a dictionary in a deep folder, end in a hash of the whole name.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from ..storage import short_hash
+
+_LONGEST = 200  # bytes: file systems take 255, and a suffix and a temporary file's marks come on top
 
 
 def site_file(folder: Path, site: str) -> Path:
@@ -64,4 +69,8 @@ def map_file(folder: Path, site: str, unit: int, clip: int) -> Path:
 
 
 def _safe(site: str) -> str:
-    return "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)
+    safe = "".join(char if char.isalnum() or char in "._-" else f"%{ord(char):02X}" for char in site)
+    whole = safe.encode()
+    if len(whole) <= _LONGEST:
+        return safe
+    return f"{whole[: _LONGEST - 40].decode(errors='ignore')}%{short_hash(site, 16)}"

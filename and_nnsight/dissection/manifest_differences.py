@@ -8,7 +8,7 @@ from dataclasses import asdict
 from ..data import UNKNOWN
 from ..storage import json_hash
 from ..wording import counted
-from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription
+from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
 from .manifest import COMPLETE, Manifest
 
 _HASHED = {  # a hash says nothing to a person
@@ -109,7 +109,18 @@ def _of_shards(there: Manifest, here: Manifest) -> list[str]:
     return [f"{one} there, {other} here"]
 
 
+def dictionary_differences(there: Iterable[SiteDescription], here: Iterable[SiteDescription]) -> list[str]:
+    """Which sites' dictionaries are others than they were, in words; sites that are not in both are left out."""
+    now = {site.name: site for site in here}
+    pairs = [(site, now[site.name]) for site in there if site.name in now]
+    changed = [one.name for one, other in pairs if one.dictionary != other.dictionary]
+    return [f"another dictionary in {', '.join(changed[:3])}: its files have changed"] if changed else []
+
+
 def _of_sites(there: Manifest, here: Manifest) -> list[str]:
+    changed = dictionary_differences(there.sites, here.sites)
+    if changed:
+        return changed
     one, other = (list(manifest.widths.items()) for manifest in (there, here))
     if one == other:
         return _of_places(there, here)

@@ -38,7 +38,7 @@ class Response:
         kept: list[Tensor] = []
 
         def keep(site: Site, value: Tensor) -> None:
-            kept.append(clip_frame_unit(value)[..., self.unit].float())
+            kept.append(site.chosen(clip_frame_unit(value), [self.unit])[..., 0].float())
 
         self.model.run_with_gradient([self.site], features, keep)
         (activation,) = kept

@@ -18,7 +18,10 @@ from .fingerprint import changes, config_hash, extractor_hash, structure_hash, w
 from .restoring import eval_mode
 
 OnActivation = Callable[[Site, Tensor], None]
-"""What is called with each site and its activation, as `Site.fold` returns it: [clip, frame, unit] or [clip, unit]."""
+"""What is called with each site and its activation, as `Site.fold` returns it: [clip, frame, unit] or [clip, unit].
+
+Of a site whose units are a dictionary's latents it is the tensor that these are made of, by `Site.parts`.
+"""
 
 
 class ModelAdapter(ABC):

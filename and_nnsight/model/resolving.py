@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..sites.geometry import FoldedGrid, Geometry
-from ..sites.site import MODULE_PREFIX, Site, SiteError
+from ..sites.site import MODULE_PREFIX, Site, SiteError, check_width
 from .adapter import ModelAdapter
 from .features import Features, probe_features
 
@@ -57,10 +57,13 @@ def _probed(model: ModelAdapter, sites: Sequence[Site], features: Features, shap
     order = list(shape_of)
     probed = []
     for site in sorted(sites, key=lambda site: order.index(site.name)):
-        geometry = site.geometry
+        geometry, width = site.geometry, shape_of[site.name][-1]
+        if site.dictionary is not None:
+            check_width(site.name, width, site.dictionary)
+            width = site.width
         if site.name.startswith(MODULE_PREFIX):
             geometry = _block_geometry(site, blocks, shape_of)
-        probed.append(replace(site, width=shape_of[site.name][-1], geometry=geometry))
+        probed.append(replace(site, width=width, geometry=geometry))
     return tuple(probed)
 
 

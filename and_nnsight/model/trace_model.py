@@ -130,7 +130,7 @@ class TraceModel(CheckpointModel):
         """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits).
 
         Outside one: a handle that is good for any trace to come, here or remote; inside it, `handle.output` is the
-        activation.
+        activation. A dictionary's latents (`SITE|DICTIONARY`) are read in traces here; `ablate` changes them.
         """
         sites = self.sites(name)
         if len(sites) != 1:
@@ -139,9 +139,23 @@ class TraceModel(CheckpointModel):
 
     def handle(self, site: Site) -> SiteHandle:
         """What `model.site` gives outside a trace, of a `Site`."""
+        if site.dictionary is not None:
+            return LatentHandle(site, self.envoy(site.path))
         return SiteHandle(site.name, self.envoy(site.path), site.side, site.channels_first, site.windows)
 
     def read(self, site: Site) -> Tensor:
         """Inside a trace: the activation at a `Site`."""
         envoy = self.envoy(site.path)
-        return site.fold(envoy.output if site.side == "output" else envoy.input)
+        return site.units(site.fold(envoy.output if site.side == "output" else envoy.input))
+
+
+class LatentHandle(SiteHandle):
+    """The handle of a dictionary's latents on a site: inside a trace on this machine, `output` is all of them."""
+
+    def __init__(self, site: Site, envoy: Any) -> None:
+        super().__init__(site.name, envoy, site.side, site.channels_first, site.windows)
+        self.site = site
+
+    def folded(self, value: Any) -> Tensor:
+        """The latents out of what the site's module took or returned. Raises ValueError if there is no tensor in it."""
+        return self.site.units(super().folded(value))

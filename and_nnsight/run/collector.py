@@ -47,7 +47,13 @@ class BatchCollector:
         activations = clip_frame_unit(value)
         if activations.device != self.device:  # a model that lies on several devices
             activations = activations.to(self.device)
-        self.statistics.update(site.name, activations, self.clip_ids, self._mask(site, activations.shape[1]))
+        mask = self._mask(site, activations.shape[1])
+        if site.dictionary is None:
+            self.statistics.update(site.name, activations, self.clip_ids, mask)
+            return
+        frames = _frames_that_count(mask)  # a window's padding is not worth encoding
+        parts = site.parts(activations[:, :frames])
+        self.statistics.update_parts(site.name, parts, self.clip_ids, mask[:, :frames])
 
     def end_group(self) -> None:
         """All sites of a group have come; it waits for the batch's others. Raises RuntimeError if one did not fire."""
@@ -80,3 +86,9 @@ class BatchCollector:
                 self._masks.popitem(last=False)
         self._masks.move_to_end(key)
         return self._masks[key]
+
+
+def _frames_that_count(mask: Bool[Tensor, "clip frame"]) -> int:
+    """How many frames there are up to the last that counts of any clip; at least the first, which may be a token."""
+    counts = mask.any(0).nonzero()
+    return int(counts[-1]) + 1 if len(counts) else min(1, mask.shape[1])

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..dissection.descriptions import ModelDescription
+from ..dissection.descriptions import ModelDescription, SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.manifest_differences import model_differences
+from ..dissection.manifest_differences import dictionary_differences, model_differences
 from ..model.opening import open_model
 from ..model.resolving import resolve_sites
 from .local import LocalTarget
@@ -40,4 +40,8 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
         differing.append(f"its dtype is {manifest.dtype} there, {here} here (dtype=)")
     if differing:
         raise DissectionError(f"model= is not what was dissected ({manifest.model.id}): {'; '.join(differing)}")
-    return LocalTarget(adapter, resolve_sites(adapter, sites, manifest.pool or "max"))
+    resolved = resolve_sites(adapter, sites, manifest.pool or "max")
+    changed = dictionary_differences(manifest.sites, map(SiteDescription.of, resolved))
+    if changed:
+        raise DissectionError(f"{dissection.folder} was made with {changed[0]}; dissect again into a new folder")
+    return LocalTarget(adapter, resolved)

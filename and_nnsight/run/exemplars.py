@@ -248,7 +248,7 @@ class ExemplarPass:
             geometry = self.dissection.geometry(site.name)
             for row, clip in enumerate(clips):
                 if units := wanted[row].get(site.name):
-                    chosen = activations[row][:, list(units)].float().cpu().numpy()
+                    chosen = site.chosen(activations[row], units).float().cpu().numpy()
                     stretches = Stretches.of(geometry, seconds[row], len(chosen))
                     largest = stretches.maxima(chosen).T
                     numbers = np.array(units, np.int64)

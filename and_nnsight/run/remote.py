@@ -127,10 +127,21 @@ def open_remote(model: Any, sites: str | Iterable[str], pool: str, settings: Rem
     audio_model = open_servable(model, local=local)
     patterns = [sites] if isinstance(sites, str) else list(sites)
     resolved = resolve_sites(audio_model, patterns, pool, shapes=site_shapes)
+    _refuse_dictionaries(resolved)
     if not local:
         audio_model.check_servable()
         resolved = _of_the_checkpoint(audio_model, resolved, patterns)
     return RemoteTarget(audio_model, resolved, settings, trusted=local)
+
+
+def _refuse_dictionaries(sites: Sequence[Site]) -> None:
+    """Raise SiteError for a dictionary's latents: a stock server has no dictionary, and its weights outweigh a job."""
+    latents = [site.name for site in sites if site.dictionary is not None]
+    if latents:
+        raise SiteError(
+            f"{latents[0]!r}: a dictionary's latents are made on this machine, and its weights are not sent to a "
+            "server with every job: leave remote= out, or dissect the site itself there"
+        )
 
 
 def _fitted(target: RemoteTarget) -> RemoteTarget:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
 from .audio_spec import HEAD, PAPER, declared_spec
 from .blocks import Block, find_blocks, find_head, refuse_shared_parts
@@ -31,15 +32,19 @@ class SiteError(ValueError):
 
 @dataclass(frozen=True)
 class Site:
-    """A named tensor inside a model whose last axis is units.
+    """A named tensor inside a model whose last axis is units; or the latents of a dictionary on one.
 
-    name      TransformerLens's name for it (`blocks.3.mlp.hook_post`), or `module:PATH`
+    name      TransformerLens's name for it (`blocks.3.mlp.hook_post`), or `module:PATH`; `SITE|DICTIONARY` for latents
     path      path of the module in the model
     side      whether it is that module's (first) output or its (first) input
     width     number of units; 0 where it cannot be known before the model runs (some `module:` sites)
     layer     index of the transformer block; None outside the blocks
     geometry  how its token axis lies on the time axis of a clip
     channels_first  whether units stand on the module's second axis (convolutions, named by module path)
+    dictionary  its units are the latents of this dictionary on the tensor; None: they are the tensor's own
+
+    A run hands over the tensor itself, as `fold` gives it: latents may be many times more, and are made of it where
+    they are wanted, by `parts`, `chosen` or `units`.
     """
 
     name: str
@@ -49,6 +54,29 @@ class Site:
     layer: int | None
     geometry: Geometry
     channels_first: bool = False
+    dictionary: Dictionary | None = None
+
+    def through(self, chosen: str, dictionary: Dictionary) -> Site:
+        """The latents of a dictionary, which goes by this name, on the site. Raises SiteError where it does not fit."""
+        if self.width:
+            check_width(self.name, self.width, dictionary)
+        return replace(self, name=f"{self.name}{MARK}{chosen}", width=dictionary.latents, dictionary=dictionary)
+
+    def parts(self, folded: Float[Tensor, "*frame width"]) -> Iterator[Float[Tensor, "*frame part"]]:
+        """The activations of the site's units out of its tensor, in order, as many at a time as memory takes."""
+        if self.dictionary is None:
+            yield folded
+        else:
+            yield from self.dictionary.parts(folded)
+
+    def units(self, folded: Float[Tensor, "*frame width"]) -> Float[Tensor, "*frame unit"]:
+        """The activations of all the site's units out of its tensor: of a dictionary's latents a lot."""
+        parts = list(self.parts(folded))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+    def chosen(self, folded: Float[Tensor, "*frame width"], units: Sequence[int]) -> Float[Tensor, "*frame chosen"]:
+        """The activations of some of the site's units out of its tensor."""
+        return folded[..., list(units)] if self.dictionary is None else self.dictionary.encode(folded, units)
 
     @property
     def special_tokens(self) -> int:
@@ -69,6 +97,15 @@ class Site:
         if folded is None:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
         return folded
+
+
+def check_width(name: str, width: int, dictionary: Dictionary) -> None:
+    """Raise SiteError unless a dictionary is of activations as wide as those of the site of this name."""
+    if dictionary.width != width:
+        raise SiteError(
+            f"the dictionary is of activations of {dictionary.width} units, and {name!r} has {width}: it was trained "
+            "on another site, or on another model"
+        )
 
 
 def check_fired(sites: Sequence[Site], fired: Container[str]) -> None:
@@ -140,7 +177,9 @@ def select_sites(
 
     A pattern is a preset ("default": every mlp.hook_post; "paper": hook_attn_out, mlp.hook_pre, hook_mlp_out of every
     block and unembed.hook_out, or what the model says was recorded of it; "all"), a glob over names, or `module:PATH`
-    for the output of any module. Raises SiteError for a pattern that names nothing; it lists near names.
+    for the output of any module; `SITE|DICTIONARY`, for example `blocks.2.hook_resid_post|sae:PATH`, for the latents of
+    a dictionary on one site. Raises PluginError for a dictionary that cannot be opened, SiteError for a
+    pattern that names nothing; it lists near names.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     declared = declared_spec(model)
@@ -158,6 +197,8 @@ def _matching(
     model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]
 ) -> list[Site]:
     """The sites that one pattern names. Raises SiteError if it names none."""
+    if MARK in pattern:
+        return [_latents(model, available, pattern, presets)]
     if pattern.startswith(MODULE_PREFIX):
         return [_module_site(model, available, pattern)]
     globs = presets.get(pattern, (pattern,))
@@ -165,6 +206,18 @@ def _matching(
     if not matching:
         raise SiteError(_nothing_named(model, available, pattern))
     return matching
+
+
+def _latents(model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]) -> Site:
+    """The latents of a dictionary on the one site that the pattern names. Raises SiteError for several."""
+    base, _, chosen = pattern.partition(MARK)
+    sites = _matching(model, available, base, presets)
+    if len(sites) != 1:
+        raise SiteError(
+            f"{base!r} names {len(sites)} sites, and a dictionary is of one, for example "
+            f"{sites[0].name + MARK + chosen!r}"
+        )
+    return sites[0].through(chosen, open_dictionary(chosen))
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:

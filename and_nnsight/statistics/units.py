@@ -64,21 +64,45 @@ class UnitStatistics:
         Raises ValueError for an unknown site, a second update of a site in one batch, another width, or other clips
         than the batch's earlier sites had.
         """
+        self.update_parts(site, [activations], clip_ids, frame_mask)
+
+    def update_parts(
+        self,
+        site: str,
+        parts: Iterable[Float[Tensor, "clip frame part"]],
+        clip_ids: Int64[Tensor, " clip"],
+        frame_mask: Bool[Tensor, "clip frame"],
+    ) -> None:
+        """As `update`, of a site whose units come in parts, in order: each is pooled before the next is made.
+
+        Raises what `update` does.
+        """
         if site not in self.slices:
             raise ValueError(f"no statistics are kept of site {site!r}")
         if site in self._pending:
             raise ValueError(f"site {site!r} came twice in one batch")
-        units = self.slices[site]
-        if activations.shape[2] != units.stop - units.start:
-            raise ValueError(f"site {site!r} has {activations.shape[2]} units, not {units.stop - units.start}")
         began = self._pending_clips
         if began is not None and clip_ids is not began and not torch.equal(clip_ids, began):
             raise ValueError(f"site {site!r} came with other clips than the sites before it in the batch")
+        units = self.slices[site]
+        pooled, start = [], units.start
+        for part in parts:
+            stop = start + part.shape[2]
+            if stop <= units.stop:
+                pooled.append(self._pooled(part, frame_mask, slice(start, stop)))
+            start = stop
+        if start != units.stop:
+            raise ValueError(f"site {site!r} has {start - units.start} units, not {units.stop - units.start}")
+        self._pending[site] = pooled[0] if len(pooled) == 1 else _side_by_side(pooled)
+        self._pending_clips = clip_ids
+
+    def _pooled(
+        self, activations: Float[Tensor, "clip frame unit"], mask: Bool[Tensor, "clip frame"], units: slice
+    ) -> Pooled:
         # On the CPU, where lists are in order at all times, a frame is searched for only if a value may enter one.
         bounds = (self.top.bar(units), self.bottom.bar(units)) if self.device.type == "cpu" else None
-        pooled = pool(activations.detach(), frame_mask, self.pooling, bounds)
-        self._pending[site] = Pooled(*(tensor.to(self.device) for tensor in pooled))
-        self._pending_clips = clip_ids
+        pooled = pool(activations.detach(), mask, self.pooling, bounds)
+        return Pooled(*(tensor.to(self.device) for tensor in pooled))
 
     def finish_group(self, positions: Sequence[int] | None = None) -> None:
         """The updates since the last group were all of their clips, whose pooled values wait for `finish_batch`.
@@ -192,3 +216,12 @@ class UnitStatistics:
             **{name: tensor.masked_fill(moments.count == 0, torch.nan).float() for name, tensor in summary.items()},
             "nonfinite": copied(self.nonfinite[index]),
         }
+
+
+def _side_by_side(parts: Sequence[Pooled]) -> Pooled:
+    """The pooled values of a site whose units came in parts."""
+    return Pooled(
+        torch.cat([part.values for part in parts], 1),
+        torch.cat([part.frames for part in parts], 1),
+        torch.stack([part.nonfinite for part in parts]).sum(),
+    )

@@ -107,6 +107,10 @@ def _check_exportable(module: nn.Module) -> None:
 
 def _scaled(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Scaled]:
     """What of the module's parameters a site's units are proportional to. Raises ExportError if nothing is, exactly."""
+    if site.dictionary is not None:
+        raise ExportError(
+            f"{site.name}: latents of a dictionary, which no weights of the model are; ablate() changes them in a trace"
+        )
     if site.name.endswith("hook_resid_post"):
         raise ExportError(
             f"{site.name}: a sum of the residual stream and what a block adds to it, which no weights make zero; "

@@ -95,27 +95,45 @@ class SiteAblation:
         return exchanged(self.site, value, self.change)
 
     def change(self, activation: Float[Tensor, "row *frame unit"]) -> Float[Tensor, "row *frame unit"]:
-        """The site's tensor with the units replaced. Raises ChoiceError if it has another number of units."""
+        """The site's tensor with the units replaced. Raises ChoiceError if it has another number of units.
+
+        Latents of a dictionary are changed along their directions in the tensor; what it does not explain stays.
+        """
+        dictionary = self.site.dictionary
+        if dictionary is None:
+            return self._replaced(activation, self.masks, self.fill)
+        chosen = self.masks.any(0).nonzero()[:, 0]
+        indices, fill = chosen.tolist(), None if self.fill is None else self.fill[chosen]
+        latents = dictionary.encode(activation, indices)
+        changed = self._replaced(latents, self.masks[:, chosen], fill)
+        return dictionary.shifted(activation, changed - latents, indices)
+
+    def _replaced(
+        self,
+        activation: Float[Tensor, "row *frame unit"],
+        masks: Bool[Tensor, "variant unit"],
+        fill: Float[Tensor, " unit"] | None,
+    ) -> Float[Tensor, "row *frame unit"]:
         rows, units = activation.shape[0], activation.shape[-1]
-        variants = len(self.masks)
-        if units != self.masks.shape[1]:
-            raise ChoiceError(f"site {self.site.name!r} has {units} units, and the choice is of {self.masks.shape[1]}")
+        variants = len(masks)
+        if units != masks.shape[1]:
+            raise ChoiceError(f"site {self.site.name!r} has {units} units, and the choice is of {masks.shape[1]}")
         if rows % variants:
             raise ValueError(f"{rows} rows cannot be {variants} ablations of the same clips")
-        masks = self.masks.to(activation.device)
+        masks = masks.to(activation.device)
         if variants > 1:
             masks = masks.repeat_interleave(rows // variants, 0)
-        return replace_units(activation, masks, self._instead(activation, rows // variants))
+        return replace_units(activation, masks, self._instead(activation, rows // variants, fill))
 
     def _instead(
-        self, activation: Float[Tensor, "row *frame unit"], clips: int
+        self, activation: Float[Tensor, "row *frame unit"], clips: int, fill: Float[Tensor, " unit"] | None
     ) -> Float[Tensor, " unit"] | Float[Tensor, "row *frame unit"]:
         if self.intervention.how == "resample":
             return other_clips(activation, clips, self.intervention.seed)
         if self.intervention.gain is not None:
             return activation * self.intervention.gain
-        assert self.fill is not None
-        return self.fill.to(activation.device)
+        assert fill is not None
+        return fill.to(activation.device)
 
 
 def exchanged(site: Site, value: Any, change: Change) -> Any:

@@ -22,6 +22,7 @@ ORDER = (
     "explore",
     "hear",
     "unlearn",
+    "dictionaries",
     "findings",
     "plugins",
     "clusters",

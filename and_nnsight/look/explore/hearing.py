@@ -83,10 +83,11 @@ class SiteScale:
         self.deviation = torch.where(self.usable, deviation, torch.inf)
         self._reach = (record.double() - self.mean).clamp(min=0)
 
-    def of(self, activations: Tensor) -> Float32[np.ndarray, "*any unit"]:
-        """In standard deviations from the mean; −inf where a unit has no scale or is not finite."""
-        usable = self.usable & activations.isfinite()
-        scaled = (activations.double() - self.mean) / self.deviation
+    def of(self, activations: Tensor, units: Sequence[int] | None = None) -> Float32[np.ndarray, "*any unit"]:
+        """In standard deviations from the mean; −inf where a unit has no scale or is not finite. `units` None: all."""
+        chosen = slice(None) if units is None else list(units)
+        usable = self.usable[chosen] & activations.isfinite()
+        scaled = (activations.double() - self.mean[chosen]) / self.deviation[chosen]
         return torch.where(usable, scaled, -torch.inf).float().numpy()
 
     def of_record(self, activation: float, unit: int) -> float:
@@ -131,7 +132,9 @@ class Hearer:
 
         def take(site: Site, frames: Tensor, seconds: float) -> None:
             mask = frame_mask(site, [seconds], frames.shape[1])
-            pooled[site.name] = pool(frames, mask.to(frames.device), self.pooling).values[0].cpu()
+            mask = mask.to(frames.device)
+            values = [pool(part, mask, self.pooling).values[0].cpu() for part in site.parts(frames)]
+            pooled[site.name] = torch.cat(values)
 
         self._run(self._own, samples, self.sites, take)
         return self._strongest(pooled, most, among)
@@ -162,11 +165,11 @@ class Hearer:
 
         def take(site: Site, frames: Tensor, seconds: float) -> None:
             stretches = Stretches.of(site.geometry, seconds, frames.shape[1])
-            maxima = torch.from_numpy(stretches.maxima(frames[0].float().cpu().numpy()))
-            scaled = self._scales[site.name].of(maxima)
-            for name, unit in wanted:
-                if name == site.name:
-                    curves[name, unit] = UnitCurve(name, unit, stretches.start, scaled[:, unit])
+            units = [unit for name, unit in wanted if name == site.name]
+            chosen = site.chosen(frames[0], units).float().cpu().numpy()
+            scaled = self._scales[site.name].of(torch.from_numpy(stretches.maxima(chosen)), units)
+            for unit, deviation in zip(units, scaled.T, strict=True):
+                curves[site.name, unit] = UnitCurve(site.name, unit, stretches.start, deviation)
 
         if sites:
             self._run(self._own, samples, sites, take)
@@ -212,4 +215,4 @@ def _latest(site: Site, frames: Tensor, seconds: float, last: float) -> Tensor:
     ends = site.geometry.times(positions)[:, 1]
     recent = positions[~(np.minimum(ends, seconds) <= seconds - last)]  # frames without a place in time count
     chosen = frames[torch.from_numpy(recent if len(recent) else positions[-1:])]
-    return chosen.float().amax(0).cpu()
+    return torch.cat([part.float().amax(0).cpu() for part in site.parts(chosen)])

@@ -1,0 +1,1 @@
+"""The files of the libraries that train dictionaries, one module a library."""
