@@ -20,7 +20,7 @@ from .features import Features, Featuriser, Group, Samples
 _SAMPLES_AT_ONCE = 2**22  # float64 spectra of so many samples take some 400 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: an extractor of one's own may not be hashable
 class DeviceFeaturiser(Featuriser):
     """A featuriser whose workers send samples, and whose features are made where the model is.
 

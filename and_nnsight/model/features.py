@@ -38,7 +38,7 @@ class Group(NamedTuple):
     waveforms: tuple[np.ndarray, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: an extractor of one's own may not be hashable
 class Featuriser:
     """Turns waveforms at `sampling_rate` into model inputs. Picklable: it runs in worker processes.
 

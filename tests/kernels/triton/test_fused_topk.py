@@ -40,20 +40,20 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
 
 
 @SIDES
-@pytest.mark.parametrize("k", [1, 16, 100])
+@pytest.mark.parametrize("k", [1, 16, 36])
 def test_many_units_rank_as_the_reference(largest: bool, k: int):
     """Over several blocks of units, with ties that reach the last place, in whatever order the clips come."""
     generator = torch.Generator().manual_seed(k)
-    units, clips = 300, torch.randperm(60, generator=generator) + (1 << 50)
+    units, clips = 80, torch.randperm(30, generator=generator) + (1 << 50)
     state = empty_topk(k, units, largest=largest, device=DEVICE)
     reference = empty_topk(k, units, largest=largest)
-    for part in clips.split(12):
+    for part in clips.split(7):
         values = (torch.randn(len(part), units, generator=generator) * 2).round()
         values[torch.rand(values.shape, generator=generator) < 0.1] = math.nan
         frames = torch.randint(0, 99, values.shape, dtype=torch.int32, generator=generator)
         update(state, values, part, frames, largest)
         reference = topk_update(reference, values, part, frames, largest=largest)
-    assert bool(reference.ties.any()) is (k < 60)
+    assert bool(reference.ties.any()) is (k < 30)
     check_ranks(ordered(state, largest), {name: tensor.numpy() for name, tensor in reference._asdict().items()})
 
 
