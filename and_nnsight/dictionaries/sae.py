@@ -94,7 +94,7 @@ def _state(place: Path) -> tuple[object, ...]:
 def _read(place: Path) -> SparseAutoencoder:
     folder = place if place.is_dir() else place.parent
     layout = next((layout for layout in _FOLDERS if layout.is_here(folder)), None)
-    if layout is not None and (place.is_dir() or place.name in _names(layout)):
+    if layout is not None and (place.is_dir() or place.name in layout.FILES):
         return layout.read(folder)
     if place.is_dir():
         raise DictionaryError(_nothing_in(place))
@@ -108,11 +108,6 @@ def _read(place: Path) -> SparseAutoencoder:
         if freud.is_here(weights):
             return freud.read(weights)
     raise DictionaryError(f"{place} is no dictionary that is known here: it should be of {_FORMS}")
-
-
-def _names(layout: object) -> tuple[str, ...]:
-    weights = layout.WEIGHTS  # type: ignore[attr-defined]
-    return (layout.SETTINGS, *([weights] if isinstance(weights, str) else weights))  # type: ignore[attr-defined]
 
 
 def _nothing_in(folder: Path) -> str:

@@ -16,6 +16,7 @@ from .settings import positive, row_norms, unknown
 
 LIBRARY = "dictionary_learning"
 SETTINGS, WEIGHTS = "config.json", ("ae.safetensors", "ae.pt")
+FILES = (SETTINGS, *WEIGHTS)
 _INPUT_BIASES = {
     "AutoEncoder": "bias",
     "AutoEncoderNew": None,

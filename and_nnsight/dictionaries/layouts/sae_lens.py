@@ -17,6 +17,7 @@ from .settings import positive, row_norms, unknown
 
 LIBRARY = "SAELens"
 SETTINGS, WEIGHTS = "cfg.json", "sae_weights.safetensors"
+FILES = (SETTINGS, WEIGHTS)
 _KNOWN = "standard, topk, abstopk, jumprelu (batchtopk is saved as that) and gated"
 _TRAINING = ("batchtopk", "matryoshka_batchtopk")
 

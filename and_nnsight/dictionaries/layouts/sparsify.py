@@ -12,6 +12,7 @@ from .settings import positive, unknown
 
 LIBRARY = "sparsify"
 SETTINGS, WEIGHTS = "cfg.json", "sae.safetensors"
+FILES = (SETTINGS, WEIGHTS)
 
 
 def is_here(folder: Path) -> bool:

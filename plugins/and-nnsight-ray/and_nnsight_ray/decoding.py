@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from itertools import islice
@@ -22,9 +21,9 @@ class DecodeActor:
     def __init__(self, folder: str) -> None:
         os.chdir(folder)
 
-    def run(self, function: bytes, task: Any) -> bytes:
-        """The function's result; both travel as `multiprocessing` would send them, so that arrays may be written to."""
-        return pickle.dumps(pickle.loads(function)(task))
+    def run(self, function: Callable[[Any], Any], task: Any) -> Any:
+        """The function's result. All of it travels as Ray sends objects: arrays come read-only."""
+        return function(task)
 
 
 class DecodeActors:
@@ -42,7 +41,7 @@ class DecodeActors:
         self, function: Callable[[Any], Any], tasks: Iterable[Any], prefetch: int
     ) -> Generator[Any, None, None]:
         """The results, at most `prefetch` tasks in flight an actor. Raises what the function, or the tasks, raise."""
-        shipped, waiting = ray.put(pickle.dumps(function)), iter(tasks)
+        shipped, waiting = ray.put(function), iter(tasks)
         in_flight: deque[Any] = deque()
         turn = 0
         while True:
@@ -51,10 +50,10 @@ class DecodeActors:
                 turn += 1
             if not in_flight:
                 return
-            yield pickle.loads(_result(in_flight.popleft()))
+            yield _result(in_flight.popleft())
 
 
-def _result(reference: Any) -> bytes:
+def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except RayTaskError as error:

@@ -56,6 +56,17 @@ def test_two_actors_with_a_decoder_each_leave_the_files_of_one_process(
         over_ray(sounds, tmp_path / "run", k=4)
 
 
+@pytest.mark.usefixtures("cluster")
+def test_arrays_travel_read_only_and_give_the_files_of_one_process(tmp_path: Path) -> None:
+    """Ray lends what it carries: nothing may be written to it."""
+    time_axis = np.arange(8_000, dtype=np.float32)
+    clips = [{"array": np.sin(time_axis * 0.01 * (clip + 1)), "sampling_rate": 16_000} for clip in range(12)]
+    clips[7] = {"array": (3_000 * clips[7]["array"]).astype(np.int16), "sampling_rate": 16_000}
+    and_nnsight.dissect(str(tiny_ast_path()), clips, out=tmp_path / "one", **OPTIONS)
+    dissect(str(tiny_ast_path()), clips, out=tmp_path / "run", model_actors=1, decode_actors=1, shards=2, **OPTIONS)
+    assert files(tmp_path / "run") == files(tmp_path / "one")
+
+
 def killed_once(wanted: Callable[[psutil.Process], bool], kill: list[int], stop: threading.Event) -> None:
     """Kill the first child of this process that is wanted."""
     while not stop.is_set():
