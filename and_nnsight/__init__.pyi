@@ -10,11 +10,15 @@ from .model.checkpoint import ModelError as ModelError
 from .plugins import PluginError as PluginError
 from .remote import Remote as Remote
 from .remote import RemoteRunError as RemoteRunError
+from .run.annotations import read_annotations as read_annotations
 from .run.dissect import dissect as dissect
 from .run.exemplars import keep_exemplars as keep_exemplars
 from .run.merge import merge as merge
 from .sites.site import Site as Site
 from .sites.site import SiteError as SiteError
+from .speech.annotations import Annotation as Annotation
+from .speech.annotations import Annotations as Annotations
+from .speech.errors import AnnotationError as AnnotationError
 from .statistics.concept_scores import ConceptError as ConceptError
 from .statistics.concept_scores import ConceptScores as ConceptScores
 
