@@ -19,7 +19,7 @@ from ..speech.annotations import Annotations
 from ..statistics.frame_concepts import FrameConcepts, StretchCache, on_stretches
 from .session import CollectionPlan
 
-_MOST_CLIPS = 64
+_MOST_CLIPS = 32
 
 
 class FirstFrames:

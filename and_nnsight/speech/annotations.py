@@ -20,6 +20,7 @@ from ..wording import counted
 from .errors import AnnotationError
 
 MOST_CONCEPTS, LEAST_CLIPS = 100, 5
+_DIGITS = 5  # of seconds: frames are kept in float32
 _KIND = "and-nnsight annotations 1"  # the one key of the file's metadata: several would come in any order
 
 
@@ -127,9 +128,10 @@ class Annotations:
         if row is None:
             return carried
         own = slice(int(self.first[row]), int(self.first[row + 1]))
-        middles = stretches.middles
-        begins = np.searchsorted(middles, self.start[own], side="left")
-        ends = np.searchsorted(middles, self.end[own], side="left")
+        # Times of aligners are multiples of 10 ms, as middles of frames often are: equal ones are to be equal.
+        middles, start, end = (np.round(each, _DIGITS) for each in (stretches.middles, self.start[own], self.end[own]))
+        begins = np.searchsorted(middles, start, side="left")
+        ends = np.searchsorted(middles, end, side="left")
         for concept, begin, end in zip(self.concept[own], begins, ends, strict=True):
             carried[begin:end, concept] = True
         return carried

@@ -138,7 +138,7 @@ class FrameConcepts:
     def update(
         self,
         site: Site,
-        parts: Iterable[Float[Tensor, "clip frame part"]],
+        parts: Iterable[Float[Tensor, "clip frame _"]],
         clips: Sequence[int],
         seconds: Sequence[float],
     ) -> None:
@@ -149,10 +149,10 @@ class FrameConcepts:
     def passing(
         self,
         site: Site,
-        parts: Iterable[Float[Tensor, "clip frame part"]],
+        parts: Iterable[Float[Tensor, "clip frame _"]],
         clips: Sequence[int],
         seconds: Sequence[float],
-    ) -> Iterator[Float[Tensor, "clip frame part"]]:
+    ) -> Iterator[Float[Tensor, "clip frame _"]]:
         """As `update`, and the parts go on to another as they come."""
         rows = [row for row, clip in enumerate(clips) if clip in self.annotations]
         accumulator, start = self.sites[site.name], 0
@@ -212,5 +212,6 @@ def on_stretches(activations: Float[Tensor, "frame unit"], stretches: Stretches)
     counts = np.diff(stretches.first, append=len(stretches.frames))
     owner = torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(values.device)
     lowest = values.new_full((len(counts), values.shape[1]), -torch.inf)
-    largest = lowest.index_reduce_(0, owner, values.masked_fill(~values.isfinite(), -torch.inf), "amax")
+    finite = values.masked_fill(~values.isfinite(), -torch.inf)
+    largest = lowest.scatter_reduce_(0, owner[:, None].expand_as(finite), finite, "amax")
     return largest.masked_fill(~largest.isfinite(), torch.nan)
