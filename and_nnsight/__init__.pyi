@@ -2,6 +2,8 @@
 from .audio.errors import AudioError as AudioError
 from .dissection.dissection import Dissection as Dissection
 from .dissection.errors import DissectionError as DissectionError
+from .dissection.firing import best_units as best_units
+from .dissection.firing import fires_on as fires_on
 from .maps.errors import MapError as MapError
 from .maps.hearing import hear as hear
 from .maps.listenable_map import ListenableMap as ListenableMap

@@ -23,6 +23,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "speech",
     "findings",
     "plugins",
     "clusters",
