@@ -32,7 +32,10 @@ class Centring:
     @classmethod
     def of(cls, frames: Float32[np.ndarray, "frame width"]) -> Centring:
         """Of all frames, a few at a time."""
-        mean = sum(part.sum(0) for part in _parts(frames)) / len(frames)
+        total = torch.zeros(frames.shape[1], dtype=torch.float64)
+        for part in _parts(frames):
+            total += part.sum(0)
+        mean = total / len(frames)
         norms = sum(float((part - mean).norm(dim=1).sum()) for part in _parts(frames)) / len(frames)
         return cls(mean, frames.shape[1] ** 0.5 / norms if norms > 0 else 1.0)
 

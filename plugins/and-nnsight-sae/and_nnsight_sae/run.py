@@ -17,7 +17,7 @@ from and_nnsight.run.local import LocalTarget, open_local
 from and_nnsight.run.options import RunOptions
 from and_nnsight.run.reading import Reading
 from and_nnsight.run.reports import report_unused
-from and_nnsight.storage import locked, make_folder
+from and_nnsight.storage import Lock, locked, make_folder
 
 from .centring import Centring
 from .errors import TrainingError
@@ -98,12 +98,13 @@ def train_sae(
     reading = Reading.of(data, DataOptions(split, audio_column, limit=limit))
     target = _target(model, site, options)
     run = _Run(target, reading, settings, HeldOut(held_out, seed), Path(out).expanduser())
-    with run.locked():
+    with _held(run.out):
         if (there := run.result()) is not None:
             return there
         report_unused(reading.source, progress)
-        store = run.store(frames, frame_bytes)
-        with torch.no_grad():
+        place = run.progress / "frames" if frames is None else Path(frames).expanduser()
+        with _held(place), torch.no_grad():
+            store = FrameStore(place, run.site.width, frame_bytes, run.split, run.frames_of)
             gather(target, reading, store, options)
         return run.train(store, keep=frames is not None, progress=progress)
 
@@ -118,6 +119,15 @@ def _target(model: Any, site: str, options: RunOptions) -> LocalTarget:
     return target
 
 
+def _held(folder: Path) -> Lock:
+    """A folder, held against a second process. Raises TrainingError where there can be none."""
+    make_folder(folder, TrainingError)
+    try:
+        return locked(folder / ".lock")
+    except BlockingIOError as error:
+        raise TrainingError(f"another process works in {folder}: wait for it, or choose another folder") from error
+
+
 class _Run:
     """A training in a folder: what it is of, and its steps."""
 
@@ -128,6 +138,7 @@ class _Run:
         self.device = str(target.statistics_device)
         self.model = ModelDescription.from_json(target.describe())
         self.data = DatasetDescription.of(reading.source, reading.options)
+        self.progress = out / _PROGRESS
         self.began = time.monotonic()
 
     @property
@@ -136,16 +147,6 @@ class _Run:
         compared = {name: self.model.get(name) for name in self.model.COMPARED}
         data = {name: self.data.get(name) for name in self.data.COMPARED}
         return {"site": self.site.name, "dtype": self.target.dtype, "model": compared, "data": data}
-
-    def locked(self) -> Any:
-        """The folder, held against a second process. Raises TrainingError where there can be none."""
-        make_folder(self.out, TrainingError)
-        try:
-            return locked(self.out / ".lock")
-        except BlockingIOError as error:
-            raise TrainingError(
-                f"another process trains in {self.out}: wait for it, or choose another folder"
-            ) from error
 
     def result(self) -> Training | None:
         """What stands in the folder already. Raises TrainingError where that is of another call."""
@@ -166,17 +167,12 @@ class _Run:
     def _hangs_on(self) -> dict[str, Any]:
         return {"frames": self.frames_of, "settings": self.settings.to_json(), "held_out": self.split.share}
 
-    def store(self, folder: str | Path | None, most_bytes: int) -> FrameStore:
-        """Where the frames are. Raises TrainingError for a folder of others."""
-        place = self.out / _PROGRESS / "frames" if folder is None else Path(folder).expanduser()
-        return FrameStore(place, self.site.width, most_bytes, self.split, self.frames_of)
-
     def train(self, store: FrameStore, *, keep: bool, progress: bool) -> Training:
         """Train on the frames of the store, save, measure and report."""
         frames, held_out = store.frames(TRAIN), store.frames(HELD_OUT)
         gathered = time.monotonic() - self.began
         shuffled = ShuffledFrames(frames, self.settings.seed)
-        sae = train(shuffled, Centring.of(frames), self.settings, self.out / _PROGRESS / "steps", self.device, progress)
+        sae = train(shuffled, Centring.of(frames), self.settings, self.progress / "steps", self.device, progress)
         sae.cfg.metadata.model_name, sae.cfg.metadata.hook_name = self.model.id, self.site.name
         trained = time.monotonic() - self.began - gathered
         self._save(sae)
@@ -197,7 +193,7 @@ class _Run:
         )
         training.write()
         del frames, held_out, shuffled
-        shutil.rmtree(self.out / _PROGRESS, ignore_errors=True)
+        shutil.rmtree(self.progress, ignore_errors=True)
         return training
 
     def _measured(self, frames: Any, clips: int) -> Quality:
@@ -205,7 +201,7 @@ class _Run:
 
     def _save(self, sae: Any) -> None:
         """Each file whole or not at all."""
-        part = self.out / _PROGRESS / "whole"
+        part = self.progress / "whole"
         sae.save_inference_model(part)
         for name in _LAYOUT:
             (part / name).replace(self.out / name)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from and_nnsight import AudioModel, dissect
 from and_nnsight.dictionaries.role import open_dictionary
+from and_nnsight.storage import locked
 from sae_lens.saes.sae import SAE
 from safetensors.torch import load_file
 from small_training import OPTIONS, SITE
@@ -146,6 +147,10 @@ def test_a_folder_is_gone_on_with_or_refused(trained: Any, model: str, sounds: P
     assert weights.stat().st_mtime_ns == before
     with pytest.raises(TrainingError, match="other settings"):
         train_sae(model, str(sounds), out=trained.folder, **OPTIONS | {"k": 3})
+    with locked(trained.folder / ".lock"), pytest.raises(TrainingError, match="another process works in"):
+        train_sae(model, str(sounds), out=trained.folder, **OPTIONS)
+    with locked(trained.folder.parent / "frames" / ".lock"), pytest.raises(TrainingError, match="another process"):
+        train_sae(model, str(sounds), out=tmp_path / "new", frames=trained.folder.parent / "frames", **OPTIONS)
     (tmp_path / "mine.txt").write_text("not a dictionary")
     with pytest.raises(TrainingError, match=r"other files \(mine.txt\)"):
         train_sae(model, str(sounds), out=tmp_path, **OPTIONS)
