@@ -152,7 +152,7 @@ def test_a_folder_is_gone_on_with_or_refused(trained: Any, model: str, sounds: P
     with locked(trained.folder.parent / "frames" / ".lock"), pytest.raises(TrainingError, match="another process"):
         train_sae(model, str(sounds), out=tmp_path / "new", frames=trained.folder.parent / "frames", **OPTIONS)
     (tmp_path / "mine.txt").write_text("not a dictionary")
-    with pytest.raises(TrainingError, match=r"other files \(mine.txt\)"):
+    with pytest.raises(TrainingError, match=r"other files \(mine.txt, new\)"):
         train_sae(model, str(sounds), out=tmp_path, **OPTIONS)
 
 
