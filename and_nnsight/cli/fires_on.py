@@ -31,11 +31,13 @@ def fires_on(
 
     dissection = Dissection.load(folder)
     rows = best_units(dissection, concept, matching_sites(dissection, sites), best)
-    table = Table("concept", "unit", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for column in ("AUPRC", "base rate", "correlation", "p", "q", "clips"):
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in ("concept", "unit"):
+        table.add_column(column, overflow="fold")
+    for column in ("AUPRC", "base", "p", "q", "clips"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        numbers = (f"{row.auprc:.2f}", f"{row.base_rate:.3f}", f"{row.pearson:.2f}", f"{row.p:.1g}", f"{row.q:.1g}")
+        numbers = (f"{row.auprc:.2f}", f"{row.base_rate:.3f}", f"{row.p:.1g}", f"{row.q:.1g}")
         table.add_row(clean(row.concept), clean(f"{row.site}:{row.unit}"), *numbers, f"{row.clips:,}")
     console = Console()
     console.print(table if rows else "No unit fires on one of them more than chance does.")

@@ -28,7 +28,6 @@ from .local import open_local
 from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
-from .remote import open_remote
 from .reports import (
     report_lines,
     report_unused,
@@ -121,8 +120,8 @@ def dissect(
     pattern that names nothing or a site that does not fire; ConceptError for a clip without scores, or scores that were
     made for other data; AnnotationError for annotations that cannot be read, or are of other data; ModelError and
     ValueError for a model or data that cannot be opened, and where there is not the memory or the room on the disk.
-    With `remote`, RemoteRunError for a server that does not answer, does not fit,
-    wants a key, or fails; what came home is kept.
+    With `remote`, RemoteRunError for a server that does not answer, does not fit, wants a key, or fails; what came home
+    is kept.
     """
     part = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
@@ -134,7 +133,12 @@ def dissect(
     reading = Reading.of(data, part)
     scores = open_scores(concepts, reading.source)
     annotated = open_annotations(annotations, data, reading.source, part, progress)
-    target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    if settings is None:
+        target = open_local(model, sites, pool, options)
+    else:
+        from .remote import open_remote  # what talks to servers, only where one is meant
+
+        target = open_remote(model, sites, pool, settings)
     if annotated is not None:
         refuse_without_seconds(target.sites)
     reading = reading.part(part_of_run, target.unit(batch_size))
