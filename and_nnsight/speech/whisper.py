@@ -53,7 +53,7 @@ def annotations_heard(
 
 
 def _pipeline(checkpoint: str, device: Any, batch_size: int) -> Any:
-    from transformers import pipeline
+    from transformers.pipelines import pipeline
 
     try:
         listener: Any = pipeline(

@@ -39,7 +39,7 @@ class Listener:
 
 def test_words_are_bare_and_end_with_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     listener = Listener()
-    monkeypatch.setattr("transformers.pipeline", lambda *_, **__: listener)
+    monkeypatch.setattr("transformers.pipelines.pipeline", lambda *_, **__: listener)
     data = [noise(2.3), {"audio": b"damaged"}, noise(2.3, seed=1)]
     found = read_annotations("whisper:any", data, batch_size=2, progress=False)
     assert listener.asked == [1, 1] and found.clips.tolist() == [0, 2]
@@ -53,7 +53,7 @@ def test_words_are_bare_and_end_with_the_clip(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("listener", [Listener(heads=None), Listener(tokenizer=object())])
 def test_what_gives_no_times_is_refused(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transformers.pipeline", lambda *_, **__: listener)
+    monkeypatch.setattr("transformers.pipelines.pipeline", lambda *_, **__: listener)
     with pytest.raises(AnnotationError, match="any gives no times of words: it takes a Whisper with its tokenizer"):
         read_annotations("whisper:any", [noise(1.0)], progress=False)
 
