@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from nnsight.modeling import peft
+from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
@@ -174,7 +175,8 @@ class CheckpointModel(TransformersModel):
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
+            with MetaDevice.real():  # some hold filters, which are computed with
+                self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
@@ -212,7 +214,9 @@ class CheckpointModel(TransformersModel):
                     raise ValueError(self._extractor_missing)
                 self._extractor = default_extractor(self.wrapped)
                 self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
-            self._featuriser = make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            self._featuriser = self._opened.fitted(
+                make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            )
         return self._featuriser
 
     @property

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..sites.audio_spec import reads_first
 from ..sites.parts import Part
+from .features import Featuriser
 from .host import Host, part_to_open
 from .weightless import described
 
@@ -58,6 +59,10 @@ class Opened:
     def inputs(self, features: dict[str, Any]) -> dict[str, Any]:
         """What the module that runs is called with: the features, or what the model around the part makes of them."""
         return features if self.host is None else self.host.inputs(features)
+
+    def fitted(self, featuriser: Featuriser) -> Featuriser:
+        """The feature extraction, one clip at a time where the part takes no more."""
+        return featuriser if self.host is None else replace(featuriser, alone=self.host.packs(featuriser))
 
     @property
     def wants_mask(self) -> bool:
