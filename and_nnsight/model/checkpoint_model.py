@@ -32,7 +32,7 @@ from .devices import device_of, known_device, known_dtype
 from .extractors import default_extractor, load_extractor
 from .features import Featuriser, make_featuriser
 from .inputs import main_input
-from .opened import Opened, concrete, part_of_checkpoint
+from .opened import Opened, concrete, opened_without_weights
 from .weightless import described, weightless
 
 
@@ -149,8 +149,8 @@ class CheckpointModel(TransformersModel):
     def _part_to_load(self, model_class: Any, config: Any) -> str:
         """Path of the part whose weights are all that is needed; "" where the whole model runs."""
         if self._opening is None:
-            return part_of_checkpoint(model_class, config, self._part_wanted)
-        known = self._opening.part
+            self._opening = opened_without_weights(model_class, config, self._part_wanted)
+        known = None if self._opening is None else self._opening.part
         return known.path if known is not None and known.hears and concrete(model_class, config) else ""
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:

@@ -74,17 +74,16 @@ def _host(module: nn.Module, part: Part | None) -> Host | None:
     return Host(module, part) if part is not None and part.hears else None
 
 
-def part_of_checkpoint(model_class: Any, config: Any, wanted: str | None) -> str:
-    """Path of the part of a checkpoint that runs alone, which is all that is loaded; "" where the whole is needed.
+def opened_without_weights(model_class: Any, config: Any, wanted: str | None) -> Opened | None:
+    """What is opened of a checkpoint, before its weights are there; None where there is no choice before they are.
 
     Raises PartError for a part that it does not have, ModelError for a model that does not hear.
     """
     kind = concrete(model_class, config)
     if kind is None or (wanted is None and not reads_first(kind)):
-        return ""
+        return None
     with MetaDevice():
-        part = part_to_open(described(partial(kind._from_config, config)), wanted)
-    return part.path if part is not None and part.hears else ""
+        return Opened.of(described(partial(kind._from_config, config)), wanted)
 
 
 def concrete(model_class: Any, config: Any) -> Any:
