@@ -29,10 +29,12 @@ def annotations_in_files(place: Path, source: Source) -> Annotations:
     matched = match(_clip_paths(source), [*textgrids, *recordings], str(place))
     by_clip, points = {}, set()
     for clip, name in matched.by_clip.items():
+        own = recordings.get(name, [])
         if name in textgrids:
             grid = read_textgrid(textgrids[name])
             points.update(grid.point_tiers)
-        by_clip[clip] = in_known_tiers(grid.annotations if name in textgrids else recordings[name])
+            own = list(grid.annotations)
+        by_clip[clip] = in_known_tiers(own)
     left_out = [f"tiers of points are no stretches of time: {', '.join(sorted(points))}"] if points else []
     left_out += [matched.lacking] if matched.lacking else []
     kinds = ["TextGrid"] * bool(textgrids) + ["CTM"] * bool(recordings)

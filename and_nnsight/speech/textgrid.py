@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from .annotations import Annotation
 from .errors import AnnotationError
@@ -60,6 +61,9 @@ def _text(content: bytes) -> str:
         return content.decode("latin-1")
 
 
+_Word = TypeVar("_Word", bound="str | float")
+
+
 class _Words:
     """The numbers, texts and flags that stand alone in a text, one after another."""
 
@@ -85,13 +89,13 @@ class _Words:
         """The next, which is to be a flag."""
         return self._next(what, _Flag)
 
-    def _next(self, what: str, kind: type) -> str | float:
+    def _next(self, what: str, kind: type[_Word]) -> _Word:
         word = next(self._words, None)
         if word is None:
             raise AnnotationError(f"it ends where {what} should be")
-        if type(word) is not kind:
+        if type(word) is not kind:  # a flag is a text too
             raise AnnotationError(f"{str(word)[:40]!r} stands where {what} should be")
-        return word
+        return cast("_Word", word)
 
 
 class _Flag(str):
@@ -152,7 +156,8 @@ def _textgrid(words: _Words) -> TextGrid:
         raise AnnotationError("it is a chronological one; save it as a text file in Praat")
     if not kind.startswith("ooTextFile") or words.text("the class of the object") != "TextGrid":
         raise AnnotationError("it does not say that it is a TextGrid")
-    words.number("the beginning"), words.number("the end")
+    words.number("the beginning")
+    words.number("the end")
     if words.flag("whether there are tiers") != "exists":
         return TextGrid((), (), ())
     annotations: list[Annotation] = []
@@ -160,7 +165,8 @@ def _textgrid(words: _Words) -> TextGrid:
     points: list[str] = []
     for _ in range(words.count("the number of tiers")):
         kind, name = words.text("the class of a tier"), words.text("the name of a tier").strip()
-        words.number("the beginning of a tier"), words.number("the end of a tier")
+        words.number("the beginning of a tier")
+        words.number("the end of a tier")
         count = words.count("the size of a tier")
         if kind == "IntervalTier":
             tiers.append(name)
@@ -168,7 +174,8 @@ def _textgrid(words: _Words) -> TextGrid:
         elif kind == "TextTier":
             points.append(name)
             for _ in range(count):
-                words.number("the time of a point"), words.text("the mark of a point")
+                words.number("the time of a point")
+                words.text("the mark of a point")
         else:
             raise AnnotationError(f"a tier is of the class {kind!r}")
     return TextGrid(tuple(annotations), tuple(tiers), tuple(points))

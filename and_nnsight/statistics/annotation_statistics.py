@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,9 +53,9 @@ class AnnotationStatistics(Brief):
     @classmethod
     def from_tensors(cls, names: tuple[str, ...], tensors: Mapping[str, Tensor]) -> AnnotationStatistics:
         """From a site's tensors as a dissection's files hold them."""
-        parts = {name: tensors[name] for name in (*_OF_PAIRS, "base_rate", "clips")}
-        counts = {name: int(tensors[name]) for name in ("stretches", "annotated")}
-        return cls(names, **parts, **counts)
+        parts: dict[str, Any] = {name: tensors[name] for name in (*_OF_PAIRS, "base_rate", "clips")}
+        parts |= {name: int(tensors[name]) for name in ("stretches", "annotated")}
+        return cls(names, **parts)
 
 
 def annotation_tensors(frames: FrameConcepts) -> dict[str, dict[str, Tensor]]:

@@ -75,7 +75,7 @@ def test_cards_and_pages_have_it_escaped(dissection: Dissection) -> None:
 
     shown = card(dissection, SITE, 4)
     assert shown.firing[0].concept == f"phones: {HOSTILE}"
-    html = card_html(shown)
+    html = card_html(shown) or ""
     assert "Fires on" in html and "phones: &lt;b&gt;[bold]S" in html and HOSTILE not in html
 
 

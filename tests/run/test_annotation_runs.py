@@ -68,7 +68,7 @@ def test_annotations_that_were_moved_find_nothing(tmp_path: Path) -> None:
 
 def test_they_are_what_the_frames_themselves_say(tmp_path: Path) -> None:
     """A whole run against activations out of a trace, on a transformer with padding and ragged clips."""
-    data = [item for item in ragged(8) if len(item["audio"]) >= 4_000]
+    data: list[Any] = [item for item in ragged(8) if len(item["audio"]) >= 4_000]  # pyright: ignore
     random = np.random.default_rng(0)
     labels = {
         clip: [Annotation("t", str(random.integers(2)), start / 10, start / 10 + 0.08) for start in range(12)]

@@ -68,7 +68,8 @@ class Listener(nn.Module):
         bins = HOP // 2 + 1
         self.layers = nn.ModuleList([_Block(bins), _Block(bins)])
         self.head = nn.Linear(bins, 2)
-        nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, sound: Tensor) -> Tensor:
         for layer in self.layers:

@@ -123,7 +123,8 @@ def test_p_is_of_students_t_over_clips() -> None:
                     x = values[: len(y), unit].astype(np.float64)
                     own.append(((x - x.mean()) * (y - y.mean())).sum())
             assert found.clips[place] == len(own)
-            expected = ttest_1samp(own, 0, alternative="greater").pvalue
+            test: Any = ttest_1samp(own, 0, alternative="greater")
+            expected = test.pvalue
             assert found.p[unit, place] == pytest.approx(expected, rel=1e-5)
 
 
