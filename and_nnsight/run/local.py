@@ -115,9 +115,13 @@ class _Collection:
         self.session.begin_batch(batch.clips)
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        self.session.begin_group(clips, self.device)
-        self.model.run(self.sites, to_device(features, self.device), self.session.on_activation)
-        self.session.end_group()
+        for rows, inputs, tokens in self.model.forwards(clips, to_device(features, self.device)):
+            together = [clips[row] for row in rows]
+            self.session.begin_group(together, self.device)
+            self.model.run(self.sites, inputs, self.session.on_activation)
+            self.session.end_group()
+            if tokens is not None:
+                self.session.read(together, tokens)
 
     def end_batch(self, batch: GroupedBatch) -> None:
         self.session.keep_sounds(batch.clips, batch.inputs or ())

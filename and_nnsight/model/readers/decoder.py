@@ -11,8 +11,9 @@ from torch import nn
 from ...sites.geometry import Geometry, Tokens
 from ..checkpoint import ModelError
 from ..features import Features, Featuriser
+from ..forwards import Forward, Hearing
 from .options import ReaderOptions
-from .reader import POSITIONS, Forward, Hearing, Reader
+from .reader import POSITIONS, Reader
 
 _IDS = "decoder_input_ids"
 

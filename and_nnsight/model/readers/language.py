@@ -16,10 +16,11 @@ from ...sites.blocks import SharedLayersError, find_blocks
 from ...sites.geometry import Geometry, Tokens
 from ..checkpoint import ModelError
 from ..features import Features, Featuriser
+from ..forwards import Forward, Hearing
 from .features import ReaderFeaturiser
 from .options import ReaderOptions
 from .prompt import rendered
-from .reader import POSITIONS, Forward, Hearing, Reader
+from .reader import POSITIONS, Reader
 from .seconds import counted_seconds, is_in_order, shortest_clip
 
 _AUDIO_IDS = ("audio_token_id", "audio_token_index")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,43 +15,12 @@ from ...sites.reader_blocks import ReaderBlock, find_reader_blocks, reader_sites
 from ...sites.site import Site
 from ..checkpoint import ModelError
 from ..features import Features, Featuriser
+from ..forwards import Forward, Hearing
 from .answers import appended, by_length, chosen_rows, given_answer, greedy_answers
 from .options import GENERATED, ReaderOptions
 
 POSITIONS = "frame_positions"
 """Beside a model's inputs: the positions of its sequence that are frames, [clip, frame]."""
-
-
-class Hearing(Protocol):
-    """A clip as a reader wants it: what is said of it, and what was read while it was heard, if that is known."""
-
-    @property
-    def label(self) -> str | None:
-        """What the dataset files it under."""
-        ...
-
-    @property
-    def caption(self) -> str | None:
-        """What the dataset says of it."""
-        ...
-
-    @property
-    def tokens(self) -> Sequence[Token] | None:
-        """The tokens of its answer; None where they are still to be had."""
-        ...
-
-
-class Forward(NamedTuple):
-    """Clips of a batch that run together.
-
-    rows      which they are
-    features  their model inputs, `POSITIONS` among them where a reader says which positions are frames
-    tokens    of each its own text, where its frames are tokens of that
-    """
-
-    rows: Sequence[int]
-    features: Features
-    tokens: Sequence[list[Token]] | None = None
 
 
 class Reader(ABC):
