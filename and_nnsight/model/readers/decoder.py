@@ -45,6 +45,11 @@ class DecoderReader(Reader):
         return self._hears
 
     @property
+    def needs_answers(self) -> bool:
+        """Always: a text's beginning is no part of a clip's features."""
+        return True
+
+    @property
     def geometry(self) -> Geometry:
         """Tokens: a prompt's are the same for every clip."""
         return Tokens(tuple(self.text_of(each) for each in self.beginning)) if self.counted == "prompt" else Tokens()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from ..forwards import Forward, Hearing
 from .answers import appended, by_length, chosen_rows, given_answer, greedy_answers
 from .options import GENERATED, ReaderOptions
 
+OnActivation = Callable[[Site, Tensor], None]
 POSITIONS = "frame_positions"
 """Beside a model's inputs: the positions of its sequence that are frames, [clip, frame]."""
 
@@ -86,6 +87,26 @@ class Reader(ABC):
             )
         return forwards[0].features
 
+    def watching(self, features: Features, on_activation: OnActivation) -> tuple[Features, OnActivation]:
+        """Features that are ready to run, and what hands on of each activation the positions that are frames."""
+        placed = self.placed(features)
+        positions = placed[POSITIONS]
+
+        def choose(site: Site, value: Tensor) -> None:
+            on_activation(site, self.frames(value, positions))
+
+        return placed, choose
+
+    def completed(self, features: Features) -> Features:
+        """What the model is called with: answers behind the texts, if those are what counts, and no positions."""
+        features = self.placed(features) if self.needs_answers else features
+        return {name: value for name, value in features.items() if name != POSITIONS}
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether a forward is not whole before the reader has put tokens behind what it is given."""
+        return self.counted == "answer"
+
     def frames(self, folded: Tensor, positions: Tensor) -> Tensor:
         """The activations at positions: [clip, frame, unit] out of [clip, position, unit]."""
         if folded.ndim < 3 or folded.shape[1] <= int(positions.max()):
@@ -142,7 +163,8 @@ class Reader(ABC):
 
     def text_of(self, token: int) -> str:
         """What a token stands for."""
-        return str(self.tokenizer.decode([token], skip_special_tokens=False))
+        text = str(self.tokenizer.decode([token], skip_special_tokens=False))
+        return str(self.tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text  # a part of a character
 
 
 class _Unsaid:
