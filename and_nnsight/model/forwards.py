@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..data.tokens import Token
 from .features import Features
 
 
+@runtime_checkable
 class Hearing(Protocol):
     """A clip as a reader wants it: what is said of it, and what was read while it was heard, if that is known."""
 

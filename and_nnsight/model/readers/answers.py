@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...sites.audio_spec import inputs_of
 from ..features import Features
 
 
@@ -22,6 +23,9 @@ def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> lis
     """
     from transformers.generation import GenerationMixin
 
+    sound = next(iter(inputs.values()))
+    if "attention_mask" not in inputs and "attention_mask" in inputs_of(type(module)):
+        inputs = {**inputs, "attention_mask": torch.ones(len(sound), sound.shape[-1], device=sound.device)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of settings that the checkpoint's own generation config has
         # The mixin's own: Whisper's splits clips, and makes its own beginning of a text.
