@@ -126,7 +126,13 @@ def qwen_omni() -> tuple[nn.Module, Any]:
     text["rope_parameters"] = {"rope_type": "default", "mrope_section": [2, 2, 2], "rope_theta": 1e4}
     config = tf.Qwen2_5OmniThinkerConfig(
         audio_config={**_ENCODER, "n_window": 20, "output_dim": WIDTH},
-        vision_config={"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": WIDTH},
+        vision_config={
+            "depth": 1,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+        },
         text_config=text,
         audio_token_index=ids["audio_token"],
         image_token_index=ids["image_token"],
@@ -161,7 +167,12 @@ def whisper_reader() -> tuple[nn.Module, Any]:
     special = ["<|pad|>", "<|endoftext|>", "<|startoftranscript|>"]
     tokens = tokenizer(special, "<|endoftext|>")
     config = whisper_config(
-        vocab_size=len(tokens), decoder_layers=2, pad_token_id=0, bos_token_id=1, eos_token_id=1, decoder_start_token_id=2
+        vocab_size=len(tokens),
+        decoder_layers=2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+        decoder_start_token_id=2,
     )
     return _seeded(tf.WhisperForConditionalGeneration, config), _Both(whisper_extractor(), tokens)
 

@@ -150,4 +150,3 @@ def _mlp(path: str, module: nn.Module, cores: list[str]) -> ReaderMlp | None:
         (other,) = (place for _, place in up if place != gates[0])
         return ReaderMlp(gates[0], other, down, inner, width)
     return ReaderMlp(None, None, down, inner, width) if before else None
-

@@ -65,7 +65,7 @@ def expect(found: Dissection, by_clip: Mapping[int, Mapping[str, Tensor]]) -> No
     for site in found.sites:
         values = torch.stack([by_clip[clip][site].max(0).values for clip in sorted(by_clip)])
         frames = torch.stack([by_clip[clip][site].max(0).indices for clip in sorted(by_clip)])
-        order = values.sort(0, descending=True, stable=True).indices[:K]
+        order = values.sort(dim=0, descending=True, stable=True).indices[:K]
         top = found[site].top
         torch.testing.assert_close(top.values, values.gather(0, order), atol=1e-5, rtol=1e-4)
         same = top.clips == order
@@ -143,9 +143,7 @@ def test_answers_and_prompts_of_a_language_model(tmp_path: Path) -> None:
         of_prompt[number] = {name: each[~of_sound] for name, each in activations(module, inputs, sites).items()}
         whole = {**inputs, "input_ids": torch.cat([inputs["input_ids"], torch.tensor([written])], 1)}
         whole["attention_mask"] = torch.ones_like(whole["input_ids"])
-        of_answer[number] = {
-            name: each[-len(written) :] for name, each in activations(module, whole, sites).items()
-        }
+        of_answer[number] = {name: each[-len(written) :] for name, each in activations(module, whole, sites).items()}
     expect(found, of_answer)
     expect(asked, of_prompt)
     best = found.unit(found.sites[0], 1).top[0]
@@ -157,8 +155,14 @@ def test_answers_and_prompts_of_a_language_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [None, "caption"])
 def test_decoder_of_an_encoder_that_hears(tmp_path: Path, given: str | None) -> None:
     module, processor = whisper_reader()
-    model = AudioModel(module, part="decoder", processor=processor, answer=given, answer_tokens=5,
-                       feature_extractor=processor.feature_extractor)
+    model = AudioModel(
+        module,
+        part="decoder",
+        processor=processor,
+        answer=given,
+        answer_tokens=5,
+        feature_extractor=processor.feature_extractor,
+    )
     names = ("attn.hook_z", "cross_attn.hook_z", "hook_cross_attn_out", "mlp.hook_pre", "mlp.hook_post")
     assert {f"blocks.1.{name}" for name in names} <= {site.name for site in model.sites()}
     layer = "model.decoder.layers.1"
@@ -188,8 +192,9 @@ def test_decoder_of_an_encoder_that_hears(tmp_path: Path, given: str | None) -> 
 def test_shards_exemplars_and_values_of_answers(tmp_path: Path) -> None:
     """What a run can do beside lists, it can do of tokens: parts are equal to the whole, file by file."""
     module, processor = whisper_reader()
-    model = AudioModel(module, part="decoder", processor=processor, answer_tokens=4,
-                       feature_extractor=processor.feature_extractor)
+    model = AudioModel(
+        module, part="decoder", processor=processor, answer_tokens=4, feature_extractor=processor.feature_extractor
+    )
     site = "blocks.1.mlp.hook_post"
     whole = run(tmp_path / "whole", model, [site], keep_activations=True)
     for part in ("0/2", "1/2"):

@@ -1,9 +1,10 @@
-"""Language models behind an ear (Qwen2-Audio, Audio Flamingo 3, Granite Speech, …): a clip among the tokens of a prompt."""
+"""Language models behind an ear (Qwen2-Audio, Granite Speech, …): a clip among the tokens of a prompt."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -57,10 +58,9 @@ class LanguageReader(Reader):
         rate = int(getattr(extractor, "sampling_rate", _RATE))
         window = getattr(extractor, "n_samples", None)
         made = ReaderFeaturiser(
-            extractor, rate, 1, None if window is None else int(window), None, self.processor, self.text
+            extractor, rate, 1, None if window is None else int(window), processor=self.processor, text=self.text
         )
-        least = shortest_clip(lambda samples: self._count(made, samples), rate)
-        return ReaderFeaturiser(extractor, rate, least, made.window_samples, None, self.processor, self.text)
+        return replace(made, minimum_samples=shortest_clip(lambda samples: self._count(made, samples), rate))
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -188,8 +188,8 @@ def _positions(wanted: Tensor) -> Tensor:
     counts = wanted.sum(1)
     if not bool((counts == counts[0]).all()):
         raise ValueError(
-            f"clips of {int(counts.min())} to {int(counts.max())} audio tokens are no one table of frames: run clips of "
-            "one length together"
+            f"clips of {int(counts.min())} to {int(counts.max())} audio tokens are no one table of frames: run clips "
+            "of one length together"
         )
     return wanted.nonzero()[:, 1].view(len(wanted), -1)
 

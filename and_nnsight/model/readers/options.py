@@ -46,6 +46,8 @@ class ReaderOptions:
         """Those that were asked for."""
         values = {name: getattr(self, name) for name in ("prompt", "tokens", "answer")}
         asked = {name: value for name, value in values.items() if value is not None}
-        return asked if self.answer_tokens == ReaderOptions.answer_tokens else asked | {
-            "answer_tokens": self.answer_tokens
-        }
+        return (
+            asked
+            if self.answer_tokens == ReaderOptions.answer_tokens
+            else asked | {"answer_tokens": self.answer_tokens}
+        )

@@ -86,7 +86,12 @@ Embeddings = Callable[[Sequence[np.ndarray]], Float[Tensor, "clip token width"]]
 
 
 def is_in_order(
-    geometry: Geometry, embeddings: Embeddings, tower: nn.Module | None, attentions: Sequence[str], samples: int, rate: int
+    geometry: Geometry,
+    embeddings: Embeddings,
+    tower: nn.Module | None,
+    attentions: Sequence[str],
+    samples: int,
+    rate: int,
 ) -> bool:
     """Whether changed stretches of a clip move the tokens of those stretches most, or their neighbours.
 
