@@ -19,7 +19,7 @@ _IDS = "decoder_input_ids"
 
 
 class DecoderReader(Reader):
-    """A decoder that reads the text of a clip, which it wrote or was given, after the tokens that such texts begin with.
+    """A decoder that reads a clip's text, which it wrote or was given, after the tokens that such texts begin with.
 
     Frames are tokens: the answer's, or those of the beginning ("prompt"). None is sound, so none has seconds.
     """

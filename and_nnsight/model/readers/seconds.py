@@ -1,4 +1,4 @@
-"""When a language model's audio tokens are: counted from its processor, and tried by clicks through tower and projector.
+"""When a language model's audio tokens are: counted by its processor, tried by clicks through tower and projector.
 
 How many tokens a clip has grows with its length in steps: a step's length in samples is the stretch that its tokens
 stand for. Where clips of all lengths have the same number (a window, padded), the tokens divide it evenly. Whether the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def counted_seconds(count: Count, rate: int, window: int | None) -> Geometry | N
             return None
         return _geometry(window / rate / most, 1)
     edges = list(_edges(count, start, stop))
-    lengths = {later - earlier for (earlier, _), (later, _) in zip(edges, edges[1:], strict=False)}
+    lengths = {later - earlier for (earlier, _), (later, _) in pairwise(edges)}
     jumps = {jump for _, jump in edges}
     if len(lengths) != 1 or len(jumps) != 1:
         return None
@@ -88,7 +89,7 @@ Embeddings = Callable[[Sequence[np.ndarray]], Float[Tensor, "clip token width"]]
 def is_in_order(
     geometry: Geometry,
     embeddings: Embeddings,
-    tower: nn.Module | None,
+    tower: nn.Module,
     attentions: Sequence[str],
     samples: int,
     rate: int,
@@ -115,7 +116,7 @@ def is_in_order(
 
 
 @contextmanager
-def silenced(module: nn.Module | None, paths: Sequence[str]) -> Iterator[None]:
+def silenced(module: nn.Module, paths: Sequence[str]) -> Iterator[None]:
     """While open, these modules inside of one give zeros."""
 
     def silence(_: nn.Module, __: object, output: object) -> object:
@@ -125,7 +126,7 @@ def silenced(module: nn.Module | None, paths: Sequence[str]) -> Iterator[None]:
             return (torch.zeros_like(output[0]), *output[1:])
         return output
 
-    handles = [] if module is None else [module.get_submodule(path).register_forward_hook(silence) for path in paths]
+    handles = [module.get_submodule(path).register_forward_hook(silence) for path in paths]
     try:
         yield
     finally:
