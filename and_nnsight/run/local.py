@@ -17,6 +17,7 @@ from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
+from ..model.readers.options import ReaderOptions
 from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
@@ -128,9 +129,16 @@ class _Collection:
         self.session.end_batch(batch.position + batch.size, batch.clips, batch.quarantined)
 
 
-def open_local(model: Any, sites: str | Iterable[str], pool: str, options: RunOptions) -> LocalTarget:
-    """The model with its weights, and its sites. Raises SiteError for sites, ValueError for what is no model."""
+def open_local(
+    model: Any,
+    sites: str | Iterable[str],
+    pool: str,
+    options: RunOptions,
+    part: str | None = None,
+    reads: ReaderOptions = ReaderOptions(),
+) -> LocalTarget:
+    """The model, or its part, with its weights and sites. Raises SiteError for sites, ValueError for no model."""
     if options.num_workers:
         import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
-    adapter = open_model(model, options.device, options.dtype)
+    adapter = open_model(model, options.device, options.dtype, part, reads)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))

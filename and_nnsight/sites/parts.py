@@ -152,7 +152,8 @@ def _described(model: nn.Module, path: str, name: str) -> Part:
     embeds = _embeds_tokens(module)
     hears = _hears(module, embeds) and any(takes_sound(type(each)) for each in around)
     reads = embeds or "input_ids" in inputs
-    speaks = not hears and (_knows_codes(module) if reads else _is_of_sound(module))
+    codes = _knows_codes(module) or (_modalities(module) == ("audio",) and "encoder_hidden_states" not in inputs)
+    speaks = not hears and (codes if reads else _is_of_sound(module))
     return Part(name, path, type(module).__name__, hears, reads, speaks)
 
 

@@ -70,9 +70,9 @@ class DecoderReader(Reader):
         beginning = "".join(self.text_of(each) for each in self.beginning)
         answer = {"answer": self.answer, "answer_tokens": self.options.answer_tokens}
         return {
-            "part": self.part,
             "tokens": self.counted,
-            "prompt": beginning,
+            "beginning": beginning,
+            **({} if self.options.prompt is None else {"prompt": self.options.prompt}),
             **(answer if self.counted == "answer" else {}),
         }
 

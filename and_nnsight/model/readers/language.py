@@ -85,7 +85,6 @@ class LanguageReader(Reader):
         """What the manifest says of how it reads."""
         answer = {"answer": self.answer, "answer_tokens": self.options.answer_tokens}
         return {
-            "part": self.part,
             "tokens": self.counted,
             "prompt": self.text,
             **(answer if self.counted == "answer" else {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,11 @@ class ReaderOptions:
             )
         if self.answer is not None and self.tokens not in (None, "answer"):
             raise ValueError(f"answer={self.answer!r} is of tokens='answer'; leave it out with tokens={self.tokens!r}")
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> ReaderOptions:
+        """How a model read, by what a manifest says of it."""
+        return cls(**{name: described[name] for name in cls.__dataclass_fields__ if name in described})
 
     @property
     def given(self) -> dict[str, Any]:
