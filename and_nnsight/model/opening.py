@@ -19,7 +19,7 @@ from .audio_model import AudioModel
 from .bare import bare
 from .checkpoint import ModelError, no_model
 from .devices import known_device, known_dtype, require_dtype, require_weights
-from .readers.options import ReaderOptions
+from .readers.options import AS_USUAL, ReaderOptions
 from .resolving import resolve_sites
 
 
@@ -28,14 +28,14 @@ def open_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     part: str | None = None,
-    reads: ReaderOptions = ReaderOptions(),
+    reads: ReaderOptions = AS_USUAL,
 ) -> ModelAdapter:
     """The model that a run is on, with its weights loaded, on the device and in the dtype asked for.
 
     `model` is a ModelAdapter (an AudioModel, for example), a transformers module, a hub id or local folder,
     "name:argument" for the plugin of that name, or an object that a plugin takes in. `part` names the part of a
-    composite model that is meant; None: the one that hears; `reads` how it reads, if it does. Raises ValueError for anything else, PartError for a part
-    that is not there.
+    composite model that is meant; None: the one that hears; `reads` says how it reads, if it does. Raises ValueError
+    for anything else, PartError for a part that is not there.
     """
     if dtype is not None:
         dtype = known_dtype(dtype)

@@ -129,13 +129,14 @@ def dissect(
     columns = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
+    reads = ReaderOptions(prompt, tokens, answer)
     settings = as_settings(remote) if remote else None
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
+        _refuse_reading(reads)
     reading = Reading.of(data, columns)
     scores = open_scores(concepts, reading.source)
-    reads = ReaderOptions(prompt, tokens, answer)
     if settings is None:
         target = open_local(model, sites, pool, options, part, reads)
     else:
@@ -188,6 +189,15 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_device(options.device)
     if options.dtype is not None:
         known_dtype(options.dtype)
+
+
+def _refuse_reading(reads: ReaderOptions) -> None:
+    """Raise ValueError for how a model reads: a server is given sound alone."""
+    if reads.given:
+        raise ValueError(
+            f"{' and '.join(f'{name}=' for name in reads.given)}: a server is given sound, and no text beside it; run "
+            "parts that read without remote="
+        )
 
 
 def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any, shard: Any) -> None:

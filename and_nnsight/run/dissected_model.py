@@ -12,7 +12,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.manifest_differences import dictionary_differences, model_differences
 from ..model.adapter import ModelAdapter
 from ..model.opening import open_model
-from ..model.readers.options import ReaderOptions
+from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from .local import LocalTarget
 from .options import RunOptions
@@ -37,7 +37,7 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
     dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
     opened = isinstance(model, ModelAdapter)
     part = None if opened else manifest.model.part
-    reads = ReaderOptions() if opened else ReaderOptions.from_json(manifest.model.more)
+    reads = AS_USUAL if opened else ReaderOptions.from_json(manifest.model.more)
     adapter = open_model(model, options.device, dtype, part, reads)
     differing = model_differences(manifest.model, ModelDescription.from_json(adapter.describe()))
     here = LocalTarget(adapter, ()).dtype

@@ -17,7 +17,7 @@ from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
-from ..model.readers.options import ReaderOptions
+from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
@@ -135,7 +135,7 @@ def open_local(
     pool: str,
     options: RunOptions,
     part: str | None = None,
-    reads: ReaderOptions = ReaderOptions(),
+    reads: ReaderOptions = AS_USUAL,
 ) -> LocalTarget:
     """The model, or its part, with its weights and sites. Raises SiteError for sites, ValueError for no model."""
     if options.num_workers:

@@ -57,3 +57,7 @@ class ReaderOptions:
             if self.answer_tokens == ReaderOptions.answer_tokens
             else asked | {"answer_tokens": self.answer_tokens}
         )
+
+
+AS_USUAL = ReaderOptions()
+"""Nothing was asked for."""
