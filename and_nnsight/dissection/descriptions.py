@@ -56,6 +56,22 @@ class ModelDescription:
         """The value of an entry by its name in the file; None if there is none."""
         return self.to_json().get(name)
 
+    @property
+    def reading(self) -> str | None:
+        """In a sentence, what the frames are of a part that reads; None for a part that hears."""
+        of = {
+            "audio": "the positions of the sound among the tokens of a prompt",
+            "prompt": "tokens of the prompt that the sound goes in with",
+            "answer": "tokens of an answer that is read while the model hears the sound",
+        }.get(str(self.more.get("tokens")))
+        if of is None:
+            return None
+        prompt, answer = self.more.get("prompt"), self.more.get("answer")
+        source = f" (answers: {answer})" if answer else ""
+        return f"What {self.part} responds to while it reads a sound: frames are {of}{source}" + (
+            f"; prompt {prompt!r}." if prompt else "."
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""
         hashes = {name: getattr(self, name) for name in ("config", "weights", "structure", "features")}
