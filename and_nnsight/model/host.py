@@ -38,13 +38,19 @@ def part_to_open(whole: nn.Module, wanted: str | None) -> Part | None:
         return None
     parts = bare_parts(whole)
     part = hearing(parts)
-    if part is None and (instead := reads_instead(type(whole))):
-        others = "; ".join(f"part={each.name!r} {each.does}" for each in parts if each.path and each.does)
-        raise ModelError(
-            f"{type(whole).__name__} is not a model of sound: it reads {instead}, and none of its parts hears"
-            + (f" ({others})" if others else "")
-        )
-    return part if part is not None and part.path else None
+    if part is None:
+        raise ModelError(_deaf(whole, parts))
+    return part if part.path else None
+
+
+def _deaf(whole: nn.Module, parts: tuple[Part, ...]) -> str:
+    """Why nothing is opened of a model that does not hear, and what may be opened of it by name."""
+    name, instead = type(whole).__name__, reads_instead(type(whole))
+    others = ", ".join(f"{each.name} ({each.does})" for each in parts if each.path and each.does)
+    speaks = "audio" in (getattr(whole, "output_modalities", None) or ()) or any(part.speaks for part in parts)
+    what = "makes sound, but does not hear" if speaks else "is not a model of sound"
+    said = f"{name} {what}: it reads {instead}" if instead else f"{name} takes sound, but no part of it hears by itself"
+    return said + (f"; part= opens what is in it: {others}" if others else "")
 
 
 class Host:
