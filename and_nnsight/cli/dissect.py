@@ -94,6 +94,20 @@ class ExemplarArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderArguments:
+    """How a part that reads (a language model, a decoder) is shown a clip, and which of its tokens count."""
+
+    prompt: Annotated[str | None, typer.Option(help="With --part: what the model is asked beside the sound.")] = None
+    tokens: Annotated[
+        str | None, typer.Option(help="With --part: which tokens count, those of the audio, the prompt or the answer.")
+    ] = None
+    answer: Annotated[
+        str | None,
+        typer.Option(help="With --part: generated (greedily), or the clip's caption or label, given as the answer."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoreStatistics:
     """What is kept beside exemplars."""
 
@@ -171,6 +185,7 @@ def dissect(
     exemplars: ExemplarArguments,
     columns: DataArguments,
     loader: LoaderArguments,
+    reads: ReaderArguments,
     more: MoreStatistics,
     session: SessionArguments,
 ) -> None:
@@ -184,7 +199,7 @@ def dissect(
         dissection = run(
             model, data, exemplars.sites or "default", exemplars.k, exemplars.pool, exemplars.batch_size, out=out,
             **vars(columns), **vars(loader), **vars(more), remote=server, resume=not session.fresh,
-            progress=not session.quiet, shard=shard, part=exemplars.part,
+            progress=not session.quiet, shard=shard, part=exemplars.part, **vars(reads),
         )  # fmt: skip
     print_summary(dissection, dissection.folder if dissection.manifest.shard else out)
 

@@ -14,6 +14,7 @@ from ..data.workers import TaskMap
 from ..dissection.dissection import Dissection
 from ..kernels import POOLINGS
 from ..model.devices import known_device, known_dtype
+from ..model.readers.options import ReaderOptions
 from ..model.restoring import eval_mode, preserves_model
 from ..remote import Remote, as_settings
 from ..speech.annotations import Annotations
@@ -71,6 +72,9 @@ def dissect(
     keep_exemplars: int | Iterable[UnitName] | None = None,
     shard: str | None = None,
     part: str | None = None,
+    prompt: str | None = None,
+    tokens: str | None = None,
+    answer: str | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -109,6 +113,10 @@ def dissect(
                   split (see `merge`). Gives the whole once it is there, the dissection of the part before
     part          which part of a composite model (`AudioModel.parts` lists them), for example "language_model"; by
                   default the one that hears. It is in the manifest: runs of several parts are never mixed
+    prompt        of a part that reads (a language model, a decoder): what is asked beside the sound
+    tokens        which positions of its sequence are frames: "audio" (those of the sound, with seconds), "prompt" or
+                  "answer"
+    answer        where the answer comes from: "generated" greedily (default), or given: the clip's "caption" or "label"
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -129,15 +137,17 @@ def dissect(
     columns = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
+    reads = ReaderOptions(prompt, tokens, answer)
     settings = as_settings(remote) if remote else None
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
         _check_remote(options, (concepts, annotations), keep_activations, keep_exemplars, shard)
+        _refuse_reading(reads)
     reading = Reading.of(data, columns)
     scores = open_scores(concepts, reading.source)
     annotated = open_annotations(annotations, data, reading.source, columns, progress)
     if settings is None:
-        target = open_local(model, sites, pool, options, part)
+        target = open_local(model, sites, pool, options, part, reads)
     else:
         from .remote import open_remote  # what talks to servers, only where one is meant
 
@@ -194,6 +204,15 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_device(options.device)
     if options.dtype is not None:
         known_dtype(options.dtype)
+
+
+def _refuse_reading(reads: ReaderOptions) -> None:
+    """Raise ValueError for how a model reads: a server is given sound alone."""
+    if reads.given:
+        raise ValueError(
+            f"{' and '.join(f'{name}=' for name in reads.given)}: a server is given sound, and no text beside it; run "
+            "parts that read without remote="
+        )
 
 
 def _check_remote(
