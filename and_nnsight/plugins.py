@@ -68,6 +68,7 @@ ROLES: Mapping[str, Role] = {
             "sae:saes/whisper-block-2",
             ("width", "latents"),
         ),
+        Role("command", "and_nnsight.commands", (), "train-sae"),
     )
 }
 
@@ -117,10 +118,18 @@ def check(role: str, chosen: Any, **offered: Any) -> None:
 
 
 def factory(role: str, chosen: str) -> Any:
-    """The class that `chosen` names, not made yet. Raises PluginError if there is none or it cannot be imported."""
+    """The class (of a command the function) that `chosen` names, not made yet.
+
+    Raises PluginError if there is none or it cannot be imported.
+    """
     known = ROLES[role]
     entry, _ = _entry(known, chosen)
     return _load(entry, known)
+
+
+def names(role: str) -> tuple[str, ...]:
+    """The names of a role's plugins, none of which is imported."""
+    return tuple(sorted(_winners(_scan(), ROLES[role])))
 
 
 def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:

@@ -32,10 +32,12 @@ from . import (
 )
 from ._errors import sentence, wants_traceback
 from ._output import plain
+from ._plugin_commands import CommandGroup
 from ._remote import with_value
 
 app = typer.Typer(
     name="and-nnsight",
+    cls=CommandGroup,
     help="What does each neuron of an acoustic transformer listen for?",
     add_completion=False,
     pretty_exceptions_enable=False,
