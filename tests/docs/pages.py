@@ -25,6 +25,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "speech",
     "findings",
     "plugins",
     "clusters",
