@@ -10,8 +10,8 @@ is the covariance within the clip, times T. Turned round by a number of stretche
 the beginning), an annotation keeps its lengths and gaps, and s is 0 in the mean, whatever x and y are. A test of the
 mean of s over clips, each of which is one draw, is Student's t; `frame_t` has it. It sees only the turns that clips
 happen to have: a unit that dips once in a clip, and a rare concept, meet in few, and s is nearly the same in all
-others. So `frame_z` divides the sum of s by its standard deviation over all turns of all clips, which is known exactly: by
-Parseval, the mean of s² over the T turns of a clip is Σ |X|² |Y|² / T² over the frequencies of x − x̄ and y − Y/T.
+others. So `frame_z` divides the sum of s by its standard deviation over all turns of all clips, which is known exactly:
+by Parseval, the mean of s² over the T turns of a clip is Σ |X|² |Y|² / T² over the frequencies of x − x̄ and y − Y/T.
 
 With the sums between clips, Σ x̄ Y and the like, s gives the correlation over all stretches of all clips.
 

@@ -30,9 +30,9 @@ class AnnotationStatistics(Brief):
     base_rate  share of the stretches that carry the concept: the AUPRC of a unit that knows nothing
     clips      in how many clips a concept comes and goes, so that its time can be tested
     p          how likely as large a t, and as large a z, is by chance (the larger of both): one-sided, that the unit
-               fires more while the concept is there than with the annotation turned round within each clip, by clip (see
-               `kernels/frame_sums.py`). NaN where there is nothing to test: the concept never changes within a clip, or
-               the unit is constant
+               fires more while the concept is there than with the annotation turned round within each clip, by clip
+               (see `kernels/frame_sums.py`). NaN where there is nothing to test: the concept never changes within a
+               clip, or the unit is constant
     q          false-discovery rate (Benjamini & Hochberg) over all units of all sites and all concepts of the run
     p_turned   the same p with each annotation turned round by a random part of its clip: what chance gives here
     stretches, annotated  how many stretches there were, of how many clips
