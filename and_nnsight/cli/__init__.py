@@ -11,12 +11,14 @@ import typer
 
 from .. import __version__
 from . import (
+    best,
     concept_scores,
     demo,
     dissect,
     exemplars,
     explain,
     explore,
+    export,
     findings,
     hear,
     label,
@@ -59,6 +61,7 @@ _GROUPS = (
     concept_scores,
     score,
     search,
+    best,
     show,
     exemplars,
     hear,
@@ -66,6 +69,7 @@ _GROUPS = (
     explore,
     unlearn,
     findings,
+    export,
     plugins,
 )
 for group in _GROUPS:

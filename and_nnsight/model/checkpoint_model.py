@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from nnsight.modeling import peft
+from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
@@ -31,7 +32,7 @@ from .devices import device_of, known_device, known_dtype
 from .extractors import default_extractor, load_extractor
 from .features import Featuriser, make_featuriser
 from .inputs import main_input
-from .opened import Opened, concrete, part_of_checkpoint
+from .opened import Opened, concrete, opened_without_weights
 from .weightless import described, weightless
 
 
@@ -148,8 +149,8 @@ class CheckpointModel(TransformersModel):
     def _part_to_load(self, model_class: Any, config: Any) -> str:
         """Path of the part whose weights are all that is needed; "" where the whole model runs."""
         if self._opening is None:
-            return part_of_checkpoint(model_class, config, self._part_wanted)
-        known = self._opening.part
+            self._opening = opened_without_weights(model_class, config, self._part_wanted)
+        known = None if self._opening is None else self._opening.part
         return known.path if known is not None and known.hears and concrete(model_class, config) else ""
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
@@ -174,7 +175,8 @@ class CheckpointModel(TransformersModel):
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
+            with MetaDevice.real():  # some hold filters, which are computed with
+                self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
@@ -212,7 +214,9 @@ class CheckpointModel(TransformersModel):
                     raise ValueError(self._extractor_missing)
                 self._extractor = default_extractor(self.wrapped)
                 self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
-            self._featuriser = make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            self._featuriser = self._opened.fitted(
+                make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            )
         return self._featuriser
 
     @property

@@ -94,7 +94,7 @@ class Site:
 
         Raises SiteError if there is no floating-point tensor in it.
         """
-        folded = fold(value, self.channels_first, self.windows)
+        folded = fold(value, self.channels_first, self.windows, self.layer is not None)
         if folded is None:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
         return folded
