@@ -137,7 +137,8 @@ def main() -> None:
     clips = {"explained": len(explained.clips), "held out": len(held_out.clips)}
     numbers |= {"note": options.note, "matcher": Path(name).name, "clips": clips}
     if options.control is not None:
-        rows, _ = describe(*map(Dissection.load, options.control), encoder)
+        here, elsewhere = map(Dissection.load, options.control)
+        rows, _ = describe(here, elsewhere, encoder)
         ours = next(row for row in numbers["rows"] if row["site"] == options.latents)
         numbers["control"] = list(rows.values())
         numbers["traced, latents less control"] = difference(ours, numbers["control"][0])
