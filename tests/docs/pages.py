@@ -24,6 +24,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "readers",
     "findings",
     "plugins",
     "clusters",

@@ -62,6 +62,8 @@ class OpenedDissection:
         if model is False:
             raise NoModel("the page was opened without a model")
         described = self.dissection.manifest.model
+        if described.reading is not None:
+            raise NoModel(f"{described.part} reads sound clip by clip, with a text around it, and is not followed live")
         named = model if model is not None else described.id
         if named is None or (model is None and described.id == described.class_name):
             raise NoModel("the dissection does not say which model it is of: start explore with it (--model)")
