@@ -25,6 +25,7 @@ ORDER = (
     "unlearn",
     "dictionaries",
     "readers",
+    "speech",
     "findings",
     "plugins",
     "clusters",

@@ -69,7 +69,8 @@ def test_tokens_that_are_not_in_order_of_time_get_no_seconds(monkeypatch: pytest
 
 def test_a_checkpoint_is_opened_again_as_it_read(tmp_path: Path) -> None:
     module, both = whisper_reader()
-    for part in (module, both.tokenizer, both.feature_extractor):
+    saved: tuple[Any, ...] = (module, both.tokenizer, both.feature_extractor)
+    for part in saved:
         part.save_pretrained(tmp_path / "model")
     sounds = tmp_path / "sounds"
     sounds.mkdir()
@@ -87,6 +88,31 @@ def test_a_checkpoint_is_opened_again_as_it_read(tmp_path: Path) -> None:
     assert best.curve().activation[best.frame] == pytest.approx(best.activation, abs=1e-5)
     with pytest.raises(ValueError, match="prompt is a dog there, a bell here"):
         dissect(name, str(sounds), [SITE], out=tmp_path / "run", **{**options, "prompt": "a bell"})
+
+
+def test_the_beginning_of_a_decoders_texts(tmp_path: Path) -> None:
+    model = whisper_decoder(tokens="prompt", prompt="a dog")
+    clips = [(noise(9_000, seed), RATE) for seed in range(3)]
+    found = dissect(model, clips, [SITE], k=3, out=tmp_path / "run", progress=False)
+    tokens = model.reader.tokenizer if model.reader is not None else None
+    assert tokens is not None and found.clips[0].tokens is None
+    ids = [2, *tokens("a dog").input_ids]
+    assert found.geometry(SITE).to_json()["texts"] == [tokens.decode([each]) for each in ids]
+    features = model.features(clips[0])["input_features"]
+    caught: list[torch.Tensor] = []
+    hook = model.wrapped.model.decoder.layers[1].fc2.register_forward_pre_hook(
+        lambda _, args: caught.append(args[0][0])
+    )
+    with torch.no_grad():
+        model.wrapped(input_features=features, decoder_input_ids=torch.tensor([ids]))
+    hook.remove()
+    first = [found.unit(SITE, unit) for unit in range(8)]
+    expected = caught[0].max(0)
+    for unit in first:
+        one = next(each for each in unit.top if each.clip == 0)  # all three clips are kept
+        assert one.activation == pytest.approx(float(expected.values[unit.index]), abs=1e-5)
+        assert one.frame == int(expected.indices[unit.index]) and one.start is None
+        assert one.token == tokens.decode([ids[one.frame]])
 
 
 def test_a_card_shows_tokens_as_text(tmp_path: Path) -> None:
