@@ -97,7 +97,7 @@ def test_the_beginning_of_a_decoders_texts(tmp_path: Path) -> None:
     tokens = model.reader.tokenizer if model.reader is not None else None
     assert tokens is not None and found.clips[0].tokens is None
     ids = [2, *tokens("a dog").input_ids]
-    assert found.geometry(SITE).to_json()["texts"] == [tokens.decode([each]) for each in ids]
+    assert found.geometry(SITE).to_json()["texts"] == tuple(tokens.decode([each]) for each in ids)
     features = model.features(clips[0])["input_features"]
     caught: list[torch.Tensor] = []
     hook = model.wrapped.model.decoder.layers[1].fc2.register_forward_pre_hook(

@@ -29,8 +29,8 @@ def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> lis
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of settings that the checkpoint's own generation config has
         # The mixin's own: Whisper's splits clips, and makes its own beginning of a text.
-        write: Any = GenerationMixin.generate
-        sequences = write(module, **inputs, do_sample=False, num_beams=1, max_new_tokens=most, use_cache=True)
+        mixin: Any = GenerationMixin
+        sequences = mixin.generate(module, **inputs, do_sample=False, num_beams=1, max_new_tokens=most, use_cache=True)
     ends = end_tokens(module)
     rows = sequences[:, before:].tolist()
     return [answer_of(row, ends) for row in rows]
