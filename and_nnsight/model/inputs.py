@@ -14,6 +14,7 @@ from ..audio import loading
 from ..data.values import split_rate, waveform_and_rate
 from ..sites.audio_spec import inputs_of
 from ..sites.frame_geometry import audio_config, inner_model
+from .accepted_inputs import accepted
 from .checkpoint import ModelError
 from .features import Features, check_fit
 
@@ -75,7 +76,7 @@ def fitting(module: nn.Module, features: Features) -> Features:
         # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
         features = {main: features[str(inner)]}
     check_fit(module, features.get(main))
-    return features
+    return accepted(module, features, main)
 
 
 def waveforms(data: Any, wanted: int, rate: int | None, window: int | None = None) -> list[np.ndarray]:

@@ -26,6 +26,7 @@ class FeedForward:
     """An up- and a down-projection: module paths, the inner width and the residual width.
 
     before_attention  whether it comes before the block's attention (a Conformer's first feed-forward)
+    before_activation  units of the up-projection: twice the inner width where gate and up are one layer
     """
 
     name: str
@@ -34,6 +35,7 @@ class FeedForward:
     inner: int
     outer: int
     before_attention: bool
+    before_activation: int
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,11 @@ def _core_width(core: nn.Module) -> int:
     attention = unadapted(core)
     if isinstance(attention, nn.MultiheadAttention):
         return attention.embed_dim
-    return next(in_features(child) for child in children(core) if is_linear(child))
+    linears = [child for child in children(core) if is_linear(child)]
+    width, heads = in_features(linears[0]), out_features(linears[0])
+    # A first block may lead from the features' width to the model's: what its attention gives has the latter.
+    outputs = {out_features(child) for child in linears[3:] if in_features(child) == heads}
+    return outputs.pop() if len(outputs) == 1 and len(linears) == 4 else width
 
 
 def _attention_output(block: nn.Module) -> tuple[str, int]:
@@ -205,10 +211,11 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
     for (up, up_in, up_out), (down, down_in, down_out) in pairwise(linears):
         if up == last_down:
             continue  # the last pair's down-projection, which leads into the next where all widths are equal
-        if up_in == width == down_out and up_out == down_in:
+        fused = up_out == 2 * down_in and up_in == width and "gate" in up
+        if up_in == width == down_out and (up_out == down_in or fused):
             last_down = down
             before = order[up] < order[attention]
-            pairs.append(FeedForward(_owner(up), up, down, up_out, width, before))
+            pairs.append(FeedForward(_owner(up), up, down, down_in, width, before, up_out))
     return tuple(pairs)
 
 

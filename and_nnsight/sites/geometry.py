@@ -98,6 +98,43 @@ class Convolved(Regular):
 
 
 @dataclass(frozen=True)
+class Measured(Geometry):
+    """Frames whose stretch of time was measured: which of the clip's samples reach a frame before the first attention.
+
+    Frames repeat in a pattern (one frame, or those of a chunk that the front end takes by itself): frame
+    `n · len(starts) + i` begins at `n · period + starts[i]` seconds, and ends at `n · period + stops[i]`.
+    """
+
+    kind: ClassVar[str] = "measured"
+    period: float = 0.0
+    starts: tuple[float, ...] = ()
+    stops: tuple[float, ...] = ()
+
+    def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
+        """Start and end in seconds; what would lie before the clip's start is cut off."""
+        turn, place = np.divmod(np.asarray(frames) - self.special_tokens, len(self.starts))
+        ends = np.array([self.starts, self.stops]).T[place] + (turn * self.period)[:, None]
+        return _forget_special(np.maximum(ends, 0.0), frames, self.special_tokens)
+
+    @property
+    def hop(self) -> float:
+        """Seconds from a frame to the next; of a pattern, the mean."""
+        return self.period / len(self.starts)
+
+
+@dataclass(frozen=True)
+class Unplaced(Geometry):
+    """Frames whose place in time could not be told: each counts, and none has seconds. `why` is the reason."""
+
+    kind: ClassVar[str] = "unplaced"
+    why: str = ""
+
+    def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
+        """Every frame but special tokens."""
+        return np.tile(np.arange(frames) >= self.special_tokens, (len(seconds), 1))
+
+
+@dataclass(frozen=True)
 class PatchGrid(Geometry):
     """Spectrogram patches, frequency-major after the special tokens (AST): special + band · columns + column."""
 
@@ -181,7 +218,8 @@ class FoldedGrid(Geometry):
 
 
 _KINDS: dict[str, type[Geometry]] = {
-    kind.kind: kind for kind in (Geometry, WholeClip, Regular, Convolved, PatchGrid, PatchColumns, FoldedGrid)
+    kind.kind: kind
+    for kind in (Geometry, WholeClip, Regular, Convolved, Measured, Unplaced, PatchGrid, PatchColumns, FoldedGrid)
 }
 
 

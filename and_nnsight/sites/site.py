@@ -162,7 +162,7 @@ def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometr
         stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
         out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
         sites += [
-            Site(f"{stem}.hook_pre", pair.up, "output", pair.inner, layer, geometry),
+            Site(f"{stem}.hook_pre", pair.up, "output", pair.before_activation, layer, geometry),
             Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
             Site(out, pair.down, "output", pair.outer, layer, geometry),
         ]
