@@ -16,6 +16,11 @@ from .features import Features
 _LENGTHS = "feature_lens"
 """An encoder that takes these runs over the frames of all clips in one row, without padding between them."""
 
+_OF_FEATURES = "input_features_mask"
+"""Encoders that take this cannot do without it, whatever their forward says."""
+_PADDING = "audio_mel_mask"
+"""Gemma 3n's tower wants a mask of padding, and its feature extractor makes one of sound."""
+
 
 def accepted(module: nn.Module, features: Features, main: str) -> Features:
     """Features by the names under which a module's forward takes them; its mask is made where it cannot do without.
@@ -27,12 +32,23 @@ def accepted(module: nn.Module, features: Features, main: str) -> Features:
     parameters = inspect.signature(type(module).forward).parameters
     masks = [name for name in parameters if "mask" in name and not name.startswith(("decoder", "output"))]
     renamed = _renamed(features, main, parameters.keys(), masks)
-    needed = [name for name in masks if parameters[name].default is inspect.Parameter.empty]
+    needed = [name for name in masks if parameters[name].default is inspect.Parameter.empty or name == _OF_FEATURES]
     if _LENGTHS in parameters:
-        return _in_one_row(renamed, main)
+        return _in_one_row({**features, **renamed}, main)
     if needed and needed[0] not in renamed and main in renamed:
         renamed[needed[0]] = _ones(renamed[main])
+    if _PADDING in renamed and _PADDING not in features:
+        renamed[_PADDING] = ~renamed[_PADDING].bool()
     return renamed
+
+
+def needs_mask(module: nn.Module) -> bool:
+    """Whether a module's forward cannot do without a mask of the frames that hold sound, or their number."""
+    parameters = inspect.signature(type(module).forward).parameters.values()
+    return any(
+        parameter.name in (_LENGTHS, _OF_FEATURES) or ("mask" in parameter.name and parameter.default is inspect.Parameter.empty)
+        for parameter in parameters
+    )
 
 
 def _renamed(features: Features, main: str, taken: object, masks: list[str]) -> Features:

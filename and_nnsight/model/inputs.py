@@ -14,12 +14,12 @@ from ..audio import loading
 from ..data.values import split_rate, waveform_and_rate
 from ..sites.audio_spec import inputs_of
 from ..sites.frame_geometry import audio_config, inner_model
-from .accepted_inputs import accepted
 from .checkpoint import ModelError
 from .features import Features, check_fit
 
 ARRAYS = (np.ndarray, Tensor)
 _WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
+_EXTRACTED = ("input_features", "input_values")
 _CLAP = "ClapModel"  # the two towers: its forward also wants text, and only its audio tower runs
 
 
@@ -63,9 +63,14 @@ def ready_features(module: nn.Module, data: Any, main: str) -> Features | None:
     """Features by their names, or the feature array alone, the `main` input; None for what is no features but audio."""
     if isinstance(data, ARRAYS) and data.ndim >= (3 if hasattr(inner_model(module), "config") else 2):
         return {main: torch.as_tensor(data)}
-    if isinstance(data, Mapping) and (main in data or _inner_input(module) in data):
+    if isinstance(data, Mapping) and (main in data or _inner_input(module) in data or names_features(data)):
         return {str(name): torch.as_tensor(value) for name, value in data.items()}
     return None
+
+
+def names_features(data: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is what a feature extractor makes: arrays under the names that extractors use."""
+    return any(str(name).endswith(_EXTRACTED) and isinstance(value, ARRAYS) for name, value in data.items())
 
 
 def fitting(module: nn.Module, features: Features, main: str) -> Features:
@@ -78,7 +83,7 @@ def fitting(module: nn.Module, features: Features, main: str) -> Features:
         # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
         features = {main: features[str(inner)]}
     check_fit(module, features.get(main))
-    return accepted(module, features, main)
+    return features
 
 
 def waveforms(data: Any, wanted: int, rate: int | None, window: int | None = None) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ first attention (`reach`). Both are exact, and depend on the config and the feat
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..portable import as_inputs
 from ..sites.blocks import find_blocks
 from ..sites.geometry import Geometry, Measured, Unplaced
 from ..wording import first_line
 from .feature_steps import Steps, UnclearError, measure_steps
-from .features import Featuriser
-from .inputs import audio_forward, fitting, further_inputs, main_input
+from .features import Features, Featuriser
+from .inputs import audio_forward
 from .reach import FrontEnd, Reach, reaches
 
 _SECONDS = (4.0, 20.0)
@@ -30,8 +30,8 @@ _CHECKED = 31.0
 """A longer clip: the pattern has to hold on it, too."""
 _END = 16
 """How many steps before a clip's end may be masked, as what only fills it up."""
-_MOST = 64
-"""How many frames in a row are looked at."""
+_IN_A_ROW = (12, 64)
+"""How many frames in a row are looked at: a few, and where these do not repeat, more."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,34 @@ class Pattern:
         return first + turns * self.turn, last + turns * self.turn
 
 
-def measured_frames(module: nn.Module, featuriser: Featuriser) -> Geometry:
-    """The frames of a model's blocks on the clip, measured. Where that is not clean: frames without seconds, and why."""
+_KNOWN: dict[tuple[Any, ...], Geometry] = {}
+
+Inputs = Callable[[nn.Module, Features], dict[str, Any]]
+"""What a module is called with, by the names of its forward, for features as they come from the extractor."""
+
+
+def measured_frames(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geometry:
+    """The frames of a model's blocks on the clip, measured; without seconds, and why, where that is not clean."""
+    key = _key(module, featuriser.extractor)
+    if key not in _KNOWN or None in key:
+        _KNOWN[key] = _measured(module, featuriser, inputs)
+    return _KNOWN[key]
+
+
+def _key(module: nn.Module, extractor: Any) -> tuple[Any, ...]:
+    """What frames hang on: the class, the config and the extractor's settings; with None where one does not tell."""
+    config, settings = (
+        getattr(each, "to_json_string", lambda: None)() for each in (getattr(module, "config", None), extractor)
+    )
+    return type(module), config, type(extractor), settings
+
+
+def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geometry:
+    if any(_shortens(module.get_submodule(block.path)) for block in find_blocks(module)):
+        return Unplaced(why="its blocks shorten the time axis as they go")
     try:
-        steps = measure_steps(functools.partial(_padded, module, featuriser), _samples(featuriser, 2.0))
-        pattern = _pattern(module, featuriser, steps)
+        steps = measure_steps(functools.partial(_padded, featuriser), _samples(featuriser, 2.0))
+        pattern = _pattern(module, _Clips(featuriser, steps, inputs))
     except UnclearError as error:
         return Unplaced(why=str(error))
     except Exception as error:  # models and extractors raise anything
@@ -70,16 +93,16 @@ def measured_frames(module: nn.Module, featuriser: Featuriser) -> Geometry:
     )
 
 
+def _shortens(block: nn.Module) -> bool:
+    strides = [child.stride for child in block.modules() if isinstance(child, nn.modules.conv._ConvNd)]
+    return any(step != 1 for stride in strides for step in stride)
+
+
 def _samples(featuriser: Featuriser, seconds: float) -> int:
     return min(int(seconds * featuriser.sampling_rate), featuriser.window_samples or 1 << 60)
 
 
-def _features(featuriser: Featuriser, wave: np.ndarray, module: nn.Module) -> tuple[dict[str, Tensor], str]:
-    """The model inputs of one clip, and the name of the one that holds the sound."""
-    return fitting(module, featuriser([wave])), main_input(module)
-
-
-def _padded(module: nn.Module, featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:
+def _padded(featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:
     """The sound's features with NaN at the steps that the extractor says are padding."""
     made = featuriser([wave])
     sound = next(value for value in made.values() if value.is_floating_point() and value.ndim > 1).numpy().copy()
@@ -90,19 +113,28 @@ def _padded(module: nn.Module, featuriser: Featuriser, wave: np.ndarray) -> np.n
     return sound
 
 
-def _pattern(module: nn.Module, featuriser: Featuriser, steps: Steps) -> Pattern:
+@dataclass(frozen=True)
+class _Clips:
+    """How clips become what the model is called with."""
+
+    featuriser: Featuriser
+    steps: Steps
+    inputs: Inputs
+
+
+def _pattern(module: nn.Module, clips: _Clips) -> Pattern:
     try:
-        return _found(_front_end(module, "meta"), featuriser, steps)
+        return _found(_front_end(module, "meta"), clips)
     except UnclearError:
         raise
     except Exception:  # some compute with numbers while they are built
-        return _found(_front_end(module, "cpu"), featuriser, steps)
+        return _found(_front_end(module, "cpu"), clips)
 
 
-def _found(front: FrontEnd, featuriser: Featuriser, steps: Steps) -> Pattern:
-    for seconds in _SECONDS:
-        pattern = _repeating(front, featuriser, steps, _samples(featuriser, seconds))
-        if pattern is not None and _holds(front, featuriser, steps, pattern):
+def _found(front: FrontEnd, clips: _Clips) -> Pattern:
+    for seconds, most in itertools.product(_SECONDS, _IN_A_ROW):
+        pattern = _repeating(front, clips, seconds, most)
+        if pattern is not None and _holds(front, clips, pattern):
             return pattern
     raise UnclearError("the stretches of sound that reach its frames do not repeat evenly")
 
@@ -131,26 +163,32 @@ class Run:
         return reaches(self.frames, self.features, self.axis, list(chosen))
 
 
-def _run(front: FrontEnd, featuriser: Featuriser, steps: Steps, samples: int) -> Run:
-    noise = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    features, main = _features(featuriser, noise, front.module)
-    packed = features[main].ndim < 3 and "feature_lens" in features  # clips in one row have no axis of clips
+def _run(front: FrontEnd, clips: _Clips, seconds: float) -> Run:
+    noise = np.random.default_rng(0).standard_normal(_samples(clips.featuriser, seconds)).astype(np.float32)
+    features = clips.featuriser([noise])
+    sizes = {value.shape[clips.steps.axis] for value in features.values() if value.ndim > clips.steps.axis}
+    sizes |= {int(value.sum()) for name, value in features.items() if "mask" in name}
+    inputs = clips.inputs(front.module, features)
+    name = next(name for name, value in inputs.items() if _is_sound(value))
     random = torch.Generator().manual_seed(1)
-    sound = (torch.rand(features[main].shape, generator=random) + 0.5).requires_grad_()
-    inputs = as_inputs({**features, main: sound * 1.0}, front.module, further_inputs(front.module))
-    frames = front.into_blocks(lambda module: audio_forward(module)(**inputs))
-    axis = steps.axis - packed
-    if frames.ndim != 2:
-        raise UnclearError("what goes into its blocks has no one axis of frames")
-    return Run(frames, sound, axis, sound.shape[axis])
+    sound = (torch.rand(inputs[name].shape, generator=random) + 0.5).requires_grad_()
+    axes = [axis for axis, size in enumerate(sound.shape) if size in sizes and size > 1]
+    frames = front.into_blocks(lambda module: audio_forward(module)(**{**inputs, name: sound * 1.0}))
+    if frames.ndim != 2 or len(axes) != 1:
+        raise UnclearError("its features, or what goes into its blocks, have no one axis that is time")
+    return Run(frames, sound, axes[0], sound.shape[axes[0]])
 
 
-def _repeating(front: FrontEnd, featuriser: Featuriser, steps: Steps, samples: int) -> Pattern | None:
+def _is_sound(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
+
+
+def _repeating(front: FrontEnd, clips: _Clips, seconds: float, most: int) -> Pattern | None:
     """The pattern of the frames of a clip; None where they show none."""
-    run = _run(front, featuriser, steps, samples)
+    run = _run(front, clips, seconds)
     special = next((frame for frame, reach in enumerate(run.reaches(range(min(8, len(run.frames))))) if reach), 0)
-    first = special + max(0, (len(run.frames) - special - _MOST) // 2)
-    looked = range(first, min(first + _MOST, len(run.frames)))
+    first = special + max(0, (len(run.frames) - special - most) // 2)
+    looked = range(first, min(first + most, len(run.frames)))
     inside = [
         (frame, reach)
         for frame, reach in zip(looked, run.reaches(looked), strict=True)
@@ -178,11 +216,11 @@ def _aligned(at: int, reach: list[Reach], turn: int, special: int) -> Pattern:
     return Pattern(special, turn, tuple(moved + back[: len(reach) - place]))
 
 
-def _holds(front: FrontEnd, featuriser: Featuriser, steps: Steps, pattern: Pattern) -> bool:
+def _holds(front: FrontEnd, clips: _Clips, pattern: Pattern) -> bool:
     """Whether a longer clip has the frames that the pattern expects; at its ends the front end may hear less."""
-    run = _run(front, featuriser, steps, _samples(featuriser, _CHECKED))
+    run = _run(front, clips, _CHECKED)
     count = len(run.frames)
-    chosen = sorted({pattern.special + (count - 1 - pattern.special) * part // 6 for part in range(7)})
+    chosen = sorted({pattern.special + (count - 1 - pattern.special) * part // 3 for part in range(4)})
     for frame, reach in zip(chosen, run.reaches(chosen), strict=True):
         first, last = pattern.expected(frame)
         near_an_end = first <= 0 or last >= run.steps - 1 - _END
@@ -192,5 +230,3 @@ def _holds(front: FrontEnd, featuriser: Featuriser, steps: Steps, pattern: Patte
             return False
     return True
 
-
-Measure = Callable[[nn.Module, Featuriser], Geometry]

@@ -14,6 +14,7 @@ from ..portable import SiteHandle, as_inputs
 from ..sites.site import Site, SiteError
 from ..sites.wrappers import uncompiled
 from ..wording import counted
+from .accepted_inputs import accepted
 from .checkpoint_model import CheckpointModel
 from .device_features import featuriser_on
 from .devices import require_weights
@@ -47,6 +48,8 @@ class TraceModel(CheckpointModel):
         Raises ValueError for features of a size that the model does not take.
         """
         fit = fitting(self.wrapped, features, self.main_input)
+        if self._opened.host is None:
+            fit = accepted(self.wrapped, fit, self.main_input)
         return self._opened.inputs(as_inputs(fit, self.wrapped, further_inputs(self.wrapped)))
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------

@@ -63,9 +63,10 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     """
     candidates, others = _candidates(model)
     groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
+    kinds = _kinds_by_list(candidates)
     for path, module in candidates:
         tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
-        groups[(tower, type(through(module)[1]))].append((path, module))
+        groups[(tower, kinds[path])].append((path, module))
     stacks = [stack for stack in groups.values() if reads_tokens or not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
@@ -90,6 +91,12 @@ def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
         )
         for block in find_blocks(model.get_submodule(path), reads_tokens=True)
     )
+
+
+def _kinds_by_list(candidates: list[tuple[str, nn.Module]]) -> dict[str, type]:
+    """The class of each candidate; in a list that begins with blocks of a class of their own, that of its last."""
+    last = {path.rpartition(".")[0]: type(through(module)[1]) for path, module in candidates}
+    return {path: last[path.rpartition(".")[0]] for path, _ in candidates}
 
 
 def _candidates(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[str]]:
@@ -141,6 +148,8 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     config = getattr(model, "config", None)
     if config is None or (getattr(config, "is_encoder_decoder", False) and _generates(model)):
         return None
+    if hasattr(type(model), "main_input_name") and "For" not in type(model).__name__:
+        return None  # an encoder without a head; what it has of a vocabulary's size works in its midst
     sizes = {getattr(config, "num_labels", None), getattr(config, "vocab_size", None)}
     for name, child in reversed(list(model.named_children())):
         if any(block.path == name or block.path.startswith(f"{name}.") for block in blocks):
@@ -234,7 +243,14 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
             last_down = down
             before = order[up] < order[attention]
             pairs.append(FeedForward(_owner(up), up, down, down_in, width, before, up_out))
-    return tuple(pairs)
+    return tuple(_around_attention(pairs))
+
+
+def _around_attention(pairs: list[FeedForward]) -> list[FeedForward]:
+    """Of two equal feed-forwards the first runs before the attention: a Conformer may register both before it."""
+    if len(pairs) != 2 or pairs[0].inner != pairs[1].inner or not all(pair.before_attention for pair in pairs):
+        return pairs
+    return [pairs[0], replace(pairs[1], before_attention=False)]
 
 
 def _owner(name: str) -> str:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
-from .audio_spec import HEAD, PAPER, declared_spec
+from .audio_spec import HEAD, PAPER, declared_spec, inputs_of
 from .blocks import Block, SharedLayersError, blocks_in, find_blocks, find_head, refuse_shared_parts
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 from .parts import Part, bare_parts
+from .wrappers import through
 
 _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
@@ -42,6 +43,7 @@ class Site:
     layer     index of the transformer block; None outside the blocks
     geometry  how its token axis lies on the time axis of a clip
     channels_first  whether units stand on the module's second axis (convolutions, named by module path)
+    packed    whether the frames of a batch's clips stand in one row, [frame, unit]: such a model runs one clip at a time
     dictionary  its units are the latents of this dictionary on the tensor; None: they are the tensor's own
 
     A run hands over the tensor itself, as `fold` gives it: latents may be many times more, and are made of it where
@@ -55,6 +57,7 @@ class Site:
     layer: int | None
     geometry: Geometry
     channels_first: bool = False
+    packed: bool = False
     dictionary: Dictionary | None = None
 
     def through(self, chosen: str, dictionary: Dictionary) -> Site:
@@ -86,7 +89,12 @@ class Site:
 
     @property
     def windows(self) -> int:
-        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1."""
+        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1.
+
+        0: the frames of a clip have no clip axis before them.
+        """
+        if self.packed:
+            return 0
         return self.geometry.windows if isinstance(self.geometry, FoldedGrid) else 1
 
     def fold(self, value: Any) -> Tensor:
@@ -140,13 +148,19 @@ def find_sites(model: nn.Module, feature_extractor: Any = None, within: str = ""
     for layer, block in enumerate(blocks):
         geometry = frame_geometry(model, block.path, feature_extractor)
         windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
-        sites += _block_sites(block, layer, geometry, windowed)
+        found = _block_sites(block, layer, geometry, windowed)
+        sites += [replace(site, packed=True) for site in found] if _is_packed(model, block) else found
     refuse_shared_parts(model, (site.path for site in sites))
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head
         sites.append(Site(HEAD, path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
     return tuple(sites)
+
+
+def _is_packed(model: nn.Module, block: Block) -> bool:
+    """Whether a block attends over the frames of all clips in one row, whose borders it is told."""
+    return "cu_seqlens" in inputs_of(type(through(model.get_submodule(block.path))[1]))
 
 
 def _sites_within(model: nn.Module, path: str) -> tuple[Site, ...]:
@@ -219,8 +233,7 @@ def select_sites(
         chosen |= {site.name: site for site in _matching(model, available, pattern, presets)}
     if not chosen:
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
-    order = _forward_order(model, available)
-    return tuple(sorted(chosen.values(), key=lambda site: order(site)))
+    return tuple(sorted(chosen.values(), key=_forward_order(model, available)))
 
 
 def _matching(
@@ -251,7 +264,10 @@ def _latents(model: nn.Module, available: Sequence[Site], pattern: str, presets:
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
-    """A sort key: modules in order of registration; a module's input before what is inside it, its output after."""
+    """A sort key: sites as they stand in `available`; modules among them in order of registration.
+
+    A module's input comes before what is inside it, its output after.
+    """
     last: dict[str, int] = {}
     first: dict[str, int] = {}
     for index, (path, _) in enumerate(model.named_modules()):
@@ -260,10 +276,18 @@ def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
         for depth in range(len(parts) + 1):
             last[".".join(parts[:depth])] = index
 
-    def key(site: Site) -> tuple[int, int, int]:
+    def registered(site: Site) -> tuple[int, int, int]:
         if site.side == "input":
             return first[site.path], 0, 0
         return last[site.path], 1, -len(site.path)
+
+    ranks = {(site.path, site.side): index for index, site in enumerate(available)}
+    places = sorted((registered(site), rank) for rank, site in enumerate(available))
+
+    def key(site: Site) -> tuple[int, tuple[int, int, int]]:
+        own = registered(site)
+        before = [rank for place, rank in places if place <= own]
+        return ranks.get((site.path, site.side), max(before, default=-1)), own
 
     return key
 
