@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from .audio_spec import takes_sound
 from .vocabulary import vocabulary_sizes
 from .wrappers import children, in_features, is_linear, out_features, through, unadapted, walk
 
@@ -272,6 +273,10 @@ def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bo
 def _reads_tokens(model: nn.Module, stack: list[tuple[str, nn.Module]], groups: dict, others: list[str]) -> bool:
     """Whether the tower around a stack of blocks embeds a vocabulary: then it reads text, not sound."""
     inside = {path for path, _ in stack}
+    for ancestor in filter(None, _ancestors(stack[0][0])):
+        kind = type(model.get_submodule(ancestor))
+        if hasattr(kind, "main_input_name") and takes_sound(kind):  # an encoder beside a decoder, which reads
+            return _embeds_vocabulary(model, ancestor, inside)
     outside = others + [path for group in groups.values() for path, _ in group if path not in inside]
     return _embeds_vocabulary(model, _tower_around(stack[0][0], outside), inside)
 
