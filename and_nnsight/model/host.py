@@ -106,14 +106,15 @@ class Host:
         """The ways to have the holder call the tower: on sound alone, and on sound after a token or two."""
         holder = self._holder()
         given = _renamed(features, self._entrance_inputs())
+        tokens = torch.zeros(len(next(iter(features.values()))), 2, dtype=torch.long)
         if hasattr(type(holder), _METHOD):
+            if "input_ids" in self._entrance_inputs():  # which it wants for what comes after the tower
+                given["input_ids"] = tokens
             yield lambda: getattr(holder, _METHOD)(**given)
             return
         yield lambda: holder.forward(**given)
-        clips = len(next(iter(features.values())))
-        tokens = torch.zeros(clips, 2, dtype=torch.long)
         yield lambda: holder.forward(input_ids=tokens, **given)
-        embedded = torch.zeros(clips, 2, 1)
+        embedded = torch.zeros(*tokens.shape, 1)
         yield lambda: holder.forward(input_ids=tokens, inputs_embeds=embedded, **given)
 
     def _holder(self) -> Any:

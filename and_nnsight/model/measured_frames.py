@@ -6,10 +6,11 @@ first attention (`reach`). Both are exact, and depend on the config and the feat
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from .reach import FrontEnd, Reach, reaches
 
 _SECONDS = (4.0, 20.0)
 """How long the clips are that frames are measured on, one after the other until they repeat."""
-_CHECKED = 31.0
+_CHECKED = 29.0
 """A longer clip: the pattern has to hold on it, too."""
 _END = 16
 """How many steps before a clip's end may be masked, as what only fills it up."""
@@ -78,7 +79,7 @@ def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geom
     if any(_shortens(module.get_submodule(block.path)) for block in find_blocks(module)):
         return Unplaced(why="its blocks shorten the time axis as they go")
     try:
-        steps = measure_steps(functools.partial(_padded, featuriser), _samples(featuriser, 2.0))
+        steps = measure_steps(functools.partial(_padded, _undithered(featuriser)), _samples(featuriser, 2.0))
         pattern = _pattern(module, _Clips(featuriser, steps, inputs))
     except UnclearError as error:
         return Unplaced(why=str(error))
@@ -100,6 +101,15 @@ def _shortens(block: nn.Module) -> bool:
 
 def _samples(featuriser: Featuriser, seconds: float) -> int:
     return min(int(seconds * featuriser.sampling_rate), featuriser.window_samples or 1 << 60)
+
+
+def _undithered(featuriser: Featuriser) -> Featuriser:
+    """Without the noise that some extractors add: it would be heard in silence."""
+    if not getattr(featuriser.extractor, "dither", 0):
+        return featuriser
+    extractor = copy.copy(featuriser.extractor)
+    extractor.dither = 0.0
+    return replace(featuriser, extractor=extractor, front=None)
 
 
 def _padded(featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:

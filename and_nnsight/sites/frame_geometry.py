@@ -55,7 +55,8 @@ def audio_config(model: nn.Module) -> Any:
     A plain module around a transformers model (`nn.Sequential`) has that model's.
     """
     config = getattr(inner_model(model), "config", None)
-    return getattr(config, "audio_config", config)
+    part = getattr(config, "audio_config", None) or getattr(config, "encoder", None)  # of a SpeechEncoderDecoderModel
+    return part if hasattr(part, "to_dict") else config
 
 
 def inner_model(model: nn.Module) -> nn.Module:

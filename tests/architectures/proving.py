@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from and_nnsight import AudioModel, dissect
+from and_nnsight.model.checkpoint import ModelError
 from and_nnsight.sites.geometry import Unplaced
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, clip_frame_unit, frame_mask
@@ -78,6 +79,8 @@ def _row_of(row: Row, model: AudioModel) -> Row:
         if isinstance(geometry, Unplaced):
             return _said(row, f"sites are right, no seconds: {geometry.why}")
         clicks_lie_where_seconds_say(model)
+    except ModelError as error:
+        return _said(row, _sentence(error))
     except Exception as error:
         return _said(row, f"not right: {type(error).__name__}: {_sentence(error)}")
     return _said(row, "proven")

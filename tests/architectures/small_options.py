@@ -21,6 +21,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "seamless_m4t_v2": _SEAMLESS,
     "embedding_gemma2": _GEMMA,
     "gemma4": _GEMMA,
+    "phi4_multimodal": {"audio_config": {"nemo_conv_channels": 32}},
+    "mimi": {"vector_quantization_hidden_dimension": 32, "codebook_dim": 32},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "dots3_note_audio_encoder": {"adapter_input_size": 32},
     "whisper": {"max_source_positions": 100},
