@@ -8,7 +8,9 @@ weights, which are most of the model, are never made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -37,18 +39,30 @@ class FrontEnd:
         random = torch.Generator().manual_seed(0)
         _materialise(self.module, self.block, random)
         for child in self.module.modules():
-            if any(word in type(child).__name__ for word in _OVER_TIME):  # they hear the whole clip, all frames alike
+            if type(child).__name__.rstrip("123d").endswith(_OVER_TIME):  # they hear the whole clip, all frames alike
                 child.register_forward_hook(lambda module, inputs, output: inputs[0])
         self.module.get_submodule(self.block).register_forward_pre_hook(_leave, with_kwargs=True)
 
     def into_blocks(self, forward: Callable[[nn.Module], Any]) -> Tensor:
         """What goes into the first block, [frame, width], of one clip. Raises UnclearError where nothing does."""
         try:
-            forward(self.module)
+            with torch.enable_grad(), _gradients_everywhere():
+                forward(self.module)
         except _Reached as reached:
             value = reached.value
+            if not value.requires_grad:
+                raise UnclearError("its sound reaches its blocks by a way that has no gradient") from None
             return value[0] if value.ndim == 3 and len(value) == 1 else value
         raise UnclearError("its blocks do not run when it hears")
+
+
+@contextmanager
+def _gradients_everywhere() -> Iterator[None]:
+    """While open, code that would run without gradients (a frozen codec in front of the blocks) runs with them."""
+    with patch.object(torch.no_grad, "__enter__", lambda self: None), patch.object(
+        torch.no_grad, "__exit__", lambda self, *raised: None
+    ):
+        yield
 
 
 def reaches(frames: Tensor, features: Tensor, axis: int, chosen: Sequence[int]) -> list[Reach | None]:
