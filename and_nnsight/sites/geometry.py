@@ -97,6 +97,10 @@ class Convolved(Regular):
         return _keep_one(positions < self.length(samples)[:, None], positions >= 0)
 
 
+_TAPER = 1e-3
+"""Seconds by which a measured stretch may be off: a window tapers off at its ends."""
+
+
 @dataclass(frozen=True)
 class Measured(Geometry):
     """Frames whose stretch of time was measured: which of the clip's samples reach a frame before the first attention.
@@ -115,6 +119,14 @@ class Measured(Geometry):
         turn, place = np.divmod(np.asarray(frames) - self.special_tokens, len(self.starts))
         ends = np.array([self.starts, self.stops]).T[place] + (turn * self.period)[:, None]
         return _forget_special(np.maximum(ends, 0.0), frames, self.special_tokens)
+
+    def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
+        """Frames that hear the clip with more than half of their stretch: the others may be padding to the model."""
+        positions = np.arange(frames)
+        turn, place = np.divmod(positions - self.special_tokens, len(self.starts))
+        middles = (np.add(self.starts, self.stops) / 2)[place] + turn * self.period
+        known = positions >= self.special_tokens
+        return _keep_one(known & (middles < np.asarray(seconds)[:, None] - _TAPER), known)
 
     @property
     def hop(self) -> float:

@@ -72,6 +72,10 @@ def _row_of(row: Row, model: AudioModel) -> Row:
     part = model.part.name if model.part is not None else "whole"
     row = Row(row.model_type, row.class_name, part, _sites_in_words(model), "", model.main_input)
     try:
+        model.plain_forward(model.featuriser([noise(model, LENGTH)]))
+    except Exception as error:
+        return _said(row, f"the small model does not run: {_sentence(error)}")
+    try:
         row = Row(row.model_type, row.class_name, part, row.sites, _seconds_in_words(model), row.inputs)
         for check in (hooks_see_the_same, ragged_clips_stay_apart, dissect_is_brute_force):
             check(model)

@@ -10,6 +10,7 @@ _CLAP_AUDIO = {
     "hidden_size": 32, "enable_fusion": False, "num_hidden_layers": 2, "projection_dim": 8,
 }  # fmt: skip
 _GEMMA = {"audio_config": {"model_type": "gemma4_audio"}}
+_DAC = {"dac_config": {"downsampling_ratios": [2, 8, 10, 12], "hop_length": 1920, "encoder_hidden_size": 4}}
 _SEAMLESS = {"feature_projection_input_dim": 160}
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -32,6 +33,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mimi": {"vector_quantization_hidden_dimension": 32, "codebook_dim": 32},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "dots3_note_audio_encoder": {"adapter_input_size": 32},
+    "pe_audio": {"audio_config": _DAC},
+    "pe_audio_encoder": _DAC,
     "whisper": {"max_source_positions": 100},
     "sew-d": {"position_buckets": 32, "max_position_embeddings": 64},
 }
