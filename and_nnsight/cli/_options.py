@@ -12,6 +12,9 @@ from typing import Annotated
 import typer
 
 Model = Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")]
+Part = Annotated[
+    str | None, typer.Option(help="Which part of a composite model; and-nnsight sites lists them. Default: what hears.")
+]
 Data = Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jsonl optional), or hub dataset id.")]
 DissectionFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection.")]
 ExplainedFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")]
@@ -32,6 +35,8 @@ Device = Annotated[str | None, typer.Option(help="For example cpu or cuda; defau
 Dtype = Annotated[str | None, typer.Option(help="For example bfloat16; default: the checkpoint's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 QuietSteps = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 CONCEPTS_HELP = "A file (one a line), a list with commas, or labels: the data's own."
 AudioTextEncoder = Annotated[str | None, typer.Option(help="tab: clap:REPO …")]

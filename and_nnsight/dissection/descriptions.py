@@ -27,6 +27,7 @@ class ModelDescription:
     """The model that was run: what it is called, and hashes of what its values depend on.
 
     class_name  of the module
+    part        the part of a composite model that was opened; None: the whole
     edits       changes to the computation that neither config nor weights show
     config, weights, structure, features  hashes; None where they are not known
     arithmetic  what the last digits of its values hang on besides, in words
@@ -36,6 +37,7 @@ class ModelDescription:
     id: str | None = None
     revision: str | None = None
     class_name: str | None = None
+    part: str | None = None
     edits: int | None = None
     config: str | None = None
     weights: str | None = None
@@ -44,7 +46,7 @@ class ModelDescription:
     arithmetic: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("class", "config", "weights", "structure", "features", "edits")
+    COMPARED: ClassVar[tuple[str, ...]] = ("class", "part", "config", "weights", "structure", "features", "edits")
 
     def get(self, name: str) -> Any:
         """The value of an entry by its name in the file; None if there is none."""
@@ -53,7 +55,13 @@ class ModelDescription:
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""
         hashes = {name: getattr(self, name) for name in ("config", "weights", "structure", "features")}
-        optional = {"class": self.class_name, "edits": self.edits, **hashes, "arithmetic": self.arithmetic}
+        optional = {
+            "class": self.class_name,
+            "part": self.part,
+            "edits": self.edits,
+            **hashes,
+            "arithmetic": self.arithmetic,
+        }
         present = {name: value for name, value in optional.items() if value is not None}
         return {"id": self.id, "revision": self.revision, **present, **self.more}
 

@@ -141,7 +141,7 @@ def run_hash(manifest: Manifest) -> str:
     names = (*manifest.model.COMPARED, "arithmetic")
     return json_hash(
         {
-            "model": {name: manifest.model.get(name) for name in names},
+            "model": {name: manifest.model.get(name) for name in names if name != "part" or manifest.model.part},
             "dataset": {name: manifest.dataset.get(name) for name in manifest.dataset.COMPARED},
             "concepts": None if manifest.concepts is None else manifest.concepts.fingerprint,
             "sites": [site.to_json() for site in manifest.sites],

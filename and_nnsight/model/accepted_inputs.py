@@ -11,6 +11,9 @@ import inspect
 import torch
 from torch import Tensor, nn
 
+from ..sites.audio_spec import inputs_of
+from ..sites.blocks import find_blocks
+from ..sites.wrappers import through
 from .features import Features
 
 _LENGTHS = "feature_lens"
@@ -46,9 +49,16 @@ def needs_mask(module: nn.Module) -> bool:
     """Whether a module's forward cannot do without a mask of the frames that hold sound, or their number."""
     parameters = inspect.signature(type(module).forward).parameters.values()
     return any(
-        parameter.name in (_LENGTHS, _OF_FEATURES) or ("mask" in parameter.name and parameter.default is inspect.Parameter.empty)
+        parameter.name in (_LENGTHS, _OF_FEATURES)
+        or ("mask" in parameter.name and parameter.default is inspect.Parameter.empty)
         for parameter in parameters
     )
+
+
+def runs_one_clip(module: nn.Module) -> bool:
+    """Whether a module's blocks attend over the frames of all clips in one row, whose borders they are told."""
+    kinds = (type(through(module.get_submodule(block.path))[1]) for block in find_blocks(module))
+    return any("cu_seqlens" in inputs_of(kind) for kind in kinds)
 
 
 def _renamed(features: Features, main: str, taken: object, masks: list[str]) -> Features:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..sites.parts import Part
 from ..sites.site import Site
 from .arithmetic import arithmetic
 from .device_features import featuriser_on
@@ -27,11 +28,12 @@ Of a site whose units are a dictionary's latents it is the tensor that these are
 class ModelAdapter(ABC):
     """What a run asks of a model. AudioModel answers it, and so do the models of plugins, which derive from it.
 
-    `name` and `revision` say in the manifest what it is.
+    `name` and `revision` say in the manifest what it is, and `part` which part of a composite model was opened.
     """
 
     name: str | None = None
     revision: str | None = None
+    part: Part | None = None
 
     @property
     @abstractmethod
@@ -49,6 +51,10 @@ class ModelAdapter(ABC):
 
         Raises SiteError for a pattern that names nothing.
         """
+
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the model where it is a composite one, with their sites."""
+        return ()
 
     @abstractmethod
     def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
@@ -99,6 +105,7 @@ class ModelAdapter(ABC):
         return {
             "id": self.name or type(self.wrapped).__name__,
             "revision": self.revision,
+            **({} if self.part is None else {"part": self.part.name}),
             "class": type(self.wrapped).__name__,
             "edits": self.edits + changes(self.wrapped, self.featuriser.extractor),
             "config": config_hash(self.wrapped),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from nnsight.modeling import peft
+from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
@@ -20,7 +21,7 @@ from ..portable import as_inputs
 from ..sites.blocks import blocks_in, find_blocks
 from ..sites.parts import Part
 from ..sites.site import Site, find_parts, find_sites, select_sites
-from .accepted_inputs import accepted, needs_mask
+from .accepted_inputs import accepted, needs_mask, runs_one_clip
 from .bare import bare
 from .checkpoint import (
     ModelError,
@@ -35,7 +36,7 @@ from .extractors import default_extractor, load_extractor
 from .features import Features, Featuriser, make_featuriser
 from .inputs import fitting, further_inputs, main_input
 from .measured_frames import measured_frames
-from .opened import Opened, concrete, part_of_checkpoint
+from .opened import Opened, concrete, opened_without_weights
 from .weightless import described, weightless
 
 
@@ -153,8 +154,8 @@ class CheckpointModel(TransformersModel):
     def _part_to_load(self, model_class: Any, config: Any) -> str:
         """Path of the part whose weights are all that is needed; "" where the whole model runs."""
         if self._opening is None:
-            return part_of_checkpoint(model_class, config, self._part_wanted)
-        known = self._opening.part
+            self._opening = opened_without_weights(model_class, config, self._part_wanted)
+        known = None if self._opening is None else self._opening.part
         return known.path if known is not None and known.hears and concrete(model_class, config) else ""
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
@@ -179,7 +180,8 @@ class CheckpointModel(TransformersModel):
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
+            with MetaDevice.real():  # some hold filters, which are computed with
+                self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
@@ -218,8 +220,8 @@ class CheckpointModel(TransformersModel):
                 self._extractor = default_extractor(self.wrapped)
                 self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
             masked = self._opened.wants_mask or needs_mask(self.wrapped)
-            made = make_featuriser(self.wrapped, self._extractor, masked)
-            self._featuriser = replace(made, alone=any(site.packed for site in self._available))
+            made = self._opened.fitted(make_featuriser(self.wrapped, self._extractor, masked))
+            self._featuriser = replace(made, alone=made.alone or runs_one_clip(self.wrapped))
         return self._featuriser
 
     @property

@@ -48,7 +48,7 @@ class Featuriser:
     minimum_samples   shorter waveforms give no frame
     window_samples    what the model hears at most, from the clip's start; None where any length goes
     masked            whether the extractor is asked which frames hold sound, by an `attention_mask`
-    alone             whether the model runs one clip at a time
+    alone             whether the model takes one clip at a time: it has no axis for several
     front             makes the extractor's features on the CPU, in every bit, with less of it; None: the extractor does
     """
 
@@ -57,8 +57,8 @@ class Featuriser:
     minimum_samples: int
     window_samples: int | None
     masked: bool = False
-    front: FittedFrontEnd | None = None
     alone: bool = False
+    front: FittedFrontEnd | None = None
 
     @property
     def window_seconds(self) -> float | None:

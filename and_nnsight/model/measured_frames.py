@@ -241,4 +241,3 @@ def _holds(front: FrontEnd, clips: _Clips, pattern: Pattern) -> bool:
         if not near_an_end and (first, last) != reach:
             return False
     return True
-

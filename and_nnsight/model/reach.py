@@ -59,8 +59,9 @@ class FrontEnd:
 @contextmanager
 def _gradients_everywhere() -> Iterator[None]:
     """While open, code that would run without gradients (a frozen codec in front of the blocks) runs with them."""
-    with patch.object(torch.no_grad, "__enter__", lambda self: None), patch.object(
-        torch.no_grad, "__exit__", lambda self, *raised: None
+    with (
+        patch.object(torch.no_grad, "__enter__", lambda self: None),
+        patch.object(torch.no_grad, "__exit__", lambda self, *raised: None),
     ):
         yield
 

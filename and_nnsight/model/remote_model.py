@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import httpx
 import nnsight
 from huggingface_hub import constants
 from nnsight.modeling.huggingface import _ID_CACHE
@@ -34,6 +33,7 @@ class RemoteModel(TraceModel):
         features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
         """
         if kwargs.get("remote"):
+            self.refuse_part()
             inputs, kwargs = self._normalise(inputs, kwargs)
             if inputs:
                 features = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
@@ -41,6 +41,14 @@ class RemoteModel(TraceModel):
                 inputs = (as_inputs(features, None, further_inputs(self.wrapped, remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
+
+    def refuse_part(self) -> None:
+        """Raise ModelError if the model was opened by one of its parts: a server runs whole checkpoints."""
+        if self.part is not None:
+            raise ModelError(
+                f"a server runs whole checkpoints, and of {self.repo_id or 'this model'} the part "
+                f"{self.part.name!r} was opened: run it here, without remote="
+            )
 
     def check_servable(self) -> None:
         """Raise ModelError, saying what to do, if a server would not load this very model by its name."""
@@ -112,6 +120,8 @@ def _model_key(repo_id: str, mint: Callable[[], str]) -> str:
 
     Raises ModelError where the hub does not know the checkpoint.
     """
+    import httpx  # here, so that a run on this machine does without
+
     folder = Path(repo_id).expanduser()
     if folder.is_dir():  # a server on the same file system loads it by its path
         _ID_CACHE.setdefault(repo_id, str(folder.resolve()))

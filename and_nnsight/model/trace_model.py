@@ -145,7 +145,8 @@ class TraceModel(CheckpointModel):
         """What `model.site` gives outside a trace, of a `Site`."""
         if site.dictionary is not None:
             return LatentHandle(site, self.envoy(site.path))
-        return SiteHandle(site.name, self.envoy(site.path), site.side, site.channels_first, site.windows)
+        layered = site.layer is not None
+        return SiteHandle(site.name, self.envoy(site.path), site.side, site.channels_first, site.windows, layered)
 
     def read(self, site: Site) -> Tensor:
         """Inside a trace: the activation at a `Site`."""
@@ -157,7 +158,7 @@ class LatentHandle(SiteHandle):
     """The handle of a dictionary's latents on a site: inside a trace on this machine, `output` is all of them."""
 
     def __init__(self, site: Site, envoy: Any) -> None:
-        super().__init__(site.name, envoy, site.side, site.channels_first, site.windows)
+        super().__init__(site.name, envoy, site.side, site.channels_first, site.windows, site.layer is not None)
         self.site = site
 
     def folded(self, value: Any) -> Tensor:

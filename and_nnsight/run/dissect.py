@@ -26,7 +26,6 @@ from .local import open_local
 from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
-from .remote import open_remote
 from .reports import (
     report_lines,
     report_unused,
@@ -68,6 +67,7 @@ def dissect(
     keep_activations: bool = False,
     keep_exemplars: int | Iterable[UnitName] | None = None,
     shard: str | None = None,
+    part: str | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -100,6 +100,8 @@ def dissect(
                   "torchrun": as torchrun says. Each is a run of its own in out/shards/i-of-n, interrupted and resumed
                   as any other; the last to be done merges all into `out`, equal file by file to a run that was not
                   split (see `merge`). Gives the whole once it is there, the dissection of the part before
+    part          which part of a composite model (`AudioModel.parts` lists them), for example "language_model"; by
+                  default the one that hears. It is in the manifest: runs of several parts are never mixed
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -116,16 +118,21 @@ def dissect(
     the memory or the room on the disk. With `remote`, RemoteRunError for a server that does not answer, does not fit,
     wants a key, or fails; what came home is kept.
     """
-    part = DataOptions(split, audio_column, label_column, caption_column, limit)
+    columns = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
     settings = as_settings(remote) if remote else None
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
-    reading = Reading.of(data, part)
+    reading = Reading.of(data, columns)
     scores = open_scores(concepts, reading.source)
-    target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    if settings is None:
+        target = open_local(model, sites, pool, options, part)
+    else:
+        from .remote import open_remote  # what talks to servers, only where one is meant
+
+        target = open_remote(model, sites, pool, settings, part)
     reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))

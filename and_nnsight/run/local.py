@@ -124,9 +124,11 @@ class _Collection:
         self.session.end_batch(batch.position + batch.size, batch.clips, batch.quarantined)
 
 
-def open_local(model: Any, sites: str | Iterable[str], pool: str, options: RunOptions) -> LocalTarget:
-    """The model with its weights, and its sites. Raises SiteError for sites, ValueError for what is no model."""
+def open_local(
+    model: Any, sites: str | Iterable[str], pool: str, options: RunOptions, part: str | None = None
+) -> LocalTarget:
+    """The model, or its part, with its weights and sites. Raises SiteError for sites, ValueError for no model."""
     if options.num_workers:
         import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
-    adapter = open_model(model, options.device, options.dtype)
+    adapter = open_model(model, options.device, options.dtype, part)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))

@@ -149,7 +149,7 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     config = getattr(model, "config", None)
     if config is None or (getattr(config, "is_encoder_decoder", False) and _generates(model)):
         return None
-    if hasattr(type(model), "main_input_name") and "For" not in type(model).__name__:
+    if type(model).__module__.startswith("transformers.") and "For" not in type(model).__name__:
         return None  # an encoder without a head; what it has of a vocabulary's size works in its midst
     sizes = {getattr(config, "num_labels", None), getattr(config, "vocab_size", None)}
     for name, child in reversed(list(model.named_children())):

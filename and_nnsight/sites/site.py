@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
-from .audio_spec import HEAD, PAPER, declared_spec, inputs_of
+from .audio_spec import HEAD, PAPER, declared_spec
 from .blocks import Block, SharedLayersError, blocks_in, find_blocks, find_head, refuse_shared_parts
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 from .parts import Part, bare_parts
-from .wrappers import through
 
 _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
@@ -43,7 +42,6 @@ class Site:
     layer     index of the transformer block; None outside the blocks
     geometry  how its token axis lies on the time axis of a clip
     channels_first  whether units stand on the module's second axis (convolutions, named by module path)
-    packed    whether the frames of a batch's clips stand in one row, [frame, unit]: such a model runs one clip at a time
     dictionary  its units are the latents of this dictionary on the tensor; None: they are the tensor's own
 
     A run hands over the tensor itself, as `fold` gives it: latents may be many times more, and are made of it where
@@ -57,7 +55,6 @@ class Site:
     layer: int | None
     geometry: Geometry
     channels_first: bool = False
-    packed: bool = False
     dictionary: Dictionary | None = None
 
     def through(self, chosen: str, dictionary: Dictionary) -> Site:
@@ -89,12 +86,7 @@ class Site:
 
     @property
     def windows(self) -> int:
-        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1.
-
-        0: the frames of a clip have no clip axis before them.
-        """
-        if self.packed:
-            return 0
+        """How many windows a clip's tokens are cut into at this site (the attention of a Swin block), else 1."""
         return self.geometry.windows if isinstance(self.geometry, FoldedGrid) else 1
 
     def fold(self, value: Any) -> Tensor:
@@ -102,7 +94,7 @@ class Site:
 
         Raises SiteError if there is no floating-point tensor in it.
         """
-        folded = fold(value, self.channels_first, self.windows)
+        folded = fold(value, self.channels_first, self.windows, self.layer is not None)
         if folded is None:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
         return folded
@@ -148,19 +140,13 @@ def find_sites(model: nn.Module, feature_extractor: Any = None, within: str = ""
     for layer, block in enumerate(blocks):
         geometry = frame_geometry(model, block.path, feature_extractor)
         windowed = frame_geometry(model, block.path, feature_extractor, windowed=True)
-        found = _block_sites(block, layer, geometry, windowed)
-        sites += [replace(site, packed=True) for site in found] if _is_packed(model, block) else found
+        sites += _block_sites(block, layer, geometry, windowed)
     refuse_shared_parts(model, (site.path for site in sites))
     head = find_head(model, blocks) if blocks else None
     if head is not None:
         path, width = head
         sites.append(Site(HEAD, path, "output", width, None, _head_geometry(model, sites[-1].geometry)))
     return tuple(sites)
-
-
-def _is_packed(model: nn.Module, block: Block) -> bool:
-    """Whether a block attends over the frames of all clips in one row, whose borders it is told."""
-    return "cu_seqlens" in inputs_of(type(through(model.get_submodule(block.path))[1]))
 
 
 def _sites_within(model: nn.Module, path: str) -> tuple[Site, ...]:

@@ -64,7 +64,8 @@ def architectures() -> tuple[Architecture, ...]:
             chosen.setdefault(model_type, _one(name))
     for model_type in CONFIG_MAPPING_NAMES:
         if model_type not in chosen and (model_type in _FURTHER or _has_a_part_of_sound(model_type)):
-            chosen |= {model_type: name for name in [_any_class(model_type)] if name}
+            name = _any_class(model_type)
+            chosen |= {} if name is None else {model_type: name}
     chosen |= CLASSES
     return tuple(Architecture(model_type, chosen[model_type]) for model_type in sorted(chosen))
 

@@ -92,7 +92,7 @@ def _row_of(row: Row, model: AudioModel) -> Row:
 
 def noise(model: AudioModel, seconds: float, seed: int = 0) -> np.ndarray:
     """Noise at the model's rate, of a whole number of 40 ms."""
-    samples = int(round(seconds * model.sampling_rate))
+    samples = round(seconds * model.sampling_rate)
     return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 

@@ -11,7 +11,10 @@ WIDTH, INNER, LAYERS, HEADS, VOCABULARY = 32, 64, 2, 4, 99
 _TOKEN = r".*token_id|.*token_index|.*_id"
 # The first pattern that a field's whole name matches; only whole numbers are replaced, and only by smaller ones.
 _SMALL: tuple[tuple[str, int], ...] = (
-    (r".*position_embedding.*|.*vocab.*token.*|.*_idx|.*mel_bins|.*num_labels|num_feat_extract_layers|(feature_projection_)?input_dim|.*offset", 0),
+    (
+        r".*position_embedding.*|.*vocab.*token.*|.*_idx|.*mel_bins|.*num_labels|num_feat_extract_layers|(feature_projection_)?input_dim|.*offset",
+        0,
+    ),
     (r"num_conv_pos_embeddings", 16),
     (r"num_conv_pos_embedding_groups", 4),
     (r"upsample_groups", WIDTH),

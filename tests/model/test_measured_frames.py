@@ -79,9 +79,7 @@ def test_a_click_moves_the_frame_at_its_time_with_other_strides(module: Any, ext
 def _extractor_of(config: Any) -> Any:
     if hasattr(config, "time_stride"):
         return tf.ASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
-    return tf.WhisperFeatureExtractor(
-        feature_size=config.num_mel_bins, chunk_length=config.max_source_positions // 50
-    )
+    return tf.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=config.max_source_positions // 50)
 
 
 def test_frames_of_chunks_repeat_chunk_by_chunk() -> None:
