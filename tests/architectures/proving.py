@@ -188,5 +188,7 @@ def _said(row: Row, verdict: str) -> Row:
 
 def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if isinstance(error, ImportError) and lines:
+        return lines[0].partition(" You can install")[0][:160]
     text = lines[-1] if lines and lines[0].endswith(":") else lines[0] if lines else type(error).__name__
     return text[:160]

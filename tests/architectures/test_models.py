@@ -13,6 +13,11 @@ _PAGE = PATH.read_text(encoding="utf-8")
 _SAME = f"transformers {transformers.__version__} " in _PAGE
 _ALL = architectures() if _SAME else ()
 _QUICK = ("hubert", "lasr_ctc", "whisper", "encodec")
+_LONG = (
+    "pe_audio", "pe_audio_encoder", "neucodec", "xcodec2", "embedding_gemma2", "kyutai_speech_to_text", "csm",
+    "higgs_audio_v2_tokenizer", "gemma3n_audio", "apertus1p5",
+)  # fmt: skip
+"""Front ends whose measurement takes ten seconds and more: the script tries them, and others like them are tried here."""
 
 
 def _lines() -> dict[str, str]:
@@ -38,6 +43,6 @@ def test_lines_of_some_architectures_are_what_trying_them_gives(architecture: Ar
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", [each for each in _ALL if each.model_type not in _QUICK], ids=str)
-def test_lines_of_all_architectures_are_what_trying_them_gives(architecture: Architecture) -> None:
+@pytest.mark.parametrize("architecture", [each for each in _ALL if each.model_type not in _QUICK + _LONG], ids=str)
+def test_lines_of_most_architectures_are_what_trying_them_gives(architecture: Architecture) -> None:
     assert line(proven(architecture)) == _lines()[architecture.model_type]
