@@ -94,12 +94,34 @@ class ExemplarArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderArguments:
+    """How a part that reads (a language model, a decoder) is shown a clip, and which of its tokens count."""
+
+    prompt: Annotated[str | None, typer.Option(help="With --part: what the model is asked beside the sound.")] = None
+    tokens: Annotated[
+        str | None, typer.Option(help="With --part: which tokens count, those of the audio, the prompt or the answer.")
+    ] = None
+    answer: Annotated[
+        str | None,
+        typer.Option(help="With --part: generated (greedily), or the clip's caption or label, given as the answer."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MoreStatistics:
     """What is kept beside exemplars."""
 
     concepts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="File of concepts' scores: compare every unit with them."),
+    ] = None
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Folder of TextGrid or CTM files, column:NAME, or whisper:CHECKPOINT: compare every unit, frame by "
+            "frame, with phones, words, speakers and pauses.",
+        ),
     ] = None
     keep_activations: Annotated[
         bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
@@ -163,6 +185,7 @@ def dissect(
     exemplars: ExemplarArguments,
     columns: DataArguments,
     loader: LoaderArguments,
+    reads: ReaderArguments,
     more: MoreStatistics,
     session: SessionArguments,
 ) -> None:
@@ -176,7 +199,7 @@ def dissect(
         dissection = run(
             model, data, exemplars.sites or "default", exemplars.k, exemplars.pool, exemplars.batch_size, out=out,
             **vars(columns), **vars(loader), **vars(more), remote=server, resume=not session.fresh,
-            progress=not session.quiet, shard=shard, part=exemplars.part,
+            progress=not session.quiet, shard=shard, part=exemplars.part, **vars(reads),
         )  # fmt: skip
     print_summary(dissection, dissection.folder if dissection.manifest.shard else out)
 
@@ -192,5 +215,7 @@ def print_summary(dissection: Dissection, out: Path) -> None:
     if set_aside:
         were = agree(set_aside, "was", "were")
         print(f"{counted(set_aside, 'clip')} {were} set aside: {out / 'quarantine.jsonl'} says why")
+    if part is None and dissection.manifest.annotations is not None:
+        print("units by phone, word, speaker and pause: " + command("fires-on", out))
     if part is None:
         print("look at a unit: " + command("show", out, dissection.sites[-1], 0))

@@ -16,6 +16,7 @@ from ..data.shards import ShardSource
 from ..redaction import without_credentials
 from ..sites import geometry
 from ..sites.site import Site
+from ..speech.annotations import Annotations
 from ..statistics.concept_scores import ConceptScores
 
 AT_SERVER = "the server's"
@@ -46,11 +47,31 @@ class ModelDescription:
     arithmetic: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("class", "part", "config", "weights", "structure", "features", "edits")
+    COMPARED: ClassVar[tuple[str, ...]] = (
+        "class", "part", "tokens", "prompt", "answer", "answer_tokens", "config", "weights", "structure", "features",
+        "edits",
+    )  # fmt: skip
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("part", "tokens", "prompt", "answer", "answer_tokens")
 
     def get(self, name: str) -> Any:
         """The value of an entry by its name in the file; None if there is none."""
         return self.to_json().get(name)
+
+    @property
+    def reading(self) -> str | None:
+        """In a sentence, what the frames are of a part that reads; None for a part that hears."""
+        of = {
+            "audio": "the positions of the sound among the tokens of a prompt",
+            "prompt": "tokens of the prompt that the sound goes in with",
+            "answer": "tokens of an answer that is read while the model hears the sound",
+        }.get(str(self.more.get("tokens")))
+        if of is None:
+            return None
+        prompt, answer = self.more.get("prompt"), self.more.get("answer")
+        source = f" (answers: {answer})" if answer else ""
+        return f"What {self.part} responds to while it reads a sound: frames are {of}{source}" + (
+            f"; prompt {prompt!r}." if prompt else "."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""
@@ -205,6 +226,30 @@ class ConceptsDescription:
         """What `asdict` gave. Raises ValueError, naming the entry."""
         entry = mapping_of(value, "concepts")
         return cls(entry.get("fingerprint", UNKNOWN), entry.get("method"), entry.get("count"))
+
+
+@dataclass(frozen=True)
+class AnnotationsDescription:
+    """The annotations that units were compared with: where they are from, of how many concepts and clips."""
+
+    fingerprint: str
+    origin: str | None = None
+    count: int | None = None
+    clips: int | None = None
+    left_out: str = ""
+
+    @classmethod
+    def of(cls, annotations: Annotations) -> AnnotationsDescription:
+        """Of annotations."""
+        size = (len(annotations.names), len(annotations.clips))
+        return cls(annotations.fingerprint, annotations.origin, *size, annotations.left_out)
+
+    @classmethod
+    def from_json(cls, value: Any) -> AnnotationsDescription:
+        """What `asdict` gave. Raises ValueError, naming the entry."""
+        entry = mapping_of(value, "annotations")
+        known = {each.name: entry[each.name] for each in fields(cls) if each.name in entry}
+        return cls(**{"fingerprint": UNKNOWN, **known})
 
 
 @dataclass(frozen=True)

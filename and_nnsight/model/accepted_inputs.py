@@ -7,6 +7,7 @@ has no processor.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +62,9 @@ def runs_one_clip(module: nn.Module) -> bool:
     return any("cu_seqlens" in inputs_of(kind) for kind in kinds)
 
 
-def _renamed(features: Features, main: str, taken: object, masks: list[str]) -> Features:
+def _renamed(features: Features, main: str, taken: Iterable[str], masks: list[str]) -> Features:
     """The sound under its name, and the mask under its; what else there is under its own."""
-    names = set(taken)  # pyright: ignore[reportArgumentType]
+    names = set(taken)
     free = [name for name in masks if name not in features]
     renamed: Features = {}
     for name, value in features.items():

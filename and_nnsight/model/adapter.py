@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +16,7 @@ from .device_features import featuriser_on
 from .devices import device_of, to_device
 from .features import Features, Featuriser
 from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
+from .forwards import Forward, Hearing
 from .restoring import eval_mode
 
 OnActivation = Callable[[Site, Tensor], None]
@@ -71,6 +72,13 @@ class ModelAdapter(ABC):
         Here for models whose `run` leaves gradients on; one that turns them off has to override it.
         """
         self.run(sites, features, on_activation)
+
+    def forwards(self, clips: Sequence[Hearing], features: Features) -> Iterable[Forward]:
+        """The clips of a group as they run: all together, but where a model writes answers of several lengths first.
+
+        Features are on the model's device. Each clip is in one of them.
+        """
+        return (Forward(range(len(clips)), features),)
 
     @property
     def device(self) -> torch.device:

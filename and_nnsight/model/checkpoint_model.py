@@ -37,6 +37,9 @@ from .features import Features, Featuriser, make_featuriser
 from .inputs import fitting, further_inputs, main_input
 from .measured_frames import measured_frames
 from .opened import Opened, concrete, opened_without_weights
+from .reader_model import ReaderSource, blocks_that_read, sites_to_be
+from .readers.options import ReaderOptions
+from .readers.reader import Reader
 from .weightless import described, weightless
 
 
@@ -45,7 +48,7 @@ class CheckpointModel(TransformersModel):
 
     OWN_STATE = (
         "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-        "_checkpoint_config", "_part_wanted", "_opening", "_seconds_told", "name",
+        "_checkpoint_config", "_part_wanted", "_opening", "_reading", "_reader", "_seconds_told", "name",
     )  # fmt: skip
     """What an instance has beside nnsight's own attributes."""
 
@@ -56,8 +59,15 @@ class CheckpointModel(TransformersModel):
         task: str | None = None,
         feature_extractor: Any = None,
         part: str | None = None,
+        processor: Any = None,
+        prompt: str | None = None,
+        tokens: str | None = None,
+        answer: str | None = None,
+        answer_tokens: int = ReaderOptions.answer_tokens,
         **kwargs: Any,
     ) -> None:
+        self._reading = ReaderSource(processor, ReaderOptions(prompt, tokens, answer, answer_tokens))
+        self._reader: Reader | None = None
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
         if isinstance(model, nn.Module):
@@ -167,8 +177,10 @@ class CheckpointModel(TransformersModel):
         opened = Opened.of(module, self._part_wanted) if self._opening is None else self._opening.again(module)
         self._opening = opened
         module, within = opened.module, opened.within
-        self._available = find_sites(module, self._extractor, within)
-        blocks = blocks_in(module, within) if within else find_blocks(module)
+        self._reading.comes_with(source, self.revision, dict(options or {}))
+        self._reader, reading = None, blocks_that_read(module, within)
+        self._available = sites_to_be(reading) or find_sites(module, self._extractor, within)
+        blocks = reading or (blocks_in(module, within) if within else find_blocks(module))
         parents = {block.path.rpartition(".")[0] for block in blocks}
         if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
             (parent,) = parents
@@ -213,6 +225,8 @@ class CheckpointModel(TransformersModel):
     @property
     def featuriser(self) -> Featuriser:
         """The model's feature extraction: waveforms in, model inputs out. Raises ValueError if it has none."""
+        if self.reader is not None:
+            return self.reader.featuriser
         if self._featuriser is None:
             if self._extractor is None:
                 if self._extractor_missing and isinstance(self.args[0], str):
@@ -223,6 +237,16 @@ class CheckpointModel(TransformersModel):
             made = self._opened.fitted(make_featuriser(self.wrapped, self._extractor, masked))
             self._featuriser = replace(made, alone=made.alone or runs_one_clip(self.wrapped))
         return self._featuriser
+
+    @property
+    def reader(self) -> Reader | None:
+        """The opened part as what reads tokens; None for a part that hears. Raises ModelError without a processor."""
+        opened = self._opened
+        if self._reader is None and opened.part is not None and blocks_that_read(opened.module, opened.within):
+            part = opened.part
+            self._reader = self._reading.reader(opened.module, part.name, part.path, self._extractor)
+            self._available = self._reader.sites
+        return self._reader
 
     @property
     def sampling_rate(self) -> int:

@@ -19,6 +19,7 @@ from .audio_model import AudioModel
 from .bare import bare
 from .checkpoint import ModelError, no_model
 from .devices import known_device, known_dtype, require_dtype, require_weights
+from .readers.options import AS_USUAL, ReaderOptions
 from .resolving import resolve_sites
 
 
@@ -27,21 +28,23 @@ def open_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     part: str | None = None,
+    reads: ReaderOptions = AS_USUAL,
 ) -> ModelAdapter:
     """The model that a run is on, with its weights loaded, on the device and in the dtype asked for.
 
     `model` is a ModelAdapter (an AudioModel, for example), a transformers module, a hub id or local folder,
     "name:argument" for the plugin of that name, or an object that a plugin takes in. `part` names the part of a
-    composite model that is meant; None: the one that hears. Raises ValueError for anything else, PartError for a part
-    that is not there.
+    composite model that is meant; None: the one that hears; `reads` says how it reads, if it does. Raises ValueError
+    for anything else, PartError for a part that is not there.
     """
     if dtype is not None:
         dtype = known_dtype(dtype)
     if device is not None:
         device = known_device(device)
     if isinstance(model, (str, os.PathLike)):
-        return _by_name(model, device, dtype, part)
-    adapter = _of_part(model, part) if isinstance(model, ModelAdapter) else _adapted(model, part)
+        return _by_name(model, device, dtype, part, reads)
+    adapter = _of_part(model, part) if isinstance(model, ModelAdapter) else _adapted(model, part, reads)
+    refuse_unread(adapter, reads)
     if isinstance(adapter, AudioModel):
         adapter.dispatch()
         require_weights(adapter.wrapped)
@@ -110,7 +113,11 @@ def hookable_sites(model: AudioModel | nn.Module, names: Sequence[str]) -> tuple
 
 
 def _by_name(
-    model: str | os.PathLike[str], device: torch.device | None, dtype: torch.dtype | None, part: str | None
+    model: str | os.PathLike[str],
+    device: torch.device | None,
+    dtype: torch.dtype | None,
+    part: str | None,
+    reads: ReaderOptions,
 ) -> ModelAdapter:
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plugin, argument = _named_plugin(model)
@@ -118,7 +125,23 @@ def _by_name(
         _refuse_part_of_plugin(part)
         return plugins.make("model", plugin).open(argument, device=device, dtype=dtype)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    return AudioModel(str(model), dispatch=True, device=device, part=part, **options)
+    adapter = AudioModel(str(model), dispatch=True, device=device, part=part, **reads.given, **options)
+    refuse_unread(adapter, reads)
+    return adapter
+
+
+def refuse_unread(adapter: ModelAdapter, reads: ReaderOptions) -> None:
+    """Raise ValueError where a model is to read in some way, and does not read, or was opened to read in another."""
+    if not reads.given:
+        return
+    asked = ", ".join(f"{name}={value!r}" for name, value in reads.given.items())
+    reader = getattr(adapter, "reader", None)
+    if reader is None:
+        raise ValueError(f"{asked}: these are of a part that reads, such as part='language_model' or part='decoder'")
+    if any(getattr(reader.options, name) != value for name, value in reads.given.items()):
+        raise ValueError(
+            f"the model was opened to read in another way: open it with {asked}, as AudioModel(…, {asked})"
+        )
 
 
 def _of_part(adapter: ModelAdapter, part: str | None) -> ModelAdapter:
@@ -141,7 +164,7 @@ def _named_plugin(model: str | os.PathLike[str]) -> tuple[str | None, str]:
     return (plugin, argument) if there else (None, "")
 
 
-def _adapted(value: Any, part: str | None) -> ModelAdapter:
+def _adapted(value: Any, part: str | None, reads: ReaderOptions) -> ModelAdapter:
     """A model around an object: a plugin's, if one knows its kind, else an AudioModel around a module."""
     offered, broken = plugins.every("model")
     for _, plugin in offered:
@@ -150,7 +173,7 @@ def _adapted(value: Any, part: str | None) -> ModelAdapter:
             _refuse_part_of_plugin(part)
             return adapter
     if isinstance(value, nn.Module):
-        return AudioModel(value, part=part)
+        return AudioModel(value, part=part, **reads.given)
     known = ", ".join(name for name, _ in offered) or "none"
     raise ValueError(
         f"{no_model(value)}; or something that a plugin for models knows (installed: "

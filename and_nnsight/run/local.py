@@ -17,10 +17,12 @@ from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
+from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
 from .first_clips import FirstClips, needs_first_clips
+from .first_frames import FirstFrames
 from .look_ahead import LookAhead
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
@@ -83,15 +85,28 @@ class LocalTarget:
         ):
             if needs_first_clips(source, session.concepts):
                 session.begin_concepts_as(self._first_clips(source, session.plan, options))
+            self._fix_bins(source, session, options)
             for _ in positions:
                 session.checkpoint_if_due()
 
     def _first_clips(self, source: Source, plan: CollectionPlan, options: RunOptions) -> ConceptAccumulator:
         """The concept statistics of the first clips of the whole that a shard is a part of."""
         first = FirstClips(plan)
+        self._look_at(source, first, options, "first clips")
+        return first.concepts
+
+    def _fix_bins(self, source: Source, session: Session, options: RunOptions) -> None:
+        """Fix the bins that annotations are counted in, by the first annotated clips of the whole."""
+        if session.frames is None or session.frames.begun:
+            return
+        first = FirstFrames(session.plan)
+        self._look_at(source, first, options, "first annotated clips")
+        first.fix_bins(session.frames)
+
+    def _look_at(self, source: Source, first: FirstClips | FirstFrames, options: RunOptions, title: str) -> None:
+        """Take the first clips of the whole into what has to know them, until it does."""
         work = _Collection(self.model, self.sites, first, self.model.device)
         whole = source.source if isinstance(source, ShardSource) else source
-        title = "first clips"
         featuriser = featuriser_on(self.model.featuriser, self.model.device)
         ahead = self._look_ahead(options.batch_size)
         batches = run_batches(whole, featuriser, options, work, title=title, look_ahead=ahead)
@@ -99,7 +114,6 @@ class LocalTarget:
             for _ in positions:
                 if first.known:
                     break
-        return first.concepts
 
 
 @dataclass(frozen=True)
@@ -108,16 +122,20 @@ class _Collection:
 
     model: ModelAdapter
     sites: tuple[Site, ...]
-    session: Session | FirstClips
+    session: Session | FirstClips | FirstFrames
     device: torch.device
 
     def begin_batch(self, batch: GroupedBatch) -> None:
         self.session.begin_batch(batch.clips)
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        self.session.begin_group(clips, self.device)
-        self.model.run(self.sites, to_device(features, self.device), self.session.on_activation)
-        self.session.end_group()
+        for rows, inputs, tokens in self.model.forwards(clips, to_device(features, self.device)):
+            together = [clips[row] for row in rows]
+            self.session.begin_group(together, self.device)
+            self.model.run(self.sites, inputs, self.session.on_activation)
+            self.session.end_group()
+            if tokens is not None:
+                self.session.read(together, tokens)
 
     def end_batch(self, batch: GroupedBatch) -> None:
         self.session.keep_sounds(batch.clips, batch.inputs or ())
@@ -125,10 +143,15 @@ class _Collection:
 
 
 def open_local(
-    model: Any, sites: str | Iterable[str], pool: str, options: RunOptions, part: str | None = None
+    model: Any,
+    sites: str | Iterable[str],
+    pool: str,
+    options: RunOptions,
+    part: str | None = None,
+    reads: ReaderOptions = AS_USUAL,
 ) -> LocalTarget:
     """The model, or its part, with its weights and sites. Raises SiteError for sites, ValueError for no model."""
     if options.num_workers:
         import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
-    adapter = open_model(model, options.device, options.dtype, part)
+    adapter = open_model(model, options.device, options.dtype, part, reads)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))

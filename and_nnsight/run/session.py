@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..data import Clip, Quarantined
+from ..data.tokens import Token
 from ..model.features import Group
 from ..sites.site import Site
+from ..speech.annotations import Annotations
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from .batch_values import BatchValues
 from .collector import BatchCollector
@@ -38,6 +41,7 @@ class CollectionPlan:
     scores            scores of clips for concepts that every unit is compared with
     keep_activations  whether every clip's pooled values are written down
     sounds            of which lists the clips' sounds are kept; None: of none
+    annotations       annotations of clips that every unit is compared with, frame by frame
     """
 
     sites: tuple[Site, ...]
@@ -48,6 +52,7 @@ class CollectionPlan:
     scores: ConceptScores | None = None
     keep_activations: bool = False
     sounds: SoundChoice | None = None
+    annotations: Annotations | None = None
 
     @property
     def widths(self) -> Mapping[str, int]:
@@ -68,7 +73,8 @@ class Session:
     with streaming()     the last checkpoint is loaded               that checkpoint
     begin_batch          the scores of its clips are looked up       everything up to the batch before it
       begin_group        per group of clips that run together        the same
-      on_activation      each site, as the model gives it            the same
+      on_activation      each site, as the model gives it            the same; with annotations, which take each clip's
+                         frames in at once, the last checkpoint
       end_group          its pooled values wait                      the same
     keep_sounds          the statistics have the batch's clips, and  the last checkpoint: the batch is half done
                          sounds of those in a list are in the folder
@@ -87,18 +93,22 @@ class Session:
         self.statistics = UnitStatistics(plan.widths, k=plan.k, pooling=plan.pool, device=plan.device, observe=observe)
         units = self.statistics.units
         self.concepts = None if plan.scores is None else ConceptAccumulator(units, plan.scores, device=plan.device)
+        self.frames = None
+        if plan.annotations is not None:
+            self.frames = FrameConcepts(plan.widths, plan.annotations, plan.device)
         self.sounds = None if plan.sounds is None else SoundKeeper(folder.folder, plan.sounds, self.statistics)
-        self._collector = BatchCollector(self.statistics)
+        self._collector = BatchCollector(self.statistics, self.frames)
         self._batch_scores: Tensor | None = None
         self._values = BatchValues()
+        self._tokens: dict[int, list[Token]] = {}
         self._whole = True  # whether all parts end at the same batch: only then may they be written
         self._saved_at, self._share = time.monotonic(), _FIRST
 
     @contextmanager
     def streaming(self) -> Iterator[int]:
         """Load the last checkpoint; gives the stream position to go on at. Raises DissectionError if it is damaged."""
-        start = self.folder.restore(self.statistics, self.concepts)
-        self._collector = BatchCollector(self.statistics)  # it goes on after the highest clip
+        start = self.folder.restore(self.statistics, self.concepts, self.frames)
+        self._collector = BatchCollector(self.statistics, self.frames)  # it goes on after the highest clip
         if self.sounds is not None:
             self.sounds.restore()
         else:
@@ -129,11 +139,16 @@ class Session:
 
     def on_activation(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""
+        self._whole = self._whole and self.frames is None
         self._collector.collect(site, value)
 
     def end_group(self) -> None:
         """All sites of the group have come. Raises RuntimeError if one did not fire."""
         self._collector.end_group()
+
+    def read(self, clips: Sequence[Clip], tokens: Sequence[list[Token]]) -> None:
+        """Note the tokens that were read while clips of the batch were heard: what their frames are."""
+        self._tokens |= {clip.id: text for clip, text in zip(clips, tokens, strict=True)}
 
     def _take_in(self) -> None:
         """Update the statistics from the batch's groups: once, for lists of all units are costly to merge."""
@@ -156,7 +171,9 @@ class Session:
         self._take_in()
         self._keep_values()
         self.statistics.leave_out(clip.clip for clip in quarantined)
-        self.folder.saw(end, clips, quarantined, self._truncated(clips))
+        texts, self._tokens = self._tokens, {}
+        read = [replace(clip, tokens=texts[clip.id]) if clip.id in texts else clip for clip in clips]
+        self.folder.saw(end, read, quarantined, self._truncated(clips))
         self._whole = True
 
     def _observe(self, clips: Tensor, values: Tensor) -> None:
@@ -180,7 +197,7 @@ class Session:
 
     def checkpoint(self) -> None:
         """Make everything up to the last batch survive."""
-        self.folder.checkpoint(self.statistics, self.concepts)
+        self.folder.checkpoint(self.statistics, self.concepts, self.frames)
         if self.sounds is not None:
             self.sounds.prune()
 
@@ -199,4 +216,4 @@ class Session:
         if self.sounds is not None:
             self.checkpoint()
         sounds = None if self.plan.sounds is None else self.plan.sounds.to_json()
-        self.folder.finish(self.statistics, self.concepts, sounds)
+        self.folder.finish(self.statistics, self.concepts, self.frames, sounds)

@@ -43,10 +43,9 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
 def _two_convolutions(model: nn.Module, block: str) -> int:
     """By how many steps the frames of an encoder like Whisper's lie apart; 0 for an encoder of another kind."""
     around = model.get_submodule(block.rpartition(".")[0].rpartition(".")[0])
-    convolutions = [around._modules.get("conv1"), around._modules.get("conv2"), around._modules.get("conv3")]
-    if not all(isinstance(each, nn.Conv1d) and each.padding == (1,) for each in convolutions[:2]) or convolutions[2]:
-        return 0
-    return math.prod(int(each.stride[0]) for each in convolutions[:2])  # pyright: ignore[reportOptionalMemberAccess]
+    convolutions = [around._modules.get(name) for name in ("conv1", "conv2")]
+    strides = [each.stride[0] for each in convolutions if isinstance(each, nn.Conv1d) and each.padding == (1,)]
+    return math.prod(map(int, strides)) if len(strides) == 2 and "conv3" not in around._modules else 0
 
 
 def audio_config(model: nn.Module) -> Any:

@@ -24,6 +24,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "speech",
     "findings",
     "plugins",
     "clusters",
