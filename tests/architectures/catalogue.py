@@ -9,13 +9,13 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers.models.auto import modeling_auto
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
+from transformers.models.auto import configuration_auto, feature_extraction_auto, modeling_auto
 
 from .shrinking import small
 from .small_options import CLASSES, EXTRACTOR_OPTIONS, EXTRACTORS, OPTIONS
 
+CONFIG_MAPPING_NAMES: dict[str, str] = dict(vars(configuration_auto)["CONFIG_MAPPING_NAMES"])
+FEATURE_EXTRACTOR_MAPPING_NAMES: dict[str, str] = dict(vars(feature_extraction_auto)["FEATURE_EXTRACTOR_MAPPING_NAMES"])
 _MAPPINGS = (
     "MODEL_FOR_AUDIO_CLASSIFICATION", "MODEL_FOR_CTC", "MODEL_FOR_SPEECH_SEQ_2_SEQ", "MODEL_FOR_AUDIO_XVECTOR",
     "MODEL_FOR_AUDIO_FRAME_CLASSIFICATION", "MODEL_FOR_AUDIO_TOKENIZATION", "MODEL_FOR_TEXT_TO_SPECTROGRAM",

@@ -86,7 +86,7 @@ def test_frames_of_chunks_repeat_chunk_by_chunk() -> None:
     torch.manual_seed(0)
     from transformers.models.qwen3_asr.modeling_qwen3_asr import Qwen3ASREncoder
 
-    model = _opened(Qwen3ASREncoder(small(Qwen3ASREncoder.config_class)), tf.Qwen3ASRFeatureExtractor())
+    model = _opened(Qwen3ASREncoder(small(tf.Qwen3ASREncoderConfig)), tf.Qwen3ASRFeatureExtractor())
     geometry = model.sites()[0].geometry
     assert isinstance(geometry, Measured)
     assert (geometry.period, len(geometry.starts)) == (1.0, 13), "100 steps of 10 ms become 13 frames, not 12.5"
