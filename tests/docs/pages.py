@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = (
     "quickstart",
     "dissect",
+    "parts",
     "explain",
     "notebook",
     "tables",
