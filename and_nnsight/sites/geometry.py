@@ -19,6 +19,8 @@ class Geometry:
     """How a site's token axis lies on the time axis of a clip. The base class knows nothing: every frame counts."""
 
     kind: ClassVar[str] = "unknown"
+    in_time: ClassVar[bool] = False
+    """Whether a frame stands for a stretch of seconds that is not the whole clip."""
     special_tokens: int = 0
 
     def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
@@ -63,6 +65,7 @@ class Regular(Geometry):
     """Frames at a fixed hop: frame i stands for [i · hop, i · hop + span) seconds."""
 
     kind: ClassVar[str] = "regular"
+    in_time: ClassVar[bool] = True
     hop: float = 0.02
     span: float = 0.02
 
@@ -137,6 +140,7 @@ class PatchGrid(Geometry):
     """Spectrogram patches, frequency-major after the special tokens (AST): special + band · columns + column."""
 
     kind: ClassVar[str] = "patches"
+    in_time: ClassVar[bool] = True
     columns: int = 1
     hop: float = 0.1
     span: float = 0.175
@@ -181,6 +185,7 @@ class FoldedGrid(Geometry):
     """
 
     kind: ClassVar[str] = "folded"
+    in_time: ClassVar[bool] = True
     rows: int = 1
     columns: int = 1
     chunks: int = 1

@@ -25,6 +25,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "readers",
     "speech",
     "findings",
     "plugins",
