@@ -75,18 +75,18 @@ def hearing(parts: Iterable[Part]) -> Part | None:
 
 def named_part(parts: tuple[Part, ...], name: str) -> Part:
     """The part of this name, path, or end of a name that is no other's. Raises PartError, listing all, for none."""
-    matching = [part for part in parts if name in (part.name, part.path)]
-    matching = matching or [part for part in parts if _ends(part, name)]
-    if name and len(matching) == 1:
+    exact = [part for part in parts if name in (part.name, part.path)]
+    matching = exact or [part for part in parts if _ends(part, name)]
+    if len(matching) == 1:
         return matching[0]
     there = "; ".join(f"{part.name} ({part.does or 'no sound'})" for part in parts)
-    if name and matching:
+    if matching:
         raise PartError(f"{name!r} names {len(matching)} parts, give the whole name: {there}")
     raise PartError(f"the model has no part {name!r}; it has {there}")
 
 
 def _ends(part: Part, name: str) -> bool:
-    return any(f".{whole}".endswith(f".{name}") for whole in (part.name, part.path))
+    return bool(name) and any(f".{whole}".endswith(f".{name}") for whole in (part.name, part.path))
 
 
 def is_model(module: nn.Module) -> bool:
