@@ -26,6 +26,9 @@ class AudioModel(RemoteModel, ModelAdapter):
                        torch.compile, DataParallel and PEFT (merged or not) are seen through: the values are the same
     feature_extractor  transformers feature extractor, or the checkpoint to take it from; by default the model's own
     task               load the class that this transformers pipeline task loads, not the checkpoint's own class
+    part               which part of a composite model (`parts()` lists them); by default the one that hears, which is
+                       then loaded and runs alone, and is called as the whole model calls it. A part that does not hear
+                       runs in the whole model
     Further keywords go to `from_pretrained` (attn_implementation, device_map, revision, …) or to nnsight (rename,
     envoys, dispatch). `device` and `dtype` ("bfloat16" or torch's) also convert a loaded module, in place.
     `peft` names a PEFT adapter to put into a checkpoint. A checkpoint's own code runs only with trust_remote_code=True.
@@ -55,7 +58,7 @@ class AudioModel(RemoteModel, ModelAdapter):
 
     def check_features(self, features: Features) -> None:
         """Raise ValueError for features of a size that the model does not take."""
-        fitting(self.wrapped, features)
+        fitting(self.wrapped, features, self.main_input)
 
     def plain_forward(self, features: Features) -> Any:
         """What the module itself returns for features on its device: no trace, and no edit."""

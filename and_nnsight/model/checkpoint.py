@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..sites.audio_spec import reads_instead
-from ..sites.blocks import find_blocks
+from ..sites.blocks import blocks_in, find_blocks
 from ..wording import first_line
+from .part_weights import only_part
 
 _TASKS = {
     "ForAudioClassification": "audio-classification",
@@ -150,21 +151,31 @@ def _why_not_the_folder(folder: Path) -> str:
 
 
 def refuse_other_kinds(kind: type[nn.Module]) -> None:
-    """Raise ModelError for a class of models of text, images, or anything else that is no sound."""
-    if instead := reads_instead(kind):
+    """Raise ModelError for a class of models of text, images, or anything else that is no sound.
+
+    One that is made of several models is let through: a part of it may hear.
+    """
+    composite = getattr(getattr(kind, "config_class", None), "sub_configs", None)
+    if not composite and (instead := reads_instead(kind)):
         raise ModelError(f"{kind.__name__} is not a model of sound: it reads {instead}")
 
 
-def load_weights(model_class: Any, repo_id: str, revision: str | None, options: Mapping[str, Any]) -> nn.Module:
-    """The module with its weights. Raises ModelError if they cannot be had, or if those of a block are missing."""
+def load_weights(
+    model_class: Any, repo_id: str, revision: str | None, options: Mapping[str, Any], part: str = ""
+) -> nn.Module:
+    """The module with its weights; of a `part`, by its path, alone, in what is left of the module around it.
+
+    Raises ModelError if they cannot be had, or if those of a block are missing.
+    """
     options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
+    kind = only_part(model_class, part) if part else model_class
     try:
-        module, report = model_class.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
+        module, report = kind.from_pretrained(repo_id, revision=revision, output_loading_info=True, **options)
     except MemoryError:
         raise
     except Exception as error:  # a broken file, a library that is not there, an option or a config that makes no sense
         raise ModelError(f"cannot load the weights of {repo_id!r}: {reason(error)}") from error
-    blocks = tuple(f"{block.path}." for block in find_blocks(module))
+    blocks = tuple(f"{block.path}." for block in (blocks_in(module, part) if part else find_blocks(module)))
     if missing := sorted(name for name in report["missing_keys"] if name.startswith(blocks)):
         raise ModelError(
             f"the checkpoint {repo_id!r} lacks {len(missing)} weights of its blocks, {missing[0]} among them: "

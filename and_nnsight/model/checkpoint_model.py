@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from nnsight.modeling import peft
-from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
 
-from ..sites.blocks import find_blocks
-from ..sites.site import Site, find_sites, select_sites
+from ..sites.blocks import blocks_in, find_blocks
+from ..sites.parts import Part
+from ..sites.site import Site, find_parts, find_sites, select_sites
 from .bare import bare
 from .checkpoint import (
     ModelError,
@@ -25,14 +25,14 @@ from .checkpoint import (
     load_weights,
     no_model,
     reaching,
-    reason,
-    refuse_other_kinds,
     task_of,
 )
 from .devices import device_of, known_device, known_dtype
 from .extractors import default_extractor, load_extractor
 from .features import Featuriser, make_featuriser
 from .inputs import main_input
+from .opened import Opened, concrete, part_of_checkpoint
+from .weightless import described, weightless
 
 
 class CheckpointModel(TransformersModel):
@@ -40,7 +40,7 @@ class CheckpointModel(TransformersModel):
 
     OWN_STATE = (
         "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-        "_checkpoint_config", "name",
+        "_checkpoint_config", "_part_wanted", "_opening", "name",
     )  # fmt: skip
     """What an instance has beside nnsight's own attributes."""
 
@@ -50,6 +50,7 @@ class CheckpointModel(TransformersModel):
         *args: Any,
         task: str | None = None,
         feature_extractor: Any = None,
+        part: str | None = None,
         **kwargs: Any,
     ) -> None:
         if isinstance(feature_extractor, str):
@@ -70,6 +71,8 @@ class CheckpointModel(TransformersModel):
         self._available: tuple[Site, ...] = ()
         self._own_class = task is None
         self._checkpoint_config: Any = None
+        self._part_wanted = part
+        self._opening: Opened | None = None
         device = kwargs.pop("device", None)
         self._device_wanted = None if device is None else known_device(device)
         # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
@@ -86,7 +89,7 @@ class CheckpointModel(TransformersModel):
                 **kwargs,
             )
         self.name: str | None = self.repo_id
-        if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)):
+        if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)) and not self._opened.within:
             # The blocks lie in several lists (Swin's stages), which no one alias reaches.
             object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
 
@@ -95,22 +98,24 @@ class CheckpointModel(TransformersModel):
     def _load_meta(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
             self._source_extractor(repo_id, kwargs)
-            return self._adopt(_weightless(partial(super()._load_meta, repo_id, *args, **kwargs)).eval())
+            return self._adopt(weightless(partial(super()._load_meta, repo_id, *args, **kwargs)).eval())
         model_class, config = self._checkpoint_class(repo_id, kwargs)
         wanted = {name: kwargs.get(name) for name in ("dtype", "attn_implementation")}
         options = {name: value for name, value in wanted.items() if value not in (None, "auto")}
         build = getattr(model_class, "_from_config", None)
         if build is None:  # AutoModel
             build = partial(model_class.from_config, trust_remote_code=kwargs["trust_remote_code"])
-        module = _described(partial(build, config, **options)).eval()
+        module = described(partial(build, config, **options)).eval()
         return self._adopt(self._with_adapter(module, weights=False), repo_id, kwargs)
 
     def _load(self, repo_id: str, *args: Any, **kwargs: Any) -> nn.Module:
         if not self._own_class:
             self._source_extractor(repo_id, kwargs)
             return self._place(self._adopt(super()._load(repo_id, *args, **kwargs).eval()))
-        model_class, _ = self._checkpoint_class(repo_id, kwargs)
-        module = load_weights(model_class, repo_id, self.revision, kwargs).eval()
+        model_class, config = self._checkpoint_class(repo_id, kwargs)
+        part = self._part_to_load(model_class, config)
+        kind = concrete(model_class, config) if part else model_class
+        module = load_weights(kind, repo_id, self.revision, kwargs, part).eval()
         return self._place(self._adopt(self._with_adapter(module), repo_id, kwargs))
 
     def _wrap(self, module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
@@ -140,15 +145,24 @@ class CheckpointModel(TransformersModel):
         model_class, config, self._checkpoint_config = checkpoint_class(repo_id, self.revision, kwargs)
         return model_class, config
 
+    def _part_to_load(self, model_class: Any, config: Any) -> str:
+        """Path of the part whose weights are all that is needed; "" where the whole model runs."""
+        if self._opening is None:
+            return part_of_checkpoint(model_class, config, self._part_wanted)
+        known = self._opening.part
+        return known.path if known is not None and known.hears and concrete(model_class, config) else ""
+
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
-        """Take a module as this model's: extractor, sites, and `blocks` as an alias of its blocks."""
-        refuse_other_kinds(type(module))
+        """Take a module, or the part of it that is opened, as this model's: extractor, sites, alias of its blocks."""
         if self.task is None:
             self.task = task_of(module)
         if self._extractor is None and source is not None:
             self._source_extractor(source, options or {})
-        self._available = find_sites(module, self._extractor)
-        blocks = find_blocks(module)
+        opened = Opened.of(module, self._part_wanted) if self._opening is None else self._opening.again(module)
+        self._opening = opened
+        module, within = opened.module, opened.within
+        self._available = find_sites(module, self._extractor, within)
+        blocks = blocks_in(module, within) if within else find_blocks(module)
         parents = {block.path.rpartition(".")[0] for block in blocks}
         if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
             (parent,) = parents
@@ -197,8 +211,8 @@ class CheckpointModel(TransformersModel):
                 if self._extractor_missing and isinstance(self.args[0], str):
                     raise ValueError(self._extractor_missing)
                 self._extractor = default_extractor(self.wrapped)
-                self._available = find_sites(self.wrapped, self._extractor)
-            self._featuriser = make_featuriser(self.wrapped, self._extractor)
+                self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
+            self._featuriser = make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
         return self._featuriser
 
     @property
@@ -209,7 +223,21 @@ class CheckpointModel(TransformersModel):
     @property
     def main_input(self) -> str:
         """Name of the model input that holds the sound, for example `input_values`."""
-        return main_input(self.wrapped)
+        return self._opened.main_input or main_input(self.wrapped)
+
+    @property
+    def _opened(self) -> Opened:
+        assert self._opening is not None, "nothing was loaded yet"
+        return self._opening
+
+    @property
+    def part(self) -> Part | None:
+        """The part of a composite model that was opened; None where the whole model runs."""
+        return self._opened.part
+
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the whole model, in order of registration: what each does, and its sites."""
+        return find_parts(self._opened.whole, self._extractor)
 
     def sites(self, *patterns: str) -> tuple[Site, ...]:
         """The sites that the patterns name (all of them without one), in forward order.
@@ -227,25 +255,3 @@ class CheckpointModel(TransformersModel):
         for part in filter(None, path.split(".")):
             envoy = envoy._child_map[part]
         return envoy
-
-
-def _described(build: Callable[[], nn.Module]) -> nn.Module:
-    """A module that is built from a config. Raises ModelError for a config whose values make no model."""
-    try:
-        return _weightless(build)
-    except MemoryError:
-        raise
-    except Exception as error:  # transformers raises anything
-        raise ModelError(f"the model cannot be built as its config describes it: {reason(error)}") from error
-
-
-def _weightless(build: Callable[[], nn.Module]) -> nn.Module:
-    """A module on the meta device, where nnsight builds what is to have no weights yet."""
-    try:
-        module = build()
-    except RuntimeError:
-        # Some models compute with numbers while they are built (CLAP's drop-path rates): build those for real.
-        with MetaDevice.real():
-            module = build()
-    # Parameters made by torch's legacy constructor (masked_spec_embed) are real wherever they are built.
-    return module.to("meta")

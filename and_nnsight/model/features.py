@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ class Featuriser:
     sampling_rate     Hz that waveforms must have
     minimum_samples   shorter waveforms give no frame
     window_samples    what the model hears at most, from the clip's start; None where any length goes
+    masked            whether the extractor is asked which frames hold sound, by an `attention_mask`
     front             makes the extractor's features on the CPU, in every bit, with less of it; None: the extractor does
     """
 
@@ -53,6 +55,7 @@ class Featuriser:
     sampling_rate: int
     minimum_samples: int
     window_samples: int | None
+    masked: bool = False
     front: FittedFrontEnd | None = None
 
     @property
@@ -100,7 +103,8 @@ class Featuriser:
     def options(self) -> dict[str, Any]:
         """What the extractor is called with beside waveforms and rate."""
         ragged_by_default = not getattr(self.extractor, "padding", False) and self.window_samples is None
-        return {"padding": True} if ragged_by_default else {}
+        padding = {"padding": True} if ragged_by_default else {}
+        return {**padding, "return_attention_mask": True} if self.masked else padding
 
     def groups(self, waveforms: Sequence[np.ndarray]) -> tuple[Group, ...]:
         """Model inputs in groups such that no clip's values depend on another's length: those of `together`."""
@@ -128,8 +132,8 @@ def probe_features(featuriser: Featuriser, level: float = 1.0) -> Features:
 
 
 @plain_torch()
-def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
-    """The featuriser of a model, from its config and feature extractor."""
+def make_featuriser(model: nn.Module, extractor: Any, masked: bool = False) -> Featuriser:
+    """The featuriser of a model, from its config and feature extractor; `masked`: with a mask, if it can make one."""
     config = audio_config(model)
     rate = int(extractor.sampling_rate)
     window, minimum = None, 1
@@ -145,7 +149,8 @@ def make_featuriser(model: nn.Module, extractor: Any) -> Featuriser:
         window = int(extractor.n_samples)
     elif hasattr(extractor, "max_length") and hasattr(extractor, "num_mel_bins"):
         window, minimum = (int(extractor.max_length) - 1) * 160 + 400, 400
-    featuriser = Featuriser(extractor, rate, minimum, window)
+    masked = masked and "return_attention_mask" in inspect.signature(type(extractor).__call__).parameters
+    featuriser = Featuriser(extractor, rate, minimum, window, masked)
     return replace(featuriser, front=FittedFrontEnd.where_it_pays(extractor, featuriser.options))
 
 

@@ -58,9 +58,8 @@ def further_inputs(module: Any, remote: bool = False) -> dict[str, int]:
     return {"input_ids": 0} if remote and name == _CLAP else {}
 
 
-def ready_features(module: nn.Module, data: Any) -> Features | None:
-    """Features by their names, or the feature array alone; None for what is no features but audio."""
-    main = main_input(module)
+def ready_features(module: nn.Module, data: Any, main: str) -> Features | None:
+    """Features by their names, or the feature array alone, the `main` input; None for what is no features but audio."""
     if isinstance(data, ARRAYS) and data.ndim >= (3 if hasattr(inner_model(module), "config") else 2):
         return {main: torch.as_tensor(data)}
     if isinstance(data, Mapping) and (main in data or _inner_input(module) in data):
@@ -68,9 +67,12 @@ def ready_features(module: nn.Module, data: Any) -> Features | None:
     return None
 
 
-def fitting(module: nn.Module, features: Features) -> Features:
-    """Features by the names that the module takes. Raises ValueError for those of a size that it does not hear."""
-    main, inner = main_input(module), _inner_input(module)
+def fitting(module: nn.Module, features: Features, main: str) -> Features:
+    """Features by the names that are taken, the sound by that of the `main` input.
+
+    Raises ValueError for those of a size that the module does not hear.
+    """
+    inner = _inner_input(module)
     if inner in features and main not in features:
         # A plain module around the model (`nn.Sequential`) takes the sound alone, by a name of its own.
         features = {main: features[str(inner)]}

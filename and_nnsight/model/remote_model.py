@@ -37,7 +37,7 @@ class RemoteModel(TraceModel):
             inputs, kwargs = self._normalise(inputs, kwargs)
             if inputs:
                 features = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
-                features = fitting(self.wrapped, features)
+                features = fitting(self.wrapped, features, self.main_input)
                 inputs = (as_inputs(features, None, further_inputs(self.wrapped, remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)

@@ -37,7 +37,7 @@ class TraceModel(CheckpointModel):
 
     def _features_or_waveforms(self, data: Any, sampling_rate: int | None) -> Features | list[np.ndarray]:
         """Ready features as they are; any audio as waveforms at the model's rate."""
-        ready = ready_features(self.wrapped, data)
+        ready = ready_features(self.wrapped, data, self.main_input)
         if ready is not None:
             return ready
         return waveforms(data, self.sampling_rate, sampling_rate, self.featuriser.window_samples)
@@ -47,7 +47,8 @@ class TraceModel(CheckpointModel):
 
         Raises ValueError for features of a size that the model does not take.
         """
-        return as_inputs(fitting(self.wrapped, features), self.wrapped, further_inputs(self.wrapped))
+        fit = fitting(self.wrapped, features, self.main_input)
+        return self._opened.inputs(as_inputs(fit, self.wrapped, further_inputs(self.wrapped)))
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class TraceModel(CheckpointModel):
         if not inputs or inputs[0] is None:
             given = kwargs.get(self.main_input)
             return len(given) if isinstance(given, ARRAYS) else 0
-        ready = ready_features(self.wrapped, inputs[0])
+        ready = ready_features(self.wrapped, inputs[0], self.main_input)
         if ready is not None:
             return len(next(iter(ready.values())))
         return len(inputs[0]) if is_batch(inputs[0]) else 1

@@ -50,6 +50,10 @@ def declared_spec(model: nn.Module) -> AudioSpec | None:
 
 
 _SOUNDS = ("input_values", "input_features", "audio", "wave", "speech", "spectrogram")
+_TARGETS = ("decoder_", "labels", "spectrogram_labels")
+"""How names of inputs begin that a decoder is taught with."""
+_MEASURES = ("mask", "lengths", "sizes", "cutoffs", "ids", "codes", "latents", "values_cutoffs")
+"""How names end that say something of the sound, or stand for it."""
 _NO_SOUND = {
     "input_ids": "text",
     "token_ids": "text",
@@ -77,6 +81,23 @@ def reads_instead(kind: type[nn.Module]) -> str | None:
         return None
     others = [name for name in inputs if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
     return " and ".join(f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
+
+
+def takes_sound(kind: type[nn.Module]) -> bool:
+    """Whether sound goes into a module of this class: its forward names it, or a method of its own encodes it."""
+    return callable(getattr(kind, "get_audio_features", None)) or sound_input(kind.forward) is not None
+
+
+def sound_input(function: Any) -> str | None:
+    """The input of a function that sound goes in by, judged by its name; None where none is named for it."""
+    names = [name for name in inspect.signature(function).parameters if not name.startswith(_TARGETS)]
+    return next((name for name in names for word in _SOUNDS if word in name and not name.endswith(_MEASURES)), None)
+
+
+def reads_first(kind: type[nn.Module]) -> bool:
+    """Whether what a module of this class takes first is text or images, or it has no forward: sound is one of many."""
+    first = next(iter(inputs_of(kind)), None)
+    return first in _NO_SOUND or (first is None and kind.forward is nn.Module.forward)
 
 
 def inputs_of(kind: type[nn.Module]) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from torch import nn
 
 from .heads import Heads, heads_of, output_projection
+from .vocabulary import vocabulary_sizes
 from .wrappers import children, in_features, is_linear, out_features, through, unadapted, walk
 
 
@@ -68,10 +68,11 @@ class Block:
         return max(reversed(self.feed_forwards), key=lambda pair: pair.inner)
 
 
-def find_blocks(model: nn.Module) -> tuple[Block, ...]:
+def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ...]:
     """The blocks of the model's acoustic transformer in forward order; empty if there is no repeated block.
 
-    Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out.
+    Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out;
+    with `reads_tokens` the latter count.
     Of several stacks the one as deep as the config says is meant, else the deepest, else the first. Raises
     SharedLayersError where the blocks are one module.
     """
@@ -80,13 +81,31 @@ def find_blocks(model: nn.Module) -> tuple[Block, ...]:
     for path, module in candidates:
         tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
         groups[(tower, type(through(module)[1]))].append((path, module))
-    stacks = [stack for stack in groups.values() if not _reads_tokens(model, stack, groups, others)]
+    stacks = [stack for stack in groups.values() if reads_tokens or not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
     # max keeps the first of equals: an encoder comes before its adapter.
     chosen = max(stacks, key=lambda stack: (len(stack) == _depth(model), len(stack)))
     _refuse_shared(model, [path for path, _ in chosen])
     return tuple(_describe(path, module) for path, module in chosen)
+
+
+def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
+    """The blocks of the part of a model that stands at a path, by their paths in the model; it may read tokens."""
+
+    def placed(pair: FeedForward) -> FeedForward:
+        return replace(pair, up=f"{path}.{pair.up}", down=f"{path}.{pair.down}")
+
+    return tuple(
+        Block(
+            f"{path}.{block.path}",
+            f"{path}.{block.attention}",
+            block.width,
+            tuple(map(placed, block.feed_forwards)),
+            block.projection and replace(block.projection, path=f"{path}.{block.projection.path}"),
+        )
+        for block in find_blocks(model.get_submodule(path), reads_tokens=True)
+    )
 
 
 def _candidates(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[str]]:
@@ -274,7 +293,7 @@ def _tower_around(path: str, outside: list[str]) -> str:
 
 def _embeds_vocabulary(model: nn.Module, tower: str, blocks: set[str]) -> bool:
     """Whether a tower has an embedding, outside its blocks, of as many entries as a vocabulary of the config."""
-    vocabularies = set(_vocabulary_sizes(getattr(model, "config", None)))
+    vocabularies = set(vocabulary_sizes(getattr(model, "config", None)))
     return any(
         isinstance(module, nn.Embedding)
         and module.num_embeddings in vocabularies
@@ -288,12 +307,3 @@ def _ancestors(path: str) -> Iterator[str]:
     while path:
         path = path.rpartition(".")[0]
         yield path
-
-
-def _vocabulary_sizes(config: Any) -> Iterator[int]:
-    if config is None:
-        return
-    if isinstance(size := getattr(config, "vocab_size", None), int):
-        yield size
-    for name in getattr(type(config), "sub_configs", {}):
-        yield from _vocabulary_sizes(getattr(config, name, None))

@@ -16,6 +16,7 @@ from and_nnsight.sites.heads import heads_of
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, clip_frame_unit, find_sites, select_sites
 from and_nnsight.sites.wrappers import unadapted
+from tests.composites import qwen2_audio
 from tests.families import FAMILIES, LAYERS, WIDTH
 from tests.sounds_for_tests import RATE, noise, ragged
 
@@ -108,7 +109,7 @@ def test_grouped_queries_have_a_head_each() -> None:
     )  # fmt: skip
     config.num_key_value_heads = 2
     torch.manual_seed(0)
-    module = transformers.ParakeetEncoder(config).eval()
+    module: Any = transformers.ParakeetEncoder(config).eval()
     (site,) = select_sites(module, find_sites(module), "blocks.0.attn.hook_z|heads")
     assert site.width == 4
     sound = torch.randn(1, 100, 16)
@@ -147,6 +148,14 @@ def test_heads_that_do_not_divide_the_tensor_are_not_made_up() -> None:
     assert first.heads is None
     with pytest.raises(SiteError, match="does not say how its heads divide them"):
         select_sites(module, sites, "blocks.0.attn.hook_z|heads")
+
+
+def test_heads_of_a_language_model_that_reads_sound_are_those_of_its_queries() -> None:
+    module = qwen2_audio(num_key_value_heads=1)
+    sites = find_sites(module, within="model.language_model")
+    (first, _) = select_sites(module, sites, "heads")
+    assert first.path == "model.language_model.layers.0.self_attn.o_proj"
+    assert first.width == 2
 
 
 class _Says(nn.Module):

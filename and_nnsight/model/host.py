@@ -1,0 +1,180 @@
+"""The model around a part that hears: which part of it is opened, and what it hands to that part of a clip's features.
+
+Masks, lengths and layouts that a tower wants are made by the model that holds it, in its own code: that code is run, as
+far as the tower.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..sites.audio_spec import declared_spec, inputs_of, reads_first, reads_instead, sound_input
+from ..sites.parts import Part, bare_parts, hearing, named_part
+from ..wording import first_line
+from .checkpoint import ModelError
+from .features import Features
+from .inputs import audio_forward
+
+_METHOD = "get_audio_features"
+_OF_SOUND = ("feature", "audio")  # in the name of a mask: it is not that of the text
+
+
+def part_to_open(whole: nn.Module, wanted: str | None) -> Part | None:
+    """The part of a model that is opened: the one wanted, else the one that hears; None where the whole runs on sound.
+
+    Raises PartError for a part that it does not have, ModelError for a model that does not hear.
+    """
+    if wanted is not None:
+        part = named_part(bare_parts(whole), wanted)
+        return part if part.path else None
+    if not reads_first(type(whole)) or declared_spec(whole) is not None or audio_forward(whole) is not whole:
+        return None
+    parts = bare_parts(whole)
+    part = hearing(parts)
+    if part is None and (instead := reads_instead(type(whole))):
+        others = "; ".join(f"part={each.name!r} {each.does}" for each in parts if each.path and each.does)
+        raise ModelError(
+            f"{type(whole).__name__} is not a model of sound: it reads {instead}, and none of its parts hears"
+            + (f" ({others})" if others else "")
+        )
+    return part if part is not None and part.path else None
+
+
+class Host:
+    """A whole model around the part of it that hears, which runs alone.
+
+    whole  the model; of it only the part needs weights
+    part   the part, which sound goes into
+    """
+
+    def __init__(self, whole: nn.Module, part: Part) -> None:
+        self.whole, self.part = whole, part
+        self.main_input, self._holder_path = self._entrance()
+
+    @property
+    def tower(self) -> nn.Module:
+        """The module of the part."""
+        return self.whole.get_submodule(self.part.path)
+
+    @property
+    def wants_mask(self) -> bool:
+        """Whether the model makes use of a mask of the features' frames that hold sound."""
+        return any("mask" in name for name in self._entrance_inputs())
+
+    def inputs(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """What the tower is called with where the whole model is given these features, by the names of its forward.
+
+        Raises ModelError where the whole model does not get as far as that.
+        """
+        failures: list[str] = []
+        for call in self._calls(features):
+            try:
+                call()
+            except _Handed as handed:
+                bound = inspect.signature(type(self.tower).forward).bind(None, *handed.args, **handed.named)
+                named = {name: value for name, value in list(bound.arguments.items())[1:] if name != "kwargs"}
+                return {**named, **bound.arguments.get("kwargs", {})}
+            except Exception as error:  # a model that wants more than sound raises anything; the next way may be its
+                failures.append(first_line(error))
+        raise ModelError(
+            f"{type(self.whole).__name__} does not hand these features ({', '.join(features)}) to its "
+            f"{self.part.name}: {failures[0]}; give feature_extractor= the checkpoint's own"
+        )
+
+    def _entrance(self) -> tuple[str, str]:
+        """The name under which sound goes in, and the path of the nearest module around the part that takes it."""
+        for path in _ancestors(self.part.path):
+            holder = self.whole.get_submodule(path)
+            method = getattr(type(holder), _METHOD, None)
+            name = sound_input(method) if method is not None else sound_input(type(holder).forward)
+            if name is not None:
+                return name, path
+        name = sound_input(type(self.tower).forward)
+        return name or inputs_of(type(self.tower))[0], ""
+
+    def _entrance_inputs(self) -> list[str]:
+        holder = type(self.whole.get_submodule(self._holder_path))
+        return list(inspect.signature(getattr(holder, _METHOD, holder.forward)).parameters)
+
+    def _calls(self, features: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+        """The ways to have the holder call the tower: on sound alone, and on sound after a token or two."""
+        holder = self._holder()
+        given = _renamed(features, self._entrance_inputs())
+        if hasattr(type(holder), _METHOD):
+            yield lambda: getattr(holder, _METHOD)(**given)
+            return
+        yield lambda: holder.forward(**given)
+        clips = len(next(iter(features.values())))
+        tokens = torch.zeros(clips, 2, dtype=torch.long)
+        yield lambda: holder.forward(input_ids=tokens, **given)
+        embedded = torch.zeros(clips, 2, 1)
+        yield lambda: holder.forward(input_ids=tokens, inputs_embeds=embedded, **given)
+
+    def _holder(self) -> Any:
+        """The module that calls the tower, with one in the tower's place that tells what it is called with."""
+        holder = self.whole.get_submodule(self._holder_path)
+        relative = self.part.path.removeprefix(self._holder_path).strip(".")
+        copied = _with_stand_in(holder, relative.split("."), self.tower)
+        copied.__dict__["get_input_embeddings"] = lambda: _embedded
+        return copied
+
+
+def _embedded(tokens: Tensor) -> Tensor:
+    return torch.zeros(*tokens.shape, 1, device=tokens.device)
+
+
+class _Handed(Exception):
+    """What a tower was called with."""
+
+    def __init__(self, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        super().__init__()
+        self.args, self.named = args, named
+
+
+class _StandIn(nn.Module):
+    """In a tower's place: has all that it has, but tells what it is called with instead of running."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["_tower"] = tower
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_tower"], name)
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        raise _Handed(args, named)
+
+
+def _with_stand_in(module: nn.Module, path: list[str], tower: nn.Module) -> nn.Module:
+    """A shallow copy of a module and of what is on the way to the tower in it, where the stand-in is put."""
+    copied = copy.copy(module)
+    copied.__dict__["_modules"] = dict(module._modules)
+    copied.__dict__.pop("forward", None)  # nnsight's, which would run the module that was copied
+    name, *further = path
+    child = module.get_submodule(name)
+    copied._modules[name] = _with_stand_in(child, further, tower) if further else _StandIn(tower)
+    return copied
+
+
+def _renamed(features: Mapping[str, Any], inputs: list[str]) -> Features:
+    """Features by the names of a method's inputs: a mask by whatever the method calls it; others are left out."""
+    named = {name: value for name, value in features.items() if name in inputs}
+    masks = [name for name in inputs if name.endswith("mask") and any(word in name for word in _OF_SOUND)]
+    plain = features.get("attention_mask", features.get("padding_mask"))
+    if masks and plain is not None and masks[0] not in named:
+        named = {name: value for name, value in named.items() if value is not plain} | {masks[0]: plain}
+    elif plain is not None and not masks:
+        named |= {name: plain for name in ("attention_mask", "padding_mask") if name in inputs and name not in named}
+    return named
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition(".")[0]
+        yield path
