@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from inspect import Parameter
@@ -24,6 +24,7 @@ from . import nnsight_save
 OURS = "and-nnsight"
 VARIABLE = "AND_NNSIGHT_PLUGINS"
 VIEWS = "and_nnsight.views"
+TABLES = "and_nnsight.tables"
 """The group of what a notebook shows of this package's own classes: see `Viewed`."""
 
 
@@ -67,6 +68,7 @@ ROLES: Mapping[str, Role] = {
             "sae:saes/whisper-block-2",
             ("width", "latents"),
         ),
+        Role("command", "and_nnsight.commands", (), "train-sae"),
     )
 }
 
@@ -116,10 +118,18 @@ def check(role: str, chosen: Any, **offered: Any) -> None:
 
 
 def factory(role: str, chosen: str) -> Any:
-    """The class that `chosen` names, not made yet. Raises PluginError if there is none or it cannot be imported."""
+    """The class (of a command the function) that `chosen` names, not made yet.
+
+    Raises PluginError if there is none or it cannot be imported.
+    """
     known = ROLES[role]
     entry, _ = _entry(known, chosen)
     return _load(entry, known)
+
+
+def names(role: str) -> tuple[str, ...]:
+    """The names of a role's plugins, none of which is imported."""
+    return tuple(sorted(_winners(_scan(), ROLES[role])))
 
 
 def resolve(role: str, chosen: Any, **offered: Any) -> tuple[Any, str]:
@@ -147,6 +157,14 @@ def every(role: str) -> tuple[list[tuple[str, Any]], list[str]]:
     return plugins, errors
 
 
+def table(name: str) -> Any:
+    """The function that makes one of this package's tables of an object: it stands above what it tells of.
+
+    It is an entry point in the group `and_nnsight.tables`.
+    """
+    return _own(TABLES)[name].load()
+
+
 class Viewed:
     """What a notebook shows as more than its `repr`: the view that is registered under the name of its class.
 
@@ -162,7 +180,7 @@ class Viewed:
 def view(value: Any) -> str | None:
     """A value as HTML; None where no view is registered for it or a package is lacking, which is warned of."""
     names = [kind.__name__ for kind in type(value).__mro__]
-    entries = _own_views()
+    entries = _own(VIEWS)
     entry = next((entries[name] for name in names if name in entries), None)
     if entry is None:
         return None
@@ -205,13 +223,13 @@ def require(modules: Mapping[str, str]) -> None:
 def refresh() -> None:
     """Look again at what is installed."""
     _scan.cache_clear()
-    _own_views.cache_clear()
+    _own.cache_clear()
 
 
-@lru_cache(maxsize=1)
-def _own_views() -> Mapping[str, EntryPoint]:
-    """The views of this package's own classes, by their names: others' would show what they like of ours."""
-    return {entry.name: entry for entry in entry_points(group=VIEWS) if _distribution(entry) == OURS}
+@cache
+def _own(group: str) -> Mapping[str, EntryPoint]:
+    """This package's own entry points of a group, by their names: others' would answer as they like for us."""
+    return {entry.name: entry for entry in entry_points(group=group) if _distribution(entry) == OURS}
 
 
 @lru_cache(maxsize=1)

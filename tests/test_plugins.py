@@ -256,8 +256,8 @@ def test_the_entry_points_that_we_declare_can_be_loaded_and_play_their_role() ->
     declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     groups = declared["project"]["entry-points"]
     methods = {role.group: role.methods for role in plugins.ROLES.values()}
-    views = groups.pop(plugins.VIEWS)  # no plugins: what a notebook shows of our own classes
-    assert all(callable(EntryPoint(name, value, plugins.VIEWS).load()) for name, value in views.items())
+    for group in (plugins.VIEWS, plugins.TABLES):  # no plugins: what is shown and made of our own classes
+        assert all(callable(EntryPoint(name, value, group).load()) for name, value in groups.pop(group).items())
     assert set(groups) <= set(methods)
     assert {"clap", "transformers"} <= set(groups["and_nnsight.listeners"])
     for group, entries in groups.items():

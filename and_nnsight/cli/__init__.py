@@ -11,12 +11,14 @@ import typer
 
 from .. import __version__
 from . import (
+    best,
     concept_scores,
     demo,
     dissect,
     exemplars,
     explain,
     explore,
+    export,
     findings,
     hear,
     label,
@@ -30,10 +32,12 @@ from . import (
 )
 from ._errors import sentence, wants_traceback
 from ._output import plain
+from ._plugin_commands import CommandGroup
 from ._remote import with_value
 
 app = typer.Typer(
     name="and-nnsight",
+    cls=CommandGroup,
     help="What does each neuron of an acoustic transformer listen for?",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,6 +61,7 @@ _GROUPS = (
     concept_scores,
     score,
     search,
+    best,
     show,
     exemplars,
     hear,
@@ -64,6 +69,7 @@ _GROUPS = (
     explore,
     unlearn,
     findings,
+    export,
     plugins,
 )
 for group in _GROUPS:

@@ -33,6 +33,8 @@ Dtype = Annotated[str | None, typer.Option(help="For example bfloat16; default: 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 QuietSteps = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
 CONCEPTS_HELP = "A file (one a line), a list with commas, or labels: the data's own."
 AudioTextEncoder = Annotated[str | None, typer.Option(help="tab: clap:REPO …")]
 Softmax = Annotated[

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.markup import escape
 
+from ..dissection.table_files import plain as plain_values
 from ..redaction import without_control_characters, without_credentials
 
 
@@ -21,6 +23,16 @@ def plain(text: object) -> str:
 def clean(text: object) -> str:
     """`plain`, with rich's markup taken literally."""
     return escape(plain(text))
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on standard output, for programs: whole, with escapes for what is not ASCII."""
+    print(json.dumps(plain_values(value), indent=2, allow_nan=False))
+
+
+def print_rows(rows: Iterable[Any]) -> None:
+    """Rows of a table as a list of objects, their columns by name."""
+    print_json([row.columns() for row in rows])
 
 
 def quiet_transformers() -> None:

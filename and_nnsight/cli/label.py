@@ -16,6 +16,7 @@ from ..wording import counted
 from ._option_groups import with_option_groups
 from ._options import (
     CONCEPTS_HELP,
+    AsJson,
     AudioTextEncoder,
     ConversationBatchSize,
     Device,
@@ -25,7 +26,7 @@ from ._options import (
     Softmax,
     Units,
 )
-from ._output import clean, plain, print_verdicts, quiet_transformers, resumable
+from ._output import clean, plain, print_rows, print_verdicts, quiet_transformers, resumable
 from ._units import unit_indices
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def label(
     batch_size: ConversationBatchSize = 16,
     device: Device = None,
     quiet: QuietSteps = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which concepts of a list each unit goes with best."""
     from ..dissection.dissection import Dissection
@@ -122,6 +124,9 @@ def label(
             chat=models.chat, options=ChatOptions(max_tokens=models.max_tokens), data=models.data,
             batch_size=batch_size, device=device, progress=not quiet,
         )  # fmt: skip
+    if as_json:
+        print_rows(rows)
+        return
     verdicts = Verdicts.read(dissection)
     labels = [row for row in rows if row.rank == 0 and row.concept is not None]
     if labels:

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ..dissection.clip_names import clip_name, clip_names
 from ..wording import command
-from ._options import Device, ExplainedFolder, Sites
-from ._output import clean, quiet_transformers
+from ._options import AsJson, Device, ExplainedFolder, Sites
+from ._output import clean, print_json, quiet_transformers
 
 if TYPE_CHECKING:
     from ..dissection.exemplars import Exemplar
@@ -36,14 +36,19 @@ def search(
     ] = "words",
     sites: Sites = None,
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the units whose explanations and labels are nearest to a text."""
     from ..dissection.dissection import Dissection
     from ..explain import search as run
+    from ..share.plain_values import match_columns
 
     quiet_transformers()
     dissection = Dissection.load(folder)
     matches = run(dissection, text, text_encoder=text_encoder, most=most, sites=sites, device=device)
+    if as_json:
+        print_json([match_columns(match) for match in matches])
+        return
     console = Console()
     if not matches:
         console.print(f"No unit's explanation or label has anything of {clean(repr(text))}.")

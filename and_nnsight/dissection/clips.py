@@ -61,7 +61,7 @@ class ClipRow(TableRow):
         """
         content = b"".join(as_json(row.columns()) + b"\n" for row in rows)
         if not content:
-            return cls.schema().empty_table()
+            return arrow.Table.from_batches([], cls.schema())
         one_block = json.ReadOptions(use_threads=False, block_size=min(len(content) + 1, _LARGEST_BLOCK))
         parse = json.ParseOptions(explicit_schema=cls.schema(), unexpected_field_behavior="error")
         return json.read_json(BytesIO(content), one_block, parse)

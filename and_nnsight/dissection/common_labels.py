@@ -6,7 +6,7 @@ Plain counting over a dissection's own labels: a first look. `and_nnsight.explai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .dissection import Dissection
@@ -42,9 +42,12 @@ class LabelCounter:
 
     def commonest(self, exemplars: Iterable[Exemplar]) -> LabelCount | None:
         """The commonest label among the exemplars that are evidence; None if none of these has a label."""
-        exemplars = [exemplar for exemplar in exemplars if exemplar.telling]
-        counts = Counter(exemplar.label for exemplar in exemplars if exemplar.label)
+        return self.commonest_of([exemplar.label for exemplar in exemplars if exemplar.telling])
+
+    def commonest_of(self, labels: Sequence[str | None]) -> LabelCount | None:
+        """The commonest of the labels of some clips, the first in the alphabet among equals; None if there is none."""
+        counts = Counter(label for label in labels if label)
         if not counts:
             return None
         label, count = min(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        return LabelCount(label, count, len(exemplars), self._labels[label] / self._clips)
+        return LabelCount(label, count, len(labels), self._labels[label] / self._clips)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from ..data import Quarantined
 from ..data.items import Unused
-from ..plugins import Viewed
+from ..plugins import Viewed, table
 from ..sites.geometry import Geometry
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
@@ -28,7 +30,11 @@ from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
 from .moments import FrameMoments
+from .rows import Rows
 from .site_statistics import SiteStatistics
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Dissection(Viewed):
@@ -115,6 +121,30 @@ class Dissection(Viewed):
             of = {"silent": clip in self.silent, "unit": (site, index), "store": store}
             exemplars.append(Exemplar(clip, row.path, row.label, row.caption, *place, *tells, **of))
         return tuple(exemplars)
+
+    def units(self, sites: str | Iterable[str] | None = None) -> Rows[Any]:
+        """A row for each unit: statistics, best clip, explanation, label, verdicts (`and_nnsight.share.unit_row`).
+
+        sites  only of these (names or globs); None: all
+
+        Raises DissectionError for a pattern that matches no site.
+        """
+        return table("units")(self, sites)
+
+    def best(self, most: int = 20, *, sites: str | Iterable[str] | None = None, label: str | None = None) -> Rows[Any]:
+        """The rows of the units worth looking at first, most selective first; units of the same clips take turns.
+
+        most   at most so many
+        sites  only of these (names or globs); None: all
+        label  only units whose label it is, or whose top clips share it
+
+        Raises DissectionError for a pattern that matches no site, and for a label that no unit has.
+        """
+        return table("best")(self, most, sites=sites, label=label)
+
+    def to_pandas(self, sites: str | Iterable[str] | None = None) -> pandas.DataFrame:
+        """`units` as a data frame. Raises ImportError where pandas is not installed."""
+        return self.units(sites).to_pandas()
 
     def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:
         """Which exemplars of a site's units are evidence of what they respond to (see `evidence`).

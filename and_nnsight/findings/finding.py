@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
+from ..dissection.table_files import write_csv
 from ..dissection.table_row import TableRow
 from ..storage import make_folder, written_whole
 from ..wording import Brief
@@ -74,7 +74,7 @@ class Finding(Brief, ABC):
             temporary.write_text(self.to_json() + "\n", encoding="utf-8")
         for row, rows in self.tables.items():
             table = row.to_arrow(rows)
-            for ending, write in (("parquet", self._write_parquet), ("csv", _write_csv)):
+            for ending, write in (("parquet", self._write_parquet), ("csv", write_csv)):
                 path = folder / f"{row.table}.{ending}"
                 with written_whole(path) as temporary:
                     write(table, temporary)
@@ -95,14 +95,3 @@ class Finding(Brief, ABC):
         facts = json.dumps(dict(self.facts), ensure_ascii=False).encode()
         with path.open("wb") as file:
             parquet.write_table(table.replace_schema_metadata({_FACTS: facts}), file)
-
-
-def _write_csv(table: arrow.Table, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(table.column_names)
-        writer.writerows([_cell(value) for value in row.values()] for row in table.to_pylist())
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value

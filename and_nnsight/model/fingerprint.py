@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -137,7 +138,7 @@ def _is_foreign_function(function: Any, known: Collection[str]) -> bool:
 
 def _shadowed(module: nn.Module) -> int:
     """How many other methods of its class a module has one of its own for."""
-    names = set(vars(module)) - {"forward"}
+    names = set(vars(module)) - _PLAIN - {"forward"}
     return sum(inspect.isfunction(inspect.getattr_static(type(module), name, None)) for name in names)
 
 
@@ -177,10 +178,12 @@ def extractor_hash(extractor: Any) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on."""
-    versions = {}
-    for name in ("and-nnsight", "nnsight", "transformers", "torch", "torchaudio"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions
+    return {name: _version(name) for name in ("and-nnsight", "nnsight", "transformers", "torch", "torchaudio")}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import httpx
 import nnsight
 from huggingface_hub import constants
 from nnsight.modeling.huggingface import _ID_CACHE
@@ -112,6 +111,8 @@ def _model_key(repo_id: str, mint: Callable[[], str]) -> str:
 
     Raises ModelError where the hub does not know the checkpoint.
     """
+    import httpx  # here, so that a run on this machine does without
+
     folder = Path(repo_id).expanduser()
     if folder.is_dir():  # a server on the same file system loads it by its path
         _ID_CACHE.setdefault(repo_id, str(folder.resolve()))

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ _MAPPING = re.compile(
     r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<mode>\S{4}) (?P<offset>[0-9a-f]+) \S+ (?P<inode>\d+)\s*(?P<path>.*)"
 )
 _UNTOUCHED = "Anonymous:             0 kB"
-_SMALL = 2**16  # bytes: what is not worth a look
+_SMALL = 2**20  # bytes: what is not worth a look, which takes a tenth of a second
 _BLOCK = 2**20
 
 
@@ -42,17 +43,19 @@ class _Mapping(NamedTuple):
 
 
 class WeightFiles:
-    """The files in this process's memory of which nothing was changed there, as of now."""
+    """The files in this process's memory of which nothing was changed there when the first large tensor was read."""
 
-    def __init__(self) -> None:
-        self._mappings = list(_untouched_mappings())
+    @cached_property
+    def _mappings(self) -> list[_Mapping]:
+        return list(_untouched_mappings())
 
     def blocks(self, tensor: torch.Tensor) -> Iterator[bytes | memoryview]:
         """The bytes of a tensor, in order."""
         tensor = tensor.cpu().contiguous()
         start, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
-        held = (mapping for mapping in self._mappings if mapping.start <= start and start + size <= mapping.end)
-        mapping = next(held, None) if size > _SMALL else None
+        mappings = self._mappings if size > _SMALL else []
+        around = (mapping for mapping in mappings if mapping.start <= start and start + size <= mapping.end)
+        mapping = next(around, None)
         if mapping is None or not mapping.is_readable:
             yield tensor.reshape(-1).view(torch.uint8).numpy().data
         else:

@@ -26,7 +26,6 @@ from .local import open_local
 from .merge import place_of_run, whole_or_part
 from .options import RunOptions
 from .reading import Reading
-from .remote import open_remote
 from .reports import (
     report_lines,
     report_unused,
@@ -125,7 +124,12 @@ def dissect(
         _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
     reading = Reading.of(data, part)
     scores = open_scores(concepts, reading.source)
-    target = open_local(model, sites, pool, options) if settings is None else open_remote(model, sites, pool, settings)
+    if settings is None:
+        target = open_local(model, sites, pool, options)
+    else:
+        from .remote import open_remote  # what talks to servers, only where one is meant
+
+        target = open_remote(model, sites, pool, settings)
     reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))

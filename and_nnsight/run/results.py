@@ -60,7 +60,7 @@ class Results:
     def write_clips(self, tables: Iterable[arrow.Table]) -> None:
         """The clips that were seen, in tables of any size."""
         contents = array("Q")
-        waiting = ClipRow.schema().empty_table()
+        waiting = arrow.Table.from_batches([], ClipRow.schema())  # `empty_table` imports pandas
         with (
             written_whole(self.folder / "clips.parquet") as path,
             path.open("wb") as file,

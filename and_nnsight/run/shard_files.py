@@ -94,7 +94,7 @@ class ShardFiles:
         """The rows of clips.parquet as tables of these lengths."""
         with parquet.ParquetFile(self.folder / "clips.parquet") as file:
             batches = file.iter_batches(ROWS_A_GROUP)
-            waiting = file.schema_arrow.empty_table()
+            waiting = arrow.Table.from_batches([], file.schema_arrow)
             for length in lengths:
                 while len(waiting) < length:
                     waiting = arrow.concat_tables([waiting, arrow.Table.from_batches([next(batches)])])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as arrow
+import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as some
@@ -46,14 +47,14 @@ def test_many_rows_are_one_chunk() -> None:
     assert written(table) == written(arrow.Table.from_pylist([row.columns() for row in rows], ClipRow.schema()))
 
 
-def test_neither_datasets_nor_pandas_is_imported_for_a_folder(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros(160), 16_000)
+@pytest.mark.slow
+def test_neither_datasets_nor_pandas_is_imported_to_dissect_a_folder(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16_000) / 9), 16_000)
     code = f"""
 import sys
-from and_nnsight.data import open_source
-from and_nnsight.dissection.clips import ClipRow
-assert open_source({str(tmp_path)!r}).length == 1
-ClipRow.to_arrow([ClipRow(0, "a.wav", None, None, 0.01)])
+from and_nnsight import dissect
+from and_nnsight.demo import tiny_ast_path
+dissect(tiny_ast_path(), {str(tmp_path)!r}, out={str(tmp_path / "run")!r}, progress=False)
 print(*sorted({{"datasets", "pandas"}} & sys.modules.keys()), "none")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

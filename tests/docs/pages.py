@@ -18,6 +18,7 @@ ORDER = (
     "dissect",
     "explain",
     "notebook",
+    "tables",
     "report",
     "explore",
     "hear",

@@ -11,10 +11,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from and_nnsight import plugins
 from and_nnsight.cli import main as command_line
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, Block, blocks
 
@@ -97,9 +100,21 @@ def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["and-nnsight", command, "--help"])
         patch.setenv("COLUMNS", "200")
+        have_our_plugins_commands(patch)
         command_line()
     assert not ended.value.code, command
     return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", capsys.readouterr().out))
+
+
+def have_our_plugins_commands(patch: pytest.MonkeyPatch) -> None:
+    """As if our own plugins were installed: the help of their commands needs nothing else."""
+    group, entries = plugins.ROLES["command"].group, list(plugins._scan())
+    for file in ROOT.glob("plugins/*/pyproject.toml"):
+        declared = tomllib.loads(file.read_text(encoding="utf-8"))["project"].get("entry-points", {}).get(group, {})
+        if declared:
+            patch.syspath_prepend(str(file.parent))
+        entries += [EntryPoint(name, value, group) for name, value in declared.items()]
+    patch.setattr(plugins, "_scan", lambda: tuple(entries))
 
 
 def check_names(tree: ast.Module) -> None:

@@ -1,0 +1,63 @@
+"""`export`: a dissection in the formats of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from ..dissection.dissection import Dissection
+from ..dissection.rows import Rows
+from ..dissection.table_files import write_csv
+from ..explain.records.reading import ROWS, has_table, read_table
+from ..storage import make_folder, written_whole
+from .exemplar_rows import exemplar_table
+from .unit_table import unit_table
+
+
+def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Iterable[str] | None = None) -> list[Path]:
+    """Write a dissection in a format that others read; the files that were written.
+
+    to     parquet or csv: the tables `units` (a row a unit), `exemplars` (a row a place in a unit's list), `clips`, and
+           every table of explanations, each TABLE.parquet or TABLE.csv in the folder `out`
+    sites  units of these only (names or globs); None: all
+
+    Raises ValueError for a format that is not there, DissectionError for a pattern that matches no site.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"unknown format {to!r}: one of {', '.join(FORMATS)}")
+    folder = Path(out).expanduser()
+    units = unit_table(dissection, sites)
+    make_folder(folder)
+    written = []
+    for table in (units, exemplar_table(dissection, sites), _clips(dissection), *_explanations(dissection, units)):
+        path = folder / f"{table.kind.table}.{to}"
+        with written_whole(path) as temporary:
+            FORMATS[to](table.kind.to_arrow(table), temporary)
+        written.append(path)
+    return written
+
+
+def _clips(dissection: Dissection) -> Rows:
+    rows = dissection.clips
+    return Rows(rows.values(), type(next(iter(rows.values()))))
+
+
+def _explanations(dissection: Dissection, units: Rows) -> Iterable[Rows]:
+    """The tables of explanations, of these units."""
+    known = {row.key_values for row in units}
+    for name in ROWS:
+        if has_table(dissection, name):
+            rows = read_table(dissection, name)
+            of_units = {"site", "unit"} <= set(rows.kind.__dataclass_fields__)
+            yield Rows((row for row in rows if not of_units or (row.site, row.unit) in known), rows.kind)
+
+
+def _write_parquet(table: arrow.Table, path: Path) -> None:
+    with path.open("wb") as file:
+        parquet.write_table(table, file)
+
+
+FORMATS: dict[str, Callable[[arrow.Table, Path], None]] = {"parquet": _write_parquet, "csv": write_csv}
