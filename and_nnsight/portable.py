@@ -22,9 +22,18 @@ class SiteHandle:
     a server, and can be edited in place (`handle.output[..., 7] = 0`).
     """
 
-    def __init__(self, name: str, envoy: Any, side: str, channels_first: bool, windows: int, heads: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        envoy: Any,
+        side: str,
+        channels_first: bool,
+        windows: int,
+        layered: bool = False,
+        heads: int = 0,
+    ) -> None:
         self.name, self.envoy, self.side = name, envoy, side
-        self.channels_first, self.windows, self.heads = channels_first, windows, heads
+        self.channels_first, self.windows, self.layered, self.heads = channels_first, windows, layered, heads
 
     @property
     def output(self) -> torch.Tensor:
@@ -33,7 +42,7 @@ class SiteHandle:
 
     def folded(self, value: Any) -> torch.Tensor:
         """The tensor out of what the site's module took or returned. Raises ValueError if there is none in it."""
-        activation = fold(value, self.channels_first, self.windows)
+        activation = fold(value, self.channels_first, self.windows, self.layered)
         if activation is None:
             raise ValueError(f"site {self.name!r}: {self.envoy.path} has no activation tensor on its {self.side}")
         return activation
@@ -46,14 +55,19 @@ class SiteHandle:
         return f"SiteHandle({self.name!r}): read .output inside a trace"
 
 
-def fold(value: Any, channels_first: bool, windows: int) -> torch.Tensor | None:
-    """The site's tensor out of what a module took or returned; None if there is no floating-point tensor in it."""
+def fold(value: Any, channels_first: bool, windows: int, layered: bool = False) -> torch.Tensor | None:
+    """The site's tensor out of what a module took or returned; None if there is no floating-point tensor in it.
+
+    `layered`: in a block, whose tokens have an axis; where it is the first, they are those of one clip.
+    """
     while isinstance(value, (tuple, list, Mapping)) and value:
         value = next(iter(value.values())) if isinstance(value, Mapping) else value[0]
     if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.ndim < 2:
         return None
     if channels_first:
         return value.movedim(1, -1)
+    if layered and value.ndim == 2:
+        return value[None]
     return value.unflatten(0, (-1, windows)).flatten(1, 2) if windows > 1 else value
 
 

@@ -40,6 +40,8 @@ def print_card(console: Console, dissection: Dissection, card: Card, most: int =
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
         f"above zero on {unit.active:.1%} of {counted(statistics.count, 'clip')}"
     )
+    if (reading := dissection.manifest.model.reading) is not None:
+        console.print(clean(reading))
     texts = _ClipTexts(card.captions, clip_names(dissection), most)
     _print_side(console, "Responds most to", unit.top, unit.top_shortfall, texts)
     _print_common_label(console, dissection, unit)
@@ -81,7 +83,7 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("activation", justify="right", no_wrap=True)
     table.add_column("of\nfirst", justify="right", no_wrap=True)
-    table.add_column("seconds", no_wrap=True)
+    table.add_column("seconds" if all(each.token is None for each in exemplars) else "token", no_wrap=True)
     table.add_column("clip", ratio=2, overflow="fold")
     if labels_tell:
         table.add_column("label", ratio=1, overflow="fold")
@@ -91,7 +93,7 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
         table.add_row(
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
             f"{exemplar.strength:.0%}",
-            seconds(exemplar),
+            seconds(exemplar) if exemplar.token is None else clean(repr(exemplar.token)),
             clean(clips[exemplar]),
             *([clean(exemplar.label or "")] if labels_tell else []),
             clean(_shortened(_marks(exemplar) + caption)),

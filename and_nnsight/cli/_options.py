@@ -12,6 +12,9 @@ from typing import Annotated
 import typer
 
 Model = Annotated[str, typer.Argument(help="Hub id, local folder, or PLUGIN:ARGUMENT.")]
+Part = Annotated[
+    str | None, typer.Option(help="Which part of a composite model; and-nnsight sites lists them. Default: what hears.")
+]
 Data = Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jsonl optional), or hub dataset id.")]
 DissectionFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection.")]
 ExplainedFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +14,13 @@ from rich.table import Table
 
 from ..wording import agree, command, counted
 from ._option_groups import with_option_groups
-from ._options import Data, DataArguments, LoaderArguments, Model, Quiet
+from ._options import Data, DataArguments, LoaderArguments, Model, Part, Quiet
 from ._output import quiet_transformers, resumable
 from ._remote import place
 
 if TYPE_CHECKING:
     from ..dissection.dissection import Dissection
+    from ..sites.parts import Part as PartOfModel
     from ..sites.site import Site
 
 
@@ -38,19 +40,35 @@ def sites(
             "Repeatable.",
         ),
     ] = None,
+    part: Part = None,
 ) -> None:
-    """List the sites of a model, their widths, and the total. No weights are loaded."""
+    """List the parts of a model, and the sites of one, with their widths and the total. No weights are loaded."""
     from ..model.opening import without_weights
 
     quiet_transformers()
-    matching = without_weights(model).sites(*(pattern or ["all"]))
+    adapter = without_weights(model, part)
+    console = Console()
+    if len(parts := adapter.parts()) > 1:
+        _print_parts(console, parts, adapter.part)
+    matching = adapter.sites(*(pattern or ["all"]))
     table = Table("site", "units", "module")
     table.columns[1].justify = "right"
     for site in matching:
         table.add_row(escape(site.name), f"{site.width:,}" if site.width else "?", escape(_where(site)))
-    console = Console()
     console.print(table)
     console.print(f"{counted(len(matching), 'site')}, {counted(sum(site.width for site in matching), 'unit')}")
+
+
+def _print_parts(console: Console, parts: Sequence[PartOfModel], opened: PartOfModel | None) -> None:
+    """The parts of a model that has several, and which of them the sites below are of."""
+    table = Table("part", "does", "sites", "class", "module")
+    table.columns[2].justify = "right"
+    for part in parts:
+        count = f"{len(part.sites):,}" if part.sites else f"none: {part.reason}"
+        table.add_row(escape(part.name), part.does or "-", escape(count), part.class_name, escape(part.path))
+    console.print(table)
+    name = "the whole model, of what it does with sound" if opened is None else opened.name
+    console.print(f"The sites of {escape(name)} (--part for another):")
 
 
 def _where(site: Site) -> str:
@@ -79,7 +97,22 @@ class ExemplarArguments:
     ] = None
     k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16
     pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max"
+    part: Part = None
     batch_size: Annotated[int, typer.Option(help="Clips a batch.")] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderArguments:
+    """How a part that reads (a language model, a decoder) is shown a clip, and which of its tokens count."""
+
+    prompt: Annotated[str | None, typer.Option(help="With --part: what the model is asked beside the sound.")] = None
+    tokens: Annotated[
+        str | None, typer.Option(help="With --part: which tokens count, those of the audio, the prompt or the answer.")
+    ] = None
+    answer: Annotated[
+        str | None,
+        typer.Option(help="With --part: generated (greedily), or the clip's caption or label, given as the answer."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +185,7 @@ def dissect(
     exemplars: ExemplarArguments,
     columns: DataArguments,
     loader: LoaderArguments,
+    reads: ReaderArguments,
     more: MoreStatistics,
     session: SessionArguments,
 ) -> None:
@@ -165,7 +199,7 @@ def dissect(
         dissection = run(
             model, data, exemplars.sites or "default", exemplars.k, exemplars.pool, exemplars.batch_size, out=out,
             **vars(columns), **vars(loader), **vars(more), remote=server, resume=not session.fresh,
-            progress=not session.quiet, shard=shard,
+            progress=not session.quiet, shard=shard, part=exemplars.part, **vars(reads),
         )  # fmt: skip
     print_summary(dissection, dissection.folder if dissection.manifest.shard else out)
 

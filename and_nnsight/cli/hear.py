@@ -51,7 +51,14 @@ def hear(
         )
     named = dissection.unit(*chosen[0])
     where = _model_of(dissection) if model is None else model
-    made = run(named, _sound(dissection, named, clip, data), model=where, masks=masks, device=device)
+    made = run(
+        named,
+        _sound(dissection, named, clip, data),
+        model=where,
+        masks=masks,
+        device=device,
+        part=dissection.manifest.model.part,
+    )
     paths = _written(made, out)
     console = Console()
     console.print(clean(repr(made)), soft_wrap=True)

@@ -19,6 +19,7 @@ from ..audio.reading import read_samples
 from .items import Item, RemoteFile, Source, Unusable
 from .lookahead import map_ahead
 from .text import encodable
+from .tokens import Token
 from .workers import TaskMap, map_in_order
 
 T = TypeVar("T")
@@ -31,7 +32,8 @@ class Clip:
 
     `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
     `content` a hash of the samples that are heard, at the rate that the model wants, `silent` whether there is nothing
-    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window.
+    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window. `tokens` is
+    the text that a model read or wrote while it heard the clip, where that is what was dissected.
     """
 
     id: int
@@ -42,6 +44,7 @@ class Clip:
     sampling_rate: int
     content: str = ""
     silent: bool = False
+    tokens: list[Token] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pyarrow as arrow
 from pyarrow import json
 
 from ..data import Clip
+from ..data.tokens import Token
 from ..storage import as_json
 from ..wording import counted
 from .table_row import RowT, TableRow
@@ -33,6 +34,7 @@ class ClipRow(TableRow):
     clip     its id, which is its position in the stream
     content  hash of the samples that the model is given; None in files of earlier versions
     silent   there is nothing to be heard in it
+    tokens   its own text, token by token, where frames are tokens of an answer; None elsewhere
     """
 
     table: ClassVar[str] = "clips"
@@ -46,6 +48,7 @@ class ClipRow(TableRow):
     sampling_rate: int | None = None
     content: str | None = None
     silent: bool | None = None
+    tokens: list[Token] | None = None
 
     @classmethod
     def of(cls, clip: Clip) -> ClipRow:

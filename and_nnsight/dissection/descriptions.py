@@ -27,6 +27,7 @@ class ModelDescription:
     """The model that was run: what it is called, and hashes of what its values depend on.
 
     class_name  of the module
+    part        the part of a composite model that was opened; None: the whole
     edits       changes to the computation that neither config nor weights show
     config, weights, structure, features  hashes; None where they are not known
     arithmetic  what the last digits of its values hang on besides, in words
@@ -36,6 +37,7 @@ class ModelDescription:
     id: str | None = None
     revision: str | None = None
     class_name: str | None = None
+    part: str | None = None
     edits: int | None = None
     config: str | None = None
     weights: str | None = None
@@ -44,16 +46,42 @@ class ModelDescription:
     arithmetic: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("class", "config", "weights", "structure", "features", "edits")
+    COMPARED: ClassVar[tuple[str, ...]] = (
+        "class", "part", "tokens", "prompt", "answer", "answer_tokens", "config", "weights", "structure", "features",
+        "edits",
+    )  # fmt: skip
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("part", "tokens", "prompt", "answer", "answer_tokens")
 
     def get(self, name: str) -> Any:
         """The value of an entry by its name in the file; None if there is none."""
         return self.to_json().get(name)
 
+    @property
+    def reading(self) -> str | None:
+        """In a sentence, what the frames are of a part that reads; None for a part that hears."""
+        of = {
+            "audio": "the positions of the sound among the tokens of a prompt",
+            "prompt": "tokens of the prompt that the sound goes in with",
+            "answer": "tokens of an answer that is read while the model hears the sound",
+        }.get(str(self.more.get("tokens")))
+        if of is None:
+            return None
+        prompt, answer = self.more.get("prompt"), self.more.get("answer")
+        source = f" (answers: {answer})" if answer else ""
+        return f"What {self.part} responds to while it reads a sound: frames are {of}{source}" + (
+            f"; prompt {prompt!r}." if prompt else "."
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""
         hashes = {name: getattr(self, name) for name in ("config", "weights", "structure", "features")}
-        optional = {"class": self.class_name, "edits": self.edits, **hashes, "arithmetic": self.arithmetic}
+        optional = {
+            "class": self.class_name,
+            "part": self.part,
+            "edits": self.edits,
+            **hashes,
+            "arithmetic": self.arithmetic,
+        }
         present = {name: value for name, value in optional.items() if value is not None}
         return {"id": self.id, "revision": self.revision, **present, **self.more}
 

@@ -29,7 +29,7 @@ from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
 from .files import activation_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
-from .moments import FrameMoments
+from .moments import FrameMoments, frame_text
 from .rows import Rows
 from .site_statistics import SiteStatistics
 
@@ -109,7 +109,8 @@ class Dissection(Viewed):
 
     def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
         ranked, exemplars, store = evidence.ranked, [], self.exemplars()
-        moments = FrameMoments(self.geometry(site), ranked.frames[:, index].numpy())
+        geometry = self.geometry(site)
+        moments = FrameMoments(geometry, ranked.frames[:, index].numpy())
         tensors = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
         for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
             if clip < 0:
@@ -118,7 +119,8 @@ class Dissection(Viewed):
             if row is None:
                 raise DissectionError(f"{self.folder / 'clips.parquet'} is damaged (it lacks clip {clip}): {REMEDY}")
             place = (value, frame, *moments.moment(frame, row.seconds))
-            of = {"silent": clip in self.silent, "unit": (site, index), "store": store}
+            token = frame_text(geometry, row.tokens, frame)
+            of = {"silent": clip in self.silent, "token": token, "unit": (site, index), "store": store}
             exemplars.append(Exemplar(clip, row.path, row.label, row.caption, *place, *tells, **of))
         return tuple(exemplars)
 

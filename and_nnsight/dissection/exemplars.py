@@ -29,6 +29,7 @@ class Exemplar(Viewed):
     strength    distance from the unit's mean as a share of the first exemplar's
     copy        its samples are those of an earlier exemplar
     silent      there is nothing to be heard in it
+    token       the text of the token that the frame is; None where the frame is sound
     unit        the site and the index of the unit whose exemplar it is; None where it is nobody's
     store       where its sound and the unit's activation over it are, if they were kept
     """
@@ -45,6 +46,7 @@ class Exemplar(Viewed):
     strength: float = 1.0
     copy: bool = False
     silent: bool = False
+    token: str | None = None
     unit: tuple[str, int] | None = field(default=None, compare=False)
     store: ExemplarStore | None = field(default=None, compare=False)
 
@@ -76,6 +78,7 @@ class Exemplar(Viewed):
     def __repr__(self) -> str:
         what = self.label or self.path or "no label"
         moment = "" if self.start is None else f" at {self.start:.2f} s"
+        moment += "" if self.token is None else f" at the token {self.token!r}"
         return f"Exemplar(clip {self.clip}, {what[-60:]!r}: {self.activation:.4g}{moment})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from ..data import UNKNOWN
 from ..storage import json_hash
@@ -141,7 +142,7 @@ def run_hash(manifest: Manifest) -> str:
     names = (*manifest.model.COMPARED, "arithmetic")
     return json_hash(
         {
-            "model": {name: manifest.model.get(name) for name in names},
+            "model": _compared(manifest.model, names),
             "dataset": {name: manifest.dataset.get(name) for name in manifest.dataset.COMPARED},
             "concepts": None if manifest.concepts is None else manifest.concepts.fingerprint,
             "sites": [site.to_json() for site in manifest.sites],
@@ -149,3 +150,9 @@ def run_hash(manifest: Manifest) -> str:
             "shard": None if manifest.shard is None else asdict(manifest.shard),
         }
     )
+
+
+def _compared(model: ModelDescription, names: Iterable[str]) -> dict[str, Any]:
+    """Entries of a model by these names; those that most models have nothing to say of only where they have."""
+    values = {name: model.get(name) for name in names}
+    return {name: value for name, value in values.items() if name not in model.OPTIONAL or value is not None}

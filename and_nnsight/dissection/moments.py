@@ -7,11 +7,13 @@ the frame is a special token; nothing is known (None) where the frame has no pla
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
-from ..sites.geometry import Geometry
+from ..data.tokens import Token
+from ..sites.geometry import Geometry, Tokens
 
 Moment = tuple[float | None, float | None]
 """Start and end, in seconds from the clip's start."""
@@ -38,3 +40,11 @@ class FrameMoments:
         if not math.isnan(start):
             return min(start, seconds), min(end, seconds)
         return (0.0, seconds) if frame < self._special else (None, None)
+
+
+def frame_text(geometry: Geometry, tokens: Sequence[Token] | None, frame: int) -> str | None:
+    """The text of the token that a frame is: of the clip's own, else of all clips'; None for frames of sound."""
+    if not isinstance(geometry, Tokens) or frame < 0:
+        return None
+    own = tokens[frame].text if tokens is not None and frame < len(tokens) else None
+    return geometry.text(frame) if own is None else own

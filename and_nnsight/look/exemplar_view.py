@@ -27,6 +27,7 @@ class ExemplarView:
     value       the activation at its frame, `activation`, as it is printed beside the unit's others
     share       its distance from the unit's mean, of the first exemplar's
     start, end  of its frame, in seconds from the clip's start; None where that is not known, or is the clip itself
+    token       the text of the token that its frame is; None for frames of sound
     marks       copy, silent, no evidence
     span        the stretch of the clip that can be played and is drawn (see `sounds`)
     seconds     of the whole clip
@@ -44,6 +45,7 @@ class ExemplarView:
     marks: tuple[str, ...]
     span: Span
     seconds: float
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def exemplar_view(
         marks=_marks(exemplar),
         span=span,
         seconds=seconds,
+        token=exemplar.token,
     )
 
 

@@ -178,6 +178,8 @@ def _about(dissection: Dissection) -> str:
 def _lines(dissection: Dissection) -> Iterable[str]:
     """How exemplars were kept, which clips were not used, what is in the folder."""
     manifest = dissection.manifest
+    if manifest.model.reading is not None:
+        yield manifest.model.reading
     yield f"The {manifest.k} clips at either end of each unit, by the {manifest.pool} over its frames."
     aside = ((manifest.quarantined, "set aside"), (manifest.silent, "silent"), (manifest.copies, "copies"),
              (manifest.truncated, "longer than the model hears"))  # fmt: skip

@@ -82,8 +82,8 @@ class ReportPage:
         return (
             f"{counted(manifest.clips, 'clip')}{data} were played to the model. Of its {counted(units, 'unit')} at "
             f"{counted(len(manifest.sites), 'site')}, {len(self.units):,} are on this page, each with the clips that "
-            "it responds to most and least."
-        )
+            f"it responds to most and least. {manifest.model.reading or ''}"
+        ).rstrip()
 
     @property
     def cut_note(self) -> str:

@@ -45,6 +45,7 @@ def hear(
     steps: int = MaskSearch.steps,
     masks: int = 20,
     seed: int = 0,
+    part: str | None = None,
 ) -> ListenableMap:
     """The part of a clip that a unit needs, to hear; and whether it does need it.
 
@@ -64,13 +65,14 @@ def hear(
     steps          steps of the search, at most
     masks          random masks to compare with: p cannot be below 1 / (masks + 1)
     seed           of the parts that masks are made of, and of the random masks
+    part           the part of a composite model that was dissected; None: the one that hears
 
     Raises MapError where there is nothing to map (the unit is no more active than in silence), where the model's
     feature extraction has no differentiable twin, or the clip is not what was dissected; SiteError for another site,
     AudioError for a clip that cannot be read.
     """
     site_name, index = _named(unit)
-    adapter = open_model(model, device)
+    adapter = open_model(model, device, part=part)
     response = unit_response(adapter, site_name, index)
     waveform = _waveform(clip, response, sampling_rate)
     with preserving(adapter.wrapped), eval_mode(adapter.wrapped):

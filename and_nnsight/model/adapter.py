@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ..sites.parts import Part
 from ..sites.site import Site
 from .arithmetic import arithmetic
 from .device_features import featuriser_on
 from .devices import device_of, to_device
 from .features import Features, Featuriser
 from .fingerprint import changes, config_hash, extractor_hash, structure_hash, weights_hash
+from .forwards import Forward, Hearing
 from .restoring import eval_mode
 
 OnActivation = Callable[[Site, Tensor], None]
@@ -27,11 +29,12 @@ Of a site whose units are a dictionary's latents it is the tensor that these are
 class ModelAdapter(ABC):
     """What a run asks of a model. AudioModel answers it, and so do the models of plugins, which derive from it.
 
-    `name` and `revision` say in the manifest what it is.
+    `name` and `revision` say in the manifest what it is, and `part` which part of a composite model was opened.
     """
 
     name: str | None = None
     revision: str | None = None
+    part: Part | None = None
 
     @property
     @abstractmethod
@@ -50,6 +53,10 @@ class ModelAdapter(ABC):
         Raises SiteError for a pattern that names nothing.
         """
 
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the model where it is a composite one, with their sites."""
+        return ()
+
     @abstractmethod
     def run(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
         """Run the model on features, no further than the last site needs; hand over each site's activation once.
@@ -65,6 +72,13 @@ class ModelAdapter(ABC):
         Here for models whose `run` leaves gradients on; one that turns them off has to override it.
         """
         self.run(sites, features, on_activation)
+
+    def forwards(self, clips: Sequence[Hearing], features: Features) -> Iterable[Forward]:
+        """The clips of a group as they run: all together, but where a model writes answers of several lengths first.
+
+        Features are on the model's device. Each clip is in one of them.
+        """
+        return (Forward(range(len(clips)), features),)
 
     @property
     def device(self) -> torch.device:
@@ -99,6 +113,7 @@ class ModelAdapter(ABC):
         return {
             "id": self.name or type(self.wrapped).__name__,
             "revision": self.revision,
+            **({} if self.part is None else {"part": self.part.name}),
             "class": type(self.wrapped).__name__,
             "edits": self.edits + changes(self.wrapped, self.featuriser.extractor),
             "config": config_hash(self.wrapped),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from ..sites.site import Site, SiteError
 from .adapter import ModelAdapter, OnActivation
 from .devices import one_dtype, to_device
 from .features import Features
+from .forwards import Forward, Hearing
 from .inputs import fitting
 from .remote_model import RemoteModel
 from .restoring import plain_outputs
@@ -58,7 +59,8 @@ class AudioModel(RemoteModel, ModelAdapter):
 
     def check_features(self, features: Features) -> None:
         """Raise ValueError for features of a size that the model does not take."""
-        fitting(self.wrapped, features, self.main_input)
+        if self.reader is None:
+            fitting(self.wrapped, features, self.main_input)
 
     def plain_forward(self, features: Features) -> Any:
         """What the module itself returns for features on its device: no trace, and no edit."""
@@ -75,6 +77,8 @@ class AudioModel(RemoteModel, ModelAdapter):
 
     def run_with_gradient(self, sites: Sequence[Site], features: Features, on_activation: OnActivation) -> None:
         """As `run`, with gradients as far as they are enabled where it is called."""
+        if self.reader is not None:
+            features, on_activation = self.reader.watching(features, on_activation)
         reached: list[str] = []
         try:
             with plain_outputs(self.wrapped), one_dtype(self.wrapped):
@@ -97,13 +101,25 @@ class AudioModel(RemoteModel, ModelAdapter):
                 reached.append(site.name)
             tracer.stop()
 
+    def forwards(self, clips: Sequence[Hearing], features: Features) -> Iterable[Forward]:
+        """The clips of a group as they run; a part that reads writes its answers first, if those are what counts."""
+        return super().forwards(clips, features) if self.reader is None else self.reader.forwards(clips, features)
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of the model; of a part that reads also its prompt, and which tokens count."""
+        return super().describe() | ({} if self.reader is None else self.reader.described())
+
     def shapes(self, sites: Sequence[Site], features: Features) -> dict[str, torch.Size]:
         """The shape of each site's activation, in the order in which the sites fire: plain hooks need no order."""
+        features = to_device(features, self.device)
         shapes: dict[str, torch.Size] = {}
 
-        def note(site: Site, value: Tensor) -> None:
+        def shape(site: Site, value: Tensor) -> None:
             shapes.setdefault(site.name, value.shape)
 
+        note: OnActivation = shape
+        if self.reader is not None:
+            features, note = self.reader.watching(features, shape)
         with torch.no_grad(), site_hooks(self.wrapped, sites, note):
-            self.plain_forward(to_device(features, self.device))
+            self.plain_forward(features)
         return shapes

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from nnsight.modeling import peft
+from nnsight.modeling.mixins.meta import MetaDevice
 from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
@@ -31,7 +32,10 @@ from .devices import device_of, known_device, known_dtype
 from .extractors import default_extractor, load_extractor
 from .features import Featuriser, make_featuriser
 from .inputs import main_input
-from .opened import Opened, concrete, part_of_checkpoint
+from .opened import Opened, concrete, opened_without_weights
+from .reader_model import ReaderSource, blocks_that_read, sites_to_be
+from .readers.options import ReaderOptions
+from .readers.reader import Reader
 from .weightless import described, weightless
 
 
@@ -40,7 +44,7 @@ class CheckpointModel(TransformersModel):
 
     OWN_STATE = (
         "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-        "_checkpoint_config", "_part_wanted", "_opening", "name",
+        "_checkpoint_config", "_part_wanted", "_opening", "_reading", "_reader", "name",
     )  # fmt: skip
     """What an instance has beside nnsight's own attributes."""
 
@@ -51,8 +55,15 @@ class CheckpointModel(TransformersModel):
         task: str | None = None,
         feature_extractor: Any = None,
         part: str | None = None,
+        processor: Any = None,
+        prompt: str | None = None,
+        tokens: str | None = None,
+        answer: str | None = None,
+        answer_tokens: int = ReaderOptions.answer_tokens,
         **kwargs: Any,
     ) -> None:
+        self._reading = ReaderSource(processor, ReaderOptions(prompt, tokens, answer, answer_tokens))
+        self._reader: Reader | None = None
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
         if isinstance(model, nn.Module):
@@ -148,8 +159,8 @@ class CheckpointModel(TransformersModel):
     def _part_to_load(self, model_class: Any, config: Any) -> str:
         """Path of the part whose weights are all that is needed; "" where the whole model runs."""
         if self._opening is None:
-            return part_of_checkpoint(model_class, config, self._part_wanted)
-        known = self._opening.part
+            self._opening = opened_without_weights(model_class, config, self._part_wanted)
+        known = None if self._opening is None else self._opening.part
         return known.path if known is not None and known.hears and concrete(model_class, config) else ""
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
@@ -161,8 +172,10 @@ class CheckpointModel(TransformersModel):
         opened = Opened.of(module, self._part_wanted) if self._opening is None else self._opening.again(module)
         self._opening = opened
         module, within = opened.module, opened.within
-        self._available = find_sites(module, self._extractor, within)
-        blocks = blocks_in(module, within) if within else find_blocks(module)
+        self._reading.comes_with(source, self.revision, dict(options or {}))
+        self._reader, reading = None, blocks_that_read(module, within)
+        self._available = sites_to_be(reading) or find_sites(module, self._extractor, within)
+        blocks = reading or (blocks_in(module, within) if within else find_blocks(module))
         parents = {block.path.rpartition(".")[0] for block in blocks}
         if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
             (parent,) = parents
@@ -174,7 +187,8 @@ class CheckpointModel(TransformersModel):
         if self._extractor is not None:
             return
         try:
-            self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
+            with MetaDevice.real():  # some hold filters, which are computed with
+                self._extractor = self.feature_extractor = load_extractor(source, self.revision, **reaching(options))
         except ValueError as error:
             self._extractor_missing = str(error)
 
@@ -206,14 +220,28 @@ class CheckpointModel(TransformersModel):
     @property
     def featuriser(self) -> Featuriser:
         """The model's feature extraction: waveforms in, model inputs out. Raises ValueError if it has none."""
+        if self.reader is not None:
+            return self.reader.featuriser
         if self._featuriser is None:
             if self._extractor is None:
                 if self._extractor_missing and isinstance(self.args[0], str):
                     raise ValueError(self._extractor_missing)
                 self._extractor = default_extractor(self.wrapped)
                 self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
-            self._featuriser = make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            self._featuriser = self._opened.fitted(
+                make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
+            )
         return self._featuriser
+
+    @property
+    def reader(self) -> Reader | None:
+        """The opened part as what reads tokens; None for a part that hears. Raises ModelError without a processor."""
+        opened = self._opened
+        if self._reader is None and opened.part is not None and blocks_that_read(opened.module, opened.within):
+            part = opened.part
+            self._reader = self._reading.reader(opened.module, part.name, part.path, self._extractor)
+            self._available = self._reader.sites
+        return self._reader
 
     @property
     def sampling_rate(self) -> int:

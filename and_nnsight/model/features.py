@@ -48,6 +48,7 @@ class Featuriser:
     minimum_samples   shorter waveforms give no frame
     window_samples    what the model hears at most, from the clip's start; None where any length goes
     masked            whether the extractor is asked which frames hold sound, by an `attention_mask`
+    alone             whether the model takes one clip at a time: it has no axis for several
     front             makes the extractor's features on the CPU, in every bit, with less of it; None: the extractor does
     """
 
@@ -56,6 +57,7 @@ class Featuriser:
     minimum_samples: int
     window_samples: int | None
     masked: bool = False
+    alone: bool = False
     front: FittedFrontEnd | None = None
 
     @property
@@ -116,6 +118,8 @@ class Featuriser:
         A model with a window hears every clip in the same window. Elsewhere clips of one length run together: an
         attention mask does not keep padding out of positional convolutions, convolution modules or group norms.
         """
+        if self.alone:
+            return tuple((row,) for row in range(len(waveforms)))
         if self.window_samples is not None:
             return (tuple(range(len(waveforms))),)
         by_length: dict[int, list[int]] = defaultdict(list)

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from ..sites.audio_spec import declared_spec, inputs_of, reads_first, reads_inst
 from ..sites.parts import Part, bare_parts, hearing, named_part
 from ..wording import first_line
 from .checkpoint import ModelError
-from .features import Features
+from .features import Features, Featuriser
 from .inputs import audio_forward
 
 _METHOD = "get_audio_features"
@@ -37,13 +38,19 @@ def part_to_open(whole: nn.Module, wanted: str | None) -> Part | None:
         return None
     parts = bare_parts(whole)
     part = hearing(parts)
-    if part is None and (instead := reads_instead(type(whole))):
-        others = "; ".join(f"part={each.name!r} {each.does}" for each in parts if each.path and each.does)
-        raise ModelError(
-            f"{type(whole).__name__} is not a model of sound: it reads {instead}, and none of its parts hears"
-            + (f" ({others})" if others else "")
-        )
-    return part if part is not None and part.path else None
+    if part is None:
+        raise ModelError(_deaf(whole, parts))
+    return part if part.path else None
+
+
+def _deaf(whole: nn.Module, parts: tuple[Part, ...]) -> str:
+    """Why nothing is opened of a model that does not hear, and what may be opened of it by name."""
+    name, instead = type(whole).__name__, reads_instead(type(whole))
+    others = ", ".join(f"{each.name} ({each.does})" for each in parts if each.path and each.does)
+    speaks = "audio" in (getattr(whole, "output_modalities", None) or ()) or any(part.speaks for part in parts)
+    what = "makes sound, but does not hear" if speaks else "is not a model of sound"
+    said = f"{name} {what}: it reads {instead}" if instead else f"{name} takes sound, but no part of it hears by itself"
+    return said + (f"; part= opens what is in it: {others}" if others else "")
 
 
 class Host:
@@ -67,25 +74,50 @@ class Host:
         """Whether the model makes use of a mask of the features' frames that hold sound."""
         return any("mask" in name for name in self._entrance_inputs())
 
+    def packs(self, featuriser: Featuriser) -> bool:
+        """Whether the tower is given clips one after another on one axis, so that it can only be read clip by clip."""
+        rate = featuriser.sampling_rate
+        features = featuriser([np.zeros(length, np.float32) for length in (rate, rate + rate // 2)])
+        return next(iter(self._handed(features).values())).shape[0] != 2
+
     def inputs(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """What the tower is called with where the whole model is given these features, by the names of its forward.
 
-        Raises ModelError where the whole model does not get as far as that.
+        Raises ModelError where the whole model does not get as far as that, and for several clips if the tower takes
+        one at a time.
         """
+        handed = self._handed(features)
+        clips = len(next(iter(features.values()))) if features else 1
+        if clips > 1 and next(iter(handed.values())).shape[0] != clips:
+            raise ModelError(
+                f"the {self.part.name} of {type(self.whole).__name__} takes clips one after another on one axis, where "
+                "they cannot be told apart: give it one clip a trace"
+            )
+        return handed
+
+    def _handed(self, features: Mapping[str, Any]) -> dict[str, Any]:
         failures: list[str] = []
         for call in self._calls(features):
             try:
                 call()
             except _Handed as handed:
-                bound = inspect.signature(type(self.tower).forward).bind(None, *handed.args, **handed.named)
-                named = {name: value for name, value in list(bound.arguments.items())[1:] if name != "kwargs"}
-                return {**named, **bound.arguments.get("kwargs", {})}
+                return self._by_name(handed)
             except Exception as error:  # a model that wants more than sound raises anything; the next way may be its
                 failures.append(first_line(error))
+        own = inputs_of(type(self.tower))
+        if self.main_input in own and all(name in own for name in features):
+            return dict(features)  # it is never called on sound alone, but it takes what the feature extractor gives
         raise ModelError(
             f"{type(self.whole).__name__} does not hand these features ({', '.join(features)}) to its "
             f"{self.part.name}: {failures[0]}; give feature_extractor= the checkpoint's own"
         )
+
+    def _by_name(self, handed: _Handed) -> dict[str, Any]:
+        signature = inspect.signature(type(self.tower).forward)
+        bound = signature.bind(None, *handed.args, **handed.named).arguments
+        starred = [name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_KEYWORD]
+        further = {key: value for name in starred for key, value in bound.pop(name, {}).items()}
+        return {**dict(list(bound.items())[1:]), **further}
 
     def _entrance(self) -> tuple[str, str]:
         """The name under which sound goes in, and the path of the nearest module around the part that takes it."""

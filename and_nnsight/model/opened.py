@@ -11,6 +11,7 @@ from torch import nn
 
 from ..sites.audio_spec import reads_first
 from ..sites.parts import Part
+from .features import Featuriser
 from .host import Host, part_to_open
 from .weightless import described
 
@@ -59,6 +60,10 @@ class Opened:
         """What the module that runs is called with: the features, or what the model around the part makes of them."""
         return features if self.host is None else self.host.inputs(features)
 
+    def fitted(self, featuriser: Featuriser) -> Featuriser:
+        """The feature extraction, one clip at a time where the part takes no more."""
+        return featuriser if self.host is None else replace(featuriser, alone=self.host.packs(featuriser))
+
     @property
     def wants_mask(self) -> bool:
         """Whether the feature extractor is to say which frames hold sound: the model around the part asks for it."""
@@ -69,17 +74,16 @@ def _host(module: nn.Module, part: Part | None) -> Host | None:
     return Host(module, part) if part is not None and part.hears else None
 
 
-def part_of_checkpoint(model_class: Any, config: Any, wanted: str | None) -> str:
-    """Path of the part of a checkpoint that runs alone, which is all that is loaded; "" where the whole is needed.
+def opened_without_weights(model_class: Any, config: Any, wanted: str | None) -> Opened | None:
+    """What is opened of a checkpoint, before its weights are there; None where there is no choice before they are.
 
     Raises PartError for a part that it does not have, ModelError for a model that does not hear.
     """
     kind = concrete(model_class, config)
     if kind is None or (wanted is None and not reads_first(kind)):
-        return ""
+        return None
     with MetaDevice():
-        part = part_to_open(described(partial(kind._from_config, config)), wanted)
-    return part.path if part is not None and part.hears else ""
+        return Opened.of(described(partial(kind._from_config, config)), wanted)
 
 
 def concrete(model_class: Any, config: Any) -> Any:

@@ -15,12 +15,17 @@ from torch import nn
 def only_part(kind: type[Any], path: str) -> type[Any]:
     """A class as a transformers model class, whose instances hold nothing but the part at a path."""
 
+    from transformers import PreTrainedModel
+
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         kind.__init__(self, *args, **kwargs)
         keep_only(self, path)
 
     def tie_weights(self: Any, *args: Any, **kwargs: Any) -> None:
         """What is tied to embeddings is not there."""
+
+    def from_pretrained(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return PreTrainedModel.from_pretrained.__func__(cls, *args, **kwargs)  # not the class's own: what else it loads
 
     return type(
         kind.__name__,
@@ -30,6 +35,7 @@ def only_part(kind: type[Any], path: str) -> type[Any]:
             "__module__": kind.__module__,
             "__qualname__": kind.__qualname__,
             "tie_weights": tie_weights,
+            "from_pretrained": classmethod(from_pretrained),
             "_keys_to_ignore_on_load_unexpected": [".*"],  # all the rest, on purpose
         },
     )

@@ -33,6 +33,7 @@ class RemoteModel(TraceModel):
         features here. Raises ModelError, before anything is sent, if a server would load this model as another class.
         """
         if kwargs.get("remote"):
+            self.refuse_part()
             inputs, kwargs = self._normalise(inputs, kwargs)
             if inputs:
                 features = inputs[0] if isinstance(inputs[0], dict) else self.featuriser(inputs[0])
@@ -40,6 +41,14 @@ class RemoteModel(TraceModel):
                 inputs = (as_inputs(features, None, further_inputs(self.wrapped, remote=True)), *inputs[1:])
             kwargs.setdefault("fn", MethodType(TransformersModel._call, self))  # ours does not travel
         return super().trace(*inputs, **kwargs)
+
+    def refuse_part(self) -> None:
+        """Raise ModelError if the model was opened by one of its parts: a server runs whole checkpoints."""
+        if self.part is not None:
+            raise ModelError(
+                f"a server runs whole checkpoints, and of {self.repo_id or 'this model'} the part "
+                f"{self.part.name!r} was opened: run it here, without remote="
+            )
 
     def check_servable(self) -> None:
         """Raise ModelError, saying what to do, if a server would not load this very model by its name."""

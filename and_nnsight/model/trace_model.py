@@ -47,6 +47,8 @@ class TraceModel(CheckpointModel):
 
         Raises ValueError for features of a size that the model does not take.
         """
+        if self.reader is not None:  # its processor is the checkpoint's own, and the sound no main input
+            return as_inputs(self.reader.completed(features), self.wrapped, {})
         fit = fitting(self.wrapped, features, self.main_input)
         return self._opened.inputs(as_inputs(fit, self.wrapped, further_inputs(self.wrapped)))
 
@@ -142,7 +144,8 @@ class TraceModel(CheckpointModel):
 
     def handle(self, site: Site) -> SiteHandle:
         """What `model.site` gives outside a trace, of a `Site`."""
-        where = (site.name, self.envoy(site.path), site.side, site.channels_first, site.windows)
+        layered = site.layer is not None
+        where = (site.name, self.envoy(site.path), site.side, site.channels_first, site.windows, layered)
         if isinstance(site.dictionary, Heads):
             return SiteHandle(*where, heads=site.dictionary.count)
         return SiteHandle(*where) if site.dictionary is None else LatentHandle(site, *where)

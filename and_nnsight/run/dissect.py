@@ -14,6 +14,7 @@ from ..data.workers import TaskMap
 from ..dissection.dissection import Dissection
 from ..kernels import POOLINGS
 from ..model.devices import known_device, known_dtype
+from ..model.readers.options import ReaderOptions
 from ..model.restoring import eval_mode, preserves_model
 from ..remote import Remote, as_settings
 from ..statistics.concept_scores import ConceptScores
@@ -67,6 +68,10 @@ def dissect(
     keep_activations: bool = False,
     keep_exemplars: int | Iterable[UnitName] | None = None,
     shard: str | None = None,
+    part: str | None = None,
+    prompt: str | None = None,
+    tokens: str | None = None,
+    answer: str | None = None,
 ) -> Dissection:
     """Run a dataset through a model and keep, for every unit of the sites, its K highest and K lowest clips.
 
@@ -99,6 +104,12 @@ def dissect(
                   "torchrun": as torchrun says. Each is a run of its own in out/shards/i-of-n, interrupted and resumed
                   as any other; the last to be done merges all into `out`, equal file by file to a run that was not
                   split (see `merge`). Gives the whole once it is there, the dissection of the part before
+    part          which part of a composite model (`AudioModel.parts` lists them), for example "language_model"; by
+                  default the one that hears. It is in the manifest: runs of several parts are never mixed
+    prompt        of a part that reads (a language model, a decoder): what is asked beside the sound
+    tokens        which positions of its sequence are frames: "audio" (those of the sound, with seconds), "prompt" or
+                  "answer"
+    answer        where the answer comes from: "generated" greedily (default), or given: the clip's "caption" or "label"
     remote        True (nnsight's NDIF host), a server's URL, "local" (nnsight's dry run) or a `Remote` with settings:
                   the model runs there, named by its hub id; no weights are loaded here, and only each unit's best
                   clips come home. Interrupted, it resumes from the last job that came home
@@ -115,21 +126,23 @@ def dissect(
     the memory or the room on the disk. With `remote`, RemoteRunError for a server that does not answer, does not fit,
     wants a key, or fails; what came home is kept.
     """
-    part = DataOptions(split, audio_column, label_column, caption_column, limit)
+    columns = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     _check(k, pool, resume, options)
+    reads = ReaderOptions(prompt, tokens, answer)
     settings = as_settings(remote) if remote else None
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
         _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
-    reading = Reading.of(data, part)
+        _refuse_reading(reads)
+    reading = Reading.of(data, columns)
     scores = open_scores(concepts, reading.source)
     if settings is None:
-        target = open_local(model, sites, pool, options)
+        target = open_local(model, sites, pool, options, part, reads)
     else:
         from .remote import open_remote  # what talks to servers, only where one is meant
 
-        target = open_remote(model, sites, pool, settings)
+        target = open_remote(model, sites, pool, settings, part)
     reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
     plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
@@ -176,6 +189,15 @@ def _check(k: int, pool: str, resume: bool | str, options: RunOptions) -> None:
         known_device(options.device)
     if options.dtype is not None:
         known_dtype(options.dtype)
+
+
+def _refuse_reading(reads: ReaderOptions) -> None:
+    """Raise ValueError for how a model reads: a server is given sound alone."""
+    if reads.given:
+        raise ValueError(
+            f"{' and '.join(f'{name}=' for name in reads.given)}: a server is given sound, and no text beside it; run "
+            "parts that read without remote="
+        )
 
 
 def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any, shard: Any) -> None:

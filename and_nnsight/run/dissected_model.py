@@ -10,7 +10,9 @@ from ..dissection.descriptions import ModelDescription, SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.manifest_differences import dictionary_differences, model_differences
+from ..model.adapter import ModelAdapter
 from ..model.opening import open_model
+from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from .local import LocalTarget
 from .options import RunOptions
@@ -33,7 +35,10 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
     """The model with its sites. Raises DissectionError if it is not the one that was dissected."""
     manifest = dissection.manifest
     dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
-    adapter = open_model(model, options.device, dtype)
+    opened = isinstance(model, ModelAdapter)
+    part = None if opened else manifest.model.part
+    reads = AS_USUAL if opened else ReaderOptions.from_json(manifest.model.more)
+    adapter = open_model(model, options.device, dtype, part, reads)
     differing = model_differences(manifest.model, ModelDescription.from_json(adapter.describe()))
     here = LocalTarget(adapter, ()).dtype
     if manifest.dtype not in (None, here):

@@ -235,8 +235,14 @@ class ExemplarPass:
         curves: dict[int, dict[str, SiteCurves]] = {clip.id: {} for clip in clips}
         for rows in by_depth.values():
             features = inputs if len(rows) == len(clips) else _rows_of(inputs, rows)
-            self._run([clips[row] for row in rows], features, curves)
+            self._run_rows([clips[row] for row in rows], features, curves)
         return curves
+
+    def _run_rows(self, clips: Sequence[Clip], inputs: Features, curves: dict[int, dict[str, SiteCurves]]) -> None:
+        """Run clips that want units of the same depth, each with the text that it was dissected with."""
+        model, known = self.target.model, [self.dissection.clips[clip.id] for clip in clips]
+        for rows, features, _ in model.forwards(known, to_device(inputs, model.device)):
+            self._run([clips[row] for row in rows], features, curves)
 
     def _run(self, clips: Sequence[Clip], features: Features, curves: dict[int, dict[str, SiteCurves]]) -> None:
         """Run clips up to the last site that one of them is wanted for, and add their curves."""
@@ -256,7 +262,7 @@ class ExemplarPass:
 
         sites = [site for site in self.target.sites if any(site.name in of_clip for of_clip in wanted)]
         with torch.no_grad():
-            self.target.model.run(sites, to_device(features, self.target.model.device), collect)
+            self.target.model.run(sites, features, collect)
 
     def _add_curves(self, clip: int, curves: dict[str, SiteCurves]) -> None:
         there = self.dissection.exemplars().curves.of_clip(clip)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..data import Clip, Quarantined, Source
 from ..data.iterables import IterableSource
 from ..data.shards import ShardSource
+from ..data.tokens import Token
 from ..model.features import Group
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
@@ -54,6 +55,9 @@ class FirstClips:
     def end_group(self) -> None:
         """Raises RuntimeError if a site did not fire."""
         self._collector.end()
+
+    def read(self, clips: Sequence[Clip], tokens: Sequence[list[Token]]) -> None:
+        """None of these."""
 
     def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
         """None of these."""

@@ -17,6 +17,7 @@ from ..model.device_features import featuriser_on
 from ..model.devices import dtype_of, to_device
 from ..model.features import Features
 from ..model.opening import open_model
+from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
@@ -115,18 +116,29 @@ class _Collection:
         self.session.begin_batch(batch.clips)
 
     def run_group(self, clips: Sequence[Clip], features: Features) -> None:
-        self.session.begin_group(clips, self.device)
-        self.model.run(self.sites, to_device(features, self.device), self.session.on_activation)
-        self.session.end_group()
+        for rows, inputs, tokens in self.model.forwards(clips, to_device(features, self.device)):
+            together = [clips[row] for row in rows]
+            self.session.begin_group(together, self.device)
+            self.model.run(self.sites, inputs, self.session.on_activation)
+            self.session.end_group()
+            if tokens is not None:
+                self.session.read(together, tokens)
 
     def end_batch(self, batch: GroupedBatch) -> None:
         self.session.keep_sounds(batch.clips, batch.inputs or ())
         self.session.end_batch(batch.position + batch.size, batch.clips, batch.quarantined)
 
 
-def open_local(model: Any, sites: str | Iterable[str], pool: str, options: RunOptions) -> LocalTarget:
-    """The model with its weights, and its sites. Raises SiteError for sites, ValueError for what is no model."""
+def open_local(
+    model: Any,
+    sites: str | Iterable[str],
+    pool: str,
+    options: RunOptions,
+    part: str | None = None,
+    reads: ReaderOptions = AS_USUAL,
+) -> LocalTarget:
+    """The model, or its part, with its weights and sites. Raises SiteError for sites, ValueError for no model."""
     if options.num_workers:
         import_for_workers(_FOR_WORKERS)  # the weights are loaded meanwhile
-    adapter = open_model(model, options.device, options.dtype)
+    adapter = open_model(model, options.device, options.dtype, part, reads)
     return LocalTarget(adapter, resolve_sites(adapter, sites, pool))

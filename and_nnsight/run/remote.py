@@ -119,13 +119,15 @@ class RemoteTarget:
                     ) from error
 
 
-def open_remote(model: Any, sites: str | Iterable[str], pool: str, settings: Remote) -> RemoteTarget:
+def open_remote(
+    model: Any, sites: str | Iterable[str], pool: str, settings: Remote, part: str | None = None
+) -> RemoteTarget:
     """The model without its weights, and its sites. Asks no server.
 
     Raises ModelError for a model that a server cannot have, SiteError for sites.
     """
     local = settings.url == LOCAL
-    audio_model = open_servable(model, local=local)
+    audio_model = open_servable(model, local=local, part=part)
     patterns = [sites] if isinstance(sites, str) else list(sites)
     resolved = resolve_sites(audio_model, patterns, pool, shapes=site_shapes)
     _refuse_dictionaries(resolved)

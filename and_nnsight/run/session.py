@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..data import Clip, Quarantined
+from ..data.tokens import Token
 from ..model.features import Group
 from ..sites.site import Site
 from ..statistics.concept_scores import ConceptScores
@@ -91,6 +92,7 @@ class Session:
         self._collector = BatchCollector(self.statistics)
         self._batch_scores: Tensor | None = None
         self._values = BatchValues()
+        self._tokens: dict[int, list[Token]] = {}
         self._whole = True  # whether all parts end at the same batch: only then may they be written
         self._saved_at, self._share = time.monotonic(), _FIRST
 
@@ -135,6 +137,10 @@ class Session:
         """All sites of the group have come. Raises RuntimeError if one did not fire."""
         self._collector.end_group()
 
+    def read(self, clips: Sequence[Clip], tokens: Sequence[list[Token]]) -> None:
+        """Note the tokens that were read while clips of the batch were heard: what their frames are."""
+        self._tokens |= {clip.id: text for clip, text in zip(clips, tokens, strict=True)}
+
     def _take_in(self) -> None:
         """Update the statistics from the batch's groups: once, for lists of all units are costly to merge."""
         self._whole = False
@@ -156,7 +162,9 @@ class Session:
         self._take_in()
         self._keep_values()
         self.statistics.leave_out(clip.clip for clip in quarantined)
-        self.folder.saw(end, clips, quarantined, self._truncated(clips))
+        texts, self._tokens = self._tokens, {}
+        read = [replace(clip, tokens=texts[clip.id]) if clip.id in texts else clip for clip in clips]
+        self.folder.saw(end, read, quarantined, self._truncated(clips))
         self._whole = True
 
     def _observe(self, clips: Tensor, values: Tensor) -> None:

@@ -73,10 +73,10 @@ def reads_instead(kind: type[nn.Module]) -> str | None:
     None where it takes sound, or where its arguments do not tell.
     """
     inputs = inputs_of(kind)
-    if callable(getattr(kind, "audio_spec", None)) or any(word in name for name in inputs for word in _SOUNDS):
+    if callable(getattr(kind, "audio_spec", None)) or takes_sound(kind):
         return None
     named = getattr(kind, "main_input_name", None)
-    main = named if named in inputs else next(iter(inputs), None)
+    main = named if named in inputs or not inputs else inputs[0]
     if main not in _NO_SOUND:
         return None
     others = [name for name in inputs if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
@@ -90,8 +90,12 @@ def takes_sound(kind: type[nn.Module]) -> bool:
 
 def sound_input(function: Any) -> str | None:
     """The input of a function that sound goes in by, judged by its name; None where none is named for it."""
-    names = [name for name in inspect.signature(function).parameters if not name.startswith(_TARGETS)]
-    return next((name for name in names for word in _SOUNDS if word in name and not name.endswith(_MEASURES)), None)
+    return next((name for name in inspect.signature(function).parameters if names_sound(name)), None)
+
+
+def names_sound(name: str) -> bool:
+    """Whether an input of this name is sound, or its spectrogram: not a target, a mask, or codes."""
+    return any(word in name for word in _SOUNDS) and not name.startswith(_TARGETS) and not name.endswith(_MEASURES)
 
 
 def reads_first(kind: type[nn.Module]) -> bool:

@@ -38,6 +38,10 @@ class Geometry:
         overlaps = known & ~(starts >= np.asarray(seconds)[:, None])
         return _keep_one(overlaps, known)
 
+    def text(self, frame: int) -> str | None:
+        """The text of the token that a frame is; None for frames of sound."""
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """The geometry as plain JSON values; `from_json` reads it back."""
         return {"kind": self.kind, **asdict(self)}
@@ -95,6 +99,37 @@ class Convolved(Regular):
         samples = np.ceil(np.asarray(seconds) * self.sampling_rate - 1e-6).astype(np.int64)
         positions = np.arange(frames)
         return _keep_one(positions < self.length(samples)[:, None], positions >= 0)
+
+
+@dataclass(frozen=True)
+class Grouped(Regular):
+    """Frames that come several at a time, of one stretch of the clip (the queries of a Q-Former over a window)."""
+
+    kind: ClassVar[str] = "grouped"
+    group: int = 1
+
+    def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
+        """Start and end in seconds of each frame's stretch."""
+        return super().times(np.asarray(frames) // self.group)
+
+
+@dataclass(frozen=True)
+class Tokens(Geometry):
+    """Tokens of text, which have no place in the clip's time; all count.
+
+    texts  what they stand for, where they are the same for every clip (a prompt's); empty where they are the clip's own
+    """
+
+    kind: ClassVar[str] = "tokens"
+    texts: tuple[str, ...] = ()
+
+    def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
+        """All of them."""
+        return np.ones((len(seconds), frames), bool)
+
+    def text(self, frame: int) -> str | None:
+        """What a token stands for; None where that is the clip's own matter."""
+        return self.texts[frame] if 0 <= frame < len(self.texts) else None
 
 
 @dataclass(frozen=True)
@@ -181,7 +216,8 @@ class FoldedGrid(Geometry):
 
 
 _KINDS: dict[str, type[Geometry]] = {
-    kind.kind: kind for kind in (Geometry, WholeClip, Regular, Convolved, PatchGrid, PatchColumns, FoldedGrid)
+    kind.kind: kind
+    for kind in (Geometry, WholeClip, Regular, Convolved, Grouped, Tokens, PatchGrid, PatchColumns, FoldedGrid)
 }
 
 

@@ -84,10 +84,12 @@ def output_projection(block: nn.Module, core: str) -> tuple[str, nn.Module] | No
     """Name within the block, and the linear layer, that an attention ends in; `core` holds queries, keys and values.
 
     It lies in the core, or beside it (BERT's layout). None where no module is called for it: torch's own attention and
-    others that hand its weights to a fused call.
+    others that hand its weights to a fused call; and where an attention says (`projects_frames_first`) that clips stand
+    on another axis there than the first.
     """
     attention = next(module for name, _, module in walk(block) if name == core)
-    if isinstance(unadapted(attention), nn.MultiheadAttention) or _hands_weights_over(attention):
+    turned = getattr(attention, "projects_frames_first", False)
+    if turned or isinstance(unadapted(attention), nn.MultiheadAttention) or _hands_weights_over(attention):
         return None
     return _called_so(block, f"{core}.") or _beside(block, core)
 

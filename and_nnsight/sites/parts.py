@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from .audio_spec import inputs_of, takes_sound
+from .audio_spec import inputs_of, names_sound, takes_sound
 from .vocabulary import vocabulary_sizes
 
 WHOLE = "whole"
@@ -152,13 +152,14 @@ def _described(model: nn.Module, path: str, name: str) -> Part:
     embeds = _embeds_tokens(module)
     hears = _hears(module, embeds) and any(takes_sound(type(each)) for each in around)
     reads = embeds or "input_ids" in inputs
-    speaks = not hears and (_knows_codes(module) if reads else _is_of_sound(module))
+    speaks = not hears and (_knows_codes(module) or _upsamples(module) if reads else _is_of_sound(module))
     return Part(name, path, type(module).__name__, hears, reads, speaks)
 
 
 def _is_of_sound(module: nn.Module) -> bool:
     inputs = inputs_of(type(module))
-    return "audio" in _modalities(module) or (bool(inputs) and inputs[0].endswith(_CODES))
+    says = "audio" in _modalities(module) or names_sound(str(getattr(module, "main_input_name", "")))
+    return says or (bool(inputs) and inputs[0].endswith(_CODES))
 
 
 def _knows_codes(module: nn.Module) -> bool:
@@ -173,7 +174,15 @@ def _hears(module: nn.Module, embeds: bool) -> bool:
     first = inputs[0] if inputs else str(getattr(module, "main_input_name", ""))
     if first == "input_ids" or embeds or "encoder_hidden_states" in inputs or first.endswith(_CODES):
         return False
-    return takes_sound(type(module)) or _modalities(module) == ("audio",)
+    if takes_sound(type(module)):
+        return True
+    says = _modalities(module) == ("audio",) or names_sound(str(getattr(module, "main_input_name", "")))
+    return says and not _upsamples(module)
+
+
+def _upsamples(module: nn.Module) -> bool:
+    """Whether a module makes more of its frames, as one does that ends in samples."""
+    return any(isinstance(child, nn.ConvTranspose1d) for child in module.modules())
 
 
 def _modalities(module: nn.Module) -> tuple[str, ...]:

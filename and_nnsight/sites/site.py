@@ -111,7 +111,7 @@ class Site:
 
         Raises SiteError if there is no floating-point tensor in it.
         """
-        folded = fold(value, self.channels_first, self.windows)
+        folded = fold(value, self.channels_first, self.windows, self.layer is not None)
         if folded is None:
             raise SiteError(f"site {self.name!r}: module {self.path!r} has no activation tensor on its {self.side}")
         return folded
@@ -363,9 +363,9 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
         )
     if pattern.endswith(HEADS_SIDE_BY_SIDE) and not any(site.name.endswith(HEADS_SIDE_BY_SIDE) for site in available):
         return (
-            f"no output projection runs as a module in the attention of {type(model).__name__}, so what its heads give "
-            "cannot be read: it has no site 'blocks.{i}." + HEADS_SIDE_BY_SIDE + "' (blocks.{i}.hook_attn_out is what "
-            "they give together)"
+            f"no output projection runs as a module, clips first, in the attention of {type(model).__name__}, so what "
+            "its heads give cannot be read: it has no site 'blocks.{i}." + HEADS_SIDE_BY_SIDE + "' "
+            "(blocks.{i}.hook_attn_out is what they give together)"
         )
     names = [site.name for site in available]
     near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]

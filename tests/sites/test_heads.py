@@ -127,7 +127,9 @@ def test_grouped_queries_have_a_head_each() -> None:
 def test_an_attention_whose_projection_no_module_runs_has_no_heads_and_says_so(name: str) -> None:
     model = made(name)
     assert not [site for site in model.sites() if "hook_z" in site.name]
-    with pytest.raises(SiteError, match=r"no output projection runs as a module in the attention of WavLM"):
+    with pytest.raises(
+        SiteError, match=r"no output projection runs as a module, clips first, in the attention of WavLM"
+    ):
         model.sites("heads")
 
 

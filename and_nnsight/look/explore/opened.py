@@ -11,6 +11,7 @@ from ...dissection.descriptions import ModelDescription
 from ...dissection.dissection import Dissection
 from ...dissection.manifest_differences import model_differences
 from ...maps.hearing import hear
+from ...model.adapter import ModelAdapter
 from ...model.opening import open_model
 from ...run.exemplars import keep_exemplars
 from ..unit_view import UnitViews
@@ -64,7 +65,8 @@ class OpenedDissection:
         named = model if model is not None else described.id
         if named is None or (model is None and described.id == described.class_name):
             raise NoModel("the dissection does not say which model it is of: start explore with it (--model)")
-        return Hearer(open_model(named), self.dissection, seconds)
+        part = None if isinstance(named, ModelAdapter) else described.part
+        return Hearer(open_model(named, part=part), self.dissection, seconds)
 
     @cached_property
     def speaker(self) -> Speaker | str:
