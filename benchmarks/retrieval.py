@@ -83,6 +83,7 @@ def _of_site(
     row = {"site": site, "explained": len(texts), "of": activations.shape[1],
            "distinct": len(set(ideas.values())) / max(1, len(ideas))}  # fmt: skip
     units = [unit for unit in texts if activations[:, unit].std() > 0]
+    row["asked"] = len(units)
     if len(units) < CANDIDATES:
         return row | {"traced": None, "lowest": None, "highest": None}
     claimed = _standardised(_similarities([texts[unit] for unit in units], captions, encoder))

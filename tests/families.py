@@ -42,7 +42,7 @@ class Family:
     per_frame_head: bool = False
 
 
-def _seeded(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+def seeded(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     def seeded() -> nn.Module:
         torch.manual_seed(0)
         module = build().eval()
@@ -203,7 +203,7 @@ _ALL = [
     Family("clap-audio", lambda: tf.ClapAudioModelWithProjection(_clap_config().audio_config), clap_extractor),
     Family("clap", lambda: tf.ClapModel(_clap_config()), clap_extractor),
 ]
-FAMILIES = {family.name: replace(family, build=_seeded(family.build)) for family in _ALL}
+FAMILIES = {family.name: replace(family, build=seeded(family.build)) for family in _ALL}
 
 
 def save_ast(folder: Path) -> Path:

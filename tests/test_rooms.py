@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "and_nnsight"
 # From the ground up: a room imports only rooms that stand before it.
 ROOMS = (
-    "nnsight_save redaction wording storage progress plugins portable audio kernels data dictionaries sites statistics "
+    "nnsight_save redaction wording storage progress plugins portable audio kernels data dictionaries sites speech statistics "
     "model dissection remote run maps explain.roles explain.conversations explain.text explain.records explain.acoustics "
     "explain.providers explain.describe explain.labels explain.evaluate explain.read explain.pipeline explain unlearn "
     "findings share look demo cli __main__"

@@ -28,6 +28,7 @@ def print_text(console: Console, card: Card) -> None:
         _paragraph(console, "Of the clips it responds least to", card.lowly)
     _print_concepts(console, card)
     _print_labels(console, card)
+    _print_firing(console, card)
     _print_effects(console, card)
     _print_failures(console, card)
 
@@ -69,6 +70,11 @@ def _print_labels(console: Console, card: Card) -> None:
         text = ", ".join(f"{_concept(label)} ({label.score:z.2f})" for label in ranked[:_MOST_LABELS])
         _paragraph(console, f"Label by {by}, {similarity}, {ranked[0].basis}", text)
         _print_verdict(console, card, ranked[0].source)
+
+
+def _print_firing(console: Console, card: Card) -> None:
+    if card.firing:
+        _paragraph(console, "Fires on", "; ".join(map(str, card.firing)))
 
 
 def _print_effects(console: Console, card: Card) -> None:

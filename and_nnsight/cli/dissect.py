@@ -123,6 +123,14 @@ class MoreStatistics:
         Path | None,
         typer.Option(metavar="FILE", help="File of concepts' scores: compare every unit with them."),
     ] = None
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Folder of TextGrid or CTM files, column:NAME, or whisper:CHECKPOINT: compare every unit, frame by "
+            "frame, with phones, words, speakers and pauses.",
+        ),
+    ] = None
     keep_activations: Annotated[
         bool, typer.Option("--keep-activations", help="Also write every clip's pooled activation of every unit.")
     ] = False
@@ -215,5 +223,7 @@ def print_summary(dissection: Dissection, out: Path) -> None:
     if set_aside:
         were = agree(set_aside, "was", "were")
         print(f"{counted(set_aside, 'clip')} {were} set aside: {out / 'quarantine.jsonl'} says why")
+    if part is None and dissection.manifest.annotations is not None:
+        print("units by phone, word, speaker and pause: " + command("fires-on", out))
     if part is None:
         print("look at a unit: " + command("show", out, dissection.sites[-1], 0))

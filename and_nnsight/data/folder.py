@@ -66,10 +66,10 @@ class FolderSource:
             if row.file is None:
                 name = self._metadata.name if self._metadata else ""
                 reason = f"{name}, row {row.number}, names no file"
-                yield Item(position, Unusable(reason), None, row.label, row.caption)
+                yield Item(position, Unusable(reason), None, row.label, row.caption, words=row.words)
                 continue
             path = str(self.root / row.file)
-            yield Item(position, path, printable(path), row.label, row.caption)
+            yield Item(position, path, printable(path), row.label, row.caption, words=row.words)
 
 
 class FileSource:

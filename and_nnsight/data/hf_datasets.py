@@ -160,6 +160,8 @@ class DatasetSource:
         label = _name(row.get(self._columns.label_key), self._label_feature)
         caption = text(row.get(self._columns.caption_key))
         item = make_row_item(position, row, audio, label, caption, stated_rate(row, self._no_rates))
+        if self._columns.words is not None:
+            item = replace(item, words=row.get(self._columns.words))
         return replace(item, path=address) if address is not None else item
 
 
@@ -167,7 +169,7 @@ def _encoded_columns(dataset: _Dataset, columns: Columns) -> Any:
     """The dataset with what a clip is made of and nothing else, its audio encoded. ValueError for a missing column."""
     features = dataset.features or {}
     _require(list(features), columns)
-    wanted = dict.fromkeys((columns.audio, columns.label_key, columns.caption_key, "path", *RATES))
+    wanted = dict.fromkeys((columns.audio, columns.label_key, columns.caption_key, columns.words, "path", *RATES))
     dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
     _refuse_nested_audio(columns.audio, features[columns.audio])
     if isinstance(features[columns.audio], datasets.Audio):

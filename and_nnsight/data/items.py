@@ -14,11 +14,15 @@ UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns, or keys, of a clip's audio, label and caption; None: "label" and "caption", where they are there."""
+    """The columns, or keys, of a clip's audio, label and caption; None: "label" and "caption", where they are there.
+
+    words: the column of words with times, as it stands there; None: it is not read
+    """
 
     audio: str = "audio"
     label: str | None = None
     caption: str | None = None
+    words: str | None = None
 
     @property
     def label_key(self) -> str:
@@ -32,8 +36,8 @@ class Columns:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Of label and caption, the columns that were asked for by name: there has to be each."""
-        return tuple(column for column in (self.label, self.caption) if column is not None)
+        """Of label, caption and words, the columns that were asked for by name: there has to be each."""
+        return tuple(column for column in (self.label, self.caption, self.words) if column is not None)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Item:
     label          what the dataset files it under
     caption        what the dataset says of it in words
     sampling_rate  rate of `audio` where it is a bare waveform; None: it is taken to be at the model's
+    words          what the column of words with times holds, where it was asked for
     """
 
     id: int
@@ -54,6 +59,7 @@ class Item:
     label: str | None = None
     caption: str | None = None
     sampling_rate: int | None = None
+    words: Any = None
 
 
 @dataclass(frozen=True)

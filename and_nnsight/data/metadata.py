@@ -31,6 +31,7 @@ class Row:
     label: str | None
     caption: str | None
     number: int = 0
+    words: Any = None
 
 
 def metadata_file(root: Path) -> Path | None:
@@ -61,7 +62,8 @@ def read_metadata(file: Path, columns: Columns) -> list[Row]:
         label, caption = fields.get(columns.label_key), fields.get(columns.caption_key)
         foreign += _is_foreign(label, caption)
         place = _relative(file, number, fields.get("file_name"))
-        rows.append(Row(place, _words(label), _words(caption), number))
+        words = None if columns.words is None else fields.get(columns.words)
+        rows.append(Row(place, _words(label), _words(caption), number, words))
     if not rows:
         raise ValueError(f"{file} has no rows")
     _require_columns(file, names, columns)

@@ -19,7 +19,7 @@ class DataOptions:
     caption_column: str | None = None
     limit: int | None = None
 
-    def open(self, data: Any) -> Source:
+    def open(self, data: Any, words_column: str | None = None) -> Source:
         """The source that `data` is, read as these options say. Raises what `open_source` raises."""
         return open_source(
             data,
@@ -28,4 +28,5 @@ class DataOptions:
             label_column=self.label_column,
             caption_column=self.caption_column,
             limit=self.limit,
+            words_column=words_column,
         )

@@ -76,6 +76,7 @@ class _Parts(NamedTuple):
     label: Any = None
     caption: Any = None
     path: str | None = None
+    words: Any = None
 
 
 def _row(value: Any) -> Any:
@@ -117,7 +118,7 @@ def _item(position: int, value: Any, columns: Columns) -> Item:
     audio, own = split_rate(parts.audio)
     if position == 0:
         _warn_of_channels(audio)
-    item = Item(position, audio, path, text(parts.label), text(parts.caption))
+    item = Item(position, audio, path, text(parts.label), text(parts.caption), words=parts.words)
     return _with_rate(item, own if own is not None else parts.rate)
 
 
@@ -130,15 +131,16 @@ def _of_mapping(position: int, row: Mapping[Any, Any], columns: Columns) -> _Par
     refuse_batch(position, audio, [label, caption, *(row.get(name) for name in ("path", *RATES))])
     named = path_text(row.get("__key__"))  # WebDataset's name of a row
     others = (columns.label_key, columns.caption_key)
-    return _Parts(
-        audio, stated_rate(row, others), label, caption, path_text(row.get("path")) or audio_path(audio) or named
-    )
+    path = path_text(row.get("path")) or audio_path(audio) or named
+    words = None if columns.words is None else row.get(columns.words)
+    return _Parts(audio, stated_rate(row, others), label, caption, path, words)
 
 
 def _of_object(value: Any, columns: Columns) -> _Parts:
     rate = stated_rate({name: getattr(value, name, None) for name in RATES})
     label, caption = getattr(value, columns.label_key, None), getattr(value, columns.caption_key, None)
-    return _Parts(value.waveform, rate, label, caption, path_text(getattr(value, "path", None)))
+    words = None if columns.words is None else getattr(value, columns.words, None)
+    return _Parts(value.waveform, rate, label, caption, path_text(getattr(value, "path", None)), words)
 
 
 def _of_tuple(position: int, value: Any) -> tuple[Any, Any]:

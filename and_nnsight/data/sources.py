@@ -29,6 +29,7 @@ def open_source(
     label_column: str | None = None,
     caption_column: str | None = None,
     limit: int | None = None,
+    words_column: str | None = None,
 ) -> Source:
     """The clips of `data`, whatever it is.
 
@@ -44,6 +45,7 @@ def open_source(
     audio_column    the column, or dict key, that holds the audio
     label_column    None: "label" where there is such a column; else, in a folder, the name of a file's folder
     caption_column  None: "caption" where there is such a column
+    words_column    a column of words with times, which is read as it stands there; None: none is read
     limit           at most this many clips, those that turn out unreadable included
 
     Raises ValueError if there is no such data, split or column, or it is no clips; the message says what there is, or
@@ -51,7 +53,7 @@ def open_source(
     """
     if limit is not None and limit < 0:
         raise ValueError(f"limit must not be negative, it is {limit}")
-    columns = Columns(audio_column, label_column, caption_column)
+    columns = Columns(audio_column, label_column, caption_column, words_column)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)
     if isinstance(data, str | os.PathLike):

@@ -16,6 +16,7 @@ from ..data.shards import ShardSource
 from ..redaction import without_credentials
 from ..sites import geometry
 from ..sites.site import Site
+from ..speech.annotations import Annotations
 from ..statistics.concept_scores import ConceptScores
 
 AT_SERVER = "the server's"
@@ -225,6 +226,30 @@ class ConceptsDescription:
         """What `asdict` gave. Raises ValueError, naming the entry."""
         entry = mapping_of(value, "concepts")
         return cls(entry.get("fingerprint", UNKNOWN), entry.get("method"), entry.get("count"))
+
+
+@dataclass(frozen=True)
+class AnnotationsDescription:
+    """The annotations that units were compared with: where they are from, of how many concepts and clips."""
+
+    fingerprint: str
+    origin: str | None = None
+    count: int | None = None
+    clips: int | None = None
+    left_out: str = ""
+
+    @classmethod
+    def of(cls, annotations: Annotations) -> AnnotationsDescription:
+        """Of annotations."""
+        size = (len(annotations.names), len(annotations.clips))
+        return cls(annotations.fingerprint, annotations.origin, *size, annotations.left_out)
+
+    @classmethod
+    def from_json(cls, value: Any) -> AnnotationsDescription:
+        """What `asdict` gave. Raises ValueError, naming the entry."""
+        entry = mapping_of(value, "annotations")
+        known = {each.name: entry[each.name] for each in fields(cls) if each.name in entry}
+        return cls(**{"fingerprint": UNKNOWN, **known})
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from ..data import Quarantined
 from ..data.items import Unused
 from ..plugins import Viewed, table
 from ..sites.geometry import Geometry
+from ..speech.annotations import Annotations
+from ..statistics.annotation_statistics import AnnotationStatistics
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptStatistics
 from ..storage import array_checksum, file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
@@ -27,7 +29,7 @@ from .errors import REMEDY, DissectionError
 from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
 from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
-from .files import activation_file, concept_file, scores_file, site_file
+from .files import activation_file, annotation_file, annotations_file, concept_file, scores_file, site_file
 from .manifest import COMPLETE, Manifest, read_manifest
 from .moments import FrameMoments, frame_text
 from .rows import Rows
@@ -222,6 +224,26 @@ class Dissection(Viewed):
         with undamaged(path, REMEDY, DissectionError):
             return ConceptStatistics.from_tensors(self.concepts.names, self._tensors(path))
 
+    @cached_property
+    def annotations(self) -> Annotations | None:
+        """The annotations that every unit was compared with; None if the run was made without annotations."""
+        return None if self.manifest.annotations is None else Annotations.load(annotations_file(self.folder))
+
+    def annotation_statistics(self, site: str) -> AnnotationStatistics:
+        """How a site's units go with each annotated concept, over all stretches of all annotated clips.
+
+        Raises DissectionError for a site that was not dissected, or if the run was made without annotations.
+        """
+        self._site(site)
+        if self.annotations is None:
+            raise DissectionError(
+                f"the dissection in {self.folder} was made without annotations: call dissect with annotations= and a "
+                "new folder to compare every unit with phones, words, speakers and pauses"
+            )
+        path = annotation_file(self.folder, site)
+        with undamaged(path, REMEDY, DissectionError):
+            return AnnotationStatistics.from_tensors(self.annotations.names, self._tensors(path))
+
     def activations(self, site: str) -> np.memmap | None:
         """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
 
@@ -302,6 +324,8 @@ def _files(folder: Path, manifest: Manifest) -> list[Path]:
     files = [folder / "clips.parquet", *(site_file(folder, site) for site in sites)]
     if manifest.concepts is not None:
         files += [scores_file(folder), *(concept_file(folder, site) for site in sites)]
+    if manifest.annotations is not None:
+        files += [annotations_file(folder), *(annotation_file(folder, site) for site in sites)]
     if manifest.keep_activations:
         files += [activation_file(folder, site) for site in sites]
     return files

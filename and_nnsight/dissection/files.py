@@ -28,6 +28,16 @@ def scores_file(folder: Path) -> Path:
     return folder / "concepts" / "scores.safetensors"
 
 
+def annotations_file(folder: Path) -> Path:
+    """The annotations that units were compared with."""
+    return folder / "concepts" / "frames" / "annotations.safetensors"
+
+
+def annotation_file(folder: Path, site: str) -> Path:
+    """How a site's units go with the annotations. (No site is named `annotations`: names hold a dot.)"""
+    return folder / "concepts" / "frames" / f"{_safe(site)}.safetensors"
+
+
 def activation_file(folder: Path, site: str) -> Path:
     """A site's pooled activations of every clip."""
     return folder / "activations" / f"{_safe(site)}.npy"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from ..storage import undamaged
 from ..wording import Brief
 from .descriptions import (
+    AnnotationsDescription,
     ConceptsDescription,
     DatasetDescription,
     ModelDescription,
@@ -50,6 +51,7 @@ class Manifest(Brief):
     pool: str | None = None
     dtype: str | None = None
     concepts: ConceptsDescription | None = None
+    annotations: AnnotationsDescription | None = None
     keep_activations: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, Any] | None = None
@@ -85,6 +87,8 @@ class Manifest(Brief):
         value |= {name: getattr(self, name) for name in ("k", "pool") if getattr(self, name)}
         value["dtype"] = self.dtype
         value["concepts"] = None if self.concepts is None else asdict(self.concepts)
+        if self.annotations is not None:
+            value["annotations"] = asdict(self.annotations)
         value["keep_activations"] = self.keep_activations
         if self.remote is not None:
             value["remote"] = dict(self.remote)
@@ -100,7 +104,8 @@ class Manifest(Brief):
     def from_json(cls, value: Mapping[str, Any]) -> Manifest:
         """What `to_json` gave. Raises ValueError for an entry that is lacking or has another form; it names it."""
         state = _state(value)
-        remote, concepts, shard = value.get("remote"), value.get("concepts"), value.get("shard")
+        remote, shard = value.get("remote"), value.get("shard")
+        concepts, annotations = value.get("concepts"), value.get("annotations")
         return cls(
             sites=_sites(value.get("sites")),
             model=ModelDescription.from_json(value.get("model", {})),
@@ -108,6 +113,7 @@ class Manifest(Brief):
             pool=value.get("pool"),
             dtype=value.get("dtype"),
             concepts=ConceptsDescription.from_json(concepts) if concepts else None,
+            annotations=AnnotationsDescription.from_json(annotations) if annotations else None,
             keep_activations=bool(value.get("keep_activations")),
             remote=None if remote is None else mapping_of(remote, "remote"),
             shard=None if shard is None else ShardDescription.from_json(shard),

@@ -9,7 +9,14 @@ from typing import Any
 from ..data import UNKNOWN
 from ..storage import json_hash
 from ..wording import counted
-from .descriptions import AT_SERVER, ConceptsDescription, DatasetDescription, ModelDescription, SiteDescription
+from .descriptions import (
+    AT_SERVER,
+    AnnotationsDescription,
+    ConceptsDescription,
+    DatasetDescription,
+    ModelDescription,
+    SiteDescription,
+)
 from .manifest import COMPLETE, Manifest
 
 _HASHED = {  # a hash says nothing to a person
@@ -31,7 +38,8 @@ def differences(there: Manifest, here: Manifest) -> list[str]:
         *_of_settings(there, here),
         *_of_names("model", _model_names(there, here), there.model, here.model),
         *_of_names("dataset", here.dataset.COMPARED, there.dataset, here.dataset),
-        *_of_concepts(there.concepts, here.concepts),
+        *_of_compared("concept scores", there.concepts, here.concepts),
+        *_of_compared("annotations", there.annotations, here.annotations),
         *_of_activations(there, here),
         *_of_shards(there, here),
         *_of_sites(there, here),
@@ -84,15 +92,20 @@ def _of_names(
     ]
 
 
-def _of_concepts(there: ConceptsDescription | None, here: ConceptsDescription | None) -> list[str]:
-    one, other = (None if scores is None else scores.fingerprint for scores in (there, here))
+def _of_compared(
+    what: str,
+    there: ConceptsDescription | AnnotationsDescription | None,
+    here: ConceptsDescription | AnnotationsDescription | None,
+) -> list[str]:
+    """Of what units are compared with."""
+    one, other = (None if each is None else each.fingerprint for each in (there, here))
     if one == other:
         return []
     if one is None:
-        return ["concept scores: none there, these here"]
+        return [f"{what}: none there, these here"]
     if other is None:
-        return ["concept scores: some there, none here"]
-    return ["concept scores: other ones there, these here"]
+        return [f"{what}: some there, none here"]
+    return [f"{what}: other ones there, these here"]
 
 
 def _of_activations(there: Manifest, here: Manifest) -> list[str]:
@@ -147,6 +160,7 @@ def run_hash(manifest: Manifest) -> str:
             "concepts": None if manifest.concepts is None else manifest.concepts.fingerprint,
             "sites": [site.to_json() for site in manifest.sites],
             "run": [manifest.k, manifest.pool, manifest.keep_activations],
+            **({} if manifest.annotations is None else {"annotations": manifest.annotations.fingerprint}),
             "shard": None if manifest.shard is None else asdict(manifest.shard),
         }
     )

@@ -12,6 +12,15 @@ from .average_precision import (
     exact_average_precision,
 )
 from .correlation import CrossState, cosine, cosine_cubed, cross_merge, cross_of, cross_update, empty_cross, pearson
+from .frame_sums import (
+    FrameSums,
+    add_clip,
+    count_clip,
+    empty_frame_sums,
+    frame_pearson,
+    frame_t,
+    merge_frame_sums,
+)
 from .fused import fused_kernels
 from .moments import MomentsState, dyadic_nodes, join, variance
 from .pooling import POOLINGS, Pooled, pool, pool_frames, pool_max, pool_max_on_cpu
@@ -20,9 +29,11 @@ from .topk import TopKState, as_candidates, best_clips, border_ties, empty_topk,
 __all__ = [
     "POOLINGS",
     "CrossState",
+    "FrameSums",
     "MomentsState",
     "Pooled",
     "TopKState",
+    "add_clip",
     "as_candidates",
     "average_precision",
     "average_precision_at",
@@ -32,17 +43,22 @@ __all__ = [
     "border_ties",
     "cosine",
     "cosine_cubed",
+    "count_clip",
     "count_in_bins",
     "cross_merge",
     "cross_of",
     "cross_update",
     "dyadic_nodes",
     "empty_cross",
+    "empty_frame_sums",
     "empty_topk",
     "exact_average_precision",
+    "frame_pearson",
+    "frame_t",
     "fused_kernels",
     "in_total_order",
     "join",
+    "merge_frame_sums",
     "pearson",
     "pool",
     "pool_frames",

@@ -95,9 +95,9 @@ def cross_update(
         powers = _powers(x, _CROSSED)
         for power in range(_CROSSED):
             more = rearrange(powers[:, power], "clip unit -> unit clip") @ used
-            _add(table[power, part], rest[power, part], more)
-        _add(state.unit_powers[:, part], state.unit_powers_rest[:, part], _power_sums(powers))
-    _add(state.score_powers, state.score_powers_rest, _power_sums(y))
+            add_exactly(table[power, part], rest[power, part], more)
+        add_exactly(state.unit_powers[:, part], state.unit_powers_rest[:, part], _power_sums(powers))
+    add_exactly(state.score_powers, state.score_powers_rest, _power_sums(y))
     return state._replace(
         clips=state.clips + len(values),
         finite=state.finite + finite.sum(0),
@@ -106,7 +106,7 @@ def cross_update(
     )
 
 
-def _add(total: Tensor, rest: Tensor, more: Tensor) -> None:
+def add_exactly(total: Tensor, rest: Tensor, more: Tensor) -> None:
     """Add to a sum, in place; what rounding takes off it is added to the rest."""
     before = total.clone()
     total += more
@@ -149,7 +149,7 @@ def cross_merge(state: CrossState, other: CrossState) -> CrossState:
     }
     for name, more in sums.items():
         total, rest = getattr(state, name), getattr(state, f"{name}_rest")
-        _add(total, rest, more)
+        add_exactly(total, rest, more)
         rest += getattr(other, f"{name}_rest")
     return state._replace(
         clips=state.clips + other.clips,

@@ -9,6 +9,7 @@ from ..dissection.clip_names import clip_name, clip_names
 from ..dissection.common_labels import LabelCount, LabelCounter
 from ..dissection.dissection import Dissection
 from ..dissection.exemplars import Exemplar
+from ..dissection.firing import Firing
 from ..explain.read.unit_card import Card, Effect, card
 from ..explain.records.unit_selection import exemplar_span
 from .claim_view import ClaimView, Standing, WordsView, explanation_view, label_views, word_views, words_claim
@@ -30,6 +31,7 @@ class UnitView:
     claims        what else is claimed: labels, open concepts that were tested
     words         open concepts
     effects       what ablating it does
+    firing        on which phones, words, speakers and pauses it fires
     emptied       whether calibration left nothing of its words
     failures      what could not be said, and why
     common        the label that its top clips share
@@ -48,6 +50,7 @@ class UnitView:
     claims: tuple[ClaimView, ...]
     words: tuple[WordsView, ...]
     effects: tuple[Effect, ...]
+    firing: tuple[Firing, ...]
     emptied: bool
     failures: Mapping[str, str]
     common: LabelCount | None
@@ -115,6 +118,7 @@ class UnitViews:
             claims=(*label_views(described), *([] if words is None else [words])),
             words=tuple(word_views(described)),
             effects=described.effects,
+            firing=described.firing,
             emptied=described.calibrated == "",
             failures=_failures(described),
             common=self._labels.commonest(described.unit.top),

@@ -19,6 +19,7 @@ from ..sites.audio_spec import declared_spec, inputs_of, reads_first, reads_inst
 from ..sites.parts import Part, bare_parts, hearing, named_part
 from ..wording import first_line
 from .checkpoint import ModelError
+from .devices import device_of, dtype_of
 from .features import Features, Featuriser
 from .inputs import audio_forward
 
@@ -56,12 +57,13 @@ def _deaf(whole: nn.Module, parts: tuple[Part, ...]) -> str:
 class Host:
     """A whole model around the part of it that hears, which runs alone.
 
-    whole  the model; of it only the part needs weights
-    part   the part, which sound goes into
+    whole      the model, or what was loaded of it: the part, and what it is in
+    part       the part, which sound goes into
+    structure  the model with all that is in it, with weights or without
     """
 
-    def __init__(self, whole: nn.Module, part: Part) -> None:
-        self.whole, self.part = whole, part
+    def __init__(self, whole: nn.Module, part: Part, structure: nn.Module) -> None:
+        self.whole, self.part, self.structure = whole, part, structure
         self.main_input, self._holder_path = self._entrance()
 
     @property
@@ -142,17 +144,19 @@ class Host:
             yield lambda: getattr(holder, _METHOD)(**given)
             return
         yield lambda: holder.forward(**given)
-        clips = len(next(iter(features.values())))
-        tokens = torch.zeros(clips, 2, dtype=torch.long)
+        first = next(iter(features.values()))
+        clips = len(first)
+        tokens = torch.zeros(clips, 2, dtype=torch.long, device=first.device)
         yield lambda: holder.forward(input_ids=tokens, **given)
-        embedded = torch.zeros(clips, 2, 1)
+        embedded = torch.zeros(clips, 2, 1, device=first.device)
         yield lambda: holder.forward(input_ids=tokens, inputs_embeds=embedded, **given)
 
     def _holder(self) -> Any:
         """The module that calls the tower, with one in the tower's place that tells what it is called with."""
         holder = self.whole.get_submodule(self._holder_path)
         relative = self.part.path.removeprefix(self._holder_path).strip(".")
-        copied = _with_stand_in(holder, relative.split("."), self.tower)
+        structure = self.structure.get_submodule(self._holder_path)
+        copied = _with_stand_in(holder, relative.split("."), self.tower, structure)
         copied.__dict__["get_input_embeddings"] = lambda: _embedded
         return copied
 
@@ -183,14 +187,33 @@ class _StandIn(nn.Module):
         raise _Handed(args, named)
 
 
-def _with_stand_in(module: nn.Module, path: list[str], tower: nn.Module) -> nn.Module:
-    """A shallow copy of a module and of what is on the way to the tower in it, where the stand-in is put."""
+class _Absent:
+    """In the place of what was not loaded: where it would be can be asked, but nothing can be made of it."""
+
+    def __init__(self, tower: nn.Module, name: str) -> None:
+        self.device, self.dtype, self.name = device_of(tower), dtype_of(tower), name
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        raise ModelError(f"{self.name} is needed before the part, and is not in it")
+
+
+def _with_stand_in(module: nn.Module, path: list[str], tower: nn.Module, structure: nn.Module) -> nn.Module:
+    """A shallow copy of a module and of what is on the way to the tower in it, where the stand-in is put.
+
+    What the module lacks of its structure, it has in name.
+    """
     copied = copy.copy(module)
+    copied.__dict__.update({name: _Absent(tower, name) for name in structure._modules if name not in module._modules})
     copied.__dict__["_modules"] = dict(module._modules)
     copied.__dict__.pop("forward", None)  # nnsight's, which would run the module that was copied
     name, *further = path
     child = module.get_submodule(name)
-    copied._modules[name] = _with_stand_in(child, further, tower) if further else _StandIn(tower)
+    copied._modules[name] = (
+        _with_stand_in(child, further, tower, structure.get_submodule(name)) if further else _StandIn(tower)
+    )
     return copied
 
 

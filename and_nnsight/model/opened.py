@@ -35,11 +35,11 @@ class Opened:
     def of(cls, module: nn.Module, wanted: str | None) -> Opened:
         """What is opened of a model. Raises PartError for a part that it lacks, ModelError if it does not hear."""
         part = part_to_open(module, wanted)
-        return cls(module, part, _host(module, part), module)
+        return cls(module, part, _host(module, part, module), module)
 
     def again(self, module: nn.Module) -> Opened:
         """The same of the module that now comes with its weights."""
-        return replace(self, host=_host(module, self.part), current=module)
+        return replace(self, host=_host(module, self.part, self.whole), current=module)
 
     @property
     def module(self) -> nn.Module:
@@ -70,8 +70,8 @@ class Opened:
         return self.host is not None and self.host.wants_mask
 
 
-def _host(module: nn.Module, part: Part | None) -> Host | None:
-    return Host(module, part) if part is not None and part.hears else None
+def _host(module: nn.Module, part: Part | None, structure: nn.Module) -> Host | None:
+    return Host(module, part, structure) if part is not None and part.hears else None
 
 
 def opened_without_weights(model_class: Any, config: Any, wanted: str | None) -> Opened | None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ..sites.site import Site, clip_frame_unit, frame_mask
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 
 _KEPT_MASKS = 64
@@ -23,8 +24,9 @@ class BatchCollector:
     the same lengths (most datasets) copy nothing.
     """
 
-    def __init__(self, statistics: UnitStatistics) -> None:
-        self.statistics = statistics
+    def __init__(self, statistics: UnitStatistics, frames: FrameConcepts | None = None) -> None:
+        """`frames` take in every activation too, frame by frame."""
+        self.statistics, self.frames = statistics, frames
         self._highest = statistics.highest_clip()
         self._positions: tuple[int, ...] = ()
         self._of_batch: list[int] = []
@@ -50,9 +52,13 @@ class BatchCollector:
         mask = self._mask(site, activations.shape[1])
         if site.dictionary is None:
             self.statistics.update(site.name, activations, self.clip_ids, mask)
+            if self.frames is not None:
+                self.frames.update(site, [activations], self._positions, self.seconds)
             return
         frames = _frames_that_count(mask)  # a window's padding is not worth encoding
         parts = site.parts(activations[:, :frames])
+        if self.frames is not None:
+            parts = self.frames.passing(site, parts, self._positions, self.seconds)
         self.statistics.update_parts(site.name, parts, self.clip_ids, mask[:, :frames])
 
     def end_group(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..dissection.descriptions import (
+    AnnotationsDescription,
     ConceptsDescription,
     DatasetDescription,
     ModelDescription,
@@ -28,6 +29,7 @@ def describe_run(model: Mapping[str, Any], dtype: str | None, reading: Reading, 
         pool=plan.pool,
         dtype=dtype,
         concepts=None if plan.scores is None else ConceptsDescription.of(plan.scores),
+        annotations=None if plan.annotations is None else AnnotationsDescription.of(plan.annotations),
         keep_activations=plan.keep_activations,
         versions=package_versions(),
         shard=ShardDescription.of(reading.source),

@@ -17,7 +17,9 @@ from ..model.devices import known_device, known_dtype
 from ..model.readers.options import ReaderOptions
 from ..model.restoring import eval_mode, preserves_model
 from ..remote import Remote, as_settings
+from ..speech.annotations import Annotations
 from ..statistics.concept_scores import ConceptScores
+from .annotations import annotations_line, open_annotations, refuse_without_seconds
 from .concepts import open_scores
 from .description import describe_run
 from .exemplar_plan import UnitName
@@ -65,6 +67,7 @@ def dissect(
     progress: bool = True,
     remote: bool | str | Remote = False,
     concepts: ConceptScores | str | Path | None = None,
+    annotations: Annotations | str | Path | None = None,
     keep_activations: bool = False,
     keep_exemplars: int | Iterable[UnitName] | None = None,
     shard: str | None = None,
@@ -94,6 +97,10 @@ def dissect(
                   you know that it is the very same; without it such a run is refused
     concepts      scores of clips for concepts, or the file they were saved to: every unit is compared with each
                   concept over all clips while they come (`Dissection.concept_statistics`). Every clip needs scores
+    annotations   words, phones, speakers or pauses with times, or where `read_annotations` finds them (a folder of
+                  TextGrid or CTM files, "column:NAME", "whisper:CHECKPOINT"): every unit is compared with each concept
+                  over all frames of the clips that are annotated (`Dissection.annotation_statistics`). Of concepts the
+                  100 of the most clips, in 5 clips at least. Every site needs frames with seconds
     keep_activations  also write every clip's pooled activation of every unit to the folder, 4 bytes each
                   (`Dissection.activations`)
     keep_exemplars  also keep sounds and activations over time (`Dissection.exemplars`), without which a unit cannot be
@@ -122,9 +129,10 @@ def dissect(
 
     Raises DissectionError for a folder that holds something else, or if no clip could be used; SiteError for a
     pattern that names nothing or a site that does not fire; ConceptError for a clip without scores, or scores that were
-    made for other data; ModelError and ValueError for a model or data that cannot be opened, and where there is not
-    the memory or the room on the disk. With `remote`, RemoteRunError for a server that does not answer, does not fit,
-    wants a key, or fails; what came home is kept.
+    made for other data; AnnotationError for annotations that cannot be read, or are of other data; ModelError and
+    ValueError for a model or data that cannot be opened, and where there is not the memory or the room on the disk.
+    With `remote`, RemoteRunError for a server that does not answer, does not fit, wants a key, or fails; what came home
+    is kept.
     """
     columns = DataOptions(split, audio_column, label_column, caption_column, limit)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
@@ -133,19 +141,24 @@ def dissect(
     settings = as_settings(remote) if remote else None
     part_of_run, options = shard_of(shard), options_of_rank(shard, options)
     if settings is not None:
-        _check_remote(options, concepts, keep_activations, keep_exemplars, shard)
+        _check_remote(options, (concepts, annotations), keep_activations, keep_exemplars, shard)
         _refuse_reading(reads)
     reading = Reading.of(data, columns)
     scores = open_scores(concepts, reading.source)
+    annotated = open_annotations(annotations, data, reading.source, columns, progress)
     if settings is None:
         target = open_local(model, sites, pool, options, part, reads)
     else:
         from .remote import open_remote  # what talks to servers, only where one is meant
 
         target = open_remote(model, sites, pool, settings, part)
+    if annotated is not None:
+        refuse_without_seconds(target.sites)
     reading = reading.part(part_of_run, target.unit(batch_size))
     window = target.model.featuriser.window_seconds
-    plan = CollectionPlan(target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations))
+    plan = CollectionPlan(
+        target.sites, k, pool, target.statistics_device, window, scores, bool(keep_activations), annotations=annotated
+    )
     if keep_exemplars is not None:
         rate = target.model.featuriser.sampling_rate
         plan = replace(plan, sounds=SoundChoice.of(keep_exemplars, plan.widths, k, rate))
@@ -155,6 +168,8 @@ def dissect(
     report_unused(reading.source, options.progress)
     if not folder.complete:
         warn_of_versions(folder.begun_with, manifest.versions)
+        if annotated is not None:
+            report_lines([annotations_line(annotated)], options.progress)
         report_lines(check_resources(plan, folder.folder, reading.source.length), options.progress)
         target = target.negotiate()
     with folder, eval_mode(target.model.wrapped):
@@ -200,16 +215,18 @@ def _refuse_reading(reads: ReaderOptions) -> None:
         )
 
 
-def _check_remote(options: RunOptions, concepts: Any, keep_activations: bool, keep_exemplars: Any, shard: Any) -> None:
+def _check_remote(
+    options: RunOptions, compared: tuple[Any, ...], keep_activations: bool, keep_exemplars: Any, shard: Any
+) -> None:
     """Raise ValueError for what a run on a server does not have."""
     if shard is not None:
         raise ValueError("a server's jobs are spread already: leave shard= out with remote=")
     if options.device is not None or options.dtype is not None:
         raise ValueError("device and dtype are the server's to choose: leave them out with remote=")
-    if concepts is not None or keep_activations:
+    if any(one is not None for one in compared) or keep_activations:
         raise ValueError(
-            "only each unit's best clips come home from a server, and concepts= and keep_activations= need every "
-            "clip's values: run those without remote="
+            "only each unit's best clips come home from a server, and concepts=, annotations= and keep_activations= "
+            "need every clip's values: run those without remote="
         )
     if keep_exemplars is not None:
         raise ValueError(

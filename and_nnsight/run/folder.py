@@ -26,6 +26,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
 from ..dissection.manifest_differences import differences, run_hash, unrecognisable
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from ..storage import (
     Lock,
@@ -170,7 +171,12 @@ class RunFolder:
         self.manifest = replace(self.manifest, dtype=dtype)
         self._write_manifest()
 
-    def restore(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> int:
+    def restore(
+        self,
+        statistics: UnitStatistics,
+        concepts: ConceptAccumulator | None = None,
+        frames: FrameConcepts | None = None,
+    ) -> int:
         """Load the last checkpoint, if there is one, and return the stream position to continue at.
 
         Raises DissectionError if a file of it is not what was written.
@@ -181,7 +187,7 @@ class RunFolder:
             with undamaged(state_file, _BEGIN_AGAIN, DissectionError):
                 state, metadata = read_tensors(state_file)
                 self._refuse_another_checkpoint(metadata)
-                load_sums(state, statistics, concepts)
+                load_sums(state, statistics, concepts, frames)
                 self.position, self.truncated = int(metadata["position"]), int(metadata["truncated"])
                 segments, rows = int(metadata["segments"]), metadata["rows"]
                 activations = json.loads(metadata["activations"])
@@ -226,7 +232,12 @@ class RunFolder:
         """How many rows wait for the next checkpoint."""
         return len(self._rows) + len(self._aside)
 
-    def checkpoint(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None) -> None:
+    def checkpoint(
+        self,
+        statistics: UnitStatistics,
+        concepts: ConceptAccumulator | None = None,
+        frames: FrameConcepts | None = None,
+    ) -> None:
         """Make everything seen so far survive."""
         make_folder(self.progress, DissectionError)
         if self.activations is not None:
@@ -242,17 +253,21 @@ class RunFolder:
             "run": run_hash(self.manifest),
         }  # fmt: skip
         described = {name: str(metadata[name]) for name in metadata}
-        write_tensors(self.progress / "state.safetensors", sums_of(statistics, concepts), described)
+        write_tensors(self.progress / "state.safetensors", sums_of(statistics, concepts, frames), described)
 
     def finish(
-        self, statistics: UnitStatistics, concepts: ConceptAccumulator | None = None, sounds: Any | None = None
+        self,
+        statistics: UnitStatistics,
+        concepts: ConceptAccumulator | None = None,
+        frames: FrameConcepts | None = None,
+        sounds: Any | None = None,
     ) -> None:
         """Write the results and mark the dissection complete. A shard also notes whose `sounds` are kept.
 
         Raises DissectionError if no clip could be used; what was set aside is then in quarantine.jsonl.
         """
-        self.checkpoint(statistics, concepts)
-        results = Results(self.folder, statistics, concepts)
+        self.checkpoint(statistics, concepts, frames)
+        results = Results(self.folder, statistics, concepts, frames)
         results.write_quarantine(as_json(row) for row in self._segments.rows("quarantined"))
         if not statistics.clips and self.manifest.shard is None:
             raise DissectionError(self._nothing_usable(results.quarantined))

@@ -22,6 +22,7 @@ from ..model.resolving import resolve_sites
 from ..sites.site import Site
 from ..statistics.concepts import ConceptAccumulator
 from .first_clips import FirstClips, needs_first_clips
+from .first_frames import FirstFrames
 from .look_ahead import LookAhead
 from .loop import GroupedBatch, run_batches
 from .options import RunOptions
@@ -84,15 +85,28 @@ class LocalTarget:
         ):
             if needs_first_clips(source, session.concepts):
                 session.begin_concepts_as(self._first_clips(source, session.plan, options))
+            self._fix_bins(source, session, options)
             for _ in positions:
                 session.checkpoint_if_due()
 
     def _first_clips(self, source: Source, plan: CollectionPlan, options: RunOptions) -> ConceptAccumulator:
         """The concept statistics of the first clips of the whole that a shard is a part of."""
         first = FirstClips(plan)
+        self._look_at(source, first, options, "first clips")
+        return first.concepts
+
+    def _fix_bins(self, source: Source, session: Session, options: RunOptions) -> None:
+        """Fix the bins that annotations are counted in, by the first annotated clips of the whole."""
+        if session.frames is None or session.frames.begun:
+            return
+        first = FirstFrames(session.plan)
+        self._look_at(source, first, options, "first annotated clips")
+        first.fix_bins(session.frames)
+
+    def _look_at(self, source: Source, first: FirstClips | FirstFrames, options: RunOptions, title: str) -> None:
+        """Take the first clips of the whole into what has to know them, until it does."""
         work = _Collection(self.model, self.sites, first, self.model.device)
         whole = source.source if isinstance(source, ShardSource) else source
-        title = "first clips"
         featuriser = featuriser_on(self.model.featuriser, self.model.device)
         ahead = self._look_ahead(options.batch_size)
         batches = run_batches(whole, featuriser, options, work, title=title, look_ahead=ahead)
@@ -100,7 +114,6 @@ class LocalTarget:
             for _ in positions:
                 if first.known:
                     break
-        return first.concepts
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ class _Collection:
 
     model: ModelAdapter
     sites: tuple[Site, ...]
-    session: Session | FirstClips
+    session: Session | FirstClips | FirstFrames
     device: torch.device
 
     def begin_batch(self, batch: GroupedBatch) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as arrow
@@ -24,6 +24,7 @@ from ..dissection.manifest import COMPLETE, RUNNING, Manifest, read_manifest
 from ..dissection.manifest_differences import differences
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from ..storage import make_folder, written_whole
 from ..wording import counted
@@ -154,6 +155,14 @@ def _check_positions(shards: Sequence[ShardFiles]) -> None:
     )
 
 
+class _Sums(NamedTuple):
+    """What the results of a run are made of."""
+
+    statistics: UnitStatistics
+    concepts: ConceptAccumulator | None
+    frames: FrameConcepts | None
+
+
 class _Union:
     """Writes what shards make up together."""
 
@@ -163,28 +172,34 @@ class _Union:
         self.scores: ConceptScores | None = None
         if manifest.concepts is not None:
             self.scores = Dissection(shards[0].folder, shards[0].manifest).concepts
+        self.annotations = Dissection(shards[0].folder, shards[0].manifest).annotations
         self.widths, self.k, self.pool = manifest.widths, manifest.k, manifest.pool or "max"
 
-    def _empty(self) -> tuple[UnitStatistics, ConceptAccumulator | None]:
+    def _empty(self) -> _Sums:
         statistics = UnitStatistics(self.widths, k=self.k, pooling=self.pool)
-        return statistics, None if self.scores is None else ConceptAccumulator(statistics.units, self.scores)
+        concepts = None if self.scores is None else ConceptAccumulator(statistics.units, self.scores)
+        frames = None if self.annotations is None else FrameConcepts(self.widths, self.annotations)
+        return _Sums(statistics, concepts, frames)
 
-    def _added_up(self) -> tuple[UnitStatistics, ConceptAccumulator | None, Any]:
+    def _added_up(self) -> tuple[_Sums, Any]:
         """The sums of all shards, one shard at a time, and whose sounds they keep."""
-        statistics, concepts = self._empty()
+        sums = self._empty()
         sounds = None
         for shard in self.shards:
-            more, more_concepts = self._empty()
-            sounds = shard.load_into(more, more_concepts)
-            statistics.merge(more, in_order=shard.is_a_stretch)
-            if concepts is not None and more_concepts is not None:
-                concepts.merge(more_concepts)
-        return statistics, concepts, sounds
+            more = self._empty()
+            sounds = shard.load_into(*more)
+            sums.statistics.merge(more.statistics, in_order=shard.is_a_stretch)
+            if sums.concepts is not None and more.concepts is not None:
+                sums.concepts.merge(more.concepts)
+            if sums.frames is not None and more.frames is not None:
+                sums.frames.merge(more.frames)
+        return sums, sounds
 
     def write(self) -> None:
         """All files of the dissection."""
-        statistics, concepts, sounds = self._added_up()
-        results = Results(self.folder.folder, statistics, concepts)
+        sums, sounds = self._added_up()
+        statistics = sums.statistics
+        results = Results(self.folder.folder, *sums)
         lines = (((json.loads(line)["clip"], line) for line in shard.quarantine) for shard in self.shards)
         results.write_quarantine(line for _, line in heapq.merge(*lines))
         if not statistics.clips:

@@ -13,6 +13,7 @@ from ..audio.flac import MOST_BYTES_A_SAMPLE
 from ..dissection.dissection import activation_file
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..wording import counted
 from .session import CollectionPlan
 from .sounds import SoundChoice
@@ -29,6 +30,9 @@ def check_resources(plan: CollectionPlan, folder: Path, clips: int | None) -> li
     lines = [memory_for_exemplars(plan.k, plan.units, plan.device)]
     if plan.scores is not None:
         lines.append(_memory_for_scores(plan.units, plan.scores, plan.device))
+    if plan.annotations is not None:
+        needed = FrameConcepts.bytes_needed(plan.units, plan.annotations)
+        lines.append(memory_for_concepts(needed, plan.units, len(plan.annotations.names), plan.device))
     if plan.keep_activations:
         files = [activation_file(folder, site) for site in plan.widths]
         already = sum(path.stat().st_size for path in files if path.exists())

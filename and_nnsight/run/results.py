@@ -14,29 +14,48 @@ import pyarrow.parquet as parquet
 
 from ..dissection.clips import ClipRow
 from ..dissection.errors import DissectionError
-from ..dissection.files import activation_file, concept_file, scores_file, site_file, sums_file
+from ..dissection.files import (
+    activation_file,
+    annotation_file,
+    annotations_file,
+    concept_file,
+    scores_file,
+    site_file,
+    sums_file,
+)
+from ..statistics.annotation_statistics import annotation_tensors
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from ..storage import file_checksum, make_folder, write_tensors, written_whole
 
 ROWS_A_GROUP = 4_096
-OF_CONCEPTS = "concepts."  # before the names of their tensors in a file of sums
+OF_CONCEPTS, OF_FRAMES = "concepts.", "frames."  # before the names of their tensors in a file of sums
 
 
-def sums_of(statistics: UnitStatistics, concepts: ConceptAccumulator | None) -> dict[str, Any]:
+def sums_of(
+    statistics: UnitStatistics, concepts: ConceptAccumulator | None, frames: FrameConcepts | None = None
+) -> dict[str, Any]:
     """All that the results are made of, as tensors by name."""
     state = statistics.state_dict()
-    if concepts is not None:
-        state |= {OF_CONCEPTS + name: tensor for name, tensor in concepts.state_dict().items()}
+    for prefix, part in ((OF_CONCEPTS, concepts), (OF_FRAMES, frames)):
+        if part is not None:
+            state |= {prefix + name: tensor for name, tensor in part.state_dict().items()}
     return state
 
 
-def load_sums(state: Mapping[str, Any], statistics: UnitStatistics, concepts: ConceptAccumulator | None) -> None:
+def load_sums(
+    state: Mapping[str, Any],
+    statistics: UnitStatistics,
+    concepts: ConceptAccumulator | None,
+    frames: FrameConcepts | None = None,
+) -> None:
     """Continue from `sums_of`. Raises ValueError if shapes are others."""
     statistics.load_state_dict(state)
-    if concepts is not None:
-        of_concepts = [name for name in state if name.startswith(OF_CONCEPTS)]
-        concepts.load_state_dict({name.removeprefix(OF_CONCEPTS): state[name] for name in of_concepts})
+    for prefix, part in ((OF_CONCEPTS, concepts), (OF_FRAMES, frames)):
+        if part is not None:
+            own = [name for name in state if name.startswith(prefix)]
+            part.load_state_dict({name.removeprefix(prefix): state[name] for name in own})
 
 
 class Results:
@@ -45,8 +64,14 @@ class Results:
     clips.parquet has row groups of a fixed size, so that it does not tell where checkpoints or shards began.
     """
 
-    def __init__(self, folder: Path, statistics: UnitStatistics, concepts: ConceptAccumulator | None) -> None:
-        self.folder, self.statistics, self.concepts = folder, statistics, concepts
+    def __init__(
+        self,
+        folder: Path,
+        statistics: UnitStatistics,
+        concepts: ConceptAccumulator | None,
+        frames: FrameConcepts | None = None,
+    ) -> None:
+        self.folder, self.statistics, self.concepts, self.frames = folder, statistics, concepts, frames
         self.quarantined = self.silent = self.copies = 0
         self.checksums: dict[str, str] = {}
 
@@ -80,7 +105,7 @@ class Results:
     def write_sums(self, sounds: Any) -> None:
         """What a shard has to bring with it to be merged; `sounds`: whose are kept."""
         path = sums_file(self.folder)
-        state, about = sums_of(self.statistics, self.concepts), {"sounds": json.dumps(sounds)}
+        state, about = sums_of(self.statistics, self.concepts, self.frames), {"sounds": json.dumps(sounds)}
         self.checksums[self._name(path)] = write_tensors(path, state, about)
 
     def write_statistics(self) -> None:
@@ -95,8 +120,18 @@ class Results:
             for site, units in self.statistics.slices.items():
                 path = concept_file(self.folder, site)
                 self.checksums[self._name(path)] = write_tensors(path, self.concepts.site_tensors(units))
+        if self.frames is not None:
+            self._write_annotation_statistics(self.frames)
         for name in ("clips.parquet", "quarantine.jsonl"):
             self.checksums[name] = file_checksum(self.folder / name)
+
+    def _write_annotation_statistics(self, frames: FrameConcepts) -> None:
+        """The annotations, and how each site's units go with them."""
+        make_folder(annotations_file(self.folder).parent, DissectionError)
+        frames.annotations.save(annotations_file(self.folder))
+        for site, tensors in annotation_tensors(frames).items():
+            path = annotation_file(self.folder, site)
+            self.checksums[self._name(path)] = write_tensors(path, tensors)
 
     def note_activations(self, checksums: Mapping[str, str]) -> None:
         """Checksums of the rows of kept activations, by site."""

@@ -14,8 +14,10 @@ from ..data import Clip, Quarantined
 from ..data.tokens import Token
 from ..model.features import Group
 from ..sites.site import Site
+from ..speech.annotations import Annotations
 from ..statistics.concept_scores import ConceptScores
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from .batch_values import BatchValues
 from .collector import BatchCollector
@@ -39,6 +41,7 @@ class CollectionPlan:
     scores            scores of clips for concepts that every unit is compared with
     keep_activations  whether every clip's pooled values are written down
     sounds            of which lists the clips' sounds are kept; None: of none
+    annotations       annotations of clips that every unit is compared with, frame by frame
     """
 
     sites: tuple[Site, ...]
@@ -49,6 +52,7 @@ class CollectionPlan:
     scores: ConceptScores | None = None
     keep_activations: bool = False
     sounds: SoundChoice | None = None
+    annotations: Annotations | None = None
 
     @property
     def widths(self) -> Mapping[str, int]:
@@ -69,7 +73,8 @@ class Session:
     with streaming()     the last checkpoint is loaded               that checkpoint
     begin_batch          the scores of its clips are looked up       everything up to the batch before it
       begin_group        per group of clips that run together        the same
-      on_activation      each site, as the model gives it            the same
+      on_activation      each site, as the model gives it            the same; with annotations, which take each clip's
+                         frames in at once, the last checkpoint
       end_group          its pooled values wait                      the same
     keep_sounds          the statistics have the batch's clips, and  the last checkpoint: the batch is half done
                          sounds of those in a list are in the folder
@@ -88,8 +93,11 @@ class Session:
         self.statistics = UnitStatistics(plan.widths, k=plan.k, pooling=plan.pool, device=plan.device, observe=observe)
         units = self.statistics.units
         self.concepts = None if plan.scores is None else ConceptAccumulator(units, plan.scores, device=plan.device)
+        self.frames = None
+        if plan.annotations is not None:
+            self.frames = FrameConcepts(plan.widths, plan.annotations, plan.device)
         self.sounds = None if plan.sounds is None else SoundKeeper(folder.folder, plan.sounds, self.statistics)
-        self._collector = BatchCollector(self.statistics)
+        self._collector = BatchCollector(self.statistics, self.frames)
         self._batch_scores: Tensor | None = None
         self._values = BatchValues()
         self._tokens: dict[int, list[Token]] = {}
@@ -99,8 +107,8 @@ class Session:
     @contextmanager
     def streaming(self) -> Iterator[int]:
         """Load the last checkpoint; gives the stream position to go on at. Raises DissectionError if it is damaged."""
-        start = self.folder.restore(self.statistics, self.concepts)
-        self._collector = BatchCollector(self.statistics)  # it goes on after the highest clip
+        start = self.folder.restore(self.statistics, self.concepts, self.frames)
+        self._collector = BatchCollector(self.statistics, self.frames)  # it goes on after the highest clip
         if self.sounds is not None:
             self.sounds.restore()
         else:
@@ -131,6 +139,7 @@ class Session:
 
     def on_activation(self, site: Site, value: Tensor) -> None:
         """Take in a site's activation, as `Site.fold` returns it."""
+        self._whole = self._whole and self.frames is None
         self._collector.collect(site, value)
 
     def end_group(self) -> None:
@@ -188,7 +197,7 @@ class Session:
 
     def checkpoint(self) -> None:
         """Make everything up to the last batch survive."""
-        self.folder.checkpoint(self.statistics, self.concepts)
+        self.folder.checkpoint(self.statistics, self.concepts, self.frames)
         if self.sounds is not None:
             self.sounds.prune()
 
@@ -207,4 +216,4 @@ class Session:
         if self.sounds is not None:
             self.checkpoint()
         sounds = None if self.plan.sounds is None else self.plan.sounds.to_json()
-        self.folder.finish(self.statistics, self.concepts, sounds)
+        self.folder.finish(self.statistics, self.concepts, self.frames, sounds)

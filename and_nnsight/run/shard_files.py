@@ -18,6 +18,7 @@ from ..dissection.errors import REMEDY, DissectionError
 from ..dissection.files import sums_file
 from ..dissection.manifest import COMPLETE, Manifest, read_manifest
 from ..statistics.concepts import ConceptAccumulator
+from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
 from ..storage import read_tensors, undamaged
 from .results import ROWS_A_GROUP, load_sums
@@ -61,12 +62,14 @@ class ShardFiles:
         """Whether its clips all lie between those of the shards before and after it."""
         return self.manifest.shard is not None and "start" in self.manifest.shard.positions
 
-    def load_into(self, statistics: UnitStatistics, concepts: ConceptAccumulator | None) -> Any:
+    def load_into(
+        self, statistics: UnitStatistics, concepts: ConceptAccumulator | None, frames: FrameConcepts | None = None
+    ) -> Any:
         """Fill empty accumulators with the shard's sums; gives whose sounds it keeps. Raises DissectionError."""
         path = sums_file(self.folder)
         with undamaged(path, REMEDY, DissectionError):
             state, about = read_tensors(path, self.manifest.checksums.get(path.name))
-            load_sums(state, statistics, concepts)
+            load_sums(state, statistics, concepts, frames)
             return json.loads(about["sounds"])
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from .geometry import Geometry
 
@@ -40,6 +40,11 @@ class Stretches:
         first = np.flatnonzero(begins)
         start, stop = np.minimum(times[first], seconds).astype(np.float32).T
         return cls(start, stop, positions.astype(np.int64), first.astype(np.int64))
+
+    @property
+    def middles(self) -> Float64[np.ndarray, " stretch"]:
+        """The middle of each stretch in seconds, ascending."""
+        return (self.start.astype(np.float64) + self.stop) / 2
 
     def maxima(self, activations: Float32[np.ndarray, "frames unit"]) -> Float32[np.ndarray, "stretch unit"]:
         """The largest finite activation on each stretch; NaN where there is none."""

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = (
     "quickstart",
     "dissect",
+    "parts",
     "explain",
     "notebook",
     "tables",
@@ -24,6 +25,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "speech",
     "findings",
     "plugins",
     "clusters",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
 from and_nnsight import AudioModel
+from and_nnsight.model.checkpoint import ModelError
 from and_nnsight.sites.parts import PartError
 from tests.composites import AUDIO_TOKEN, qwen2_audio, saved, whisper_extractor
 
@@ -64,3 +69,31 @@ def test_the_other_parts_are_opened_in_the_whole(folder: str) -> None:
 def test_an_unknown_part_is_refused_with_those_that_there_are(folder: str) -> None:
     with pytest.raises(PartError, match=r"no part 'ear'; it has audio_tower \(hears\); language_model \(reads\)"):
         AudioModel(folder, part="ear")
+
+
+def test_only_the_weights_of_the_part_come_into_memory(folder: str, tmp_path: Path) -> None:
+    whole = qwen2_audio(hidden_size=512, intermediate_size=2048, num_hidden_layers=12)
+    size = sum(value.nbytes for value in whole.state_dict().values())
+    sharded = saved(whole, whisper_extractor(), tmp_path, max_shard_size="50MB")
+    assert size > 150e6 and len(list(tmp_path.glob("*.safetensors"))) > 2
+    command = [sys.executable, "-m", "tests.model.peak_of_a_part", sharded, folder]
+    grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    assert grown < size / 10
+
+
+@pytest.mark.parametrize("kind", ["BarkModel", "VitsModel", "DiaForConditionalGeneration", "SpeechT5ForTextToSpeech"])
+def test_a_model_that_only_makes_sound_is_refused(kind: str) -> None:
+    model_class = getattr(transformers, kind)
+    with torch.device("meta"):
+        module = model_class._from_config(model_class.config_class())
+    with pytest.raises(ModelError, match=rf"^{kind} makes sound, but does not hear: it reads text \(input_ids\)"):
+        AudioModel(module)
+
+
+def test_a_model_whose_sound_goes_into_no_part_is_not_read_at_another(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    deaf = transformers.Gemma4Config(text_config={"model_type": "gemma4_text", **sizes}, vision_config=sizes)
+    with torch.device("meta"):
+        module = transformers.Gemma4ForConditionalGeneration(deaf)
+    with pytest.raises(ModelError, match="takes sound, but no part of it hears by itself; part= opens what is in it"):
+        AudioModel(module)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...statistics.false_discovery import false_discovery_rates
 from ..records.claim_rows import ScoreRow
 from ..records.tables import Table
-from .false_discovery import false_discovery_rates
 
 
 def settle(table: Table[ScoreRow], level: float) -> None:

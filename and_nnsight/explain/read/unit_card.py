@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar, Unit
+from ...dissection.firing import Firing, fires_on
 from ...plugins import Viewed
 from ...wording import Brief
 from ..describe.captions import captions_of_unit
@@ -96,6 +97,7 @@ class Card(Viewed):
     verdicts    how what is said did on held-out clips, by source: explanation, concepts, `Label.source`
     listening   what a listener heard of it, by source likewise
     effects     what ablating it does to the concept of its label
+    firing      on which phones, words, speakers and pauses it fires, where there are annotations
     dissection  whose unit it is; None for a card made by hand
     """
 
@@ -111,6 +113,7 @@ class Card(Viewed):
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     listening: Mapping[str, ListeningResult] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
+    firing: tuple[Firing, ...] = ()
     dissection: Dissection | None = field(default=None, compare=False)
 
     def to_pandas(self) -> pandas.DataFrame:
@@ -153,6 +156,7 @@ def card(dissection: Dissection, site: str, unit: int) -> Card:
         verdicts=_verdicts(unit_rows(dissection, ScoreRow, site, unit), site, unit, claims),
         listening=listening_results(dissection, unit_rows(dissection, ListeningRow, site, unit), claims),
         effects=_effects(unit_rows(dissection, EffectRow, site, unit)),
+        firing=fires_on(dissection, site, unit),
         dissection=dissection,
     )
 

@@ -24,7 +24,7 @@ def chosen_units(
     widths = dissection.widths()
     indices = None if units is None else sorted(set(units))
     chosen: list[tuple[str, int]] = []
-    for site in _matching_sites(dissection, sites):
+    for site in matching_sites(dissection, sites):
         if indices and not (indices[0] >= 0 and indices[-1] < widths[site]):
             outside = indices[0] if indices[0] < 0 else indices[-1]
             raise DissectionError(f"site {site!r} has units 0 to {widths[site] - 1}, not {outside}")
@@ -32,8 +32,8 @@ def chosen_units(
     return chosen
 
 
-def _matching_sites(dissection: Dissection, sites: str | Iterable[str] | None) -> list[str]:
-    """The sites that one of the patterns matches, in forward order."""
+def matching_sites(dissection: Dissection, sites: str | Iterable[str] | None) -> list[str]:
+    """The sites that one of the patterns matches, in forward order. Raises DissectionError where one matches none."""
     if sites is None:
         return list(dissection.sites)
     chosen: set[str] = set()

@@ -8,6 +8,7 @@ from typing import Any
 
 from and_nnsight import AudioModel
 from and_nnsight.model.bare import bare
+from and_nnsight.sites.parts import bare_parts, hearing
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
@@ -25,7 +26,7 @@ def to_transformer_lens(
     """A TransformerBridge around an acoustic transformer: no hub, no tokenizer.
 
     model      an AudioModel, a transformers module or a BEATs of and-nnsight-beats. Of a Whisper model that generates,
-               the encoder is taken; of CLAP, the audio tower
+               the encoder is taken; of CLAP and of audio language models, the audio tower
     copy       False: put the bridge's components into the given model itself, which saves its memory. It still runs and
                gives the same, but its modules have other paths, where no AudioModel looks for them;
                `from_transformer_lens` takes the components out again
@@ -109,6 +110,8 @@ def _sizes(module: nn.Module) -> Any:
             f"this {type(module).__name__} has no config: of a BEATs of SpeechBrain's, "
             "and_nnsight_beats.plugin.Beats().adapt(model) makes one that can be bridged"
         )
+    if "d_model" in getattr(config, "attribute_map", {}):
+        return SimpleNamespace(**vars(config))  # what is written to the config's d_model would go elsewhere
     if hasattr(config, "architectures"):
         return config
     names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -127,4 +130,8 @@ def _audio_part(model: nn.Module) -> Any:
     part: Any = model
     if name in ("WhisperModel", "WhisperForConditionalGeneration"):
         return part.get_encoder()
-    return part.audio_model if name == "ClapModel" else part
+    if name == "ClapModel":
+        return part.audio_model
+    inside = hearing(bare_parts(model)) if architecture_of(model) is None and hasattr(model, "config") else None
+    tower = None if inside is None else model.get_submodule(inside.path)
+    return part if tower is None or architecture_of(tower) is None else tower

@@ -23,12 +23,14 @@ class Stream:
     norms_come_first  whether each block's ln1 and ln2 are norms of the stream itself, as `apply_ln` takes for granted
     one_width         whether it has the same width and length in all blocks
     whole_mlp         whether all of mlp_out is added to it
+    pooled_before_norm  whether the last norm is of averages over frames of the stream
     """
 
     no_sum: str | None = None
     norms_come_first: bool = True
     one_width: bool = True
     whole_mlp: bool = True
+    pooled_before_norm: bool = False
 
 
 class EncoderCache(ActivationCache):
@@ -190,6 +192,8 @@ class EncoderCache(ActivationCache):
         if layer in (None, -1, last):
             if "ln_final" not in self._bridge._modules:
                 self._refuse(name, "there is no norm behind its last block", "leave it out")
+            if self._stream.pooled_before_norm:
+                self._refuse(name, "its last norm is of averages over frames, not of the stream", "leave it out")
         elif not self._stream.norms_come_first:
             at = f"cache['blocks.{layer}.ln1.hook_in']"
             self._refuse(name, "the norms of its blocks are of other tensors than the stream that enters", f"see {at}")

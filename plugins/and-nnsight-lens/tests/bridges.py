@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from and_nnsight import AudioModel
-from tests.families import FAMILIES, Family
+from tests.families import FAMILIES as OURS
+from tests.families import Family
 from torch import Tensor, nn
+from towers import towers
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
@@ -17,6 +19,8 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module
 from and_nnsight_lens import to_transformer_lens
 from and_nnsight_lens.plain import plain, submodule
 
+TOWERS = {family.name: family for family in towers()}
+FAMILIES = OURS | TOWERS
 SUPPORTED = [name for name in FAMILIES if name != "sew-d"]
 POST_NORM = ["hubert-post", "wav2vec2-post", "wavlm-post", "unispeech", "sew", "data2vec"]
 CONFORMERS = ["wav2vec2-bert", "wav2vec2-conformer"]

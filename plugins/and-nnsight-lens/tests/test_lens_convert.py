@@ -128,3 +128,16 @@ def test_a_module_that_keeps_what_it_computed_is_copied() -> None:
     copied = next(part.kept for part in bridge.original_model.modules() if hasattr(part, "kept"))
     assert torch.equal(copied, layer.kept) and copied is not layer.kept
     assert layer.kept.grad_fn is not None
+
+
+def test_of_an_audio_language_model_the_tower_is_bridged() -> None:
+    from tests.composites import qwen2_audio
+
+    model = qwen2_audio()
+    bridge = to_transformer_lens(model)
+    tower = model.get_submodule("model.audio_tower")
+    assert type(bridge.original_model) is type(tower)
+    features = torch.randn(1, 128, 3_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        output = bridge(features)
+        assert torch.equal(output, tower(features).last_hidden_state)

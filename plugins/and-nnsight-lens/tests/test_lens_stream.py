@@ -16,7 +16,8 @@ from and_nnsight_lens.residual import DecompositionError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 CLAP = ["clap", "clap-audio"]
-SUMS = [name for name in PRE_NORM if name not in CLAP]
+POOLED = "qwen2-audio"
+SUMS = [name for name in PRE_NORM if name not in (*CLAP, POOLED)]
 NORMALISED = [*POST_NORM, *CONFORMERS]
 
 
@@ -92,6 +93,24 @@ def test_streams_heads_neurons_and_norms(name: str) -> None:
             cache.apply_ln_to_stack(cache[f"blocks.{layer}.hook_in"][None], layer)[0],
             under(f"blocks.{layer}.ln1", cache[f"blocks.{layer}.hook_in"], bridge),
         )
+
+
+@torch.no_grad()
+def test_a_stream_that_is_averaged_before_the_last_norm_adds_up_and_has_no_last_norm_of_its_own() -> None:
+    bridge, cache = cached(POOLED)
+    last = cache["blocks.1.hook_out"]
+    same(cache.decompose_resid(layer=-1).sum(0), last)
+    same(cache.stack_head_results(incl_remainder=True).sum(0), last)
+    normed = under("blocks.1.ln1", cache["blocks.1.hook_in"], bridge)
+    same(cache.get_full_resid_decomposition(layer=1, apply_ln=True).sum(0), normed)
+    assert cache["ln_final.hook_out"].shape[1] == last.shape[1] // 2
+    for ask in (
+        lambda: cache.accumulated_resid(apply_ln=True),
+        lambda: cache.decompose_resid(layer=-1, apply_ln=True),
+        lambda: cache.stack_head_results(apply_ln=True),
+    ):
+        with pytest.raises(DecompositionError, match="its last norm is of averages over frames"):
+            ask()
 
 
 def asks(cache: Any) -> dict[str, Callable[[], Any]]:
@@ -198,7 +217,7 @@ def test_logits_of_each_frame_are_taken_apart() -> None:
 @torch.no_grad()
 def test_a_head_behind_one_more_layer_is_not_read_directly() -> None:
     import transformers
-    from tests.families import FAMILIES
+    from bridges import FAMILIES
 
     from and_nnsight_lens import to_transformer_lens
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bridges import PRE_NORM, SUPPORTED, audio_model, bridged, encoder_path, heard, output, points
+from bridges import PRE_NORM, SUPPORTED, TOWERS, audio_model, bridged, encoder_path, heard, output, points
 from torch import Tensor
 
 from and_nnsight_lens import HookError, run_with_hooks, to_transformer_lens
@@ -100,7 +100,7 @@ def test_a_hook_that_never_fires_is_an_error() -> None:
     assert run_with_hooks(bridge, sound, [("blocks.0.mlp.hook_post", silence)], **rest).shape == (2, 5)
 
 
-WITH_FRAMES = [name for name in SUPPORTED if not name.startswith(("ast", "whisper", "clap"))]
+WITH_FRAMES = [name for name in SUPPORTED if not name.startswith(("ast", "whisper", "clap", *TOWERS))]
 
 
 @pytest.mark.parametrize("name", WITH_FRAMES)

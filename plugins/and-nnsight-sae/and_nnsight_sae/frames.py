@@ -67,7 +67,7 @@ class FrameStore:
             differing = [name for name, value in self.description.items() if state["description"].get(name) != value]
             if differing:
                 raise TrainingError(
-                    f"{self.folder} holds other frames ({', '.join(differing)} differ): choose another folder for them"
+                    f"{self.folder} holds frames of other {' and '.join(differing)}: choose another folder for these"
                 )
             self.position, self.complete = state["position"], state["complete"]
             self.clips, self.left_out = state["clips"], state["left_out"]

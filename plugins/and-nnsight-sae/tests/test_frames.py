@@ -116,9 +116,9 @@ def test_frames_of_other_data_or_changed_ones_are_refused(
     trained: Any, model: str, sounds: Path, tmp_path: Path
 ) -> None:
     kept = shutil.copytree(trained.folder.parent / "frames", tmp_path / "frames")
-    with pytest.raises(TrainingError, match="other frames \\(site"):
+    with pytest.raises(TrainingError, match="frames of other site"):
         train_sae(model, str(sounds), out=tmp_path / "a", frames=kept, **OPTIONS | {"site": "blocks.2.hook_resid_post"})
-    with pytest.raises(TrainingError, match="other frames \\(held_out"):
+    with pytest.raises(TrainingError, match="frames of other held_out"):
         train_sae(model, str(sounds), out=tmp_path / "a", frames=kept, **OPTIONS | {"held_out": 0.3})
     content = bytearray((kept / "train.f32").read_bytes())
     content[100] ^= 1

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from and_nnsight.explain.evaluate.false_discovery import false_discovery_rates
 from and_nnsight.explain.evaluate.metrics import positives
 from and_nnsight.explain.evaluate.permutation import (
     BLOCKS,
@@ -20,6 +19,7 @@ from and_nnsight.explain.evaluate.permutation import (
     random_orders,
 )
 from and_nnsight.explain.evaluate.top_down import linear_basis, monotone_residuals, rank_shares, savage_scores
+from and_nnsight.statistics.false_discovery import false_discovery_rates
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from and_nnsight.explain import card, label, read_table, score, search
-from and_nnsight.explain.evaluate.false_discovery import false_discovery_rates
 from and_nnsight.explain.evaluate.verdicts import Verdicts
 from and_nnsight.explain.providers.encoders.words import Words
+from and_nnsight.statistics.false_discovery import false_discovery_rates
 from tests.explain.evaluate.scored import SAID, explained, holds, rows_of, without_rates
 from tests.explain.scored_dissection import KINDS, OTHER, SITE, UNITS
 from tests.explain.small_dissection import with_summaries

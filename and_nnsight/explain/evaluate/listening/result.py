@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ....dissection.dissection import Dissection
+from ....statistics.false_discovery import false_discovery_rates
 from ....wording import Brief
 from ...records.claim_rows import ListeningRow
 from ...records.reading import table_settings
-from ..false_discovery import false_discovery_rates
 from .measures import chance_of_sum, interval
 
 RATE = 0.05
