@@ -154,12 +154,21 @@ class ServedBatch:
 
 def featurise(extractor: Any, waveforms: list[Any], rate: int, options: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Model inputs of one padded batch of waveforms at the extractor's rate."""
-    encoded = extractor(waveforms, sampling_rate=rate, return_tensors="pt", **options)
-    features = {name: torch.as_tensor(value) for name, value in encoded.items()}
+    taken = type(extractor).__call__.__code__.co_varnames if hasattr(type(extractor).__call__, "__code__") else ()
+    if "audios" in taken and "sampling_rate" not in taken:  # Granite's, which takes tensors and states no rate
+        encoded = extractor([torch.as_tensor(waveform) for waveform in waveforms])
+    else:
+        encoded = extractor(waveforms, sampling_rate=rate, return_tensors="pt", **options)
+    features = {name: torch.as_tensor(value) for name, value in encoded.items() if _is_array(value)}
     if "is_longer" in features:
         # transformers marks a random clip as longer when none is; nothing here is, so that runs repeat.
         features["is_longer"] = torch.zeros_like(features["is_longer"])
     return features
+
+
+def _is_array(value: Any) -> bool:
+    """Whether an extractor's value is numbers; some also give lists of indices with gaps."""
+    return isinstance(value, (torch.Tensor, np.ndarray)) or all(isinstance(each, (int, float)) for each in value)
 
 
 def as_inputs(features: dict[str, torch.Tensor], module: Any, extras: dict[str, int]) -> dict[str, torch.Tensor]:

@@ -124,7 +124,8 @@ def qwen_omni() -> tuple[nn.Module, Any]:
     ids = {name: tokens.convert_tokens_to_ids(text) for name, text in named.items()}
     text = _text(tokens, "qwen2_5_omni_text")
     text["rope_parameters"] = {"rope_type": "default", "mrope_section": [2, 2, 2], "rope_theta": 1e4}
-    config = tf.Qwen2_5OmniThinkerConfig(
+    made: Any = tf.Qwen2_5OmniThinkerConfig
+    config = made(
         audio_config={**_ENCODER, "n_window": 20, "output_dim": WIDTH},
         vision_config={
             "depth": 1,

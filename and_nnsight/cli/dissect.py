@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,8 @@ from rich.table import Table
 
 from ..wording import agree, command, counted
 from ._option_groups import with_option_groups
-from ._options import Data, DataArguments, LoaderArguments, Model, Part, Quiet
-from ._output import quiet_transformers, resumable
+from ._options import AsJson, Data, DataArguments, LoaderArguments, Model, Part, Quiet
+from ._output import print_json, quiet_transformers, resumable
 from ._remote import place
 
 if TYPE_CHECKING:
@@ -41,22 +41,31 @@ def sites(
         ),
     ] = None,
     part: Part = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the parts of a model, and the sites of one, with their widths and the total. No weights are loaded."""
     from ..model.opening import without_weights
 
     quiet_transformers()
     adapter = without_weights(model, part)
-    console = Console()
-    if len(parts := adapter.parts()) > 1:
-        _print_parts(console, parts, adapter.part)
+    console, parts = Console(), adapter.parts()
     matching = adapter.sites(*(pattern or ["all"]))
+    if as_json:
+        print_json({"parts": [asdict(each) for each in parts], "sites": [_columns(site) for site in matching]})
+        return
+    if len(parts) > 1:
+        _print_parts(console, parts, adapter.part)
     table = Table("site", "units", "module")
     table.columns[1].justify = "right"
     for site in matching:
         table.add_row(escape(site.name), f"{site.width:,}" if site.width else "?", escape(_where(site)))
     console.print(table)
     console.print(f"{counted(len(matching), 'site')}, {counted(sum(site.width for site in matching), 'unit')}")
+
+
+def _columns(site: Site) -> dict[str, Any]:
+    """A site for programs; its width is null where only running the model tells it."""
+    return {"site": site.name, "units": site.width or None, "path": site.path, "side": site.side}
 
 
 def _print_parts(console: Console, parts: Sequence[PartOfModel], opened: PartOfModel | None) -> None:

@@ -69,7 +69,7 @@ class ModelDescription:
             return None
         prompt, answer = self.more.get("prompt"), self.more.get("answer")
         source = f" (answers: {answer})" if answer else ""
-        return f"What {self.part} responds to while it reads a sound: frames are {of}{source}" + (
+        return f"What the {self.part} responds to while it reads a sound: frames are {of}{source}" + (
             f"; prompt {prompt!r}." if prompt else "."
         )
 

@@ -19,6 +19,7 @@ from .frame_sums import (
     empty_frame_sums,
     frame_pearson,
     frame_t,
+    frame_z,
     merge_frame_sums,
 )
 from .fused import fused_kernels
@@ -55,6 +56,7 @@ __all__ = [
     "exact_average_precision",
     "frame_pearson",
     "frame_t",
+    "frame_z",
     "fused_kernels",
     "in_total_order",
     "join",

@@ -8,8 +8,12 @@ times),
 
 is the covariance within the clip, times T. Turned round by a number of stretches drawn at random (the end goes on at
 the beginning), an annotation keeps its lengths and gaps, and s is 0 in the mean, whatever x and y are. A test of the
-mean of s over clips, each of which is one draw, is Student's t; `frame_t` has it. With the sums between clips, Σ x̄ Y
-and the like, s gives the correlation over all stretches of all clips.
+mean of s over clips, each of which is one draw, is Student's t; `frame_t` has it. It sees only the turns that clips
+happen to have: a unit that dips once in a clip, and a rare concept, meet in few, and s is nearly the same in all
+others. So `frame_z` divides the sum of s by its standard deviation over all turns of all clips, which is known exactly:
+by Parseval, the mean of s² over the T turns of a clip is Σ |X|² |Y|² / T² over the frequencies of x − x̄ and y − Y/T.
+
+With the sums between clips, Σ x̄ Y and the like, s gives the correlation over all stretches of all clips.
 
 Every sum is two float64 (see `correlation`), and what a clip adds to it depends on that clip alone: batches, shards and
 the order of merges do not show in a result.
@@ -27,7 +31,7 @@ from torch import Tensor
 from .correlation import add_exactly
 
 _ALONE = 3  # Σ x, Σ T x̄², Σ (x − x̄)²
-_CROSSED = 5  # Σ x̄ Y, Σ s, Σ s², and the last two for annotations that were turned round
+_CROSSED = 6  # Σ x̄ Y; Σ s, Σ s²; the same for annotations that were turned round; the variance over all turns
 
 
 class FrameSums(NamedTuple):
@@ -40,7 +44,7 @@ class FrameSums(NamedTuple):
     incomplete  clips on which a unit was not finite on some stretch; there it counts as 0
     lowest, highest  of a unit's activations
     unit_sums   Σ x, Σ T x̄², Σ (x − x̄)²
-    crossed     Σ x̄ Y, Σ s, Σ s², and Σ s, Σ s² for annotations that were turned round
+    crossed     Σ x̄ Y, Σ s, Σ s²; Σ s, Σ s² for annotations that were turned round; variance of s over all turns
     …_rest      what the sum of that name lost to rounding
     """
 
@@ -52,9 +56,9 @@ class FrameSums(NamedTuple):
     lowest: Float32[Tensor, " unit"]
     highest: Float32[Tensor, " unit"]
     unit_sums: Float64[Tensor, "3 unit"]
-    crossed: Float64[Tensor, "5 unit concept"]
+    crossed: Float64[Tensor, "6 unit concept"]
     unit_sums_rest: Float64[Tensor, "3 unit"]
-    crossed_rest: Float64[Tensor, "5 unit concept"]
+    crossed_rest: Float64[Tensor, "6 unit concept"]
 
 
 def empty_frame_sums(units: int, concepts: int, device: torch.device | str | None = None) -> FrameSums:
@@ -115,14 +119,26 @@ def _crossed(
     from_mean: Float64[Tensor, "stretch unit"],
     y: Float64[Tensor, "stretch present"],
     turn: int,
-) -> Float64[Tensor, "5 unit present"]:
+) -> Float64[Tensor, "6 unit present"]:
     count = y.sum(0)
     throughout = count == len(y)
     by_unit = rearrange(from_mean, "stretch unit -> unit stretch")
     within = (by_unit @ y).masked_fill(throughout, 0.0)
     turned = (by_unit @ y.roll(turn, 0)).masked_fill(throughout, 0.0)
     between = torch.outer(x.mean(0), count)
-    return torch.stack([between, within, within * within, turned, turned * turned])
+    power = _power(from_mean).T @ _power(y - count / len(y), both_sides=True)
+    over_turns = (power / len(y) ** 2).masked_fill(throughout, 0.0)
+    return torch.stack([between, within, within * within, turned, turned * turned, over_turns])
+
+
+def _power(
+    values: Float64[Tensor, "stretch column"], *, both_sides: bool = False
+) -> Float64[Tensor, "frequency column"]:
+    """Squared magnitudes of the spectrum of each column; `both_sides`: those that stand for two frequencies twice."""
+    power = torch.fft.rfft(values, dim=0).abs().square()
+    if both_sides:
+        power[1 : (len(values) + 1) // 2] *= 2
+    return power
 
 
 def count_clip(sums: FrameSums, carried: Bool[Tensor, "stretch concept"]) -> None:
@@ -175,6 +191,13 @@ def frame_t(sums: FrameSums, *, turned: bool = False) -> Float64[Tensor, "unit c
     variance = ((squares - total * mean) / (clips - 1)).clamp(min=0)
     t = mean / (variance / clips).sqrt()
     return _of_complete(sums, t.masked_fill((clips < 2) | (squares == 0), torch.nan))
+
+
+def frame_z(sums: FrameSums, *, turned: bool = False) -> Float64[Tensor, "unit concept"]:
+    """The sum of s over clips, in standard deviations over all turns. NaN where `frame_t` is."""
+    table = sums.crossed + sums.crossed_rest
+    z = (table[3] if turned else table[1]) / table[5].clamp(min=0).sqrt()
+    return _of_complete(sums, z.masked_fill((sums.changing < 2) | (table[5] <= 0), torch.nan))
 
 
 def _of_complete(sums: FrameSums, values: Float64[Tensor, "unit concept"]) -> Float64[Tensor, "unit concept"]:

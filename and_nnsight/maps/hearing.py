@@ -130,6 +130,11 @@ def unit_response(adapter: ModelAdapter, site_name: str, index: int) -> Response
 
 def differentiable_front_end(adapter: ModelAdapter) -> FrontEnd:
     """The model's feature extraction, with gradients. Raises MapError where it has no such twin."""
+    if getattr(adapter, "reader", None) is not None:
+        raise MapError(
+            "no listenable map of a part that reads: it is shown sound among the tokens of a text, which have no "
+            "gradients; hear units of the part that hears"
+        )
     featuriser = adapter.featuriser
     try:
         front = front_end(featuriser.extractor, featuriser.options)

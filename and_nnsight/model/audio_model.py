@@ -30,6 +30,9 @@ class AudioModel(RemoteModel, ModelAdapter):
     part               which part of a composite model (`parts()` lists them); by default the one that hears, which is
                        then loaded and runs alone, and is called as the whole model calls it. A part that does not hear
                        runs in the whole model
+    processor          of a part that reads (a language model, a decoder): transformers processor, of a decoder the
+                       tokenizer, or the checkpoint to take it from; by default the model's own
+    prompt, tokens, answer, answer_tokens  how such a part reads: see `ReaderOptions`
     Further keywords go to `from_pretrained` (attn_implementation, device_map, revision, …) or to nnsight (rename,
     envoys, dispatch). `device` and `dtype` ("bfloat16" or torch's) also convert a loaded module, in place.
     `peft` names a PEFT adapter to put into a checkpoint. A checkpoint's own code runs only with trust_remote_code=True.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from nnsight.modeling.transformers import TransformersModel
 from nnsight.util import from_import_path
 from torch import nn
 
+from ..portable import as_inputs
 from ..sites.blocks import blocks_in, find_blocks
 from ..sites.parts import Part
 from ..sites.site import Site, find_parts, find_sites, select_sites
+from .accepted_inputs import accepted, needs_mask, runs_one_clip
 from .bare import bare
 from .checkpoint import (
     ModelError,
@@ -30,8 +33,9 @@ from .checkpoint import (
 )
 from .devices import device_of, known_device, known_dtype
 from .extractors import default_extractor, load_extractor
-from .features import Featuriser, make_featuriser
-from .inputs import main_input
+from .features import Features, Featuriser, make_featuriser
+from .inputs import fitting, further_inputs, main_input
+from .measured_frames import measured_frames
 from .opened import Opened, concrete, opened_without_weights
 from .reader_model import ReaderSource, blocks_that_read, sites_to_be
 from .readers.options import ReaderOptions
@@ -44,7 +48,7 @@ class CheckpointModel(TransformersModel):
 
     OWN_STATE = (
         "_extractor", "_extractor_missing", "_featuriser", "_available", "_device_wanted", "_own_class",
-        "_checkpoint_config", "_part_wanted", "_opening", "_reading", "_reader", "name",
+        "_checkpoint_config", "_part_wanted", "_opening", "_reading", "_reader", "_seconds_told", "name",
     )  # fmt: skip
     """What an instance has beside nnsight's own attributes."""
 
@@ -84,6 +88,7 @@ class CheckpointModel(TransformersModel):
         self._checkpoint_config: Any = None
         self._part_wanted = part
         self._opening: Opened | None = None
+        self._seconds_told = False
         device = kwargs.pop("device", None)
         self._device_wanted = None if device is None else known_device(device)
         # `rename` is filled in once the module tree is known, before nnsight mounts the aliases.
@@ -228,9 +233,9 @@ class CheckpointModel(TransformersModel):
                     raise ValueError(self._extractor_missing)
                 self._extractor = default_extractor(self.wrapped)
                 self._available = find_sites(self.wrapped, self._extractor, self._opened.within)
-            self._featuriser = self._opened.fitted(
-                make_featuriser(self.wrapped, self._extractor, self._opened.wants_mask)
-            )
+            masked = self._opened.wants_mask or needs_mask(self.wrapped)
+            made = self._opened.fitted(make_featuriser(self.wrapped, self._extractor, masked))
+            self._featuriser = replace(made, alone=made.alone or runs_one_clip(self.wrapped))
         return self._featuriser
 
     @property
@@ -273,9 +278,31 @@ class CheckpointModel(TransformersModel):
         Patterns are globs over names, the presets "default", "paper" and "all", or `module:PATH` for any module.
         Raises SiteError for a pattern that names nothing; it lists near names.
         """
+        self._tell_seconds()
         if not patterns:
             return self._available
         return select_sites(self.wrapped, self._available, patterns)
+
+    def _tell_seconds(self) -> None:
+        """Measure where frames lie, where neither the model's structure nor its config tells, once."""
+        if self._seconds_told or self._opened.within or not any(_is_untold(site) for site in self._available):
+            return
+        try:
+            featuriser = self.featuriser
+        except ValueError:
+            return  # without features, nothing reaches a frame
+        self._seconds_told = True
+        measured = measured_frames(self.wrapped, featuriser, self._measured_inputs)
+        self._available = tuple(
+            replace(site, geometry=measured) if _is_untold(site) else site for site in self._available
+        )
+
+    def _measured_inputs(self, module: nn.Module, features: Features) -> dict[str, Any]:
+        """What the module that is measured is called with: a model of this one's class, on the CPU."""
+        main = self.main_input
+        fit = fitting(module, features, main)
+        fit = accepted(module, fit, main) if self._opened.host is None else fit
+        return self._opened.inputs(as_inputs(fit, module, further_inputs(module)))
 
     def envoy(self, path: str) -> Any:
         """nnsight's envoy of the module at a path, also where it is mounted under another name (`output`)."""
@@ -283,3 +310,8 @@ class CheckpointModel(TransformersModel):
         for part in filter(None, path.split(".")):
             envoy = envoy._child_map[part]
         return envoy
+
+
+def _is_untold(site: Site) -> bool:
+    """Whether a site has frames of which it is not known where they lie."""
+    return site.layer is not None and site.geometry.kind == "unknown"

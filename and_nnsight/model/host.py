@@ -140,15 +140,16 @@ class Host:
         """The ways to have the holder call the tower: on sound alone, and on sound after a token or two."""
         holder = self._holder()
         given = _renamed(features, self._entrance_inputs())
+        first = next(iter(features.values()))
+        tokens = torch.zeros(len(first), 2, dtype=torch.long, device=first.device)
         if hasattr(type(holder), _METHOD):
+            if "input_ids" in self._entrance_inputs():  # which it wants for what comes after the tower
+                given["input_ids"] = tokens
             yield lambda: getattr(holder, _METHOD)(**given)
             return
         yield lambda: holder.forward(**given)
-        first = next(iter(features.values()))
-        clips = len(first)
-        tokens = torch.zeros(clips, 2, dtype=torch.long, device=first.device)
         yield lambda: holder.forward(input_ids=tokens, **given)
-        embedded = torch.zeros(clips, 2, 1, device=first.device)
+        embedded = torch.zeros(*tokens.shape, 1, device=tokens.device)
         yield lambda: holder.forward(input_ids=tokens, inputs_embeds=embedded, **given)
 
     def _holder(self) -> Any:

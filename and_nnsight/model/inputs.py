@@ -18,7 +18,7 @@ from .checkpoint import ModelError
 from .features import Features, check_fit
 
 ARRAYS = (np.ndarray, Tensor)
-_WITH_DECODER = ("WhisperModel", "WhisperForConditionalGeneration")
+_EXTRACTED = ("input_features", "input_values")
 _CLAP = "ClapModel"  # the two towers: its forward also wants text, and only its audio tower runs
 
 
@@ -53,18 +53,30 @@ def further_inputs(module: Any, remote: bool = False) -> dict[str, int]:
     `remote`: on a server, where the whole forward runs.
     """
     name = type(module).__name__
-    if name in _WITH_DECODER:
-        return {"decoder_input_ids": int(module.config.decoder_start_token_id)}
+    if "decoder_input_ids" in inputs_of(type(module)):
+        return {"decoder_input_ids": _first_token(module.config)}
     return {"input_ids": 0} if remote and name == _CLAP else {}
+
+
+def _first_token(config: Any) -> int:
+    """The token that a decoder begins with; where the config names none, the first of all."""
+    names = ("decoder_start_token_id", "bos_token_id")
+    tokens = (getattr(each, name, None) for each in (config, getattr(config, "decoder", None)) for name in names)
+    return int(next((token for token in tokens if isinstance(token, int)), 0))
 
 
 def ready_features(module: nn.Module, data: Any, main: str) -> Features | None:
     """Features by their names, or the feature array alone, the `main` input; None for what is no features but audio."""
     if isinstance(data, ARRAYS) and data.ndim >= (3 if hasattr(inner_model(module), "config") else 2):
         return {main: torch.as_tensor(data)}
-    if isinstance(data, Mapping) and (main in data or _inner_input(module) in data):
+    if isinstance(data, Mapping) and (main in data or _inner_input(module) in data or names_features(data)):
         return {str(name): torch.as_tensor(value) for name, value in data.items()}
     return None
+
+
+def names_features(data: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is what a feature extractor makes: arrays under the names that extractors use."""
+    return any(str(name).endswith(_EXTRACTED) and isinstance(value, ARRAYS) for name, value in data.items())
 
 
 def fitting(module: nn.Module, features: Features, main: str) -> Features:

@@ -130,6 +130,11 @@ def _by_name(
     return adapter
 
 
+def is_opened(model: Any) -> bool:
+    """Whether a model was opened already, by whichever part and however it reads."""
+    return isinstance(model, ModelAdapter)
+
+
 def refuse_unread(adapter: ModelAdapter, reads: ReaderOptions) -> None:
     """Raise ValueError where a model is to read in some way, and does not read, or was opened to read in another."""
     if not reads.given:

@@ -15,6 +15,7 @@ from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from ..sites.wrappers import uncompiled
 from ..wording import counted
+from .accepted_inputs import accepted
 from .checkpoint_model import CheckpointModel
 from .device_features import featuriser_on
 from .devices import require_weights
@@ -50,6 +51,8 @@ class TraceModel(CheckpointModel):
         if self.reader is not None:  # its processor is the checkpoint's own, and the sound no main input
             return as_inputs(self.reader.completed(features), self.wrapped, {})
         fit = fitting(self.wrapped, features, self.main_input)
+        if self._opened.host is None:
+            fit = accepted(self.wrapped, fit, self.main_input)
         return self._opened.inputs(as_inputs(fit, self.wrapped, further_inputs(self.wrapped)))
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------

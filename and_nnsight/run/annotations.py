@@ -18,7 +18,6 @@ from ..speech.files import annotations_in_files
 from ..speech.whisper import annotations_heard
 
 _COLUMN, _WHISPER, _SAVED = "column:", "whisper:", ".safetensors"
-_WITHOUT_SECONDS = ("unknown", "clip")
 
 
 def read_annotations(
@@ -90,7 +89,7 @@ def open_annotations(
 
 def refuse_without_seconds(sites: Sequence[Site]) -> None:
     """Raise SiteError, naming them, for sites whose frames have no seconds: no annotation has a place there."""
-    without = [site.name for site in sites if site.geometry.kind in _WITHOUT_SECONDS]
+    without = [site.name for site in sites if not site.geometry.in_time]
     if without:
         raise SiteError(
             f"annotations need to know when a frame is, and frames have no seconds at {', '.join(without[:3])}"

@@ -10,8 +10,7 @@ from ..dissection.descriptions import ModelDescription, SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.manifest_differences import dictionary_differences, model_differences
-from ..model.adapter import ModelAdapter
-from ..model.opening import open_model
+from ..model.opening import is_opened, open_model
 from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
 from .local import LocalTarget
@@ -35,7 +34,7 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
     """The model with its sites. Raises DissectionError if it is not the one that was dissected."""
     manifest = dissection.manifest
     dtype = manifest.dtype if options.dtype is None and isinstance(model, str | os.PathLike) else options.dtype
-    opened = isinstance(model, ModelAdapter)
+    opened = is_opened(model)
     part = None if opened else manifest.model.part
     reads = AS_USUAL if opened else ReaderOptions.from_json(manifest.model.more)
     adapter = open_model(model, options.device, dtype, part, reads)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from .audio_spec import takes_sound
 from .heads import Heads, heads_of, output_projection
 from .vocabulary import vocabulary_sizes
 from .wrappers import children, in_features, is_linear, out_features, through, unadapted, walk
@@ -27,6 +28,7 @@ class FeedForward:
     """An up- and a down-projection: module paths, the inner width and the residual width.
 
     before_attention  whether it comes before the block's attention (a Conformer's first feed-forward)
+    before_activation  units of the up-projection: twice the inner width where gate and up are one layer
     """
 
     name: str
@@ -35,6 +37,7 @@ class FeedForward:
     inner: int
     outer: int
     before_attention: bool
+    before_activation: int
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,10 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     """
     candidates, others = _candidates(model)
     groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
+    kinds = _kinds_by_list(candidates)
     for path, module in candidates:
         tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
-        groups[(tower, type(through(module)[1]))].append((path, module))
+        groups[(tower, kinds[path])].append((path, module))
     stacks = [stack for stack in groups.values() if reads_tokens or not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
@@ -106,6 +110,12 @@ def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
         )
         for block in find_blocks(model.get_submodule(path), reads_tokens=True)
     )
+
+
+def _kinds_by_list(candidates: list[tuple[str, nn.Module]]) -> dict[str, type]:
+    """The class of each candidate; in a list that begins with blocks of a class of their own, that of its last."""
+    last = {path.rpartition(".")[0]: type(through(module)[1]) for path, module in candidates}
+    return {path: last[path.rpartition(".")[0]] for path, _ in candidates}
 
 
 def _candidates(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[str]]:
@@ -157,6 +167,8 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     config = getattr(model, "config", None)
     if config is None or (getattr(config, "is_encoder_decoder", False) and _generates(model)):
         return None
+    if type(model).__module__.startswith("transformers.") and "For" not in type(model).__name__:
+        return None  # an encoder without a head; what it has of a vocabulary's size works in its midst
     sizes = {getattr(config, "num_labels", None), getattr(config, "vocab_size", None)}
     for name, child in reversed(list(model.named_children())):
         if any(block.path == name or block.path.startswith(f"{name}.") for block in blocks):
@@ -202,7 +214,11 @@ def _core_width(core: nn.Module) -> int:
     attention = unadapted(core)
     if isinstance(attention, nn.MultiheadAttention):
         return attention.embed_dim
-    return next(in_features(child) for child in children(core) if is_linear(child))
+    linears = [child for child in children(core) if is_linear(child)]
+    width, heads = in_features(linears[0]), out_features(linears[0])
+    # A first block may lead from the features' width to the model's: what its attention gives has the latter.
+    outputs = {out_features(child) for child in linears[3:] if in_features(child) == heads}
+    return outputs.pop() if len(outputs) == 1 and len(linears) == 4 else width
 
 
 def _attention_output(block: nn.Module) -> tuple[str, int]:
@@ -241,11 +257,19 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
     for (up, up_in, up_out), (down, down_in, down_out) in pairwise(linears):
         if up == last_down:
             continue  # the last pair's down-projection, which leads into the next where all widths are equal
-        if up_in == width == down_out and up_out == down_in:
+        fused = up_out == 2 * down_in and up_in == width and "gate" in up
+        if up_in == width == down_out and (up_out == down_in or fused):
             last_down = down
             before = order[up] < order[attention]
-            pairs.append(FeedForward(_owner(up), up, down, up_out, width, before))
-    return tuple(pairs)
+            pairs.append(FeedForward(_owner(up), up, down, down_in, width, before, up_out))
+    return tuple(_around_attention(pairs))
+
+
+def _around_attention(pairs: list[FeedForward]) -> list[FeedForward]:
+    """Of two equal feed-forwards the first runs before the attention: a Conformer may register both before it."""
+    if len(pairs) != 2 or pairs[0].inner != pairs[1].inner or not all(pair.before_attention for pair in pairs):
+        return pairs
+    return [pairs[0], replace(pairs[1], before_attention=False)]
 
 
 def _owner(name: str) -> str:
@@ -277,6 +301,10 @@ def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bo
 def _reads_tokens(model: nn.Module, stack: list[tuple[str, nn.Module]], groups: dict, others: list[str]) -> bool:
     """Whether the tower around a stack of blocks embeds a vocabulary: then it reads text, not sound."""
     inside = {path for path, _ in stack}
+    for ancestor in filter(None, _ancestors(stack[0][0])):
+        kind = type(model.get_submodule(ancestor))
+        if hasattr(kind, "main_input_name") and takes_sound(kind):  # an encoder beside a decoder, which reads
+            return _embeds_vocabulary(model, ancestor, inside)
     outside = others + [path for group in groups.values() for path, _ in group if path not in inside]
     return _embeds_vocabulary(model, _tower_around(stack[0][0], outside), inside)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import nn
@@ -31,12 +32,20 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
         return _patches(model, config)
     if hasattr(config, "spec_size") and hasattr(config, "window_size"):
         return _folded(model.get_submodule(block), config, feature_extractor, windowed)
-    if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins"):
-        hop = 2 * int(getattr(feature_extractor, "hop_length", _KALDI_HOP)) / rate
+    if hasattr(config, "num_mel_bins") and (stride := _two_convolutions(model, block)):
+        hop = stride * int(getattr(feature_extractor, "hop_length", _KALDI_HOP)) / rate
         return Regular(hop=hop, span=hop)
     if hasattr(config, "feature_projection_input_dim"):
         return _stacked(config, feature_extractor)
     return Geometry()
+
+
+def _two_convolutions(model: nn.Module, block: str) -> int:
+    """By how many steps the frames of an encoder like Whisper's lie apart; 0 for an encoder of another kind."""
+    around = model.get_submodule(block.rpartition(".")[0].rpartition(".")[0])
+    convolutions = [around._modules.get(name) for name in ("conv1", "conv2")]
+    strides = [each.stride[0] for each in convolutions if isinstance(each, nn.Conv1d) and each.padding == (1,)]
+    return math.prod(map(int, strides)) if len(strides) == 2 and "conv3" not in around._modules else 0
 
 
 def audio_config(model: nn.Module) -> Any:
@@ -45,7 +54,8 @@ def audio_config(model: nn.Module) -> Any:
     A plain module around a transformers model (`nn.Sequential`) has that model's.
     """
     config = getattr(inner_model(model), "config", None)
-    return getattr(config, "audio_config", config)
+    part = getattr(config, "audio_config", None) or getattr(config, "encoder", None)  # of a SpeechEncoderDecoderModel
+    return part if hasattr(part, "to_dict") else config
 
 
 def inner_model(model: nn.Module) -> nn.Module:

@@ -19,6 +19,8 @@ class Geometry:
     """How a site's token axis lies on the time axis of a clip. The base class knows nothing: every frame counts."""
 
     kind: ClassVar[str] = "unknown"
+    in_time: ClassVar[bool] = False
+    """Whether a frame stands for a stretch of seconds that is not the whole clip."""
     special_tokens: int = 0
 
     def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
@@ -63,6 +65,7 @@ class Regular(Geometry):
     """Frames at a fixed hop: frame i stands for [i · hop, i · hop + span) seconds."""
 
     kind: ClassVar[str] = "regular"
+    in_time: ClassVar[bool] = True
     hop: float = 0.02
     span: float = 0.02
 
@@ -101,6 +104,55 @@ class Convolved(Regular):
         return _keep_one(positions < self.length(samples)[:, None], positions >= 0)
 
 
+_TAPER = 1e-3
+"""Seconds by which a measured stretch may be off: a window tapers off at its ends."""
+
+
+@dataclass(frozen=True)
+class Measured(Geometry):
+    """Frames whose stretch of time was measured: which of the clip's samples reach a frame before the first attention.
+
+    Frames repeat in a pattern (one frame, or those of a chunk that the front end takes by itself): frame
+    `n · len(starts) + i` begins at `n · period + starts[i]` seconds, and ends at `n · period + stops[i]`.
+    """
+
+    kind: ClassVar[str] = "measured"
+    period: float = 0.0
+    starts: tuple[float, ...] = ()
+    stops: tuple[float, ...] = ()
+
+    def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
+        """Start and end in seconds; what would lie before the clip's start is cut off."""
+        turn, place = np.divmod(np.asarray(frames) - self.special_tokens, len(self.starts))
+        ends = np.array([self.starts, self.stops]).T[place] + (turn * self.period)[:, None]
+        return _forget_special(np.maximum(ends, 0.0), frames, self.special_tokens)
+
+    def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
+        """Frames that hear the clip with more than half of their stretch: the others may be padding to the model."""
+        positions = np.arange(frames)
+        turn, place = np.divmod(positions - self.special_tokens, len(self.starts))
+        middles = (np.add(self.starts, self.stops) / 2)[place] + turn * self.period
+        known = positions >= self.special_tokens
+        return _keep_one(known & (middles < np.asarray(seconds)[:, None] - _TAPER), known)
+
+    @property
+    def hop(self) -> float:
+        """Seconds from a frame to the next; of a pattern, the mean."""
+        return self.period / len(self.starts)
+
+
+@dataclass(frozen=True)
+class Unplaced(Geometry):
+    """Frames whose place in time could not be told: each counts, and none has seconds. `why` is the reason."""
+
+    kind: ClassVar[str] = "unplaced"
+    why: str = ""
+
+    def valid(self, seconds: Float[np.ndarray, " clip"], frames: int) -> Bool[np.ndarray, "clip frame"]:
+        """Every frame but special tokens."""
+        return np.tile(np.arange(frames) >= self.special_tokens, (len(seconds), 1))
+
+
 @dataclass(frozen=True)
 class Grouped(Regular):
     """Frames that come several at a time, of one stretch of the clip (the queries of a Q-Former over a window)."""
@@ -137,6 +189,7 @@ class PatchGrid(Geometry):
     """Spectrogram patches, frequency-major after the special tokens (AST): special + band · columns + column."""
 
     kind: ClassVar[str] = "patches"
+    in_time: ClassVar[bool] = True
     columns: int = 1
     hop: float = 0.1
     span: float = 0.175
@@ -181,6 +234,7 @@ class FoldedGrid(Geometry):
     """
 
     kind: ClassVar[str] = "folded"
+    in_time: ClassVar[bool] = True
     rows: int = 1
     columns: int = 1
     chunks: int = 1
@@ -217,7 +271,19 @@ class FoldedGrid(Geometry):
 
 _KINDS: dict[str, type[Geometry]] = {
     kind.kind: kind
-    for kind in (Geometry, WholeClip, Regular, Convolved, Grouped, Tokens, PatchGrid, PatchColumns, FoldedGrid)
+    for kind in (
+        Geometry,
+        WholeClip,
+        Regular,
+        Convolved,
+        Measured,
+        Unplaced,
+        Grouped,
+        Tokens,
+        PatchGrid,
+        PatchColumns,
+        FoldedGrid,
+    )
 }
 
 

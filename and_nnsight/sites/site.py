@@ -219,7 +219,7 @@ def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometr
         stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
         out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
         sites += [
-            Site(f"{stem}.hook_pre", pair.up, "output", pair.inner, layer, geometry),
+            Site(f"{stem}.hook_pre", pair.up, "output", pair.before_activation, layer, geometry),
             Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
             Site(out, pair.down, "output", pair.outer, layer, geometry),
         ]
@@ -260,8 +260,7 @@ def select_sites(
         chosen |= {site.name: site for site in _matching(model, available, pattern, presets)}
     if not chosen:
         raise SiteError("no site was asked for: name at least one pattern, for example 'default'")
-    order = _forward_order(model, available)
-    return tuple(sorted(chosen.values(), key=lambda site: order(site)))
+    return tuple(sorted(chosen.values(), key=_forward_order(model, available)))
 
 
 def _matching(
@@ -311,7 +310,10 @@ def _heads_in(model: nn.Module, site: Site) -> Heads:
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
-    """A sort key: modules in order of registration; a module's input before what is inside it, its output after."""
+    """A sort key: sites as they stand in `available`; modules among them in order of registration.
+
+    A module's input comes before what is inside it, its output after.
+    """
     last: dict[str, int] = {}
     first: dict[str, int] = {}
     for index, (path, _) in enumerate(model.named_modules()):
@@ -320,10 +322,18 @@ def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
         for depth in range(len(parts) + 1):
             last[".".join(parts[:depth])] = index
 
-    def key(site: Site) -> tuple[int, int, int]:
+    def registered(site: Site) -> tuple[int, int, int]:
         if site.side == "input":
             return first[site.path], 0, 0
         return last[site.path], 1, -len(site.path)
+
+    ranks = {(site.path, site.side): index for index, site in enumerate(available)}
+    places = sorted((registered(site), rank) for rank, site in enumerate(available))
+
+    def key(site: Site) -> tuple[int, tuple[int, int, int]]:
+        own = registered(site)
+        before = [rank for place, rank in places if place <= own]
+        return ranks.get((site.path, site.side), max(before, default=-1)), own
 
     return key
 

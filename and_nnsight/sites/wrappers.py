@@ -65,10 +65,19 @@ def _trained_copy(module: nn.Module) -> str | None:
 
 
 def unadapted(module: nn.Module) -> nn.Module:
-    """The layer that a PEFT layer adapts; any other module as it is."""
-    while isinstance(held := module._modules.get("base_layer"), nn.Module):
+    """The layer that a PEFT layer adapts, or a linear layer that clips what goes in and out; others as they are."""
+    while True:
+        held = module._modules.get("base_layer") or _clipped(module)
+        if not isinstance(held, nn.Module):
+            return module
         module = held
-    return module
+
+
+def _clipped(module: nn.Module) -> nn.Module | None:
+    """The linear layer in a module that is nothing else (Gemma 4's, which clips to a range)."""
+    held = module._modules.get("linear")
+    alone = len(module._modules) == 1 and not module._parameters and type(module).__name__.endswith("Linear")
+    return held if alone and isinstance(held, nn.Linear) else None
 
 
 def is_linear(module: nn.Module) -> bool:

@@ -29,9 +29,10 @@ class AnnotationStatistics(Brief):
                64 bins a unit (see `kernels/average_precision.py`); NaN for a concept that no stretch carries
     base_rate  share of the stretches that carry the concept: the AUPRC of a unit that knows nothing
     clips      in how many clips a concept comes and goes, so that its time can be tested
-    p          how likely as large a t is by chance: one-sided, that the unit fires more while the concept is there than
-               with the annotation turned round within each clip, by clip (see `kernels/frame_sums.py`). NaN where there
-               is nothing to test: the concept never changes within a clip, or the unit is constant
+    p          how likely as large a t, and as large a z, is by chance (the larger of both): one-sided, that the unit
+               fires more while the concept is there than with the annotation turned round within each clip, by clip
+               (see `kernels/frame_sums.py`). NaN where there is nothing to test: the concept never changes within a
+               clip, or the unit is constant
     q          false-discovery rate (Benjamini & Hochberg) over all units of all sites and all concepts of the run
     p_turned   the same p with each annotation turned round by a random part of its clip: what chance gives here
     stretches, annotated  how many stretches there were, of how many clips
@@ -81,8 +82,11 @@ def _tensors(site: FrameAccumulator, p: np.ndarray, q: np.ndarray) -> dict[str, 
 
 
 def _p(site: FrameAccumulator, *, turned: bool) -> np.ndarray:
-    t = site.t(turned=turned).cpu().numpy()
-    return student_p_above(t, site.sums.changing.cpu().numpy() - 1)
+    """The larger of the p of t, which sees how clips differ, and of z, which knows the turns that no clip has."""
+    from scipy.special import ndtr
+
+    t, z = (measured(turned=turned).cpu().numpy() for measured in (site.t, site.z))
+    return np.maximum(student_p_above(t, site.sums.changing.cpu().numpy() - 1), ndtr(-z))
 
 
 def _rates(p: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

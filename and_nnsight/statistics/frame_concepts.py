@@ -22,6 +22,7 @@ from ..kernels import (
     empty_frame_sums,
     frame_pearson,
     frame_t,
+    frame_z,
     merge_frame_sums,
 )
 from ..kernels.average_precision import BINS, FIRST
@@ -29,7 +30,7 @@ from ..sites.site import Site
 from ..sites.stretches import Stretches
 from ..speech.annotations import Annotations
 
-_BYTES_A_PAIR = 2 * 8 * 5 + 4 * BINS
+_BYTES_A_PAIR = 2 * 8 * 6 + 4 * BINS
 _KEPT_STRETCHES = 64
 
 
@@ -49,7 +50,7 @@ class CarriedConcepts:
 
 
 class FrameAccumulator:
-    """How the units of one site go with the concepts. It holds 336 bytes for each unit and concept, however many clips.
+    """How the units of one site go with the concepts. It holds 352 bytes for each unit and concept, however many clips.
 
     The bins that average precision is counted in are fixed before the first clip: `fix_bins`.
     """
@@ -111,6 +112,10 @@ class FrameAccumulator:
     def t(self, *, turned: bool = False) -> Float64[Tensor, "unit concept"]:
         """See `frame_t`."""
         return frame_t(self.sums, turned=turned)
+
+    def z(self, *, turned: bool = False) -> Float64[Tensor, "unit concept"]:
+        """See `frame_z`."""
+        return frame_z(self.sums, turned=turned)
 
 
 _COUNTED = ("edges", "positives", "everything")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from and_nnsight.demo import tiny_ast_path
 from tests.cli.commands import run_command
 from tests.explain.small_dissection import small_dissection, with_summaries
 
@@ -39,6 +40,13 @@ def test_json_is_whole_and_plain(tmp_path: Path) -> None:
     assert json.loads(run_command("search", folder, "giraffe", "--json")[1]) == []
     rows = json.loads(run_command("label", folder, "--concepts", "cat,dog", "--method", "db", "--json", "--quiet")[1])
     assert {row["site"] for row in rows} == {"first", "second"}
+
+
+def test_sites_are_listed_for_programs() -> None:
+    listed = json.loads(run_command("sites", tiny_ast_path(), "--sites", "blocks.1.*", "--json")[1])
+    assert [part["name"] for part in listed["parts"]] == ["whole"]
+    post = next(site for site in listed["sites"] if site["site"] == "blocks.1.mlp.hook_post")
+    assert post["units"] > 0 and post["side"] in ("input", "output") and "1" in post["path"]
 
 
 def test_export_says_what_it_wrote(tmp_path: Path) -> None:

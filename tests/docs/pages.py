@@ -25,6 +25,7 @@ ORDER = (
     "hear",
     "unlearn",
     "dictionaries",
+    "readers",
     "speech",
     "findings",
     "plugins",
@@ -33,7 +34,10 @@ ORDER = (
     "transformerlens",
     "format",
 )
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "releasing")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "models", "releasing")),
+)
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(
     r"(?:<!-- (?P<name>[^>]+) -->\s*)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE

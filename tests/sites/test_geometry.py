@@ -169,3 +169,12 @@ def test_a_geometry_of_a_newer_version_is_refused() -> None:
 def test_where_nothing_is_known_every_frame_counts_and_none_has_seconds() -> None:
     assert Geometry().valid(np.array([0.1, 5.0]), 7).all()
     assert np.isnan(Geometry().times(np.arange(3))).all()
+
+
+def test_which_frames_have_seconds_is_said_by_their_geometry() -> None:
+    from and_nnsight.sites.geometry import _KINDS, FoldedGrid
+
+    for kind, geometry in _KINDS.items():
+        whole = geometry(rows=4, columns=4) if geometry is FoldedGrid else geometry()  # pyright: ignore
+        times = whole.times(np.arange(whole.special_tokens, whole.special_tokens + 2))
+        assert geometry.in_time == bool(np.isfinite(times).all()), kind

@@ -11,8 +11,7 @@ from ...dissection.descriptions import ModelDescription
 from ...dissection.dissection import Dissection
 from ...dissection.manifest_differences import model_differences
 from ...maps.hearing import hear
-from ...model.adapter import ModelAdapter
-from ...model.opening import open_model
+from ...model.opening import is_opened, open_model
 from ...run.exemplars import keep_exemplars
 from ..unit_view import UnitViews
 from .catalogue import Catalogue
@@ -62,10 +61,12 @@ class OpenedDissection:
         if model is False:
             raise NoModel("the page was opened without a model")
         described = self.dissection.manifest.model
+        if described.reading is not None:
+            raise NoModel(f"{described.part} reads sound clip by clip, with a text around it, and is not followed live")
         named = model if model is not None else described.id
         if named is None or (model is None and described.id == described.class_name):
             raise NoModel("the dissection does not say which model it is of: start explore with it (--model)")
-        part = None if isinstance(named, ModelAdapter) else described.part
+        part = None if is_opened(named) else described.part
         return Hearer(open_model(named, part=part), self.dissection, seconds)
 
     @cached_property

@@ -21,7 +21,7 @@ def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> lis
 
     The end of a text is no part of the answer, but of one that has nothing else: every clip has a token.
     """
-    from transformers.generation import GenerationMixin
+    from transformers.generation.utils import GenerationMixin
 
     sound = next(iter(inputs.values()))
     if "attention_mask" not in inputs and "attention_mask" in inputs_of(type(module)):
@@ -29,9 +29,8 @@ def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> lis
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of settings that the checkpoint's own generation config has
         # The mixin's own: Whisper's splits clips, and makes its own beginning of a text.
-        sequences: Any = GenerationMixin.generate(
-            module, **inputs, do_sample=False, num_beams=1, max_new_tokens=most, use_cache=True
-        )
+        mixin: Any = GenerationMixin
+        sequences = mixin.generate(module, **inputs, do_sample=False, num_beams=1, max_new_tokens=most, use_cache=True)
     ends = end_tokens(module)
     rows = sequences[:, before:].tolist()
     return [answer_of(row, ends) for row in rows]

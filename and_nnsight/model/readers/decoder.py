@@ -52,7 +52,9 @@ class DecoderReader(Reader):
     @property
     def geometry(self) -> Geometry:
         """Tokens: a prompt's are the same for every clip."""
-        return Tokens(tuple(self.text_of(each) for each in self.beginning)) if self.counted == "prompt" else Tokens()
+        return (
+            Tokens(texts=tuple(self.text_of(each) for each in self.beginning)) if self.counted == "prompt" else Tokens()
+        )
 
     def forwards(self, clips: Sequence[Hearing], features: Features) -> Iterator[Forward]:
         """The clips of a group as they run."""

@@ -51,9 +51,13 @@ class LanguageReader(Reader):
         self.audio_id = _audio_id(module, processor)
         self.text = rendered(processor, options.prompt, str(self.tokenizer.convert_ids_to_tokens(self.audio_id)))
 
-    @cached_property
+    @property
     def featuriser(self) -> Featuriser:
         """The processor on a clip and the prompt."""
+        return self._shows
+
+    @cached_property
+    def _shows(self) -> ReaderFeaturiser:
         extractor = _extractor_of(self.processor)
         rate = int(getattr(extractor, "sampling_rate", _RATE))
         window = getattr(extractor, "n_samples", None)
@@ -62,12 +66,16 @@ class LanguageReader(Reader):
         )
         return replace(made, minimum_samples=shortest_clip(lambda samples: self._count(made, samples), rate))
 
-    @cached_property
+    @property
     def geometry(self) -> Geometry:
         """Seconds of audio tokens, where they were seen to be right; the texts of a prompt's tokens; of answers none.
 
         Warns where audio tokens get no seconds.
         """
+        return self._frames
+
+    @cached_property
+    def _frames(self) -> Geometry:
         if self.counted == "prompt":
             return Tokens(texts=self._prompt_texts())
         return Tokens() if self.counted == "answer" else self._audio_geometry()

@@ -1,0 +1,100 @@
+"""What a feature extractor makes, as what a forward takes: towers of composites name their inputs in their own ways.
+
+A checkpoint's processor renames what its feature extractor makes before the model sees it; a tower that is run alone
+has no processor.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..sites.audio_spec import inputs_of
+from ..sites.blocks import find_blocks
+from ..sites.wrappers import through
+from .features import Features
+
+_LENGTHS = "feature_lens"
+"""An encoder that takes these runs over the frames of all clips in one row, without padding between them."""
+
+_OF_FEATURES = "input_features_mask"
+"""Encoders that take this cannot do without it, whatever their forward says."""
+_PADDING = "audio_mel_mask"
+"""Gemma 3n's tower wants a mask of padding, and its feature extractor makes one of sound."""
+
+
+def accepted(module: nn.Module, features: Features, main: str) -> Features:
+    """Features by the names under which a module's forward takes them; its mask is made where it cannot do without.
+
+    main  the name of the input that holds the sound
+
+    Raises ValueError where a module that hears one clip at a time is given several.
+    """
+    parameters = inspect.signature(type(module).forward).parameters
+    masks = [name for name in parameters if "mask" in name and not name.startswith(("decoder", "output"))]
+    renamed = _renamed(features, main, parameters.keys(), masks)
+    needed = [name for name in masks if parameters[name].default is inspect.Parameter.empty or name == _OF_FEATURES]
+    if _LENGTHS in parameters:
+        return _in_one_row({**features, **renamed}, main)
+    if needed and needed[0] not in renamed and main in renamed:
+        renamed[needed[0]] = _ones(renamed[main])
+    if _PADDING in renamed and _PADDING not in features:
+        renamed[_PADDING] = ~renamed[_PADDING].bool()
+    return renamed
+
+
+def needs_mask(module: nn.Module) -> bool:
+    """Whether a module's forward cannot do without a mask of the frames that hold sound, or their number."""
+    parameters = inspect.signature(type(module).forward).parameters.values()
+    return any(
+        parameter.name in (_LENGTHS, _OF_FEATURES)
+        or ("mask" in parameter.name and parameter.default is inspect.Parameter.empty)
+        for parameter in parameters
+    )
+
+
+def runs_one_clip(module: nn.Module) -> bool:
+    """Whether a module's blocks attend over the frames of all clips in one row, whose borders they are told."""
+    kinds = (type(through(module.get_submodule(block.path))[1]) for block in find_blocks(module))
+    return any("cu_seqlens" in inputs_of(kind) for kind in kinds)
+
+
+def _renamed(features: Features, main: str, taken: Iterable[str], masks: list[str]) -> Features:
+    """The sound under its name, and the mask under its; what else there is under its own."""
+    names = set(taken)
+    free = [name for name in masks if name not in features]
+    renamed: Features = {}
+    for name, value in features.items():
+        if name in names or not names:
+            renamed[name] = value
+        elif value.is_floating_point() and value.ndim > 1 and main not in features and main not in renamed:
+            renamed[main] = value
+        elif "mask" in name and free and not any(mask in renamed for mask in masks):
+            renamed[free[0]] = value
+        elif "mask" not in name:
+            renamed[name] = value
+    return renamed
+
+
+def _ones(sound: Tensor) -> Tensor:
+    """A mask of the whole of features: of [clip, bin, step] or [clip, step, bin], whose longer axis is time."""
+    steps = sound.shape[-1] if sound.ndim == 2 else max(sound.shape[1:])
+    return torch.ones(len(sound), steps, dtype=torch.long, device=sound.device)
+
+
+def _in_one_row(features: Features, main: str) -> Features:
+    """One clip's features without its padding, [bin, step], and how many steps they are."""
+    sound = features.pop(main)
+    if sound.ndim == 2:  # in one row already
+        return {main: sound, **features}
+    if len(sound) > 1:
+        raise ValueError(
+            f"this encoder runs the frames of several clips in one row, and has {len(sound)} of them here: give it one "
+            "clip at a time, as dissect does"
+        )
+    masks = [features.pop(name) for name in list(features) if "mask" in name]
+    steps = int(masks[0].sum()) if masks else sound.shape[-1]
+    return {main: sound[0, :, :steps], _LENGTHS: torch.tensor([steps], device=sound.device), **features}
