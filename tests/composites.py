@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 
 AUDIO_TOKEN = 150
-TEXT = {
+TEXT: dict[str, Any] = {
     "vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
     "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
-_BART_TOWER = {
+_BART_TOWER: dict[str, Any] = {
     "num_mel_bins": 128, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "d_model": 32,
     "max_source_positions": 1500,
 }  # fmt: skip
-_TOWER = {
+_TOWER: dict[str, Any] = {
     "num_mel_bins": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
     "intermediate_size": 64, "hidden_size": 32, "max_source_positions": 1500,
 }  # fmt: skip
-_MIMI = {
+_MIMI: dict[str, Any] = {
     "model_type": "mimi", "hidden_size": 32, "num_filters": 4, "num_hidden_layers": 2, "num_attention_heads": 2,
     "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 64, "codebook_size": 64, "codebook_dim": 16,
     "num_quantizers": 4, "vector_quantization_hidden_dimension": 16, "upsample_groups": 32,
@@ -44,19 +44,19 @@ class Composite:
     run        runs the whole model on the features of one clip
     """
 
-    make: Callable[[], nn.Module]
+    make: Callable[[], Any]
     extractor: Callable[[], Any]
     part: str
     modules: tuple[str, ...]
     run: Callable[[Any, dict[str, Tensor]], Any]
 
 
-def _seeded(make: Callable[[], nn.Module]) -> nn.Module:
+def _seeded(make: Callable[[], Any]) -> Any:
     torch.manual_seed(0)
     return make().eval()
 
 
-def qwen2_audio(**text: Any) -> nn.Module:
+def qwen2_audio(**text: Any) -> Any:
     """A Qwen2-Audio: Whisper's encoder, which pools at its end, before a Qwen2."""
     config = transformers.Qwen2AudioConfig(
         audio_config={"model_type": "qwen2_audio_encoder", **_BART_TOWER},
@@ -71,7 +71,7 @@ def whisper_extractor() -> Any:
     return transformers.WhisperFeatureExtractor(feature_size=128)
 
 
-def _voxtral() -> nn.Module:
+def _voxtral() -> Any:
     config = transformers.VoxtralConfig(
         audio_config={**_TOWER, "intermediate_size": 128}, text_config={"model_type": "llama", **TEXT},
         audio_token_id=AUDIO_TOKEN,
@@ -79,14 +79,14 @@ def _voxtral() -> nn.Module:
     return _seeded(lambda: transformers.VoxtralForConditionalGeneration(config))
 
 
-def _audio_flamingo() -> nn.Module:
+def _audio_flamingo() -> Any:
     config = transformers.AudioFlamingo3Config(
         audio_config=_TOWER, text_config={"model_type": "qwen2", **TEXT}, audio_token_id=AUDIO_TOKEN
     )
     return _seeded(lambda: transformers.AudioFlamingo3ForConditionalGeneration(config))
 
 
-def _phi4() -> nn.Module:
+def _phi4() -> Any:
     config = transformers.Phi4MultimodalConfig(
         **{**TEXT, "eos_token_id": [2]},
         audio_config={
@@ -102,7 +102,7 @@ def _phi4() -> nn.Module:
     return _seeded(lambda: transformers.Phi4MultimodalForCausalLM(config))
 
 
-def _granite() -> nn.Module:
+def _granite() -> Any:
     config = transformers.GraniteSpeechConfig(
         text_config={"model_type": "granite", **TEXT},
         encoder_config={
@@ -118,7 +118,7 @@ def _granite() -> nn.Module:
     return _seeded(lambda: transformers.GraniteSpeechForConditionalGeneration(config))
 
 
-def _gemma4() -> nn.Module:
+def _gemma4() -> Any:
     config = transformers.Gemma4Config(
         text_config={
             **TEXT, "model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 16,
@@ -134,7 +134,7 @@ def _gemma4() -> nn.Module:
     return _seeded(lambda: transformers.Gemma4ForConditionalGeneration(config))
 
 
-def _omni() -> nn.Module:
+def _omni() -> Any:
     config = transformers.Qwen2_5OmniThinkerConfig(
         audio_config={"model_type": "qwen2_5_omni_audio_encoder", **_BART_TOWER, "output_dim": 32},
         vision_config={
@@ -150,12 +150,12 @@ def _omni() -> nn.Module:
     return _seeded(lambda: transformers.Qwen2_5OmniThinkerForConditionalGeneration(config))
 
 
-def _seamless() -> nn.Module:
-    sizes = {f"{each}_layers": 2 for each in ("encoder", "decoder", "speech_encoder")}
+def _seamless() -> Any:
+    sizes: dict[str, Any] = {f"{each}_layers": 2 for each in ("encoder", "decoder", "speech_encoder")}
     sizes |= {f"t2u_{each}_layers": 3 for each in ("encoder", "decoder")}  # deeper than what hears
-    heads = {f"{each}_attention_heads": 2 for each in ("encoder", "decoder", "speech_encoder")}
+    heads: dict[str, Any] = {f"{each}_attention_heads": 2 for each in ("encoder", "decoder", "speech_encoder")}
     heads |= {f"t2u_{each}_attention_heads": 2 for each in ("encoder", "decoder")}
-    widths = {f"{each}_ffn_dim": 64 for each in ("encoder", "decoder", "t2u_encoder", "t2u_decoder")}
+    widths: dict[str, Any] = {f"{each}_ffn_dim": 64 for each in ("encoder", "decoder", "t2u_encoder", "t2u_decoder")}
     config = transformers.SeamlessM4TConfig(
         vocab_size=200, t2u_vocab_size=100, hidden_size=32, speech_encoder_intermediate_size=64, unit_embed_dim=16,
         lang_embed_dim=8, spkr_embed_dim=8, upsample_initial_channel=32, unit_hifi_gan_vocab_size=100,
@@ -164,8 +164,8 @@ def _seamless() -> nn.Module:
     return _seeded(lambda: transformers.SeamlessM4TModel(config))
 
 
-def _csm() -> nn.Module:
-    stack = {
+def _csm() -> Any:
+    stack: dict[str, Any] = {
         "num_codebooks": 4, "vocab_size": 65, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16,
     }  # fmt: skip
@@ -175,7 +175,7 @@ def _csm() -> nn.Module:
     return _seeded(lambda: transformers.CsmForConditionalGeneration(config))
 
 
-def _musicgen() -> nn.Module:
+def _musicgen() -> Any:
     config = transformers.MusicgenConfig(
         text_encoder={
             "model_type": "t5", "vocab_size": 200, "d_model": 32, "d_ff": 64, "num_layers": 2, "num_heads": 2, "d_kv": 16

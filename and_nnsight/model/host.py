@@ -221,13 +221,16 @@ def _with_stand_in(module: nn.Module, path: list[str], tower: nn.Module, structu
 def _renamed(features: Mapping[str, Any], inputs: list[str]) -> Features:
     """Features by the names of a method's inputs: a mask by whatever the method calls it; others are left out."""
     named = {name: value for name, value in features.items() if name in inputs}
-    masks = [name for name in inputs if name.endswith("mask") and any(word in name for word in _OF_SOUND)]
-    plain = features.get("attention_mask", features.get("padding_mask"))
-    if masks and plain is not None and masks[0] not in named:
-        named = {name: value for name, value in named.items() if value is not plain} | {masks[0]: plain}
-    elif plain is not None and not masks:
-        named |= {name: plain for name in ("attention_mask", "padding_mask") if name in inputs and name not in named}
-    return named
+    mask = next(filter(_is_mask_of_sound, inputs), None)
+    plain = next((name for name in ("attention_mask", "padding_mask") if name in features), None)
+    if mask is None or plain is None or mask in named:
+        return named
+    named.pop(plain, None)  # there it would be that of the text
+    return {**named, mask: features[plain]}
+
+
+def _is_mask_of_sound(name: str) -> bool:
+    return name.endswith("mask") and any(word in name for word in _OF_SOUND)
 
 
 def _ancestors(path: str) -> Iterator[str]:

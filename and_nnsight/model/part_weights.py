@@ -49,6 +49,6 @@ def keep_only(module: nn.Module, path: str) -> None:
     for name in [name for name in module._modules if name != first]:
         del module._modules[name]
     if getattr(module, "all_tied_weights_keys", None):
-        module.all_tied_weights_keys = {}  # pyright: ignore[reportAttributeAccessIssue]
+        vars(module)["all_tied_weights_keys"] = {}
     if further:
         keep_only(module.get_submodule(first), further)

@@ -75,15 +75,18 @@ def hearing(parts: Iterable[Part]) -> Part | None:
 
 def named_part(parts: tuple[Part, ...], name: str) -> Part:
     """The part of this name, path, or end of a name that is no other's. Raises PartError, listing all, for none."""
-    exact = [part for part in parts if name in (part.name, part.path) and name]
-    ending = [part for part in parts if f".{part.name}".endswith(f".{name}") or f".{part.path}".endswith(f".{name}")]
-    matching = exact or ending
-    if name and len(matching) == 1:
+    exact = [part for part in parts if name in (part.name, part.path)]
+    matching = exact or [part for part in parts if _ends(part, name)]
+    if len(matching) == 1:
         return matching[0]
     there = "; ".join(f"{part.name} ({part.does or 'no sound'})" for part in parts)
-    if len(matching) > 1:
+    if matching:
         raise PartError(f"{name!r} names {len(matching)} parts, give the whole name: {there}")
     raise PartError(f"the model has no part {name!r}; it has {there}")
+
+
+def _ends(part: Part, name: str) -> bool:
+    return bool(name) and any(f".{whole}".endswith(f".{name}") for whole in (part.name, part.path))
 
 
 def is_model(module: nn.Module) -> bool:
@@ -114,15 +117,15 @@ def _leaves(model: nn.Module, path: str) -> Iterator[str]:
 
 def _has_own_stack(model: nn.Module, path: str, inner: list[str]) -> bool:
     """Whether a model embeds tokens and has layers itself, outside of the models in it."""
-    own = [
-        module
-        for name, module in model.named_modules()
-        if not any(_is_inside(_join(path, name), each) or _is_inside(each, _join(path, name)) for each in inner)
-    ]
-    layers = (module for module in own if isinstance(module, nn.ModuleList))
-    return any(isinstance(module, nn.Embedding) for module in own) and any(
-        len(list(child.children())) > 1 for module in layers for child in module
-    )
+    own = [module for name, module in model.named_modules() if _is_apart(_join(path, name), inner)]
+    layers = [child for module in own if isinstance(module, nn.ModuleList) for child in module]
+    embeds = any(isinstance(module, nn.Embedding) for module in own)
+    return embeds and any(len(list(child.children())) > 1 for child in layers)
+
+
+def _is_apart(place: str, inner: list[str]) -> bool:
+    """Whether a module is neither inside of a model nor around one."""
+    return not any(_is_inside(place, each) or _is_inside(each, place) for each in inner)
 
 
 def _join(path: str, name: str) -> str:

@@ -48,7 +48,7 @@ def test_a_part_gives_by_itself_what_it_gives_in_the_whole(name: str, tmp_path: 
     sites = model.sites(*(f"module:{module}" for module in composite.modules))
     values: dict[str, Tensor] = {}
     model.dispatch()
-    model.run(sites, _features(composite), lambda site, value: values.setdefault(site.name, value))
+    model.run(sites, _features(composite), lambda site, value: values.update({site.name: value}))
     expected = _in_the_whole(whole, composite, model.part.path, sites)
     assert len(expected) == len(sites) == len(values)
     for site, value in expected.items():
