@@ -17,27 +17,39 @@ import torch
 class SiteHandle:
     """A site that was resolved outside a trace; inside one, `output` is its activation.
 
-    [clip, frame, unit], or [clip, unit] at a classifier's logits. It works in any later trace of the model, here or on
+    [clip, frame, unit], or [clip, unit] at a classifier's logits. Where `heads` are asked for, these lie side by side
+    in it, and their norms are the units. It works in any later trace of the model, here or on
     a server, and can be edited in place (`handle.output[..., 7] = 0`).
     """
 
     def __init__(
-        self, name: str, envoy: Any, side: str, channels_first: bool, windows: int, layered: bool = False
+        self,
+        name: str,
+        envoy: Any,
+        side: str,
+        channels_first: bool,
+        windows: int,
+        layered: bool = False,
+        heads: int = 0,
     ) -> None:
         self.name, self.envoy, self.side = name, envoy, side
-        self.channels_first, self.windows, self.layered = channels_first, windows, layered
+        self.channels_first, self.windows, self.layered, self.heads = channels_first, windows, layered, heads
 
     @property
     def output(self) -> torch.Tensor:
         """Inside a trace: the site's activation. Raises ValueError where its module holds no activation tensor."""
-        return self.folded(self.envoy.output if self.side == "output" else self.envoy.input)
+        return self.units(self.folded(self.envoy.output if self.side == "output" else self.envoy.input))
 
     def folded(self, value: Any) -> torch.Tensor:
-        """The activation out of what the site's module took or returned. Raises ValueError if there is none in it."""
+        """The tensor out of what the site's module took or returned. Raises ValueError if there is none in it."""
         activation = fold(value, self.channels_first, self.windows, self.layered)
         if activation is None:
             raise ValueError(f"site {self.name!r}: {self.envoy.path} has no activation tensor on its {self.side}")
         return activation
+
+    def units(self, folded: torch.Tensor) -> torch.Tensor:
+        """The activations of the site's units out of its tensor."""
+        return head_norms(folded, self.heads) if self.heads else folded
 
     def __repr__(self) -> str:
         return f"SiteHandle({self.name!r}): read .output inside a trace"
@@ -57,6 +69,11 @@ def fold(value: Any, channels_first: bool, windows: int, layered: bool = False) 
     if layered and value.ndim == 2:
         return value[None]
     return value.unflatten(0, (-1, windows)).flatten(1, 2) if windows > 1 else value
+
+
+def head_norms(activation: torch.Tensor, heads: int) -> torch.Tensor:
+    """The norm of each head's part of the last axis, on which so many lie side by side; float32."""
+    return activation.float().unflatten(-1, (heads, -1)).norm(dim=-1)
 
 
 class SiteTable:

@@ -50,6 +50,9 @@ def _sentence(choice: UnitChoice, dissection: Dissection) -> str:
     name, method = clean(choice.concept), clean(choice.method)
     every = choice.settings.get("of") or sum(dissection.widths().values())
     units, sites = counted(every, "unit"), counted(len(choice.units), "site")
+    whole = choice.settings.get("whole")
+    if whole:
+        return f"{name}: all {counted(choice.count, 'unit')} of {clean(', '.join(whole))}"
     text = f"{name} by {method}: {choice.count:,} of {units}, at {sites}"
     missing = choice.settings.get("in_no_caption")
     if missing:
@@ -62,14 +65,15 @@ def _verdict(row: ChoiceRow) -> str:
     """Whether chance is beaten: by the prediction interval of the selectivity beyond that of the controls."""
     logit, draws = row.logit, len(row.logit.draws)
     what = f"{clean(row.concept)} by {clean(row.method)}"
+    chance = "random sites of the same kind" if row.method == "whole" else "random units of the same layers"
     if logit.excess is None or logit.excess.low is None or logit.excess.high is None:
         return f"{what}: two random draws at least tell whether this is chance (--draws)."
     if logit.excess.low > 0:
         p = f"p = {logit.p:.2g}, with so many at least {1 / (1 + draws):.2g}"
         return (
-            f"{what}: lowers the concept against the others more than random units of the same layers do; "
+            f"{what}: lowers the concept against the others more than {chance} do; "
             f"{logit.beaten} of {draws} draws do less ({p})."
         )
     if logit.excess.high < 0:
-        return f"{what}: [bold]raises[/bold] the concept against the others, beside random units of the same layers."
-    return f"{what}: [bold]no better than chance[/bold]: random units of the same layers do as much."
+        return f"{what}: [bold]raises[/bold] the concept against the others, beside {chance}."
+    return f"{what}: [bold]no better than chance[/bold]: {chance} do as much."

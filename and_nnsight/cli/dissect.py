@@ -36,7 +36,8 @@ def sites(
         list[str] | None,
         typer.Option(
             "--sites",
-            help="Only these: a name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable.",
+            help="Only these: a name, a glob, default, paper, all, heads, module:PATH, SITE|heads, or SITE|sae:PATH. "
+            "Repeatable.",
         ),
     ] = None,
     part: Part = None,
@@ -80,11 +81,15 @@ def _print_parts(console: Console, parts: Sequence[PartOfModel], opened: PartOfM
 
 
 def _where(site: Site) -> str:
-    """Where in the model a site is, and what its units are where they are a dictionary's latents."""
+    """Where in the model a site is, and what its units are where they are heads or a dictionary's latents."""
+    from ..sites.heads import Heads
+
     where = f"{site.path} ({site.side})"
     if site.dictionary is None:
         return where
     described = site.dictionary.describe()
+    if isinstance(site.dictionary, Heads):
+        return f"{where}, {described['kind']}"
     return f"{where}, latents of {described['library']}: {described['kind']}"
 
 
@@ -94,7 +99,10 @@ class ExemplarArguments:
 
     sites: Annotated[
         list[str] | None,
-        typer.Option(help="A site's name, a glob, default, paper, all, module:PATH, or SITE|sae:PATH. Repeatable."),
+        typer.Option(
+            help="A site's name, a glob, default, paper, all, heads, module:PATH, SITE|heads, or SITE|sae:PATH. "
+            "Repeatable."
+        ),
     ] = None
     k: Annotated[int, typer.Option("-k", help="Clips kept at either end of each unit.")] = 16
     pool: Annotated[str, typer.Option(help="How frames become one value: max, mean, cls, first, last.")] = "max"

@@ -41,6 +41,13 @@ class SelectionArguments:
     units: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Units of your own (a saved UnitChoice), instead of a method.")
     ] = None
+    whole: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SITE",
+            help="All units of a site (a name or glob), instead of a method, beside other sites of its kind.",
+        ),
+    ] = None
     count: Annotated[int | None, typer.Option(help="Exactly so many units: each method's best.", min=1)] = None
     share: Annotated[
         float | None, typer.Option(help="This share of all units, for example 0.05: each method's best.")
@@ -60,13 +67,20 @@ class SelectionArguments:
 
     def check(self) -> None:
         """Raise ValueError for options that go against each other."""
-        if self.units is not None and (self.method or self.count is not None or self.share is not None):
-            raise ValueError("--units are your own: leave --method, --count and --share out")
+        if self.units is not None and self.whole:
+            raise ValueError("--units and --whole both say which units: leave one out")
+        named = "--units" if self.units is not None else "--whole"
+        own = self.units is not None or self.whole
+        if own and (self.method or self.count is not None or self.share is not None):
+            raise ValueError(f"{named} are your own: leave --method, --count and --share out")
 
-    def choices(self, dissection: Dissection, concept: str, seed: int) -> list[UnitChoice]:
-        """A choice of units for each method; of the units in a file just that one."""
+    def choices(self, model: str, dissection: Dissection, concept: str, seed: int) -> list[UnitChoice]:
+        """A choice of units for each method; of the units in a file, or of whole sites, just that one."""
+        from ..model.opening import without_weights
         from ..unlearn import UnitChoice
 
+        if self.whole:
+            return [UnitChoice.whole(without_weights(model).sites(*self.whole), concept)]
         if self.units is not None:
             own = UnitChoice.load(self.units)
             return [UnitChoice(own.units, own.method, concept, own.settings)]
@@ -190,7 +204,7 @@ def unlearn(
     _check(concept, data, selection, measuring)
     quiet_transformers()
     dissection = Dissection.load(folder)
-    choices = [choice for name in concept for choice in selection.choices(dissection, name, measuring.seed)]
+    choices = [choice for name in concept for choice in selection.choices(model, dissection, name, measuring.seed)]
     console = Console()
     print_choices(console, choices, dissection)
     classifier = as_classifier(model, options.device, options.dtype)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from ..dictionaries.role import MARK
 from ..dissection.descriptions import SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
@@ -78,7 +79,8 @@ def select_sites(
 ) -> SiteSelection:
     """The sites that match names or globs.
 
-    None: every site that was dissected, but each neuron once. Of MLPs dissected both before and after the activation
+    None: every site that was dissected, but each neuron once: heads and latents only where the units of their own site
+    were not dissected. Of MLPs dissected both before and after the activation
     function (hook_pre, hook_post), before it, as in the paper. The residual stream (hook_resid_post), which is the sum
     of what the other sites have written, is left out where any of those was dissected. With `in_blocks`, so are sites
     outside the blocks.
@@ -106,7 +108,9 @@ def _superfluous(sites: Sequence[str], entries: Mapping[str, SiteDescription], i
     inside = [site for site in sites if site not in outside]
     streams = _named(".hook_resid_post", inside)
     activated = [site for site in _named(".hook_post", sites) if f"{site.removesuffix('post')}pre" in sites]
+    others = [site for site in sites if MARK in site and site.partition(MARK)[0] in sites]
     reasons = {
+        "heads and latents of sites whose own units are there": others,
         "hook_post, whose neurons are those of hook_pre": activated,
         "hook_resid_post, the sum of the others": streams if len(streams) < len(inside) else [],
         "sites outside the blocks": outside if in_blocks else [],

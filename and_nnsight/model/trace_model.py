@@ -11,6 +11,7 @@ from nnsight.intervention.interleaver import EarlyStopException
 from torch import Tensor, nn
 
 from ..portable import SiteHandle, as_inputs
+from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from ..sites.wrappers import uncompiled
 from ..wording import counted
@@ -136,7 +137,8 @@ class TraceModel(CheckpointModel):
         """Inside a trace: the activation at a site, [clip, frame, unit] ([clip, unit] at a classifier's logits).
 
         Outside one: a handle that is good for any trace to come, here or remote; inside it, `handle.output` is the
-        activation. A dictionary's latents (`SITE|DICTIONARY`) are read in traces here; `ablate` changes them.
+        activation. Heads' norms (`SITE|heads`) are read like any, a dictionary's latents (`SITE|DICTIONARY`) in
+        traces here; `ablate` changes both.
         """
         sites = self.sites(name)
         if len(sites) != 1:
@@ -145,10 +147,11 @@ class TraceModel(CheckpointModel):
 
     def handle(self, site: Site) -> SiteHandle:
         """What `model.site` gives outside a trace, of a `Site`."""
-        if site.dictionary is not None:
-            return LatentHandle(site, self.envoy(site.path))
         layered = site.layer is not None
-        return SiteHandle(site.name, self.envoy(site.path), site.side, site.channels_first, site.windows, layered)
+        where = (site.name, self.envoy(site.path), site.side, site.channels_first, site.windows, layered)
+        if isinstance(site.dictionary, Heads):
+            return SiteHandle(*where, heads=site.dictionary.count)
+        return SiteHandle(*where) if site.dictionary is None else LatentHandle(site, *where)
 
     def read(self, site: Site) -> Tensor:
         """Inside a trace: the activation at a `Site`."""
@@ -159,10 +162,10 @@ class TraceModel(CheckpointModel):
 class LatentHandle(SiteHandle):
     """The handle of a dictionary's latents on a site: inside a trace on this machine, `output` is all of them."""
 
-    def __init__(self, site: Site, envoy: Any) -> None:
-        super().__init__(site.name, envoy, site.side, site.channels_first, site.windows, site.layer is not None)
+    def __init__(self, site: Site, *where: Any) -> None:
+        super().__init__(*where)
         self.site = site
 
-    def folded(self, value: Any) -> Tensor:
-        """The latents out of what the site's module took or returned. Raises ValueError if there is no tensor in it."""
-        return self.site.units(super().folded(value))
+    def units(self, folded: Tensor) -> Tensor:
+        """All latents, of the tensor at the site."""
+        return self.site.units(folded)

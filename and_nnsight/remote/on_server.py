@@ -51,7 +51,8 @@ def _in_trace(
     pooled = []
     with model.trace(features) as tracer:
         for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
-            pooled.append(_pooled(site.name, site.output, mask, how, dtypes))
+            value = site.folded(site.envoy.output if site.side == "output" else site.envoy.input)
+            pooled.append(_pooled(site, value, mask, how, dtypes))
         if stop:  # in a sandbox a stop would leave the next trace of the job waiting for ever
             tracer.stop()
     return pooled
@@ -73,20 +74,21 @@ def _from_cache(
     for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
         path = site.envoy.path
         value = site.folded(outputs[path].output if site.side == "output" else inputs[path].input)
-        pooled.append(_pooled(site.name, value, mask, how, dtypes))
+        pooled.append(_pooled(site, value, mask, how, dtypes))
     return pooled
 
 
 def _pooled(
-    name: str, value: torch.Tensor, mask: torch.Tensor, how: str, dtypes: set[str]
+    site: Any, value: torch.Tensor, mask: torch.Tensor, how: str, dtypes: set[str]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dtypes.add(str(value.dtype).replace("torch.", ""))
+    value = site.units(value)
     activations = value[:, None] if value.ndim == 2 else value.flatten(1, -2)
     if tuple(activations.shape[:2]) != tuple(mask.shape):
         raise ValueError(
-            f"site {name!r} has {tuple(activations.shape[:2])} clips and frames here, and {tuple(mask.shape)} at the "
+            f"site {site.name!r} has {tuple(activations.shape[:2])} clips and frames here, {tuple(mask.shape)} at the "
             "client: their versions of transformers, or of the checkpoint, differ"
         )
-    dtypes.add(str(activations.dtype).replace("torch.", ""))
     return pool_frames(activations.detach(), mask.to(activations.device), how)
 
 

@@ -28,6 +28,7 @@ from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
 from ..sites.audio_spec import HEAD
+from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from ..wording import agree, counted
 from .folder import RunFolder
@@ -138,7 +139,7 @@ def open_remote(
 
 def _refuse_dictionaries(sites: Sequence[Site]) -> None:
     """Raise SiteError for a dictionary's latents: a stock server has no dictionary, and its weights outweigh a job."""
-    latents = [site.name for site in sites if site.dictionary is not None]
+    latents = [site.name for site in sites if not isinstance(site.dictionary, Heads | None)]
     if latents:
         raise SiteError(
             f"{latents[0]!r}: a dictionary's latents are made on this machine, and its weights are not sent to a "

@@ -7,13 +7,14 @@ transformers renames modules between releases; what stays is the shape: a repeat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import nn
 
 from .audio_spec import takes_sound
+from .heads import Heads, heads_of, output_projection
 from .vocabulary import vocabulary_sizes
 from .wrappers import children, in_features, is_linear, out_features, through, unadapted, walk
 
@@ -40,13 +41,29 @@ class FeedForward:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """An attention's output projection: module path, the width of what it reads, and the heads that lie there.
+
+    heads  None where the attention does not say how heads divide it
+    """
+
+    path: str
+    width: int
+    heads: Heads | None
+
+
+@dataclass(frozen=True)
 class Block:
-    """One transformer block: its path, the module whose (first) output is the attention's, and its feed-forwards."""
+    """One transformer block: its path, the module whose (first) output is the attention's, and its feed-forwards.
+
+    projection  the attention's output projection; None where it does not run as a module
+    """
 
     path: str
     attention: str
     width: int
     feed_forwards: tuple[FeedForward, ...]
+    projection: Projection | None = None
 
     @property
     def mlp(self) -> FeedForward:
@@ -89,6 +106,7 @@ def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
             f"{path}.{block.attention}",
             block.width,
             tuple(map(placed, block.feed_forwards)),
+            block.projection and replace(block.projection, path=f"{path}.{block.projection.path}"),
         )
         for block in find_blocks(model.get_submodule(path), reads_tokens=True)
     )
@@ -263,7 +281,17 @@ def _describe(path: str, block: nn.Module) -> Block:
     true = {name: f"{path}.{inside}" for name, inside, _ in walk(block)}
     attention, width = _attention_output(block)
     pairs = tuple(replace(pair, up=true[pair.up], down=true[pair.down]) for pair in _feed_forwards(block))
-    return Block(path, true[attention], width, pairs)
+    return Block(path, true[attention], width, pairs, _projection(block, true))
+
+
+def _projection(block: nn.Module, true: Mapping[str, str]) -> Projection | None:
+    ((core_name, core),) = _attention_cores(block)
+    projection = output_projection(block, core_name)
+    if projection is None:
+        return None
+    name, linear = projection
+    width = in_features(linear)
+    return Projection(true[name], width, heads_of(core, width))
 
 
 def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,11 +19,17 @@ from .audio_spec import HEAD, PAPER, declared_spec
 from .blocks import Block, SharedLayersError, blocks_in, find_blocks, find_head, refuse_shared_parts
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
+from .heads import HEADS, HEADS_SIDE_BY_SIDE, Heads
 from .parts import Part, bare_parts
 
 _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
-PRESETS = {"default": ("*.mlp.hook_post",), "paper": PAPER, "all": ("*",)}
+PRESETS = {
+    "default": ("*.mlp.hook_post",),
+    "paper": PAPER,
+    "all": ("*",),
+    "heads": (f"*.{HEADS_SIDE_BY_SIDE}{MARK}{HEADS}",),
+}
 MODULE_PREFIX = "module:"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -35,14 +42,16 @@ class SiteError(ValueError):
 class Site:
     """A named tensor inside a model whose last axis is units; or the latents of a dictionary on one.
 
-    name      TransformerLens's name for it (`blocks.3.mlp.hook_post`), or `module:PATH`; `SITE|DICTIONARY` for latents
+    name      TransformerLens's name for it (`blocks.3.mlp.hook_post`), or `module:PATH`; `SITE|DICTIONARY` for
+              latents, `SITE|heads` for heads
     path      path of the module in the model
     side      whether it is that module's (first) output or its (first) input
     width     number of units; 0 where it cannot be known before the model runs (some `module:` sites)
     layer     index of the transformer block; None outside the blocks
     geometry  how its token axis lies on the time axis of a clip
     channels_first  whether units stand on the module's second axis (convolutions, named by module path)
-    dictionary  its units are the latents of this dictionary on the tensor; None: they are the tensor's own
+    dictionary  its units are the latents of this dictionary on the tensor, or its heads; None: the tensor's own
+    heads     which heads lie side by side on its last axis, as far as it is known
 
     A run hands over the tensor itself, as `fold` gives it: latents may be many times more, and are made of it where
     they are wanted, by `parts`, `chosen` or `units`.
@@ -55,9 +64,17 @@ class Site:
     layer: int | None
     geometry: Geometry
     channels_first: bool = False
-    dictionary: Dictionary | None = None
+    dictionary: Dictionary | Heads | None = None
+    heads: Heads | None = None
 
-    def through(self, chosen: str, dictionary: Dictionary) -> Site:
+    @property
+    def tensor(self) -> Site:
+        """The site whose units are those of the tensor itself."""
+        if self.dictionary is None:
+            return self
+        return replace(self, name=self.name.partition(MARK)[0], width=self.dictionary.width, dictionary=None)
+
+    def through(self, chosen: str, dictionary: Dictionary | Heads) -> Site:
         """The latents of a dictionary, which goes by this name, on the site. Raises SiteError where it does not fit."""
         if self.width:
             check_width(self.name, self.width, dictionary)
@@ -100,7 +117,17 @@ class Site:
         return folded
 
 
-def check_width(name: str, width: int, dictionary: Dictionary) -> None:
+def in_every_block(name: str) -> str:
+    """The glob of the sites of a site's kind: of the same name in every block.
+
+    Outside the blocks it is the name itself, and so it is of a dictionary's latents: a dictionary is of one site.
+    """
+    if name.partition(MARK)[2] not in ("", HEADS):
+        return name
+    return re.sub(r"^blocks\.\d+\.", "blocks.*.", name)
+
+
+def check_width(name: str, width: int, dictionary: Dictionary | Heads) -> None:
     """Raise SiteError unless a dictionary is of activations as wide as those of the site of this name."""
     if dictionary.width != width:
         raise SiteError(
@@ -184,11 +211,11 @@ def _head_geometry(model: nn.Module, blocks: Geometry) -> Geometry:
 
 def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometry) -> list[Site]:
     """A block's sites in forward order. `windowed` is the geometry of what comes out of its attention."""
-    attention = Site(f"blocks.{layer}.hook_attn_out", block.attention, "output", block.width, layer, windowed)
+    attention = _attention_sites(block, layer, windowed)
     sites: list[Site] = []
     for pair in block.feed_forwards:
-        if not pair.before_attention and attention not in sites:
-            sites.append(attention)
+        if not pair.before_attention and attention[-1] not in sites:
+            sites += attention
         stem = f"blocks.{layer}.mlp" if pair == block.mlp else f"blocks.{layer}.{pair.name}"
         out = f"blocks.{layer}.hook_mlp_out" if pair == block.mlp else f"{stem}.hook_out"
         sites += [
@@ -196,8 +223,19 @@ def _block_sites(block: Block, layer: int, geometry: Geometry, windowed: Geometr
             Site(f"{stem}.hook_post", pair.down, "input", pair.inner, layer, geometry),
             Site(out, pair.down, "output", pair.outer, layer, geometry),
         ]
-    sites += [] if attention in sites else [attention]
+    sites += [] if attention[-1] in sites else attention
     return [*sites, Site(f"blocks.{layer}.hook_resid_post", block.path, "output", block.width, layer, geometry)]
+
+
+def _attention_sites(block: Block, layer: int, geometry: Geometry) -> list[Site]:
+    """What its output projection reads, where that runs as a module, and what comes out."""
+    out = Site(f"blocks.{layer}.hook_attn_out", block.attention, "output", block.width, layer, geometry)
+    projection = block.projection
+    if projection is None:
+        return [out]
+    name = f"blocks.{layer}.{HEADS_SIDE_BY_SIDE}"
+    z = Site(name, projection.path, "input", projection.width, layer, geometry, heads=projection.heads)
+    return [z, out]
 
 
 def select_sites(
@@ -206,10 +244,13 @@ def select_sites(
     """The sites that any of the patterns names, in forward order.
 
     A pattern is a preset ("default": every mlp.hook_post; "paper": hook_attn_out, mlp.hook_pre, hook_mlp_out of every
-    block and unembed.hook_out, or what the model says was recorded of it; "all"), a glob over names, or `module:PATH`
-    for the output of any module; `SITE|DICTIONARY`, for example `blocks.2.hook_resid_post|sae:PATH`, for the latents of
-    a dictionary on one site. Raises PluginError for a dictionary that cannot be opened, SiteError for a
-    pattern that names nothing; it lists near names.
+    block and unembed.hook_out, or what the model says was recorded of it; "all"; "heads": those of every block), a glob
+    over names, or `module:PATH` for the output of any module; `SITE|heads` for the attention heads that lie side by
+    side in the sites that `SITE` names (`blocks.*.attn.hook_z`); `SITE|DICTIONARY`, for example
+    `blocks.2.hook_resid_post|sae:PATH`, for the latents of a dictionary on one site.
+
+    Raises PluginError for a dictionary that cannot be opened, SiteError for a pattern that names nothing, listing near
+    names, and for heads where there are none.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     declared = declared_spec(model)
@@ -226,27 +267,46 @@ def _matching(
     model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]
 ) -> list[Site]:
     """The sites that one pattern names. Raises SiteError if it names none."""
-    if MARK in pattern:
-        return [_latents(model, available, pattern, presets)]
+    globs = presets.get(pattern, (pattern,))
+    if len(globs) == 1 and MARK in globs[0]:
+        base, _, chosen = globs[0].partition(MARK)
+        sites = _matching(model, available, base, presets)
+        return _heads(model, sites) if chosen == HEADS else [_latents(sites, base, chosen)]
     if pattern.startswith(MODULE_PREFIX):
         return [_module_site(model, available, pattern)]
-    globs = presets.get(pattern, (pattern,))
     matching = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
     if not matching:
         raise SiteError(_nothing_named(model, available, pattern))
     return matching
 
 
-def _latents(model: nn.Module, available: Sequence[Site], pattern: str, presets: Mapping[str, tuple[str, ...]]) -> Site:
-    """The latents of a dictionary on the one site that the pattern names. Raises SiteError for several."""
-    base, _, chosen = pattern.partition(MARK)
-    sites = _matching(model, available, base, presets)
+def _latents(sites: Sequence[Site], base: str, chosen: str) -> Site:
+    """The latents of a dictionary on the one site that `base` names. Raises SiteError for several."""
     if len(sites) != 1:
         raise SiteError(
             f"{base!r} names {len(sites)} sites, and a dictionary is of one, for example "
             f"{sites[0].name + MARK + chosen!r}"
         )
     return sites[0].through(chosen, open_dictionary(chosen))
+
+
+def _heads(model: nn.Module, sites: Sequence[Site]) -> list[Site]:
+    """The heads that lie side by side in each of the sites. Raises SiteError for one in which none are known to."""
+    return [site.through(HEADS, _heads_in(model, site)) for site in sites]
+
+
+def _heads_in(model: nn.Module, site: Site) -> Heads:
+    if site.heads is not None:
+        return site.heads
+    if site.name.endswith(HEADS_SIDE_BY_SIDE):
+        raise SiteError(
+            f"{site.name!r} has {site.width} units, and the attention of {type(model).__name__} does not say how its "
+            "heads divide them: name its units themselves"
+        )
+    raise SiteError(
+        f"no heads lie side by side in {site.name!r}: they do in 'blocks.{{i}}.{HEADS_SIDE_BY_SIDE}', so name "
+        f"'blocks.*.{HEADS_SIDE_BY_SIDE}{MARK}{HEADS}', or the preset {HEADS!r}"
+    )
 
 
 def _forward_order(model: nn.Module, available: Sequence[Site]) -> Any:
@@ -310,6 +370,12 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
         return (
             f"{type(model).__name__} has no repeated transformer block, so it has no site {pattern!r}; "
             f"name sites by module path instead, for example {MODULE_PREFIX + example!r}"
+        )
+    if pattern.endswith(HEADS_SIDE_BY_SIDE) and not any(site.name.endswith(HEADS_SIDE_BY_SIDE) for site in available):
+        return (
+            f"no output projection runs as a module, clips first, in the attention of {type(model).__name__}, so what "
+            "its heads give cannot be read: it has no site 'blocks.{i}." + HEADS_SIDE_BY_SIDE + "' "
+            "(blocks.{i}.hook_attn_out is what they give together)"
         )
     names = [site.name for site in available]
     near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]

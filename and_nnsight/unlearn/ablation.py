@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,10 +17,10 @@ from ..model.edits import ModuleEdit, edited
 from ..model.features import probe_features
 from ..model.opening import hookable_sites
 from ..sites.hooks import site_hooks
-from ..sites.site import Site, SiteError
+from ..sites.site import Site, SiteError, in_every_block
 from .hooks import hooked
-from .interventions import Intervention, site_ablations
-from .unit_set import ChoiceError, UnitChoice
+from .interventions import Intervention, changed_site, site_ablations
+from .unit_set import ChoiceError, UnitChoice, kinds_of_whole_sites
 
 Means = Mapping[str, Float[Tensor, " unit"]]
 
@@ -36,6 +36,9 @@ def ablate(
     seed: int = 0,
 ) -> AudioModel:
     """A model whose units are ablated in every trace (an nnsight edit); the given one stays as it was.
+
+    An attention head (`SITE|heads`) is its part of the site: that is zeroed, scaled, or replaced by its mean (which a
+    dissection has of the site itself). A whole site is a choice of all its units (`UnitChoice.whole`).
 
     The two share their weights, which are not changed, so this costs no memory; `dissect` and all else take the result
     like any AudioModel.
@@ -100,16 +103,31 @@ def ablating(
         yield
 
 
-def model_sites(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> dict[str, Site]:
+def model_sites(
+    model: AudioModel | nn.Module, choices: Sequence[UnitChoice], *, alike: bool = False
+) -> dict[str, Site]:
     """The sites that the choices have units of, by name, in forward order; widths are known.
+
+    alike  of sites that a choice has whole, also those of the same kind and width, of which random ones are drawn
 
     Raises ChoiceError for units that the model does not have, SiteError for a site that it does not have.
     """
-    return _sites_in(model, choices)[1]
+    _, sites = _sites_in(model, choices)
+    widths = {name: site.width for name, site in sites.items()}
+    kinds = kinds_of_whole_sites(choices, widths) if alike else []
+    if not kinds:
+        return sites
+    _, candidates = hookable_sites(model, [*sites, *kinds])
+    wanted = {(in_every_block(name), width) for name, width in widths.items()}
+    return {
+        site.name: site
+        for site in candidates
+        if site.name in sites or (in_every_block(site.name), site.width) in wanted
+    }
 
 
 def _sites_in(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> tuple[nn.Module, dict[str, Site]]:
-    """The module that hooks go into, and what `model_sites` gives."""
+    """The module that hooks go into, and the sites of the choices."""
     names = list(dict.fromkeys(name for choice in choices for name in choice.units))
     module, resolved = hookable_sites(model, names)
     sites = {site.name: site for site in resolved}
@@ -125,25 +143,27 @@ def _sites_in(model: AudioModel | nn.Module, choices: Sequence[UnitChoice]) -> t
 def fills_of(
     sites: Mapping[str, Site], how: str, dissection: Dissection | None, means: Means | None
 ) -> dict[str, Tensor]:
-    """What takes the place of the sites' units, float32 [unit]; nothing but for means.
+    """What takes the place of the sites' units, float32, [unit] of each `changed_site`; nothing but for means.
 
     Raises ValueError where there are no means.
     """
     if how != "mean":
         return {}
+    changed = {name: changed_site(site) for name, site in sites.items()}
     if means is None:
-        means = _means_of(sites, dissection)
+        means = _means_of(changed, dissection)
     fills = {}
-    for name, site in sites.items():
-        if name not in means or tuple(means[name].shape) != (site.width,):
-            raise ValueError(f"means= has no {site.width} means for the units of {name!r}")
-        if not bool(means[name].isfinite().all()):
-            raise ValueError(f"units of {name!r} have no finite mean")
-        fills[name] = means[name].to(torch.float32)
+    for name, site in changed.items():
+        mean = means.get(site.name)
+        if mean is None or tuple(mean.shape) != (site.width,):
+            raise ValueError(f"means= has no {site.width} means for the units of {site.name!r}{_of_heads(name, site)}")
+        if not bool(mean.isfinite().all()):
+            raise ValueError(f"units of {site.name!r} have no finite mean")
+        fills[name] = mean.to(torch.float32)
     return fills
 
 
-def _means_of(sites: Iterable[str], dissection: Dissection | None) -> Means:
+def _means_of(changed: Mapping[str, Site], dissection: Dissection | None) -> Means:
     """Each unit's mean over frames, out of a dissection. Raises ValueError where it has none."""
     if dissection is None:
         raise ValueError("mean needs each unit's mean: give means=, or dissection=, one with pool='mean'")
@@ -152,4 +172,14 @@ def _means_of(sites: Iterable[str], dissection: Dissection | None) -> Means:
             f"{dissection.folder} keeps the mean of each clip's {dissection.manifest.pool}, not the mean over frames: "
             "dissect with pool='mean', or give means="
         )
-    return {name: dissection[name].mean for name in sites}
+    for name, site in changed.items():
+        if site.name not in dissection.sites:
+            raise ValueError(
+                f"{dissection.folder} has no means of {site.name!r}{_of_heads(name, site)}: dissect that site too"
+            )
+    return {site.name: dissection[site.name].mean for site in changed.values()}
+
+
+def _of_heads(name: str, site: Site) -> str:
+    """Why the means of another site are wanted."""
+    return "" if name == site.name else f", of which {name!r} are parts"

@@ -79,7 +79,7 @@ def causal_effects(
     source = DataOptions(split, audio_column, label_column, limit=limit).open(data)
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     classifier = as_classifier(model, device, dtype)
-    sites = model_sites(classifier, choices)
+    sites = model_sites(classifier, choices, alike=True)
     pools = _pools(choices, {name: site.width for name, site in sites.items()}, controls, seed)
     drawn = list(dict.fromkeys(chain.from_iterable(pools.values())))
     fills = fills_of(sites, how, dissection, means)

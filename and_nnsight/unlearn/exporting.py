@@ -16,6 +16,7 @@ from ..model.devices import to_device
 from ..model.features import probe_features
 from ..model.inputs import audio_forward
 from ..model.restoring import eval_mode
+from ..sites.heads import OUTPUT_PROJECTIONS, Heads
 from ..sites.site import MODULE_PREFIX, Site
 from ..sites.wrappers import through, unadapted
 from ..storage import make_folder, write_json, writing
@@ -51,9 +52,9 @@ def export(model: AudioModel, choice: UnitChoice, folder: str | Path, *, gain: f
 
     blocks.i.mlp.hook_pre, hook_mlp_out, hook_attn_out, unembed.hook_out, module:PATH of a linear layer
         the units' rows of the weight of the linear layer whose output the site is, and their biases
-    blocks.i.mlp.hook_post
+    blocks.i.mlp.hook_post, blocks.i.attn.hook_z (and the heads in it)
         the units' columns of the weight of the linear layer that reads the site: what comes of them is zero whatever
-        the activation function makes of their own input. That layer's bias belongs to others, and stays
+        is made of their own input. That layer's bias belongs to others, and stays
 
     Sites that no one linear layer produces (blocks.i.hook_resid_post, other modules) are refused, and so are weights
     that several layers share. Before the checkpoint is in its place, it is loaded and compared with the ablated
@@ -107,6 +108,9 @@ def _check_exportable(module: nn.Module) -> None:
 
 def _scaled(module: nn.Module, site: Site, units: tuple[int, ...]) -> list[Scaled]:
     """What of the module's parameters a site's units are proportional to. Raises ExportError if nothing is, exactly."""
+    if isinstance(site.dictionary, Heads):
+        heads = torch.zeros(site.width, dtype=torch.bool).index_fill_(0, torch.tensor(units), True)
+        return _scaled(module, site.tensor, tuple(site.dictionary.spread(heads).nonzero()[:, 0].tolist()))
     if site.dictionary is not None:
         raise ExportError(
             f"{site.name}: latents of a dictionary, which no weights of the model are; ablate() changes them in a trace"
@@ -148,12 +152,8 @@ def _last_linear(owner: nn.Module, width: int, *, named: bool) -> str | None:
         path for path, child in owner.named_modules() if isinstance(child, nn.Linear) and child.out_features == width
     ]
     if named:
-        paths = [path for path in paths if path.rpartition(".")[2] in _OUTPUTS]
+        paths = [path for path in paths if path.rpartition(".")[2] in OUTPUT_PROJECTIONS]
     return paths[-1] if paths else None
-
-
-_OUTPUTS = ("o_proj", "out_proj", "linear_out", "dense", "output_dense", "proj", "c_proj", "wo")
-"""What the output projection of an attention is called, where it lies among those of queries, keys and values."""
 
 
 def _refuse_shared(module: nn.Module, path: str, linear: nn.Linear, site: Site) -> None:

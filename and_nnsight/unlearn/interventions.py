@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from .unit_set import ChoiceError, UnitChoice
 
@@ -69,9 +70,15 @@ def other_clips(value: Float[Tensor, "clip *frame unit"], clips: int, seed: int)
     return value.unflatten(0, (-1, clips)).roll(shift, 1).flatten(0, 1)
 
 
+def changed_site(site: Site) -> Site:
+    """The site whose units take others' place: a head is changed as its part of the tensor, not as that one's norm."""
+    return site.tensor if isinstance(site.dictionary, Heads) else site
+
+
 class SiteAblation:
     """The change to one site: of every row's units those that the row's mask names.
 
+    site   a `changed_site`
     masks  bool [variant, unit]; with several variants a batch holds all clips once a variant, one variant after another
     fill   what takes their place, float [unit]; None with resample and amplify
     """
@@ -102,6 +109,7 @@ class SiteAblation:
         dictionary = self.site.dictionary
         if dictionary is None:
             return self._replaced(activation, self.masks, self.fill)
+        assert not isinstance(dictionary, Heads), "heads are changed as units of their tensor"
         chosen = self.masks.any(0).nonzero()[:, 0]
         indices, fill = chosen.tolist(), None if self.fill is None else self.fill[chosen]
         latents = dictionary.encode(activation, indices)
@@ -174,6 +182,9 @@ def site_ablations(
             continue
         none = torch.zeros(site.width, dtype=torch.bool)
         rows = torch.stack([mask.get(name, none) for mask in masks])
-        fill = torch.zeros(site.width) if intervention.how == "zero" else fills.get(name)
-        ablations.append(SiteAblation(site, rows, intervention, fill))
+        if isinstance(site.dictionary, Heads):
+            rows = site.dictionary.spread(rows)
+        changed = changed_site(site)
+        fill = torch.zeros(changed.width) if intervention.how == "zero" else fills.get(name)
+        ablations.append(SiteAblation(changed, rows, intervention, fill))
     return ablations

@@ -76,9 +76,9 @@ def measure(
               given one in `targets`
     dissection  in which the units were chosen: its clips are not measured by. Without it, what the choices say of their
               data is gone by
-    draws     random draws beside every choice, each as many units of every site (`matched`; every one has a seed of its
-              own, from `seed` on). With few the interval of the excess is wide (5: half as wide again as 20), and p
-              is at least 1 / (1 + draws)
+    draws     random draws beside every choice, each as many units of every site, or other sites of the same kind
+              beside a whole one (`matched`; every one has a seed of its own, from `seed` on). With few the interval of
+              the excess is wide (5: half as wide again as 20), and p is at least 1 / (1 + draws)
     how       zero, mean (with `means`, or a `dissection` of pool="mean"), resample, or amplify (with `gain`): see
               `ablate`
     overlap   clips that the units were found by: refuse (raise), exclude (leave out) or allow (warn)
@@ -99,7 +99,7 @@ def measure(
     options = RunOptions(device, dtype, batch_size, num_workers, progress)
     source = columns.open(data)
     classifier = as_classifier(model, device, dtype)
-    sites = model_sites(classifier, choices)
+    sites = model_sites(classifier, choices, alike=draws > 0)
     fills = fills_of(sites, how, dissection, means)
     numbers = _class_numbers(choices, class_names(classifier), targets or {})
     keep = unseen(source, dissection, choices, overlap)

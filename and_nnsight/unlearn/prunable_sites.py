@@ -3,8 +3,9 @@
 By default all that were dissected but the class logits: with the preset "paper" the outputs of the three linear
 layers of every block, as the paper prunes them, where a unit of hook_attn_out or hook_mlp_out is a direction in which a
 block writes to the residual stream, and a unit of mlp.hook_pre a neuron. A site whose units are those of another as
-well (mlp.hook_post beside mlp.hook_pre) or a sum that holds everything before it (hook_resid_post) is left out, so that
-no unit is pruned twice. Every method and its random controls draw from the same sites.
+well (mlp.hook_post beside mlp.hook_pre, a site's heads or latents beside the site) or a sum that holds everything
+before it (hook_resid_post) is left out, so that no unit is pruned twice. Every method and its random controls draw from
+the same sites.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from ..dictionaries.role import MARK
 from ..dissection.dissection import Dissection, DissectionError
 from ..sites.site import HEAD
 
@@ -44,6 +46,9 @@ def _default_sites(dissection: Dissection) -> dict[str, int]:
 
 def _elsewhere(site: str, sites: Mapping[str, int]) -> bool:
     """Whether a site's units are those of another one as well, or sums of all that other sites write."""
+    base, mark, _ = site.partition(MARK)
+    if mark:
+        return base in sites and not _elsewhere(base, sites)
     block, _, kind = site.partition(".mlp.")
     if kind == "hook_post":
         return f"{block}.mlp.hook_pre" in sites

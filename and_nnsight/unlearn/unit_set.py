@@ -15,10 +15,11 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..dissection.dissection import Dissection
+from ..sites.site import Site, in_every_block
 from ..storage import write_json
 from ..wording import Brief, counted
 
-OWN, RANDOM = "own", "random"
+OWN, RANDOM, WHOLE = "own", "random", "whole"
 _KIND = "and-nnsight unit choice 1"
 
 
@@ -60,6 +61,19 @@ class UnitChoice(Brief):
         for site, index in pairs:
             units.setdefault(site, []).append(_index(site, index))
         return cls(units, method, concept)
+
+    @classmethod
+    def whole(cls, sites: Iterable[Site], concept: str | None = None) -> UnitChoice:
+        """All units of some sites, for example `UnitChoice.whole(model.sites("blocks.3.hook_mlp_out"))`.
+
+        Random draws beside it are other sites of the same kind: see `matched`. Raises ChoiceError for a site whose
+        units are not counted before a run.
+        """
+        units = {site.name: range(site.width) for site in sites}
+        uncounted = [name for name, every in units.items() if not every]
+        if uncounted:
+            raise ChoiceError(f"how many units {uncounted[0]!r} has shows only in a run: list them, UnitChoice({{…}})")
+        return cls(units, WHOLE, concept, {"whole": list(units)})
 
     def __hash__(self) -> int:
         units = sorted((site, tuple(indices)) for site, indices in self.units.items())
@@ -134,25 +148,67 @@ def matched(
 ) -> UnitChoice:
     """Random units, as many of every site as the choice has: what the choice would be if it were chance.
 
+    For a site of which all units are chosen it is a random site: whole, as wide, and of the same name in some block.
+
     widths  the dissection, or how many units each site has
-    apart   draw from the units that are not in the choice; otherwise from all of the site, so that some may be
+    apart   draw from the units (or sites) that are not in the choice; otherwise from all, so that some may be
 
     A site's draw depends on the seed and the site alone, not on the other sites. Raises ChoiceError for a site or unit
     that is not there, and with `apart` where the other units are too few.
     """
     known = widths.widths() if isinstance(widths, Dissection) else widths
-    drawn: dict[str, list[int]] = {}
-    for site, mask in choice.masks(known).items():
-        pool = (~mask).nonzero()[:, 0].numpy() if apart else np.arange(len(mask))
-        wanted = int(mask.sum())
-        if wanted > len(pool):
-            raise ChoiceError(
-                f"{wanted} of the {len(mask)} units of {site!r} are chosen: there are no {wanted} others to draw"
-            )
-        rng = np.random.default_rng([seed, zlib.crc32(site.encode())])
-        drawn[site] = [int(index) for index in rng.choice(pool, wanted, replace=False)]
+    masks = choice.masks(known)
+    whole = _whole_sites(masks, known)
+    drawn: dict[str, Sequence[int]] = {}
+    for (kind, width), sites in whole.items():
+        beside = set(masks) if apart else set(masks) - set(sites)  # what is chosen in part keeps a draw of its own
+        pool = [name for name in _alike(sites[0], known) if name not in beside]
+        places = _draw(np.arange(len(pool)), len(sites), seed, kind, f"sites like {sites[0]!r} ({kind})")
+        drawn |= {pool[place]: range(width) for place in places}
+    in_part = [site for site in masks if not any(site in sites for sites in whole.values())]
+    for site, mask in ((site, masks[site]) for site in in_part):
+        units = (~mask).nonzero()[:, 0].numpy() if apart else np.arange(len(mask))
+        drawn[site] = _draw(units, int(mask.sum()), seed, site, f"{len(mask)} units of {site!r}")
     like = {"method": choice.method, "concept": choice.concept}
     return UnitChoice(drawn, RANDOM, choice.concept, {"like": like, "seed": seed, "apart": apart})
+
+
+def kinds_of_whole_sites(choices: Iterable[UnitChoice], widths: Mapping[str, int]) -> list[str]:
+    """Globs of the sites that are like those of which a choice has all units."""
+    whole = (site for choice in choices for site, mask in choice.masks(widths).items() if mask.all())
+    return list(dict.fromkeys(kind for kind in map(in_every_block, whole) if "*" in kind))
+
+
+def nothing_else(choice: UnitChoice, widths: Mapping[str, int]) -> bool:
+    """Whether a choice has all units of its sites, and of all sites that are like them: no other can be drawn."""
+    masks = choice.masks(widths)
+    alike = {other for site in masks for other in _alike(site, widths)}
+    return bool(masks) and alike <= set(masks) and all(bool(mask.all()) for mask in masks.values())
+
+
+def _whole_sites(
+    masks: Mapping[str, Bool[Tensor, " unit"]], widths: Mapping[str, int]
+) -> dict[tuple[str, int], list[str]]:
+    """The sites of which all units are chosen and that others are like, by kind and width."""
+    whole: dict[tuple[str, int], list[str]] = {}
+    for site, mask in masks.items():
+        if bool(mask.all()) and len(_alike(site, widths)) > 1:
+            whole.setdefault((in_every_block(site), len(mask)), []).append(site)
+    return whole
+
+
+def _alike(site: str, widths: Mapping[str, int]) -> list[str]:
+    """The sites of a site's kind and width, itself among them."""
+    kind = in_every_block(site)
+    return [name for name, width in widths.items() if width == widths[site] and in_every_block(name) == kind]
+
+
+def _draw(pool: np.ndarray, wanted: int, seed: int, name: str, what: str) -> list[int]:
+    """So many of a pool, by the seed and the name. Raises ChoiceError where it is too small."""
+    if wanted > len(pool):
+        raise ChoiceError(f"{wanted} of the {what} are chosen: there are no {wanted} others to draw")
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    return [int(index) for index in rng.choice(pool, wanted, replace=False)]
 
 
 def _index(site: str, index: Any) -> int:

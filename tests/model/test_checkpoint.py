@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 def test_it_is_lazy_until_it_runs(checkpoint: Path) -> None:
     model = AudioModel(str(checkpoint))
     assert next(model.wrapped.parameters()).device.type == "meta"
-    assert len(model.sites()) == 11
+    assert len(model.sites()) == 13
     with model.scan(noise(1.0)):
         shape = nnsight.save(model.site("blocks.1.mlp.hook_post").shape)
     assert tuple(shape) == (1, 102, 64)

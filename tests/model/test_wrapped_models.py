@@ -275,7 +275,7 @@ def test_a_module_without_weights_is_refused_before_it_runs(tmp_path: Path) -> N
     with pytest.raises(ModelError, match="has no weights .*from_pretrained"):
         dissect(module, CLIPS, out=tmp_path / "run", progress=False)
     model = AudioModel(module)
-    assert len(model.sites()) == 11
+    assert len(model.sites()) == 13
     with pytest.raises(ModelError, match="has no weights"):
         model.trace(CLIPS[0])
 

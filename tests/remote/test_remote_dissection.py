@@ -62,6 +62,7 @@ AST = [
     {"family": "ast", "sites": ["blocks.0.hook_attn_out"], "pool": "first", "audio": "features"},
     {"family": "ast", "sites": ["unembed.hook_out", "blocks.0.mlp.hook_pre"], "pool": "last"},
     {"family": "ast-bare", "gather": ["trace"]},
+    {"family": "ast", "sites": ["heads", "blocks.1.attn.hook_z"], "gather": ["trace", "cache", "local"]},
 ]
 
 

@@ -32,7 +32,9 @@ class BEATsOutput(ModelOutput):
 
 
 class BatchFirstAttention(_speechbrain.MultiheadAttention):
-    """SpeechBrain's attention, taking and giving [clip, patch, width]."""
+    """SpeechBrain's attention, taking and giving [clip, patch, width]; inside, patches stand first."""
+
+    projects_frames_first = True
 
     def forward(self, query: Tensor, *others: Any, **options: Any) -> tuple[Tensor, Any, Any]:
         """Attended values [clip, patch, width], weights (None), and the position bias for the next block."""

@@ -13,7 +13,7 @@ from and_nnsight import AudioModel
 from and_nnsight.audio import loading
 from and_nnsight.sites.geometry import PatchColumns
 from and_nnsight.sites.hooks import site_hooks
-from and_nnsight.sites.site import Site
+from and_nnsight.sites.site import Site, SiteError
 from beats_for_tests import RATE, click, library, noise
 from torch import Tensor
 
@@ -50,6 +50,13 @@ def test_names_and_widths(checkpoint: Path) -> None:
     assert model.sites("all") == model.sites()
     assert [site.name for site in model.sites("default")] == [f"blocks.{layer}.mlp.hook_post" for layer in range(3)]
     assert [site.layer for site in model.sites("*.hook_resid_post")] == [0, 1, 2]
+
+
+def test_heads_are_refused_for_clips_do_not_stand_first_inside(frozen: Path) -> None:
+    with pytest.raises(
+        SiteError, match="no output projection runs as a module, clips first, in the attention of BEATs"
+    ):
+        opened(frozen).sites("heads")
 
 
 def test_the_paper_preset_is_the_papers() -> None:

@@ -11,6 +11,7 @@ from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.extractors import default_extractor
 from and_nnsight.model.features import Features, Featuriser, make_featuriser
+from and_nnsight.sites.heads import HEADS_SIDE_BY_SIDE
 from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
@@ -64,13 +65,13 @@ class BridgedModel(ModelAdapter):
         def watch(site: Site) -> Callable[[Any], None]:
             def note(value: Any) -> None:
                 fired.add(site.name)
-                on_activation(site, site.fold(value))
+                on_activation(site, folded(site, value))
 
             return note
 
         named = [site for site in sites if not site.name.startswith(MODULE_PREFIX)]
         by_path = [site for site in sites if site.name.startswith(MODULE_PREFIX)]
-        fwd_hooks: list[Any] = [(site.name, _fwd_hook(watch(site))) for site in named]
+        fwd_hooks: list[Any] = [(hook_name(site), _fwd_hook(watch(site))) for site in named]
         handles = [
             submodule(self.wrapped, site.path).register_forward_hook(_module_hook(watch(site))) for site in by_path
         ]
@@ -103,6 +104,17 @@ class BridgedModel(ModelAdapter):
     def describe(self) -> dict[str, Any]:
         """What the manifest says: the model, and through what it was heard."""
         return super().describe() | {"through": f"transformer-lens {version('transformer-lens')}"}
+
+
+def hook_name(site: Site) -> str:
+    """The name of the hook at which a site's tensor is seen, also of one whose units are heads or latents."""
+    return site.tensor.name
+
+
+def folded(site: Site, value: Any) -> Tensor:
+    """The site's tensor out of what its hook was given: TransformerLens gives heads an axis of their own."""
+    own_axis = isinstance(value, Tensor) and value.ndim == 4 and hook_name(site).endswith(HEADS_SIDE_BY_SIDE)
+    return site.fold(value.flatten(-2) if own_axis else value)
 
 
 def _fwd_hook(note: Callable[[Any], None]) -> Callable[..., None]:

@@ -16,13 +16,14 @@ from and_nnsight.statistics.units import UnitStatistics
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from .bridged import BridgedModel
+from .bridged import BridgedModel, folded, hook_name
 
 
 class HookedStatistics:
     """Hooks that keep, for every unit of the sites, the K highest and K lowest clips, the mean and the variance.
 
-    sites  names, globs, or the presets "default", "paper" and "all"; each is the name of a hook
+    sites  names, globs, or the presets "default", "paper", "all" and "heads"; each is the name of a hook, or of one
+           with heads or a dictionary on it (`blocks.3.attn.hook_z|heads`)
     k      clips kept at either end of each unit
     pool   how a clip's frames become one value: max, mean, cls, first or last
 
@@ -61,7 +62,7 @@ class HookedStatistics:
     @property
     def fwd_hooks(self) -> list[tuple[str, Callable[..., None]]]:
         """For `bridge.run_with_hooks(…, fwd_hooks=…)`, `bridge.hooks(…)` or `bridge.add_hook`; they change nothing."""
-        return [(site.name, self._hook(site)) for site in self.sites]
+        return [(hook_name(site), self._hook(site)) for site in self.sites]
 
     @contextmanager
     def batch(self, clip_ids: Sequence[int], seconds: Sequence[float]) -> Iterator[None]:
@@ -111,7 +112,7 @@ class HookedStatistics:
         def hook_fn(tensor: Tensor, hook: Any) -> None:
             if not self._open:
                 raise RuntimeError("the bridge ran outside of a batch: run it inside `with kept.batch(ids, seconds):`")
-            value, clips = site.fold(tensor.detach()), len(self._collector.clip_ids)
+            value, clips = folded(site, tensor.detach()), len(self._collector.clip_ids)
             if len(value) != clips:
                 raise ValueError(f"the bridge ran on a batch of {len(value)} rows, but {clips} clip ids were given")
             self._collector.collect(site, value)
