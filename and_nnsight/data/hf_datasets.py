@@ -170,7 +170,9 @@ def _encoded_columns(dataset: _Dataset, columns: Columns) -> Any:
     features = dataset.features or {}
     _require(list(features), columns)
     wanted = dict.fromkeys((columns.audio, columns.label_key, columns.caption_key, columns.words, "path", *RATES))
-    dataset = dataset.select_columns([name for name in wanted if name in features])  # others may hold video
+    dataset = dataset.select_columns(
+        [name for name in wanted if name is not None and name in features]
+    )  # others may hold video
     _refuse_nested_audio(columns.audio, features[columns.audio])
     if isinstance(features[columns.audio], datasets.Audio):
         return dataset.cast_column(columns.audio, _Encoded(decode=False))

@@ -29,12 +29,11 @@ Of a site whose units are a dictionary's latents it is the tensor that these are
 class ModelAdapter(ABC):
     """What a run asks of a model. AudioModel answers it, and so do the models of plugins, which derive from it.
 
-    `name` and `revision` say in the manifest what it is, and `part` which part of a composite model was opened.
+    `name` and `revision` say in the manifest what it is.
     """
 
     name: str | None = None
     revision: str | None = None
-    part: Part | None = None
 
     @property
     @abstractmethod
@@ -52,6 +51,11 @@ class ModelAdapter(ABC):
 
         Raises SiteError for a pattern that names nothing.
         """
+
+    @property
+    def part(self) -> Part | None:
+        """Which part of a composite model was opened; None where the whole model runs."""
+        return None
 
     def parts(self) -> tuple[Part, ...]:
         """The parts of the model where it is a composite one, with their sites."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data import Clip, Quarantined
+from ..data.tokens import Token
 from ..kernels.average_precision import FIRST
 from ..model.features import Group
 from ..sites.site import Site, clip_frame_unit
@@ -56,6 +57,9 @@ class FirstFrames:
 
     def end_group(self) -> None:
         """Nothing waits."""
+
+    def read(self, clips: Sequence[Clip], tokens: Sequence[list[Token]]) -> None:
+        """None of these."""
 
     def keep_sounds(self, clips: Sequence[Clip], groups: Sequence[Group]) -> None:
         """None of these."""

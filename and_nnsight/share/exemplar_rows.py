@@ -62,4 +62,5 @@ def _of_site(dissection: Dissection, site: str) -> Iterator[ExemplarRow]:
                     of_clip = dissection.clips[clip]
                     moment = moments.moment(frame, of_clip.seconds)
                     about = of_clip.path, of_clip.label, of_clip.caption
-                    yield ExemplarRow(site, unit, side, rank, clip, value, telling, *moment, *about)
+                    place = clip, value, telling, moment[0], moment[1]
+                    yield ExemplarRow(site, unit, side, rank, *place, *about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
@@ -32,7 +33,9 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
     units = unit_table(dissection, sites)
     make_folder(folder)
     written = []
-    for table in (units, exemplar_table(dissection, sites), _clips(dissection), *_explanations(dissection, units)):
+    tables: list[Rows[Any]] = [units, exemplar_table(dissection, sites), _clips(dissection)]
+    tables += _explanations(dissection, units)
+    for table in tables:
         path = folder / f"{table.kind.table}.{to}"
         with written_whole(path) as temporary:
             FORMATS[to](table.kind.to_arrow(table), temporary)
