@@ -163,7 +163,7 @@ def exchanged(site: Site, value: Any, change: Change) -> Any:
         raise SiteError(f"site {site.name!r}: its tensor cannot change from {folded.shape} to {new.shape}")
     if site.channels_first:
         return new.movedim(-1, 1)
-    if folded.ndim > value.ndim:  # the frames of one clip, without an axis of clips
+    if isinstance(value, Tensor) and value.ndim < new.ndim:  # the frames of one clip, without an axis of clips
         return new[0]
     return new.unflatten(1, (site.windows, -1)).flatten(0, 1) if site.windows > 1 else new
 

@@ -159,18 +159,31 @@ def matched(
     known = widths.widths() if isinstance(widths, Dissection) else widths
     masks = choice.masks(known)
     whole = _whole_sites(masks, known)
+    drawn = _other_sites(whole, masks, known, seed, apart)
+    wholly = {site for sites in whole.values() for site in sites}
+    for site, mask in masks.items():
+        if site not in wholly:
+            units = (~mask).nonzero()[:, 0].numpy() if apart else np.arange(len(mask))
+            drawn[site] = _draw(units, int(mask.sum()), seed, site, f"{len(mask)} units of {site!r}")
+    like = {"method": choice.method, "concept": choice.concept}
+    return UnitChoice(drawn, RANDOM, choice.concept, {"like": like, "seed": seed, "apart": apart})
+
+
+def _other_sites(
+    whole: Mapping[tuple[str, int], Sequence[str]],
+    masks: Mapping[str, Bool[Tensor, " unit"]],
+    widths: Mapping[str, int],
+    seed: int,
+    apart: bool,
+) -> dict[str, Sequence[int]]:
+    """All units of random sites that are like those of a kind, as many as these; see `matched`."""
     drawn: dict[str, Sequence[int]] = {}
     for (kind, width), sites in whole.items():
         beside = set(masks) if apart else set(masks) - set(sites)  # what is chosen in part keeps a draw of its own
-        pool = [name for name in _alike(sites[0], known) if name not in beside]
+        pool = [name for name in _alike(sites[0], widths) if name not in beside]
         places = _draw(np.arange(len(pool)), len(sites), seed, kind, f"sites like {sites[0]!r} ({kind})")
         drawn |= {pool[place]: range(width) for place in places}
-    in_part = [site for site in masks if not any(site in sites for sites in whole.values())]
-    for site, mask in ((site, masks[site]) for site in in_part):
-        units = (~mask).nonzero()[:, 0].numpy() if apart else np.arange(len(mask))
-        drawn[site] = _draw(units, int(mask.sum()), seed, site, f"{len(mask)} units of {site!r}")
-    like = {"method": choice.method, "concept": choice.concept}
-    return UnitChoice(drawn, RANDOM, choice.concept, {"like": like, "seed": seed, "apart": apart})
+    return drawn
 
 
 def kinds_of_whole_sites(choices: Iterable[UnitChoice], widths: Mapping[str, int]) -> list[str]:
