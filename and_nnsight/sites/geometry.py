@@ -118,8 +118,12 @@ class Measured(Geometry):
 
     kind: ClassVar[str] = "measured"
     period: float = 0.0
-    starts: tuple[float, ...] = ()
-    stops: tuple[float, ...] = ()
+    starts: tuple[float, ...] = (0.0,)
+    stops: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.starts) == len(self.stops):
+            raise ValueError(f"a pattern of frames has a start and a stop each, not {self.starts} and {self.stops}")
 
     def times(self, frames: Int[np.ndarray, " frame"]) -> Float[np.ndarray, "frame 2"]:
         """Start and end in seconds; what would lie before the clip's start is cut off."""
