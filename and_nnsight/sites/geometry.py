@@ -117,6 +117,7 @@ class Measured(Geometry):
     """
 
     kind: ClassVar[str] = "measured"
+    in_time: ClassVar[bool] = True
     period: float = 0.0
     starts: tuple[float, ...] = (0.0,)
     stops: tuple[float, ...] = (0.0,)
