@@ -38,12 +38,12 @@ def best(
     if as_json:
         print_rows(rows)
         return
-    table = Table("selectivity", "unit", "what is known of it", "best clip", box=box.SIMPLE)
+    table = Table("selectivity", "unit, and what is known of it", "best clip", box=box.SIMPLE)
     table.columns[0].justify = "right"
-    for column in table.columns[:2]:
-        column.no_wrap = True
+    table.columns[2].no_wrap = True
     for row in rows:
-        table.add_row(f"{row.selectivity:.2f}", f"{clean(row.site)} {row.unit}", _known(row), _clip(row))
+        known = "\n".join(filter(None, (f"[bold]{clean(row.site)} {row.unit}[/bold]", _known(row))))
+        table.add_row(f"{row.selectivity:.2f}", known, _clip(row))
     console = Console()
     console.print(table)
     if rows:
