@@ -75,6 +75,7 @@ def clip_table(stretch: Stretch, seed: int) -> arrow.Table:
         "sampling_rate": np.full(len(ids), 16_000),
         "content": contents,
         "silent": np.zeros(len(ids), bool),
+        "tokens": [None] * len(ids),
     }
     return arrow.table({name: columns[name] for name in ClipRow.schema().names}, schema=ClipRow.schema())
 

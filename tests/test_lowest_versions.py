@@ -14,10 +14,14 @@ RESOLVED = ROOT / ".ci" / "lowest-versions.txt"
 if not RESOLVED.exists():
     pytest.skip("not in a source distribution", allow_module_level=True)
 
-VERSIONS = {
-    canonicalize_name(name): version
-    for name, _, version in (line.partition("==") for line in RESOLVED.read_text(encoding="utf-8").splitlines())
-}
+APART = {"and-nnsight-sae": RESOLVED.with_name("lowest-versions-sae.txt")}
+"""Plugins that cannot be installed beside the others, and what was resolved for them."""
+
+
+def resolved(project: Path) -> dict[str, str]:
+    """The versions that a project was tested with, by name."""
+    lines = APART.get(project.parent.name, RESOLVED).read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
 
 def requirements(path: Path) -> list[Requirement]:
@@ -29,16 +33,17 @@ def requirements(path: Path) -> list[Requirement]:
 
 @pytest.mark.parametrize("path", [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))], ids=str)
 def test_what_was_resolved_is_what_is_declared(path: Path) -> None:
+    versions = resolved(path)
     for each in requirements(path):
-        assert VERSIONS[canonicalize_name(each.name)] in each.specifier, f"{each}: run .ci/lowest resolve"
+        assert versions[canonicalize_name(each.name)] in each.specifier, f"{each}: run .ci/lowest resolve"
 
 
 def test_the_bounds_are_the_versions_that_were_tested() -> None:
     """A bound that was lowered without a resolution would not be noticed above."""
     every = [ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]
-    for each in (one for path in every for one in requirements(path)):
+    for path, each in [(project, one) for project in every for one in requirements(project)]:
         lowest = [one.version for one in each.specifier if one.operator == ">="]
-        resolved = VERSIONS[canonicalize_name(each.name)]
+        version = resolved(path)[canonicalize_name(each.name)]
         if lowest:
-            parts, bound = resolved.split("."), lowest[0].split(".")
-            assert parts[: len(bound)] == bound, f"{each} was resolved to {resolved}"
+            parts, bound = version.split("."), lowest[0].split(".")
+            assert parts[: len(bound)] == bound, f"{each} was resolved to {version}"

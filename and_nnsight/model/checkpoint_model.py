@@ -180,6 +180,7 @@ class CheckpointModel(TransformersModel):
         self._reading.comes_with(source, self.revision, dict(options or {}))
         self._reader, reading = None, blocks_that_read(module, within)
         self._available = sites_to_be(reading) or find_sites(module, self._extractor, within)
+        self._seconds_told = False  # of these sites
         blocks = reading or (blocks_in(module, within) if within else find_blocks(module))
         parents = {block.path.rpartition(".")[0] for block in blocks}
         if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():

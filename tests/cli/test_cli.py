@@ -38,7 +38,7 @@ def test_sites_lists_names_widths_and_the_total(model: Path) -> None:
     code, out, _ = run("sites", model)
     assert code == 0
     assert "blocks.1.mlp.hook_post" in out
-    assert "11 sites, 453 units" in out
+    assert "13 sites, 517 units" in out
     code, out, _ = run("sites", model, "--sites", "paper")
     assert "7 sites, 261 units" in out
 
@@ -48,7 +48,7 @@ def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
     options = ["--out", out_folder, "--sites", "blocks.0.*", "--sites", "unembed.hook_out", "-k", "4", "--quiet"]
     code, out, _ = run("dissect", model, audio, *options, "--device", "cpu", "--batch-size", 4)
     assert code == 0
-    assert "6 clips through 229 units of 6 sites" in out
+    assert "6 clips through 261 units of 7 sites" in out
     dissection = Dissection.load(out_folder)
     assert dissection.manifest.k == 4
     code, out, _ = run("show", out_folder, "blocks.0.mlp.hook_post", 5)

@@ -22,8 +22,8 @@ def test_sites_shows_the_parts_and_the_sites_of_one(checkpoint: str) -> None:
     code, out, _ = run_command("sites", checkpoint, "--sites", "default")
     assert code == 0
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
-    assert ["audio_tower", "hears", "10", "Qwen2AudioEncoder", "model.audio_tower"] in rows
-    assert ["language_model", "reads", "10", "Qwen2Model", "model.language_model"] in rows
+    assert ["audio_tower", "hears", "12", "Qwen2AudioEncoder", "model.audio_tower"] in rows
+    assert ["language_model", "reads", "12", "Qwen2Model", "model.language_model"] in rows
     assert "The sites of audio_tower" in out and "layers.1.fc2 (input)" in out and "2 sites, 128 units" in out
 
 

@@ -132,7 +132,7 @@ def test_where_a_package_is_lacking_the_text_is_shown_and_a_warning_says_which(
 
 
 def test_every_view_is_of_a_class_that_asks_for_it() -> None:
-    views = plugins._own_views()
+    views = plugins._own(plugins.VIEWS)
     classes: set[str] = set()
     kinds = [plugins.Viewed]
     while kinds:

@@ -62,7 +62,8 @@ def test_the_folder_is_as_the_contract_says(tmp_path: Path) -> None:
             "state"} <= set(manifest)  # fmt: skip
     assert manifest["state"] == "complete"
     table = parquet.read_table(found.folder / "clips.parquet")
-    assert table.column_names == ["clip", "path", "label", "caption", "seconds", "sampling_rate", "content", "silent"]
+    about = ["clip", "path", "label", "caption", "seconds", "sampling_rate"]
+    assert table.column_names == [*about, "content", "silent", "tokens"]
     assert table["label"].to_pylist() == [f"label {i % 3}" for i in range(5)]
     from safetensors.torch import load_file
 

@@ -38,6 +38,6 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, np.ndarray]:
 def test_real_weights_equal_brute_force(whisper: Path, sounds: dict[int, np.ndarray], tmp_path: Path) -> None:
     model = AudioModel(str(whisper))
     found = dissect(model, list(sounds.values()), "all", 4, out=tmp_path / "run", batch_size=3, progress=False)
-    assert sum(found.widths().values()) == 4 * (384 + 1536 + 1536 + 384 + 384)
+    assert sum(found.widths().values()) == 4 * (384 + 384 + 1536 + 1536 + 384 + 384)
     sites = model.sites()
     assert_equal_to_brute_force(found, sites, pooled_clips(model, sites, sounds), tolerance=1e-5)

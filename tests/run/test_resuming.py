@@ -33,7 +33,7 @@ def test_the_same_call_again_returns_the_dissection_untouched(tmp_path: Path) ->
     [
         ({"k": 4}, "k is 3 there, 4 here"),
         ({"pool": "mean"}, "pool is max there, mean here"),
-        ({"sites": "all"}, "2 sites there, 11 here"),
+        ({"sites": "all"}, "2 sites there, 13 here"),
         ({"limit": 2}, "dataset limit is None there, 2 here"),
         ({"resume": False}, "already holds a dissection"),
     ],
