@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -182,12 +182,15 @@ class CheckpointModel(TransformersModel):
         self._available = sites_to_be(reading) or find_sites(module, self._extractor, within)
         self._seconds_told = False  # of these sites
         blocks = reading or (blocks_in(module, within) if within else find_blocks(module))
-        parents = {block.path.rpartition(".")[0] for block in blocks}
+        self._alias_blocks({block.path.rpartition(".")[0] for block in blocks})
+        return module
+
+    def _alias_blocks(self, parents: Collection[str]) -> None:
+        """Let `model.blocks` be the one list that all blocks lie in, where there is one."""
         if len(parents) == 1 and "blocks" not in self._aliases_wanted.values():
             (parent,) = parents
             if parent and parent != "blocks":
                 self._aliases_wanted[parent] = "blocks"
-        return module
 
     def _source_extractor(self, source: str, options: Mapping[str, Any]) -> None:
         if self._extractor is not None:

@@ -140,13 +140,22 @@ def _mlp(path: str, module: nn.Module, cores: list[str]) -> ReaderMlp | None:
         return None
     _, down, last = outside[-1]
     inner, width = in_features(last), out_features(last)
-    widths = {name: out_features(each) for name, _, each in outside}
-    before = [(name, place) for name, place, each in outside[:-1] if in_features(each) == width]
-    up = [(name, place) for name, place in before if widths[name] == inner]
-    gates = [place for name, place in up if "gate" in name.rpartition(".")[2]]
-    if len(up) == 1:  # a fused layer of twice the width is both, and neither
-        return ReaderMlp(up[0][1], None, down, inner, width)
-    if len(up) == 2 and len(gates) == 1:
-        (other,) = (place for _, place in up if place != gates[0])
-        return ReaderMlp(gates[0], other, down, inner, width)
-    return ReaderMlp(None, None, down, inner, width) if before else None
+    before = [each for each in outside[:-1] if in_features(each[2]) == width]
+    if not before:
+        return None
+    gate, up = _gate_and_up([(name, place) for name, place, each in before if out_features(each) == inner])
+    return ReaderMlp(gate, up, down, inner, width)
+
+
+def _gate_and_up(layers: list[tuple[str, str]]) -> tuple[str | None, str | None]:
+    """The paths of what goes into the activation function and of what is multiplied by it, of layers by their names.
+
+    A single layer is the first. A fused one of twice the width is both, and neither is told.
+    """
+    if len(layers) == 1:
+        return layers[0][1], None
+    gates = [place for name, place in layers if "gate" in name.rpartition(".")[2]]
+    if len(layers) == 2 and len(gates) == 1:
+        (other,) = (place for _, place in layers if place != gates[0])
+        return gates[0], other
+    return None, None
