@@ -19,8 +19,9 @@ from torch import nn
 
 from ..portable import as_inputs
 from ..sites.blocks import blocks_in, find_blocks
+from ..sites.part_sites import find_parts
 from ..sites.parts import Part
-from ..sites.site import Site, find_parts, find_sites, select_sites
+from ..sites.site import Site, find_sites, select_sites
 from .accepted_inputs import accepted, needs_mask, runs_one_clip
 from .bare import bare
 from .checkpoint import (

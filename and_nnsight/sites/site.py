@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
 from .audio_spec import HEAD, PAPER, declared_spec
-from .blocks import Block, SharedLayersError, blocks_in, find_blocks, find_head, refuse_shared_parts
+from .blocks import Block, blocks_in, find_blocks, find_head, refuse_shared_parts
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 from .heads import HEADS, HEADS_SIDE_BY_SIDE, Heads
-from .parts import Part, bare_parts
 
 _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
@@ -183,23 +182,6 @@ def _sites_within(model: nn.Module, path: str) -> tuple[Site, ...]:
         sites += _block_sites(block, layer, Geometry(), Geometry())
     refuse_shared_parts(model, (site.path for site in sites))
     return tuple(sites)
-
-
-def find_parts(model: nn.Module, feature_extractor: Any = None) -> tuple[Part, ...]:
-    """The parts of a model, in order of registration, each with its sites or the reason why it has none."""
-    return tuple(_with_sites(model, part, feature_extractor) for part in bare_parts(model))
-
-
-def _with_sites(model: nn.Module, part: Part, feature_extractor: Any) -> Part:
-    try:
-        if part.hears or not part.path:
-            sites = find_sites(model.get_submodule(part.path), feature_extractor)
-        else:
-            sites = find_sites(model, within=part.path)
-    except SharedLayersError as error:
-        return replace(part, reason=str(error))
-    reason = "" if sites else "no repeated block of self-attention and two linear layers"
-    return replace(part, sites=tuple(site.name for site in sites), reason=reason)
 
 
 def _head_geometry(model: nn.Module, blocks: Geometry) -> Geometry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_sites_shows_the_parts_and_the_sites_of_one(checkpoint: str) -> None:
     assert code == 0
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
     assert ["audio_tower", "hears", "12", "Qwen2AudioEncoder", "model.audio_tower"] in rows
-    assert ["language_model", "reads", "12", "Qwen2Model", "model.language_model"] in rows
+    assert ["language_model", "reads", "14", "Qwen2Model", "model.language_model"] in rows
     assert "The sites of audio_tower" in out and "layers.1.fc2 (input)" in out and "2 sites, 128 units" in out
 
 
@@ -41,3 +42,14 @@ def test_dissect_takes_a_part(checkpoint: str, tmp_path: Path) -> None:
     code, out, _ = run_command("dissect", checkpoint, tmp_path / "sounds", "--out", tmp_path / "run", *options)
     assert code == 0 and "2 clips through 64 units of 1 site" in out
     assert Dissection.load(tmp_path / "run").manifest.model.part == "audio_tower"
+
+
+def test_the_count_of_a_parts_sites_is_that_of_its_list(tmp_path: Path) -> None:
+    from tests.families import FAMILIES
+
+    family = FAMILIES["whisper-generate"]
+    folder = saved(family.build(), family.extractor(), tmp_path)
+    for part in ("encoder", "decoder"):
+        listed = json.loads(run_command("sites", folder, "--part", part, "--json")[1])
+        described = next(each for each in listed["parts"] if each["name"] == part)
+        assert described["sites"] == [site["site"] for site in listed["sites"]] != []
