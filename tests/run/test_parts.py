@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,9 +30,9 @@ def _clips() -> list[np.ndarray]:
     return [generator.normal(0, 0.1, length).astype(np.float32) for length in (RATE, 2 * RATE, RATE // 2)]
 
 
-def _run(model: object, out: Path, **options: object) -> Dissection:
+def _run(model: object, out: Path, **options: Any) -> Dissection:
     data = [{"audio": {"array": clip, "sampling_rate": RATE}, "label": str(i)} for i, clip in enumerate(_clips())]
-    return dissect(model, data, sites=SITES, k=2, out=out, progress=False, resume="trust", **options)  # type: ignore[arg-type]
+    return dissect(model, data, sites=SITES, k=2, out=out, progress=False, resume="trust", **options)
 
 
 def _heard_in_the_whole() -> dict[str, Tensor]:
