@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 class DelphiArguments:
     """Options of exports to delphi; None: not given."""
 
-    texts: Annotated[str | None, typer.Option(help="delphi: what stands for a clip: captions (default), labels.")] = None
+    texts: Annotated[str | None, typer.Option(help="delphi: stands for a clip: captions (default), labels.")] = None
     share: Annotated[
         float | None, typer.Option(help="delphi: of the clips, on which a unit fires at most. Default: 0.1.")
     ] = None

@@ -20,6 +20,7 @@ ORDER = (
     "explain",
     "notebook",
     "tables",
+    "exchange",
     "report",
     "explore",
     "hear",

@@ -42,7 +42,7 @@ def clip_texts(dissection: Dissection, source: str = "captions") -> ClipTexts:
         remedy = (
             "dissect data with labels (--label-column)"
             if source == "labels"
-            else "dissect data with captions (--caption-column), caption whole clips (and-nnsight explain --captioner), "
+            else "dissect data with captions (--caption-column), have whole clips captioned (explain --captioner), "
             "or let labels stand for them (--texts labels)"
         )
         raise DissectionError(f"{name} are there of {len(kept)} clips, and delphi reads nothing but text: {remedy}")

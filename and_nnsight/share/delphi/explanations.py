@@ -40,8 +40,8 @@ def import_explanations(dissection: Dissection, folder: str | Path) -> ImportedE
     """Take delphi's explanations for those of a dissection, so that they are shown, searched, scored and exported.
 
     They go into the tables `summaries` and `calibrated`, as they are (nothing is calibrated, for want of a summary of
-    the lowly clips), and their words into `concepts`. Explanations of other settings are put aside, as by `explain`: units that delphi does not speak of
-    keep theirs, and the same `explain` brings them back.
+    the lowly clips), and their words into `concepts`. Explanations of other settings are put aside, as by `explain`:
+    units that delphi does not speak of keep theirs, and the same `explain` brings them back.
 
     folder  of a run of delphi over what `export_delphi` wrote: it has a folder `explanations`, or is it
 

@@ -20,7 +20,7 @@ from ..claims import Claims
 from ..new_folder import refuse_files
 from .clip_texts import ClipTexts, clip_texts
 from .firing import Firings, firings
-from .layout import contexts_file, explanation_file, explanations_folder, latents_folder, split_file
+from .layout import contexts_file, explanation_file, explanations_folder, latents_folder, module_name, split_file
 
 SHARE = 0.1
 _AT_ONCE = 1024  # units a file
@@ -46,7 +46,8 @@ class DelphiExport:
     explanations: int
 
     def __str__(self) -> str:
-        out = f"; {counted(self.silent, 'unit')} left out (above their threshold nowhere, or not finite on a clip)" if self.silent else ""
+        why = "they fire nowhere, or are not finite on a clip"
+        out = f"; {counted(self.silent, 'unit')} left out: {why}" if self.silent else ""
         what = f"{counted(self.units, 'unit')} over {counted(self.clips, 'clip')} ({self.texts})"
         return f"{what}, {counted(self.explanations, 'explanation')}{out}"
 
@@ -77,7 +78,7 @@ def export_delphi(
     names, of_clips = matching_sites(dissection, sites), clip_texts(dissection, texts)
     if not dissection.manifest.keep_activations:
         raise DissectionError(
-            f"{dissection.folder} has the exemplars of its units only, and delphi needs each unit on each clip: dissect "
+            f"{dissection.folder} keeps the exemplars of its units, and delphi needs each unit on each clip: dissect "
             "again with keep_activations=True (--keep-activations)"
         )
     folder = Path(out).expanduser()
@@ -108,13 +109,13 @@ def _write_site(
 ) -> Iterator[tuple[int, Firings]]:
     """Write the caches of a site, some units a file. Gives the first unit of each and where its units fire."""
     activations, width = dissection.activations(site), dissection.widths()[site]
+    module = latents_folder(folder) / module_name(site)
+    make_folder(module)
     assert activations is not None  # they were kept
     for first in range(0, width, _AT_ONCE):
         units = range(first, min(first + _AT_ONCE, width))
         fired = firings(np.asarray(activations[rows, units.start : units.stop]), share)
-        path = split_file(folder, site, units)
-        make_folder(path.parent)
-        with written_whole(path) as temporary:
+        with written_whole(split_file(folder, site, units)) as temporary:
             save_file({"locations": _locations(fired), "tokens": tokens, **_values(fired)}, temporary)
         yield first, fired
     model, data = dissection.manifest.model, dissection.manifest.dataset
@@ -132,7 +133,7 @@ def _write_site(
         "site": site,
         "share": share,
     }
-    write_json(path.parent / "config.json", about)
+    write_json(module / "config.json", about)
 
 
 def _locations(fired: Firings) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """What Neuronpedia takes, field by field: of an upload, and of the files that its importer reads.
 
-Bounds of uploads are those of its server (`api/feature/upload-batch`); columns are those of its database, as far as they
-are filled here. Its client's own types bound almost nothing.
+Bounds of uploads are those of its server (`api/feature/upload-batch`); columns are those of its database, as far as
+they are filled here. Its client's own types bound almost nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ...explain.records.unit_selection import matching_sites
 from ...run.exemplar_plan import UnitName, clips_of, unit_pairs
 from ...run.exemplars import keep_clips
 from ...run.options import RunOptions
-from ...storage import make_folder, write_json, written_whole
+from ...storage import make_folder, written_whole
 from ...wording import counted
 from ..new_folder import refuse_files
 from .checks import MOST_FEATURES, check_row, check_upload
@@ -28,6 +28,7 @@ from .names import model_name, source_names
 from .rows import ExportRows, Row, upload_batch
 
 BEST = 128
+_NO_UNIT = "there is no unit to export: none in a block has a clip that tells what it responds to"
 At = tuple[str, int]
 
 
@@ -89,6 +90,8 @@ def export_neuronpedia(
     folder = Path(out).expanduser()
     refuse_files(folder)
     chosen = _chosen(dissection, units, sites, best)
+    if not chosen:
+        raise DissectionError(_NO_UNIT)
     names = source_names(dissection, dict.fromkeys(site for site, _ in chosen))
     name = model_name(dissection, model_id)
     exemplars = {at: exported_exemplars(dissection, *at, most) for at in chosen}
@@ -96,12 +99,14 @@ def export_neuronpedia(
     keep_clips(dissection, clips_of(each for of_unit in exemplars.values() for each in of_unit), model, data, options)
     features = _features(dissection, exemplars)
     if not features:
-        raise DissectionError("there is no unit to export: none has a clip that tells what it responds to")
+        raise DissectionError(_NO_UNIT)
     files: dict[Path, Any] = {}
     for site, source in names.items():
         of_site = [feature for feature in features if feature.site == site]
         if of_site:
-            files |= _uploads(Path("upload") / source.id, [upload_batch(name, source, each) for each in _parts(of_site)])
+            files |= _uploads(
+                Path("upload") / source.id, [upload_batch(name, source, each) for each in _parts(of_site)]
+            )
             rows = ExportRows(dissection, name, site, source)
             files |= _exports(Path("exports") / name / source.id, rows, of_site)
     for path, content in files.items():
@@ -158,7 +163,9 @@ def _exports(folder: Path, rows: ExportRows, features: Sequence[Feature]) -> dic
             "activations": [row for each in part for row in rows.activations(each)],
             "explanations": [row for each in part for row in rows.explanations(each)],
         }
-        files |= {folder / table / f"batch-{number}.jsonl.gz": of_table for table, of_table in tables.items() if of_table}
+        files |= {
+            folder / table / f"batch-{number}.jsonl.gz": of_table for table, of_table in tables.items() if of_table
+        }
     for path, lines in files.items():
         table = path.name.partition(".")[0] if path.parent == folder else path.parent.name
         for line in lines:
@@ -170,7 +177,8 @@ def _write(path: Path, content: Row | list[Row]) -> None:
     """An upload as JSON; lines as JSON lines, packed where their name says so: the same bytes for the same lines."""
     make_folder(path.parent)
     if isinstance(content, dict):
-        write_json(path, content)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
         return
     lines = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in content).encode()
     with written_whole(path) as temporary:

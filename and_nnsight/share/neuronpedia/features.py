@@ -1,4 +1,4 @@
-"""Units as Neuronpedia knows features: activations over clips, how often they fire, a histogram, what is said of them."""
+"""Units as Neuronpedia knows features: activations over clips, how often they fire, what is said of them."""
 
 from __future__ import annotations
 

@@ -99,7 +99,12 @@ class ExportRows:
             "dataset": dataset_name(self.dissection),
             "notes": self._notes(),
         }
-        return {"release": release | made, "model": model | made, "sourceset": source_set | made, "source": source | made}
+        return {
+            "release": release | made,
+            "model": model | made,
+            "sourceset": source_set | made,
+            "source": source | made,
+        }
 
     def _notes(self) -> str:
         pool, kept = self.dissection.manifest.pool, self.dissection.manifest.keep_activations

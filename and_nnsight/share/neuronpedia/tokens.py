@@ -1,4 +1,4 @@
-"""A unit's activation over a clip as tokens and values: frames are tokens, and their text is the second they begin at."""
+"""A unit's activation over a clip as tokens and values: frames are tokens, named by the second they begin at."""
 
 from __future__ import annotations
 
@@ -42,10 +42,8 @@ def token_activations(dissection: Dissection, site: str, clip: int, curve: Curve
     first = np.arange(0, len(known), -(-len(known) // MOST_TOKENS))
     values = np.maximum.reduceat(curve.activation[known], first)
     starts = curve.start[known[first]]
-    if np.isnan(starts).any():
-        tokens = _unplaced(dissection, site, clip, known[first].tolist())
-    else:
-        tokens = _seconds(starts)
+    timed = not np.isnan(starts).any()
+    tokens = _seconds(starts) if timed else _unplaced(dissection, site, clip, known[first].tolist())
     return TokenActivations(clip, tokens, [_shortest(value) for value in values])
 
 

@@ -28,10 +28,10 @@ def write(folder: Path, **texts: object) -> Path:
 
 def test_they_are_shown_searched_and_scored(copied: Dissection, explained: Dissection, tmp_path: Path) -> None:
     before = {(row.site, row.unit): row.explanation for row in copied.units()}
-    run = write(tmp_path / "run", _3="Falling sweeps, which end in a low hum.", _200="A giraffe\nspeaks to a bell.")
+    run = write(tmp_path / "run", _3="Falling sweeps.", _200="A giraffe\nspeaks to a bell.")
     imported = import_explanations(copied, run)
     assert (imported.units, imported.failed) == (2, 0)
-    assert card(copied, SITES[0], 3).calibrated == "Falling sweeps, which end in a low hum."
+    assert card(copied, SITES[0], 3).calibrated == "Falling sweeps."
     assert [(match.unit, match.explanation) for match in search(copied, "giraffe", most=1)] == [
         (200, "A giraffe speaks to a bell.")
     ]
@@ -42,7 +42,10 @@ def test_they_are_shown_searched_and_scored(copied: Dissection, explained: Disse
     assert changed == {(SITES[0], 3), (SITES[0], 200)}, "units that delphi does not speak of keep what was said"
     held_out = Dissection.load(explained.folder.parent / "held")
     scored = score(copied, held_out, data=dissected_sounds(), progress=False, sources=["explanation"])
-    assert {(row.unit, row.claim) for row in scored} >= {(200, "A giraffe speaks to a bell.")}
+    assert {(row.unit, row.text) for row in scored if row.source == "explanation"} == {
+        (3, "Falling sweeps."),
+        (200, "A giraffe speaks to a bell."),
+    }
 
 
 def test_ours_come_back_with_the_same_explain(copied: Dissection, tmp_path: Path) -> None:
