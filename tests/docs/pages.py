@@ -20,6 +20,7 @@ ORDER = (
     "explain",
     "notebook",
     "tables",
+    "hub",
     "report",
     "explore",
     "hear",
