@@ -4,9 +4,9 @@
 
 The most selective units whose shown clips all won their places by value are explained by the captions of their clips,
 labelled, and tested on clips that had no part in that; then `write_report` makes the page. MODEL is a hub id or a
-folder; SOUNDS and OTHERS are folders of audio with a metadata.csv (file_name, label, caption). What is dissected is kept
-in --work, where the next call finds it. `sources.csv` beside this file says whose sounds those of a label are, and
-`readings.csv` what a reader thought of a unit's words.
+folder; SOUNDS and OTHERS are folders of audio with a metadata.csv (file_name, label, caption). What is dissected stays
+in --work, where the next call finds it. Beside this file `sources.csv` says whose sounds those of a label are,
+`readings.csv` what a reader thought of a unit's words, and `note.txt` what else is to be said of this model's page.
 
 Needs the extra `look`; --picture, which photographs one card, needs playwright and a Chromium as well.
 """
@@ -53,7 +53,7 @@ def main() -> None:
     options.add_argument("--sites", nargs="*", default=["default"])
     options.add_argument("--sources", type=Path, default=HERE / "sources.csv")
     options.add_argument("--readings", type=Path, default=HERE / "readings.csv")
-    options.add_argument("--note", default="", help="more to say at the top of the page")
+    options.add_argument("--note", type=Path, default=HERE / "note.txt", help="more to say at the top of the page")
     options.add_argument("--picture", type=Path, help="a PNG of one card")
     options.add_argument("--pictured", metavar="SITE:UNIT", help="which; default: the first")
     given = options.parse_args()
@@ -72,7 +72,7 @@ def main() -> None:
     note = NOTE.format(shown=MOST_TOP, held_out=len(held_out.clips))
     page = write_report(
         dissection, given.out, units, model=given.model, data=given.sounds,
-        note="\n\n".join(part for part in (note, given.note, summary(readings)) if part),
+        note="\n\n".join(part for part in (note, given.note.read_text(encoding="utf-8"), summary(readings)) if part),
         notes={(each.site, each.unit): f"Read beside its clips: {each.reading}. {each.why}" for each in readings},
         credits=credits_of(dissection, given.sources),
     )  # fmt: skip
@@ -154,17 +154,19 @@ def photograph(page: Path, unit: str, out: Path) -> None:
         browser = driver.chromium.launch(
             executable_path=next(filter(None, map(shutil.which, names)), None), args=["--no-sandbox"]
         )
-        tab = browser.new_page(viewport={"width": 1000, "height": 900}, device_scale_factor=1.5)
+        tab = browser.new_page(viewport={"width": 1240, "height": 2000}, device_scale_factor=1.35)
         tab.goto(page.resolve().as_uri())
         card = tab.locator(f'[id="{unit}"]')
+        card.evaluate("card => card.scrollIntoView({block: 'start'})")  # cards out of sight have no layout yet
+        tab.wait_for_timeout(500)
         upper, lower = card.bounding_box(), card.locator(".top").bounding_box()
         if upper is None or lower is None:
             raise ValueError(f"{unit} is not on the page")
         height = lower["y"] + lower["height"] - upper["y"] + 12
-        taken = tab.screenshot(full_page=True, clip={**upper, "height": height})
+        taken = tab.screenshot(clip={**upper, "height": height})
         browser.close()
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(BytesIO(taken)).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(out, optimize=True)
+    Image.open(BytesIO(taken)).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
