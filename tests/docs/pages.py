@@ -22,6 +22,7 @@ ORDER = (
     "tables",
     "hub",
     "report",
+    "gallery",
     "explore",
     "hear",
     "unlearn",
