@@ -141,8 +141,8 @@ def _sounds(data: str, clips: int, heard: int, license: str | None) -> str:
     return (
         f"{counted(clips, 'clip')} of {data} can be heard: the first exemplars that are evidence of "
         f"{counted(heard, 'unit')}, mono, 16 bits, as FLAC in the column `audio`, at most 30 s around the moment at "
-        f"which the unit fires (from second `audio_start` of the clip on). Whoever holds the rights in {data} rules what may be "
-        f"done with them; whoever shared this says that its licence is {markdown(license)}.\n"
+        f"which the unit fires (from second `audio_start` of the clip on). Whoever holds the rights in {data} rules "
+        f"what may be done with them; whoever shared this says that its licence is {markdown(license)}.\n"
     )
 
 
