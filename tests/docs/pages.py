@@ -23,6 +23,7 @@ ORDER = (
     "notebook",
     "tables",
     "report",
+    "gallery",
     "explore",
     "hear",
     "unlearn",
