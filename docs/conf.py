@@ -19,7 +19,9 @@ from and_nnsight import __version__
 project, author, release = "and_nnsight", "the authors of and_nnsight", __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 # README.md lists the guides where the repository is read on the web; here it is the side bar (`contents`).
-exclude_patterns = ["README.md", "*.py", "_extension", "pictures/*.py"]
+_here = Path(__file__).parent
+_scripts = [path.relative_to(_here) for path in _here.rglob("*.py") if path.parent.name != "notebooks"]
+exclude_patterns = ["README.md", *(path.as_posix() for path in _scripts)]
 root_doc, language = "index", "en"
 
 myst_heading_anchors = 3

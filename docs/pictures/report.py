@@ -20,8 +20,7 @@ with sync_playwright() as driver:
     page.goto(Path(sys.argv[1]).resolve().as_uri())
     unit = page.locator("article.unit").first.bounding_box()
     assert unit is not None
-    part = {"x": unit["x"], "y": unit["y"], "width": unit["width"], "height": 400}
-    drawn = page.screenshot(full_page=True, clip=part)
+    drawn = page.screenshot(full_page=True, clip={**unit, "height": 400})
     browser.close()
 out = Path(__file__).with_name("report.png")
 Image.open(BytesIO(drawn)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
