@@ -59,7 +59,7 @@ def _dangles(verb: Group, group: Group) -> bool:
 
 
 def _is_measure(before: Group, group: Group) -> bool:
-    """Whether a group with a number says how much of the group before there is; a row of 5 knocks is still of knocks."""
+    """Whether a number of a group says how much of the one before there is; a row of 5 knocks is still of knocks."""
     return group.counted and _is_of(group) and before.head.lemma not in _QUANTITIES
 
 
