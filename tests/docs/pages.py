@@ -21,6 +21,7 @@ ORDER = (
     "notebook",
     "tables",
     "report",
+    "gallery",
     "explore",
     "hear",
     "unlearn",

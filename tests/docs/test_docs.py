@@ -42,7 +42,7 @@ def test_there_is_no_block_that_nothing_looks_at() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
-    assert (ROOT / "docs" / "neuron.png").stat().st_size < 200_000
+    assert (ROOT / "docs" / "pictures" / "gallery.png").stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
