@@ -25,6 +25,8 @@ from . import (
     label,
     merge,
     plugins,
+    pull,
+    push,
     report,
     score,
     search,
@@ -72,6 +74,8 @@ _GROUPS = (
     unlearn,
     findings,
     export,
+    push,
+    pull,
     plugins,
 )
 for group in _GROUPS:

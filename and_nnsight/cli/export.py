@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from ..wording import counted
 from ._option_groups import with_option_groups
 from ._options import DissectionFolder, Sites
 from ._output import plain, quiet_transformers, resumable
+from ._sharing import SharingArguments, print_dataset
 from ._units import NAMED, named_units
 
 if TYPE_CHECKING:
@@ -26,29 +27,26 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DelphiArguments:
-    """Options of exports to delphi; None: not given."""
+class FormatArguments:
+    """What the formats are told; None: not given. `_FORMATS` says which takes what."""
 
     texts: Annotated[str | None, typer.Option(help="delphi: stands for a clip: captions (default), labels.")] = None
     share: Annotated[
         float | None, typer.Option(help="delphi: of the clips, on which a unit fires at most. Default: 0.1.")
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeuronpediaArguments:
-    """Options of exports to Neuronpedia; None: not given."""
-
     units: Annotated[list[str] | None, typer.Option(metavar="SITE:UNIT", help=f"neuronpedia: {NAMED}")] = None
     best: Annotated[
-        int | None, typer.Option(help="neuronpedia: so many units, the most selective. Default: 128.", min=1)
+        int | None,
+        typer.Option(help="neuronpedia (128), dataset (100): so many units, the most selective.", min=0),
     ] = None
-    most: Annotated[int | None, typer.Option(help="neuronpedia: exemplars of each unit. Default: all.", min=1)] = None
+    exemplars: Annotated[
+        int | None, typer.Option(help="neuronpedia, dataset: so many of each. Default: all; 8.", min=0)
+    ] = None
     model: Annotated[
         str | None, typer.Option(help="neuronpedia: what was dissected, where it is no longer under its name.")
     ] = None
     data: Annotated[
-        str | None, typer.Option(help="neuronpedia: what was dissected, where it is no longer in its place.")
+        str | None, typer.Option(help="neuronpedia, dataset: what was dissected, where its clips have no files.")
     ] = None
     model_id: Annotated[
         str | None, typer.Option(help="neuronpedia: the model's id there. Default: made of its name.")
@@ -56,6 +54,15 @@ class NeuronpediaArguments:
     batch_size: Annotated[int | None, typer.Option(help="neuronpedia: clips a batch.", min=1)] = None
     device: Annotated[str | None, typer.Option(help="neuronpedia: for example cpu or cuda.")] = None
     quiet: Annotated[bool | None, typer.Option("--quiet", help="neuronpedia: no progress bar.")] = None
+    audio: Annotated[
+        bool | None, typer.Option("--audio/--no-audio", help="dataset: whether sounds go along. Has to be said.")
+    ] = None
+    license: Annotated[
+        str | None, typer.Option(metavar="LICENSE", help="dataset: of the data, for example cc-by-4.0. Never guessed.")
+    ] = None
+    keep_paths: Annotated[
+        bool | None, typer.Option("--keep-paths", help="dataset: leave places on this machine as they stand.")
+    ] = None
 
 
 @with_option_groups
@@ -64,68 +71,84 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="parquet or csv: tables of units, exemplars, clips and explanations. delphi: caches of latents and "
-            "explanations. neuronpedia: upload batches and export files."
+            help="parquet or csv: tables of units, exemplars, clips, explanations. delphi: caches of latents. "
+            "neuronpedia: upload batches and export files. dataset: what push puts on the hub."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    delphi: DelphiArguments,
-    neuronpedia: NeuronpediaArguments,
+    arguments: FormatArguments,
     sites: Sites = None,
 ) -> None:
-    """Write a dissection as files that others read."""
+    """Write a dissection as files that others read. Options that name a format are of that format alone."""
     from ..dissection.dissection import Dissection
 
-    if to not in _WRITERS:
-        raise ValueError(f"unknown format {to!r}: one of {', '.join(_WRITERS)}")
-    given = {"delphi": _given(delphi), "neuronpedia": _given(neuronpedia)}
-    options = given.pop(to, {})
-    for of, others in given.items():
-        if others:
-            raise ValueError(f"--{next(iter(others)).replace('_', '-')} is for --to {of}, not for {to}")
-    _WRITERS[to](Dissection.load(folder), to, out, sites, options)
+    if to not in _FORMATS:
+        raise ValueError(f"unknown format {to!r}: one of {', '.join(_FORMATS)}")
+    write, takes = _FORMATS[to]
+    options = {name: value for name, value in vars(arguments).items() if value is not None}
+    if others := [name for name in options if name not in takes]:
+        of = " and ".join(name for name, (_, names) in _FORMATS.items() if others[0] in names)
+        raise ValueError(f"--{others[0].replace('_', '-')} is for --to {of}, not for {to}")
+    for line in write(Dissection.load(folder), to, out, sites, options):
+        print(plain(line))
 
 
-def _given(arguments: object) -> dict[str, Any]:
-    return {name: value for name, value in vars(arguments).items() if value is not None}
-
-
-def _tables(dissection: Dissection, to: str, out: Path, sites: list[str] | None, _: Mapping[str, Any]) -> None:
+def _tables(dissection: Dissection, to: str, out: Path, sites: list[str] | None, _: Mapping[str, Any]) -> Iterator[str]:
     from ..share.exporting import export as run
 
     written = run(dissection, to, out, sites=sites)
-    print(f"{counted(len(written), 'file')} in {out}: {', '.join(path.name for path in written)}")
+    yield f"{counted(len(written), 'file')} in {out}: {', '.join(path.name for path in written)}"
 
 
-def _delphi(dissection: Dissection, _: str, out: Path, sites: list[str] | None, options: Mapping[str, Any]) -> None:
+def _delphi(
+    dissection: Dissection, _: str, out: Path, sites: list[str] | None, options: Mapping[str, Any]
+) -> Iterator[str]:
     from ..share.delphi import export_delphi
 
-    print(plain(f"{export_delphi(dissection, out, sites=sites, **options)}: {out}"))
+    yield f"{export_delphi(dissection, out, sites=sites, **options)}: {out}"
 
 
 def _neuronpedia(
     dissection: Dissection, _: str, out: Path, sites: list[str] | None, options: Mapping[str, Any]
-) -> None:
+) -> Iterator[str]:
     from ..share.neuronpedia import export_neuronpedia
 
     quiet_transformers()
     values = dict(options)
     values["progress"] = not values.pop("quiet", False)
+    values["most"] = values.pop("exemplars", None)
     if "units" in values:
         if sites:
             raise ValueError("name units (--units) or sites (--sites), not both")
         values["units"] = named_units(dissection.widths(), values["units"])
     with resumable():
-        written = export_neuronpedia(dissection, out, sites=sites, **values)
-    print(plain(f"{written}: {out}"))
+        yield f"{export_neuronpedia(dissection, out, sites=sites, **values)}: {out}"
 
 
-_WRITERS: dict[str, Callable[[Dissection, str, Path, list[str] | None, Mapping[str, Any]], None]] = {
-    "parquet": _tables,
-    "csv": _tables,
-    "delphi": _delphi,
-    "neuronpedia": _neuronpedia,
+def _dataset(
+    dissection: Dissection, _: str, out: Path, sites: list[str] | None, options: Mapping[str, Any]
+) -> Iterator[str]:
+    from ..share.dataset_folder import DatasetOptions, write_dataset
+
+    if sites:
+        raise ValueError("a dataset is of the whole dissection: leave --sites out")
+    written = write_dataset(dissection, out, DatasetOptions(**vars(SharingArguments(**options))))
+    print_dataset(written, written.bytes)
+    yield f"a dataset is in {out}: its card is {out / 'README.md'}"
+
+
+Writer = Callable[["Dissection", str, Path, list[str] | None, Mapping[str, Any]], Iterator[str]]
+_FORMATS: dict[str, tuple[Writer, frozenset[str]]] = {
+    "parquet": (_tables, frozenset()),
+    "csv": (_tables, frozenset()),
+    "delphi": (_delphi, frozenset({"texts", "share"})),
+    "neuronpedia": (
+        _neuronpedia,
+        frozenset("units best exemplars model data model_id batch_size device quiet".split()),
+    ),
+    "dataset": (_dataset, frozenset("audio license best exemplars data keep_paths".split())),
 }
+"""How each format is written, and which options it takes."""
 
 
 def import_(

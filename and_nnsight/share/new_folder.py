@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..dissection.errors import DissectionError
+
 
 def refuse_files(folder: Path) -> None:
-    """Raise FileExistsError where there are files: what another export left would be read together with this one."""
+    """Raise DissectionError where something is there: it would be taken for a part of this export."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} holds files: choose a new folder, or empty it")
+        raise DissectionError(f"{folder} is there and not empty: choose another folder, or remove it")

@@ -51,7 +51,7 @@ def test_neuronpedia(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--to", "xlsx"), "unknown format 'xlsx': one of parquet, csv, delphi, neuronpedia"),
+        (("--to", "xlsx"), "unknown format 'xlsx': one of parquet, csv, delphi, neuronpedia, dataset"),
         (("--to", "csv", "--share", "0.2"), "--share is for --to delphi, not for csv"),
         (("--to", "delphi", "--model-id", "x"), "--model-id is for --to neuronpedia, not for delphi"),
         (("--to", "delphi", "--share", "3"), "the share of clips on which a unit fires lies between 0 and 1, not 3.0"),

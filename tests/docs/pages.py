@@ -14,14 +14,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ORDER = (
+    "start",
     "quickstart",
+    "concepts",
     "dissect",
     "parts",
     "explain",
     "notebook",
     "tables",
     "exchange",
+    "hub",
     "report",
+    "gallery",
     "explore",
     "hear",
     "unlearn",
@@ -37,7 +41,10 @@ ORDER = (
 )
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "models", "releasing")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in (*ORDER, "README", "index", "paper", "limits", "faq", "models", "releasing")
+    ),
 )
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

@@ -85,10 +85,12 @@ def export_neuronpedia(
     model_id     of the model at Neuronpedia; None: made of its name
 
     Raises DissectionError for units that do not exist, where there is none to write, and where curves are missing and
-    cannot be made; ValueError for a site outside the blocks; FileExistsError if `out` holds files.
+    cannot be made, or `out` holds files; ValueError for a site outside the blocks, and numbers that make no sense.
     """
     folder = Path(out).expanduser()
     refuse_files(folder)
+    if most is not None and most < 1:
+        raise ValueError(f"most must be at least 1, it is {most}")
     chosen = _chosen(dissection, units, sites, best)
     if not chosen:
         raise DissectionError(_NO_UNIT)

@@ -126,7 +126,7 @@ def test_what_delphi_cannot_have_is_refused_with_what_to_do(explained: Dissectio
     with pytest.raises(ValueError, match="unknown texts 'seconds': one of captions, labels"):
         export_delphi(explained, tmp_path / "out", texts="seconds")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(FileExistsError, match="holds files: choose a new folder"):
+    with pytest.raises(DissectionError, match="is there and not empty: choose another folder"):
         export_delphi(explained, tmp_path)
     with pytest.raises(ValueError, match="export the dissection again"):
         ClipTokenizer(tmp_path / "out")

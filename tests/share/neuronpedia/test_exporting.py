@@ -142,6 +142,6 @@ def test_what_it_cannot_have_is_refused(dissection: Dissection, tmp_path: Path) 
         export_neuronpedia(outside, tmp_path / "out")
     with pytest.raises(DissectionError, match="was not dissected"):
         export_neuronpedia(dissection, tmp_path / "out", ["blocks.9.mlp.hook_post:1"])
-    with pytest.raises(FileExistsError, match="holds files"):
+    with pytest.raises(DissectionError, match="is there and not empty"):
         export_neuronpedia(dissection, tmp_path, UNITS)
     assert not (tmp_path / "out").exists()
