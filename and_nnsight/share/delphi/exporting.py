@@ -70,8 +70,8 @@ def export_delphi(
            one and copies of an earlier clip are left out
     share  a unit fires on the clips on which it lies above what at most this share of them exceed (see `firing`)
 
-    Raises DissectionError if the run kept no activations, or clips have no texts, or `out` holds files; ValueError for a
-    share that is none.
+    Raises DissectionError if the run kept no activations, or clips have no texts, or `out` holds files; ValueError
+    for a share that is none.
     """
     if not 0 < share < 1:
         raise ValueError(f"the share of clips on which a unit fires lies between 0 and 1, not {share}")
