@@ -70,7 +70,8 @@ if REAL:
 else:
     model = small_random_qwen2_audio()
 sounds = "sounds" if REAL else list(make_sounds(per_class=2))
-display(model.sites("blocks.0.*"))
+for place in model.sites("blocks.0.*"):
+    print(f"{place.name:28} {place.width:5} units")
 
 # %% [markdown]
 # ## The reader, dissected
@@ -97,7 +98,7 @@ display(dissection)
 clip = 7
 about = dissection.clips[clip]
 print(about.label, "–", about.caption)
-if not REAL:
+if not isinstance(sounds, str):
     display(Audio(sounds[clip].waveform, rate=sounds[clip].sampling_rate))
 
 moved = []
@@ -124,4 +125,4 @@ keep_exemplars(dissection, [(site, unit)], model, None if REAL else sounds, most
 display(card(dissection, site, unit))
 
 # %%
-dissection.unit(site, unit).curve(clip).plot()
+axes = dissection.unit(site, unit).curve(clip).plot()

@@ -55,7 +55,7 @@ display(card(dissection, site, unit))
 best = dissection.unit(site, unit).top[0]
 samples, rate = best.audio()
 print(f"{best.label}: {best.activation:.2f} from {best.start:.2f} to {best.end:.2f} s of {len(samples) / rate:.1f} s")
-best.plot()
+axes = best.plot()
 
 # %% [markdown]
 # ## The part that it needs

@@ -12,6 +12,7 @@
 # else? The embedded model needs no network.
 
 # %%
+import numpy as np
 import torch
 from IPython.display import Audio, display
 
@@ -43,7 +44,7 @@ heard = make_sound("siren", 99)  # a siren that nothing was chosen by
 names = model.config.id2label
 
 
-def answers(asked: AudioModel, waveform: torch.Tensor) -> dict[str, float]:
+def answers(asked: AudioModel, waveform: np.ndarray) -> dict[str, float]:
     """Its three likeliest classes, with their logits."""
     with torch.inference_mode(), asked.trace(waveform, sampling_rate=heard.sampling_rate):
         logits = asked.output.logits.save()
@@ -64,8 +65,10 @@ print("without", answers(without, heard.waveform))
 others = list(make_sounds(per_class=2, seed=1))
 measurement = measure(model, others, siren, draws=5, bootstrap=100, progress=False)
 (row,) = measurement.by_method()
-print(f"without these units the siren's logit falls by {row.logit.selectivity.value:.2f} more than the others'")
-print(f"without as many random units by {row.logit.control_selectivity.value:.2f}")
+logit = row.logit
+print(f"without these units the siren's logit falls by {logit.selectivity.value:.2f} more than the others'")
+if logit.control_selectivity is not None:  # with draws=0 there are no random ones
+    print(f"without as many random units by {logit.control_selectivity.value:.2f}")
 
 # %% [markdown]
 # The embedded model loses margin and not accuracy: it still calls a siren a siren, only less surely. A concept is
@@ -97,7 +100,7 @@ print(part)
 for name in ("kept", "removed"):
     waveform, rate = part.audio(name)
     display(name, Audio(waveform, rate=rate))
-    print(f"{name:7}", answers(model, torch.as_tensor(waveform)))
+    print(f"{name:7}", answers(model, waveform))
 
 # %% [markdown]
 # With `kept` alone the siren is surer than in the mixture. Without it the siren's logit falls by more than half, and

@@ -42,7 +42,8 @@ def small_random_whisper() -> AudioModel:
 
 model = AudioModel("openai/whisper-tiny.en") if REAL else small_random_whisper()
 sounds = "sounds" if REAL else list(make_sounds(per_class=3))
-display(model.sites())
+for place in model.sites():
+    print(f"{place.name:28} {place.width:5} units")
 
 # %% [markdown]
 # ## A trace
@@ -65,8 +66,9 @@ print(tuple(post.shape))
 seconds = where.geometry.times(np.arange(post.shape[1])).mean(axis=1)
 inside = seconds < len(bell.waveform) / bell.sampling_rate
 unit = int(post[0, inside].max(dim=0).values.argmax())
-pyplot.plot(seconds[inside], post[0, inside, unit].detach())
-pyplot.gca().set(xlabel="seconds", ylabel="activation", title=f"{site}, neuron {unit}, over a bell")
+figure, axes = pyplot.subplots()
+axes.plot(seconds[inside], post[0, inside, unit].detach())
+labels = axes.set(xlabel="seconds", ylabel="activation", title=f"{site}, neuron {unit}, over a bell")
 
 # %% [markdown]
 # ## All neurons, all sounds
