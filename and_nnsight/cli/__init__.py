@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from . import (
     best,
+    compare,
     concept_scores,
     demo,
     dissect,
@@ -71,6 +72,7 @@ _GROUPS = (
     explore,
     unlearn,
     findings,
+    compare,
     export,
     plugins,
 )

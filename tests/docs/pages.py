@@ -28,6 +28,7 @@ ORDER = (
     "readers",
     "speech",
     "findings",
+    "compare",
     "plugins",
     "clusters",
     "ndif",
