@@ -163,7 +163,7 @@ class ActivationResponses(Responses):
 
 def _spread(values: Float32[np.ndarray, "unit clip"]) -> tuple[Bool[np.ndarray, " unit"], Units]:
     """Whether units are finite on all clips, and on how many clips they are not at their commonest value."""
-    finite = np.isfinite(values).all(1)
+    finite: Bool[np.ndarray, " unit"] = np.all(np.isfinite(values), axis=1)
     ordered = np.sort(np.where(finite[:, None], values, 0.0), axis=1)
     new = np.ones(ordered.shape, bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]

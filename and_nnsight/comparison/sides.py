@@ -42,8 +42,8 @@ class Side:
         """The clips that are evidence of each unit's top, by their places."""
         sets: dict[At, frozenset[int]] = {}
         for site in self.sites:
-            evidence = self.dissection.evidence(site, "top")
-            clips, telling = evidence.ranked.clips.numpy(), evidence.telling.numpy()
+            evidence = self.dissection.evidence_arrays(site, "top")
+            clips, telling = evidence.ranked.clips, evidence.telling
             for unit in range(clips.shape[1]):
                 sets[site, unit] = frozenset(self.number[clip] for clip in clips[telling[:, unit], unit].tolist())
         return sets

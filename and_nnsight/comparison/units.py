@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -45,7 +46,7 @@ def _nothing(empty: Tested) -> str:
 
 def _columns(
     mine: Tested, other: Tested, q: tuple[Float64[np.ndarray, " unit"], Float64[np.ndarray, " unit"]], least: float
-) -> dict[tuple[str, int], dict[str, object]]:
+) -> dict[tuple[str, int], dict[str, Any]]:
     """The columns of the units that were tested, by unit."""
     found, back = mine.found, other.found
     if found is None or back is None:
@@ -71,7 +72,7 @@ def _columns(
 
 
 def _rows(
-    mine: Tested, other: Tested, columns: dict[tuple[str, int], dict[str, object]], why: str | None = None
+    mine: Tested, other: Tested, columns: dict[tuple[str, int], dict[str, Any]], why: str | None = None
 ) -> Iterator[ComparedUnitRow]:
     for at, row in mine.side.units.items():
         words, source = words_of(row)

@@ -11,20 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float32
-from torch import Tensor
 
 from .dissection import Dissection
 
 _CANDIDATES_A_PLACE = 40
 
 
-def selectivity(dissection: Dissection, site: str) -> Float32[Tensor, " unit"]:
+def selectivity(dissection: Dissection, site: str) -> Float32[np.ndarray, " unit"]:
     """Of each unit of a site, at least 0. Raises DissectionError for a site that was not dissected."""
-    statistics, evidence = dissection[site], dissection.evidence(site, "top")
-    above = (evidence.ranked.values - statistics.mean) / statistics.variance.sqrt()
-    above = torch.where(evidence.telling, above, 0.0).nan_to_num(0.0, 0.0, 0.0)
+    statistics, evidence = dissection.arrays(site), dissection.evidence_arrays(site, "top")
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a unit that never varies, or was never finite
+        above = (evidence.ranked.values - statistics.mean) / np.sqrt(statistics.variance)
+    above = np.where(evidence.telling & np.isfinite(above), above, np.float32(0))
     places = max(1, min(len(above), statistics.count))
     return above.sum(0) / places
 
@@ -67,10 +66,11 @@ def _candidates(dissection: Dissection, most: int, sites: Sequence[str]) -> list
     """The most selective units, alike or not."""
     candidates: list[_Candidate] = []
     for site in sites:
-        evidence = dissection.evidence(site, "top")
-        clips = evidence.ranked.clips.masked_fill(~evidence.telling, -1)
-        values, units = selectivity(dissection, site).sort(descending=True, stable=True)
-        for value, unit in zip(values[:most].tolist(), units[:most].tolist(), strict=True):
+        evidence = dissection.evidence_arrays(site, "top")
+        clips = np.where(evidence.telling, evidence.ranked.clips, -1)
+        values = selectivity(dissection, site)
+        units = np.argsort(-values, kind="stable")[:most]
+        for value, unit in zip(values[units].tolist(), units.tolist(), strict=True):
             if value > 0:
                 candidates.append(_Candidate(value, site, unit, clips[:, unit].tolist()))
     candidates.sort(key=lambda candidate: -candidate.value)

@@ -28,6 +28,7 @@ class ExemplarView:
     share       its distance from the unit's mean, of the first exemplar's
     start, end  of its frame, in seconds from the clip's start; None where that is not known, or is the clip itself
     token       the text of the token that its frame is; None for frames of sound
+    credit      whose sound it is, and on what terms; None where that was not given
     marks       copy, silent, no evidence
     span        the stretch of the clip that can be played and is drawn (see `sounds`)
     seconds     of the whole clip
@@ -46,6 +47,7 @@ class ExemplarView:
     span: Span
     seconds: float
     token: str | None = None
+    credit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,13 @@ def shown_exemplars(exemplars: Sequence[Exemplar], most: int) -> tuple[Exemplar,
 
 
 def exemplar_view(
-    exemplar: Exemplar, caption: str | None, name: str, digits: int, seconds: float, span: Span
+    exemplar: Exemplar,
+    caption: str | None,
+    name: str,
+    digits: int,
+    seconds: float,
+    span: Span,
+    credit: str | None = None,
 ) -> ExemplarView:
     """Of an exemplar.
 
@@ -95,6 +103,7 @@ def exemplar_view(
     name     of its clip
     digits   behind the point of its activation
     seconds  of its clip
+    credit   of its clip
     """
     start, end = _moment(exemplar, seconds)
     return ExemplarView(
@@ -111,6 +120,7 @@ def exemplar_view(
         span=span,
         seconds=seconds,
         token=exemplar.token,
+        credit=credit,
     )
 
 

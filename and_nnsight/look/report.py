@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ..storage import make_folder, written_whole
 from ..wording import counted
 from .exemplar_view import shown_exemplars
 from .map_view import MapSizes, map_views
+from .remarks import Remarks
 from .report_page import ReportPage, page_html, refuse_another_file
 from .site_view import site_views
 from .sounds import fitting_excerpt, make_sounds
@@ -75,6 +76,9 @@ def write_report(
     data: Any = None,
     most_megabytes: float = MOST_MEGABYTES,
     maps: int = 0,
+    note: str | None = None,
+    notes: Mapping[UnitName, str] | None = None,
+    credits: Mapping[int, str] | None = None,
     overwrite: bool = False,
     device: str | torch.device | None = None,
     batch_size: int = 8,
@@ -95,6 +99,9 @@ def write_report(
     maps            so many of the units, from the first, are shown with what they hear of the best clip that is
                     evidence (see `hear`): the model runs some seconds for each. They are kept in the dissection's
                     folder as well; what cannot be made is said on the page, and in `no_maps`
+    note            what is said of the page at its top, as text: paragraphs, with an empty line between them
+    notes           what you say of units, on their cards, by unit
+    credits         whose sounds clips are and on what terms, by clip id: at each clip, and once in a list
     overwrite       replace `out` whatever it is
 
     Raises DissectionError for units that do not exist, where there is no unit to show, and where sounds are missing
@@ -108,13 +115,14 @@ def write_report(
     if not overwrite:
         refuse_another_file(out)
     chosen = _chosen(dissection, units, best, search)
-    views = UnitViews(dissection)
+    said = Remarks.of(dissection.widths(), note, notes, credits)
+    views = UnitViews(dissection, remarks=said)
     shown = {unit: views.shown(*unit) for unit in chosen}
     options = RunOptions(device, batch_size=batch_size, progress=progress)
     keep_clips(dissection, clips_of(each for of_unit in shown.values() for each in of_unit), model, data, options)
     there = set(dissection.exemplars().clips)
     made = exemplar_maps(dissection, _best_of_each(dissection, chosen if maps else (), there)[:maps], model, options)
-    page = _page(dissection, views, shown, made, most_megabytes)
+    page = replace(_page(dissection, views, shown, made, most_megabytes), remarks=said)
     content = page_html(page).encode("utf-8", "replace")
     make_folder(out.parent)
     with written_whole(out) as temporary:

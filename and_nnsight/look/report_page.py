@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from .claim_view import Standing
 from .drawing import ExemplarDrawing, bars_path
 from .exemplar_view import ExemplarView
 from .map_view import MapView
+from .remarks import NO_REMARKS, Remarks
 from .rendering import content_policy, render, shipped, trusted
 from .site_view import SELECTIVITY, SiteView
 from .sounds import Sound
@@ -40,6 +42,7 @@ class ReportPage:
     maps      what units need of exemplars, where that was asked for
     no_maps   why there are none, or not more; None where nothing stood in the way
     excerpt   seconds to which clips are cut; None: they are whole
+    remarks   what persons add
     """
 
     dissection: Dissection
@@ -50,6 +53,7 @@ class ReportPage:
     maps: Mapping[ExemplarView, MapView]
     no_maps: str | None
     excerpt: float | None
+    remarks: Remarks = NO_REMARKS
     version: str = __version__
 
     every_standing = tuple(Standing)
@@ -112,6 +116,12 @@ class ReportPage:
         """Those that occur, from the best."""
         there = {unit.standing for unit in self.units}
         return [standing for standing in Standing if standing in there]
+
+    @property
+    def credits(self) -> list[tuple[str, int]]:
+        """Each once, with the number of clips on the page that it is of; most clips first."""
+        clips = {each.clip: each.credit for unit in self.units for each in unit.exemplars if each.credit}
+        return Counter(clips.values()).most_common()
 
     @property
     def every_sound(self) -> Iterable[Sound]:

@@ -14,6 +14,7 @@ from ..explain.read.unit_card import Card, Effect, card
 from ..explain.records.unit_selection import exemplar_span
 from .claim_view import ClaimView, Standing, WordsView, explanation_view, label_views, word_views, words_claim
 from .exemplar_view import ExemplarView, SideView, exemplar_view, shown_exemplars, side_view
+from .remarks import NO_REMARKS, Remarks
 from .site_view import SiteStanding, StatisticView
 from .wording import digits_for
 
@@ -39,6 +40,7 @@ class UnitView:
     selectivity   see `site_view.SELECTIVITY`
     mean          activation over all clips
     top, bottom   the clips that it responds to most and least
+    note          what a person says of it
     """
 
     site: str
@@ -59,6 +61,7 @@ class UnitView:
     mean: float
     top: SideView
     bottom: SideView
+    note: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -84,9 +87,15 @@ class UnitView:
 class UnitViews:
     """Makes the views of a dissection's units, one after another, of what is known of all of them."""
 
-    def __init__(self, dissection: Dissection, most_top: int = MOST_TOP, most_bottom: int = MOST_BOTTOM) -> None:
-        """`most_top`, `most_bottom`: at most so many clips at either end."""
-        self.dissection = dissection
+    def __init__(
+        self,
+        dissection: Dissection,
+        most_top: int = MOST_TOP,
+        most_bottom: int = MOST_BOTTOM,
+        remarks: Remarks = NO_REMARKS,
+    ) -> None:
+        """`most_top`, `most_bottom`: at most so many clips at either end. `remarks`: what persons add."""
+        self.dissection, self._remarks = dissection, remarks
         self._most = most_top, most_bottom
         self._names, self._labels = clip_names(dissection), LabelCounter(dissection)
         self.standings = {site: SiteStanding(dissection, site) for site in dissection.sites}
@@ -127,6 +136,7 @@ class UnitViews:
             mean=described.unit.mean,
             top=side_view("Responds most to", described.unit.top, described.unit.top_shortfall, exemplars),
             bottom=side_view("Responds least to", described.unit.bottom, described.unit.bottom_shortfall, exemplars),
+            note=self._remarks.notes.get((site, unit)),
         )
 
     def _exemplar(self, exemplar: Exemplar, described: Card, excerpt: float | None) -> ExemplarView:
@@ -134,7 +144,8 @@ class UnitViews:
         span = exemplar_span(exemplar, seconds, excerpt)
         largest = max(abs(each.activation) for each in described.unit.top + described.unit.bottom)
         name = clip_name(exemplar, self._names)
-        return exemplar_view(exemplar, described.captions.get(exemplar), name, digits_for(largest), seconds, span)
+        caption, credit = described.captions.get(exemplar), self._remarks.credits.get(exemplar.clip)
+        return exemplar_view(exemplar, caption, name, digits_for(largest), seconds, span, credit)
 
 
 def _failures(described: Card) -> Mapping[str, str]:

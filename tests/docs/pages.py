@@ -14,13 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ORDER = (
+    "start",
     "quickstart",
+    "concepts",
     "dissect",
     "parts",
     "explain",
     "notebook",
     "tables",
     "report",
+    "gallery",
     "explore",
     "hear",
     "unlearn",
@@ -37,7 +40,10 @@ ORDER = (
 )
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "models", "releasing")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in (*ORDER, "README", "index", "paper", "limits", "faq", "models", "releasing")
+    ),
 )
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

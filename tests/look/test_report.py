@@ -130,3 +130,26 @@ def test_only_what_is_shown_is_kept(tmp_path: Path) -> None:
     unit, store = made.unit(SITES[0], 3), made.exemplars()
     expected = {each.clip for each in (*unit.top[:8], *unit.bottom[:4]) if each.decided}
     assert set(store.clips) == expected == {clip for _, _, clip in store.curves}
+
+
+def test_what_persons_add(dissection: Dissection, written: Report, tmp_path: Path) -> None:
+    """A note on the page, notes on units, whose sounds clips are: each as text, where it belongs."""
+    (site, unit), other = written.units[:2]
+    top = dissection.unit(site, unit).top
+    made = write_report(
+        dissection, tmp_path / "r.html", [(site, unit), other], note="By <b>hand</b>.\n\nAs it is.",
+        notes={f"{site}:{unit}": "I hear & doubt"}, credits={top[0].clip: "Her <i>bell</i>, CC BY 4.0"},
+        progress=False,
+    )  # fmt: skip
+    text = made.path.read_text(encoding="utf-8")
+    assert "<b>hand" not in text and "<i>bell" not in text
+    assert text.index("By &lt;b&gt;hand&lt;/b&gt;.") < text.index("As it is.") < text.index("<article")
+    first, second = re.findall(r"<article.*?</article>", text, re.DOTALL)
+    assert "I hear &amp; doubt" in first and "I hear" not in second
+    assert f'data-clip="{top[0].clip}"' in first
+    tile = first[first.index(f'data-clip="{top[0].clip}"') :]
+    assert "Her &lt;i&gt;bell&lt;/i&gt;, CC BY 4.0" in tile[: tile.index("</li>")]
+    assert "CC BY 4.0</bdi> (1 clip)" in text[text.index("Whose sounds these are") :]
+    with pytest.raises(DissectionError, match="was not dissected"):
+        write_report(dissection, tmp_path / "none.html", [other], notes={("nowhere", 0): "?"}, progress=False)
+    assert "Whose sounds these are" not in written.path.read_text(encoding="utf-8")
