@@ -26,6 +26,8 @@ from . import (
     label,
     merge,
     plugins,
+    pull,
+    push,
     report,
     score,
     search,
@@ -74,6 +76,8 @@ _GROUPS = (
     findings,
     compare,
     export,
+    push,
+    pull,
     plugins,
 )
 for group in _GROUPS:

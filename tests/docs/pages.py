@@ -22,6 +22,7 @@ ORDER = (
     "explain",
     "notebook",
     "tables",
+    "hub",
     "report",
     "gallery",
     "explore",
