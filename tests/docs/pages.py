@@ -14,12 +14,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ORDER = (
+    "start",
     "quickstart",
+    "concepts",
     "dissect",
     "parts",
     "explain",
     "notebook",
     "tables",
+    "hub",
     "report",
     "gallery",
     "explore",
@@ -29,6 +32,7 @@ ORDER = (
     "readers",
     "speech",
     "findings",
+    "compare",
     "plugins",
     "clusters",
     "ndif",
@@ -37,7 +41,10 @@ ORDER = (
 )
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in (*ORDER, "README", "limits", "models", "releasing")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in (*ORDER, "README", "index", "paper", "limits", "faq", "models", "releasing")
+    ),
 )
 NOT_RUN = "# not run by the tests: "
 _BLOCK = re.compile(

