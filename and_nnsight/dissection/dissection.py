@@ -23,6 +23,7 @@ from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_eviden
 from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
 from .files import activation_file, annotation_file, annotations_file, concept_file, scores_file, site_file
+from .hub import HubAddress, fetched, is_hub_address
 from .manifest import COMPLETE, Manifest, read_manifest
 from .moments import FrameMoments, frame_text
 from .rows import Rows
@@ -51,7 +52,12 @@ class Dissection(Viewed):
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
-        """Open a folder. Raises DissectionError if it holds no complete dissection, or lacks some of its files."""
+        """Open a folder, or one on the hub: hf://datasets/OWNER/NAME@REVISION, which is read from the hub's cache.
+
+        Raises DissectionError if it holds no complete dissection, lacks some of its files, or cannot be fetched.
+        """
+        if is_hub_address(folder):
+            folder = fetched(HubAddress.of(folder))
         folder = Path(folder).expanduser().absolute()
         manifest = read_manifest(folder)
         if manifest is None:
@@ -159,6 +165,13 @@ class Dissection(Viewed):
     def to_pandas(self, sites: str | Iterable[str] | None = None) -> pandas.DataFrame:
         """`units` as a data frame. Raises ImportError where pandas is not installed."""
         return self.units(sites).to_pandas()
+
+    def push_to_hub(self, repo: str, **options: Any) -> Any:
+        """Put it on the hub as the dataset repository OWNER/NAME; options and errors: `and_nnsight.share.pushing.push`.
+
+        For example `dissection.push_to_hub("me/whisper-neurons", audio=True, license="cc-by-4.0")`.
+        """
+        return table("push")(self, repo, **options)
 
     def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence[torch.Tensor]:
         """Which exemplars of a site's units are evidence of what they respond to (see `evidence`).

@@ -7,7 +7,7 @@ alone is not taken for one that tells a kind of sound from others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +29,19 @@ def selectivity(dissection: Dissection, site: str) -> Float32[np.ndarray, " unit
 
 
 def most_selective_units(
-    dissection: Dissection, most: int, sites: Sequence[str] | None = None
+    dissection: Dissection,
+    most: int,
+    sites: Sequence[str] | None = None,
+    units: Collection[tuple[str, int]] | None = None,
 ) -> list[tuple[str, int]]:
-    """Site and index of the most selective units, of these sites (None: of all), taking turns, the best first.
+    """Site and index of the most selective units, of these sites and units (None: all), taking turns, the best first.
 
     Hundreds of units may answer to the same few clips, and all be more selective than any other. So a unit counts half
     once one like it was taken, a third after two, and so on; alike are units of which at least half of the clips that
     are evidence are the same. A unit without evidence is left out; ties go by the order of sites and indices.
     """
-    candidates = _candidates(dissection, most * _CANDIDATES_A_PLACE, dissection.sites if sites is None else sites)
+    sites = dissection.sites if sites is None else sites
+    candidates = _candidates(dissection, most * _CANDIDATES_A_PLACE, sites, units)
     values = np.array([candidate.value for candidate in candidates])
     clips = np.array([candidate.clips for candidate in candidates])
     evidence = (clips >= 0).sum(1, keepdims=True) if len(clips) else clips
@@ -62,14 +66,19 @@ class _Candidate:
     clips: list[int]
 
 
-def _candidates(dissection: Dissection, most: int, sites: Sequence[str]) -> list[_Candidate]:
+def _candidates(
+    dissection: Dissection, most: int, sites: Sequence[str], among: Collection[tuple[str, int]] | None
+) -> list[_Candidate]:
     """The most selective units, alike or not."""
     candidates: list[_Candidate] = []
     for site in sites:
         evidence = dissection.evidence_arrays(site, "top")
         clips = np.where(evidence.telling, evidence.ranked.clips, -1)
         values = selectivity(dissection, site)
-        units = np.argsort(-values, kind="stable")[:most]
+        units = np.argsort(-values, kind="stable")
+        if among is not None:
+            units = units[np.array([(site, unit) in among for unit in units.tolist()], bool)]
+        units = units[:most]
         for value, unit in zip(values[units].tolist(), units.tolist(), strict=True):
             if value > 0:
                 candidates.append(_Candidate(value, site, unit, clips[:, unit].tolist()))
