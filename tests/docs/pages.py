@@ -33,6 +33,8 @@ ORDER = (
     "readers",
     "speech",
     "findings",
+    "compare",
+    "config",
     "plugins",
     "clusters",
     "ndif",
