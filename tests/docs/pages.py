@@ -33,6 +33,7 @@ ORDER = (
     "speech",
     "findings",
     "compare",
+    "config",
     "plugins",
     "clusters",
     "ndif",
