@@ -1,5 +1,7 @@
 # The public names of the package, once: `__init__.py` imports each on first use (SPEC 1), type checkers read this.
 from .audio.errors import AudioError as AudioError
+from .comparison.comparing import compare as compare
+from .comparison.result import Comparison as Comparison
 from .dissection.dissection import Dissection as Dissection
 from .dissection.errors import DissectionError as DissectionError
 from .dissection.firing import best_units as best_units

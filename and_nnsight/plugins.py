@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -197,20 +197,28 @@ def view(value: Any) -> str | None:
         return None
 
 
-def installed() -> list[Listed]:
-    """Every plugin, by role; each is imported, and a broken one says why instead of raising."""
+def installed(about: Callable[[EntryPoint], tuple[str, Any] | None] | None = None) -> list[Listed]:
+    """Every plugin, by role; each is imported, and a broken one says why instead of raising.
+
+    about  gives, without importing it, what a plugin says of itself and what it requires; None where it cannot
+    """
     listed = []
     for role in ROLES.values():
         for name, entry in sorted(_winners(_scan(), role).items()):
             description, broken = "", None
             try:
-                factory = _load(entry, role)
-                description = (inspect.getdoc(factory) or "").split("\n", 1)[0]
-                broken = _lacking(getattr(factory, "requires", {}))
+                known = None if about is None else about(entry)
+                description, requires = known or _about(_load(entry, role))
+                broken = _lacking(requires)
             except PluginError as error:
                 broken = str(error)
             listed.append(Listed(role.name, name, _distribution(entry), description, broken))
     return listed
+
+
+def _about(factory: Any) -> tuple[str, Any]:
+    """The first line of what a plugin says of itself, and what it requires."""
+    return (inspect.getdoc(factory) or "").split("\n", 1)[0], getattr(factory, "requires", {})
 
 
 def require(modules: Mapping[str, str]) -> None:

@@ -89,6 +89,51 @@ class SiteTable:
         return self.handles[name].output
 
 
+class PartCall:
+    """What a trace of a part that hears runs on a server: the whole model's own code, no further than the part's end.
+
+    whole    the module that hands sound to the part, by the method of this name; it makes masks and lengths
+    tower    the part
+    text     inputs of text that the method also wants, and does not look at before the part has run
+    """
+
+    def __init__(self, whole: Any, tower: Any, method: str, text: tuple[str, ...]) -> None:
+        self.whole, self.tower, self.method, self.text = whole, tower, method, text
+        # By this name a sandbox has the process that holds the model run it; what comes after the part then runs too.
+        self.__name__ = method
+
+    def __call__(self, **features: Any) -> Any:
+        """What the part returns."""
+        handle = self.tower.register_forward_hook(_leave_part)
+        try:
+            getattr(self.whole, self.method)(**{**text_before(features, self.text), **features})
+        except PartOutput as ended:
+            return ended.output
+        finally:
+            handle.remove()
+        raise ValueError(f"{self.whole.__class__.__name__}.{self.method} did not run the part")
+
+
+def text_before(features: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """In the place of text, beside features of sound: two tokens a clip, or embeddings of them."""
+    first = next(iter(features.values()))
+    tokens = torch.zeros(len(first), 2, dtype=torch.long, device=first.device)
+    made = {"input_ids": tokens, "inputs_embeds": torch.zeros(len(first), 2, 1, device=first.device)}
+    return {name: made[name] for name in names}
+
+
+class PartOutput(Exception):
+    """Carries what a part returned out of the model around it."""
+
+    def __init__(self, output: Any) -> None:
+        Exception.__init__(self)
+        self.output = output
+
+
+def _leave_part(module: Any, inputs: Any, output: Any) -> None:
+    raise PartOutput(output)
+
+
 class ServedBatch:
     """`model._batch` and `model._batch_size` on a server: invokes of waveforms or ready features as one batch.
 
@@ -97,10 +142,17 @@ class ServedBatch:
     """
 
     def __init__(
-        self, model: Any, extractor: Any, main_input: str, rate: int, options: dict[str, Any], extras: dict[str, int]
+        self,
+        model: Any,
+        extractor: Any,
+        main_input: str,
+        rate: int,
+        options: dict[str, Any],
+        extras: dict[str, int],
+        names: dict[str, str],
     ) -> None:
         self.model, self.extractor, self.main_input = model, extractor, main_input
-        self.rate, self.options, self.extras = rate, options, extras
+        self.rate, self.options, self.extras, self.names = rate, options, extras, names
 
     def size(self, *inputs: Any, **kwargs: Any) -> int:
         """Rows that an invoke has."""
@@ -131,7 +183,7 @@ class ServedBatch:
         if waveforms:
             ready = [featurise(self.extractor, waveforms, self.rate, self.options)]
         features = {name: torch.cat([part[name] for part in ready]) for name in ready[0]} if ready else {}
-        return (), {**as_inputs(features, self.model._module, self.extras), **forward}
+        return (), {**as_inputs(renamed(features, self.names), self.model._module, self.extras), **forward}
 
     def _ready(self, data: Any) -> dict[str, Any] | None:
         if isinstance(data, dict) and self.main_input in data:
@@ -164,6 +216,11 @@ def featurise(extractor: Any, waveforms: list[Any], rate: int, options: dict[str
         # transformers marks a random clip as longer when none is; nothing here is, so that runs repeat.
         features["is_longer"] = torch.zeros_like(features["is_longer"])
     return features
+
+
+def renamed(features: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Features by the names that what is called takes them by; others are left out. No `names`: as they are."""
+    return {names[name]: value for name, value in features.items() if name in names} if names else features
 
 
 def _is_array(value: Any) -> bool:

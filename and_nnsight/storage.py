@@ -10,21 +10,21 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as arrow
 import pyarrow.parquet as parquet
-import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from .wording import advice
+
+if TYPE_CHECKING:
+    import torch  # at run time only where tensors are wanted: it takes longer to import than a folder to read
 
 _ABOUT = "and_nnsight"  # the one key of a file's metadata: several would come in any order
 _LONGEST_REASON = 300
@@ -132,8 +132,10 @@ def json_hash(value: Any, size: int = 8) -> str:
     return short_hash(json.dumps(value), size)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> str:
     """Write a safetensors file with its checksum, whole or not at all. Gives the checksum."""
+    from safetensors.torch import save_file
+
     about = {"checksum": _checksum(tensors, metadata or {}), "metadata": dict(metadata or {})}
     with written_whole(path) as temporary:
         # Straight to the file: as bytes in memory the state of many concepts would take its size again.
@@ -141,13 +143,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     return str(about["checksum"])
 
 
-def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file, which has this checksum, if one is given.
 
     Raises DamagedFile for one that is not what `write_tensors` wrote; OSError for none.
     """
+    return _read(path, checksum, "pt")
+
+
+def read_arrays(path: Path, checksum: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """`read_tensors` as numpy arrays, without torch: not of dtypes that numpy lacks (bfloat16)."""
+    return _read(path, checksum, "np")
+
+
+def _read(path: Path, checksum: str | None, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             names = file.keys()  # it is no dict, and cannot be iterated itself
             tensors = {name: file.get_tensor(name) for name in names}
             metadata = dict(file.metadata() or {})
@@ -183,33 +194,68 @@ def array_checksum(array: np.ndarray) -> hashlib.blake2b:
     return checksum
 
 
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def _checksum(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
+    """Of tensors or arrays, which have the same where their values are the same."""
     digest = new_checksum(json.dumps(dict(metadata), sort_keys=True).encode())
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode("utf-8", "surrogatepass"))
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        shape, dtype, content = _content(tensors[name])
+        digest.update(f"{name}{shape}{dtype}".encode("utf-8", "surrogatepass"))
+        digest.update(content.data)
     return digest.hexdigest()
+
+
+def _content(tensor: Any) -> tuple[tuple[int, ...], str, np.ndarray]:
+    """The shape, torch's name of the dtype, and the bytes of a tensor or an array."""
+    if isinstance(tensor, np.ndarray):
+        return tensor.shape, f"torch.{tensor.dtype.name}", np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
+    import torch
+
+    values = tensor.detach().cpu().contiguous()
+    return tuple(values.shape), str(values.dtype), values.reshape(-1).view(torch.uint8).numpy()
 
 
 def tensor_shape(path: Path, name: str) -> tuple[int, ...]:
     """The shape of a tensor of a safetensors file, of which only the header is read."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:
         return tuple(file.get_slice(name).get_shape())
 
 
-def read_parquet(path: Path, *, columns: list[str] | None = None, filters: Any = None) -> arrow.Table:
-    """A Parquet file as a table: all, or some columns, of the rows that `pyarrow.parquet.read_table`'s filters let in.
+Filter = tuple[str, Literal["=", "in"], Any]
+"""A column, and the value that it has or the values of which it has one."""
+
+
+def read_parquet(
+    path: Path, *, columns: list[str] | None = None, filters: Sequence[Filter] | None = None
+) -> arrow.Table:
+    """A Parquet file as a table: all, or some columns, of all rows or of those that all filters let in.
 
     Raises arrow.ArrowInvalid if it is damaged.
     """
     # Arrow's own file: a path with a colon would be taken for an address, and a Python file that Arrow's threads hold
     # while the interpreter goes down aborts the process (seen with pyarrow 26).
-    with arrow.OSFile(str(path)) as file:
-        if filters is None:  # `read_table` imports pandas: a fifth of a second and 40 MB, whatever the file holds
-            with parquet.ParquetFile(file) as reader:
-                return reader.read(columns)
-        return parquet.read_table(file, columns=columns, filters=filters)
+    # `read_table` imports pandas: a fifth of a second and 40 MB, whatever the file holds.
+    with arrow.OSFile(str(path)) as file, parquet.ParquetFile(file) as reader:
+        if filters is None:
+            return reader.read(columns)
+        parts = [_let_in(reader, group, columns, filters) for group in range(reader.num_row_groups)]
+        return arrow.concat_tables(parts) if parts else reader.read(columns)
+
+
+def _let_in(
+    reader: parquet.ParquetFile, group: int, columns: list[str] | None, filters: Sequence[Filter]
+) -> arrow.Table:
+    """The rows of a group that all filters let in.
+
+    Plain Python: `arrow.array`, which a mask or a set of values would be made by, imports pandas.
+    """
+    keys = reader.read_row_group(group, [name for name, _, _ in filters])
+    let_in = np.ones(len(keys), bool)
+    for name, how, value in filters:
+        wanted = {value} if how == "=" else set(value)
+        let_in &= np.fromiter((one in wanted for one in keys[name].to_pylist()), bool, len(keys))
+    bits = arrow.py_buffer(np.packbits(let_in, bitorder="little"))
+    mask = arrow.Array.from_buffers(arrow.bool_(), len(keys), [None, bits])
+    return reader.read_row_group(group, columns).filter(mask)
 
 
 class Lock:

@@ -23,7 +23,6 @@ from ._report import write_report
 ROOT = Path(__file__).parents[1]
 SUBJECTS = {
     "kernels/topk.py": "kernels/test_topk.py",
-    "kernels/ties.py": "kernels/test_ties.py",
     "kernels/moments.py": "kernels/test_moments.py",
     "kernels/pooling.py": "kernels/test_pooling.py",
     "kernels/average_precision.py": "kernels/test_average_precision.py",
@@ -32,6 +31,7 @@ SUBJECTS = {
         "statistics/test_units.py run/test_field_defects.py kernels/test_topk.py kernels/test_moments.py"
     ),
     "statistics/concepts.py": "statistics/test_concepts.py",
+    "dissection/ties.py": "dissection/test_ties.py",
     "dissection/evidence.py": "dissection/test_exemplars.py",
     "run/session.py": "run/test_session.py run/test_dissect.py run/test_concept_runs.py run/test_contents.py",
     "explain/describe/evidence.py": "explain/describe/test_summaries.py explain/describe/test_contrast.py",

@@ -14,7 +14,7 @@ ROOMS = (
     "nnsight_save redaction wording storage progress plugins portable audio kernels data dictionaries sites speech statistics "
     "model dissection remote run maps explain.roles explain.conversations explain.text explain.records explain.acoustics "
     "explain.providers explain.describe explain.labels explain.evaluate explain.read explain.pipeline explain unlearn "
-    "findings share look demo cli __main__"
+    "findings share comparison look demo cli __main__"
 ).split()
 MOST_AT_THE_ROOT = 9
 LONGEST_FILE = 400

@@ -19,8 +19,6 @@ from .limits import Limit
 from .reading import decode_samples, kind_of, read_samples, whole_rate
 from .resampling import resample as resample
 
-SILENCE_DBFS = -75.0
-"""Below it there is nothing to be heard: dither, the noise of a recorder that is switched off."""
 _PIECE = 2**20  # samples looked at together
 
 
@@ -106,13 +104,6 @@ def to_waveform(
 def content_hash(samples: Float32[np.ndarray, " time"]) -> str:
     """16 hex digits that two clips share if, and in practice only if, their samples are the same."""
     return hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=8).hexdigest()
-
-
-def is_silent(samples: Float32[np.ndarray, " time"]) -> bool:
-    """Whether no sample lies further from their mean than `SILENCE_DBFS` below full scale."""
-    mean, bound = samples.mean(), 10 ** (SILENCE_DBFS / 20)
-    pieces = (samples[start : start + _PIECE] for start in range(0, len(samples), _PIECE))
-    return all(float(np.abs(piece - mean).max()) < bound for piece in pieces)
 
 
 def decode(

@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from . import (
     best,
+    compare,
     concept_scores,
     demo,
     dissect,
@@ -25,6 +26,8 @@ from . import (
     label,
     merge,
     plugins,
+    pull,
+    push,
     report,
     score,
     search,
@@ -71,7 +74,10 @@ _GROUPS = (
     explore,
     unlearn,
     findings,
+    compare,
     export,
+    push,
+    pull,
     plugins,
 )
 for group in _GROUPS:

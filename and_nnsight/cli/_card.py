@@ -34,7 +34,7 @@ class _ClipTexts:
 
 def print_card(console: Console, dissection: Dissection, card: Card, most: int = 8) -> None:
     """A unit's statistics, its exemplars with their captions, and its summary, concepts and labels."""
-    unit, statistics = card.unit, dissection[card.unit.site]
+    unit, statistics = card.unit, dissection.arrays(card.unit.site)
     console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
     console.print(
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "

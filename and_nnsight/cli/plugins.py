@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,11 +20,14 @@ def register(app: typer.Typer) -> None:
     app.command()(plugins)
 
 
-def plugins() -> None:
+def plugins(
+    check: Annotated[bool, typer.Option("--check", help="Import each, to see that it can be: some seconds.")] = False,
+) -> None:
     """List what is installed, by role; what cannot be used here says why."""
     from ..plugins import ROLES, installed
+    from ._plugin_source import about
 
-    console, every = Console(), installed()
+    console, every = Console(), installed(None if check else about)
     for role in ROLES.values():
         of_role = [plugin for plugin in every if plugin.role == role.name]
         missing = "" if of_role else f"\n  none is installed; for example {role.example}"

@@ -43,7 +43,8 @@ def search(
     from ..explain import search as run
     from ..share.plain_values import match_columns
 
-    quiet_transformers()
+    if text_encoder != "words":
+        quiet_transformers()  # imports transformers
     dissection = Dissection.load(folder)
     matches = run(dissection, text, text_encoder=text_encoder, most=most, sites=sites, device=device)
     if as_json:

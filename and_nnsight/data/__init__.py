@@ -1,20 +1,7 @@
 """From a dataset to batches of model inputs: `open_source`, then `batches`."""
 
-from .batches import Batch, Clip, ClipLengths, Quarantined, batches
-from .items import UNKNOWN, Item, Source, Unused
-from .sources import open_source
-from .workers import WorkerDied
+from __future__ import annotations
 
-__all__ = [
-    "UNKNOWN",
-    "Batch",
-    "Clip",
-    "ClipLengths",
-    "Item",
-    "Quarantined",
-    "Source",
-    "Unused",
-    "WorkerDied",
-    "batches",
-    "open_source",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

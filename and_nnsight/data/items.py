@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ..audio.errors import AudioError
+from .tokens import Token
 
 _MOST_BYTES = 2**27  # of a remote clip, which has to be in memory to be decoded
 UNKNOWN = "unknown"  # the fingerprint of what cannot be looked at beforehand
@@ -60,6 +61,36 @@ class Item:
     caption: str | None = None
     sampling_rate: int | None = None
     words: Any = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is kept of a clip that was seen: everything but its waveform.
+
+    `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
+    `content` a hash of the samples that are heard, at the rate that the model wants, `silent` whether there is nothing
+    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window. `tokens` is
+    the text that a model read or wrote while it heard the clip, where that is what was dissected.
+    """
+
+    id: int
+    path: str | None
+    label: str | None
+    caption: str | None
+    seconds: float
+    sampling_rate: int
+    content: str = ""
+    silent: bool = False
+    tokens: list[Token] | None = None
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A clip that was set aside, and why."""
+
+    clip: int
+    path: str | None
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .items import Source
-from .sources import open_source
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,8 @@ class DataOptions:
 
     def open(self, data: Any, words_column: str | None = None) -> Source:
         """The source that `data` is, read as these options say. Raises what `open_source` raises."""
+        from .sources import open_source
+
         return open_source(
             data,
             split=self.split,

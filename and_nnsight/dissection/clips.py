@@ -10,7 +10,7 @@ from typing import ClassVar
 import pyarrow as arrow
 from pyarrow import json
 
-from ..data import Clip
+from ..data.items import Clip
 from ..data.tokens import Token
 from ..storage import as_json
 from ..wording import counted

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Int64
 
-from ..storage import DamagedFile, read_tensors, write_tensors
+from ..storage import DamagedFile, read_arrays, write_tensors
+from .array_kind import as_tensor
 
 if TYPE_CHECKING:
     import pandas
@@ -110,12 +110,11 @@ def read_curves(path: Path) -> dict[str, SiteCurves]:
     Raises DamagedFile for a file that is not what `write_curves` wrote.
     """
     try:
-        tensors, metadata = read_tensors(path)
+        arrays, metadata = read_arrays(path)
     except FileNotFoundError:
         return {}
     if (version := metadata.get("format_version")) != str(FORMAT_VERSION):
         raise DamagedFile(f"{path} has format version {version}; this package reads version {FORMAT_VERSION}")
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     sites = [name.removeprefix("units ") for name in arrays if name.startswith("units ")]
     try:
         return {site: SiteCurves(*(arrays[f"{part} {site}"] for part in _PARTS)) for site in sites}
@@ -126,7 +125,7 @@ def read_curves(path: Path) -> dict[str, SiteCurves]:
 def write_curves(path: Path, curves: Mapping[str, SiteCurves]) -> None:
     """Write the curves of a clip, whole or not at all."""
     tensors = {
-        f"{part} {site}": torch.from_numpy(getattr(one, part)).clone(memory_format=torch.contiguous_format)
+        f"{part} {site}": as_tensor(np.array(getattr(one, part), order="C"))
         for site, one in curves.items()
         for part in _PARTS
     }

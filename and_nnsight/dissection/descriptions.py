@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..data import UNKNOWN, Source
-from ..data.items import Unused
+from ..data.items import UNKNOWN, Source, Unused
 from ..data.options import DataOptions
 from ..data.shards import ShardSource
 from ..redaction import without_credentials
 from ..sites import geometry
-from ..sites.site import Site
-from ..speech.annotations import Annotations
-from ..statistics.concept_scores import ConceptScores
+
+if TYPE_CHECKING:
+    from ..sites.site import Site
+    from ..speech.annotations import Annotations
+    from ..statistics.concept_scores import ConceptScores
 
 AT_SERVER = "the server's"
 """What is said of weights that this machine never saw."""

@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
-from torch import Tensor
 
-from ..data import Quarantined
-from ..data.items import Unused
+from ..data.items import Quarantined, Unused
 from ..plugins import Viewed, table
 from ..sites.geometry import Geometry
-from ..speech.annotations import Annotations
-from ..statistics.annotation_statistics import AnnotationStatistics
-from ..statistics.concept_scores import ConceptScores
-from ..statistics.concepts import ConceptStatistics
-from ..storage import array_checksum, file_checksum, read_parquet, read_tensors, tensor_shape, undamaged
+from ..storage import array_checksum, file_checksum, read_arrays, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import counted
 from .clips import ClipRow, ClipRows
 from .descriptions import SiteDescription
@@ -30,6 +23,7 @@ from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_eviden
 from .exemplar_store import ExemplarStore
 from .exemplars import Exemplar, Unit
 from .files import activation_file, annotation_file, annotations_file, concept_file, scores_file, site_file
+from .hub import HubAddress, fetched, is_hub_address
 from .manifest import COMPLETE, Manifest, read_manifest
 from .moments import FrameMoments, frame_text
 from .rows import Rows
@@ -37,6 +31,12 @@ from .site_statistics import SiteStatistics
 
 if TYPE_CHECKING:
     import pandas
+    import torch
+
+    from ..speech.annotations import Annotations
+    from ..statistics.annotation_statistics import AnnotationStatistics
+    from ..statistics.concept_scores import ConceptScores
+    from ..statistics.concepts import ConceptStatistics
 
 
 class Dissection(Viewed):
@@ -44,13 +44,20 @@ class Dissection(Viewed):
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self._statistics: dict[str, SiteStatistics] = {}
-        self._evidence: dict[tuple[str, str, int], ExemplarEvidence] = {}
+        self._arrays: dict[str, SiteStatistics[np.ndarray]] = {}
+        self._tensors: dict[str, SiteStatistics[torch.Tensor]] = {}
+        self._evidence: dict[tuple[str, str, int], ExemplarEvidence[np.ndarray]] = {}
+        self._evidence_tensors: dict[tuple[str, str, int], ExemplarEvidence[torch.Tensor]] = {}
         self._whole: set[Path] = set()  # large files that were held against their checksums
 
     @classmethod
     def load(cls, folder: str | Path) -> Dissection:
-        """Open a folder. Raises DissectionError if it holds no complete dissection, or lacks some of its files."""
+        """Open a folder, or one on the hub: hf://datasets/OWNER/NAME@REVISION, which is read from the hub's cache.
+
+        Raises DissectionError if it holds no complete dissection, lacks some of its files, or cannot be fetched.
+        """
+        if is_hub_address(folder):
+            folder = fetched(HubAddress.of(folder))
         folder = Path(folder).expanduser().absolute()
         manifest = read_manifest(folder)
         if manifest is None:
@@ -80,22 +87,31 @@ class Dissection(Viewed):
         """Number of units of each site."""
         return self.manifest.widths
 
-    def __getitem__(self, site: str) -> SiteStatistics:
-        """A site's statistics. Raises DissectionError for a site that was not dissected."""
-        if site not in self._statistics:
+    def __getitem__(self, site: str) -> SiteStatistics[torch.Tensor]:
+        """A site's statistics, as torch's tensors. Raises DissectionError for a site that was not dissected."""
+        if site not in self._tensors:
+            self._tensors[site] = self.arrays(site).tensors()
+        return self._tensors[site]
+
+    def arrays(self, site: str) -> SiteStatistics[np.ndarray]:
+        """A site's statistics, as numpy's arrays: torch need not be imported for them.
+
+        Raises DissectionError for a site that was not dissected.
+        """
+        if site not in self._arrays:
             width, path = self._site(site).width, site_file(self.folder, site)
             with undamaged(path, REMEDY, DissectionError):
-                statistics = SiteStatistics.from_tensors(self._tensors(path))
+                statistics = SiteStatistics.from_tensors(read_arrays(path, self._checksum(path))[0])
                 statistics.check_width(width)
-            self._statistics[site] = statistics
-        return self._statistics[site]
+            self._arrays[site] = statistics
+        return self._arrays[site]
 
     def unit(self, site: str, index: int) -> Unit:
         """A unit with its exemplars. Raises DissectionError for a site or unit that does not exist."""
-        statistics = self[site]
+        statistics = self.arrays(site)
         if not 0 <= index < statistics.units:
             raise DissectionError(f"site {site!r} has units 0 to {statistics.units - 1}, not {index}")
-        top, bottom = self.evidence(site, "top"), self.evidence(site, "bottom")
+        top, bottom = self.evidence_arrays(site, "top"), self.evidence_arrays(site, "bottom")
         return Unit(
             site=site,
             index=index,
@@ -109,12 +125,12 @@ class Dissection(Viewed):
             store=self.exemplars(),
         )
 
-    def _exemplars(self, site: str, evidence: ExemplarEvidence, index: int) -> tuple[Exemplar, ...]:
+    def _exemplars(self, site: str, evidence: ExemplarEvidence[np.ndarray], index: int) -> tuple[Exemplar, ...]:
         ranked, exemplars, store = evidence.ranked, [], self.exemplars()
         geometry = self.geometry(site)
-        moments = FrameMoments(geometry, ranked.frames[:, index].numpy())
-        tensors = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
-        for value, clip, frame, *tells in zip(*(tensor[:, index].tolist() for tensor in tensors), strict=True):
+        moments = FrameMoments(geometry, ranked.frames[:, index])
+        arrays = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
+        for value, clip, frame, *tells in zip(*(array[:, index].tolist() for array in arrays), strict=True):
             if clip < 0:
                 break
             row = self.clips.get(clip)
@@ -150,7 +166,14 @@ class Dissection(Viewed):
         """`units` as a data frame. Raises ImportError where pandas is not installed."""
         return self.units(sites).to_pandas()
 
-    def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence:
+    def push_to_hub(self, repo: str, **options: Any) -> Any:
+        """Put it on the hub as the dataset repository OWNER/NAME; options and errors: `and_nnsight.share.pushing.push`.
+
+        For example `dissection.push_to_hub("me/whisper-neurons", audio=True, license="cc-by-4.0")`.
+        """
+        return table("push")(self, repo, **options)
+
+    def evidence(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence[torch.Tensor]:
         """Which exemplars of a site's units are evidence of what they respond to (see `evidence`).
 
         side  "top" or "bottom"
@@ -158,13 +181,21 @@ class Dissection(Viewed):
 
         Raises DissectionError for a site that was not dissected.
         """
-        ranked: Ranked = getattr(self[site], side)
+        arrays = self.evidence_arrays(site, side, most)
+        key = (site, side, arrays.most)
+        if key not in self._evidence_tensors:
+            self._evidence_tensors[key] = arrays.tensors(getattr(self[site], side))
+        return self._evidence_tensors[key]
+
+    def evidence_arrays(self, site: str, side: str, most: int | None = None) -> ExemplarEvidence[np.ndarray]:
+        """`evidence` as numpy's arrays: torch need not be imported for them."""
+        ranked: Ranked[np.ndarray] = getattr(self.arrays(site), side)
         stored = len(ranked.values)
         key = (site, side, min(most or stored, stored))
         if key not in self._evidence:
-            contents = self._contents_of(ranked.clips)
+            contents, means = self._contents_of(ranked.clips), self.arrays(site).mean
             rectified = side == "top" and self._is_rectified(site)
-            self._evidence[key] = exemplar_evidence(ranked, self[site].mean, contents, key[2], rectified=rectified)
+            self._evidence[key] = exemplar_evidence(ranked, means, contents, key[2], rectified=rectified)
         return self._evidence[key]
 
     def _is_rectified(self, site: str) -> bool:
@@ -174,24 +205,24 @@ class Dissection(Viewed):
         """
         if not site.endswith("mlp.hook_post") or self.manifest.pool == "mean":
             return False
-        lowest = self[site].bottom
+        lowest = self.arrays(site).bottom
         values = lowest.values[lowest.clips >= 0]
         return len(values) > 0 and float(values.min()) >= RECTIFIER_FLOOR
 
-    def _contents_of(self, clips: Int64[Tensor, "k unit"]) -> Int64[Tensor, "k unit"] | None:
+    def _contents_of(self, clips: Int64[np.ndarray, "k unit"]) -> Int64[np.ndarray, "k unit"] | None:
         """A number for each clip's samples; None where no two clips have the same."""
         if not self.copies:
             return None
         ids, codes = self._content_codes
-        return codes[torch.searchsorted(ids, clips.clamp(min=int(ids[0])).contiguous())]
+        return codes[np.searchsorted(ids, clips.clip(min=ids[0]))]
 
     @cached_property
-    def _content_codes(self) -> tuple[Tensor, Tensor]:
+    def _content_codes(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids of clips, ascending, and a number for the samples of each."""
         numbers: dict[str, int] = {}
         ids = sorted(self.clips)
         codes = [numbers.setdefault(self.clips[clip].content or f"clip {clip}", clip) for clip in ids]
-        return torch.tensor(ids, device="cpu"), torch.tensor(codes, device="cpu")
+        return np.array(ids, np.int64), np.array(codes, np.int64)
 
     @cached_property
     def copies(self) -> dict[int, int]:
@@ -207,6 +238,8 @@ class Dissection(Viewed):
     @cached_property
     def concepts(self) -> ConceptScores | None:
         """The concepts' scores that every unit was compared with; None if the run was made without concepts."""
+        from ..statistics.concept_scores import ConceptScores
+
         return None if self.manifest.concepts is None else ConceptScores.load(scores_file(self.folder))
 
     def concept_statistics(self, site: str) -> ConceptStatistics:
@@ -220,13 +253,17 @@ class Dissection(Viewed):
                 f"the dissection in {self.folder} was made without concepts: call dissect with concepts= (a "
                 "ConceptScores or its file) and a new folder to compare every unit with them"
             )
+        from ..statistics.concepts import ConceptStatistics
+
         path = concept_file(self.folder, site)
         with undamaged(path, REMEDY, DissectionError):
-            return ConceptStatistics.from_tensors(self.concepts.names, self._tensors(path))
+            return ConceptStatistics.from_tensors(self.concepts.names, self._read_tensors(path))
 
     @cached_property
     def annotations(self) -> Annotations | None:
         """The annotations that every unit was compared with; None if the run was made without annotations."""
+        from ..speech.annotations import Annotations
+
         return None if self.manifest.annotations is None else Annotations.load(annotations_file(self.folder))
 
     def annotation_statistics(self, site: str) -> AnnotationStatistics:
@@ -240,9 +277,11 @@ class Dissection(Viewed):
                 f"the dissection in {self.folder} was made without annotations: call dissect with annotations= and a "
                 "new folder to compare every unit with phones, words, speakers and pauses"
             )
+        from ..statistics.annotation_statistics import AnnotationStatistics
+
         path = annotation_file(self.folder, site)
         with undamaged(path, REMEDY, DissectionError):
-            return AnnotationStatistics.from_tensors(self.annotations.names, self._tensors(path))
+            return AnnotationStatistics.from_tensors(self.annotations.names, self._read_tensors(path))
 
     def activations(self, site: str) -> np.memmap | None:
         """Pooled activations float32 [clip, unit], read-only, row r being row r of clips.parquet; NaN: not finite.
@@ -300,7 +339,7 @@ class Dissection(Viewed):
             raise DissectionError(f"site {name!r} was not dissected; there are: {', '.join(self.sites)}")
         return site
 
-    def _tensors(self, path: Path) -> dict[str, Tensor]:
+    def _read_tensors(self, path: Path) -> dict[str, torch.Tensor]:
         return read_tensors(path, self._checksum(path))[0]
 
     def check(self, path: Path) -> None:

@@ -16,13 +16,17 @@ asks here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
 
-import torch
+import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
-from torch import Tensor
 
-from ..kernels.ties import decided_places, repeats, strengths
 from ..wording import Brief
+from .array_kind import ArrayT, as_tensor
+from .ties import decided_places, repeats, strengths
+
+if TYPE_CHECKING:
+    import torch
 
 RECTIFIER_FLOOR = -0.2785
 """What no smooth rectifier goes below: the least value of SiLU (of GELU: −0.17). Gated neurons and others do."""
@@ -32,20 +36,24 @@ WEAKEST = 1 / 5
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked(Brief):
+class Ranked(Brief, Generic[ArrayT]):
     """K clips of every unit of a site, best first. Clip −1: an empty place. Frame −1: pooling has no one frame.
 
     ties  how many clips have the last place's value and are not among the K
     """
 
-    values: Float32[Tensor, "k unit"]
-    clips: Int64[Tensor, "k unit"]
-    frames: Int32[Tensor, "k unit"]
-    ties: Int64[Tensor, " unit"]
+    values: Float32[ArrayT, "k unit"]
+    clips: Int64[ArrayT, "k unit"]
+    frames: Int32[ArrayT, "k unit"]
+    ties: Int64[ArrayT, " unit"]
+
+    def tensors(self: Ranked[np.ndarray]) -> Ranked[torch.Tensor]:
+        """With torch's tensors, which share the memory of the arrays."""
+        return Ranked(*map(as_tensor, (self.values, self.clips, self.frames, self.ties)))
 
 
 @dataclass(frozen=True, eq=False)
-class ExemplarEvidence(Brief):
+class ExemplarEvidence(Brief, Generic[ArrayT]):
     """What the places of one end of a site's units tell, if so many (`most`) are looked at.
 
     telling   evidence: decided, strong, new and on
@@ -56,14 +64,19 @@ class ExemplarEvidence(Brief):
     """
 
     most: int
-    ranked: Ranked
-    telling: Bool[Tensor, "k unit"]
-    decided: Bool[Tensor, "k unit"]
-    strength: Float32[Tensor, "k unit"]
-    copy: Bool[Tensor, "k unit"]
-    off: Bool[Tensor, "k unit"]
+    ranked: Ranked[ArrayT]
+    telling: Bool[ArrayT, "k unit"]
+    decided: Bool[ArrayT, "k unit"]
+    strength: Float32[ArrayT, "k unit"]
+    copy: Bool[ArrayT, "k unit"]
+    off: Bool[ArrayT, "k unit"]
 
-    def counts(self) -> Int64[Tensor, " unit"]:
+    def tensors(self: ExemplarEvidence[np.ndarray], ranked: Ranked[torch.Tensor]) -> ExemplarEvidence[torch.Tensor]:
+        """With torch's tensors; `ranked`: the list, as tensors."""
+        tells = (self.telling, self.decided, self.strength, self.copy, self.off)
+        return ExemplarEvidence(self.most, ranked, *map(as_tensor, tells))
+
+    def counts(self) -> Int64[ArrayT, " unit"]:
         """How many exemplars of each unit are evidence."""
         return self.telling.sum(0)
 
@@ -102,13 +115,13 @@ class ExemplarEvidence(Brief):
 
 
 def exemplar_evidence(
-    ranked: Ranked,
-    means: Float32[Tensor, " unit"],
-    contents: Int64[Tensor, "k unit"] | None,
+    ranked: Ranked[np.ndarray],
+    means: Float32[np.ndarray, " unit"],
+    contents: Int64[np.ndarray, "k unit"] | None,
     most: int,
     *,
     rectified: bool = False,
-) -> ExemplarEvidence:
+) -> ExemplarEvidence[np.ndarray]:
     """What each place of a site's lists tells.
 
     means     of the unit over all clips
@@ -117,8 +130,9 @@ def exemplar_evidence(
     rectified whether these are highest clips after a rectifier: those below zero tell nothing
     """
     filled = ranked.clips >= 0
-    copy = torch.zeros_like(filled) if contents is None else repeats(contents.masked_fill(~filled, -1))
+    copy = np.zeros_like(filled) if contents is None else repeats(np.where(filled, contents, -1))
     decided = decided_places(ranked.values, filled & ~copy, ranked.ties, most)
-    off = filled & torch.signbit(ranked.values) & rectified  # -0.0 too: a GELU that is off
-    strength = strengths(ranked.values, means).masked_fill(~filled | off, 0.0)
+    off = filled & np.signbit(ranked.values) & rectified  # -0.0 too: a GELU that is off
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a unit that never varies, or was never finite
+        strength = np.where(~filled | off, np.float32(0), strengths(ranked.values, means))
     return ExemplarEvidence(most, ranked, decided & (strength >= WEAKEST), decided, strength, copy, off)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..statistics.annotation_statistics import AnnotationStatistics
 from ..statistics.false_discovery import false_discovery_rates
 from ..wording import Brief
 from .dissection import Dissection
 from .errors import DissectionError
+
+if TYPE_CHECKING:
+    from ..statistics.annotation_statistics import AnnotationStatistics
 
 LEVEL = 0.05
 """False-discovery rate of what is said."""

@@ -12,13 +12,17 @@ the same path     a file, by whatever name or link; or the same name within a da
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import UNKNOWN, Source
+from ..wording import counted
+from .clips import ClipRow
 from .descriptions import DatasetDescription
 from .dissection import Dissection
+from .errors import DissectionError
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,59 @@ def first_of_each(contents: Iterable[str | None]) -> list[int]:
         if content:
             seen.add(content)
     return places
+
+
+def paired_clips(first: Dissection, second: Dissection) -> list[tuple[int, int]]:
+    """Which clip of the second each clip of the first is, by id, in the order of the first.
+
+    Each clip is one of the other's at most: of copies the first is the first's. Raises DissectionError, which names a
+    clip, unless every clip of either dissection is one of the other's.
+    """
+    origins = Origin.of(first.manifest.dataset), Origin.of(second.manifest.dataset)
+    pairs: dict[int, int] = {}
+    left = dict(second.clips)
+    for tell in (_place, _content, _path) if origins[0].is_same_data(origins[1]) else (_content, _path):
+        _pair(tell, origins, {clip: row for clip, row in first.clips.items() if clip not in pairs}, left, pairs)
+    missing = [row for clip, row in first.clips.items() if clip not in pairs]
+    if missing or left:
+        lacking, whole, rows = (second, first, missing) if missing else (first, second, list(left.values()))
+        name = rows[0].path or f"clip {rows[0].clip}"
+        raise DissectionError(
+            f"the clips are not the same: {lacking.folder} has not {counted(len(rows), 'clip')} of {whole.folder} "
+            f"({'it is' if len(rows) == 1 else 'the first is'} {name}), so that what its units answer to cannot be "
+            f"compared; dissect the same data, all of it, into both folders"
+        )
+    return sorted(pairs.items())
+
+
+def _pair(
+    tell: Callable[[ClipRow, Origin], Hashable],
+    origins: tuple[Origin, Origin],
+    rows: Mapping[int, ClipRow],
+    left: dict[int, ClipRow],
+    pairs: dict[int, int],
+) -> None:
+    """Pair the clips that are told alike, and take them out of those that are left of the second."""
+    waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
+    for clip, row in left.items():
+        waiting[tell(row, origins[1])].append(clip)
+    for clip, row in rows.items():
+        key = tell(row, origins[0])
+        if key is not None and waiting[key]:
+            pairs[clip] = waiting[key].popleft()
+            del left[pairs[clip]]
+
+
+def _place(row: ClipRow, origin: Origin) -> int:
+    return row.clip
+
+
+def _content(row: ClipRow, origin: Origin) -> str | None:
+    return row.content or None
+
+
+def _path(row: ClipRow, origin: Origin) -> tuple[str | None, ...] | None:
+    return _name(row.path, origin) if row.path else None
 
 
 def _name(path: str, origin: Origin) -> tuple[str | None, ...]:

@@ -51,7 +51,7 @@ def exemplar_captions(
     for place, one in enumerate(gather(dissection, selection.every_unit(), captions, k=k, excerpt=excerpt)):
         own = [places[clip.caption] for clip in one.evidence.highly]
         own_places[place, : len(own)] = own
-    counts = np.concatenate([dissection.evidence(site, "top", k).counts().numpy() for site in selection.sites])
+    counts = np.concatenate([dissection.evidence_arrays(site, "top", k).counts() for site in selection.sites])
     return ExemplarCaptions(own_places, own_places[:, -1] >= 0, counts < k)
 
 

@@ -183,7 +183,7 @@ def _of_fewer_clips(dissection: Dissection, selection: SiteSelection, most: int 
     """Which units have fewer exemplars that are evidence than a summary is made of."""
     if most is None:
         return np.zeros(selection.units, bool)
-    counts = [dissection.evidence(site, "top", most).counts().numpy() for site in selection.sites]
+    counts = [dissection.evidence_arrays(site, "top", most).counts() for site in selection.sites]
     return np.concatenate(counts) < most
 
 

@@ -60,10 +60,13 @@ class Finding(Brief, ABC):
         """A new matplotlib figure. Raises PluginError, which says what to install, where there is no matplotlib."""
 
     def to_json(self) -> str:
-        """Tables and facts as one JSON object: `finding`, `facts`, and `tables` by name."""
+        """`content` as JSON."""
+        return json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def content(self) -> dict[str, Any]:
+        """Tables and facts as one object of plain values: `finding`, `facts`, and `tables` by name."""
         tables = {row.table: [line.columns() for line in table] for row, table in self.tables.items()}
-        content = {"finding": self.name, "facts": dict(self.facts), "tables": tables}
-        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        return {"finding": self.name, "facts": dict(self.facts), "tables": tables}
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write NAME.json, and every table as NAME.parquet and NAME.csv; the paths. The folder is made."""

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from ..audio.flac import flac_of
 from ..dissection.dissection import Dissection
 from ..explain.records.unit_selection import exemplar_span
 from ..maps.exemplar_maps import ExemplarMaps
 from ..maps.listenable_map import ListenableMap
 from .exemplar_view import ExemplarView
-from .sounds import Sound, flac_of, sound_of, stretch_of
+from .sounds import Sound, sound_of, stretch_of
 from .spectrogram import part_png
 from .unit_view import UnitView
 from .wording import digits_for, percent, signed

@@ -154,7 +154,7 @@ def _drawing(exemplar: Exemplar, view: ExemplarView, sound: Sound, dissection: D
     store = dissection.exemplars()
     curve = store.curve(site, unit, exemplar.clip) if (site, unit, exemplar.clip) in store.curves else None
     scale = CurveScale.of([] if curve is None else [curve], exemplar.activation)
-    return exemplar_drawing(view, sound, curve, scale, float(dissection[site].mean[unit]))
+    return exemplar_drawing(view, sound, curve, scale, float(dissection.arrays(site).mean[unit]))
 
 
 def _missing(clips: list[int], site: str, unit: int) -> str:

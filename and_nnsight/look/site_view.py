@@ -34,11 +34,11 @@ class SiteStanding:
     """The statistics of a site's units, among which one is ranked."""
 
     def __init__(self, dissection: Dissection, site: str) -> None:
-        statistics = dissection[site]
-        self.selectivity: Float32[np.ndarray, " unit"] = selectivity(dissection, site).numpy()
-        self._mean = statistics.mean.numpy()
-        self._deviation = statistics.variance.sqrt().numpy()
-        self._active = statistics.active.numpy()
+        statistics = dissection.arrays(site)
+        self.selectivity: Float32[np.ndarray, " unit"] = selectivity(dissection, site)
+        self._mean = statistics.mean
+        self._deviation = np.sqrt(statistics.variance)
+        self._active = statistics.active
         self._clips = statistics.count
 
     def of(self, unit: int) -> tuple[StatisticView, ...]:

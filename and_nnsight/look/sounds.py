@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float32
 
-from ..audio.flac import encode_flac
+from ..audio.flac import flac_of
 from ..dissection.exemplar_store import ExemplarStore
 from ..explain.roles import Span
 from .spectrogram import spectrogram_png
@@ -19,7 +19,6 @@ from .spectrogram import spectrogram_png
 EXCERPTS = (20.0, 12.0, 8.0, 5.0, 3.0, 2.0, 1.0)
 """Seconds around the moments of exemplars, tried one after another where whole clips would take too many bytes."""
 
-_FULL_SCALE = 2**15
 _OF_AN_IMAGE = 1800
 
 
@@ -75,11 +74,6 @@ def stretch_of(span: Span, samples: Float32[np.ndarray, " sample"], rate: int) -
     return samples[start:stop]
 
 
-def flac_of(samples: Float32[np.ndarray, " sample"], rate: int) -> bytes:
-    """As a page holds it: 16 bits a sample, softer where it goes beyond full scale."""
-    return encode_flac(_at_16_bits(samples), rate)
-
-
 def fitting_excerpt(
     store: ExemplarStore,
     spans: Callable[[float | None], Iterable[Span]],
@@ -117,9 +111,3 @@ def _samples_of(span: Span, samples: int, rate: int) -> tuple[int, int]:
         return 0, samples
     start, stop = round(span.start * rate), min(round(span.end * rate), samples)
     return (start, stop) if stop > start else (0, samples)
-
-
-def _at_16_bits(samples: Float32[np.ndarray, " sample"]) -> Float32[np.ndarray, " sample"]:
-    """The samples on the grid of 16 bits, which is heard as well and takes a third of the room of 24."""
-    softer = samples / np.float32(max(1.0, float(np.abs(samples).max(initial=0.0))))
-    return (np.rint(softer * (_FULL_SCALE - 1)) / np.float32(_FULL_SCALE)).astype(np.float32)

@@ -27,6 +27,7 @@ _TASKS = {
     "ClapModel": "zero-shot-audio-classification",
     "ClapAudioModelWithProjection": "zero-shot-audio-classification",
 }
+_OF_COMPOSITES = ("automatic-speech-recognition", "any-to-any", "feature-extraction")
 
 
 _A_FILE = "it is a file, and a checkpoint is a folder"
@@ -190,6 +191,12 @@ def task_of(module: nn.Module) -> str:
     return next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), "audio-classification")
 
 
+def task_around(whole: nn.Module) -> str:
+    """The task by which a server loads the model around a part: as this class, or else as the one that has no head."""
+    name = type(whole).__name__
+    return next((task for task in _OF_COMPOSITES if _classes(task, whole.config)[:1] == [name]), _OF_COMPOSITES[-1])
+
+
 def task_class(task: str, config: Any, repo_id: str) -> str:
     """Name of the class that a task's pipeline loads a checkpoint with this config as, here or on a server.
 
@@ -198,11 +205,18 @@ def task_class(task: str, config: Any, repo_id: str) -> str:
     from transformers.pipelines import check_task
 
     candidates = check_task(task)[1]["pt"]
-    for automatic in candidates:
-        for kind in (type(config), type(getattr(config, "audio_config", None))):
-            if kind in automatic._model_mapping:
-                return automatic._model_mapping[kind].__name__
+    for name in _classes(task, config):
+        return name
     raise ModelError(
         f"no server can load {repo_id}: for the task {task!r} it has "
         f"{' and '.join(each.__name__ for each in candidates)}, and no class for a {type(config).__name__}"
     )
+
+
+def _classes(task: str, config: Any) -> list[str]:
+    """Names of the classes that a task has for a config, as they are tried."""
+    from transformers.pipelines import check_task
+
+    kinds = (type(config), type(getattr(config, "audio_config", None)))
+    known = [(automatic._model_mapping, kind) for automatic in check_task(task)[1]["pt"] for kind in kinds]
+    return [mapping[kind].__name__ for mapping, kind in known if kind in mapping]

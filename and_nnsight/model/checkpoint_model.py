@@ -30,6 +30,7 @@ from .checkpoint import (
     load_weights,
     no_model,
     reaching,
+    task_around,
     task_of,
 )
 from .devices import device_of, known_device, known_dtype
@@ -42,6 +43,8 @@ from .reader_model import ReaderSource, blocks_that_read, sites_to_be
 from .readers.options import ReaderOptions
 from .readers.reader import Reader
 from .weightless import described, weightless
+
+_ROOT = "model"  # nnsight's name of a whole model
 
 
 class CheckpointModel(TransformersModel):
@@ -106,6 +109,8 @@ class CheckpointModel(TransformersModel):
                 **kwargs,
             )
         self.name: str | None = self.repo_id
+        for envoy in self.generator.modules():  # the whole model has these, and no part
+            envoy.path = envoy.path.replace(f"{self.path}.", f"{_ROOT}.", 1)
         if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)) and not self._opened.within:
             # The blocks lie in several lists (Swin's stages), which no one alias reaches.
             object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
@@ -171,12 +176,13 @@ class CheckpointModel(TransformersModel):
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
         """Take a module, or the part of it that is opened, as this model's: extractor, sites, alias of its blocks."""
-        if self.task is None:
-            self.task = task_of(module)
+        whole = module
         if self._extractor is None and source is not None:
             self._source_extractor(source, options or {})
         opened = Opened.of(module, self._part_wanted) if self._opening is None else self._opening.again(module)
         self._opening = opened
+        if self.task is None:
+            self.task = task_of(whole) if opened.host is None else task_around(whole)
         module, within = opened.module, opened.within
         self._reading.comes_with(source, self.revision, dict(options or {}))
         self._reader, reading = None, blocks_that_read(module, within)
@@ -211,6 +217,16 @@ class CheckpointModel(TransformersModel):
     def device(self) -> torch.device:
         """Where inputs belong; accelerate's word counts where it keeps weights elsewhere until they are needed."""
         return device_of(self.wrapped)
+
+    @property
+    def path(self) -> str:
+        """nnsight's path of the module: that of a part that runs alone is the one that it has in the whole model."""
+        return self.__dict__["path"]
+
+    @path.setter
+    def path(self, path: str) -> None:
+        host = self._opened.host
+        self.__dict__["path"] = path if host is None or path != _ROOT else f"{path}.{host.part.path}"
 
     @property
     def wrapped(self) -> Any:

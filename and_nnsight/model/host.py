@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..portable import text_before
 from ..sites.audio_spec import declared_spec, inputs_of, reads_first, reads_instead, sound_input
 from ..sites.parts import Part, bare_parts, hearing, named_part
 from ..wording import first_line
 from .checkpoint import ModelError
 from .devices import device_of, dtype_of
-from .features import Features, Featuriser
+from .features import Featuriser
 from .inputs import audio_forward
 
 _METHOD = "get_audio_features"
+_TEXT = ((), ("input_ids",), ("input_ids", "inputs_embeds"))
+"""What of text a forward may want beside sound, in the order in which it is tried."""
 _OF_SOUND = ("feature", "audio")  # in the name of a mask: it is not that of the text
 
 
@@ -54,6 +59,24 @@ def _deaf(whole: nn.Module, parts: tuple[Part, ...]) -> str:
     return said + (f"; part= opens what is in it: {others}" if others else "")
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a whole model is called so that it hands sound to its part.
+
+    holder  path of the module that is called
+    method  its method
+    text    inputs of text that it also wants
+    names   by what names it takes what a feature extractor gives
+    by_name whether the whole model has the method, too, and it is called on sound alone
+    """
+
+    holder: str
+    method: str
+    text: tuple[str, ...]
+    names: Mapping[str, str]
+    by_name: bool = False
+
+
 class Host:
     """A whole model around the part of it that hears, which runs alone.
 
@@ -65,6 +88,7 @@ class Host:
     def __init__(self, whole: nn.Module, part: Part, structure: nn.Module) -> None:
         self.whole, self.part, self.structure = whole, part, structure
         self.main_input, self._holder_path = self._entrance()
+        self._last_call: int | None = None
 
     @property
     def tower(self) -> nn.Module:
@@ -97,12 +121,28 @@ class Host:
             )
         return handed
 
+    def way(self, features: Iterable[str], scan: Callable[[], Any]) -> Way | None:
+        """How the whole model is called for it to hand sound to the part; None where it never does by itself.
+
+        `features` are their names; `scan` has the part called once, without weights.
+        """
+        holder = type(self.whole.get_submodule(self._holder_path))
+        inputs = self._entrance_inputs()
+        taken = _renamed({name: name for name in features}, inputs)
+        names = {source: target for target, source in taken.items()} | {target: target for target in taken}
+        if hasattr(holder, _METHOD):  # no other way is tried
+            text = ("input_ids",) if "input_ids" in inputs else ()
+            return Way(self._holder_path, _METHOD, text, names, not text and hasattr(type(self.whole), _METHOD))
+        scan()
+        return None if self._last_call is None else Way(self._holder_path, "__call__", _TEXT[self._last_call], names)
+
     def _handed(self, features: Mapping[str, Any]) -> dict[str, Any]:
         failures: list[str] = []
-        for call in self._calls(features):
+        for number, call in enumerate(self._calls(features)):
             try:
                 call()
             except _Handed as handed:
+                self._last_call = number
                 return self._by_name(handed)
             except Exception as error:  # a model that wants more than sound raises anything; the next way may be its
                 failures.append(first_line(error))
@@ -140,17 +180,13 @@ class Host:
         """The ways to have the holder call the tower: on sound alone, and on sound after a token or two."""
         holder = self._holder()
         given = _renamed(features, self._entrance_inputs())
-        first = next(iter(features.values()))
-        tokens = torch.zeros(len(first), 2, dtype=torch.long, device=first.device)
         if hasattr(type(holder), _METHOD):
-            if "input_ids" in self._entrance_inputs():  # which it wants for what comes after the tower
-                given["input_ids"] = tokens
-            yield lambda: getattr(holder, _METHOD)(**given)
+            # Some want tokens, for what comes after the tower.
+            wanted = tuple(name for name in _TEXT[1] if name in self._entrance_inputs())
+            yield lambda: getattr(holder, _METHOD)(**text_before(features, wanted), **given)
             return
-        yield lambda: holder.forward(**given)
-        yield lambda: holder.forward(input_ids=tokens, **given)
-        embedded = torch.zeros(*tokens.shape, 1, device=tokens.device)
-        yield lambda: holder.forward(input_ids=tokens, inputs_embeds=embedded, **given)
+        for names in _TEXT:
+            yield partial(holder.forward, **text_before(features, names), **given)
 
     def _holder(self) -> Any:
         """The module that calls the tower, with one in the tower's place that tells what it is called with."""
@@ -218,7 +254,7 @@ def _with_stand_in(module: nn.Module, path: list[str], tower: nn.Module, structu
     return copied
 
 
-def _renamed(features: Mapping[str, Any], inputs: list[str]) -> Features:
+def _renamed(features: Mapping[str, Any], inputs: list[str]) -> dict[str, Any]:
     """Features by the names of a method's inputs: a mask by whatever the method calls it; others are left out."""
     named = {name: value for name, value in features.items() if name in inputs}
     mask = next(filter(_is_mask_of_sound, inputs), None)

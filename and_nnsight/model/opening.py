@@ -67,23 +67,23 @@ def open_audio_model(model: Any, device: str | torch.device | None, dtype: str |
 def open_servable(model: Any, *, local: bool, part: str | None = None) -> AudioModel:
     """A model without its weights, as the class that a server loads it as; `local`: nothing is loaded elsewhere.
 
-    Raises ModelError for what a server cannot have, a part of a composite model among it.
+    Raises ModelError for what a server cannot have, a part that reads among it.
     """
     if isinstance(model, AudioModel):
         _of_part(model, part)
-        model.refuse_part()
+        model.refuse_reader()
         return model
     if not isinstance(model, (str, Path)):
         raise ModelError(
             f"a {type(model).__name__} cannot run on a server: give a hub id, or an AudioModel that was opened by one"
         )
     audio_model = AudioModel(str(model), part=part)
-    audio_model.refuse_part()
-    if local or audio_model.served_class() == type(audio_model.wrapped).__name__:
+    audio_model.refuse_reader()
+    if local or audio_model.served_class() == audio_model.class_here:
         return audio_model
     try:
         # The class that the server has, so that paths are its paths.
-        return AudioModel(str(model), task=audio_model.task)
+        return AudioModel(str(model), task=audio_model.task, part=part)
     except Exception as error:  # transformers' pipelines raise anything
         raise ModelError(
             f"no server can load {model} for the task {audio_model.task!r}: {first_line(error)}"

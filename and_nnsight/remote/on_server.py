@@ -14,16 +14,16 @@ import torch
 from ..kernels.moments import dyadic_nodes
 from ..kernels.pooling import pool_frames
 from ..kernels.topk import as_candidates, best_clips, border_ties
-from ..portable import as_inputs, featurise
+from ..portable import as_inputs, featurise, renamed
 
 
 def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's groups of clips through the model and keep each unit's best and worst clips, and its moments.
 
     `job` holds: sites (`SiteHandle`s in forward order), groups (see `payloads`), extractor, rate, options, extras,
-    k, pooling, stop (whether the model may stop after the last site), gather: "trace" (reduce while the model runs) or
-    "cache" (let nnsight keep the sites, reduce after), positions (of each row in the stream) and left_out (positions
-    between them without a clip).
+    names (of features, as the model takes them), k, pooling, stop (whether the model may stop after the last site),
+    gather: "trace" (reduce while the model runs) or "cache" (let nnsight keep the sites, reduce after), positions (of
+    each row in the stream) and left_out (positions between them without a clip).
     Clips are counted by their row in the job; the answer is plain tensors, numbers and one string.
     """
     values, frames, rows, nonfinite = [], [], [], []
@@ -101,7 +101,7 @@ def _features(job: dict[str, Any], group: dict[str, Any]) -> dict[str, torch.Ten
             samples = samples.float() / 32768
         waveforms = [clip.numpy() for clip in samples.split(group["lengths"])]
         features = featurise(job["extractor"], waveforms, job["rate"], job["options"])
-    return as_inputs(features, _weights(job), job["extras"])
+    return as_inputs(renamed(features, job["names"]), _weights(job), job["extras"])
 
 
 def _weights(job: dict[str, Any]) -> Any:

@@ -28,13 +28,8 @@ def site_shapes(model: AudioModel, sites: Sequence[Site], features: Features) ->
         shapes.setdefault(site.name, value.shape)
 
     with site_hooks(model.wrapped, sites, note):
-        _scan(model, features)
+        model.scan_weightless(features)
     return shapes
-
-
-def _scan(model: AudioModel, features: Features) -> None:
-    with model.scan(features):
-        pass
 
 
 class FrameCounts:

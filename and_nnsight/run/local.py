@@ -30,7 +30,7 @@ from .session import CollectionPlan, Session
 from .sounds import Preparation
 
 _FOR_WORKERS = (
-    "and_nnsight.data.batches", "and_nnsight.model.features", "transformers.feature_extraction_utils",
+    "and_nnsight.data.batching", "and_nnsight.model.features", "transformers.feature_extraction_utils",
     "transformers.audio_utils",
 )  # fmt: skip
 """What every worker imports that makes features: torch and transformers' feature extractors, with their libraries."""

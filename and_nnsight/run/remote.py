@@ -66,6 +66,7 @@ class RemoteTarget:
         return {
             "id": self.model.repo_id or type(self.model.wrapped).__name__,
             "revision": self.model.revision,
+            **({} if self.model.part is None else {"part": self.model.part.name}),
             "class": type(self.model.wrapped).__name__,
             "edits": self.model.edits,
             "config": config_hash(self.model.wrapped),
@@ -160,12 +161,25 @@ def _fitted(target: RemoteTarget) -> RemoteTarget:
     trusted = trusts(settings)
     check_model(settings.shown, there, _saved_from(model), trusted)
     trusted = bool(trusted)
+    _check_part(model, settings.shown, trusted)
     gather = settings.gather or ("trace" if trusted else "cache")
     audio = settings.audio
     if "torchaudio" not in there and needs_torchaudio(model.featuriser.extractor):
         audio = "features"  # without it, the server would make other features
     versions = {name: there[name] for name in ("nnsight", "transformers", "torch", "torchaudio") if name in there}
     return replace(target, settings=at(settings, gather=gather, audio=audio), trusted=trusted, versions=versions)
+
+
+def _check_part(model: AudioModel, host: str, trusted: bool) -> None:
+    """Raise RemoteRunError for a part that a server's sandbox cannot run alone."""
+    way = model.served_way()
+    if way is not None and not trusted and not way.by_name:
+        assert model.part is not None
+        raise RemoteRunError(
+            f"{host} runs jobs of this key in a sandbox, where nothing but a model's own methods is called, and "
+            f"{model.class_here} has none that runs its part {model.part.name!r} on sound alone: use a trusted key, or "
+            "a server of your own"
+        )
 
 
 def _saved_from(model: AudioModel) -> str | None:
@@ -199,6 +213,7 @@ class _Jobs:
             "rate": featuriser.sampling_rate,
             "options": featuriser.options,
             "extras": further_inputs(self.model.wrapped, remote=self.settings.url != LOCAL),
+            "names": self.model.served_names(),
             "k": plan.k,
             "pooling": plan.pool,
             "gather": self.settings.gather,

@@ -49,11 +49,11 @@ def exemplar_table(dissection: Dissection, sites: str | Iterable[str] | None = N
 def _of_site(dissection: Dissection, site: str) -> Iterator[ExemplarRow]:
     sides = []
     for side in ("top", "bottom"):
-        evidence = dissection.evidence(site, side)
+        evidence = dissection.evidence_arrays(site, side)
         ranked = evidence.ranked
-        moments = FrameMoments(dissection.geometry(site), ranked.frames.numpy())
-        tensors = (ranked.clips, ranked.values, evidence.telling, ranked.frames)
-        sides.append((side, moments, [tensor.T.tolist() for tensor in tensors]))
+        moments = FrameMoments(dissection.geometry(site), ranked.frames)
+        arrays = (ranked.clips, ranked.values, evidence.telling, ranked.frames)
+        sides.append((side, moments, [array.T.tolist() for array in arrays]))
     for unit in range(dissection.widths()[site]):
         for side, moments, of_units in sides:
             places = zip(*(values[unit] for values in of_units), strict=True)

@@ -33,8 +33,7 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
     units = unit_table(dissection, sites)
     make_folder(folder)
     written = []
-    tables: list[Rows[Any]] = [units, exemplar_table(dissection, sites), _clips(dissection)]
-    tables += _explanations(dissection, units)
+    tables: list[Rows[Any]] = [units, exemplar_table(dissection, sites), *tables_beside(dissection, units)]
     for table in tables:
         path = folder / f"{table.kind.table}.{to}"
         with written_whole(path) as temporary:
@@ -43,13 +42,10 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
     return written
 
 
-def _clips(dissection: Dissection) -> Rows:
-    rows = dissection.clips
-    return Rows(rows.values(), type(next(iter(rows.values()))))
-
-
-def _explanations(dissection: Dissection, units: Rows) -> Iterable[Rows]:
-    """The tables of explanations, of these units."""
+def tables_beside(dissection: Dissection, units: Rows[Any]) -> Iterable[Rows[Any]]:
+    """The clips, and the tables of explanations, of these units."""
+    clips = list(dissection.clips.values())
+    yield Rows(clips, type(clips[0]))
     known = {row.key_values for row in units}
     for name in ROWS:
         if has_table(dissection, name):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from ..dissection.common_labels import LabelCounter
 from ..dissection.dissection import Dissection
@@ -83,17 +83,17 @@ class _TableOfUnits:
 
     def of_site(self, site: str, units: Sequence[int]) -> Iterator[UnitRow]:
         """The rows of some units of a site."""
-        statistics, selective = self._dissection[site], selectivity(self._dissection, site)
-        evidence = self._dissection.evidence(site, "top")
-        first = evidence.telling.int().argmax(0, keepdim=True)  # of those that are evidence
-        frames = evidence.ranked.frames.gather(0, first)[0].numpy()
+        statistics, selective = self._dissection.arrays(site), selectivity(self._dissection, site)
+        evidence = self._dissection.evidence_arrays(site, "top")
+        first = evidence.telling.argmax(0)  # of those that are evidence
+        frames = evidence.ranked.frames[first, np.arange(len(first))]
         moments = FrameMoments(self._dissection.geometry(site), frames)
         for unit in units:
             clips = evidence.ranked.clips[evidence.telling[:, unit], unit].tolist()
             columns = {
                 "selectivity": float(selective[unit]),
                 "mean": _finite(statistics.mean[unit]),
-                "deviation": _finite(statistics.variance[unit].sqrt()),
+                "deviation": _finite(np.sqrt(statistics.variance[unit])),
                 "active": _finite(statistics.active[unit]),
                 "highest": _finite(statistics.top.values[0, unit]),
                 "lowest": _finite(statistics.bottom.values[0, unit]),
@@ -111,6 +111,6 @@ class _TableOfUnits:
         return {"best_clip": best.clip, "best_path": best.path, "best_start": start, "best_end": end, **shared}
 
 
-def _finite(value: Tensor) -> float | None:
+def _finite(value: np.floating) -> float | None:
     number = float(value)
     return number if math.isfinite(number) else None

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from and_nnsight.audio.loading import AudioError, content_hash, is_silent, to_waveform
+from and_nnsight.audio.loading import AudioError, content_hash, to_waveform
+from and_nnsight.audio.silence import is_silent
 from tests.audio.tones import RATE, TONE, Decoder
 from tests.damaged import encode
 

@@ -294,7 +294,7 @@ def test_what_workers_need_is_imported_once_before_they_are_asked_for(tmp_path: 
                 return os.getpid(), sys.modules["needed"].imported_by
 
             if __name__ == "__main__":
-                workers.import_for_workers(["and_nnsight.data.batches", "needed"])
+                workers.import_for_workers(["and_nnsight.data.batching", "needed"])
                 source = open_source([np.ones(10, np.float32)] * 4)
                 options = dict(sampling_rate=16000, featurise=process, batch_size=1, num_workers=2)
                 made = [batch.inputs for batch in batches(source, **options)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +24,7 @@ def evidence_of(
     means: list[float] | None = None,
     contents: dict[int, int] | None = None,
     rectified: bool = False,
-) -> ExemplarEvidence:
+) -> ExemplarEvidence[np.ndarray]:
     """What the lists of these units tell, each given by its activation for every clip.
 
     means     of the units; None: those of their finite activations
@@ -38,7 +39,9 @@ def evidence_of(
         table = torch.tensor([contents.get(clip, clip) for clip in range(len(values))] + [-1])
         codes = table[state.clips]
     average = values.masked_fill(~values.isfinite(), torch.nan).nanmean(0) if means is None else torch.tensor(means)
-    return exemplar_evidence(Ranked(**state._asdict()), average, codes, most, rectified=rectified)
+    ranked = Ranked(**{name: tensor.numpy() for name, tensor in state._asdict().items()})
+    heard = None if codes is None else codes.numpy()
+    return exemplar_evidence(ranked, average.numpy(), heard, most, rectified=rectified)
 
 
 def told(evidence: ExemplarEvidence, unit: int = 0) -> list[int]:
@@ -182,11 +185,10 @@ def test_the_highest_clips_of_a_gelu_that_never_fires_are_no_evidence() -> None:
     ],
 )
 def test_only_after_a_rectifier_is_a_unit_off_below_zero(site: str, pool: str, lowest: float, rectified: bool) -> None:
-    values, clips = torch.tensor([[0.5, -0.01], [0.4, -0.1], [0.3, lowest]]), torch.arange(3)[:, None].expand(3, 2)
-    nothing = torch.zeros(2)
+    values = np.array([[0.5, -0.01], [0.4, -0.1], [0.3, lowest]], np.float32)
+    clips, nothing = np.arange(3)[:, None].repeat(2, 1), np.zeros(2, np.float32)
     top, bottom = (
-        Ranked(some, clips.contiguous(), torch.zeros(3, 2, dtype=torch.int32), torch.zeros(2, dtype=torch.int64))
-        for some in (values, values.flip(0))
+        Ranked(some, clips, np.zeros((3, 2), np.int32), np.zeros(2, np.int64)) for some in (values, values[::-1].copy())
     )
 
     class Stored(Dissection):
@@ -195,9 +197,9 @@ def test_only_after_a_rectifier_is_a_unit_off_below_zero(site: str, pool: str, l
         def __init__(self) -> None:
             self.manifest, self._evidence = Manifest((), pool=pool), {}
 
-        def __getitem__(self, _site: str) -> SimpleNamespace:
+        def arrays(self, _site: str) -> SimpleNamespace:
             return SimpleNamespace(top=top, bottom=bottom, mean=nothing)
 
     dissection = Stored()
-    assert dissection.evidence(site, "top", 2).off.any(0).tolist() == [False, rectified]
-    assert not dissection.evidence(site, "bottom", 2).off.any()
+    assert dissection.evidence_arrays(site, "top", 2).off.any(0).tolist() == [False, rectified]
+    assert not dissection.evidence_arrays(site, "bottom", 2).off.any()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import tokenizers
 import transformers
 
+from tests.composites import COMPOSITES
 from tests.families import FAMILIES
+from tests.reader_families import qwen2_audio, tokenizer
 
 RATE = 16_000
 
 
 def save_checkpoint(family: str, folder: Path) -> Path:
     """The tiny random model of a family, saved as its hub checkpoint would be."""
+    if family in COMPOSITES:
+        return _save_composite(family, folder)
     chosen = FAMILIES[family]
     chosen.build().save_pretrained(folder)
     chosen.extractor().save_pretrained(folder)
@@ -29,6 +34,20 @@ def save_checkpoint(family: str, folder: Path) -> Path:
         words = {token: index for index, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", "sound"])}
         model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
         transformers.PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>").save_pretrained(folder)
+    return folder
+
+
+def _save_composite(family: str, folder: Path) -> Path:
+    """A whole composite model, with what its task's pipeline wants beside the feature extractor."""
+    module: Any
+    if family == "qwen2-audio":
+        module, processor = qwen2_audio()
+        module.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return folder
+    tokenizer(["<pad>", "<s>"], "<s>").save_pretrained(folder)
+    COMPOSITES[family].make().save_pretrained(folder)
+    COMPOSITES[family].extractor().save_pretrained(folder)
     return folder
 
 

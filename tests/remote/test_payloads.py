@@ -49,6 +49,7 @@ def received(packer: Packer, waveforms: list[np.ndarray]) -> list[dict[str, torc
         "rate": heard.sampling_rate,
         "options": heard.options,
         "extras": {},
+        "names": {},
     }
     job["sites"] = [SimpleNamespace(envoy=SimpleNamespace(root=SimpleNamespace(_module=module)))]
     return [_features(job, group.content) for group in packer(waveforms)]

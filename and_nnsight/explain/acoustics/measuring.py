@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from ...audio.loading import SILENCE_DBFS
+from ...audio.silence import SILENCE_DBFS
 from ..records.acoustics import Acoustics
 from ._envelope import course
 from ._spectrum import moments

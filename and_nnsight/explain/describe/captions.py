@@ -11,7 +11,6 @@ import torch
 
 from ...data.options import DataOptions
 from ...dissection.dissection import Dissection
-from ...dissection.exemplars import Exemplar, Unit
 from ...dissection.rows import Rows
 from ...kernels.surroundings import plain_torch
 from ...plugins import resolve
@@ -21,12 +20,10 @@ from ..acoustics.sentences import describe
 from ..acoustics.table import measure_acoustics
 from ..providers.captioners.acoustic import Acoustic
 from ..records.acoustics import Acoustics
-from ..records.captions import captions_of_clips
 from ..records.clip_audio import columns_of, data_clips, dissection_clips
 from ..records.description_rows import CaptionRow
-from ..records.reading import read_table, table_settings
+from ..records.reading import read_table
 from ..records.tables import Table
-from ..records.unit_selection import exemplar_span
 from ..roles import Failure, Span
 from .background import SAMPLE, background_spans, own_column
 from .captioning import caption_row, write_captions
@@ -149,18 +146,6 @@ def caption_data(
         write_captions(lacking, plugin, table.add, run, source.length)
         by_span = {row.span: row for row in table.rows()}
         return Rows((by_span[span] for span in ordered_spans(by_span)), CaptionRow)
-
-
-def captions_of_unit(dissection: Dissection, unit: Unit) -> dict[Exemplar, str]:
-    """The captions that a unit's exemplars were summarized by: of their excerpts or of whole clips; others are absent.
-
-    Before there are summaries: of whole clips.
-    """
-    exemplars = unit.top + unit.bottom
-    captions = captions_of_clips(dissection, {exemplar.clip for exemplar in exemplars})
-    excerpt = table_settings(dissection, "summaries").get("excerpt")
-    spans = {one: exemplar_span(one, dissection.clips[one.clip].seconds, excerpt) for one in exemplars}
-    return {one: captions[span] for one, span in spans.items() if span in captions}
 
 
 def default_captioner(dissection: Dissection) -> str:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ...audio.loading import SILENCE_DBFS
+from ...audio.silence import SILENCE_DBFS
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ..acoustics.table import measure_acoustics

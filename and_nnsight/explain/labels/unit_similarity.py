@@ -13,8 +13,8 @@ from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...dissection.evidence import ExemplarEvidence
 from ...dissection.site_statistics import SiteStatistics
+from ...dissection.ties import decided_places
 from ...kernels import exact_average_precision
-from ...kernels.ties import decided_places
 from ...statistics.concept_scores import ConceptScores
 from .cosines import cos_cubed_of_extremes, cos_of_extremes
 from .extremes import extremes, won_by_value

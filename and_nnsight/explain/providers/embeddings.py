@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32
 from safetensors import SafetensorError
 
+from ...dissection.array_kind import as_tensor
 from ...plugins import PluginError
-from ...storage import read_tensors, write_tensors
+from ...storage import read_arrays, write_tensors
 from ..roles import TextEncoder
 from .batching import chunks_of
 
@@ -65,11 +65,11 @@ class Embeddings:
     def read(self, path: Path, texts: Sequence[str]) -> None:
         """Take from a file the vectors of those texts that it has, if it is of this encoder's width."""
         with suppress(OSError, SafetensorError, LookupError, ValueError):  # it is only there to save time
-            tensors, _ = read_tensors(path)
-            places = {bytes(key): place for place, key in enumerate(tensors["keys"].numpy())}
+            arrays, _ = read_arrays(path)
+            places = {bytes(key): place for place, key in enumerate(arrays["keys"])}
             new = [text for text in texts if text not in self._rows]
             known = {text: places[_key(text)] for text in new if _key(text) in places}
-            vectors = tensors["vectors"].numpy()
+            vectors = arrays["vectors"]
             if known and vectors.shape[1] == (self._vectors.shape[1] or vectors.shape[1]):
                 self._keep(list(known), vectors[list(known.values())])
 
@@ -77,7 +77,7 @@ class Embeddings:
         """Write every text's key and vector, whole or not at all."""
         keys = np.frombuffer(b"".join(map(_key, self._rows)), np.uint8).reshape(-1, _KEY_BYTES)
         vectors = self._vectors[: len(self._rows)]
-        write_tensors(path, {"keys": torch.from_numpy(keys.copy()), "vectors": torch.from_numpy(vectors.copy())})
+        write_tensors(path, {"keys": as_tensor(keys.copy()), "vectors": as_tensor(vectors.copy())})
 
     def _keep(self, texts: Sequence[str], vectors: Matrix) -> None:
         before, width = len(self._rows), vectors.shape[1]

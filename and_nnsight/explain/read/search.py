@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar
-from ...kernels.surroundings import plain_torch
 from ...plugins import Viewed
 from ...storage import short_hash
 from ...wording import Brief, counted
@@ -80,7 +80,6 @@ class _Hit(NamedTuple):
     fails: bool
 
 
-@plain_torch()
 def search(
     dissection: Dissection,
     text: str,
@@ -120,9 +119,10 @@ def search(
     wanted = {site for site, _ in chosen_units(dissection, sites)}
     statements = Statements.read(dissection)
     compared = [one for one in statements.every() if one.at[0] in wanted]
-    encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
     texts, lasting = {idea(one.text) for one in compared}, isinstance(text_encoder, str)
-    cosine_of = _near(dissection, text, texts, encoder, name, lasting=lasting)
+    with _plain_torch():
+        encoder, name = plugins.resolve("text encoder", text_encoder, device=device)
+        cosine_of = _near(dissection, text, texts, encoder, name, lasting=lasting)
     verdicts, least = Verdicts.read(dissection), max(0.0, float(getattr(encoder, "chance", 0.0)))
     by_unit: dict[tuple[str, int], list[_Hit]] = {}
     for one in compared:
@@ -134,6 +134,15 @@ def search(
     return Matches(_match(dissection, at, by_unit[at], statements, verdicts) for at in ranked[:most])
 
 
+def _plain_torch() -> AbstractContextManager[None]:
+    """`plain_torch`; nothing where torch has not been imported, of which nobody can have set anything."""
+    if "torch" not in sys.modules:
+        return nullcontext()
+    from ...kernels.surroundings import plain_torch
+
+    return plain_torch()
+
+
 def _ranked(dissection: Dissection, by_unit: Mapping[tuple[str, int], list[_Hit]]) -> list[tuple[str, int]]:
     """The units of which something is near, best first."""
     near = [at for at, hits in by_unit.items() if any(hit.near for hit in hits)]
@@ -143,8 +152,8 @@ def _ranked(dissection: Dissection, by_unit: Mapping[tuple[str, int], list[_Hit]
 
 def _with_evidence(dissection: Dissection, units: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     """The units of which some clip is evidence of what they respond to."""
-    telling = {site: dissection.evidence(site, "top").telling.any(0) for site in {site for site, _ in units}}
-    return [(site, unit) for site, unit in units if bool(telling[site][unit])]
+    telling = {site: dissection.evidence_arrays(site, "top").counts() for site in {site for site, _ in units}}
+    return [(site, unit) for site, unit in units if telling[site][unit] > 0]
 
 
 def _fails(verdict: Verdict | None) -> bool:

@@ -12,11 +12,11 @@ from ...dissection.exemplars import Exemplar, Unit
 from ...dissection.firing import Firing, fires_on
 from ...plugins import Viewed
 from ...wording import Brief
-from ..describe.captions import captions_of_unit
 from ..evaluate.claims import open_concepts
 from ..evaluate.listening.result import ListeningResult, listening_results
 from ..evaluate.verdicts import Verdict, Verdicts
 from ..labels.concept_lists import concept_text
+from ..records.captions import captions_of_unit
 from ..records.claim_rows import EffectNumbers, EffectRow, LabelRow, ListeningRow, ScoreRow, label_source
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
 from ..records.reading import unit_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ...audio.loading import SILENCE_DBFS
+from ...audio.silence import SILENCE_DBFS
 from ...dissection.row_parts import UNPREFIXED
 from ...dissection.table_row import TableRow
 from ..roles import Failure, Span

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...dissection.dissection import Dissection
+from ...dissection.exemplars import Exemplar, Unit
 from ...storage import read_parquet
 from ..roles import Span
 from .description_rows import CaptionRow
 from .reading import clip_rows, has_table, read_table, table_settings
+from .unit_selection import exemplar_span
 
 DATASETS_OWN = "column:caption"
 """The captioner where the captions are the dataset's own."""
@@ -29,6 +31,18 @@ def captions_of(dissection: Dissection) -> dict[Span, str]:
 def captions_of_clips(dissection: Dissection, clips: Iterable[int]) -> dict[Span, str]:
     """The captions that were made of some clips and their excerpts; none before any were made."""
     return by_span(clip_rows(dissection, CaptionRow, clips))
+
+
+def captions_of_unit(dissection: Dissection, unit: Unit) -> dict[Exemplar, str]:
+    """The captions that a unit's exemplars were summarized by: of their excerpts or of whole clips; others are absent.
+
+    Before there are summaries: of whole clips.
+    """
+    exemplars = unit.top + unit.bottom
+    captions = captions_of_clips(dissection, {exemplar.clip for exemplar in exemplars})
+    excerpt = table_settings(dissection, "summaries").get("excerpt")
+    spans = {one: exemplar_span(one, dissection.clips[one.clip].seconds, excerpt) for one in exemplars}
+    return {one: captions[span] for one, span in spans.items() if span in captions}
 
 
 def background_captions(dissection: Dissection) -> list[tuple[str, int]]:

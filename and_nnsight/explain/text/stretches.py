@@ -42,8 +42,12 @@ def _measure_of(last: Group, rest: Sequence[Group]) -> Sequence[Group]:
 
 
 def _without_dangling(groups: Sequence[Group]) -> Sequence[Group]:
-    """Groups that stand by a verb which is not shared are not told, unless nothing else is: "(falling) in pitch"."""
-    dangling = {place for place, (verb, group) in enumerate(pairwise(groups), 1) if _dangles(verb, group)}
+    """Groups are not told, unless nothing else is, that lean on what is not told.
+
+    That is a verb before them, "(falling) in pitch", or a number in them: "a vibrato of (4.9) swings".
+    """
+    leaning = ((place, _dangles(*pair) or _is_measure(*pair)) for place, pair in enumerate(pairwise(groups), 1))
+    dangling = {place for place, leans in leaning if leans}
     if all(place in dangling or not group.key for place, group in enumerate(groups)):
         return groups
     return [_without_keys(group) if place in dangling else group for place, group in enumerate(groups)]
@@ -54,8 +58,13 @@ def _dangles(verb: Group, group: Group) -> bool:
     return by_verb and bool(group.link) and group.link[0].text.lower() == "in"
 
 
+def _is_measure(before: Group, group: Group) -> bool:
+    """Whether a number of a group says how much of the one before there is; a row of 5 knocks is still of knocks."""
+    return group.counted and _is_of(group) and before.head.lemma not in _QUANTITIES
+
+
 def _without_keys(group: Group) -> Group:
-    return replace(group, words=tuple(replace(word, key=False) for word in group.words))
+    return replace(group, words=tuple(replace(word, key=False, shared=False) for word in group.words))
 
 
 def _before(groups: Sequence[Group], place: int) -> list[Group]:

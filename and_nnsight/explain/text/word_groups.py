@@ -46,12 +46,14 @@ class Group:
     """A noun group or a verb group, with the words that join it to what is before.
 
     breaks  whether a mark stands among those
+    counted whether a number stands among those or in it
     """
 
     words: tuple[Word, ...]
     verbal: bool
     link: tuple[Word, ...] = ()
     breaks: bool = False
+    counted: bool = False
 
     @property
     def head(self) -> Word:
@@ -81,7 +83,8 @@ def word_groups(text: str) -> tuple[Group, ...]:
             at += 1
             continue
         joining = tuple(word for word in link if word.text[0].isalpha())
-        groups.append(replace(group, link=joining, breaks=breaks))
+        counted = any(word.text[0].isdigit() for word in (*link, *group.words))
+        groups.append(replace(group, link=joining, breaks=breaks, counted=counted))
         at += len(group.words)
         link, breaks = [], False
     return tuple(groups)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from ...audio.flac import flac_of
 from ...maps.listenable_map import ListenableMap
 from ..map_view import faithfulness
-from ..sounds import flac_of
 from ..spectrogram import data_address, part_png
 
 

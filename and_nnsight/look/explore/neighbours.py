@@ -33,8 +33,8 @@ class TopClips:
         self.keys = {clip: row.content or f"clip {clip}" for clip, row in dissection.clips.items()}
         columns, rows = [], []
         for site in dissection.sites:
-            evidence = dissection.evidence(site, "top")
-            clips, telling = evidence.ranked.clips.T.numpy(), evidence.telling.T.numpy()
+            evidence = dissection.evidence_arrays(site, "top")
+            clips, telling = evidence.ranked.clips.T, evidence.telling.T
             for unit in range(len(clips)):
                 of_unit = clips[unit, telling[unit]].tolist()
                 rows += [len(self.units)] * len(of_unit)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 from and_nnsight import AudioModel
-from and_nnsight.data.batches import Clip
+from and_nnsight.data.items import Clip
 from and_nnsight.sites.site import frame_mask
 from small_training import OPTIONS, SITE
 

@@ -13,8 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from and_nnsight.dissection.ties import decided_places, repeats, strengths
 from and_nnsight.kernels import TopKState, empty_topk, topk_update
-from and_nnsight.kernels.ties import decided_places, repeats, strengths
 from tests.oracle import examples
 
 FEW = st.sampled_from([-1.5, -0.0, 0.0, 0.25, 2.0])

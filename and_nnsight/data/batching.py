@@ -14,46 +14,16 @@ import torch
 
 from ..audio.errors import AudioError
 from ..audio.limits import Limit
-from ..audio.loading import Waveform, content_hash, is_silent, load
+from ..audio.loading import Waveform, content_hash, load
 from ..audio.reading import read_samples
-from .items import Item, RemoteFile, Source, Unusable
+from ..audio.silence import is_silent
+from .items import Clip, Item, Quarantined, RemoteFile, Source, Unusable
 from .lookahead import map_ahead
 from .text import encodable
-from .tokens import Token
 from .workers import TaskMap, map_in_order
 
 T = TypeVar("T")
 _MOST_SENT = 2**24  # bytes of an array: of a longer one, what is heard is cut out first
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What is kept of a clip that was seen: everything but its waveform.
-
-    `seconds` is the duration of the source, `sampling_rate` its own rate (the wanted one, where it carries none),
-    `content` a hash of the samples that are heard, at the rate that the model wants, `silent` whether there is nothing
-    to be heard in them. They are those of the whole clip, or of its beginning where the model has a window. `tokens` is
-    the text that a model read or wrote while it heard the clip, where that is what was dissected.
-    """
-
-    id: int
-    path: str | None
-    label: str | None
-    caption: str | None
-    seconds: float
-    sampling_rate: int
-    content: str = ""
-    silent: bool = False
-    tokens: list[Token] | None = None
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """A clip that was set aside, and why."""
-
-    clip: int
-    path: str | None
-    reason: str
 
 
 @dataclass(frozen=True)

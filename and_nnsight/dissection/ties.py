@@ -2,18 +2,20 @@
 
 A list ends somewhere, and a tie that reaches its end is cut by the clips' ids, which is to say by the order of the
 files. Such places say nothing of the unit.
+
+What is here takes numpy's arrays and torch's tensors, on any device, and gives what it was given.
 """
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float, Float32, Int64
-from torch import Tensor
+
+from .array_kind import ArrayT
 
 
 def decided_places(
-    values: Float[Tensor, "k unit"], there: Bool[Tensor, "k unit"], ties: Int64[Tensor, " unit"], most: int
-) -> Bool[Tensor, "k unit"]:
+    values: Float[ArrayT, "k unit"], there: Bool[ArrayT, "k unit"], ties: Int64[ArrayT, " unit"], most: int
+) -> Bool[ArrayT, "k unit"]:
     """Of the first `most` places that are there: those whose value no clip beyond them has.
 
     values  best first, of either end
@@ -27,24 +29,29 @@ def decided_places(
     chosen = there & (nth <= most)
     following = there & (nth == most + 1)
     last = there & (nth == nth[-1])
-    border = values.masked_fill(~torch.where(following.any(0), following, last), 0.0).sum(0)
+    at_the_cut = following | (last & ~following.any(0))
+    others_zero = values + 0
+    others_zero[~at_the_cut] = 0.0
+    border = others_zero.sum(0)
     at_border = there & (values == border)
     beyond = following.any(0) | (at_border.sum(0) > 1) | ((ties > 0) & (values[-1] == border))
     return chosen & ~(at_border & beyond)
 
 
-def strengths(values: Float32[Tensor, "k unit"], means: Float32[Tensor, " unit"]) -> Float32[Tensor, "k unit"]:
+def strengths(values: Float32[ArrayT, "k unit"], means: Float32[ArrayT, " unit"]) -> Float32[ArrayT, "k unit"]:
     """How far each clip lies from its unit's mean, as a share of how far the first one does: 1 for the first.
 
     0 where the first is no further than the mean itself; empty places have no meaning.
     """
     far = values - means
-    return torch.where(far[0] != 0, far / far[0], 0.0)
+    shares = far / far[0]
+    shares[:, far[0] == 0] = 0.0
+    return shares
 
 
-def repeats(codes: Int64[Tensor, "k unit"]) -> Bool[Tensor, "k unit"]:
+def repeats(codes: Int64[ArrayT, "k unit"]) -> Bool[ArrayT, "k unit"]:
     """Places whose code an earlier place of the unit has; negative codes are like no other."""
-    repeated = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
+    repeated = codes != codes  # nowhere
     for place in range(1, len(codes)):
         repeated[place] = ((codes[:place] == codes[place]) & (codes[place] >= 0)).any(0)
     return repeated
