@@ -33,8 +33,7 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
         masks = [_mask(mask) for mask in group["masks"]]
         wanted = [masks[index] for index in group["mask_of_site"]]
         with torch.no_grad():
-            gathered = _in_trace if job["gather"] == "trace" else _from_cache
-            pooled = gathered(model, job, features, wanted, dtypes)
+            pooled = _gathered(model, job, features, wanted, dtypes)
         values.append(torch.cat([part[0] for part in pooled], 1))
         frames.append(torch.cat([part[1] for part in pooled], 1))
         nonfinite.append(torch.stack([part[2] for part in pooled]))
@@ -42,6 +41,29 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
     state = _best(torch.cat(values), torch.cat(frames), rows, job["k"])
     state |= {"clips": len(rows), "dtype": ", ".join(sorted(dtypes)), "nonfinite": torch.stack(nonfinite).sum(0).cpu()}
     return {**state, **_moments(torch.cat(values), [job["positions"][row] for row in rows], job["left_out"])}
+
+
+def _gathered(
+    model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    if job["gather"] == "trace":
+        return _in_trace(model, job, features, masks, dtypes)
+    # Beside the model a cache holds the model's own tensors, which it may go on writing to; a sandbox is sent copies.
+    return (_from_copies if job["stop"] else _from_cache)(model, job, features, masks, dtypes)
+
+
+def _from_copies(
+    model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    sites, copies = job["sites"], []
+    with model.trace(features) as tracer:
+        for site in sites:
+            copies.append(site.folded(site.envoy.output if site.side == "output" else site.envoy.input).clone())
+        tracer.stop()
+    return [
+        _pooled(site, copy, mask, job["pooling"], dtypes)
+        for site, copy, mask in zip(sites, copies, masks)  # noqa: B905  # a server's Python may have no strict=
+    ]
 
 
 def _in_trace(

@@ -36,6 +36,7 @@ ORDER = (
     "speech",
     "findings",
     "compare",
+    "config",
     "plugins",
     "clusters",
     "ndif",

@@ -9,17 +9,19 @@ import json
 import sys
 from collections.abc import Callable
 
+import httpx
 import nnsight
 import numpy as np
 import torch
 
-from and_nnsight import AudioModel, ModelError, dissect
+from and_nnsight import AudioModel, ModelError, RemoteRunError, dissect
 
 URL, NAME, CODEC = sys.argv[1:]
 SITE, LAST = "blocks.0.mlp.hook_post", "blocks.1.hook_resid_post"
 chance = np.random.default_rng(0)
 WAVES = [chance.standard_normal(samples).astype(np.float32) for samples in (20_000, 32_000, 9_000)]
 here, away = AudioModel(NAME, dispatch=True), AudioModel(NAME)
+SOUNDS = [{"audio": {"array": WAVES[0], "sampling_rate": 16_000}}]
 told: dict[str, object] = {}
 
 
@@ -31,7 +33,7 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
 def sentence(act: Callable[[], object]) -> str:
     try:
         act()
-    except ModelError as error:
+    except (ModelError, RemoteRunError) as error:
         return str(error)
     return "it did not fail"
 
@@ -84,14 +86,8 @@ with fresh.trace(WAVES[:1], remote=URL):
 told["clip"] = apart(once, first[:1])
 told["weightless"] = [fresh.dispatched, *{str(parameter.device) for parameter in fresh.wrapped.parameters()}]
 told["reader"] = sentence(lambda: traced(AudioModel(NAME, part="language_model")))
-told["reads"] = sentence(
-    lambda: dissect(
-        NAME,
-        [{"audio": {"array": WAVES[0], "sampling_rate": 16_000}}],
-        part="language_model",
-        remote=URL,
-        out="refused",
-    )
-)
+told["reads"] = sentence(lambda: dissect(NAME, SOUNDS, part="language_model", remote=URL, out="refused"))
 told["codec"] = sentence(lambda: traced(AudioModel(CODEC)))
+httpx.post(f"{URL}/_faults", json={"trusted": False, "env": {"nnsight": "0.8.3"}}).raise_for_status()
+told["sandboxed"] = sentence(lambda: dissect(NAME, SOUNDS, remote=URL, out="refused", progress=False))
 print(json.dumps(told))

@@ -23,6 +23,7 @@ CLIENT, TRACES = (Path(__file__).with_name(name) for name in ("client.py", "part
         ("qwen2-audio", ["trace", "cache", "local"]),  # called by its forward, with text
         ("voxtral", ["trace", "cache"]),  # has a method for sound
         ("audio-flamingo-3", ["trace"]),  # which no task loads with its head
+        ("granite-speech", ["cache"]),  # goes on writing to what its first block returned
         ("seamless-m4t", ["trace"]),  # called by its forward, on sound alone; ragged
     ],
 )
@@ -42,6 +43,19 @@ def test_a_tower_there_is_the_tower_here(
     assert {job["error"] for job in jobs} == {None}
 
 
+@pytest.mark.parametrize("family", ["ast", "audio-flamingo-3"])
+def test_a_server_that_trusts_nobody_keeps_sites_in_a_cache(
+    family: str, loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
+) -> None:
+    loopback.faults(trusted=False, env={"nnsight": "0.8.3"})
+    save_checkpoint(family, tmp_path / "models" / family)
+    save_sounds(tmp_path / "sounds", clips=5)
+    done = run_script(CLIENT, "same", loopback.url, tmp_path, json.dumps([{"family": family, "gather": ["cache"]}]))
+    (said,) = json.loads(done.stdout.splitlines()[-1])
+    assert said["worst"] <= 1e-5, said
+    assert all(said[part] for part in ("sites", "ids", "frames", "clips", "quarantine")), said
+
+
 def test_traces_of_a_tower_there_are_traces_here(
     loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -55,4 +69,6 @@ def test_traces_of_a_tower_there_are_traces_here(
     for refused in (told["reader"], told["reads"]):
         assert "a server is given sound, and of " in refused
         assert "the part 'language_model' was opened, which does not hear: run it here, without remote=" in refused
+    assert "runs jobs of this key in a sandbox, where nothing but a model's own methods is called" in told["sandboxed"]
+    assert "Qwen2AudioForConditionalGeneration has none that runs its part 'audio_tower'" in told["sandboxed"]
     assert "does not run without its weights, which is how a job for a server is made ready" in told["codec"]

@@ -163,7 +163,10 @@ def build(state: State, address: str) -> FastAPI:
     @app.get("/whoami")
     async def whoami(ndif_api_key: str | None = Header(None)) -> dict:
         try:
-            return {"email": identity(state.settings, ndif_api_key), "tags": ["trusted"]}  # it has no sandbox
+            return {
+                "email": identity(state.settings, ndif_api_key),
+                "tags": ["trusted"] * state.settings.trusted,
+            }  # it has no sandbox
         except HTTPException:
             return {"email": None, "tags": []}
 

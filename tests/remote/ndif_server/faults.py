@@ -36,6 +36,7 @@ class Settings:
 
     api_keys: list[str] = field(default_factory=list)  # UUIDs; none: everybody may
     min_nnsight: str | None = None  # refuse older clients
+    trusted: bool = True  # whether it says that it runs code beside the model, as it always does
     dtype: str = "float32"  # of the weights; a real server's is bfloat16
     deployable: list[str] | None = None  # repo ids; None: whatever can be loaded
     inline_max: int = 8 * 2**20  # bytes of a result that may come back on the websocket
