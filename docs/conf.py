@@ -29,6 +29,7 @@ nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "off"
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_output_stderr = "remove"  # bars of loading
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
