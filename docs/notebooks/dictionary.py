@@ -145,8 +145,8 @@ for name in dissection.sites:
 # ## Without it
 #
 # Ablating latents takes their part out of the activation, along their directions in the decoder; frames on which none
-# of them is active stay as they are. The best latent alone changes nothing, since others say the same; here go all whose
-# clips are of its kind more than of any other.
+# of them is active stay as they are. The best latent alone changes nothing, since others say the same; here go all
+# whose clips are of its kind more than of any other.
 
 # %%
 kind = dissection.unit(latent_site, best.unit).top[0].label
