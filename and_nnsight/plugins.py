@@ -9,6 +9,7 @@ empty: this package's own only; not set: all.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from typing import Any
 
 from . import nnsight_save
 
+_log = logging.getLogger(__name__)
 OURS = "and-nnsight"
 VARIABLE = "AND_NNSIGHT_PLUGINS"
 VIEWS = "and_nnsight.views"
@@ -104,6 +106,7 @@ def make(role: str, chosen: str, **offered: Any) -> Any:
     missing = _missing(plugin, known)
     if missing:
         raise PluginError(f"{role} {entry.name!r} of {_distribution(entry)} has no {missing}")
+    _log.info("%s %r of %s is used", role, entry.name, _distribution(entry))
     return plugin
 
 

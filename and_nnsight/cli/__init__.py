@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -89,8 +90,22 @@ def _global(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
     ] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="What is logged on standard error.")
+    ] = "warning",
 ) -> None:
     """What does each neuron of an acoustic transformer listen for?"""
+    _log_to_standard_error(log_level)
+
+
+def _log_to_standard_error(level: str) -> None:
+    """What the library logs, without others' logs: each command's own, however often one is called in a process."""
+    log, handler = logging.getLogger("and_nnsight"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    for earlier in [each for each in log.handlers if type(each) is logging.StreamHandler]:
+        log.removeHandler(earlier)
+    log.addHandler(handler)
+    log.setLevel(level.upper())
 
 
 def main() -> None:

@@ -8,9 +8,13 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
 from typing import Any, cast, get_type_hints
 
+from ._config import Config, UsedOptions
+
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """A command as typer takes it: in place of every parameter that is a dataclass, an option for each of its fields.
+
+    It has the option `--config` besides, and writes what it was run with into the folder that it made (see `_config`).
 
     Options stand in `--help` where the group stands among the parameters. A field is declared as a parameter would be:
     `name: Annotated[type, typer.Option(...)] = default`.
@@ -21,12 +25,14 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     flat: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         flat += _parameters(groups[name]) if name in groups else [_keyword(parameter)]
+    flat.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config))
 
     @wraps(command)
-    def with_flat_options(**values: Any) -> None:
+    def with_flat_options(*, config: UsedOptions, **values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
+        with config.kept():
+            command(**values)
 
     typed = cast("Any", with_flat_options)  # a function's type knows of no signature that is set
     typed.__signature__ = signature.replace(parameters=flat)

@@ -15,7 +15,7 @@ from ..data.items import Quarantined, Unused
 from ..plugins import Viewed, table
 from ..sites.geometry import Geometry
 from ..storage import array_checksum, file_checksum, read_arrays, read_parquet, read_tensors, tensor_shape, undamaged
-from ..wording import counted
+from ..wording import command, counted
 from .clips import ClipRow, ClipRows
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
@@ -44,6 +44,7 @@ class Dissection(Viewed):
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
+        self.address: HubAddress | None = None  # where on the hub it is from; its folder is the hub's cache then
         self._arrays: dict[str, SiteStatistics[np.ndarray]] = {}
         self._tensors: dict[str, SiteStatistics[torch.Tensor]] = {}
         self._evidence: dict[tuple[str, str, int], ExemplarEvidence[np.ndarray]] = {}
@@ -57,7 +58,10 @@ class Dissection(Viewed):
         Raises DissectionError if it holds no complete dissection, lacks some of its files, or cannot be fetched.
         """
         if is_hub_address(folder):
-            folder = fetched(HubAddress.of(folder))
+            address = HubAddress.of(folder)
+            dissection = cls.load(fetched(address))
+            dissection.address = address
+            return dissection
         folder = Path(folder).expanduser().absolute()
         manifest = read_manifest(folder)
         if manifest is None:
@@ -341,6 +345,14 @@ class Dissection(Viewed):
 
     def _read_tensors(self, path: Path) -> dict[str, torch.Tensor]:
         return read_tensors(path, self._checksum(path))[0]
+
+    def check_writable(self) -> None:
+        """Raise DissectionError where its folder is the hub's cache: what is put there would pass for the hub's."""
+        if self.address is not None:
+            raise DissectionError(
+                f"{self.address} lies in the hub's cache, which is for reading: fetch it into a folder of your own "
+                f"(`{command('pull', self.address, 'DIR')}`) and go on there"
+            )
 
     def check(self, path: Path) -> None:
         """Raise ValueError if a file is not the one that the run wrote."""

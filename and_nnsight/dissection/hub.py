@@ -48,8 +48,10 @@ def is_hub_address(folder: str | Path) -> bool:
     return str(folder).startswith("hf:/")
 
 
-def fetched(address: HubAddress, token: str | bool | None = None) -> Path:
-    """The folder of a dissection on the hub, in the hub's own cache; what is there already is not fetched again.
+def fetched(address: HubAddress, token: str | bool | None = None, place: Path | None = None) -> Path:
+    """The folder of a dissection on the hub; what is there already is not fetched again.
+
+    place  a folder to put it in; None: the hub's own cache, whose files are for reading
 
     Raises DissectionError, which says what to do, where it cannot be had.
     """
@@ -61,6 +63,7 @@ def fetched(address: HubAddress, token: str | bool | None = None) -> Path:
             repo_type="dataset",
             revision=address.revision,
             allow_patterns=f"{FOLDER}/*",
+            local_dir=place,
             token=token,
         )
     folder = Path(root) / FOLDER
@@ -69,6 +72,14 @@ def fetched(address: HubAddress, token: str | bool | None = None) -> Path:
             f"{address} holds no dissection: it has no folder {FOLDER}/. What `and-nnsight push` puts there has one"
         )
     return folder
+
+
+def commit_of(address: HubAddress, token: str | bool | None = None) -> HubAddress:
+    """The commit that a repository, or a branch or tag of it, is at. Raises DissectionError as `fetched` does."""
+    from huggingface_hub import HfApi
+
+    with hub_errors(address):
+        return HubAddress(address.name, HfApi(token=token).dataset_info(address.name, revision=address.revision).sha)
 
 
 @contextmanager

@@ -83,6 +83,7 @@ def _make(
     """Make maps and keep them; why one cannot be made comes into `reasons`. Gives why not all could be tried."""
     try:
         adapter = _opened(model, dissection, exemplars, options)
+        dissection.check_writable()
         lock = locked(dissection.folder / "exemplars" / ".lock")
     except (ValueError, OSError) as error:
         return first_line(error)

@@ -132,6 +132,7 @@ def keep_clips(
 
     Warns of clips that could not be read; raises what `keep_exemplars` does.
     """
+    dissection.check_writable()
     for path in (sounds_folder(dissection.folder), curves_folder(dissection.folder)):
         make_folder(path, DissectionError)
     failures: tuple[Quarantined, ...] = ()

@@ -17,7 +17,9 @@ _KEY = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|xox[abp]-[\w-]{10,})"
 )
 # A place on a disk: at the start, or behind what no word or address ends with.
-_PLACE = re.compile(r"(?<![\w.:/~\\-])/(?P<first>[^/\s\"'<>|]+)/[^\s\"'<>|]*|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]+")
+_PLACE = re.compile(
+    r"(?:(?<=file://)|(?<![\w./~\\-]))/(?P<first>[^/\s\"'<>|]+)/[^\s\"'<>|]*|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]+"
+)
 _MOST_EXAMPLES = 3
 
 
@@ -26,12 +28,14 @@ class MachineTraces:
     """Reads text that is going to leave the machine, rewrites the places that it knows, and counts what it meets.
 
     roots      places, the longest first, and what stands for them elsewhere
+    names      of sites: they name files and rows, and stay, whatever place they hold
     rewritten  how many texts of each file had one; which places these were is in `used`
     places     by file, other places that there are on this machine: they stay as they are
     keys       files in which something looks like a key or a password
     """
 
     roots: dict[str, str]
+    names: frozenset[str] = frozenset()
     rewritten: Counter[str] = field(default_factory=Counter)
     used: set[str] = field(default_factory=set)
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -49,7 +53,9 @@ class MachineTraces:
             folders.append(_common_folder(outside))
         roots = {folder.rstrip("/\\"): Path(folder).name for folder in folders if folder and Path(folder).is_absolute()}
         roots.setdefault(str(Path.home()), "~")
-        return cls({root: roots[root] for root in sorted(roots, key=len, reverse=True) if len(Path(root).parts) > 1})
+        ordered = sorted(roots, key=len, reverse=True)
+        names = frozenset(dissection.sites)
+        return cls({root: roots[root] for root in ordered if len(Path(root).parts) > 1}, names)
 
     def text(self, text: str, file: str) -> str:
         """The text of a file, with the name of a known place for where that is."""
@@ -58,9 +64,9 @@ class MachineTraces:
         if "/" not in text and "\\" not in text:
             return text
         shown = text
-        for root, name in self.roots.items():
+        for root, name in self.roots.items() if text not in self.names else ():
             if root in shown:
-                shown, times = re.subn(rf"(?<![\w/]){re.escape(root)}(?=\W|$)", lambda _, name=name: name, shown)
+                shown, times = re.subn(rf"(?<!\w){re.escape(root)}(?=\W|$)", lambda _, name=name: name, shown)
                 self.used |= {root} if times else set()
         self.rewritten[file] += shown != text
         self._look_for_places(shown, file)

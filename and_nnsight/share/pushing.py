@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.hub import FOLDER, HubAddress, fetched, hub_errors
-from ..storage import make_folder
+from ..dissection.hub import FOLDER, HubAddress, commit_of, fetched, hub_errors
+from ..storage import make_folder, short_hash
 from .dataset_folder import DatasetFolder, DatasetOptions, write_dataset
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def pull(repo: str, folder: str | Path, *, revision: str | None = None, token: s
     folder    a folder that is not there, or an empty one
     revision  a branch, a tag or a commit; None: that of `repo`, or the main branch
 
+    After an interruption the same call goes on; until then what came is beside the folder, under a hidden name.
+
     Raises DissectionError, which says what to do, where it cannot be had, is damaged or is no dissection.
     """
     address = HubAddress.of(repo)
@@ -137,14 +139,15 @@ def pull(repo: str, folder: str | Path, *, revision: str | None = None, token: s
     target = Path(folder).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DissectionError(f"{target} is there and not empty: choose another folder, or remove it")
-    source = fetched(address, token)
+    commit = commit_of(address, token)
     make_folder(target.parent, DissectionError)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as place:
-        copy = Path(place) / "dissection"
-        shutil.copytree(source, copy)  # of the hub's cache, where files are links
-        whole = Dissection.load(copy)
-        _check_whole(whole, address)
-        copy.replace(target)
+    place = target.parent / f".{target.name}.{short_hash(str(commit))}.pull"  # an interrupted one goes on there
+    source = fetched(commit, token, place)
+    _check_whole(Dissection.load(source), address)
+    if target.exists():
+        target.rmdir()
+    source.replace(target)
+    shutil.rmtree(place, ignore_errors=True)
     return Dissection.load(target)
 
 
@@ -154,5 +157,6 @@ def _check_whole(dissection: Dissection, address: HubAddress) -> None:
         dissection.check(dissection.folder / "clips.parquet")
         for site in dissection.sites:
             dissection[site]
+            dissection.activations(site)
     except ValueError as error:
         raise DissectionError(f"what {address} holds is damaged ({error}): it has to be pushed again") from error

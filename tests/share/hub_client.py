@@ -90,6 +90,10 @@ def everything(folder: str, out: Path) -> dict[str, Any]:
     told["again"] = command("pull", NAME, out / "pulled")
     told["hf"] = repr(Dissection.load(f"hf://datasets/{NAME}").unit("blocks.2.hook_mlp_out", 1))
     told["show"] = command("show", f"hf://datasets/{NAME}", "blocks.2.hook_mlp_out", 1)
+    told["explain"] = command("explain", f"hf://datasets/{NAME}", "--captioner", "column:label", "--quiet")
+    told["keep"] = command("exemplars", f"hf://datasets/{NAME}", "--units", "blocks.2.hook_mlp_out:1")
+    told["left"] = sorted(path.name for path in out.iterdir())
+    told["cached"] = files(Dissection.load(f"hf://datasets/{NAME}").folder)
     configs = told["push"][1].splitlines()[0].partition(": ")[2]
     told["configs"] = [each.split()[0] for each in configs.split(", ")]
     for streaming in (False, True):

@@ -68,6 +68,17 @@ def test_it_is_read_where_it_is(visit: Visit) -> None:
     assert visit.told["show"][0] == 0 and "blocks.2.hook_mlp_out" in visit.told["show"][1]
 
 
+def test_the_hubs_cache_is_for_reading(visit: Visit) -> None:
+    for what in ("explain", "keep"):
+        code, _, error = visit.told[what]
+        assert (
+            code == 2 and "lies in the hub's cache, which is for reading: fetch it into a folder of your own" in error
+        )
+        assert "`and-nnsight pull hf://datasets/me/neurons DIR`" in error
+    assert visit.told["cached"] == visit.told["pulled"]
+    assert visit.told["left"] == ["home", "pulled"]
+
+
 def test_each_configuration_loads_streaming_too(visit: Visit) -> None:
     here = Dissection.load(visit.folder)
     told = visit.told["rows False"]

@@ -73,6 +73,8 @@ class Table(_TableFile, Generic[RowT]):
 
     def __init__(self, place: Dissection | Path, row: type[RowT], settings: Mapping[str, Any]) -> None:
         """`place` is the dissection that the table of such rows is of, or the file of a table that belongs to none."""
+        if isinstance(place, Dissection):
+            place.check_writable()
         super().__init__(table_path(place, row.table) if isinstance(place, Dissection) else place)
         self.row = row
         self.settings = json.dumps(dict(settings), sort_keys=True, default=str)
@@ -195,6 +197,7 @@ class ColumnTable(_TableFile):
 
     def __init__(self, dissection: Dissection, row: type[TableRow], kind: Mapping[str, str | None]) -> None:
         """`kind` are the values of the columns that tell the rows of one call from those of others."""
+        dissection.check_writable()
         super().__init__(table_path(dissection, row.table))
         self.row, self.kind = row, kind
         self._new: list[arrow.Table] = []
