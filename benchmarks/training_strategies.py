@@ -72,7 +72,8 @@ def masked(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def restore(model: ASTForAudioClassification, features: Tensor, epochs: int) -> float:
     """Train in place to restore masked stretches, each patch by a linear map of its own token; the last mean error."""
-    config, batch_size = model.config, 32
+    config: Any = model.config
+    batch_size = 32
     size, stride = int(config.patch_size), int(config.time_stride)
     head = torch.nn.Linear(int(config.hidden_size), size * size)
     optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], weight_decay=0.05)
@@ -147,7 +148,7 @@ def shares(comparison: Comparison) -> Row:
     rows = [row for row in comparison.table if row.standing != "untested"]
     standings = {name: sum(row.standing == name for row in rows) / len(rows) for name in ("matched", "shared", "alone")}
     return standings | {
-        "correlation": float(np.mean([row.correlation for row in rows])),
+        "correlation": float(np.mean([row.correlation or 0.0 for row in rows])),
         "lost": [row.concept for row in comparison.changed_concepts("lost")],
         "gained": [row.concept for row in comparison.changed_concepts("gained")],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import ASTForAudioClassification, AutoFeatureExtractor
@@ -18,7 +19,8 @@ SITE = "blocks.2.mlp.hook_post"
 def dissected(folder: Path, changed: int) -> tuple[Dissection, AudioModel]:
     """The embedded model, so many units of a block changed, over 96 sounds."""
     model = ASTForAudioClassification.from_pretrained(tiny_ast_path())
-    weight = model.audio_spectrogram_transformer.layers[2].mlp.fc1.weight
+    up: Any = model.audio_spectrogram_transformer.layers[2]
+    weight = up.mlp.fc1.weight
     with torch.no_grad():
         weight[:changed] = torch.randn(changed, 64, generator=torch.Generator().manual_seed(0)) / 4
     opened = AudioModel(model.eval(), feature_extractor=AutoFeatureExtractor.from_pretrained(tiny_ast_path()))
