@@ -39,7 +39,7 @@ default_role = "literal"
 
 html_theme = "furo"
 html_title = f"and_nnsight {release}"
-html_show_sphinx = html_copy_source = html_show_sourcelink = False
+html_show_copyright = html_show_sphinx = html_copy_source = html_show_sourcelink = False
 # A summary is read from the page that was found, which a page opened from a file may not do.
 html_show_search_summary = False
 html_theme_options = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ._options import AsJson
-from ._output import clean, plain, print_json
+from ..wording import counted
+from ._option_groups import with_option_groups
+from ._options import AsJson, Quiet
+from ._output import clean, plain, print_json, quiet_transformers
 
 if TYPE_CHECKING:
     from ..comparison.result import Comparison
     from ..comparison.rows import ComparedUnitRow
+    from ..dissection.dissection import Dissection
 
 First = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection.")]
 Second = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of another, over the same clips.")]
@@ -25,11 +29,25 @@ Sites = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportArguments:
+    """Lost and gained units to see and hear."""
+
+    report: Annotated[
+        int, typer.Option(help="So many lost and so many gained units as pages to hear, in --out.", min=0)
+    ] = 0
+    model: Annotated[str | None, typer.Option(help="The first's, where it is no longer under its name.")] = None
+    second_model: Annotated[str | None, typer.Option(help="The second's, likewise.")] = None
+    data: Annotated[str | None, typer.Option(help="What was dissected, where it is no longer in its place.")] = None
+    quiet: Quiet = False
+
+
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command()(compare)
 
 
+@with_option_groups
 def compare(
     first: First,
     second: Second,
@@ -45,11 +63,16 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder to write tables and figures to.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random clips that units are held against.", min=0)] = 0,
     as_json: AsJson = False,
+    *,
+    pages: ReportArguments,
 ) -> None:
     """Compare two dissections over the same clips: which units answer to the same, what is lost, what is gained."""
     from ..comparison.comparing import compare as run
     from ..dissection.dissection import Dissection
 
+    if pages.report and out is None:
+        raise ValueError("--report writes pages: name a folder for them (--out)")
+    quiet_transformers()
     dissections = Dissection.load(first), Dissection.load(second)
     comparison = run(*dissections, sites=sites, second_sites=second_sites, by=by, least=least, seed=seed)
     no_figure = _write(comparison, out) if out is not None else None
@@ -64,6 +87,7 @@ def compare(
         if rows and most:
             console.print(_units(name, rows[:most], len(rows)))
     if out is not None:
+        _write_reports(comparison, dissections, out, pages)
         print(f"{plain(out)}: tables" + (f"; no figure: {no_figure}" if no_figure else " and figures"))
 
 
@@ -77,6 +101,24 @@ def _write(comparison: Comparison, out: Path) -> str | None:
     except PluginError as error:
         return plain(error)
     return None
+
+
+def _write_reports(
+    comparison: Comparison, dissections: tuple[Dissection, Dissection], out: Path, pages: ReportArguments
+) -> None:
+    """Write the pages of lost and gained units, and say which."""
+    if not pages.report:
+        return
+    from ..look.lost_and_gained import write_lost_and_gained
+
+    reports = write_lost_and_gained(
+        comparison, *dissections, out, most=pages.report, models=(pages.model, pages.second_model), data=pages.data,
+        progress=not pages.quiet,
+    )  # fmt: skip
+    for report in reports:
+        print(f"{plain(report.path)}: {counted(len(report.units), 'unit')}, open it in a browser")
+    if not reports:
+        print("no page: no unit was lost or gained that has clips to show")
 
 
 def _sites(comparison: Comparison) -> Table:

@@ -13,6 +13,7 @@ from ..wording import counted
 from .figure import draw
 from .rows import (
     ALONE,
+    CLIPS,
     FIRST,
     GAINED,
     LOST,
@@ -53,7 +54,7 @@ class Comparison(Finding):
         return {ComparedUnitRow: self.table, ComparedConceptRow: self.concepts, ComparedSiteRow: self.sites}
 
     def units(self, side: str | None = None, standing: str | None = None) -> Rows[ComparedUnitRow]:
-        """The rows of units, of one side, or of one standing; those with the most evidence first.
+        """The rows of units, of one side, or of one standing; those with the most evidence first, of these the surest.
 
         Raises ValueError for another side or standing.
         """
@@ -61,7 +62,7 @@ class Comparison(Finding):
             if value not in (None, *known):
                 raise ValueError(f"{value!r} is none of {', '.join(known)}")
         chosen = (row for row in self.table if side in (None, row.side) and standing in (None, row.standing))
-        return Rows(sorted(chosen, key=lambda row: -row.evidence), ComparedUnitRow)
+        return Rows(sorted(chosen, key=lambda row: (-row.evidence, row.q_alone or 0.0)), ComparedUnitRow)
 
     def lost(self) -> Rows[ComparedUnitRow]:
         """Units of the first dissection whose like none of the second is."""
@@ -107,13 +108,24 @@ class Comparison(Finding):
         return f"{self.side_name(side)}: {counted(total, 'unit')}: {text}{note}"
 
     def concept_texts(self) -> list[str]:
-        """Which concepts were lost and gained, a line each."""
+        """Which concepts were lost and gained, and to which labels more units answer, and fewer."""
         lines = []
         for change in (LOST, GAINED):
             concepts = [row.concept for row in self.changed_concepts(change)]
             more = f" and {len(concepts) - 12} more" if len(concepts) > 12 else ""
             lines.append(f"concepts {change}: {', '.join(concepts[:12]) or 'none'}{more}")
+        for sign, word in ((1, "more"), (-1, "fewer")):
+            changes = [(sign * ((row.second_hold or 0) - (row.first_hold or 0)), row) for row in self.labels]
+            changes = sorted((each for each in changes if each[0] > 0), key=lambda each: (-each[0], each[1].concept))
+            texts = [f"{row.concept} {row.first_hold or 0:,} to {row.second_hold or 0:,}" for _, row in changes[:8]]
+            if texts:
+                lines.append(f"labels that {word} units answer to (counted, not tested): {', '.join(texts)}")
         return lines
+
+    @property
+    def labels(self) -> list[ComparedConceptRow]:
+        """The concepts that are labels of the clips."""
+        return [row for row in self.concepts if row.source == CLIPS]
 
     def figure(self) -> Figure:
         """How units stand by site, and which clips' labels units of either answer to."""

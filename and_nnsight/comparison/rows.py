@@ -30,7 +30,8 @@ class ComparedUnitRow(TableRow):
     in_place     correlation with the unit of the same site and index, where both were tested: of checkpoints of one
                  model, how much the unit itself has changed
     evidence, other_evidence, shared_clips   clips that are evidence of either's top, and of both
-    words, words_from  what is said of it: its explanation, else its label, else the label that most of its clips share
+    words, words_from  what is said of it: its explanation, else its label, else of how many of its clips which label is
+                 ("clips")
     other_words  the same of its counterpart
     best_clip, best_path  the first clip that is evidence, in its own dissection
     """

@@ -72,7 +72,8 @@ class Side:
 
 def words_of(row: UnitRow) -> tuple[str | None, str | None]:
     """What is said of a unit, and what says it: explanation, label, or clips."""
-    said = {"explanation": row.explanation, "label": row.label, "clips": row.common_label}
+    clips = row.common_label and f"{row.common_label} in {row.common_count} of {row.evidence} clips"
+    said = {"explanation": row.explanation, "label": row.label, "clips": clips}
     source = next((name for name, text in said.items() if text), None)
     return (None, None) if source is None else (said[source], source)
 

@@ -57,14 +57,14 @@ def _columns(
     standing = np.select([holds & mutual, holds, alone], [MATCHED, SHARED, ALONE], UNDECIDED)
     values = {
         "standing": standing.tolist(),
-        "correlation": found.correlation.tolist(),
+        "correlation": found.correlation.round(6).tolist(),
         "low": found.interval.low.tolist(),
         "high": found.interval.high.tolist(),
         "p": found.p.tolist(),
         "q": q[0].tolist(),
         "p_alone": found.interval.p_below.tolist(),
         "q_alone": q[1].tolist(),
-        "in_place": found.in_place.tolist(),
+        "in_place": found.in_place.round(6).tolist(),
         "at": [other.responses.units[number] for number in found.other.tolist()],
     }
     rows = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))

@@ -22,6 +22,7 @@ from .exporting import tables_beside
 from .folder_copy import copy_folder
 from .heard_exemplars import HeardExemplars, heard_spans, heard_units
 from .machine_traces import MachineTraces
+from .new_folder import refuse_files
 from .unit_row import UnitRow
 from .unit_table import unit_table
 
@@ -95,8 +96,7 @@ def write_dataset(
     options = options or DatasetOptions()
     _check(dissection, options)
     folder = Path(out).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DissectionError(f"{folder} is there and not empty: choose another folder, or remove it")
+    refuse_files(folder)
     make_folder(folder, DissectionError)
     try:
         traces = MachineTraces({}) if options.keep_paths else MachineTraces.of(dissection)

@@ -13,6 +13,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.hub import FOLDER, HubAddress, commit_of, fetched, hub_errors
 from ..storage import make_folder, short_hash
 from .dataset_folder import DatasetFolder, DatasetOptions, write_dataset
+from .new_folder import refuse_files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -137,8 +138,7 @@ def pull(repo: str, folder: str | Path, *, revision: str | None = None, token: s
     address = HubAddress.of(repo)
     address = HubAddress(address.name, revision or address.revision)
     target = Path(folder).expanduser().absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DissectionError(f"{target} is there and not empty: choose another folder, or remove it")
+    refuse_files(target)
     commit = commit_of(address, token)
     make_folder(target.parent, DissectionError)
     place = target.parent / f".{target.name}.{short_hash(str(commit))}.pull"  # an interrupted one goes on there

@@ -145,12 +145,12 @@ for name in dissection.sites:
 # ## Without it
 #
 # Ablating latents takes their part out of the activation, along their directions in the decoder; frames on which none
-# of them is active stay as they are. Here go all latents whose clips are, more than half, of the best one's kind.
+# of them is active stay as they are. The best latent alone changes nothing, since others say the same; here go all
+# whose clips are of its kind more than of any other.
 
 # %%
 kind = dissection.unit(latent_site, best.unit).top[0].label
-alike = [row for row in dissection.units(latent_site) if row.common_label == kind and row.evidence]
-chosen = [row.unit for row in alike if row.common_count > row.evidence / 2]
+chosen = [row.unit for row in dissection.units(latent_site) if row.common_label == kind]
 without = ablate(model, UnitChoice({latent_site: chosen}))
 clip = next(sound for sound in others if sound.label == kind)
 for title, asked in (("whole", model), (f"without {len(chosen)} latents", without)):

@@ -56,4 +56,4 @@ def test_export_says_what_it_wrote(tmp_path: Path) -> None:
     assert "units.csv, exemplars.csv, clips.csv, summaries.csv" in out
     assert (tmp_path / "tables" / "summaries.csv").read_text().count(HOSTILE) == 1
     code, _, error = run_command("export", folder, "--to", "xlsx", "--out", tmp_path / "no")
-    assert code == 2 and error == "error: unknown format 'xlsx': one of parquet, csv\n"
+    assert code == 2 and error == "error: unknown format 'xlsx': one of parquet, csv, delphi, neuronpedia, dataset\n"

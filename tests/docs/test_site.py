@@ -44,12 +44,13 @@ def test_every_page_of_the_guides_is_in_the_side_bar(site: Path) -> None:
 
 
 def test_every_page_opens_without_asking_anything_of_a_network(site: Path, browser: Any) -> None:
-    pages = sorted(site.rglob("*.html"))
-    assert len(pages) > 30
-    for page in pages:
-        with Visit(browser, page) as visit:
-            assert not [url for url in visit.requests if not url.startswith((site.as_uri(), "data:"))], page.name
-            assert not visit.complaints, page.name
+    first, *others = sorted(site.rglob("*.html"))
+    assert len(others) > 30
+    with Visit(browser, first) as visit:
+        for page in others:
+            visit.page.goto(page.as_uri())
+        assert not [url for url in visit.requests if not url.startswith((site.as_uri(), "data:"))]
+        assert not visit.complaints
 
 
 def test_no_page_names_a_script_or_a_style_elsewhere(site: Path) -> None:

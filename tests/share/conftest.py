@@ -13,11 +13,18 @@ from tests.explain.small_dissection import with_summaries
 SITES = ["blocks.0.mlp.hook_post", "blocks.2.hook_mlp_out"]
 
 
+def dissected_sounds() -> list:
+    """What `explained` was dissected over: it has no files that it could be read from again."""
+    return list(make_sounds(per_class=3, seed=0))
+
+
 @pytest.fixture(scope="package")
 def explained(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
     out = tmp_path_factory.mktemp("share")
-    sounds, others = (list(make_sounds(per_class=3, seed=seed)) for seed in (0, 1))
-    made = dissect(tiny_ast_path(), sounds, SITES, k=4, out=out / "run", device="cpu", progress=False)
+    sounds, others = dissected_sounds(), list(make_sounds(per_class=3, seed=1))
+    made = dissect(
+        tiny_ast_path(), sounds, SITES, k=4, out=out / "run", keep_activations=True, device="cpu", progress=False
+    )
     held_out = dissect(
         tiny_ast_path(), others, SITES, k=4, out=out / "held", keep_activations=True, device="cpu", progress=False
     )

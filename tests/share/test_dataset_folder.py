@@ -155,4 +155,4 @@ def test_the_command_says_what_it_wrote(in_a_folder: Dissection, tmp_path: Path)
     code, _, error = run_command("export", in_a_folder.folder, "--to", "dataset", "--out", out, "--no-audio")
     assert code == 2 and "is there and not empty" in error
     code, _, error = run_command("export", in_a_folder.folder, "--to", "csv", "--out", tmp_path / "csv", "--no-audio")
-    assert code == 2 and "matters of --to dataset" in error
+    assert code == 2 and "--audio is for --to dataset, not for csv" in error

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+_MASK = "input_features_mask"
 CHANGES = "_and_nnsight_lens_changes"
 
 
@@ -44,4 +45,14 @@ def _renamed(model: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, 
             config: Any = model.config
             start = torch.full((len(heard), 1), int(config.decoder_start_token_id), device=heard.device)
             kwargs.setdefault("decoder_input_ids", start)
+        if _MASK in inspect.signature(type(model).forward).parameters:
+            kwargs = _masked(kwargs, heard)
     return args, kwargs
+
+
+def _masked(kwargs: dict[str, Any], heard: torch.Tensor) -> dict[str, Any]:
+    """With the mask of a spectrogram's frames under the name that the model has for it; without one, all count."""
+    mask = kwargs.pop("attention_mask", None)
+    if mask is None:
+        mask = torch.ones(len(heard), heard.shape[-1], dtype=torch.long, device=heard.device)
+    return {_MASK: mask, **kwargs}

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from and_nnsight.model.accepted_inputs import needs_mask
 from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.extractors import default_extractor
@@ -34,7 +35,8 @@ class BridgedModel(ModelAdapter):
         self.bridge = bridge
         view = self._view = plain_view(bridge.original_model)
         extractor = feature_extractor or bridge.processor or default_extractor(view)
-        self._featuriser = make_featuriser(view, getattr(extractor, "feature_extractor", extractor))
+        masked = needs_mask(bridge.original_model)
+        self._featuriser = make_featuriser(view, getattr(extractor, "feature_extractor", extractor), masked)
         hooks = bridge.hook_dict
         self._available = tuple(site for site in find_sites(view, self._featuriser.extractor) if site.name in hooks)
         self.name = bridge.cfg.model_name

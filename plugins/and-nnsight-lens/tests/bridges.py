@@ -45,6 +45,8 @@ def heard(name: str, *seconds: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The features of noise: what a bridge takes first, and the rest by name."""
     features = {key: value.clone() for key, value in _features(name, seconds or (1.0, 1.0)).items()}
     main = next(key for key in ("input_values", "input_features") if key in features)
+    if name == "audio-flamingo-3" and "attention_mask" in features:  # as the model around it hands it the mask
+        features["input_features_mask"] = features.pop("attention_mask")
     return features.pop(main), features
 
 

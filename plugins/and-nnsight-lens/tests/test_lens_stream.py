@@ -16,8 +16,8 @@ from and_nnsight_lens.residual import DecompositionError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
 CLAP = ["clap", "clap-audio"]
-POOLED = "qwen2-audio"
-SUMS = [name for name in PRE_NORM if name not in (*CLAP, POOLED)]
+POOLED = ("qwen2-audio", "audio-flamingo-3")
+SUMS = [name for name in PRE_NORM if name not in (*CLAP, *POOLED)]
 NORMALISED = [*POST_NORM, *CONFORMERS]
 
 
@@ -96,8 +96,9 @@ def test_streams_heads_neurons_and_norms(name: str) -> None:
 
 
 @torch.no_grad()
-def test_a_stream_that_is_averaged_before_the_last_norm_adds_up_and_has_no_last_norm_of_its_own() -> None:
-    bridge, cache = cached(POOLED)
+@pytest.mark.parametrize("name", POOLED)
+def test_a_stream_that_is_averaged_before_the_last_norm_adds_up_and_has_no_last_norm_of_its_own(name: str) -> None:
+    bridge, cache = cached(name)
     last = cache["blocks.1.hook_out"]
     same(cache.decompose_resid(layer=-1).sum(0), last)
     same(cache.stack_head_results(incl_remainder=True).sum(0), last)

@@ -84,9 +84,9 @@ def test_a_model_that_is_nested_in_another() -> None:
 
 
 HEADS = {"ast": 5, "whisper-classify": 5, "wav2vec2-ctc": 12, "hubert-pre": 5, "wav2vec2-bert": 5}
-POSITIONS = {"ast": 102, "whisper": 100, "clap": 256, "qwen2": 100, "voxtral": 100}
+POSITIONS = {"ast": 102, "whisper": 100, "clap": 256, "qwen2": 100, "voxtral": 100, "audio": 100}
 POSITIONAL = {
-    "ast": "standard", "whisper": "standard", "qwen2": "standard", "voxtral": "standard",
+    "ast": "standard", "whisper": "standard", "qwen2": "standard", "voxtral": "standard", "audio": "standard",
     "clap": "relative_positional_bias",
 }  # fmt: skip
 POSITIONAL |= dict.fromkeys(CONFORMERS, "relative_positional_bias")

@@ -16,6 +16,7 @@ def towers() -> list[Family]:
     """A family for each tower, by the name of its config."""
     return [
         Family("qwen2-audio", seeded(lambda: _tower("Qwen2Audio", _WHISPERS)), whisper_extractor),
+        Family("audio-flamingo-3", seeded(lambda: _tower("AudioFlamingo3", _LLAMAS)), whisper_extractor),
         Family("voxtral", seeded(lambda: _tower("Voxtral", _LLAMAS)), whisper_extractor),
     ]
 

@@ -1,4 +1,4 @@
-"""Audio towers of language models that are built as Whisper's encoder is: Voxtral's and Qwen2-Audio's."""
+"""Audio towers of language models that are built as Whisper's encoder is: Voxtral, Qwen2-Audio, Audio Flamingo 3."""
 
 from __future__ import annotations
 
