@@ -143,4 +143,3 @@ class SparseAutoencoder:
 
 def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.to(device)
-

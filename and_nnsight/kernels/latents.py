@@ -29,9 +29,9 @@ _LEAST_PART = 64
 def latent_parts(
     activations: Float[Tensor, "frame width"], encoder: dict[str, Any], wanted: Int64[Tensor, " chosen"] | None = None
 ) -> Iterator[tuple[slice, Float[Tensor, "frame part"]]]:
-    """The latents, part by part, float32; NaN of a frame that is not finite. `wanted`: only parts that hold one of these.
+    """The latents, part by part, float32; NaN of a frame that is not finite.
 
-    The encoder lies where the activations lie.
+    `wanted`: only the parts that hold one of these; None: all. The encoder lies where the activations lie.
     """
     frames = activations.float()
     spoilt = ~frames.isfinite().all(1)

@@ -67,9 +67,7 @@ def _architecture(settings: Mapping[str, Any], path: Path) -> str:
     return str(architecture)
 
 
-def _rule(
-    architecture: str, settings: Mapping[str, Any], weights: Weights, scale: Tensor | None, path: Path
-) -> Rule:
+def _rule(architecture: str, settings: Mapping[str, Any], weights: Weights, scale: Tensor | None, path: Path) -> Rule:
     latents = weights.matrix("W_enc").shape[1]
     if architecture == "gated":
         return Gated(*(weights.floats(name, latents) for name in ("b_gate", "r_mag", "b_mag")))
