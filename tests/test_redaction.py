@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from and_nnsight.redaction import without_credentials
+from and_nnsight.redaction import holds_secret, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,20 @@ def test_a_long_text_is_read_in_a_moment(piece: str) -> None:
     """By a pattern that starts anew everywhere it would take minutes."""
     text = piece * (200_000 // len(piece))
     assert without_credentials(text) == text
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [f"hf_{'a' * 30}", f"sk-{'a' * 30}", f"github_pat_{'a' * 40}", f"glpat-{'a' * 20}", f"AIza{'a' * 35}",
+     "https://me:word@host/x", "https://host/x?api_key=abcdef", "Authorization: Bearer abc123def456"],
+)  # fmt: skip
+def test_what_can_only_be_a_secret_is_told(secret: str) -> None:
+    assert holds_secret(f"it is {secret} there")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["take 12:30@studio.wav", "openai:gpt-4@proxy", "a row of knocks", "hf_hub", "sk-learn", "https://…@host/x?key=…"],
+)
+def test_what_may_be_a_name_is_no_secret(text: str) -> None:
+    assert not holds_secret(text)

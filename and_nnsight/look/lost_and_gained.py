@@ -8,6 +8,7 @@ from typing import Any
 from ..comparison.result import Comparison
 from ..comparison.rows import FIRST, GAINED, LOST, ComparedUnitRow
 from ..dissection.dissection import Dissection
+from ..run.exemplar_plan import UnitName
 from ..wording import counted
 from .report import Report, write_report
 
@@ -43,7 +44,7 @@ def write_lost_and_gained(
         if shown:
             units = [(row.site, row.unit) for row in shown]
             note = "\n\n".join([_heading(change, comparison, len(shown), len(rows)), *comparison.summary()])
-            notes = {(row.site, row.unit): _remark(change, row) for row in shown}
+            notes: dict[UnitName, str] = {(row.site, row.unit): _remark(change, row) for row in shown}
             path = Path(folder) / f"{change}.html"
             reports.append(
                 write_report(dissection, path, units, model=model, data=data, note=note, notes=notes, **options)

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..dissection.dissection import Dissection
-from ..redaction import without_credentials
+from ..redaction import holds_secret
 
-_KEY = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|xox[abp]-[\w-]{10,})"
-)
 # A place on a disk: at the start, or behind what no word or address ends with.
 _PLACE = re.compile(
     r"(?:(?<=file://)|(?<![\w./~\\-]))/(?P<first>[^/\s\"'<>|]+)/[^\s\"'<>|]*|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]+"
@@ -59,7 +56,7 @@ class MachineTraces:
 
     def text(self, text: str, file: str) -> str:
         """The text of a file, with the name of a known place for where that is."""
-        if _KEY.search(text) or without_credentials(text) != text:
+        if holds_secret(text):
             self.keys.add(file)
         if "/" not in text and "\\" not in text:
             return text
