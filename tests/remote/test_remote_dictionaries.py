@@ -67,7 +67,6 @@ def test_latents_there_are_latents_here(ask: Callable[..., Any], material: Path)
     told = ask("same", cases)
     assert len(told) == 6
     for said in told:
-        print(said["family"], said["gather"], said["worst"])
         assert _same_as_here(said), said
         assert said["printed"] == ""
         assert said["remote"]["dictionary_bytes"] > 4 * WIDTH * LATENTS
