@@ -1,23 +1,75 @@
-"""Tables of options as TOML. Passwords and keys are left out."""
+"""Tables of options as TOML: read, written, and one of them kept beside others. Passwords and keys are left out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..redaction import without_credentials
-from ..storage import written_whole
+from ..redaction import holds_secret, without_credentials
+from ..storage import Lock, locked, undamaged, written_whole
 
+NAME = "config.toml"
+_LOCK = ".config.lock"
+_LONGEST_WAIT = 5.0
+"""Seconds that another command may take to write its table."""
 _HEAD = """# What the commands were run with that this folder was made by. To repeat one of them in a new folder:
-#   and-nnsight dissect --config {folder} --out NEW
+#   and-nnsight dissect --config FOLDER --out NEW
 """
+
+
+def read_config(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of a file. Raises ValueError for one that is none, and for what stands outside of tables."""
+    if not path.exists():
+        raise ValueError(f"{path} is not there: give a TOML file, or the folder of a run that was made with options")
+    with undamaged(path, "mend it; it is a TOML file with a table a command"):
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"{path}: {name} stands in no table: put it below the name of its command, as [dissect]")
+    return tables
+
+
+def keep(path: Path, name: str, values: Mapping[str, Any]) -> None:
+    """Put a command's table into a file, in place of its earlier one. A file that has it already is left alone.
+
+    Raises OSError where it cannot be written or another process holds on to it, ValueError where it is damaged.
+    """
+    shown = {key: value for key, value in values.items() if _may_be_written(value)}
+    if path.exists() and read_config(path).get(name) == shown:
+        return
+    with _lock(path.with_name(_LOCK)):
+        tables = read_config(path) if path.exists() else {}
+        written(path, {**tables, name: values})
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """A lock on a file, waited for."""
+    lock = _lock_by(path, time.monotonic() + _LONGEST_WAIT)
+    try:
+        yield
+    finally:
+        lock.close(remove=True)
+
+
+def _lock_by(path: Path, end: float) -> Lock:
+    while True:
+        try:
+            return locked(path)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def written(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
     """Write tables, whole or not at all."""
-    parts = [_HEAD.format(folder="FOLDER"), *(_table(name, values) for name, values in tables.items())]
+    parts = [_HEAD, *(_table(name, values) for name, values in tables.items())]
     with written_whole(path) as temporary:
         temporary.write_bytes("\n".join(parts).encode("utf-8"))
 
@@ -37,7 +89,9 @@ def _may_be_written(value: Any) -> bool:
         return all(map(_may_be_written, value))
     if not isinstance(value, str):
         return True
-    return value == without_credentials(value) and value == value.encode("utf-8", "replace").decode("utf-8")
+    if holds_secret(value) or value != without_credentials(value):
+        return False
+    return value == value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _key(name: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
 from typing import Any, cast, get_type_hints
 
-from ._config import Config, UsedOptions
+from ._config import Config
+from ._used_options import UsedOptions
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

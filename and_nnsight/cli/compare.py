@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,6 +79,9 @@ def compare(
     comparison = run(*dissections, sites=sites, second_sites=second_sites, by=by, least=least, seed=seed)
     no_figure = _write(comparison, out) if out is not None else None
     if as_json:
+        if out is not None:
+            with redirect_stdout(sys.stderr):  # what is printed is for programs
+                _write_reports(comparison, dissections, out, pages)
         print_json(comparison.content())
         return
     for line in comparison.summary():

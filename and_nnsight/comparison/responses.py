@@ -30,6 +30,7 @@ _FEWEST = 3  # clips off the commonest value, below which an interval says nothi
 CONSTANT = "it is the same on all clips"
 NOT_FINITE = "it is not finite on some clip"
 NO_EVIDENCE = "none of its clips is evidence"
+ALL_EVIDENCE = "all clips are its evidence"
 
 Units = Int64[np.ndarray, " unit"]
 
@@ -186,7 +187,7 @@ class ExemplarResponses(Responses):
                 self.units.append(at)
                 self._sets.append(np.array(sorted(clips), np.int64))
             else:
-                self.untested[at] = NO_EVIDENCE
+                self.untested[at] = ALL_EVIDENCE if clips else NO_EVIDENCE
         self.spread = np.array([len(each) for each in self._sets], np.int64)
 
     @property

@@ -114,6 +114,10 @@ class Comparison(Finding):
             concepts = [row.concept for row in self.changed_concepts(change)]
             more = f" and {len(concepts) - 12} more" if len(concepts) > 12 else ""
             lines.append(f"concepts {change}: {', '.join(concepts[:12]) or 'none'}{more}")
+        if any(row.change for row in self.concepts):
+            lines.append(
+                "a concept is lost where no unit holds any more: counted too, so look at the best q of either side"
+            )
         for sign, word in ((1, "more"), (-1, "fewer")):
             changes = [(sign * ((row.second_hold or 0) - (row.first_hold or 0)), row) for row in self.labels]
             changes = sorted((each for each in changes if each[0] > 0), key=lambda each: (-each[0], each[1].concept))

@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import linear
 
+from ..kernels.latents import inside, latent_parts, scaled_frames
 from .errors import DictionaryError
-from .rules import PartRule, TopLatents, on_device
-from .scaling import Scaled, scaled
+from .rules import Rule, on_device
 
 PART_VALUES = 2**24
 """At most so many values of a part are made at a time (64 MiB), however many frames and latents there are."""
-_LEAST_PART = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +28,7 @@ class SparseAutoencoder:
     decoder     [latent, width]: directions, on the disk until they are asked for; None where they are of another site
     input_bias  [width]: what is subtracted from a frame first, once it is scaled; None: nothing
     scale       [latent]: how many times longer latents are than the decoder takes them; None: they are as it takes them
-    scaling     of a frame: see `scaling`
+    scaling     of a frame: see `kernels.latents.scaled_frames`
     hash        of all that its latents hang on
 
     It computes in float32, whatever the dtype of activations and files.
@@ -38,7 +36,7 @@ class SparseAutoencoder:
 
     library: str
     encoder: Float[Tensor, "latent width"]
-    rule: PartRule | TopLatents
+    rule: Rule
     decoder: Float[Tensor, "latent width"] | None
     input_bias: Float[Tensor, " width"] | None
     hash: str
@@ -76,7 +74,7 @@ class SparseAutoencoder:
         found: list[Tensor] = []
         order: list[Tensor] = []
         for part, values in self._parts(activations, wanted):
-            places = _inside(wanted, part)
+            places = inside(wanted, part).nonzero()[:, 0]
             found.append(values[:, (wanted[places] - part.start).to(values.device)])
             order.append(places)
         if not found:
@@ -105,37 +103,26 @@ class SparseAutoencoder:
         change = torch.where(difference.isfinite(), difference, 0.0)
         if self.scale is not None:
             change = change / self.scale[chosen].to(activations.device)
-        back = scaled(self._frames(activations), self.scaling).back.unflatten(0, activations.shape[:-1])
+        back = scaled_frames(self._frames(activations), self.scaling)[1].unflatten(0, activations.shape[:-1])
         return (activations.float() + change @ directions * back).to(activations.dtype)
+
+    def portable(self) -> dict[str, Any]:
+        """The encoder as `kernels.latents` takes it, which may go to a server; its directions stay here."""
+        return {
+            "encoder": self.encoder,
+            "input_bias": self.input_bias,
+            "scaling": self.scaling,
+            "form": self.rule.FORM,
+            "numbers": self.rule.numbers,
+            "group": self.rule.group,
+            "most_values": PART_VALUES,
+        }
 
     def _parts(
         self, activations: Float[Tensor, "*frame width"], wanted: Int64[Tensor, " chosen"] | None
     ) -> Iterator[tuple[slice, Float[Tensor, "frame part"]]]:
         """The latents, part by part: those parts that hold wanted ones. `wanted` None: all."""
-        here = self._on(activations.device)
-        frames = here._frames(activations)
-        spoilt = ~frames.isfinite().all(1)
-        any_spoilt = bool(spoilt.any())
-        ready = here._ready(scaled(frames, self.scaling))
-        every = self._slices(len(frames))
-        some = every if wanted is None else [part for part in every if len(_inside(wanted, part))]
-        for part, latents in here._latents(ready, every, some):
-            yield part, latents.masked_fill(spoilt[:, None], torch.nan) if any_spoilt else latents
-
-    def _latents(
-        self, ready: Float[Tensor, "frame width"], every: Sequence[slice], some: Sequence[slice]
-    ) -> Iterator[tuple[slice, Float[Tensor, "frame part"]]]:
-        if isinstance(self.rule, TopLatents):
-            kept = self.rule.keep((part, self._output(ready, part)) for part in every)
-            yield from ((part, kept.part(part)) for part in some)
-        else:
-            yield from ((part, self.rule(self._output(ready, part), part)) for part in some)
-
-    def _output(self, ready: Float[Tensor, "frame width"], part: slice) -> Float[Tensor, "frame part"]:
-        return linear(ready, self.encoder[part])
-
-    def _ready(self, frames: Scaled) -> Float[Tensor, "frame width"]:
-        return frames.frames if self.input_bias is None else frames.frames - self.input_bias
+        yield from latent_parts(self._frames(activations), self._on(activations.device).portable(), wanted)
 
     def _frames(self, activations: Float[Tensor, "*frame width"]) -> Float[Tensor, "frame width"]:
         if activations.shape[-1] != self.width:
@@ -143,12 +130,6 @@ class SparseAutoencoder:
                 f"the dictionary is of {self.width} units, and the activations are of {activations.shape[-1]}"
             )
         return activations.reshape(-1, self.width).float()
-
-    def _slices(self, frames: int) -> list[slice]:
-        """The parts of the latents, each of whole groups."""
-        group = self.rule.group
-        step = max(PART_VALUES // max(frames, 1), _LEAST_PART) // group * group or group
-        return [slice(start, min(start + step, self.latents)) for start in range(0, self.latents, step)]
 
     def _on(self, device: torch.device) -> SparseAutoencoder:
         """The dictionary with its encoder on a device; its directions stay where they are."""
@@ -162,8 +143,3 @@ class SparseAutoencoder:
 
 def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.to(device)
-
-
-def _inside(wanted: Int64[Tensor, " chosen"], part: slice) -> Int64[Tensor, " inside"]:
-    """Which of the wanted latents are in a part."""
-    return ((wanted >= part.start) & (wanted < part.stop)).nonzero()[:, 0]

@@ -63,6 +63,15 @@ class Dictionary(Protocol):
         ...
 
 
+@runtime_checkable
+class PortableDictionary(Protocol):
+    """A dictionary whose encoder may go to a server: of a form that `kernels.latents` knows."""
+
+    def portable(self) -> dict[str, Any]:
+        """The encoder, as `kernels.latents` takes it."""
+        ...
+
+
 def open_dictionary(chosen: str) -> Dictionary:
     """The dictionary "name:argument". Raises PluginError, saying what to do, where there is none."""
     return plugins.make("dictionary", chosen)

@@ -67,6 +67,10 @@ class Sae:
         """The activations once latents are changed by so much."""
         return self._autoencoder.shifted(activations, difference, latents)
 
+    def portable(self) -> dict[str, Any]:
+        """The encoder, as `kernels.latents` takes it."""
+        return self._autoencoder.portable()
+
 
 def open_sae(path: str) -> SparseAutoencoder:
     """The sparse autoencoder in a folder or file. One that somebody holds is not read again.

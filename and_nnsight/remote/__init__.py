@@ -4,7 +4,7 @@ settings  where to, how much at once, how patient          payloads   a job's cl
 shapes    frames and units of sites, without weights       on_server  what runs on the server (travels as source)
 server    one job over HTTP, what is installed there       jobs       many jobs, in order, retried
 answers   what comes home, checked, as statistics          errors     what a server's error means
-versions  which servers fit this client
+versions  which servers fit this client                    encoders   dictionaries on their way up, with every job
 """
 
 from .settings import LOCAL, Remote, RemoteRunError, as_settings

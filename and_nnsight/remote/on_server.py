@@ -11,10 +11,14 @@ from typing import Any
 
 import torch
 
+from ..kernels.latents import frames_that_count, latent_parts
 from ..kernels.moments import dyadic_nodes
 from ..kernels.pooling import pool_frames
 from ..kernels.topk import as_candidates, best_clips, border_ties
 from ..portable import as_inputs, featurise, renamed
+
+_UNITS = 1 << 14
+"""Of so many units at a time the best clips are looked for: sorting takes several times the values' memory."""
 
 
 def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
@@ -23,11 +27,13 @@ def run_job(model: Any, job: dict[str, Any]) -> dict[str, Any]:
     `job` holds: sites (`SiteHandle`s in forward order), groups (see `payloads`), extractor, rate, options, extras,
     names (of features, as the model takes them), k, pooling, stop (whether the model may stop after the last site),
     gather: "trace" (reduce while the model runs) or "cache" (let nnsight keep the sites, reduce after), positions (of
-    each row in the stream) and left_out (positions between them without a clip).
+    each row in the stream), left_out (positions between them without a clip) and encoders (packed by
+    `encoders.pack_encoders`, by the names of the sites whose units are latents).
     Clips are counted by their row in the job; the answer is plain tensors, numbers and one string.
     """
     values, frames, rows, nonfinite = [], [], [], []
     dtypes: set[str] = set()
+    job = {**job, "encoders": _encoders(job["encoders"])}
     for group in job["groups"]:
         features = _features(job, group)
         masks = [_mask(mask) for mask in group["masks"]]
@@ -61,7 +67,7 @@ def _from_copies(
             copies.append(site.folded(site.envoy.output if site.side == "output" else site.envoy.input).clone())
         tracer.stop()
     return [
-        _pooled(site, copy, mask, job["pooling"], dtypes)
+        _pooled(site, copy, mask, job, dtypes)
         for site, copy, mask in zip(sites, copies, masks)  # noqa: B905  # a server's Python may have no strict=
     ]
 
@@ -69,12 +75,12 @@ def _from_copies(
 def _in_trace(
     model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
 ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    sites, how, stop = job["sites"], job["pooling"], job["stop"]
+    sites, stop = job["sites"], job["stop"]
     pooled = []
     with model.trace(features) as tracer:
         for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
             value = site.folded(site.envoy.output if site.side == "output" else site.envoy.input)
-            pooled.append(_pooled(site, value, mask, how, dtypes))
+            pooled.append(_pooled(site, value, mask, job, dtypes))
         if stop:  # in a sandbox a stop would leave the next trace of the job waiting for ever
             tracer.stop()
     return pooled
@@ -84,7 +90,7 @@ def _from_cache(
     model: Any, job: dict[str, Any], features: dict[str, torch.Tensor], masks: list[torch.Tensor], dtypes: set[str]
 ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """One way only: a sandbox sends each value that a trace reads back to the model's process, and no cached one."""
-    sites, how = job["sites"], job["pooling"]
+    sites = job["sites"]
     of_outputs = [site.envoy for site in sites if site.side == "output"]
     of_inputs = [site.envoy for site in sites if site.side == "input"]
     with model.trace() as tracer:
@@ -96,12 +102,12 @@ def _from_cache(
     for site, mask in zip(sites, masks):  # noqa: B905  # a server's Python may have no strict=
         path = site.envoy.path
         value = site.folded(outputs[path].output if site.side == "output" else inputs[path].input)
-        pooled.append(_pooled(site, value, mask, how, dtypes))
+        pooled.append(_pooled(site, value, mask, job, dtypes))
     return pooled
 
 
 def _pooled(
-    site: Any, value: torch.Tensor, mask: torch.Tensor, how: str, dtypes: set[str]
+    site: Any, value: torch.Tensor, mask: torch.Tensor, job: dict[str, Any], dtypes: set[str]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     dtypes.add(str(value.dtype).replace("torch.", ""))
     value = site.units(value)
@@ -111,7 +117,46 @@ def _pooled(
             f"site {site.name!r} has {tuple(activations.shape[:2])} clips and frames here, {tuple(mask.shape)} at the "
             "client: their versions of transformers, or of the checkpoint, differ"
         )
-    return pool_frames(activations.detach(), mask.to(activations.device), how)
+    activations, mask, encoder = activations.detach(), mask.to(activations.device), job["encoders"].get(site.name)
+    if encoder is None:
+        return pool_frames(activations, mask, job["pooling"])
+    return _pooled_latents(encoder, activations, mask, job["pooling"])
+
+
+def _pooled_latents(
+    encoder: dict[str, Any], activations: torch.Tensor, mask: torch.Tensor, how: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A dictionary's latents, each part pooled before the next is made."""
+    frames = frames_that_count(mask)
+    activations, mask = activations[:, :frames], mask[:, :frames]
+    pooled = []
+    for _, latents in latent_parts(activations.flatten(0, 1), _placed(encoder, activations.device)):
+        pooled.append(pool_frames(latents.unflatten(0, activations.shape[:2]), mask, how))
+    values, places, nonfinite = ([part[index] for part in pooled] for index in range(3))
+    return torch.cat(values, 1), torch.cat(places, 1), torch.stack(nonfinite).sum()
+
+
+def _placed(encoder: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """An encoder on the device of a site; it stays there for the groups to come."""
+    if encoder["encoder"].device != device:
+        for of in (encoder, encoder["numbers"]):
+            of.update({name: value.to(device) for name, value in of.items() if isinstance(value, torch.Tensor)})
+    return encoder
+
+
+def _encoders(packed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Encoders as `kernels.latents` takes them; one that several sites share is made once."""
+    made: dict[int, dict[str, Any]] = {}
+    for each in packed.values():
+        if id(each) in made:
+            continue
+        tensors = {name: _array(array).float() for name, array in each["tensors"].items()}
+        weights, input_bias = tensors.pop("encoder"), tensors.pop("input_bias", None)
+        if each["by_columns"]:
+            weights = weights.T
+        numbers = {**each["numbers"], **tensors}
+        made[id(each)] = {**each["settings"], "encoder": weights, "input_bias": input_bias, "numbers": numbers}
+    return {name: made[id(each)] for name, each in packed.items()}
 
 
 def _features(job: dict[str, Any], group: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -149,8 +194,18 @@ def _mask(packed: tuple[int, list[int], bytes]) -> torch.Tensor:
 def _best(values: torch.Tensor, frames: torch.Tensor, rows: list[int], k: int) -> dict[str, torch.Tensor]:
     """Each unit's best and worst clips, by their row in the job."""
     ids = torch.tensor(rows, dtype=torch.int64, device=values.device)
-    state = {}
     small = torch.int16 if max(int(frames.max()), len(rows)) < 32768 else torch.int32
+    parts = [
+        _best_of(part, places, ids, k, small)
+        for part, places in zip(values.split(_UNITS, 1), frames.split(_UNITS, 1))  # noqa: B905  # no strict= there
+    ]
+    return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
+
+
+def _best_of(
+    values: torch.Tensor, frames: torch.Tensor, ids: torch.Tensor, k: int, small: torch.dtype
+) -> dict[str, torch.Tensor]:
+    state = {}
     for side, largest in (("top", True), ("bottom", False)):
         candidates = as_candidates(values, ids, frames, largest)
         best = best_clips(*candidates, k, largest, False)

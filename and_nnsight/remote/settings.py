@@ -13,7 +13,14 @@ from ..redaction import without_credentials
 from .payloads import Audio
 
 LOCAL = "local"
-_LEAST = {"clips_per_job": 1, "bytes_per_job": 1, "in_flight": 1, "most_bytes_home": 1, "retries": 0}
+_LEAST = {
+    "clips_per_job": 1,
+    "bytes_per_job": 1,
+    "in_flight": 1,
+    "most_bytes_home": 1,
+    "most_dictionary_bytes": 1,
+    "retries": 0,
+}
 _CHOICES = {"gather": ("trace", "cache", None), "audio": ("exact", "int16", "features")}
 
 
@@ -44,6 +51,8 @@ class Remote:
     audio           "exact": whatever form is smallest and loses nothing; "int16": round samples to 16 bits;
                     "features": make the model's inputs here
     most_bytes_home a job's answer that is larger is refused
+    most_dictionary_bytes  encoders of dictionaries that are larger together are refused: they go up with every job, so
+                    a larger `clips_per_job` sends them less often
     """
 
     url: str | None = None
@@ -57,6 +66,7 @@ class Remote:
     gather: Literal["trace", "cache"] | None = None
     audio: Audio = "exact"
     most_bytes_home: int = 2_000_000_000
+    most_dictionary_bytes: int = 128_000_000
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from ..kernels.latents import frames_that_count
 from ..sites.site import Site, clip_frame_unit, frame_mask
 from ..statistics.frame_concepts import FrameConcepts
 from ..statistics.units import UnitStatistics
@@ -55,7 +56,7 @@ class BatchCollector:
             if self.frames is not None:
                 self.frames.update(site, [activations], self._positions, self.seconds)
             return
-        frames = _frames_that_count(mask)  # a window's padding is not worth encoding
+        frames = frames_that_count(mask)  # a window's padding is not worth encoding
         parts = site.parts(activations[:, :frames])
         if self.frames is not None:
             parts = self.frames.passing(site, parts, self._positions, self.seconds)
@@ -92,9 +93,3 @@ class BatchCollector:
                 self._masks.popitem(last=False)
         self._masks.move_to_end(key)
         return self._masks[key]
-
-
-def _frames_that_count(mask: Bool[Tensor, "clip frame"]) -> int:
-    """How many frames there are up to the last that counts of any clip; at least the first, which may be a token."""
-    counts = mask.any(0).nonzero()
-    return int(counts[-1]) + 1 if len(counts) else min(1, mask.shape[1])

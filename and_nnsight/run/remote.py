@@ -21,6 +21,7 @@ from ..model.resolving import resolve_sites
 from ..progress import ClipProgress
 from ..remote import LOCAL, Remote, RemoteRunError
 from ..remote.answers import dtype_of, statistics_of
+from ..remote.encoders import as_served, encoder_bytes, pack_encoders
 from ..remote.jobs import JobQueue
 from ..remote.payloads import Packer, Payload, make_payloads, needs_torchaudio
 from ..remote.server import Job, installed, run_here, trusts
@@ -28,7 +29,6 @@ from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
 from ..sites.audio_spec import HEAD
-from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from ..wording import agree, counted
 from .folder import RunFolder
@@ -43,6 +43,7 @@ class RemoteTarget:
 
     trusted   whether the server runs the job's code beside the model
     versions  what is installed there, of the packages that values depend on
+    encoders  of dictionaries, as they go up with every job, by the names of sites
     """
 
     model: AudioModel
@@ -50,6 +51,7 @@ class RemoteTarget:
     settings: Remote
     trusted: bool
     versions: Mapping[str, str] = field(default_factory=dict)
+    encoders: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dtype(self) -> str | None:
@@ -125,27 +127,18 @@ def open_remote(
 ) -> RemoteTarget:
     """The model without its weights, and its sites. Asks no server.
 
-    Raises ModelError for a model that a server cannot have, SiteError for sites.
+    Raises ModelError for a model that a server cannot have, SiteError for sites and for dictionaries that cannot
+    go up.
     """
     local = settings.url == LOCAL
     audio_model = open_servable(model, local=local, part=part)
     patterns = [sites] if isinstance(sites, str) else list(sites)
     resolved = resolve_sites(audio_model, patterns, pool, shapes=site_shapes)
-    _refuse_dictionaries(resolved)
+    encoders = pack_encoders(resolved, settings.most_dictionary_bytes)
     if not local:
         audio_model.check_servable()
         resolved = _of_the_checkpoint(audio_model, resolved, patterns)
-    return RemoteTarget(audio_model, resolved, settings, trusted=local)
-
-
-def _refuse_dictionaries(sites: Sequence[Site]) -> None:
-    """Raise SiteError for a dictionary's latents: a stock server has no dictionary, and its weights outweigh a job."""
-    latents = [site.name for site in sites if not isinstance(site.dictionary, Heads | None)]
-    if latents:
-        raise SiteError(
-            f"{latents[0]!r}: a dictionary's latents are made on this machine, and its weights are not sent to a "
-            "server with every job: leave remote= out, or dissect the site itself there"
-        )
+    return RemoteTarget(audio_model, resolved, settings, trusted=local, encoders=encoders)
 
 
 def _fitted(target: RemoteTarget) -> RemoteTarget:
@@ -208,7 +201,8 @@ class _Jobs:
         self.target, self.model, self.settings = target, target.model, target.settings
         featuriser = self.model.featuriser
         self.content = {
-            "sites": [self.model.handle(site) for site in target.sites],
+            "sites": [self.model.handle(as_served(site)) for site in target.sites],
+            "encoders": dict(target.encoders),
             "extractor": without_server_id(featuriser.extractor),
             "rate": featuriser.sampling_rate,
             "options": featuriser.options,
@@ -232,8 +226,14 @@ class _Jobs:
             "gather": self.settings.gather,
             "audio": self.settings.audio,
             "versions": dict(self.target.versions),
+            **self._dictionaries(),
             **self.queue.traffic.to_json(),
         }
+
+    def _dictionaries(self) -> dict[str, int]:
+        """How many bytes of dictionaries go up with every job, before they are compressed."""
+        encoders = self.target.encoders
+        return {"dictionary_bytes": encoder_bytes(encoders)} if encoders else {}
 
     def _launch(self, payload: Payload) -> Any:
         if not payload.groups:

@@ -59,3 +59,21 @@ def test_refusals_are_a_sentence(folders: tuple[Path, Path], tmp_path: Path) -> 
     code, _, error = run_command("compare", folders[0], tmp_path / "c")
     assert code == 2 and error.startswith("error: the clips are not the same") and error.count("\n") == 1
     assert run_command("compare", *folders, "--least", 2)[2] == "error: least must be between 0 and 1, it is 2.0\n"
+
+
+def test_pages_and_json_go_together(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, int]] = []
+
+    def pages(
+        _comparison: object, _first: object, _second: object, out: Path, *, most: int, **_: object
+    ) -> list[object]:
+        asked.append((out, most))
+        return []
+
+    monkeypatch.setattr("and_nnsight.look.lost_and_gained.write_lost_and_gained", pages)
+    out = tmp_path / "out"
+    code, printed, error = run_command("compare", *folders, "--json", "--out", out, "--report", 2)
+    assert code == 0 and asked == [(out, 2)]
+    assert json.loads(printed)["tables"] and "no page" in error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from and_nnsight.cli._config import read_config
-from and_nnsight.cli._config_file import written
+from and_nnsight.cli._config_file import keep, read_config, written
+from and_nnsight.cli._used_options import _repeatable
 from and_nnsight.demo import tiny_ast_path
+from and_nnsight.storage import locked
 from tests.cli.commands import run_command
+from tests.explain.activations_dissection import activations_dissection
 from tests.oracle import examples
 
 
@@ -62,6 +67,52 @@ def test_a_run_is_repeated_by_its_folder_alone(sounds: Path, tmp_path: Path, mon
     assert differing <= {"manifest.json"}  # by the name of the data, which is whole now
 
 
+@pytest.fixture
+def dissected(tmp_path: Path) -> Path:
+    folder = tmp_path / "dissected"
+    values = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    activations_dissection(folder, values, k=8, kept=True, labels=[f"label_{clip % 2}" for clip in range(40)])
+    return folder
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "no lock", "locked"])
+def test_options_that_cannot_be_kept_are_a_warning(
+    dissected: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr("and_nnsight.cli._config_file._LONGEST_WAIT", 0.1)
+    if trouble == "damaged":
+        (dissected / "config.toml").write_text("[explain", encoding="utf-8")
+    if trouble == "no lock":
+        (dissected / ".config.lock").mkdir()
+    held = locked(dissected / ".config.lock") if trouble == "locked" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        code, _, error = run_command("label", dissected, "--concepts", "label_0,label_1", "--quiet")
+    if held is not None:
+        held.close()
+    assert code == 0, error
+    (said,) = [line for line in error.splitlines() if line.startswith("warning: what this was run with was not kept")]
+    assert str(dissected) in said and "did not expect" not in said
+
+
+def test_commands_that_only_read_write_nothing_beside_what_they_read(
+    dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(dissected)
+    assert run_command("export", dissected, "--to", "csv", "--out", tmp_path / "out")[0] == 0
+    monkeypatch.chdir(dissected)
+    assert run_command("compare", dissected, dissected, "--json")[0] == 0
+    assert contents(dissected) == before
+
+
+def test_a_folder_of_options_is_not_where_compare_writes(dissected: Path) -> None:
+    (dissected / "config.toml").write_text("[compare]\nleast = 0.4\n", encoding="utf-8")
+    before = contents(dissected)
+    code, printed, error = run_command("compare", dissected, dissected, "--config", dissected, "--json")
+    assert code == 0, error
+    assert json.loads(printed)["facts"]["least"] == 0.4 and contents(dissected) == before
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -96,6 +147,47 @@ def test_passwords_and_keys_are_not_written(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "secret" not in text and "hf_abc" not in text and "# remote: not written" in text
     assert read_config(path) == {"explain": {"chat": "openai:m", "k": 3}}
+
+
+@pytest.mark.parametrize("key", ["sk-" + "a1" * 12, "hf_" + "B2" * 15, "AKIA" + "C3D4" * 4])
+def test_bare_keys_are_not_written(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "config.toml"
+    written(path, {"explain": {"chat": f"openai:{key}", "sites": ["a", key], "k": 3}})
+    assert key not in path.read_text(encoding="utf-8") and read_config(path) == {"explain": {"k": 3}}
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "~nobody-of-this-name/x", "a\0b", "labels", "OWNER/NAME"])
+def test_what_is_no_place_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _repeatable(text, is_path=False, name="data") == text
+
+
+def test_only_places_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("labels", "csv", "cpu"):
+        Path(name).touch()
+    for option, value in (("texts", "labels"), ("to", "csv"), ("device", "cpu")):
+        assert _repeatable(value, is_path=False, name=option) == value
+    assert _repeatable(["labels", "none"], is_path=False, name="data") == [str(tmp_path / "labels"), "none"]
+    assert _repeatable("none", is_path=True, name="export") == str(tmp_path / "none")
+
+
+def test_commands_at_once_keep_each_its_table(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: keep(path, f"command-{number}", {"k": number}), range(24)))
+    assert read_config(path) == {f"command-{number}": {"k": number} for number in range(24)}
+    assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    values = {"k": 3, "chat": "sk-" + "a1" * 12}
+    keep(path, "explain", values)
+    path.with_name(".config.lock").mkdir()  # nothing can be written now
+    keep(path, "explain", values)
+    with pytest.raises(OSError, match="directory"):
+        keep(path, "explain", {"k": 4})
 
 
 VALUES = st.one_of(

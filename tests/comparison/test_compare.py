@@ -9,7 +9,9 @@ import pytest
 
 from and_nnsight import Comparison, Dissection, DissectionError, compare
 from and_nnsight.comparison import matching
+from and_nnsight.comparison.responses import ExemplarResponses
 from and_nnsight.comparison.rows import ComparedUnitRow
+from and_nnsight.comparison.sides import Side
 from tests.explain.activations_dissection import SITE, activations_dissection
 
 CLIPS, UNITS = 150, 40
@@ -179,3 +181,15 @@ def test_errors_of_use(tmp_path: Path) -> None:
         compare(first, second, second_sites="x")
     with pytest.raises(ValueError, match="'third' is none of first, second"):
         compare(first, second).units("third")
+
+
+def test_what_is_no_evidence_and_what_is_only_evidence_are_told_apart(tmp_path: Path) -> None:
+    activations = values(3, clips=40, units=3)
+    activations[:, 1] = 0.0
+    dissection = written(tmp_path / "a", activations, k=16)
+    two = Side("first", dissection, (SITE,), (0, 1), {clip: clip % 2 for clip in range(40)})
+    assert ExemplarResponses(two).untested == {
+        (SITE, 0): "all clips are its evidence",
+        (SITE, 1): "none of its clips is evidence",
+        (SITE, 2): "all clips are its evidence",
+    }

@@ -12,6 +12,7 @@ from and_nnsight.dictionaries import autoencoder
 from and_nnsight.dictionaries.autoencoder import SparseAutoencoder
 from and_nnsight.dictionaries.errors import DictionaryError
 from and_nnsight.dictionaries.role import Dictionary, open_dictionary
+from and_nnsight.dictionaries.rules import TopLatents
 from and_nnsight.dictionaries.sae import open_sae
 from tests import dictionaries_for_tests as write
 from tests.dictionaries_for_tests import Written
@@ -94,7 +95,7 @@ def test_a_running_list_of_the_highest_keeps_exactly_k_though_latents_are_equal(
     written = write.sae_lens(tmp_path / "sae", "topk", WIDTH, LATENTS)
     dictionary = _opened(written)
     twins = torch.cat([dictionary.encoder[:120]] * 2)
-    rule = autoencoder.TopLatents(torch.zeros(LATENTS), 6)
+    rule = TopLatents(torch.zeros(LATENTS), 6)
     twin = SparseAutoencoder("SAELens", twins, rule, None, None, "")
     monkeypatch.setattr(autoencoder, "PART_VALUES", 1)
     latents = _all(twin, _frames(50))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from and_nnsight import AudioModel, dissect, keep_exemplars
+from and_nnsight import AudioModel, Remote, dissect, keep_exemplars
 from and_nnsight.dictionaries import autoencoder
 from and_nnsight.dictionaries.role import open_dictionary
 from and_nnsight.dissection.errors import DissectionError
@@ -222,5 +222,6 @@ def test_where_it_does_not_fit_is_said(model: AudioModel, sae: Written, tmp_path
         model.sites("blocks.9.hook_resid_post|sae:sae")
     with pytest.raises(ExportError, match=r"latents of a dictionary, which no weights of the model are"):
         export(model, UnitChoice({f"{RESIDUAL}|sae:sae": [0]}), tmp_path / "exported")
-    with pytest.raises(SiteError, match="a dictionary's latents are made on this machine"):
-        dissect(model, _clips(1), f"{RESIDUAL}|sae:sae", out=tmp_path / "run", remote="local")
+    with pytest.raises(SiteError, match=r"with this one 0.03 MB, and at most 0.01 MB may: allow more with Remote\("):
+        little = Remote("local", most_dictionary_bytes=9_999)
+        dissect(model, _clips(1), f"{RESIDUAL}|sae:sae", out=tmp_path / "run", remote=little)

@@ -41,4 +41,5 @@ def test_the_tasks_of_the_array_leave_the_files_of_one_run(tmp_path: Path) -> No
     finally:
         os.chdir(here)
     whole = {name: content for name, content in files(tmp_path / "runs" / "array").items() if "shards" not in name}
+    assert b"[dissect]" in whole.pop("config.toml"), "the command keeps its options; `dissect` was called with them"
     assert whole == files(tmp_path / "one")

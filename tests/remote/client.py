@@ -21,6 +21,7 @@ import torch
 import zstandard
 
 from and_nnsight import AudioModel, Dissection, Remote, RemoteRunError, dissect
+from and_nnsight.dictionaries import autoencoder
 from and_nnsight.remote import jobs, server
 from and_nnsight.run.folder import RunFolder
 
@@ -105,6 +106,7 @@ def same(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for number, case in enumerate(cases):
         options = {**RUN, "sites": case.get("sites", "all"), "pool": case.get("pool", "max")}
         options["num_workers"] = case.get("num_workers", 0)
+        autoencoder.PART_VALUES = case.get("part_values", 2**24)
         here = dissect(model(case["family"]), SOUNDS, out=FOLDER / f"same{number}", **options)
         for gather in case.get("gather", ["trace", "cache"]):
             out = FOLDER / f"same{number}-{gather}"

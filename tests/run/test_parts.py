@@ -96,11 +96,14 @@ def test_an_open_model_keeps_its_part(checkpoint: str, tmp_path: Path) -> None:
         _run(model, tmp_path / "other", part="language_model")
 
 
-def test_a_server_has_no_part(checkpoint: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a server runs whole checkpoints.*'audio_tower' was opened: run it here"):
-        _run(checkpoint, tmp_path / "remote", remote="local")
-    with (
-        pytest.raises(ModelError, match="a server runs whole checkpoints"),
-        AudioModel(checkpoint).trace(_clips()[0], sampling_rate=RATE, remote=True),
-    ):
-        pass
+def test_what_a_server_runs_for_the_part_that_hears_is_what_it_gives_here(checkpoint: str, tmp_path: Path) -> None:
+    here, there = _run(checkpoint, tmp_path / "here"), _run(checkpoint, tmp_path / "there", remote="local")
+    assert here.sites == there.sites
+    for site in here.sites:
+        assert torch.equal(here[site].top.clips, there[site].top.clips)
+        assert torch.equal(here[site].top.values, there[site].top.values)
+
+
+def test_a_server_has_no_part_that_reads(checkpoint: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="server"):
+        _run(checkpoint, tmp_path / "remote", remote="local", part="language_model")

@@ -10,7 +10,7 @@ import torch
 
 from ..autoencoder import SparseAutoencoder
 from ..errors import DictionaryError
-from ..rules import Gated, Jump, PartRule, Rectified, TopLatents
+from ..rules import Gated, Jump, Rectified, Rule, TopLatents
 from ..weights import Weights, content_hash, read_settings, read_weights
 from .settings import positive, row_norms, unknown
 
@@ -72,7 +72,7 @@ def _rule(
     scale: torch.Tensor | None,
     trainer: Mapping[str, Any],
     path: Path,
-) -> PartRule | TopLatents:
+) -> Rule:
     if kind == "GatedAutoEncoder":
         return Gated(*(weights.floats(name, latents) for name in ("gate_bias", "r_mag", "mag_bias")))
     bias = weights.floats("b_enc" if kind in _TRANSPOSED else "encoder.bias", latents)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..autoencoder import SparseAutoencoder
 from ..errors import DictionaryError
-from ..rules import Gated, Jump, PartRule, Rectified, TopLatents
+from ..rules import Gated, Jump, Rectified, Rule, TopLatents
 from ..scaling import known_scaling
 from ..weights import Weights, content_hash, read_settings, read_weights
 from .settings import positive, row_norms, unknown
@@ -67,9 +67,7 @@ def _architecture(settings: Mapping[str, Any], path: Path) -> str:
     return str(architecture)
 
 
-def _rule(
-    architecture: str, settings: Mapping[str, Any], weights: Weights, scale: Tensor | None, path: Path
-) -> PartRule | TopLatents:
+def _rule(architecture: str, settings: Mapping[str, Any], weights: Weights, scale: Tensor | None, path: Path) -> Rule:
     latents = weights.matrix("W_enc").shape[1]
     if architecture == "gated":
         return Gated(*(weights.floats(name, latents) for name in ("b_gate", "r_mag", "b_mag")))
