@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
@@ -39,13 +40,27 @@ _ABOUT = {
 }
 
 
+@dataclass(frozen=True)
+class SoundCounts:
+    """What can be heard in a dataset.
+
+    clips    in the column `audio`, for so many `units`
+    kept     clips whose sounds the dissection itself holds
+    reports  whether there are reports, which have sounds within
+    """
+
+    clips: int
+    units: int
+    kept: int
+    reports: bool
+
+
 def dataset_card(
     dissection: Dissection,
     rows: Mapping[str, int],
     best: Sequence[UnitRow],
     *,
-    clips: int,
-    heard: int,
+    sounds: SoundCounts,
     license: str | None,
     name: str | None,
 ) -> str:
@@ -53,28 +68,28 @@ def dataset_card(
 
     rows     of each configuration
     best     the units that it shows
-    clips    how many can be heard, for so many units (`heard`)
+    sounds   what can be heard
     license  of the data, as whoever shares it says; name of the repository; None: not known
     """
     manifest = dissection.manifest
     model, data = markdown(manifest.model.id or "a model"), markdown(manifest.dataset.name or "data in memory")
     parts = [
-        _front(dissection, rows, license, "exemplars" if clips else "units"),
+        _front(dissection, rows, license, "exemplars" if sounds.clips else "units"),
         f"# What neurons of {model} listen for\n",
         f"A dissection of {counted(sum(dissection.widths().values()), 'unit')} of the audio model {model} over "
         f"{counted(manifest.clips, 'clip')} of {data}: for each unit the clips that it responds to most and least, "
-        f"{'with their sounds, ' if clips else ''}its statistics, and what has been said of it. Made with "
+        f"{'with their sounds, ' if sounds.clips else ''}its statistics, and what has been said of it. Made with "
         "[and-nnsight](https://github.com/and-nnsight/and_nnsight), after *AND: Audio Network Dissection for "
         "Interpreting Deep Acoustic Models* (ICML 2024, [arXiv:2406.16990](https://arxiv.org/abs/2406.16990)).\n",
         _table(("", ""), _facts(dissection, license)),
         "## Sounds\n",
-        _sounds(data, clips, heard, license),
+        _sounds(data, sounds, license),
         "## What is in it\n",
         _table(("configuration", "rows", ""), ((key, f"{rows[key]:,}", _ABOUT.get(key, "")) for key in rows)),
         f"The folder `{FOLDER}/` is the dissection itself. Columns: "
         "[tables](https://github.com/and-nnsight/and_nnsight/blob/main/docs/tables.md), "
         "[the folder](https://github.com/and-nnsight/and_nnsight/blob/main/docs/format.md).\n",
-        _how_to_read(name, clips),
+        _how_to_read(name, sounds.clips),
     ]
     if best:
         parts += ["## Some units\n", _table(("unit", "selectivity", "what is said of it"), map(_unit, best))]
@@ -96,6 +111,7 @@ def _front(dissection: Dissection, rows: Mapping[str, int], license: str | None,
 
     manifest = dissection.manifest
     title = without_control_characters(f"Neurons of {manifest.model.id} on {manifest.dataset.name}")[:_LONGEST]
+    title = title.encode("utf-8", "replace").decode("utf-8")
     configs = [
         {"config_name": key, "data_files": [{"split": "train", "path": f"data/{key}/*.parquet"}]}
         | ({"default": True} if key == first else {})
@@ -109,9 +125,10 @@ def _front(dissection: Dissection, rows: Mapping[str, int], license: str | None,
 def _license_entries(license: str) -> dict[str, Any]:
     if not license:
         return {}
-    if _NAMED_LICENSE.fullmatch(license):
-        return {"license": license}
-    name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-") or "other"
+    lower = license.lower()
+    if _NAMED_LICENSE.fullmatch(lower):
+        return {"license": lower}
+    name = re.sub(r"[^a-z0-9.]+", "-", lower).strip("-") or "other"
     return {"license": "other", "license_name": name[:80]}
 
 
@@ -135,15 +152,25 @@ def _facts(dissection: Dissection, license: str | None) -> Iterator[tuple[str, s
     yield "versions", markdown(", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
 
 
-def _sounds(data: str, clips: int, heard: int, license: str | None) -> str:
-    if not clips:
+def _sounds(data: str, sounds: SoundCounts, license: str | None) -> str:
+    said = []
+    if sounds.clips:
+        said.append(
+            f"{counted(sounds.clips, 'clip')} of {data} can be heard: the first exemplars that are evidence of "
+            f"{counted(sounds.units, 'unit')}, mono, 16 bits, as FLAC in the column `audio`, at most 30 s around the "
+            "moment at which the unit fires (from second `audio_start` of the clip on)."
+        )
+    if sounds.kept:
+        said.append(f"`{FOLDER}/exemplars/sounds/` holds {counted(sounds.kept, 'clip')} as the model hears them.")
+    if sounds.reports:
+        said.append(f"Reports in `{FOLDER}/` have sounds within.")
+    if not said:
         return f"None: the sounds of {data} are not handed on here. `Dissection.load` reads them where you have them.\n"
-    return (
-        f"{counted(clips, 'clip')} of {data} can be heard: the first exemplars that are evidence of "
-        f"{counted(heard, 'unit')}, mono, 16 bits, as FLAC in the column `audio`, at most 30 s around the moment at "
-        f"which the unit fires (from second `audio_start` of the clip on). Whoever holds the rights in {data} rules "
-        f"what may be done with them; whoever shared this says that its licence is {markdown(license)}.\n"
+    said.append(
+        f"Whoever holds the rights in {data} rules what may be done with them; whoever shared this says that its "
+        f"licence is {markdown(license)}."
     )
+    return " ".join(said) + "\n"
 
 
 def _how_to_read(name: str | None, clips: int) -> str:

@@ -16,7 +16,7 @@ from ..dissection.errors import DissectionError
 from ..dissection.hub import FOLDER
 from ..dissection.rows import Rows
 from ..storage import make_folder
-from .dataset_card import dataset_card
+from .dataset_card import SoundCounts, dataset_card
 from .exemplar_rows import ExemplarRow, exemplar_table
 from .exporting import tables_beside
 from .folder_copy import copy_folder
@@ -59,7 +59,7 @@ class DatasetFolder:
     """A dataset that was written.
 
     rows      of each configuration
-    clips     how many clips can be heard in it
+    clips     how many clips can be heard in it, in its table or as sounds that the dissection keeps
     failures  clips whose sound could not be read, and why
     traces    what of this machine was in the text
     left_out  what else is in the dissection's folder, and is not in this one
@@ -142,17 +142,18 @@ def _with_tables(
     with HeardExemplars(heard_spans(of_units, shared, options.exemplars)) as heard:
         heard.read(dissection, options.data)
         _write_exemplars(folder, places, units, chosen, heard if options.audio else None)
-        clips = heard.clips | (frozenset(shared.exemplars().clips) if options.audio else frozenset())
+        kept = frozenset(shared.exemplars().clips)
         rows = {"units": len(units), "exemplars": len(places)}
         _write(folder, "units", units.kind.to_arrow(units))
         for table in tables_beside(shared, units):
             if len(table):
                 _write(folder, table.kind.table, table.kind.to_arrow(table))
                 rows[table.kind.table] = len(table)
-        made = DatasetFolder(folder, rows, len(clips), heard.failures, traces)
+        sounds = SoundCounts(len(heard.clips), len(chosen), len(kept), any((folder / FOLDER).glob("*.html")))
+        made = DatasetFolder(folder, rows, len(heard.clips | kept), heard.failures, traces)
     best = [row for at in heard_units(shared, units, _SHOWN) for row in units if row.key_values == at]
-    text = dataset_card(shared, rows, best, clips=made.clips, license=options.license, name=name, heard=len(chosen))
-    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    text = dataset_card(shared, rows, best, sounds=sounds, license=options.license, name=name)
+    (folder / "README.md").write_bytes(text.encode("utf-8", "replace"))
     return made
 
 

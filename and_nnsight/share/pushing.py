@@ -112,8 +112,16 @@ def _send(
 
 
 def _check_repository(api: HfApi, address: HubAddress, private: bool | None, overwrite: bool) -> None:
-    """Raise DissectionError for a repository that is public and was wanted private, or holds something else."""
-    about = api.dataset_info(address.name)
+    """Raise DissectionError for a repository that is public and was wanted private, or holds something else.
+
+    What it holds is looked at where this goes: on its branch, or on the main one, which a new branch begins with.
+    """
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        about = api.dataset_info(address.name, revision=address.revision)
+    except RevisionNotFoundError:
+        about = api.dataset_info(address.name)
     if private and not about.private:
         raise DissectionError(f"{address} is there and public: make it private on its page, or take another name")
     files = {file.rfilename for file in about.siblings or ()} - _EMPTY

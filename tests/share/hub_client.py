@@ -111,6 +111,9 @@ def everything(folder: str, out: Path) -> dict[str, Any]:
     told["not ours"] = refusal(lambda: Dissection.load("hf://datasets/you/texts"))
     os.environ["HF_TOKEN"] = "hf_writer"
     told["something else"] = command("push", folder, "you/texts", "--no-audio")
+    told["on a branch"] = command("push", folder, "you/both", "--no-audio", "--revision", "texts")
+    told["on a new branch"] = command("push", folder, "you/texts", "--no-audio", "--revision", "new")
+    told["beside"] = command("push", folder, "you/other", "--no-audio", "--revision", "ours")
     return told
 
 

@@ -156,3 +156,33 @@ def test_the_command_says_what_it_wrote(in_a_folder: Dissection, tmp_path: Path)
     assert code == 2 and "is there and not empty" in error
     code, _, error = run_command("export", in_a_folder.folder, "--to", "csv", "--out", tmp_path / "csv", "--no-audio")
     assert code == 2 and "--audio is for --to dataset, not for csv" in error
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_sounds_that_are_not_in_the_table_are_not_counted_as_if(
+    in_a_folder: Dissection, tmp_path: Path, kept: bool
+) -> None:
+    run = copy_of(in_a_folder, tmp_path / "copy")
+    if kept:
+        (run / "exemplars" / "sounds").mkdir(parents=True)
+        soundfile.write(run / "exemplars" / "sounds" / "3.flac", np.zeros(1600), 16_000)
+    options = DatasetOptions(audio=True, license="CC-BY-4.0", best=0)
+    made = write_dataset(Dissection.load(run), tmp_path / "out", options)
+    _, front, body = (made.folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    about = yaml.safe_load(front)
+    assert [config["config_name"] for config in about["configs"] if config.get("default")] == ["units"]
+    assert about["license"] == "cc-by-4.0" and "license_name" not in about
+    assert "in the column `audio`" not in body and "audio plays" not in body and made.clips == kept
+    assert ("exemplars/sounds/` holds 1 clip as the model hears them" in body) == kept
+    assert ("are not handed on here" in body) != kept
+
+
+def test_a_name_that_utf_8_has_no_place_for(in_a_folder: Dissection, tmp_path: Path) -> None:
+    run = copy_of(in_a_folder, tmp_path / "copy")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest["dataset"]["name"] = "caf\udce9"
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    made = write_dataset(Dissection.load(run), tmp_path / "out", DatasetOptions(audio=False))
+    _, front, body = (made.folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert yaml.safe_load(front)["pretty_name"].endswith("on caf?") and "of caf?:" in body
+    assert Dissection.load(made.folder / FOLDER).manifest.dataset.name == "caf\udce9"

@@ -37,6 +37,10 @@ def visit(in_a_folder: Dissection, tmp_path_factory: pytest.TempPathFactory) -> 
     with running_hub() as hub:
         hub.repositories["you/texts"] = Repository(private=False)
         hub.repositories["you/texts"].add("main", {"texts.csv": hub.blob(b"a,b\n")})
+        for name, of_texts, of_others in (("you/both", "texts", "main"), ("you/other", "main", "ours")):
+            hub.repositories[name] = Repository(private=False)
+            hub.repositories[name].add(of_texts, {"data/texts.csv": hub.blob(b"a,b\n")})
+            hub.repositories[name].add(of_others, {"dissection/manifest.json": hub.blob(b"{}")})
         environment |= {
             "HF_ENDPOINT": hub.url, "HF_HOME": str(out / "home"), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT),
             "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200",
@@ -124,6 +128,8 @@ def test_a_branch_without_sounds(visit: Visit) -> None:
         ("not ours", "holds no dissection: it has no folder dissection/"),
         ("public", "is there and public: make it private on its page"),
         ("something else", "holds something that is no dissection (texts.csv …): take another name"),
+        ("on a branch", "holds something that is no dissection (data/texts.csv …): take another name"),
+        ("on a new branch", "holds something that is no dissection (texts.csv …): take another name"),
     ],
 )
 def test_a_refusal_says_what_to_do(visit: Visit, what: str, sentence: str) -> None:
@@ -131,6 +137,14 @@ def test_a_refusal_says_what_to_do(visit: Visit, what: str, sentence: str) -> No
     assert sentence in (told if isinstance(told, str) else told[2])
     assert isinstance(told, str) or told[0] == 2
     assert visit.hub.repositories["you/texts"].branches.keys() == {"main"}
+
+
+def test_what_is_looked_at_is_the_branch_that_it_goes_to(visit: Visit) -> None:
+    both, other = (visit.hub.repositories[name] for name in ("you/both", "you/other"))
+    assert set(both.commits[both.branches["texts"]]) == {"data/texts.csv"}
+    assert visit.told["beside"][0] == 0, visit.told["beside"]
+    assert "dissection/clips.parquet" in other.commits[other.branches["ours"]]
+    assert set(other.commits[other.branches["main"]]) == {"data/texts.csv"}
 
 
 @pytest.mark.parametrize(
