@@ -14,6 +14,8 @@ from ._output import plain
 if TYPE_CHECKING:
     from ..share.dataset_folder import DatasetFolder
 
+_MOST_NAMED = 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class SharingArguments:
@@ -44,5 +46,9 @@ def print_dataset(dataset: DatasetFolder, size: int) -> None:
         clip, reason = next(iter(dataset.failures.items()))
         count = len(dataset.failures)
         print(f"  {counted(count, 'clip')} {agree(count, 'is', 'are')} without sound: clip {clip} {plain(reason)}")
+    if dataset.left_out:
+        more = len(dataset.left_out) - _MOST_NAMED
+        named = ", ".join(dataset.left_out[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+        print(f"  not handed on: {plain(named)}")
     for line in dataset.traces.lines():
         print(f"  {plain(line)}")

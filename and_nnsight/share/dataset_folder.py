@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class DatasetFolder:
     clips     how many clips can be heard in it
     failures  clips whose sound could not be read, and why
     traces    what of this machine was in the text
+    left_out  what else is in the dissection's folder, and is not in this one
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class DatasetFolder:
     clips: int
     failures: dict[int, str] = field(default_factory=dict)
     traces: MachineTraces = field(default_factory=lambda: MachineTraces({}))
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
@@ -86,7 +88,7 @@ def write_dataset(
 ) -> DatasetFolder:
     """Write a dissection as a dataset: README.md (its card), data/CONFIGURATION/*.parquet, and its own folder.
 
-    out   a folder that is not there, or an empty one
+    out   a folder that is not there, or an empty one, outside the dissection's own
     name  of the repository that it is for: what its card says of how to read it
     link  files that stay as they are need not be copied
 
@@ -96,12 +98,13 @@ def write_dataset(
     options = options or DatasetOptions()
     _check(dissection, options)
     folder = Path(out).expanduser()
-    refuse_files(folder)
+    refuse_files(folder, dissection)
     make_folder(folder, DissectionError)
     try:
         traces = MachineTraces({}) if options.keep_paths else MachineTraces.of(dissection)
-        copy_folder(dissection, folder / FOLDER, traces, audio=bool(options.audio), link=link)
-        return _with_tables(dissection, Dissection.load(folder / FOLDER), folder, options, traces, name)
+        others = copy_folder(dissection, folder / FOLDER, traces, audio=bool(options.audio), link=link)
+        made = _with_tables(dissection, Dissection.load(folder / FOLDER), folder, options, traces, name)
+        return replace(made, left_out=others)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

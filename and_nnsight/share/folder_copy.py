@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import operator
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ from safetensors import safe_open
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..storage import as_json, file_checksum, make_folder, read_parquet, undamaged, write_json
+from .folder_parts import left_out, shared_files
 from .machine_traces import MachineTraces
 
-_SOUNDS = (("exemplars", "sounds"), ("exemplars", "maps"))
-_WITH_SOUND = (".flac", ".wav", ".mp3", ".ogg", ".html")  # a report has its sounds within
-_PARTS = "shards"
+_ENCODED = re.compile(r"([A-Za-z0-9+/]{1000,}={0,2})")  # a sound or a picture in a report, in base64
 
 
-def copy_folder(dissection: Dissection, out: Path, traces: MachineTraces, *, audio: bool, link: bool = False) -> None:
+def copy_folder(
+    dissection: Dissection, out: Path, traces: MachineTraces, *, audio: bool, link: bool = False
+) -> list[str]:
     """Copy a dissection to a folder that is not there, its text read by `traces`; files without traces byte for byte.
+
+    Gives the names of what else is in its folder, and was not copied.
 
     audio  the sounds of exemplars, what units need of them, and reports as well
     link   files that stay as they are need not be copied: they will be read and removed
@@ -33,14 +37,15 @@ def copy_folder(dissection: Dissection, out: Path, traces: MachineTraces, *, aud
     Raises DissectionError for a file that holds something like a key, and for one that cannot be read.
     """
     changed: set[str] = set()
-    for path in _shared_files(dissection.folder, audio):
+    shared = shared_files(dissection.folder, audio)
+    for path in shared:
         name = path.relative_to(dissection.folder).as_posix()
         target = out / name
         make_folder(target.parent, DissectionError)
         if name == "manifest.json":
             continue
         with undamaged(path, "remove it, or make it again", DissectionError):
-            if _READERS.get(path.suffix, _is_read)(path, target, traces, name):
+            if _READERS.get(path.suffix, _text)(path, target, traces, name):
                 changed.add(name)
             else:
                 _put(path, target, link)
@@ -50,21 +55,7 @@ def copy_folder(dissection: Dissection, out: Path, traces: MachineTraces, *, aud
             f"nothing was written: {', '.join(sorted(traces.keys))} of {dissection.folder} holds what looks like a key "
             "or a password; copy the folder, take it out there, and share the copy"
         )
-
-
-def _shared_files(folder: Path, audio: bool) -> Iterator[Path]:
-    """What of a folder is handed on: no temporary files, no locks, no parts of a run that were merged."""
-    for place, folders, files in os.walk(folder):
-        inside = Path(place).relative_to(folder).parts
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not (not inside and name == _PARTS)
-            and (audio or (*inside, name) not in _SOUNDS)
-        )
-        paths = (Path(place) / name for name in sorted(files) if not name.startswith("."))
-        yield from (path for path in paths if audio or path.suffix.lower() not in _WITH_SOUND)
+    return left_out(dissection.folder, shared)
 
 
 def _put(path: Path, target: Path, link: bool) -> None:
@@ -109,11 +100,15 @@ def _json_lines(path: Path, target: Path, traces: MachineTraces, name: str) -> b
 
 
 def _text(path: Path, target: Path, traces: MachineTraces, name: str) -> bool:
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    shared = traces.text(text, name)
-    if shared == text:
+    """Whatever is text, by what it holds. What stands in base64 in it is no text, and stays."""
+    content = path.read_bytes()
+    if b"\0" in content:
         return False
-    target.write_text(shared, encoding="utf-8", errors="surrogateescape")
+    parts = _ENCODED.split(content.decode("utf-8", "surrogateescape"))
+    shared = [part if number % 2 else traces.text(part, name) for number, part in enumerate(parts)]
+    if shared == parts:
+        return False
+    target.write_bytes("".join(shared).encode("utf-8", "surrogateescape"))
     return True
 
 
@@ -134,7 +129,7 @@ def _column(column: arrow.ChunkedArray, shared: Callable[[Any], Any]) -> arrow.C
     """A column with its texts as they are handed on; itself where none is another then."""
     if not _has_text(column.type):
         return column
-    nested = not arrow.types.is_string(column.type)
+    nested = not _is_text(column.type) or arrow.types.is_string_view(column.type)  # of which arrow has no unique()
     values: list[Any] = column.to_pylist() if nested else column.unique().to_pylist()
     new = [shared(value) for value in values]
     if new == values:
@@ -145,9 +140,15 @@ def _column(column: arrow.ChunkedArray, shared: Callable[[Any], Any]) -> arrow.C
     return arrow.chunked_array([arrow.array([by_text[value] for value in column.to_pylist()], column.type)])
 
 
+def _is_text(kind: arrow.DataType) -> bool:
+    return arrow.types.is_string(kind) or arrow.types.is_large_string(kind) or arrow.types.is_string_view(kind)
+
+
 def _has_text(kind: arrow.DataType) -> bool:
-    if arrow.types.is_string(kind):
+    if _is_text(kind):
         return True
+    if arrow.types.is_dictionary(kind):
+        return _has_text(kind.value_type)
     return any(_has_text(kind.field(index).type) for index in range(kind.num_fields))
 
 
@@ -165,7 +166,7 @@ def _tensors(path: Path, _target: Path, traces: MachineTraces, name: str) -> boo
     return False
 
 
-def _is_read(_path: Path, _target: Path, _traces: MachineTraces, _name: str) -> bool:
+def _numbers(_path: Path, _target: Path, _traces: MachineTraces, _name: str) -> bool:
     return False
 
 
@@ -174,5 +175,5 @@ _READERS: Mapping[str, Callable[[Path, Path, MachineTraces, str], bool]] = {
     ".jsonl": _json_lines,
     ".parquet": _parquet,
     ".safetensors": _tensors,
-    **dict.fromkeys((".csv", ".txt", ".md", ".log", ".toml", ".yaml"), _text),
+    **dict.fromkeys((".npy", ".flac", ".png", ".pdf"), _numbers),
 }

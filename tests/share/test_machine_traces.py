@@ -59,3 +59,9 @@ def test_keys(text: str, is_key: bool) -> None:
     traces = MachineTraces({})
     traces.text(text, "f")
     assert bool(traces.keys) == is_key
+
+
+def test_what_is_too_long_for_a_name_is_no_place() -> None:
+    traces = MachineTraces({})
+    assert traces.text(f"see /{'a' * 5000}/b", "f").endswith("/b")
+    assert not traces.places

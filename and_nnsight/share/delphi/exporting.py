@@ -82,7 +82,7 @@ def export_delphi(
             "again with keep_activations=True (--keep-activations)"
         )
     folder = Path(out).expanduser()
-    refuse_files(folder)
+    refuse_files(folder, dissection)
     for path in (latents_folder(folder), explanations_folder(folder)):
         make_folder(path)
     tokens = _write_contexts(folder, of_clips, share)

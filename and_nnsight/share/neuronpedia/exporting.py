@@ -88,7 +88,7 @@ def export_neuronpedia(
     cannot be made, or `out` holds files; ValueError for a site outside the blocks, and numbers that make no sense.
     """
     folder = Path(out).expanduser()
-    refuse_files(folder)
+    refuse_files(folder, dissection)
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1, it is {most}")
     chosen = _chosen(dissection, units, sites, best)
