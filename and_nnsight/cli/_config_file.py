@@ -8,10 +8,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..redaction import holds_secret, without_credentials
-from ..storage import Lock, locked, undamaged, written_whole
+
+if TYPE_CHECKING:
+    from ..storage import Lock  # which imports numpy and pyarrow: every command would wait for them
 
 NAME = "config.toml"
 _LOCK = ".config.lock"
@@ -24,6 +26,8 @@ _HEAD = """# What the commands were run with that this folder was made by. To re
 
 def read_config(path: Path) -> dict[str, dict[str, Any]]:
     """The tables of a file. Raises ValueError for one that is none, and for what stands outside of tables."""
+    from ..storage import undamaged
+
     if not path.exists():
         raise ValueError(f"{path} is not there: give a TOML file, or the folder of a run that was made with options")
     with undamaged(path, "mend it; it is a TOML file with a table a command"):
@@ -58,6 +62,8 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _lock_by(path: Path, end: float) -> Lock:
+    from ..storage import locked
+
     while True:
         try:
             return locked(path)
@@ -69,6 +75,8 @@ def _lock_by(path: Path, end: float) -> Lock:
 
 def written(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
     """Write tables, whole or not at all."""
+    from ..storage import written_whole
+
     parts = [_HEAD, *(_table(name, values) for name, values in tables.items())]
     with written_whole(path) as temporary:
         temporary.write_bytes("\n".join(parts).encode("utf-8"))
