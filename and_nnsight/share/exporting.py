@@ -10,6 +10,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from ..dissection.dissection import Dissection
+from ..dissection.errors import DissectionError
 from ..dissection.rows import Rows
 from ..dissection.table_files import write_csv
 from ..explain.records.reading import ROWS, has_table, read_table
@@ -25,11 +26,14 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
            every table of explanations, each TABLE.parquet or TABLE.csv in the folder `out`
     sites  units of these only (names or globs); None: all
 
-    Raises ValueError for a format that is not there, DissectionError for a pattern that matches no site.
+    Raises ValueError for a format that is not there; DissectionError for a pattern that matches no site, and for a
+    folder that holds a dissection, whose own clips.parquet one of the tables would replace.
     """
     if to not in FORMATS:
         raise ValueError(f"unknown format {to!r}: one of {', '.join(FORMATS)}")
     folder = Path(out).expanduser()
+    if (folder / "manifest.json").exists():
+        raise DissectionError(f"{folder} holds a dissection: choose another folder for its tables")
     units = unit_table(dissection, sites)
     make_folder(folder)
     written = []

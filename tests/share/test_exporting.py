@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from pyarrow import parquet
 
 from and_nnsight import Dissection
+from and_nnsight.dissection.errors import DissectionError
 from and_nnsight.dissection.table_files import plain, write_csv
 from and_nnsight.explain import read_table
 from and_nnsight.share.exemplar_rows import ExemplarRow, exemplar_table
@@ -90,3 +91,11 @@ def test_no_cell_becomes_a_formula(cells: list[str | None], tmp_path_factory: py
 
 def test_what_json_has_no_word_for_is_null() -> None:
     assert plain({"a": [float("nan"), (float("-inf"), 1)], 2: "x"}) == {"a": [None, [None, 1]], "2": "x"}
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv"])
+def test_tables_never_replace_files_of_a_dissection(explained: Dissection, to: str) -> None:
+    before = {path: path.read_bytes() for path in explained.folder.rglob("*") if path.is_file()}
+    with pytest.raises(DissectionError, match="holds a dissection"):
+        export(explained, to, explained.folder)
+    assert {path: path.read_bytes() for path in explained.folder.rglob("*") if path.is_file()} == before
