@@ -14,8 +14,8 @@ from ._config_file import NAME, keep
 from ._errors import sentence
 
 _MAKES = ("dissect",)
-_WRITES = ("explain", "exemplars", "findings", "label", "score")
-"""Commands that make a dissection (`--out`), and those that write into one (their argument). Others only read it."""
+_WRITES = ("explain", "exemplars", "findings", "label", "score", "unlearn")
+"""Commands that make a dissection (`--out`), and those whose results belong to one (their argument). Others read it."""
 _OF_A_CALL = ("config", "help", "shard", "fresh", "quiet", "as_json")
 """What is of one call, and not of what a folder holds."""
 _PLACES = ("model", "second_model", "data", "held_out_data", "labelled", "concepts", "annotations")
@@ -59,9 +59,8 @@ class UsedOptions:
         name = dissection_parameter(command)
         if command.name in _MAKES:
             return values.get(name)
-        if command.name in _WRITES and values.get("out") is None:  # findings may go elsewhere
-            return values.get(name)
-        return None
+        elsewhere = command.name == "findings" and values.get("out") is not None
+        return values.get(name) if command.name in _WRITES and not elsewhere else None
 
     def _values(self) -> dict[str, Any]:
         command, values = self._context.command, self._context.params

@@ -141,3 +141,15 @@ def test_errors_of_use_are_one_sentence(folder: Path, seen: Path, held_out: Path
     for arguments, expected in said.items():
         code, _, error = run(model, folder, *arguments, *QUICK)
         assert (code, expected in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_unlearn_is_repeated_by_the_folder_alone(folder: Path, held_out: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    code, out, _ = run(tiny_ast_path(), folder, "--concept", "bell", "--data", held_out, "--method", "correlation",
+        "--count", 12, "--out", first, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    code, again, _ = run("--config", folder, "--out", tmp_path / "again", "--quiet")
+    assert code == 0
+    assert again.replace(str(tmp_path / "again"), str(first)) == out
+    assert Measurement.load(tmp_path / "again").rows() == Measurement.load(first).rows()
