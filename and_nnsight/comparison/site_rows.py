@@ -27,21 +27,26 @@ def _row(
 ) -> ComparedSiteRow:
     standings = Counter(row.standing for row in rows)
     matched = [row for row in rows if row.standing == MATCHED]
-    correlations = [row.correlation for row in rows if row.correlation is not None]
     nearest = Counter(row.other_site for row in rows if row.standing in (MATCHED, SHARED)).most_common(1)
-    answers = [
-        label
-        for label, of_label in (labelled or {}).items()
-        for answer in of_label
-        if answer.holds and answer.at[0] == site
-    ]
+    answers = None if labelled is None else _labels_of(labelled, site)
     return ComparedSiteRow(
         side.name, site, layer, len(rows),
         **{standing: standings[standing] for standing in STANDINGS},
-        correlation=sum(correlations) / len(correlations) if correlations else None,
+        correlation=_mean([row.correlation for row in rows if row.correlation is not None]),
         elsewhere=sum(row.other_site != site for row in matched),
         moved=sum(row.other_site == site and row.other_unit != row.unit for row in matched),
         nearest=nearest[0][0] if nearest else None,
-        answer=None if labelled is None else len(answers),
-        labels=None if labelled is None else len(set(answers)),
+        answer=None if answers is None else len(answers),
+        labels=None if answers is None else len(set(answers)),
     )  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _labels_of(labelled: Answers, site: str) -> list[str]:
+    """The label of every unit of a site that answers to one."""
+    return [
+        label for label, of_label in labelled.items() for answer in of_label if answer.holds and answer.at[0] == site
+    ]

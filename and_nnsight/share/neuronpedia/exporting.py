@@ -24,7 +24,7 @@ from ...wording import counted
 from ..new_folder import refuse_files
 from .checks import MOST_FEATURES, check_row, check_upload
 from .features import Feature, Features, exported_exemplars
-from .names import model_name, source_names
+from .names import SourceName, model_name, source_names
 from .rows import ExportRows, Row, upload_batch
 
 BEST = 128
@@ -102,15 +102,7 @@ def export_neuronpedia(
     features = _features(dissection, exemplars)
     if not features:
         raise DissectionError(_NO_UNIT)
-    files: dict[Path, Any] = {}
-    for site, source in names.items():
-        of_site = [feature for feature in features if feature.site == site]
-        if of_site:
-            files |= _uploads(
-                Path("upload") / source.id, [upload_batch(name, source, each) for each in _parts(of_site)]
-            )
-            rows = ExportRows(dissection, name, site, source)
-            files |= _exports(Path("exports") / name / source.id, rows, of_site)
+    files = _files(dissection, name, names, features)
     for path, content in files.items():
         _write(folder / path, content)
     written = tuple((feature.site, feature.unit) for feature in features)
@@ -122,6 +114,21 @@ def export_neuronpedia(
         units=written,
         left_out=tuple(at for at in chosen if at not in set(written)),
     )
+
+
+def _files(
+    dissection: Dissection, model: str, sources: Mapping[str, SourceName], features: Sequence[Feature]
+) -> dict[Path, Any]:
+    """What is in the files of every site that has a feature, by their places in the export."""
+    files: dict[Path, Any] = {}
+    for site, source in sources.items():
+        of_site = [feature for feature in features if feature.site == site]
+        if of_site:
+            uploads = [upload_batch(model, source, each) for each in _parts(of_site)]
+            files |= _uploads(Path("upload") / source.id, uploads)
+            rows = ExportRows(dissection, model, site, source)
+            files |= _exports(Path("exports") / model / source.id, rows, of_site)
+    return files
 
 
 def _chosen(

@@ -13,6 +13,7 @@ import re
 import sys
 import types
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,16 @@ def main(packages: str, run: str, module: str) -> None:
         sys.modules[name].__path__ = []
         sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
     import torch
-    from delphi.clients.client import Client, Response  # type: ignore
-    from delphi.config import ConstructorConfig, SamplerConfig  # type: ignore
-    from delphi.explainers import DefaultExplainer  # type: ignore
-    from delphi.latents import LatentDataset  # type: ignore
-    from delphi.scorers.classifier.detection import DetectionScorer  # type: ignore
+
+    # By their names: delphi lies in a folder of its own, where no checker of types finds it.
+    client_module = import_module("delphi.clients.client")
+    config, latents_module = import_module("delphi.config"), import_module("delphi.latents")
+    explainer_class = import_module("delphi.explainers").DefaultExplainer
+    scorer_class = import_module("delphi.scorers.classifier.detection").DetectionScorer
 
     from and_nnsight.share.delphi import ClipTokenizer
 
-    class CommonWord(Client):
+    class CommonWord(client_module.Client):
         """Explains by the word that most texts have; finds a text active that has a word of the explanation."""
 
         async def generate(self, prompt: Any, **_: Any) -> Any:
@@ -50,19 +52,20 @@ def main(packages: str, run: str, module: str) -> None:
             if "Latent explanation:" not in text:
                 highlighted = re.findall(r"<<(.*?)>>", text)
                 words = Counter(word for line in highlighted for word in set(re.findall(r"[a-z]{4,}", line.lower())))
-                return Response(text=f"Let me see.\n[EXPLANATION]: {words.most_common(1)[0][0]}")
+                return client_module.Response(text=f"Let me see.\n[EXPLANATION]: {words.most_common(1)[0][0]}")
             explanation = text.partition("Latent explanation:")[2].partition("\n")[0].strip().lower()
             examples = re.findall(r"^Example \d+: (.*)$", text, re.MULTILINE)
-            return Response(text=str([int(explanation in example.lower()) for example in examples]))
+            return client_module.Response(text=str([int(explanation in example.lower()) for example in examples]))
 
     latents = {module: torch.arange(16)}
-    sampled = SamplerConfig(n_examples_train=5, n_examples_test=5, n_quantiles=5, train_type="top")
-    built = ConstructorConfig(example_ctx_len=1, min_examples=5, n_non_activating=10)
+    sampled = config.SamplerConfig(n_examples_train=5, n_examples_test=5, n_quantiles=5, train_type="top")
+    built = config.ConstructorConfig(example_ctx_len=1, min_examples=5, n_non_activating=10)
     raw, tokenizer = Path(run) / "latents", ClipTokenizer(run)
-    dataset = LatentDataset(raw, sampled, built, tokenizer=tokenizer, modules=[module], latents=latents)  # type: ignore
-    whole = LatentDataset(raw, sampled, built, tokenizer=tokenizer)  # type: ignore
+    load = latents_module.LatentDataset
+    dataset = load(raw, sampled, built, tokenizer=tokenizer, modules=[module], latents=latents)
+    whole = load(raw, sampled, built, tokenizer=tokenizer)
     client, told = CommonWord("common word"), {}
-    explainer, scorer = DefaultExplainer(client), DetectionScorer(client, n_examples_shown=3)
+    explainer, scorer = explainer_class(client), scorer_class(client, n_examples_shown=3)
     for record in dataset:
         record.explanation = asyncio.run(explainer(record)).explanation
         path = Path(run) / "explained" / "explanations" / f"{record.latent}.txt"
