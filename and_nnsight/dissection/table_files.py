@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .decimals import shortest
+
 if TYPE_CHECKING:
     import pyarrow as arrow
 
@@ -24,7 +26,15 @@ def write_csv(table: arrow.Table, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(map(_cell, table.column_names))
         for batch in table.to_batches():
-            writer.writerows([_cell(value) for value in row.values()] for row in batch.to_pylist())
+            columns = [_cells(column) for column in batch.columns]
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _cells(column: arrow.Array) -> list[Any]:
+    values = column.to_pylist()
+    if str(column.type) == "float":  # of 32 bits
+        return [None if value is None else shortest(value) for value in values]
+    return [_cell(value) for value in values]
 
 
 def _cell(value: Any) -> Any:
