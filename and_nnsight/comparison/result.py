@@ -125,8 +125,8 @@ class Comparison(Finding):
         undecided = [row for row in self.labels if row.change is None and row.first_hold != row.second_hold]
         if undecided:
             lines.append(
-                f"{counted(len(undecided), 'other label')}: the numbers of units differ by no more than other clips "
-                "might change"
+                f"{counted(len(undecided), 'label')} with another number of units in the second, by no more than other "
+                "clips might change"
             )
         return lines
 
