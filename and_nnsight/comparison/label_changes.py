@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from scipy import sparse
 from scipy.special import gammaln
 
@@ -24,6 +23,7 @@ from .sides import Side
 _DRAWS_A_LABEL = 40  # so many that of all labels a single one can be told: 2 / draws, times the labels, is 0.05
 _AT_ONCE = 32
 _FEWEST = 2  # clips of a unit that share a label
+_NUMBERS = 2**21  # that are looked at together
 _SAME = 1e-9  # of p, by which two ways of summing may differ
 
 
@@ -149,59 +149,48 @@ class LabelledLists:
 
     def answering(self, weights: Int64[np.ndarray, "clip draw"]) -> Int64[np.ndarray, "draw label"]:
         """How many units answer to each label, each clip counted so many times."""
-        answering = np.zeros((weights.shape[1], self.of_clips.shape[1]), np.int64)
+        draws, labels = weights.shape[1], self.of_clips.shape[1]
         if not len(self.first):
-            return answering[:, self.asked]
-        counts, among = self.shared @ weights, self.of_clips.T @ weights
+            return np.zeros((draws, len(self.asked)), np.int64)
+        counts, among, of = self.shared @ weights, self.of_clips.T @ weights, self.listed @ weights
         most = np.maximum.reduceat(counts, self.first, axis=0)
         sizes = np.diff(np.append(self.first, len(self.label)))
-        row, draw = np.nonzero((counts == np.repeat(most, sizes, axis=0)) & (counts > 0))
-        unit = np.searchsorted(self.first, row, side="right") - 1
-        firsts = np.unique(unit * weights.shape[1] + draw, return_index=True)[1]  # of equals, as in the alphabet
-        row, draw, unit = row[firsts], draw[firsts], unit[firsts]
-        of = (self.listed @ weights)[unit, draw]
-        label = self.label[row]
-        holds = _over_represented(counts[row, draw], of, among[label, draw], int(weights[:, 0].sum()), self.level)
-        np.add.at(answering, (draw[holds], label[holds]), 1)
-        return answering[:, self.asked]
+        rows = np.where(counts == np.repeat(most, sizes, axis=0), np.arange(len(counts))[:, None], len(counts))
+        label = self.label[np.minimum.reduceat(rows, self.first, axis=0)]  # of equals the first in the alphabet
+        known, which = np.unique(among, return_inverse=True)
+        needed = fewest(known, int(of.max(initial=0)), int(weights[:, 0].sum()), self.level)
+        draw = np.arange(draws)
+        holds = most >= needed[which.reshape(among.shape)[label, draw], of]
+        answering = np.bincount((draw * labels + label)[holds], minlength=draws * labels)
+        return answering.reshape(draws, labels)[:, self.asked]
 
 
 def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(rows), np.int64), (rows, columns)), shape=shape)
 
 
-def _over_represented(
-    count: Int64[np.ndarray, " one"],
-    of: Int64[np.ndarray, " one"],
-    among: Int64[np.ndarray, " one"],
-    total: int,
-    level: float,
-) -> Bool[np.ndarray, " one"]:
-    """Whether so many `of` some, `among` a total's that bear the label, are more than chance gives, at a level."""
-    base = int(max(of.max(initial=0), count.max(initial=0))) + 1
-    codes, back = np.unique((among * base + of) * base + count, return_inverse=True)
-    rest, count = np.divmod(codes, base)
-    return (upper_tail(count, rest % base, rest // base, total) <= level * (1 + _SAME))[back]
+def fewest(among: Int64[np.ndarray, " label"], most: int, total: int, level: float) -> Int64[np.ndarray, "label of"]:
+    """How many of so many (0 to `most`) must bear a label for it to be over-represented among them.
+
+    among  how many of the total bear the label
+
+    By the hypergeometric distribution at this level; at least one. SciPy's takes one case after the other.
+    """
+    needed = np.empty((len(among), most + 1), np.int64)
+    for part in np.array_split(np.arange(len(among)), -(-len(among) * (most + 1) ** 2 // _NUMBERS)):
+        needed[part] = _fewest(among[part, None, None], most, total, level * (1 + _SAME))
+    return needed
 
 
-def upper_tail(
-    count: Int64[np.ndarray, " one"], of: Int64[np.ndarray, " one"], among: Int64[np.ndarray, " one"], total: int
-) -> Float64[np.ndarray, " one"]:
-    """Of the hypergeometric distribution. SciPy's takes one after the other, and there are many thousands."""
-    terms = np.arange(int(of.max(initial=0)) + 1)
-    there = (terms >= count[:, None]) & (terms <= np.minimum(of, among)[:, None])
-    there &= of[:, None] - terms <= (total - among)[:, None]
-    row, term = np.nonzero(there)
-    logs = _log_factorials(total)
-    ways = _log_ways(logs, among[row], term) + _log_ways(logs, total - among[row], of[row] - term)
-    ways -= _log_ways(logs, np.array(total), of[row])
-    return np.minimum(1.0, np.bincount(row, np.exp(ways), len(count)))
+def _fewest(among: np.ndarray, most: int, total: int, level: float) -> np.ndarray:
+    of, count = np.arange(most + 1)[:, None], np.arange(most + 1)
+    possible = (count <= np.minimum(of, among)) & (of - count <= total - among)
+    bearing, others = np.where(possible, count, 0), np.where(possible, of - count, 0)
+    ways = _log_ways(among, bearing) + _log_ways(total - among, others) - _log_ways(np.array(total), of)
+    chances = np.where(possible, np.exp(ways), 0.0)
+    tail = np.cumsum(chances[..., ::-1], axis=-1)[..., ::-1]  # of so many or more
+    return np.maximum(1, (tail > level).sum(-1))
 
 
-def _log_ways(logs: Float64[np.ndarray, " number"], of: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return logs[of] - logs[chosen] - logs[of - chosen]
-
-
-@lru_cache(maxsize=1)
-def _log_factorials(most: int) -> Float64[np.ndarray, " number"]:
-    return gammaln(np.arange(1, most + 2))
+def _log_ways(of: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .decimals import shortest
+from .decimals import fifteen_digits, shortest
 
 if TYPE_CHECKING:
     import pyarrow as arrow
@@ -38,17 +38,19 @@ def _cells(column: arrow.Array) -> list[Any]:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return fifteen_digits(value)
     if isinstance(value, list):
         value = json.dumps(value, ensure_ascii=False)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON takes it: numbers that are not finite become null."""
+    """A value as JSON takes it: numbers that are not finite become null, others have 15 digits."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return fifteen_digits(value) if math.isfinite(value) else None
     return value

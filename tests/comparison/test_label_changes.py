@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.stats import hypergeom
 
-from and_nnsight.comparison.label_changes import LabelChange, LabelledLists, changes_over_draws, upper_tail
+from and_nnsight.comparison.label_changes import LabelChange, LabelledLists, changes_over_draws, fewest
 
 CLIPS, LABELS, K = 240, 6, 16
 NAMES = [f"label_{number}" for number in range(LABELS)]
@@ -32,10 +31,14 @@ def change_of(first: list[frozenset[int]], second: list[frozenset[int]], draws: 
     return change
 
 
-def test_the_tail_is_scipys() -> None:
-    random = np.random.default_rng(0)
-    count, of, among = random.integers(0, 12, 300), random.integers(0, 20, 300), random.integers(0, 60, 300)
-    assert upper_tail(count, of, among, CLIPS) == pytest.approx(hypergeom.sf(count - 1, CLIPS, among, of), abs=1e-10)
+def test_what_is_needed_is_what_scipys_distribution_asks_for() -> None:
+    among, level = np.array([0, 1, 7, 40, CLIPS]), 1e-3
+    needed = fewest(among, 12, CLIPS, level)
+    assert needed.shape == (5, 13)
+    for row, bearing in zip(needed, among, strict=True):
+        for of, fewest_of in enumerate(row):
+            tails = hypergeom.sf(np.arange(of + 2) - 1, CLIPS, bearing, of)
+            assert fewest_of == max(1, int((tails > level).sum())), (bearing, of)
 
 
 def test_counted_once_the_clips_give_what_the_rule_says() -> None:

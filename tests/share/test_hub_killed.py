@@ -37,7 +37,9 @@ def started(hub: Hub, out: Path, *words: object) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT), "TMPDIR": str(out / "temporary"),
     }  # fmt: skip
     command = [sys.executable, "-m", "and_nnsight", *map(str, words)]
-    return subprocess.Popen(command, cwd=out, env=environment, text=True, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=out, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def killed(process: subprocess.Popen[str], when: Callable[[], bool]) -> None:
@@ -46,7 +48,13 @@ def killed(process: subprocess.Popen[str], when: Callable[[], bool]) -> None:
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, error = process.communicate()
+    assert process.returncode == 0, error
 
 
 @pytest.mark.slow
@@ -58,8 +66,7 @@ def test_the_same_command_finishes_what_was_killed(hub: Hub, in_a_folder: Dissec
     (left,) = (tmp_path / "temporary").iterdir()
     os.utime(left / ".lock", (0, 0))  # a minute later
     hub.pause = 0.0
-    done = started(hub, tmp_path, *words)
-    assert done.wait() == 0, done.communicate()
+    finished(started(hub, tmp_path, *words))
     assert len(hub.uploads) == len(set(hub.uploads)) and not list((tmp_path / "temporary").iterdir())
     up = hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]
 
@@ -69,11 +76,10 @@ def test_the_same_command_finishes_what_was_killed(hub: Hub, in_a_folder: Dissec
     assert not target.exists()
     (tmp_path / f".{target.name}.0123.pull").mkdir()  # of an earlier commit
     hub.pause = 0.0
-    done = started(hub, tmp_path, "pull", NAME, target)
-    assert done.wait() == 0, done.communicate()
+    finished(started(hub, tmp_path, "pull", NAME, target))
     inside = {name.removeprefix("dissection/"): key for name, key in up.items() if name.startswith("dissection/")}
     assert files(target) == inside
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["home", "temporary", target.name])
+    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"temporary", target.name}
 
 
 def test_a_folder_that_nobody_holds_goes_with_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
