@@ -103,8 +103,9 @@ def _inherited(tree: ast.Module, module: str, bases: Sequence[ast.expr]) -> Mapp
 
 def _home(tree: ast.Module, module: str, name: str) -> tuple[str, str]:
     """The module that a name in a module is imported from, and its name there; else the module itself."""
-    for node in tree.body:
-        for each in node.names if isinstance(node, ast.ImportFrom) else ():
+    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    for node in imports:
+        for each in node.names:
             if (each.asname or each.name) == name:
                 return resolve_name("." * node.level + (node.module or ""), module.rpartition(".")[0]), each.name
     return module, name
