@@ -13,7 +13,7 @@ from ..wording import counted
 from ._output import clean
 
 if TYPE_CHECKING:
-    from ..plugins import Listed
+    from ..plugins import InstalledPlugin
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def plugins(
     console.print(f"{counted(len(every), 'plugin')} tried: {found}")
 
 
-def _table(plugins: Sequence[Listed]) -> Table:
+def _table(plugins: Sequence[InstalledPlugin]) -> Table:
     from ..plugins import OURS
 
     table = Table.grid(padding=(0, 2, 0, 0))
