@@ -59,7 +59,7 @@ def label_changes(
 
 def changes_over_draws(lists: Sequence[LabelledLists], draws: int, seed: int) -> list[LabelChange]:
     """The change of every label that is asked about, from the first lists to the second."""
-    random, clips = np.random.default_rng([seed, 2]), lists[0].of_clips.shape[0]
+    random, clips = np.random.default_rng([seed, 2]), lists[0].clips
     replicates = np.empty((draws, len(lists[0].asked)))
     for start in range(0, draws, _AT_ONCE):
         size = min(_AT_ONCE, draws - start)
@@ -87,7 +87,7 @@ def _difference(
 class LabelledLists:
     """The clips that are evidence of units, and their labels.
 
-    units    of the dissection that are compared
+    units    of the dissection that are compared; clips, labels: how many there are
     asked    which of all labels, in the order of the alphabet, are asked about
     of_clips clip by label, which it bears
     shared   (a unit, a label) by clip: where it is evidence of the unit and bears the label. Only labels that at least
@@ -98,6 +98,8 @@ class LabelledLists:
     """
 
     units: int
+    clips: int
+    labels: int
     asked: Int64[np.ndarray, " label"]
     of_clips: sparse.csr_array
     shared: sparse.csr_array
@@ -139,7 +141,7 @@ class LabelledLists:
         own, place = np.unique(pair[staying] // max(1, len(number)), return_inverse=True)
         among = np.isin(unit, own)
         return cls(
-            units, np.array([number[name] for name in names], np.int64),
+            units, len(labels), len(number), np.array([number[name] for name in names], np.int64),
             _ones(np.flatnonzero(codes >= 0), codes[codes >= 0], (len(labels), len(number))),
             _ones(row[at[kept]], clip[bears][kept], (int(staying.sum()), len(labels))),
             _ones(np.searchsorted(own, unit[among]), clip[among], (len(own), len(labels))),
@@ -149,10 +151,11 @@ class LabelledLists:
 
     def answering(self, weights: Int64[np.ndarray, "clip draw"]) -> Int64[np.ndarray, "draw label"]:
         """How many units answer to each label, each clip counted so many times."""
-        draws, labels = weights.shape[1], self.of_clips.shape[1]
+        draws, labels = weights.shape[1], self.labels
         if not len(self.first):
             return np.zeros((draws, len(self.asked)), np.int64)
-        counts, among, of = self.shared @ weights, self.of_clips.T @ weights, self.listed @ weights
+        tables = self.shared, self.of_clips.T, self.listed
+        counts, among, of = (np.asarray(table @ weights) for table in tables)
         most = np.maximum.reduceat(counts, self.first, axis=0)
         sizes = np.diff(np.append(self.first, len(self.label)))
         rows = np.where(counts == np.repeat(most, sizes, axis=0), np.arange(len(counts))[:, None], len(counts))

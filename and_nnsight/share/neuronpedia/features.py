@@ -91,8 +91,8 @@ class Features:
         curves: dict[tuple[int, int], Curve] = {}
         for clip, units in sorted(by_clip.items()):
             there = self._store.curves.of_clip(clip).get(site)
-            for unit in units if there is not None else ():
-                curve = there.curve(unit)
+            for unit in units:
+                curve = None if there is None else there.curve(unit)
                 if curve is not None:
                     curves[unit, clip] = Curve(curve.start, curve.stop, curve.activation.copy())  # not all of its file
         return curves
