@@ -74,7 +74,9 @@ def test_adjectives_are_whole_lower_case_base_forms(sentence: str, adjectives: l
 
 
 def test_whatever_base_form_an_adjective_gets_is_among_those_of_its_word() -> None:
-    more = "LOUDER drums and the brightest bells. A can't-miss, high‑quality worse take. The better, farther, Spanish one."
+    more = (
+        "LOUDER drums and the brightest bells. A can't-miss, high‑quality worse take. The better, farther, Spanish one."
+    )
     for line in (*DEVELOPMENT.splitlines(), *HELD_OUT.splitlines(), more):
         for word, lemma, part in tag(" ".join(word.rpartition("/")[0] or word for word in line.split())):
             assert part != "adjective" or lemma in adjective_forms(word)
