@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
@@ -12,7 +13,14 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from tests.remote.loopback import clean_environment
+from tests.type_checks import check_package
 from tests.warm_python import WarmPython
+
+check_package("and_nnsight")
+
+# Told to keep nothing that it compiles, every process that a test starts would compile the whole package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Without a GPU the fused kernels run in Triton's interpreter, which must be chosen before anything imports Triton.
 if not torch.cuda.is_available():
