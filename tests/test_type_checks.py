@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,7 @@ def test_properties_are_checked(module: ModuleType, name: str) -> None:
 
 def test_methods_generators_coroutines_and_functions_within_functions_are_checked(module: ModuleType) -> None:
     assert module.Pair.twice("a") == "aa" and list(module.counted(3)) == [0, 1, 2]
+    assert inspect.iscoroutinefunction(module.waits)
     assert module.Written("a").name == "a" and module.within.__name__ == "within"
     for wrong in (
         lambda: module.Pair.twice(1),

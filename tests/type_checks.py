@@ -65,8 +65,8 @@ def _checked_function(function: FunctionType) -> Any:
         by_beartype: Any = _BEARTYPE(function)
     finally:
         function.__annotations__ = written
-    if by_beartype is function:  # there is nothing to check
-        return function
+    if by_beartype is function or inspect.iscoroutinefunction(function):  # nothing to check; it stays a coroutine's
+        return by_beartype
 
     # Around it, because beartype's own has its arguments' types for defaults, which would travel to servers with it.
     @functools.wraps(function)
