@@ -89,16 +89,20 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
         table.add_column("label", ratio=1, overflow="fold")
     table.add_column("caption", ratio=4)
     for exemplar in exemplars:
-        caption = texts.captions.get(exemplar) or exemplar.caption or ""
-        table.add_row(
-            f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
-            f"{exemplar.strength:.0%}",
-            seconds(exemplar) if exemplar.token is None else clean(repr(exemplar.token)),
-            clean(clips[exemplar]),
-            *([clean(exemplar.label or "")] if labels_tell else []),
-            clean(_shortened(_marks(exemplar) + caption)),
-        )
+        label = [clean(exemplar.label or "")] if labels_tell else []
+        table.add_row(*_firing(exemplar), clean(clips[exemplar]), *label, clean(_caption(exemplar, texts)))
     return table
+
+
+def _firing(exemplar: Exemplar) -> tuple[str, str, str]:
+    """How much the unit fires, as a share of the first exemplar too, and when."""
+    moment = seconds(exemplar) if exemplar.token is None else clean(repr(exemplar.token))
+    return f"{exemplar.activation + 0.0:.4g}", f"{exemplar.strength:.0%}", moment  # −0 reads as 0
+
+
+def _caption(exemplar: Exemplar, texts: _ClipTexts) -> str:
+    caption = texts.captions.get(exemplar) or exemplar.caption or ""
+    return _shortened(_marks(exemplar) + caption)
 
 
 def _marks(exemplar: Exemplar) -> str:
