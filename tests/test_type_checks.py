@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, no_type_check
 
 from jaxtyping import Float
 from torch import Tensor
@@ -57,6 +57,11 @@ async def waits(seconds: float) -> int:
 
 def counted(last: int) -> Iterator[int]:
     yield from range(last)
+
+
+@no_type_check
+def unchecked(value: int) -> int:
+    return value
 
 
 def within(value: int) -> int:
@@ -185,6 +190,10 @@ def test_what_is_not_known_yet_is_not_checked(module: ModuleType) -> None:
     assert module.later(3, 4) == 3
 
 
+def test_what_is_not_to_be_checked_is_left_as_it_is(module: ModuleType) -> None:
+    assert module.unchecked("three") == "three" and not hasattr(module.unchecked, "__wrapped__")
+
+
 def test_annotations_stay_as_they_are_written(module: ModuleType) -> None:
     assert module.length.__annotations__ == {"text": "str", "return": "int"}
     assert module.added.__annotations__["right"] == "Row | None"
@@ -194,4 +203,4 @@ def test_annotations_stay_as_they_are_written(module: ModuleType) -> None:
 
 def test_what_is_compiled_is_kept_beside_what_python_keeps(module: ModuleType) -> None:
     kept = Path(str(module.__file__)).parent / "__pycache__"
-    assert [path.name for path in kept.glob("source.*")] == [f"source.{sys.implementation.cache_tag}.opt-checked1.pyc"]
+    assert [path.name for path in kept.glob("source.*")] == [f"source.{sys.implementation.cache_tag}.opt-checked2.pyc"]

@@ -13,7 +13,7 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
 from types import CodeType, FunctionType, ModuleType
@@ -24,7 +24,7 @@ import jaxtyping
 from beartype import BeartypeConf, beartype
 
 _NAME = "__checked__"  # what a module that is checked calls `checked`
-_TAG = "checked1"  # of what is compiled so: another number whenever that changes
+_TAG = "checked2"  # of what is compiled so: another number whenever that changes
 _BEARTYPE = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=jaxtyping.TypeCheckError))
 
 
@@ -132,12 +132,22 @@ class _Loader(SourceFileLoader):
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
         tree = ast.parse(data, path)
-        for node in ast.walk(tree):
+        for node in _to_check(tree):
             if isinstance(node, ast.ClassDef):
                 node.decorator_list.insert(0, _decorator(node))  # the last to be applied: a dataclass is one by then
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            else:
                 node.decorator_list.append(_decorator(node))
         return compile(tree, path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+def _to_check(tree: ast.AST) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions and classes, but for those under `no_type_check`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if any(ast.unparse(each).endswith("no_type_check") for each in node.decorator_list):
+                continue
+            yield node
+        yield from _to_check(node)
 
 
 def _decorator(node: ast.stmt) -> ast.Name:
