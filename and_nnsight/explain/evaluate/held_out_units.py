@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from ...dissection.dissection import Dissection
@@ -98,8 +98,8 @@ class UnitGroup:
             standardised=rows,
             ways=ways,
             beyond=beyond_nulls(ways, nulls, signs),
-            null_pearson=(correlations(standardised(nulls), rows) * signs).tolist(),
-            null_auprc=torch.stack(of_nulls, 1).tolist(),
+            null_pearson=correlations(standardised(nulls), rows) * signs,
+            null_auprc=torch.stack(of_nulls, 1),
         )
 
 
@@ -117,5 +117,5 @@ class UnitMeasures:
     standardised: Float32[Tensor, "unit clip"]
     ways: Float32[Tensor, "way unit clip"]
     beyond: BeyondNulls
-    null_pearson: list[list[float]]
-    null_auprc: list[list[float]]
+    null_pearson: Float[Tensor, "unit null"]
+    null_auprc: Float[Tensor, "unit null"]

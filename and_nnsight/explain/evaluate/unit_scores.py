@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from ...dissection.decimals import shortest, shortest_list
 from ..providers.embeddings import Embeddings
 from ..providers.requests import CachedChat
 from ..records.claim_rows import ScoreRow
@@ -146,7 +147,10 @@ class SiteScores:
             return replace(row, failure=_few_finite(clips))
         if not (count := group.measures.positives[place]):
             return replace(row, failure="the unit is the same on all held-out clips")
-        null_pearson, null_auprc = group.measures.null_pearson[place], group.measures.null_auprc[place]
+        null_pearson, null_auprc = (
+            shortest_list(each[place].float().cpu().numpy())
+            for each in (group.measures.null_pearson, group.measures.null_auprc)
+        )
         p = float(measures.tested.p[number])
         others, as_good = self._among_others(claim, measures.top_down[number])
         of_nulls: dict[str, float] = {}
@@ -160,8 +164,8 @@ class SiteScores:
             p=p,
             top_down_beyond=round(float(measures.beyond.correlation[number]), _DECIMALS),
             p_beyond=max(p, float(measures.beyond.p[number])),
-            pearson=measures.pearson[number],
-            auprc=measures.auprc[number],
+            pearson=shortest(measures.pearson[number]),
+            auprc=shortest(measures.auprc[number]),
             null_pearson=null_pearson[best],
             null_auprc=null_auprc[best],
             others=others,
