@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from ..data.tokens import Token
 from ..sites.geometry import Geometry, Tokens
+from .decimals import to_nanoseconds
 
 Moment = tuple[float | None, float | None]
 """Start and end, in seconds from the clip's start."""
@@ -29,7 +30,7 @@ class FrameMoments:
         self._special = geometry.special_tokens
         self._times: dict[int, tuple[float, float]] = {
             int(frame): (start, end)
-            for frame, (start, end) in zip(known.tolist(), geometry.times(known).tolist(), strict=True)
+            for frame, (start, end) in zip(known.tolist(), to_nanoseconds(geometry.times(known)).tolist(), strict=True)
         }
 
     def moment(self, frame: int, seconds: float) -> Moment:
