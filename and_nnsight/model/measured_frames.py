@@ -76,15 +76,29 @@ def _key(module: nn.Module, extractor: Any) -> tuple[Any, ...]:
 
 
 def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geometry:
-    if any(_shortens(module.get_submodule(block.path)) for block in find_blocks(module)):
-        return Unplaced(why="its blocks shorten the time axis as they go")
-    try:
-        steps = measure_steps(functools.partial(_padded, _undithered(featuriser)), _samples(featuriser, 2.0))
-        pattern = _pattern(module, _Clips(featuriser, steps, inputs))
-    except UnclearError as error:
-        return Unplaced(why=str(error))
-    except Exception as error:  # models and extractors raise anything
-        return Unplaced(why=f"its front end could not be measured: {type(error).__name__}: {first_line(error)}")
+    """By the first of the features that reaches the blocks; where none does, what is said of the first."""
+    found = [Unplaced(why="its feature extractor gives no sound")]
+    for name in _sounds(featuriser):
+        try:
+            return _measured_by(name, module, featuriser, inputs)
+        except UnclearError as error:
+            found.append(Unplaced(why=str(error)))
+        except Exception as error:  # models and extractors raise anything
+            why = f"its front end could not be measured: {type(error).__name__}: {first_line(error)}"
+            found.append(Unplaced(why=why))
+    return found[:2][-1]
+
+
+def _sounds(featuriser: Featuriser) -> list[str]:
+    """The features that are sound, by their names: a codec may hear samples and a spectrogram, and its blocks one."""
+    made = featuriser([np.zeros(featuriser.sampling_rate, np.float32)])
+    return [name for name, value in made.items() if _is_sound(value)]
+
+
+def _measured_by(name: str, module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Measured:
+    """The frames as they hear the features of this name. Raises UnclearError where that is not clean."""
+    steps = measure_steps(functools.partial(_padded, _undithered(featuriser), name), _samples(featuriser, 2.0))
+    pattern = _pattern(module, _Clips(featuriser, name, steps, inputs))
     rate = float(featuriser.sampling_rate)
     return Measured(
         special_tokens=pattern.special,
@@ -92,11 +106,6 @@ def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geom
         starts=tuple((first * steps.hop + steps.first) / rate for first, _ in pattern.reaches),
         stops=tuple((last * steps.hop + steps.stop) / rate for _, last in pattern.reaches),
     )
-
-
-def _shortens(block: nn.Module) -> bool:
-    strides = [child.stride for child in block.modules() if isinstance(child, nn.modules.conv._ConvNd)]
-    return any(step != 1 for stride in strides for step in stride)
 
 
 def _samples(featuriser: Featuriser, seconds: float) -> int:
@@ -112,10 +121,10 @@ def _undithered(featuriser: Featuriser) -> Featuriser:
     return replace(featuriser, extractor=extractor, front=None)
 
 
-def _padded(featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:
-    """The sound's features with NaN at the steps that the extractor says are padding."""
+def _padded(featuriser: Featuriser, name: str, wave: np.ndarray) -> np.ndarray:
+    """The features of this name with NaN at the steps that the extractor says are padding."""
     made = featuriser([wave])
-    sound = next(value for value in made.values() if value.is_floating_point() and value.ndim > 1).numpy().copy()
+    sound = made[name].numpy().copy()
     for name, mask in made.items():
         for axis in range(1, sound.ndim):
             if "mask" in name and mask.ndim == 2 and mask.shape[1] == sound.shape[axis]:
@@ -128,6 +137,7 @@ class _Clips:
     """How clips become what the model is called with."""
 
     featuriser: Featuriser
+    sound: str
     steps: Steps
     inputs: Inputs
 
@@ -176,10 +186,10 @@ class Run:
 def _run(front: FrontEnd, clips: _Clips, seconds: float) -> Run:
     noise = np.random.default_rng(0).standard_normal(_samples(clips.featuriser, seconds)).astype(np.float32)
     features = clips.featuriser([noise])
-    sizes = {value.shape[clips.steps.axis] for value in features.values() if value.ndim > clips.steps.axis}
+    sizes = {features[clips.sound].shape[clips.steps.axis]}
     sizes |= {int(value.sum()) for name, value in features.items() if "mask" in name}
     inputs = clips.inputs(front.module, features)
-    name = next(name for name, value in inputs.items() if _is_sound(value))
+    name = clips.sound if clips.sound in inputs else next(name for name, value in inputs.items() if _is_sound(value))
     random = torch.Generator().manual_seed(1)
     sound = (torch.rand(inputs[name].shape, generator=random) + 0.5).requires_grad_()
     axes = [axis for axis, size in enumerate(sound.shape) if size in sizes and size > 1]
