@@ -7,11 +7,12 @@ two of them, or three where one gates another (SwiGLU).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from .geometry import Geometry
+from .heads import HEADS_SIDE_BY_SIDE, Heads, heads_of
 from .site import Site
 from .wrappers import in_features, is_linear, out_features, walk
 
@@ -20,13 +21,15 @@ from .wrappers import in_features, is_linear, out_features, walk
 class Attention:
     """An attention of a block: the module whose first output is its own, and its output projection, with widths.
 
-    heads  what the projection reads: heads side by side
+    inner  width of what the projection reads: heads side by side
+    heads  how they divide it; None where the attention does not say
     """
 
     path: str
     projection: str
-    heads: int
+    inner: int
     width: int
+    heads: Heads | None
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,9 @@ def _sites(block: ReaderBlock, layer: int, geometry: Geometry) -> list[Site]:
         return Site(f"blocks.{layer}.{name}", path, "input" if side == "input" else "output", width, layer, geometry)
 
     def of_attention(attention: Attention, prefix: str) -> list[Site]:
-        heads = "cross_attn" if prefix else "attn"
-        return [
-            site(f"{heads}.hook_z", attention.projection, "input", attention.heads),
-            site(f"hook_{prefix}attn_out", attention.path, "output", attention.width),
-        ]
+        z = site(f"{prefix}{HEADS_SIDE_BY_SIDE}", attention.projection, "input", attention.inner)
+        out = site(f"hook_{prefix}attn_out", attention.path, "output", attention.width)
+        return [replace(z, heads=attention.heads), out]
 
     sites = of_attention(block.attention, "")
     if block.cross is not None:
@@ -101,14 +102,22 @@ def _sites(block: ReaderBlock, layer: int, geometry: Geometry) -> list[Site]:
 
 def _block(path: str, module: nn.Module) -> ReaderBlock | None:
     """A module as a block; None if it is none."""
-    cores = [(name, inside, core) for name, inside, core in walk(module) if name and _is_attention(core)]
+    cores = _attention_cores(module)
     if len(cores) not in (1, 2):
         return None
     attentions = [_attention(f"{path}.{inside}", core) for _, inside, core in cores]
     mlp = _mlp(path, module, [name for name, _, _ in cores])
-    if mlp is None and len(cores) == 1 and not any("expert" in name for name, _, _ in walk(module)):
+    if mlp is None and len(cores) == 1 and not _has_experts(module):
         return None
     return ReaderBlock(path, attentions[0], attentions[1] if len(attentions) > 1 else None, mlp)
+
+
+def _has_experts(module: nn.Module) -> bool:
+    return any("expert" in name for name, _, _ in walk(module))
+
+
+def _attention_cores(module: nn.Module) -> list[tuple[str, str, nn.Module]]:
+    return [(name, path, each) for name, path, each in walk(module) if name and _is_attention(each)]
 
 
 def _linears(module: nn.Module) -> list[tuple[str, str, nn.Module]]:
@@ -126,7 +135,8 @@ def _attention(path: str, core: nn.Module) -> Attention:
     own = [(name, inside, each) for name, inside, each in _linears(core) if "." not in name]
     named = [each for each in own if each[0] in ("o_proj", "out_proj", "o", "out", "dense", "linear_out")]
     _, inside, projection = (named or own)[-1]
-    return Attention(path, f"{path}.{inside}", in_features(projection), out_features(projection))
+    inner = in_features(projection)
+    return Attention(path, f"{path}.{inside}", inner, out_features(projection), heads_of(core, inner))
 
 
 def _mlp(path: str, module: nn.Module, cores: list[str]) -> ReaderMlp | None:

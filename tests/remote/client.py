@@ -135,7 +135,7 @@ def latents_in_a_trace(dictionary: str) -> dict[str, Any]:
     tensor, told = "blocks.1.hook_resid_post", {}
     site = f"{tensor}|sae:{dictionary}"
     wave = torch.randn(16_000, generator=torch.Generator().manual_seed(0)).numpy()
-    here, away = AudioModel(model("whisper"), dispatch=True), AudioModel(model("whisper"))
+    here, away = AudioModel(model("ast"), dispatch=True), AudioModel(model("ast"))
     handle = away.site(site)
     try:
         with away.trace(wave, remote=URL):
