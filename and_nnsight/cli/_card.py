@@ -83,7 +83,12 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("activation", justify="right", no_wrap=True)
     table.add_column("of\nfirst", justify="right", no_wrap=True)
-    table.add_column("seconds" if all(each.token is None for each in exemplars) else "token", no_wrap=True)
+    tokens = any(each.token is not None for each in exemplars)
+    timed = not tokens or any(each.start is not None for each in exemplars)
+    if tokens:
+        table.add_column("token", no_wrap=True)
+    if timed:
+        table.add_column("seconds", no_wrap=True)
     table.add_column("clip", ratio=2, overflow="fold")
     if labels_tell:
         table.add_column("label", ratio=1, overflow="fold")
@@ -93,7 +98,8 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
         table.add_row(
             f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
             f"{exemplar.strength:.0%}",
-            seconds(exemplar) if exemplar.token is None else clean(repr(exemplar.token)),
+            *([clean(repr(exemplar.token))] if tokens else []),
+            *([seconds(exemplar)] if timed else []),
             clean(clips[exemplar]),
             *([clean(exemplar.label or "")] if labels_tell else []),
             clean(_shortened(_marks(exemplar) + caption)),

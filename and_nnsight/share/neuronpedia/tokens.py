@@ -10,6 +10,7 @@ import numpy as np
 from ...dissection.curves import Curve
 from ...dissection.dissection import Dissection
 from ...dissection.moments import frame_text
+from ...sites.geometry import Tokens
 from .checks import MOST_TOKENS
 
 _MOST_DIGITS = 6
@@ -42,8 +43,8 @@ def token_activations(dissection: Dissection, site: str, clip: int, curve: Curve
     first = np.arange(0, len(known), -(-len(known) // MOST_TOKENS))
     values = np.maximum.reduceat(curve.activation[known], first)
     starts = curve.start[known[first]]
-    timed = not np.isnan(starts).any()
-    tokens = _seconds(starts) if timed else _unplaced(dissection, site, clip, known[first].tolist())
+    sound = not np.isnan(starts).any() and not isinstance(dissection.geometry(site), Tokens)
+    tokens = _seconds(starts) if sound else _unplaced(dissection, site, clip, known[first].tolist())
     return TokenActivations(clip, tokens, [_shortest(value) for value in values])
 
 
