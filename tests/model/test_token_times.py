@@ -152,7 +152,9 @@ def test_a_text_with_timestamps_is_written_and_read(tmp_path: Path) -> None:
     assert first == len(tokens)
     module.resize_token_embeddings(first + 1_501)
     module.proj_out.weight.data[first:] = 0.3 * torch.randn(1_501, 32, generator=torch.Generator().manual_seed(0))
-    model = AudioModel(module, part="decoder", processor=tokens, answer_tokens=6, feature_extractor=both.feature_extractor)
+    model = AudioModel(
+        module, part="decoder", processor=tokens, answer_tokens=6, feature_extractor=both.feature_extractor
+    )
     made = run(tmp_path / "run", model)
     assert made.manifest.model.get("token_times") == "timestamps"
     for row in made.clips.values():

@@ -13,9 +13,7 @@ from ...sites.audio_spec import inputs_of
 from ..features import Features
 
 
-def greedy_answers(
-    module: Any, inputs: Features, before: int, most: int, rules: Sequence[Any] = ()
-) -> list[list[int]]:
+def greedy_answers(module: Any, inputs: Features, before: int, most: int, rules: Sequence[Any] = ()) -> list[list[int]]:
     """Token ids that a model writes for each clip of a batch whose texts have one length.
 
     before  tokens of each text
