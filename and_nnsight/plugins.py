@@ -310,10 +310,7 @@ def _arguments(factory: Any, role: Role, name: str, argument: str | None, offere
     if lacking:
         raise PluginError(lacking)
     parameters = list(inspect.signature(factory).parameters.values())
-    for parameter in parameters:
-        if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-            raise PluginError(f"{role.name} {name!r} takes *{parameter.name}: a plugin names what it takes")
-    _check_argument(parameters, role, name, argument)
+    _check_parameters(parameters, role, name, argument)
     keywords = [parameter for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
     arguments = {each.name: offered[each.name] for each in keywords if offered.get(each.name) is not None}
     for each in keywords:
@@ -325,8 +322,11 @@ def _arguments(factory: Any, role: Role, name: str, argument: str | None, offere
 _LONGER = {"chat": "chat model, for example transformers:Qwen/Qwen3-8B"}
 
 
-def _check_argument(parameters: Iterable[Parameter], role: Role, name: str, argument: str | None) -> None:
-    """Raise PluginError unless a plugin takes the argument that stands after its name, and needs no more than that."""
+def _check_parameters(parameters: Iterable[Parameter], role: Role, name: str, argument: str | None) -> None:
+    """Raise PluginError unless a plugin names what it takes, and takes what stands after its name and needs no more."""
+    for parameter in parameters:
+        if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+            raise PluginError(f"{role.name} {name!r} takes *{parameter.name}: a plugin names what it takes")
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     positional = [parameter for parameter in parameters if parameter.kind in kinds]
     if argument is not None and not positional:

@@ -151,6 +151,24 @@ def read_tensors(path: Path, checksum: str | None = None) -> tuple[dict[str, tor
     return _read(path, checksum, "pt")
 
 
+def read_described(path: Path, key: str, what: str, kind: type[ValueError]) -> tuple[dict[str, torch.Tensor], str]:
+    """The tensors of a file, and the description that its metadata has under a key.
+
+    what  what the file should hold, in words
+
+    Raises `kind` for a file that holds something else; FileNotFoundError for none.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no {what} at {path}")
+    try:
+        tensors, metadata = read_tensors(path)
+    except (DamagedFile, OSError) as error:
+        raise kind(f"{path} holds no {what}: {error}") from error
+    if key not in metadata:
+        raise kind(f"{path} holds no {what} that this version reads")
+    return tensors, metadata[key]
+
+
 def read_arrays(path: Path, checksum: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """`read_tensors` as numpy arrays, without torch: not of dtypes that numpy lacks (bfloat16)."""
     return _read(path, checksum, "np")

@@ -94,17 +94,24 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
         table.add_column("label", ratio=1, overflow="fold")
     table.add_column("caption", ratio=4)
     for exemplar in exemplars:
-        caption = texts.captions.get(exemplar) or exemplar.caption or ""
-        table.add_row(
-            f"{exemplar.activation + 0.0:.4g}",  # −0 reads as 0
-            f"{exemplar.strength:.0%}",
-            *([clean(repr(exemplar.token))] if tokens else []),
-            *([seconds(exemplar)] if timed else []),
-            clean(clips[exemplar]),
-            *([clean(exemplar.label or "")] if labels_tell else []),
-            clean(_shortened(_marks(exemplar) + caption)),
-        )
+        label = [clean(exemplar.label or "")] if labels_tell else []
+        when = [*([_token(exemplar)] if tokens else []), *([seconds(exemplar)] if timed else [])]
+        table.add_row(*_firing(exemplar), *when, clean(clips[exemplar]), *label, clean(_caption(exemplar, texts)))
     return table
+
+
+def _firing(exemplar: Exemplar) -> tuple[str, str]:
+    """How much the unit fires, as a share of the first exemplar too."""
+    return f"{exemplar.activation + 0.0:.4g}", f"{exemplar.strength:.0%}"  # −0 reads as 0
+
+
+def _token(exemplar: Exemplar) -> str:
+    return "" if exemplar.token is None else clean(repr(exemplar.token))
+
+
+def _caption(exemplar: Exemplar, texts: _ClipTexts) -> str:
+    caption = texts.captions.get(exemplar) or exemplar.caption or ""
+    return _shortened(_marks(exemplar) + caption)
 
 
 def _marks(exemplar: Exemplar) -> str:

@@ -68,15 +68,19 @@ def _values(path: Path, command: Any, table: Mapping[str, Any]) -> dict[str, Any
         parameter = known[key]
         kind = _kind(hints[parameter.name])
         each = value if parameter.multiple and isinstance(value, list) else [value]
-        if not all(isinstance(one, _KINDS[kind]) and (kind is bool or not isinstance(one, bool)) for one in each):
-            wanted = f"{_SAID[kind]}, or a list of such" if parameter.multiple else _SAID[kind]
+        if not all(_is_of_kind(one, kind) for one in each):
+            wanted = _in_words(kind, parameter.multiple)
             raise ValueError(f"{path}: {name} of [{command.name}] is {wanted}, not {value!r}")
         values[str(parameter.name)] = each if parameter.multiple else value
     return values
 
 
 _KINDS: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
-_SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
+
+
+def _in_words(kind: type, several: bool) -> str:
+    return f"{_WORDS[kind]}, or a list of such" if several else _WORDS[kind]
 
 
 def _kind(hint: Any) -> type:
@@ -85,6 +89,10 @@ def _kind(hint: Any) -> type:
     if hint in _KINDS or not inner or get_origin(hint) is Literal:
         return hint if hint in (bool, int, float) else str
     return _kind(inner[0])
+
+
+def _is_of_kind(value: Any, kind: type) -> bool:
+    return isinstance(value, _KINDS[kind]) and (kind is bool or not isinstance(value, bool))
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:

@@ -26,13 +26,17 @@ def _about(module: str, name: str) -> About | None:
     tree = _source(module)
     if tree is None or not all(map(_is_there, _imported(tree))):
         return None
-    definitions = (node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
-    found = next((node for node in definitions if node.name == name), None)
+    found = _definition(tree, name)
     text = None if found is None else ast.get_docstring(found)
     if found is None or text is None:
         return None
     requires = _required(found, tree, module) if isinstance(found, ast.ClassDef) else {}
     return None if requires is None else (inspect.cleandoc(text).split("\n", 1)[0], requires)
+
+
+def _definition(tree: ast.Module, name: str) -> ast.ClassDef | ast.FunctionDef | None:
+    definitions = (node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
+    return next((node for node in definitions if node.name == name), None)
 
 
 def _required(found: ast.ClassDef, tree: ast.Module, module: str) -> Mapping[str, str] | None:
@@ -93,11 +97,15 @@ def _inherited(tree: ast.Module, module: str, bases: Sequence[ast.expr]) -> Mapp
     """What the one base of a class requires, which is in the same module or in one that it is imported from."""
     if len(bases) != 1 or not isinstance(bases[0], ast.Name):
         return None
-    name = bases[0].id
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any((each.asname or each.name) == name for each in node.names):
-            where = resolve_name("." * node.level + (node.module or ""), module.rpartition(".")[0])
-            base = _about(where, next(each.name for each in node.names if (each.asname or each.name) == name))
-            return None if base is None else base[1]
-    base = _about(module, name)
+    base = _about(*_home(tree, module, bases[0].id))
     return None if base is None else base[1]
+
+
+def _home(tree: ast.Module, module: str, name: str) -> tuple[str, str]:
+    """The module that a name in a module is imported from, and its name there; else the module itself."""
+    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    for node in imports:
+        for each in node.names:
+            if (each.asname or each.name) == name:
+                return resolve_name("." * node.level + (node.module or ""), module.rpartition(".")[0]), each.name
+    return module, name

@@ -23,17 +23,22 @@ def named_units(widths: Mapping[str, int], named: Iterable[str]) -> list[tuple[s
     """
     units: list[tuple[str, int]] = []
     for each in named:
-        pattern, colon, indices = _parted(each, widths)
-        matching = [site for site in widths if site == pattern or fnmatchcase(site, pattern)]
-        if not colon or not matching:
-            what = f"{pattern!r} matches no site" if colon else "it has no index"
-            raise ValueError(f"a unit is SITE:INDEX, not {each!r}: {what}; the sites are {', '.join(widths)}")
-        for site in matching:
-            of_site = unit_indices(indices) or []
-            if too_high := [index for index in of_site if index >= widths[site]]:
+        sites, indices = _sites_and_indices(each, widths)
+        for site in sites:
+            too_high = [index for index in indices if index >= widths[site]]
+            if too_high:
                 raise ValueError(f"site {site!r} has units 0 to {widths[site] - 1}, not {too_high[0]}")
-            units += [(site, index) for index in of_site]
+            units += [(site, index) for index in indices]
     return list(dict.fromkeys(units))
+
+
+def _sites_and_indices(named: str, sites: Iterable[str]) -> tuple[list[str], list[int]]:
+    pattern, colon, indices = _parted(named, sites)
+    matching = [site for site in sites if site == pattern or fnmatchcase(site, pattern)]
+    if not colon or not matching:
+        what = f"{pattern!r} matches no site" if colon else "it has no index"
+        raise ValueError(f"a unit is SITE:INDEX, not {named!r}: {what}; the sites are {', '.join(sites)}")
+    return matching, unit_indices(indices) or []
 
 
 def _parted(named: str, sites: Iterable[str]) -> tuple[str, str, str]:

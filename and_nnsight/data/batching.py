@@ -136,16 +136,15 @@ class _Prepare(Generic[T]):
 
     def _prepare(self, items: list[Item]) -> Batch[T]:
         healthy, reasons = self._load_each(items)
-        inputs = None
         try:
-            inputs = self._featurise(healthy) if healthy else None
+            inputs = self._featurise(healthy)
         except AudioError:
             culprits = self._culprits(healthy)
             if not culprits:
                 raise
             reasons |= culprits
             healthy = [(item, waveform) for item, waveform in healthy if item.id not in culprits]
-            inputs = self._featurise(healthy) if healthy else None
+            inputs = self._featurise(healthy)
         clips = tuple(_clip(item, waveform) for item, waveform in healthy)
         unusable = [item for item in items if item.id in reasons]
         quarantined = tuple(Quarantined(item.id, item.path, encodable(reasons[item.id])) for item in unusable)
@@ -172,7 +171,10 @@ class _Prepare(Generic[T]):
             raise AudioError(f"too short: {len(waveform.samples)} samples at {rate} Hz, the model needs {least}")
         return waveform
 
-    def _featurise(self, healthy: list[tuple[Item, Waveform]]) -> T:
+    def _featurise(self, healthy: list[tuple[Item, Waveform]]) -> T | None:
+        """The features of these; None of none."""
+        if not healthy:
+            return None
         try:
             return self.featurise([waveform.samples for _, waveform in healthy])
         except MemoryError as error:

@@ -151,8 +151,8 @@ def _of_tuple(position: int, value: Any) -> tuple[Any, Any]:
     pair = waveform_and_rate(first, second)
     if pair is not None:
         refuse_batch(position, first, [second, *rest[:1]])
-        if not rest and pair[1] is not None and pair[1] not in COMMON_RATES:
-            raise NoClip(_doubt(position, pair[1]))
+        if not rest:
+            _refuse_doubtful(position, pair[1])
         return (first, second), rest[0] if rest else None
     if isinstance(value, tuple) and _is_labelled(value):
         return first, second
@@ -161,6 +161,12 @@ def _of_tuple(position: int, value: Any) -> tuple[Any, Any]:
         raise NoClip(_doubt(position, number(second)))
     refuse_batch(position, value, [])
     return value, None
+
+
+def _refuse_doubtful(position: int, rate: Any) -> None:
+    """Raise NoClip for what stands alone beside a waveform and is no rate that sounds have: it may be a label."""
+    if rate is not None and rate not in COMMON_RATES:
+        raise NoClip(_doubt(position, rate))
 
 
 def _doubt(position: int, beside: Any) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Generic
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
-from ..wording import Brief
+from ..wording import Brief, agree
 from .array_kind import ArrayT, as_tensor
 from .ties import decided_places, repeats, strengths
 
@@ -96,22 +96,29 @@ class ExemplarEvidence(Brief, Generic[ArrayT]):
             return None
         new = filled & ~self.copy[:, unit]
         among = new & (new.cumsum(0) <= self.most)
-        undecided = among & ~self.decided[:, unit]
         reasons: list[str] = []
+        undecided = among & ~self.decided[:, unit]
         if bool(undecided.any()):
-            value = float(self.ranked.values[undecided, unit][0])
-            shared = int((new & (self.ranked.values[:, unit] == value)).sum())
-            if float(self.ranked.values[-1, unit]) == value:
-                shared += int(self.ranked.ties[unit])
-            reasons.append(f"{shared:,} {'clip has' if shared == 1 else 'clips share'} the value {value + 0.0:g}")
+            reasons.append(self._tie(unit, undecided, new))
         decided, off = among & self.decided[:, unit], self.off[:, unit]
-        if below := int((decided & off).sum()):
-            reasons.append(f"{below} {'lies' if below == 1 else 'lie'} below zero, where the unit is off")
-        if weak := int((decided & ~off & ~self.telling[:, unit]).sum()):
-            reasons.append(f"{weak} {'lies' if weak == 1 else 'lie'} not a fifth as far from the mean as the first")
-        if copies := int((filled & self.copy[:, unit]).sum()):
-            reasons.append(f"{copies} {'is a copy' if copies == 1 else 'are copies'} of others")
+        weak = decided & ~off & ~self.telling[:, unit]
+        for places, verb, verbs, what in (
+            (decided & off, "lies", "lie", "below zero, where the unit is off"),
+            (weak, "lies", "lie", "not a fifth as far from the mean as the first"),
+            (filled & self.copy[:, unit], "is a copy", "are copies", "of others"),
+        ):
+            count = int(places.sum())
+            if count:
+                reasons.append(f"{count} {agree(count, verb, verbs)} {what}")
         return "; ".join(reasons) or None
+
+    def _tie(self, unit: int, undecided: Bool[ArrayT, " k"], new: Bool[ArrayT, " k"]) -> str:
+        """How many clips share the value of a unit's undecided places, stored or not; `new`: no copies."""
+        value = float(self.ranked.values[undecided, unit][0])
+        shared = int((new & (self.ranked.values[:, unit] == value)).sum())
+        if float(self.ranked.values[-1, unit]) == value:
+            shared += int(self.ranked.ties[unit])
+        return f"{shared:,} {agree(shared, 'clip has', 'clips share')} the value {value + 0.0:g}"
 
 
 def exemplar_evidence(

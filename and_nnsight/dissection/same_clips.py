@@ -13,12 +13,12 @@ the same path     a file, by whatever name or link; or the same name within a da
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import UNKNOWN, Source
-from ..wording import counted
+from ..wording import agree, counted
 from .clips import ClipRow
 from .descriptions import DatasetDescription
 from .dissection import Dissection
@@ -97,15 +97,21 @@ def paired_clips(first: Dissection, second: Dissection) -> list[tuple[int, int]]
     for tell in (_place, _content, _path) if origins[0].is_same_data(origins[1]) else (_content, _path):
         _pair(tell, origins, {clip: row for clip, row in first.clips.items() if clip not in pairs}, left, pairs)
     missing = [row for clip, row in first.clips.items() if clip not in pairs]
-    if missing or left:
-        lacking, whole, rows = (second, first, missing) if missing else (first, second, list(left.values()))
-        name = rows[0].path or f"clip {rows[0].clip}"
-        raise DissectionError(
-            f"the clips are not the same: {lacking.folder} has not {counted(len(rows), 'clip')} of {whole.folder} "
-            f"({'it is' if len(rows) == 1 else 'the first is'} {name}), so that what its units answer to cannot be "
-            f"compared; dissect the same data, all of it, into both folders"
-        )
+    if missing:
+        raise DissectionError(_lacking(second, first, missing))
+    if left:
+        raise DissectionError(_lacking(first, second, list(left.values())))
     return sorted(pairs.items())
+
+
+def _lacking(dissection: Dissection, other: Dissection, rows: Sequence[ClipRow]) -> str:
+    """That a dissection has not these clips of the other."""
+    name = rows[0].path or f"clip {rows[0].clip}"
+    return (
+        f"the clips are not the same: {dissection.folder} has not {counted(len(rows), 'clip')} of {other.folder} "
+        f"({agree(len(rows), 'it is', 'the first is')} {name}), so that what its units answer to cannot be "
+        "compared; dissect the same data, all of it, into both folders"
+    )
 
 
 def _pair(

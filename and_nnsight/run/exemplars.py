@@ -202,14 +202,16 @@ class ExemplarPass:
         if batch.inputs is None:
             return
         sounds, groups = batch.inputs
-        same = {clip.id for clip in batch.clips if self._is_same(clip)}
-        curves = [self._curves([batch.clips[row] for row in group.rows], featuriser.ready(group)) for group in groups]
+        curves: dict[int, dict[str, SiteCurves]] = {}
+        for group in groups:
+            curves |= self._curves([batch.clips[row] for row in group.rows], featuriser.ready(group))
         for clip, sound in zip(batch.clips, sounds, strict=True):
-            if clip.id in same & self.plan.sounds:
+            if not self._is_same(clip):
+                continue
+            if clip.id in self.plan.sounds:
                 self._add_sound(clip.id, sound)
-        for clip_id, of_clip in (pair for of_group in curves for pair in of_group.items()):
-            if clip_id in same and of_clip:
-                self._add_curves(clip_id, of_clip)
+            if curves.get(clip.id):
+                self._add_curves(clip.id, curves[clip.id])
 
     def _add_sound(self, clip: int, sound: bytes) -> None:
         with written_whole(sound_file(self.dissection.folder, clip)) as path:

@@ -34,13 +34,17 @@ def check_resources(plan: CollectionPlan, folder: Path, clips: int | None) -> li
         needed = FrameConcepts.bytes_needed(plan.units, plan.annotations)
         lines.append(memory_for_concepts(needed, plan.units, len(plan.annotations.names), plan.device))
     if plan.keep_activations:
-        files = [activation_file(folder, site) for site in plan.widths]
-        already = sum(path.stat().st_size for path in files if path.exists())
-        needed = None if clips is None else 4 * plan.units * clips
-        lines.append(disk_for_activations(needed, already, plan.units, folder))
+        lines.append(_disk_for_activations(plan, folder, clips))
     if plan.sounds is not None:
         lines.append(_disk_for_sounds(plan, plan.sounds, folder, clips))
     return [line for line in lines if line]
+
+
+def _disk_for_activations(plan: CollectionPlan, folder: Path, clips: int | None) -> str:
+    files = [activation_file(folder, site) for site in plan.widths]
+    already = sum(path.stat().st_size for path in files if path.exists())
+    needed = None if clips is None else 4 * plan.units * clips
+    return disk_for_activations(needed, already, plan.units, folder)
 
 
 def _disk_for_sounds(plan: CollectionPlan, choice: SoundChoice, folder: Path, clips: int | None) -> str:

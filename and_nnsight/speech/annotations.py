@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 
 from ..sites.stretches import Stretches
-from ..storage import DamagedFile, read_tensors, undamaged, write_tensors
+from ..storage import read_described, undamaged, write_tensors
 from ..wording import counted
 from .errors import AnnotationError
 
@@ -73,6 +73,9 @@ class Annotations:
             raise AnnotationError(f"concept {twice!r} is there twice")
         if (np.diff(self.clips) <= 0).any() or self.clips[0] < 0:
             raise AnnotationError("clips must be stream positions (0 or more) in ascending order, each once")
+        self._check_annotations()
+
+    def _check_annotations(self) -> None:
         shapes = {len(self.concept), len(self.start), len(self.end), int(self.first[-1])}
         if len(shapes) > 1 or len(self.first) != len(self.clips) + 1 or (np.diff(self.first) < 0).any():
             raise AnnotationError("annotations do not fit their clips")
@@ -201,16 +204,9 @@ class Annotations:
     def load(cls, path: str | Path) -> Annotations:
         """Read what `save` wrote. Raises AnnotationError for any other file, FileNotFoundError for none."""
         path = Path(path).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"no annotations at {path}")
-        try:
-            tensors, metadata = read_tensors(path)
-        except (DamagedFile, OSError) as error:
-            raise AnnotationError(f"{path} holds no annotations: {error}") from error
-        if _KIND not in metadata:
-            raise AnnotationError(f"{path} holds no annotations that this version reads")
+        tensors, text = read_described(path, _KIND, "annotations", AnnotationError)
         with undamaged(path, "make the annotations again", AnnotationError):
-            description = json.loads(metadata[_KIND])
+            description = json.loads(text)
             names = tuple(description.pop("names"))
             return cls(names=names, **{name: tensors[name].numpy() for name in _ARRAYS}, **description)
 

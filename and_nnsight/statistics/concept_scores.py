@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from ..storage import DamagedFile, read_tensors, undamaged, write_tensors
+from ..storage import read_described, undamaged, write_tensors
 from ..wording import counted
 
 _KIND = "and-nnsight concept scores 1"  # the one key of the file's metadata: several would come in any order
@@ -120,16 +120,9 @@ class ConceptScores:
     def load(cls, path: str | Path) -> ConceptScores:
         """Read what `save` wrote. Raises ConceptError for any other file, FileNotFoundError for none."""
         path = Path(path).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"no concept scores at {path}")
-        try:
-            tensors, metadata = read_tensors(path)
-        except (DamagedFile, OSError) as error:
-            raise ConceptError(f"{path} holds no concept scores: {error}") from error
-        if _KIND not in metadata:
-            raise ConceptError(f"{path} holds no concept scores that this version reads")
+        tensors, text = read_described(path, _KIND, "concept scores", ConceptError)
         with undamaged(path, "make the scores again", ConceptError):
-            description = json.loads(metadata[_KIND])
+            description = json.loads(text)
             names, method, settings = (description[name] for name in ("names", "method", "settings"))
             return cls(tuple(names), tensors["clips"], tensors["values"], method, settings)
 

@@ -5,23 +5,18 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 
 from and_nnsight import AudioModel
-
-
-def peak() -> int:
-    """The most memory that this process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+from tests.peak_memory import peak_bytes
 
 
 def main(folder: str, small: str) -> None:
     """Open the small one, then the large one."""
     AudioModel(small).dispatch()
-    before = peak()
+    before = peak_bytes()
     AudioModel(folder, dispatch=True)
-    print(peak() - before)
+    print(peak_bytes() - before)
 
 
 if __name__ == "__main__":

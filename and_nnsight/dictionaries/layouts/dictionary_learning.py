@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..autoencoder import SparseAutoencoder
 from ..errors import DictionaryError
@@ -45,14 +46,9 @@ def read(folder: Path) -> SparseAutoencoder:
     if kind not in _INPUT_BIASES:
         raise unknown(kind, path, ", ".join(_INPUT_BIASES))
     weights = read_weights(next(folder / name for name in WEIGHTS if (folder / name).is_file()))
-    transposed = kind in _TRANSPOSED
-    encoder = weights.matrix("W_enc").T if transposed else weights.matrix("encoder.weight")
-    decoder = weights.matrix("W_dec") if transposed else weights.matrix("decoder.weight").T
+    encoder, decoder = _encoder_and_decoder(kind, weights)
     latents, width = encoder.shape
-    if decoder.shape != encoder.shape:
-        raise DictionaryError(f"encoder and decoder in {weights.path} do not fit each other")
-    norms = row_norms(decoder) if kind == "AutoEncoder" else None
-    scale = None if norms is None or torch.allclose(norms, torch.ones_like(norms)) else norms
+    scale = _scale(decoder) if kind == "AutoEncoder" else None  # this class is opened with directions of length 1
     input_bias = _INPUT_BIASES[kind]
     return SparseAutoencoder(
         LIBRARY,
@@ -61,15 +57,32 @@ def read(folder: Path) -> SparseAutoencoder:
         decoder,
         None if input_bias is None else weights.floats(input_bias, width),
         content_hash(path, weights.path),
-        scale=scale,  # this class is opened with directions of length 1
+        scale=scale,
     )
+
+
+def _encoder_and_decoder(kind: str, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Both as [latent, width]."""
+    if kind in _TRANSPOSED:
+        encoder, decoder = weights.matrix("W_enc").T, weights.matrix("W_dec")
+    else:
+        encoder, decoder = weights.matrix("encoder.weight"), weights.matrix("decoder.weight").T
+    if decoder.shape != encoder.shape:
+        raise DictionaryError(f"encoder and decoder in {weights.path} do not fit each other")
+    return encoder, decoder
+
+
+def _scale(decoder: Tensor) -> Tensor | None:
+    """The lengths of the latents' directions; None where all are 1."""
+    norms = row_norms(decoder)
+    return None if torch.allclose(norms, torch.ones_like(norms)) else norms
 
 
 def _rule(
     kind: str,
     latents: int,
     weights: Weights,
-    scale: torch.Tensor | None,
+    scale: Tensor | None,
     trainer: Mapping[str, Any],
     path: Path,
 ) -> Rule:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ... import plugins
@@ -155,19 +155,27 @@ def _from_captions(
             stacklevel=3,
         )
     distinct = list(dict.fromkeys(text for text in texts if text))
-    values = torch.zeros(len(distinct) + 1, len(names))  # the last row: of clips without a text
-    of_concepts = embed([concept_text(concept) for concept in names])
-    with step_progress("captions", len(distinct), progress) as done:
-        for start in range(0, len(distinct), _BATCH_TEXTS):
-            of_captions = embed.once(distinct[start : start + _BATCH_TEXTS])
-            values[start : start + len(of_captions)] = torch.from_numpy(cosines(of_captions, of_concepts))
-            done(len(of_captions))
+    values = _text_cosines(distinct, names, embed, progress)
     if softmax is not None:
         for rows in values.split(_BATCH_TEXTS):
             rows.copy_((softmax * rows.double()).softmax(1))
     row_of = {text: row for row, text in enumerate(distinct)}
     rows = torch.tensor([row_of.get(text, len(distinct)) for text in texts])
     return ConceptScores(tuple(names), _ids(clips), values[rows], "db")
+
+
+def _text_cosines(
+    texts: Sequence[str], names: Sequence[str], embed: Embeddings, progress: bool
+) -> Float[Tensor, "row concept"]:
+    """Of texts with concepts; a last row of zeros is of clips without a text."""
+    values = torch.zeros(len(texts) + 1, len(names))
+    of_concepts = embed([concept_text(concept) for concept in names])
+    with step_progress("captions", len(texts), progress) as done:
+        for start in range(0, len(texts), _BATCH_TEXTS):
+            of_texts = embed.once(texts[start : start + _BATCH_TEXTS])
+            values[start : start + len(of_texts)] = torch.from_numpy(cosines(of_texts, of_concepts))
+            done(len(of_texts))
+    return values
 
 
 def _from_audio(
@@ -187,12 +195,16 @@ def _from_audio(
             done(len(batch))
     if not ids:
         raise ValueError(f"no clip could be read: {reasons[0]}" if reasons else "there are no clips")
+    _warn_of_unreadable(reasons)
+    return ConceptScores(tuple(names), _ids(ids), torch.cat(rows), "tab")
+
+
+def _warn_of_unreadable(reasons: Sequence[str]) -> None:
     if reasons:
         be = agree(len(reasons), "is", "are")
         warnings.warn(
-            f"{counted(len(reasons), 'clip')} could not be read and {be} left out: {reasons[0]}", stacklevel=3
+            f"{counted(len(reasons), 'clip')} could not be read and {be} left out: {reasons[0]}", stacklevel=4
         )
-    return ConceptScores(tuple(names), _ids(ids), torch.cat(rows), "tab")
 
 
 def _sound_directions(encoder: AudioTextEncoder, clips: Sequence[Clip]) -> np.ndarray:

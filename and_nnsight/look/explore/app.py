@@ -281,14 +281,14 @@ def _units_of(value: Any, opened: OpenedDissection) -> list[UnitName]:
     """The units that a request names. Raises BadRequest for what names none."""
     if not isinstance(value, list) or len(value) > _MOST_UNITS:
         raise BadRequest(f"units is a list of at most {_MOST_UNITS} units")
-    units = [(each[0], each[1]) for each in value if isinstance(each, list) and len(each) == 2]
-    known = [
-        isinstance(site, str) and isinstance(unit, int) and (site, unit) in opened.catalogue.entries
-        for site, unit in units
-    ]
-    if len(units) < len(value) or not all(known):
-        raise BadRequest("a unit is a site and a number that the dissection has")
-    return units
+    return [_unit_of(each, opened) for each in value]
+
+
+def _unit_of(value: Any, opened: OpenedDissection) -> UnitName:
+    match value:
+        case [str(site), int(unit)] if (site, unit) in opened.catalogue.entries:
+            return site, unit
+    raise BadRequest("a unit is a site and a number that the dissection has")
 
 
 def _number(text: str, below: int = 2**31) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,22 +46,12 @@ class Catalogue:
 
     def reload(self) -> None:
         """Read again what is said of the units."""
-        try:
-            statements = Statements.read(self.dissection)
-        except DissectionError:  # nothing has been explained yet
-            statements = Statements({}, {}, ())
-        verdicts = Verdicts.read(self.dissection)
-        labels: dict[tuple[str, int], tuple[str, str]] = {}
-        for row, _ in statements.labels:
-            labels.setdefault((row.site, row.unit), (row.concept or "", row.source))
-        self.entries: dict[tuple[str, int], Entry] = {}
-        for site, standing in self.standings.items():
-            for unit, selectivity in enumerate(standing.selectivity.tolist()):
-                at = site, unit
-                text, (label, source) = statements.explanations.get(at), labels.get(at, ("", ""))
-                claim = ("explanation", text) if text else (source, label)
-                verdict = verdicts(site, unit, *claim) if claim[1] else None
-                self.entries[at] = Entry(site, unit, text or None, label or None, Standing.of(verdict), selectivity)
+        claims = _Claims.read(self.dissection)
+        self.entries: dict[tuple[str, int], Entry] = {
+            (site, unit): claims.entry(site, unit, selectivity)
+            for site, standing in self.standings.items()
+            for unit, selectivity in enumerate(standing.selectivity.tolist())
+        }
         self.explained = {
             site: np.array([self.entries[site, unit].text is not None for unit in range(len(standing.selectivity))])
             for site, standing in self.standings.items()
@@ -93,6 +83,37 @@ class Catalogue:
         """How many units stand how."""
         counts = Counter(entry.standing for entry in self.entries.values())
         return {standing: counts[standing] for standing in Standing}
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """What is said of units, and how it did when it was tested.
+
+    explanations  of a unit by (site, index)
+    labels        likewise, the first label: the concept and where it comes from
+    """
+
+    explanations: Mapping[tuple[str, int], str]
+    labels: Mapping[tuple[str, int], tuple[str, str]]
+    verdicts: Verdicts
+
+    @classmethod
+    def read(cls, dissection: Dissection) -> _Claims:
+        try:
+            statements = Statements.read(dissection)
+        except DissectionError:  # nothing has been explained yet
+            statements = Statements({}, {}, ())
+        labels: dict[tuple[str, int], tuple[str, str]] = {}
+        for row, _ in statements.labels:
+            labels.setdefault((row.site, row.unit), (row.concept or "", row.source))
+        return cls(statements.explanations, labels, Verdicts.read(dissection))
+
+    def entry(self, site: str, unit: int, selectivity: float) -> Entry:
+        text = self.explanations.get((site, unit))
+        label, source = self.labels.get((site, unit), ("", ""))
+        claim = ("explanation", text) if text else (source, label)
+        verdict = self.verdicts(site, unit, *claim) if claim[1] else None
+        return Entry(site, unit, text or None, label or None, Standing.of(verdict), selectivity)
 
 
 def _has(entry: Entry, words: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ first address has in its query and a cookie that other sites cannot use from the
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -64,19 +65,27 @@ class Guard:
         hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         if headers.get("host") not in hosts:
             return PlainTextResponse("this server answers to 127.0.0.1 only", 421)
-        origin, own = headers.get("origin"), {f"http://{host}" for host in hosts}
-        writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-        if (origin is not None and origin not in own) or (origin is None and writes):
+        if not _is_of_page(scope, headers.get("origin"), hosts):
             return PlainTextResponse("requests come from the page itself only", 403)
         if int(headers.get("content-length") or 0) > MOST_BYTES:
             return PlainTextResponse(f"too large: at most {MOST_BYTES // 2**20} MiB", 413)
         if _same(_cookie(headers, cookie_name(self.port)), self.token):
             return None
         if scope["type"] == "http" and _same(_query_token(scope), self.token):
-            response = RedirectResponse("/", 303)  # never to a path that was asked for: `//elsewhere` is another host
-            response.set_cookie(cookie_name(self.port), self.token, httponly=True, samesite="strict", path="/")
-            return response
+            return self._with_cookie()
         return PlainTextResponse("open the address that `and-nnsight explore` printed: it carries the token", 403)
+
+    def _with_cookie(self) -> Response:
+        response = RedirectResponse("/", 303)  # never to a path that was asked for: `//elsewhere` is another host
+        response.set_cookie(cookie_name(self.port), self.token, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def _is_of_page(scope: Scope, origin: str | None, hosts: Collection[str]) -> bool:
+    """Whether a request comes from the page itself; one that changes nothing need not say where it comes from."""
+    if origin is not None:
+        return origin in {f"http://{host}" for host in hosts}
+    return scope["type"] != "websocket" and scope["method"] in ("GET", "HEAD")
 
 
 def cookie_name(port: int) -> str:

@@ -65,10 +65,17 @@ def _completion(chunks: list[Any]) -> Any:
         return chunks[0]
     message: dict[str, Any] = {}
     for choice in choices:
-        for name, part in (choice.get("delta") or {}).items():
-            grows = isinstance(part, str) and name != "role"
-            message[name] = f"{message.get(name) or ''}{part}" if grows else part or message.get(name)
+        _add_piece(message, choice.get("delta") or {})
     return {"choices": [{"message": message, "finish_reason": choices[-1].get("finish_reason")}]}
+
+
+def _add_piece(whole: dict[str, Any], piece: Any) -> None:
+    """Text is added to what there is under its name; of anything else the last that says something counts."""
+    for name, part in piece.items():
+        if isinstance(part, str) and name != "role":
+            whole[name] = f"{whole.get(name) or ''}{part}"
+        else:
+            whole[name] = part or whole.get(name)
 
 
 def _read(body: str) -> str | Failure | ErrorInAnswer | Junk:

@@ -6,7 +6,6 @@ A process of its own, since a process's peak of memory can only rise.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -17,13 +16,14 @@ import numpy as np
 
 from and_nnsight.audio.loading import AudioError, load
 from tests.audio.containers.damaging import RATE, damaged, whole
+from tests.peak_memory import peak_bytes
 
 _WINDOWS = (None, 5 * RATE)
 
 
 def peak() -> float:
     """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_bytes() / 2**20
 
 
 def fuzz(count: int, seed: int) -> dict[str, object]:
