@@ -363,8 +363,8 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
     mixture = mixture_of(model)
     if mixture is not None and any("mlp" in glob for glob in PRESETS.get(pattern, (pattern,))):
         return (
-            f"no site matches {pattern!r}: the MLPs of {type(model).__name__} are mixtures of experts, and which neurons "
-            f"a token has depends on where it is sent; name what a mixture gives, {MODULE_PREFIX + mixture!r}, or the "
+            f"no site matches {pattern!r}: the MLPs of {type(model).__name__} are mixtures of experts, and which "
+            f"neurons a token has depends on where it is sent; name what a mixture gives, {MODULE_PREFIX + mixture!r}, or the "
             "'heads', 'blocks.*.hook_attn_out' or 'blocks.*.hook_resid_post'"
         )
     names = [site.name for site in available]
