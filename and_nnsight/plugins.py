@@ -76,7 +76,7 @@ ROLES: Mapping[str, Role] = {
 
 
 @dataclass(frozen=True)
-class Listed:
+class InstalledPlugin:
     """One installed plugin, as `and-nnsight plugins` shows it. `broken` says why it cannot be used here."""
 
     role: str
@@ -200,7 +200,7 @@ def view(value: Any) -> str | None:
         return None
 
 
-def installed(about: Callable[[EntryPoint], tuple[str, Any] | None] | None = None) -> list[Listed]:
+def installed(about: Callable[[EntryPoint], tuple[str, Any] | None] | None = None) -> list[InstalledPlugin]:
     """Every plugin, by role; each is imported, and a broken one says why instead of raising.
 
     about  gives, without importing it, what a plugin says of itself and what it requires; None where it cannot
@@ -215,7 +215,7 @@ def installed(about: Callable[[EntryPoint], tuple[str, Any] | None] | None = Non
                 broken = _lacking(requires)
             except PluginError as error:
                 broken = str(error)
-            listed.append(Listed(role.name, name, _distribution(entry), description, broken))
+            listed.append(InstalledPlugin(role.name, name, _distribution(entry), description, broken))
     return listed
 
 

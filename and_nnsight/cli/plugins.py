@@ -12,7 +12,7 @@ from rich.table import Table
 from ._output import clean
 
 if TYPE_CHECKING:
-    from ..plugins import Listed
+    from ..plugins import InstalledPlugin
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def plugins(
     console.print("\nChosen by name, with what it needs after a colon: --chat transformers:REPO")
 
 
-def _table(plugins: Sequence[Listed]) -> Table:
+def _table(plugins: Sequence[InstalledPlugin]) -> Table:
     from ..plugins import OURS
 
     table = Table.grid(padding=(0, 2, 0, 0))

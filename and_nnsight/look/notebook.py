@@ -23,7 +23,7 @@ from ..wording import agree, counted
 from .claim_view import Standing
 from .drawing import CurveScale, ExemplarDrawing, exemplar_drawing
 from .exemplar_view import ExemplarView, exemplar_view
-from .rendering import render, shipped, trusted
+from .rendering import as_markup, render, static_text
 from .site_view import SELECTIVITY, SiteView, site_views
 from .sounds import Sound, make_sounds
 from .unit_drawings import unit_drawings
@@ -196,10 +196,10 @@ def _lines(dissection: Dissection) -> Iterable[str]:
 
 def rendered(template: str, **values: object) -> str:
     """One of the templates of notebooks, with the styles of cards."""
-    return render(f"{template}.html.jinja", style=trusted(notebook_style()), **values)
+    return render(f"{template}.html.jinja", style=as_markup(notebook_style()), **values)
 
 
 @lru_cache(maxsize=1)
 def notebook_style() -> str:
     """The styles of cards, for what stands in an output of this package alone."""
-    return f"@scope (.and-nnsight) {{\n{shipped('card.css', 'notebook.css').replace(':root', ':scope')}}}"
+    return f"@scope (.and-nnsight) {{\n{static_text('card.css', 'notebook.css').replace(':root', ':scope')}}}"

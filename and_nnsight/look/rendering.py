@@ -22,7 +22,7 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def shipped(*names: str) -> str:
+def static_text(*names: str) -> str:
     """Files of the package's folder `static`, one after another."""
     folder = files(_PACKAGE) / "static"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
@@ -51,7 +51,7 @@ def moment(exemplar: ExemplarView) -> str:
     return "" if exemplar.start is None else f"at {exemplar.start:.2f} s"
 
 
-def trusted(text: str) -> Any:
+def as_markup(text: str) -> Any:
     """Text of this package's own, which a template does not escape."""
     from markupsafe import Markup
 
@@ -63,7 +63,7 @@ def _score(score: float) -> str:
 
 
 def _base64(content: bytes) -> Any:
-    return trusted(base64.b64encode(content).decode("ascii"))
+    return as_markup(base64.b64encode(content).decode("ascii"))
 
 
 @cache

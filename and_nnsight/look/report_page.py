@@ -18,7 +18,7 @@ from .drawing import ExemplarDrawing, bars_path
 from .exemplar_view import ExemplarView
 from .map_view import MapView
 from .remarks import NO_REMARKS, Remarks
-from .rendering import content_policy, render, shipped, trusted
+from .rendering import as_markup, content_policy, render, static_text
 from .site_view import SELECTIVITY, SiteView
 from .sounds import Sound
 from .spectrogram import data_address
@@ -185,12 +185,12 @@ def page_html(page: ReportPage) -> str:
     """The whole file."""
     pictured = (sound for sound in page.every_sound if sound.image)
     images = (f".{sound.key}{{background-image:url({data_address(sound.image)})}}" for sound in pictured)
-    style = "\n".join([shipped(*STYLES), *images])
+    style = "\n".join([static_text(*STYLES), *images])
     script = page_script()
     policy = content_policy(script, style)
-    return render("report.html.jinja", page=page, policy=policy, style=trusted(style), script=trusted(script))
+    return render("report.html.jinja", page=page, policy=policy, style=as_markup(style), script=as_markup(script))
 
 
 def page_script() -> str:
     """The page's scripts as one, which leaves no names behind. A module would not run from a file."""
-    return f"(() => {{\n{shipped(*SCRIPTS)}}})();"
+    return f"(() => {{\n{static_text(*SCRIPTS)}}})();"

@@ -7,7 +7,7 @@ has no processor.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..sites.audio_spec import inputs_of
 from ..sites.blocks import find_blocks
 from ..sites.wrappers import through
-from .features import Features
+from .features import Features, is_sound
 
 _LENGTHS = "feature_lens"
 """An encoder that takes these runs over the frames of all clips in one row, without padding between them."""
@@ -26,6 +26,22 @@ _PADDING = "audio_mel_mask"
 """Gemma 3n's tower wants a mask of padding, and its feature extractor makes one of sound."""
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What a module's forward takes, by name: all inputs, masks of the sound, and those of them that it needs."""
+
+    names: frozenset[str]
+    masks: tuple[str, ...]
+    needed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Taken:
+        parameters = inspect.signature(type(module).forward).parameters
+        masks = [name for name in parameters if "mask" in name and not name.startswith(("decoder", "output"))]
+        needed = [name for name in masks if _is_needed(parameters[name])]
+        return cls(frozenset(parameters), tuple(masks), tuple(needed))
+
+
 def accepted(module: nn.Module, features: Features, main: str) -> Features:
     """Features by the names under which a module's forward takes them; its mask is made where it cannot do without.
 
@@ -33,14 +49,12 @@ def accepted(module: nn.Module, features: Features, main: str) -> Features:
 
     Raises ValueError where a module that hears one clip at a time is given several.
     """
-    parameters = inspect.signature(type(module).forward).parameters
-    masks = [name for name in parameters if "mask" in name and not name.startswith(("decoder", "output"))]
-    renamed = _renamed(features, main, parameters.keys(), masks)
-    needed = [name for name in masks if parameters[name].default is inspect.Parameter.empty or name == _OF_FEATURES]
-    if _LENGTHS in parameters:
+    taken = _Taken.of(module)
+    renamed = _renamed(features, main, taken)
+    if _LENGTHS in taken.names:
         return _in_one_row({**features, **renamed}, main)
-    if needed and needed[0] not in renamed and main in renamed:
-        renamed[needed[0]] = _ones(renamed[main])
+    if taken.needed and taken.needed[0] not in renamed and main in renamed:
+        renamed[taken.needed[0]] = _ones(renamed[main])
     if _PADDING in renamed and _PADDING not in features:
         renamed[_PADDING] = ~renamed[_PADDING].bool()
     return renamed
@@ -49,11 +63,11 @@ def accepted(module: nn.Module, features: Features, main: str) -> Features:
 def needs_mask(module: nn.Module) -> bool:
     """Whether a module's forward cannot do without a mask of the frames that hold sound, or their number."""
     parameters = inspect.signature(type(module).forward).parameters.values()
-    return any(
-        parameter.name in (_LENGTHS, _OF_FEATURES)
-        or ("mask" in parameter.name and parameter.default is inspect.Parameter.empty)
-        for parameter in parameters
-    )
+    return any(each.name == _LENGTHS or ("mask" in each.name and _is_needed(each)) for each in parameters)
+
+
+def _is_needed(mask: inspect.Parameter) -> bool:
+    return mask.default is inspect.Parameter.empty or mask.name == _OF_FEATURES
 
 
 def runs_one_clip(module: nn.Module) -> bool:
@@ -62,20 +76,19 @@ def runs_one_clip(module: nn.Module) -> bool:
     return any("cu_seqlens" in inputs_of(kind) for kind in kinds)
 
 
-def _renamed(features: Features, main: str, taken: Iterable[str], masks: list[str]) -> Features:
+def _renamed(features: Features, main: str, taken: _Taken) -> Features:
     """The sound under its name, and the mask under its; what else there is under its own."""
-    names = set(taken)
-    free = [name for name in masks if name not in features]
+    spare = [name for name in taken.masks if name not in features]
     renamed: Features = {}
     for name, value in features.items():
-        if name in names or not names:
+        if name in taken.names:
             renamed[name] = value
-        elif value.is_floating_point() and value.ndim > 1 and main not in features and main not in renamed:
+        elif is_sound(value) and main not in {**features, **renamed}:
             renamed[main] = value
-        elif "mask" in name and free and not any(mask in renamed for mask in masks):
-            renamed[free[0]] = value
         elif "mask" not in name:
             renamed[name] = value
+        elif spare and renamed.keys().isdisjoint(taken.masks):
+            renamed[spare[0]] = value
     return renamed
 
 

@@ -74,15 +74,7 @@ class CheckpointModel(TransformersModel):
         self._reader: Reader | None = None
         if isinstance(feature_extractor, str):
             feature_extractor = load_extractor(feature_extractor)
-        if isinstance(model, nn.Module):
-            model = bare(model)
-        elif not isinstance(model, (str, os.PathLike)):
-            raise ModelError(no_model(model))
-        else:
-            model = str(Path(model).expanduser()) if str(model).startswith("~") else str(model)
-            kwargs |= {"trust_remote_code": reaching(kwargs)["trust_remote_code"]}
-        if kwargs.get("dtype", "auto") not in (None, "auto"):
-            kwargs["dtype"] = known_dtype(kwargs["dtype"])
+        model, kwargs = _as_nnsight_takes(model, kwargs)
         # nnsight mounts submodules as attributes, and some models have one named feature_extractor: keep our own.
         self._extractor = feature_extractor
         self._extractor_missing = ""
@@ -111,9 +103,8 @@ class CheckpointModel(TransformersModel):
         self.name: str | None = self.repo_id
         for envoy in self.generator.modules():  # the whole model has these, and no part
             envoy.path = envoy.path.replace(f"{self.path}.", f"{_ROOT}.", 1)
-        if "blocks" not in self.__dict__ and (blocks := find_blocks(self.wrapped)) and not self._opened.within:
-            # The blocks lie in several lists (Swin's stages), which no one alias reaches.
-            object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
+        if "blocks" not in self.__dict__ and not self._opened.within:
+            self._mount_blocks()
 
     # -- nnsight's entry points ------------------------------------------------------------------------------------
 
@@ -176,15 +167,15 @@ class CheckpointModel(TransformersModel):
 
     def _adopt(self, module: nn.Module, source: str | None = None, options: Any = None) -> nn.Module:
         """Take a module, or the part of it that is opened, as this model's: extractor, sites, alias of its blocks."""
-        whole = module
-        if self._extractor is None and source is not None:
-            self._source_extractor(source, options or {})
+        whole, options = module, dict(options or {})
+        if source is not None:
+            self._source_extractor(source, options)
         opened = Opened.of(module, self._part_wanted) if self._opening is None else self._opening.again(module)
         self._opening = opened
         if self.task is None:
             self.task = task_of(whole) if opened.host is None else task_around(whole)
         module, within = opened.module, opened.within
-        self._reading.comes_with(source, self.revision, dict(options or {}))
+        self._reading.comes_with(source, self.revision, options)
         self._reader, reading = None, blocks_that_read(module, within)
         self._available = sites_to_be(reading) or find_sites(module, self._extractor, within)
         self._seconds_told = False  # of these sites
@@ -198,6 +189,12 @@ class CheckpointModel(TransformersModel):
             (parent,) = parents
             if parent and parent != "blocks":
                 self._aliases_wanted[parent] = "blocks"
+
+    def _mount_blocks(self) -> None:
+        """Let `model.blocks` be a tuple: blocks that lie in several lists (Swin's stages) no one alias reaches."""
+        blocks = find_blocks(self.wrapped)
+        if blocks:
+            object.__setattr__(self, "blocks", tuple(self.envoy(block.path) for block in blocks))
 
     def _source_extractor(self, source: str, options: Mapping[str, Any]) -> None:
         if self._extractor is not None:
@@ -331,6 +328,20 @@ class CheckpointModel(TransformersModel):
         for part in filter(None, path.split(".")):
             envoy = envoy._child_map[part]
         return envoy
+
+
+def _as_nnsight_takes(model: Any, options: dict[str, Any]) -> tuple[str | nn.Module, dict[str, Any]]:
+    """A model and options of its load as nnsight wants them. Raises ModelError for what is no model."""
+    if isinstance(model, nn.Module):
+        model = bare(model)
+    elif isinstance(model, (str, os.PathLike)):
+        model = str(Path(model).expanduser()) if str(model).startswith("~") else str(model)
+        options = {**options, "trust_remote_code": reaching(options)["trust_remote_code"]}
+    else:
+        raise ModelError(no_model(model))
+    if options.get("dtype", "auto") not in (None, "auto"):
+        options = {**options, "dtype": known_dtype(options["dtype"])}
+    return model, options
 
 
 def _is_untold(site: Site) -> bool:

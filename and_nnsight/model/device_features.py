@@ -14,7 +14,7 @@ from torch import Tensor
 from ..audio.frontends import FittedFrontEnd
 from ..audio.pcm import PCM_STEPS, as_pcm16
 from ..kernels.surroundings import plain_torch
-from .devices import sent
+from .devices import on_device
 from .features import Features, Featuriser, Group, Samples
 
 _SAMPLES_AT_ONCE = 2**22  # float64 spectra of so many samples take some 400 MB
@@ -65,7 +65,7 @@ class DeviceFeaturiser(Featuriser):
 
     def _made(self, clips: Samples) -> Features:
         samples, lengths, front = clips.samples, clips.lengths, self._front.front
-        there = sent(samples, self.device)
+        there = on_device(samples, self.device)
         step = max(1, _SAMPLES_AT_ONCE // max(front.window_samples or 0, samples.shape[1]))
         parts = [
             front.batch(_as_float(there[first : first + step]), lengths[first : first + step])

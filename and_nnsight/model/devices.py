@@ -101,10 +101,10 @@ def require_dtype(module: nn.Module) -> None:
 
 def to_device(features: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """Features on a device; see `sent`."""
-    return {name: sent(tensor, device) for name, tensor in features.items()}
+    return {name: on_device(tensor, device) for name, tensor in features.items()}
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor on a device; to a GPU from pinned memory, without waiting for the copy."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)

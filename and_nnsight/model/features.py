@@ -21,6 +21,11 @@ from ..sites.frame_geometry import audio_config
 Features = dict[str, Tensor]
 
 
+def is_sound(value: Any) -> bool:
+    """Whether a model's input is the one that holds the sound: floating-point, and more than a number a clip."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
+
+
 class Samples(NamedTuple):
     """Clips on their way to a GPU: int16 where that loses nothing, else float32; zero past each clip's length."""
 

@@ -87,10 +87,9 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, str]]:
 
 def _own_private_names(module: nn.Module) -> set[str]:
     """Private attributes that belong to the module's own kind: what PEFT switches, what somebody's class holds."""
-    kind = type(module)
-    if root_package(kind) != "peft" and not is_own(kind):
+    if not _is_set_up_in_private(type(module)):
         return set()
-    libraries = [base for base in kind.__mro__ if not is_own(base) and root_package(base) != "peft"]
+    libraries = [base for base in type(module).__mro__ if not _is_set_up_in_private(base)]
     return {
         name
         for name in vars(module)
@@ -98,6 +97,10 @@ def _own_private_names(module: nn.Module) -> set[str]:
         and name not in _PLAIN
         and not any(hasattr(base, name) for base in libraries)
     }
+
+
+def _is_set_up_in_private(kind: type) -> bool:
+    return is_own(kind) or root_package(kind) == "peft"
 
 
 def changes(model: nn.Module, extractor: Any = None) -> int:

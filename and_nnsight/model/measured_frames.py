@@ -21,7 +21,7 @@ from ..sites.blocks import find_blocks
 from ..sites.geometry import Geometry, Measured, Unplaced
 from ..wording import first_line
 from .feature_steps import Steps, UnclearError, measure_steps
-from .features import Features, Featuriser
+from .features import Features, Featuriser, is_sound
 from .inputs import audio_forward
 from .reach import FrontEnd, Reach, reaches
 
@@ -115,7 +115,7 @@ def _undithered(featuriser: Featuriser) -> Featuriser:
 def _padded(featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:
     """The sound's features with NaN at the steps that the extractor says are padding."""
     made = featuriser([wave])
-    sound = next(value for value in made.values() if value.is_floating_point() and value.ndim > 1).numpy().copy()
+    sound = next(filter(is_sound, made.values())).numpy().copy()
     for name, mask in made.items():
         for axis in range(1, sound.ndim):
             if "mask" in name and mask.ndim == 2 and mask.shape[1] == sound.shape[axis]:
@@ -176,21 +176,22 @@ class Run:
 def _run(front: FrontEnd, clips: _Clips, seconds: float) -> Run:
     noise = np.random.default_rng(0).standard_normal(_samples(clips.featuriser, seconds)).astype(np.float32)
     features = clips.featuriser([noise])
-    sizes = {value.shape[clips.steps.axis] for value in features.values() if value.ndim > clips.steps.axis}
-    sizes |= {int(value.sum()) for name, value in features.items() if "mask" in name}
     inputs = clips.inputs(front.module, features)
-    name = next(name for name, value in inputs.items() if _is_sound(value))
+    name = next(name for name, value in inputs.items() if is_sound(value))
     random = torch.Generator().manual_seed(1)
     sound = (torch.rand(inputs[name].shape, generator=random) + 0.5).requires_grad_()
-    axes = [axis for axis, size in enumerate(sound.shape) if size in sizes and size > 1]
+    counts = _step_counts(features, clips.steps.axis)
+    axes = [axis for axis, size in enumerate(sound.shape) if size in counts and size > 1]
     frames = front.into_blocks(lambda module: audio_forward(module)(**{**inputs, name: sound * 1.0}))
     if frames.ndim != 2 or len(axes) != 1:
         raise UnclearError("its features, or what goes into its blocks, have no one axis that is time")
     return Run(frames, sound, axes[0], sound.shape[axes[0]])
 
 
-def _is_sound(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
+def _step_counts(features: Features, axis: int) -> set[int]:
+    """How many steps a clip has, by the axis of time of its features, and by their masks."""
+    lengths = {value.shape[axis] for value in features.values() if value.ndim > axis}
+    return lengths | {int(value.sum()) for name, value in features.items() if "mask" in name}
 
 
 def _repeating(front: FrontEnd, clips: _Clips, seconds: float, most: int) -> Pattern | None:
@@ -198,17 +199,21 @@ def _repeating(front: FrontEnd, clips: _Clips, seconds: float, most: int) -> Pat
     run = _run(front, clips, seconds)
     special = next((frame for frame, reach in enumerate(run.reaches(range(min(8, len(run.frames))))) if reach), 0)
     first = special + max(0, (len(run.frames) - special - most) // 2)
-    looked = range(first, min(first + most, len(run.frames)))
-    inside = [
-        (frame, reach)
-        for frame, reach in zip(looked, run.reaches(looked), strict=True)
-        if reach is not None and reach[0] > 0 and reach[1] < run.steps - 1 - _END
-    ]
-    for length in range(1, len(inside) // 3 + 1):
-        turn = _turn([reach for _, reach in inside], length)
-        if turn and [frame for frame, _ in inside] == list(range(inside[0][0], inside[-1][0] + 1)):
-            return _aligned(inside[0][0], [reach for _, reach in inside[:length]], turn, special)
+    inside = _inside(run, range(first, min(first + most, len(run.frames))))
+    frames, found = list(inside), list(inside.values())
+    if not frames or frames != list(range(frames[0], frames[-1] + 1)):
+        return None
+    for length in range(1, len(found) // 3 + 1):
+        turn = _turn(found, length)
+        if turn:
+            return _aligned(frames[0], found[:length], turn, special)
     return None
+
+
+def _inside(run: Run, frames: range) -> dict[int, Reach]:
+    """The steps that reach each of these frames, but for those that the clip's ends may have cut."""
+    found = zip(frames, run.reaches(frames), strict=True)
+    return {frame: reach for frame, reach in found if reach and reach[0] > 0 and reach[1] < run.steps - 1 - _END}
 
 
 def _turn(found: list[Reach], length: int) -> int | None:

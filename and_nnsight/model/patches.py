@@ -56,18 +56,22 @@ def _is_wrapped(value: Any, before: Any) -> bool:
 
 def _of_sources(kinds: Collection[type]) -> Iterator[str]:
     """Names in the source files of classes that stand for another function than the file says."""
-    for kind in kinds:
-        if kind.__module__.partition(".")[0] not in LIBRARIES:
-            continue  # the user's own, whose functions are theirs
-        for name, value in vars(kind).items():
-            if (
-                name != "forward" and isinstance(value, FunctionType) and not _is_known(value)
-            ):  # forwards: `fingerprint`
+    of_libraries = [kind for kind in kinds if kind.__module__.partition(".")[0] in LIBRARIES]
+    for kind in of_libraries:  # functions of the user's own classes are theirs
+        for name, method in _methods(kind).items():
+            if not _is_known(method):
                 yield f"{kind.__module__}.{kind.__qualname__}.{name}"
-    for name in {kind.__module__ for kind in kinds}:
+    for name in {kind.__module__ for kind in of_libraries}:
         module = sys.modules.get(name)
-        if module is not None and name.partition(".")[0] in LIBRARIES:
+        if module is not None:
             yield from _foreign_names(module)
+
+
+def _methods(kind: type) -> dict[str, FunctionType]:
+    """A class's own functions, by name, but for its forward, which `fingerprint` sees to."""
+    functions = {name: value for name, value in vars(kind).items() if isinstance(value, FunctionType)}
+    functions.pop("forward", None)
+    return functions
 
 
 def _foreign_names(module: ModuleType) -> Iterator[str]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .feature_steps import UnclearError
+from .features import is_sound
 
 Reach = tuple[int, int]
 """The first step that reaches a frame, and the last."""
@@ -80,8 +81,7 @@ def reaches(frames: Tensor, features: Tensor, axis: int, chosen: Sequence[int]) 
 
 
 def _leave(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-    tensors: Iterator[Tensor] = (value for value in (*inputs, *named.values()) if isinstance(value, Tensor))
-    value = next((tensor for tensor in tensors if tensor.is_floating_point() and tensor.ndim > 1), None)
+    value = next(filter(is_sound, (*inputs, *named.values())), None)
     if value is not None:
         raise _Reached(value)
 

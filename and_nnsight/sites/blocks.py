@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -75,9 +76,10 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     """The blocks of the model's acoustic transformer in forward order; empty if there is no repeated block.
 
     Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out;
-    with `reads_tokens` the latter count.
-    Of several stacks the one as deep as the config says is meant, else the deepest, else the first. Raises
-    SharedLayersError where the blocks are one module.
+    with `reads_tokens` the latter count. Of several stacks the one as deep as the config says is meant, else the
+    deepest, else the first.
+
+    Raises SharedLayersError where the blocks are one module.
     """
     candidates, others = _candidates(model)
     groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
@@ -165,18 +167,23 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     None for a model without a head, and for one that generates text: its logits belong to the decoder.
     """
     config = getattr(model, "config", None)
-    if config is None or (getattr(config, "is_encoder_decoder", False) and _generates(model)):
+    if config is None or _is_headless(model, config):
         return None
-    if type(model).__module__.startswith("transformers.") and "For" not in type(model).__name__:
-        return None  # an encoder without a head; what it has of a vocabulary's size works in its midst
     sizes = {getattr(config, "num_labels", None), getattr(config, "vocab_size", None)}
     for name, child in reversed(list(model.named_children())):
-        if any(block.path == name or block.path.startswith(f"{name}.") for block in blocks):
+        if any(f"{block.path}.".startswith(f"{name}.") for block in blocks):
             return None
         widths = [out_features(module) for _, _, module in walk(child) if is_linear(module)]
         if widths and widths[-1] in sizes:
             return name, widths[-1]
     return None
+
+
+def _is_headless(model: nn.Module, config: Any) -> bool:
+    if getattr(config, "is_encoder_decoder", False) and _generates(model):
+        return True
+    # An encoder alone: what it has of a vocabulary's size works in its midst.
+    return type(model).__module__.startswith("transformers.") and "For" not in type(model).__name__
 
 
 def _depth(model: nn.Module) -> int | None:
@@ -197,13 +204,18 @@ def _attention_cores(module: nn.Module) -> list[tuple[str, nn.Module]]:
 def _is_attention_core(module: nn.Module) -> bool:
     if isinstance(unadapted(module), nn.MultiheadAttention):
         return True
-    linears = [child for child in children(module) if is_linear(child)]
+    linears = _own_linears(module)
     if not linears:
         return False
     width = in_features(linears[0])
-    if any(in_features(child) == width and out_features(child) == 3 * width for child in linears):
+    projections = [child for child in linears if in_features(child) == width]
+    if any(out_features(child) == 3 * width for child in projections):
         return hasattr(module, "num_heads") or hasattr(module, "num_attention_heads")
-    return sum(in_features(child) == width for child in linears) >= 3 and _looks_multi_headed(module)
+    return len(projections) >= 3 and _looks_multi_headed(module)
+
+
+def _own_linears(module: nn.Module) -> list[nn.Module]:
+    return [child for child in children(module) if is_linear(child)]
 
 
 def _looks_multi_headed(module: nn.Module) -> bool:
@@ -214,7 +226,7 @@ def _core_width(core: nn.Module) -> int:
     attention = unadapted(core)
     if isinstance(attention, nn.MultiheadAttention):
         return attention.embed_dim
-    linears = [child for child in children(core) if is_linear(child)]
+    linears = _own_linears(core)
     width, heads = in_features(linears[0]), out_features(linears[0])
     # A first block may lead from the features' width to the model's: what its attention gives has the latter.
     outputs = {out_features(child) for child in linears[3:] if in_features(child) == heads}
@@ -247,22 +259,36 @@ def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
     width = _core_width(core)
     attention = attention.rpartition(".")[0] or attention
     order = {name: index for index, (name, _, _) in enumerate(walk(block))}
-    linears = [
-        (name, in_features(module), out_features(module))
+    pairs: list[FeedForward] = []
+    for up, down in pairwise(_linears_outside(block, attention)):
+        if pairs and up.name == pairs[-1].down:
+            continue  # it leads into the next layer where all widths are equal
+        if _lead_back(up, down, width):
+            before = order[up.name] < order[attention]
+            pairs.append(FeedForward(_owner(up.name), up.name, down.name, down.reads, width, before, up.gives))
+    return tuple(_around_attention(pairs))
+
+
+class _Linear(NamedTuple):
+    """A linear layer: its name in the block, and the widths of what it reads and gives."""
+
+    name: str
+    reads: int
+    gives: int
+
+
+def _linears_outside(block: nn.Module, attention: str) -> list[_Linear]:
+    return [
+        _Linear(name, in_features(module), out_features(module))
         for name, _, module in walk(block)
         if is_linear(module) and not name.startswith(f"{attention}.")
     ]
-    pairs = []
-    last_down = ""
-    for (up, up_in, up_out), (down, down_in, down_out) in pairwise(linears):
-        if up == last_down:
-            continue  # the last pair's down-projection, which leads into the next where all widths are equal
-        fused = up_out == 2 * down_in and up_in == width and "gate" in up
-        if up_in == width == down_out and (up_out == down_in or fused):
-            last_down = down
-            before = order[up] < order[attention]
-            pairs.append(FeedForward(_owner(up), up, down, down_in, width, before, up_out))
-    return tuple(_around_attention(pairs))
+
+
+def _lead_back(up: _Linear, down: _Linear, width: int) -> bool:
+    """Whether two layers lead from a width to an inner one and back; gate and up may be one layer of twice that."""
+    is_fused = up.gives == 2 * down.reads and "gate" in up.name
+    return up.reads == width == down.gives and (up.gives == down.reads or is_fused)
 
 
 def _around_attention(pairs: list[FeedForward]) -> list[FeedForward]:

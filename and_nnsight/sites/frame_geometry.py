@@ -26,11 +26,11 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
         return declared.frames
     config = audio_config(model)
     rate = int(getattr(feature_extractor, "sampling_rate", _KALDI_RATE))
-    if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
+    if _has(config, "conv_kernel", "conv_stride"):
         return _convolved(config, rate)
-    if all(hasattr(config, name) for name in ("time_stride", "frequency_stride", "patch_size", "max_length")):
+    if _has(config, "time_stride", "frequency_stride", "patch_size", "max_length"):
         return _patches(model, config)
-    if hasattr(config, "spec_size") and hasattr(config, "window_size"):
+    if _has(config, "spec_size", "window_size"):
         return _folded(model.get_submodule(block), config, feature_extractor, windowed)
     if hasattr(config, "num_mel_bins") and (stride := _two_convolutions(model, block)):
         hop = stride * int(getattr(feature_extractor, "hop_length", _KALDI_HOP)) / rate
@@ -38,6 +38,10 @@ def frame_geometry(model: nn.Module, block: str, feature_extractor: Any = None, 
     if hasattr(config, "feature_projection_input_dim"):
         return _stacked(config, feature_extractor)
     return Geometry()
+
+
+def _has(config: Any, *names: str) -> bool:
+    return all(hasattr(config, name) for name in names)
 
 
 def _two_convolutions(model: nn.Module, block: str) -> int:

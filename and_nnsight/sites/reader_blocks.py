@@ -102,7 +102,7 @@ def _sites(block: ReaderBlock, layer: int, geometry: Geometry) -> list[Site]:
 
 def _block(path: str, module: nn.Module) -> ReaderBlock | None:
     """A module as a block; None if it is none."""
-    cores = [(name, inside, core) for name, inside, core in walk(module) if name and _is_attention(core)]
+    cores = _attention_cores(module)
     if len(cores) not in (1, 2):
         return None
     attentions = [_attention(f"{path}.{inside}", core) for _, inside, core in cores]
@@ -112,6 +112,10 @@ def _block(path: str, module: nn.Module) -> ReaderBlock | None:
     if mlp is None and len(cores) == 1 and not experts:
         return None
     return ReaderBlock(path, attentions[0], attentions[1] if len(attentions) > 1 else None, mlp)
+
+
+def _attention_cores(module: nn.Module) -> list[tuple[str, str, nn.Module]]:
+    return [(name, path, each) for name, path, each in walk(module) if name and _is_attention(each)]
 
 
 def _linears(module: nn.Module) -> list[tuple[str, str, nn.Module]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from and_nnsight.look.rendering import shipped
+from and_nnsight.look.rendering import static_text
 from and_nnsight.look.report_page import SCRIPTS, page_script
 from tests.look.node import FOLDER, run_tool
 
@@ -59,7 +59,7 @@ def test_lint_is_found(tmp_path: Path) -> None:
 
 
 def test_scripts_ask_for_nothing_and_make_no_markup() -> None:
-    script = shipped(*SCRIPTS)
+    script = static_text(*SCRIPTS)
     for word in (
         "fetch(",
         "XMLHttpRequest",

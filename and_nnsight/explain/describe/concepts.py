@@ -26,7 +26,7 @@ from ..records.tables import Key, Table
 from ..roles import ChatModel, ChatOptions
 from ..text.names import VERSION as NAMES_VERSION
 from ..text.names import Names, class_names
-from ..text.negation import denied
+from ..text.negation import is_denied
 from ..text.sentences import idea
 from ..text.stop_words import ADJECTIVES, NOUNS, VERBS
 from ..text.tagging import VERSION as TAGGING_VERSION
@@ -118,7 +118,7 @@ def concepts_in(sentence: Iterable[Tagged], names: Names) -> Concepts:
     for place, (_, lemma, part) in enumerate(words):
         if part == "other" or lemma in _STOP_WORDS[part] or len(lemma) < _SHORTEST[part]:
             continue
-        if part == "adjective" and denied(words, place):
+        if part == "adjective" and is_denied(words, place):
             continue
         concepts[lemma, _MODIFIER if place in modifiers else part] += 1
     return concepts

@@ -21,7 +21,7 @@ _BEGINNINGS = frozenset("a an the some its their this these those it they there 
 _MARKS_WITHIN = frozenset("/\"'`“”‘’*_")
 
 
-def denied(sentence: Sequence[Tagged], place: int) -> bool:
+def is_denied(sentence: Sequence[Tagged], place: int) -> bool:
     """Whether the adjective at a place is denied: a negation stands among the four words before it in its clause.
 
     "Not only" (just, merely, simply) denies nothing. A clause ends at a full stop, colon, semicolon or dash, at words

@@ -72,8 +72,20 @@ def _read_file(path: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, Any],
     if not path.is_file():
         raise CheckpointError("there is no such file or folder (checkpoints are not downloaded: give a local path)")
     _check_sums(path)
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"it holds a {type(content).__name__}, not a checkpoint")
+    if "model" not in content and "cfg" not in content:
+        return None, content, None
+    cfg, weights = content.get("cfg"), content.get("model")
+    if not isinstance(cfg, Mapping) or not isinstance(weights, Mapping):
+        raise CheckpointError('a published BEATs checkpoint is {"cfg": dict, "model": state_dict}; this is another')
+    return cfg, weights, content.get("label_dict")
+
+
+def _load(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
             raise CheckpointError(
@@ -83,14 +95,6 @@ def _read_file(path: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, Any],
         raise CheckpointError("it is not a file that torch.save wrote, or a damaged one") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError("it is not a file that torch.save wrote, or a damaged one") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"it holds a {type(content).__name__}, not a checkpoint")
-    if "model" not in content and "cfg" not in content:
-        return None, content, None
-    cfg, weights = content.get("cfg"), content.get("model")
-    if not isinstance(cfg, Mapping) or not isinstance(weights, Mapping):
-        raise CheckpointError('a published BEATs checkpoint is {"cfg": dict, "model": state_dict}; this is another')
-    return cfg, weights, content.get("label_dict")
 
 
 def _check_sums(path: Path) -> None:
@@ -163,15 +167,12 @@ def _config(cfg: Mapping[str, Any] | None, weights: Mapping[str, Tensor], labels
 
 def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """What the tensors' shapes tell of `cfg`. Raises CheckpointError if they are no BEATs's."""
-    if any(name.startswith(("quantize.", "embeds.")) for name in weights):
-        raise CheckpointError("it is one of BEATs's tokenizers; give the encoder's checkpoint")
     block = "encoder.layers.0."
     weight_norm = "encoder.pos_conv.0.parametrizations.weight.original1"
     conv = weight_norm if weight_norm in weights else "encoder.pos_conv.0.weight_v"
-    needed = {"patch_embedding.weight": 4, conv: 3, f"{block}fc1.weight": 2, f"{block}self_attn.q_proj.weight": 2}
-    for name, axes in needed.items():
-        if name not in weights or weights[name].ndim != axes:
-            raise CheckpointError(f"it is no BEATs checkpoint: among its {len(weights)} weights is no {name}")
+    _refuse_others(
+        weights, {"patch_embedding.weight": 4, conv: 3, f"{block}fc1.weight": 2, f"{block}self_attn.q_proj.weight": 2}
+    )
     embedded, _, patch, _ = weights["patch_embedding.weight"].shape
     width, grouped, positions = weights[conv].shape
     sizes: dict[str, Any] = {
@@ -195,6 +196,15 @@ def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     if sizes["finetuned_model"]:
         sizes["predictor_class"] = len(weights["predictor.weight"])
     return sizes
+
+
+def _refuse_others(weights: Mapping[str, Tensor], needed: Mapping[str, int]) -> None:
+    """Raise CheckpointError for weights of something else; `needed`: names that an encoder has, with how many axes."""
+    if any(name.startswith(("quantize.", "embeds.")) for name in weights):
+        raise CheckpointError("it is one of BEATs's tokenizers; give the encoder's checkpoint")
+    for name, axes in needed.items():
+        if name not in weights or weights[name].ndim != axes:
+            raise CheckpointError(f"it is no BEATs checkpoint: among its {len(weights)} weights is no {name}")
 
 
 def _labels(labels: Any, classes: int | None) -> tuple[str, ...] | None:

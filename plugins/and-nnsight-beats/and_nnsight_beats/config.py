@@ -35,6 +35,7 @@ _DEFAULTS = {
     "finetuned_model": False,
     "predictor_class": 527,
 }
+_COUNTS = tuple(name for name, value in _DEFAULTS.items() if type(value) is int)
 _ACTIVATIONS = ("gelu", "gelu_fast", "gelu_accurate", "relu", "tanh", "linear")
 
 
@@ -50,9 +51,9 @@ class BEATsConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cfg", {**_DEFAULTS, **self.cfg})
-        for name, default in _DEFAULTS.items():
+        for name in _COUNTS:
             value = self.cfg[name]
-            if type(default) is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"cfg[{name!r}] is {value!r}, not a whole number above zero")
         if self.cfg["activation_fn"] not in _ACTIVATIONS:
             raise ValueError(f"cfg['activation_fn'] is {self.cfg['activation_fn']!r}: one of {', '.join(_ACTIVATIONS)}")

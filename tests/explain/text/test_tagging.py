@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from and_nnsight.explain.text import tagging
-from and_nnsight.explain.text.negation import denied
+from and_nnsight.explain.text.negation import is_denied
 from and_nnsight.explain.text.tagging import tag, tokens
 from tests.explain.text.tagged_sentences import DEVELOPMENT, HELD_OUT
 
@@ -190,6 +190,6 @@ def test_the_tagger_is_not_loaded_before_it_is_needed() -> None:
 )
 def test_denied_adjectives(sentence: str, kept: list[str], left_out: list[str]) -> None:
     words = tag(sentence)
-    about = {token.lemma: denied(words, place) for place, token in enumerate(words) if token.part == "adjective"}
+    about = {token.lemma: is_denied(words, place) for place, token in enumerate(words) if token.part == "adjective"}
     assert [word for word in kept if about[word]] == []
     assert [word for word in left_out if not about[word]] == []
