@@ -364,8 +364,8 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
     if mixture is not None and any("mlp" in glob for glob in PRESETS.get(pattern, (pattern,))):
         return (
             f"no site matches {pattern!r}: the MLPs of {type(model).__name__} are mixtures of experts, and which "
-            f"neurons a token has depends on where it is sent; name what a mixture gives, {MODULE_PREFIX + mixture!r}, or the "
-            "'heads', 'blocks.*.hook_attn_out' or 'blocks.*.hook_resid_post'"
+            f"neurons a token has depends on where it is sent; name what a mixture gives, {MODULE_PREFIX + mixture!r}, "
+            "or the 'heads', 'blocks.*.hook_attn_out' or 'blocks.*.hook_resid_post'"
         )
     names = [site.name for site in available]
     near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]
