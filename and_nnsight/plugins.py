@@ -294,7 +294,8 @@ def _load(entry: EntryPoint, role: Role) -> Any:
         factory = entry.load()
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{role.name} {entry.name!r} of {_distribution(entry)} cannot be loaded: {type(error).__name__}: {error}"
+            f"{role.name} {entry.name!r} of {_distribution(entry)} cannot be loaded: {type(error).__name__}: {error}; "
+            f"{_mend(_distribution(entry))}"
         ) from error
     if not callable(factory):
         raise PluginError(
@@ -302,6 +303,12 @@ def _load(entry: EntryPoint, role: Role) -> Any:
             f"{type(factory).__name__}"
         )
     return factory
+
+
+def _mend(distribution: str) -> str:
+    """What to do about a distribution that cannot be imported."""
+    again = f"install it again, or a newer one (pip install --upgrade --force-reinstall --no-deps {distribution})"
+    return again if distribution == OURS else f"{again}, or do without it (pip uninstall {distribution})"
 
 
 def _arguments(factory: Any, role: Role, name: str, argument: str | None, offered: Mapping[str, Any]) -> dict[str, Any]:

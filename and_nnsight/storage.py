@@ -300,6 +300,11 @@ class Lock:
                 )
                 return
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it keeps others out: not on a file system without locks."""
+        return self._lock.is_locked
+
     def close(self, *, remove: bool = False) -> None:
         """Let others have it; `remove` the file as well, which is there for nothing else."""
         if remove and os.name == "posix":

@@ -183,7 +183,9 @@ def test_a_broken_plugin_harms_no_other_and_is_listed_with_its_reason(
     assert make("summarizer", "good")
     assert "broken_plugin_for_test" not in sys.modules
     listed = {plugin.name: plugin for plugin in installed()}
-    assert "half-a-plugin cannot be loaded: OSError: half installed" in (listed["broken"].broken or "")
+    reason = listed["broken"].broken or ""
+    assert "half-a-plugin cannot be loaded: OSError: half installed; install it again, or a newer one" in reason
+    assert "pip uninstall half-a-plugin" in reason
     assert listed["good"].broken is None
     assert listed["good"].description == "Says nothing, well."
     assert listed["heavy"].broken == "not installed: pip install 'and-nnsight[heavy]'"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from ..dissection.clip_names import clip_name, clip_names, seconds
@@ -35,7 +36,9 @@ class _ClipTexts:
 def print_card(console: Console, dissection: Dissection, card: Card, most: int = 8) -> None:
     """A unit's statistics, its exemplars with their captions, and its summary, concepts and labels."""
     unit, statistics = card.unit, dissection.arrays(card.unit.site)
-    console.print(f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}")
+    console.print(
+        f"[bold]{clean(unit.site)}[/bold], unit {unit.index} of {statistics.units:,}{_kind(dissection, unit)}"
+    )
     console.print(
         f"mean {unit.mean:.4g}, standard deviation {unit.variance**0.5:.4g}, "
         f"above zero on {unit.active:.1%} of {counted(statistics.count, 'clip')}"
@@ -49,6 +52,12 @@ def print_card(console: Console, dissection: Dissection, card: Card, most: int =
     print_text(console, card)
 
 
+def _kind(dissection: Dissection, unit: Unit) -> str:
+    """What the site's units are, where they are no values of a tensor: heads, or a dictionary's latents."""
+    dictionary = next(site.dictionary for site in dissection.manifest.sites if site.name == unit.site)
+    return f" ({clean(dictionary['kind'])})" if dictionary and "kind" in dictionary else ""
+
+
 def _print_side(
     console: Console, title: str, exemplars: Sequence[Exemplar], shortfall: str | None, texts: _ClipTexts
 ) -> None:
@@ -57,13 +66,14 @@ def _print_side(
     if not exemplars:
         console.print(f"[bold]{title}[/bold]\n  no clip had a finite activation.")
     elif not decided:
-        console.print(f"[bold]{title}[/bold]\n  no clip is decided: {shortfall}.")
+        console.print(f"[bold]{title}[/bold]", Padding(f"no clip is decided: {shortfall}.", (0, 0, 0, 2)))
     else:
         console.print(_exemplar_table(title, decided[: texts.most], texts))
         if shortfall is not None:
             telling = sum(exemplar.telling for exemplar in exemplars)
             of = f"{telling} of {counted(len(exemplars), 'stored clip')}"
-            console.print(f"  {of} {agree(telling, 'is', 'are')} evidence: {shortfall}.")
+            evidence = f"{of} {agree(telling, 'is', 'are')} evidence: {shortfall}."
+            console.print(Padding(evidence, (0, 0, 0, 2)))
 
 
 def _print_common_label(console: Console, dissection: Dissection, unit: Unit) -> None:

@@ -21,11 +21,14 @@ _WORD_NAMES = {"adjective": "Acoustic adjectives", "noun": "Nouns", "verb": "Ver
 
 def print_text(console: Console, card: Card) -> None:
     """Print all that has been said of a unit."""
-    _print_summary(console, card)
+    highly, lowly = card.unsaid
+    _print_summary(console, card, highly)
     for sentence, lowly, similarity in card.dropped:
         _paragraph(console, f"Dropped (similarity {similarity:.2f})", f"{sentence}  ~  {lowly}")
     if card.lowly:
         _paragraph(console, "Of the clips it responds least to", card.lowly)
+    elif lowly is not None:
+        _paragraph(console, "Of the clips it responds least to", f"nothing: {lowly}")
     _print_concepts(console, card)
     _print_labels(console, card)
     _print_firing(console, card)
@@ -33,7 +36,7 @@ def print_text(console: Console, card: Card) -> None:
     _print_failures(console, card)
 
 
-def _print_summary(console: Console, card: Card) -> None:
+def _print_summary(console: Console, card: Card, unsaid: str | None) -> None:
     if card.calibrated:
         _paragraph(console, "In words", card.calibrated)
         _print_verdict(console, card, "explanation")
@@ -42,6 +45,8 @@ def _print_summary(console: Console, card: Card) -> None:
     elif card.summary:
         _paragraph(console, "In words, not calibrated", card.summary)
         _print_verdict(console, card, "explanation")
+    elif unsaid is not None:
+        _paragraph(console, "In words", f"nothing: {unsaid}")
 
 
 def _print_concepts(console: Console, card: Card) -> None:
@@ -89,7 +94,7 @@ def _print_effects(console: Console, card: Card) -> None:
 
 def _print_failures(console: Console, card: Card) -> None:
     failures = dict(card.failures)
-    if "summary" in failures:
+    if failures.pop("summary", None) is not None:  # said where the words would stand
         failures.pop("calibration", None)  # which says the same again
     for step, reason in failures.items():
         _paragraph(console, f"Not said, {step}", reason)

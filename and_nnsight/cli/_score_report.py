@@ -32,7 +32,7 @@ def report_scores(dissection: Dissection, rows: list[ScoreRow]) -> None:
     _print_reasons(rows, "detection_failure", "without an answer", 2)
     if holding:
         best = max(holding, key=lambda row: row.auprc or 0.0)
-        print("a unit's card: " + command("show", dissection.folder, best.site, best.unit))
+        print("a unit's card: " + command("show", dissection.place, best.site, best.unit))
 
 
 def report_effects(dissection: Dissection, rows: list[EffectRow]) -> None:

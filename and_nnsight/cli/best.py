@@ -34,7 +34,8 @@ def best(
     """List the units worth looking at, the most selective first; units of the same clips take turns."""
     from ..dissection.dissection import Dissection
 
-    rows = Dissection.load(folder).best(most, sites=site, label=label)
+    dissection = Dissection.load(folder)
+    rows = dissection.best(most, sites=site, label=label)
     if as_json:
         print_rows(rows)
         return
@@ -47,7 +48,9 @@ def best(
     console = Console()
     console.print(table)
     if rows:
-        console.print(f"a unit's card: {clean(command('show', folder, rows[0].site, rows[0].unit))}", soft_wrap=True)
+        console.print(
+            f"a unit's card: {clean(command('show', dissection.place, rows[0].site, rows[0].unit))}", soft_wrap=True
+        )
 
 
 def _known(row: UnitRow) -> str:

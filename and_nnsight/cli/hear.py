@@ -41,6 +41,7 @@ def hear(
     """Write the part of a clip that a unit needs as sound, with how faithful it is."""
     from .. import hear as run
     from ..dissection.dissection import Dissection
+    from ..model.checkpoint import ModelError
 
     quiet_transformers()
     dissection = Dissection.load(folder)
@@ -51,14 +52,13 @@ def hear(
         )
     named = dissection.unit(*chosen[0])
     where = _model_of(dissection) if model is None else model
-    made = run(
-        named,
-        _sound(dissection, named, clip, data),
-        model=where,
-        masks=masks,
-        device=device,
-        part=dissection.manifest.model.part,
-    )
+    sound, part = _sound(dissection, named, clip, data), dissection.manifest.model.part
+    try:
+        made = run(named, sound, model=where, masks=masks, device=device, part=part)
+    except ModelError as error:
+        if model is not None:
+            raise
+        raise ValueError(f"{error}; so it was called where it was dissected: pass --model, where it is here") from error
     paths = _written(made, out)
     console = Console()
     console.print(clean(repr(made)), soft_wrap=True)

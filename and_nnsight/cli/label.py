@@ -146,6 +146,8 @@ def _print_most_confident(labels: list[LabelRow], rows: list[LabelRow], verdicts
     table = Table(*headings, title="Closest", title_justify="left", box=box.SIMPLE)
     for place in (2, 4):
         table.columns[place].justify = "right"
+    for place in (1, 3):
+        table.columns[place].overflow = "fold"  # what a name ends in may be all that tells it from others
     table.columns[0].no_wrap = True  # the end of a site's name tells it from others
     shown = sorted(labels, key=lambda row: -(row.score or 0.0))[:_MOST_SHOWN]
     stars = [_star(row, verdicts) for row in shown]

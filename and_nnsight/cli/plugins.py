@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..wording import counted
 from ._output import clean
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def plugins(
         console.print(f"[bold]{role.name}[/bold]{missing}")
         console.print(_table(of_role))
     console.print("\nChosen by name, with what it needs after a colon: --chat transformers:REPO")
+    if not check:
+        console.print("Listed is what is installed; whether each can be imported: and-nnsight plugins --check")
+        return
+    broken = [plugin for plugin in every if plugin.broken]
+    found = f"{counted(len(broken), 'plugin')} cannot be used here: see above" if broken else "all can be imported"
+    console.print(f"{counted(len(every), 'plugin')} tried: {found}")
 
 
 def _table(plugins: Sequence[InstalledPlugin]) -> Table:

@@ -56,7 +56,7 @@ def search(
         return
     console.print(_table(matches, clip_names(dissection)))
     best = matches[0]
-    console.print(f"a unit's card: {clean(command('show', folder, best.site, best.unit))}", soft_wrap=True)
+    console.print(f"a unit's card: {clean(command('show', dissection.place, best.site, best.unit))}", soft_wrap=True)
 
 
 def _table(matches: list[Match], names: Mapping[str, str]) -> Table:

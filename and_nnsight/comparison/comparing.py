@@ -59,13 +59,13 @@ def compare(
     found = counterparts(mine, others, least, seed) if len(mine) and len(others) else (None, None)
     units = unit_rows(Tested(ours, mine, found[0]), Tested(theirs, others, found[1]), least)
     labelled = label_answers(ours, theirs)
-    rows = [*site_rows(ours, units, labelled[0]), *site_rows(theirs, units, labelled[1])]
+    rows = [*site_rows(ours, units, labelled.first), *site_rows(theirs, units, labelled.second)]
     facts: dict[str, Any] = {
         "first": _about(ours, selections[0]), "second": _about(theirs, selections[1]), "clips": len(pairs),
         "copies": len(pairs) - len(ours.clips), "by": way, "least": least, "level": LEVEL, "seed": seed,
         "standings": {side: _standings(units, side) for side in (FIRST, SECOND)},
     }  # fmt: skip
-    return Comparison(units, facts, concept_rows(ours, theirs, labelled, units), rows)
+    return Comparison(units, facts, concept_rows(ours, theirs, labelled, units, seed), rows)
 
 
 def _standings(units: Iterable[ComparedUnitRow], side: str) -> dict[str, int]:

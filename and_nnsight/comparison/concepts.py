@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from ..explain.records.description_rows import ConceptRow
 from ..explain.records.reading import rows_of_every_unit
 from ..statistics.false_discovery import false_discovery_rates
-from .rows import ALONE, CLIPS, GAINED, LABEL, LOST, WORD, ComparedConceptRow, ComparedUnitRow
+from .label_changes import LabelChange, label_changes
+from .rows import ALONE, CLIPS, FEWER, GAINED, LABEL, LOST, MORE, WORD, ComparedConceptRow, ComparedUnitRow
 from .sides import At, Side
 from .units import LEVEL
 
@@ -29,10 +30,26 @@ Answers = Mapping[str, list[Answer]]
 """By concept."""
 
 
-def label_answers(first: Side, second: Side) -> tuple[Answers, Answers]:
-    """Of clips: the units whose commonest label is over-represented; q over the units of both."""
+@dataclass(frozen=True)
+class LabelAnswers:
+    """Of clips: the units of both whose commonest label is over-represented. `cutoff`: up to which p it is said so."""
+
+    first: Answers
+    second: Answers
+    cutoff: float
+
+    @property
+    def holding(self) -> list[str]:
+        """The labels that a unit of either answers to."""
+        of_both = [*self.first.items(), *self.second.items()]
+        return sorted({label for label, answers in of_both if any(answer.holds for answer in answers)})
+
+
+def label_answers(first: Side, second: Side) -> LabelAnswers:
+    """Of the units of both sides; q over all of them."""
     p = [first.label_p, second.label_p]
-    q = false_discovery_rates(np.array([value for of_side in p for value in of_side.values()], np.float64))
+    every = np.array([value for of_side in p for value in of_side.values()], np.float64)
+    q = false_discovery_rates(every)
     parts = np.split(q, [len(p[0])])
     sides: list[Answers] = []
     for side, of_side, rates in zip((first, second), p, parts, strict=True):
@@ -40,16 +57,17 @@ def label_answers(first: Side, second: Side) -> tuple[Answers, Answers]:
         for at, rate in zip(of_side, rates.tolist(), strict=True):
             answers.setdefault(str(side.units[at].common_label), []).append(Answer(at, rate <= LEVEL, rate))
         sides.append(answers)
-    return sides[0], sides[1]
+    return LabelAnswers(sides[0], sides[1], LEVEL * float((q <= LEVEL).mean()) if len(q) else 0.0)
 
 
 def concept_rows(
-    first: Side, second: Side, labelled: tuple[Answers, Answers], units: Iterable[ComparedUnitRow]
+    first: Side, second: Side, labelled: LabelAnswers, units: Iterable[ComparedUnitRow], seed: int
 ) -> list[ComparedConceptRow]:
     """Every concept of either, those that are lost first, then gained, then by the number of units."""
+    changes = label_changes(first, second, labelled.holding, labelled.cutoff, seed)
     alone = {(row.side, row.site, row.unit) for row in units if row.standing == ALONE}
     sources = {
-        CLIPS: labelled,
+        CLIPS: (labelled.first, labelled.second),
         LABEL: (_closed(first), _closed(second)),
         WORD: (_words(first), _words(second)),
     }
@@ -60,7 +78,9 @@ def concept_rows(
             _row(source, concept, (first, ours), (second, theirs), alone, tested)
             for concept in dict.fromkeys([*ours, *theirs])
         ]
-        order = {LOST: 0, GAINED: 1, None: 2}
+        if source == CLIPS:
+            of_source = [_with_change(row, changes.get(row.concept)) for row in of_source]
+        order = {LOST: 0, GAINED: 1, FEWER: 2, MORE: 3, None: 4}
         rows += sorted(of_source, key=lambda row: (order[row.change], -row.first_units - row.second_units, row.concept))
     return rows
 
@@ -110,6 +130,17 @@ def _row(
     elif tested and not columns["first_hold"] and columns["second_hold"]:
         change = GAINED
     return ComparedConceptRow(source, concept, change, **columns)
+
+
+def _with_change(row: ComparedConceptRow, change: LabelChange | None) -> ComparedConceptRow:
+    """A label with the test of the difference: what other clips might undo is no change."""
+    if change is None:
+        return replace(row, change=None)
+    said = None
+    if change.q <= LEVEL:
+        counted = FEWER if change.difference < 0 else MORE
+        said = row.change or counted
+    return replace(row, **(vars(change) | {"change": said}))
 
 
 def _best(side: Side, said: Iterable[Answer]) -> Iterator[tuple[str, Any]]:

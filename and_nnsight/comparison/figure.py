@@ -9,7 +9,20 @@ import numpy as np
 
 from ..findings.drawing import BLUE, GREY, ORANGE, SKY, VERMILION, empty, headed, literal, new_figure
 from ..redaction import without_control_characters
-from .rows import ALONE, CLIPS, FIRST, MATCHED, SECOND, SHARED, UNDECIDED, UNTESTED, ComparedConceptRow, ComparedSiteRow
+from .rows import (
+    ALONE,
+    CLIPS,
+    FIRST,
+    GAINED,
+    LOST,
+    MATCHED,
+    SECOND,
+    SHARED,
+    UNDECIDED,
+    UNTESTED,
+    ComparedConceptRow,
+    ComparedSiteRow,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
 _COLOURS = {MATCHED: BLUE, SHARED: SKY, UNDECIDED: "#DDDDDD", ALONE: VERMILION, UNTESTED: "#F4F4F4"}
 _MOST_LABELS, _MOST_SITES = 16, 24
 _LONGEST = 34
+_UNITS = "units whose clips share this label (q ≤ 0.05); in brackets: changes that other clips do not undo"
 
 
 def draw(
@@ -52,7 +66,8 @@ def draw(
 def _labels(concepts: Sequence[ComparedConceptRow]) -> list[ComparedConceptRow]:
     """The labels that are shown: those lost and gained, then those that most units answer to."""
     counts = {row: (row.first_hold or 0) + (row.second_hold or 0) for row in concepts if row.source == CLIPS}
-    there = sorted((row for row, count in counts.items() if count), key=lambda row: (not row.change, -counts[row]))
+    there = [row for row, count in counts.items() if count]
+    there.sort(key=lambda row: (row.change not in (LOST, GAINED), -counts[row]))
     return there[:_MOST_LABELS]
 
 
@@ -81,7 +96,7 @@ def _draw_labels(axes: Axes, labels: Sequence[ComparedConceptRow]) -> None:
     names = [f"{_short(row.concept)}{f' ({row.change})' if row.change else ''}" for row in labels]
     axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.set_xlabel("units whose clips share this label (q ≤ 0.05)", color=GREY)
+    axes.set_xlabel(_UNITS, color=GREY)
     axes.legend(frameon=False)
 
 

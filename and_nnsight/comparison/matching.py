@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from .responses import Interval, Responses
+from .responses import AT_ONCE, Interval, Nearest, Responses
 
-_BLOCK = 1_024
+_BLOCK = AT_ONCE
 _BYTES = 256 << 20  # of the rows that are held against all others
 _DRAWS_A_UNIT, _FEWEST_DRAWS, _MOST_DRAWS = 20, 2_000, 20_000
 _STEP = 1.25  # spreads within which units share random ones
@@ -43,9 +43,9 @@ def counterparts(first: Responses, second: Responses, least: float, seed: int) -
     for mine in _parts(len(first), first.bytes_a_unit):
         rows = first.rows(mine)
         for others in _parts(len(second), 0):
-            correlations = first.correlations(rows, second.rows(others))
-            ours.take(mine, others, correlations)
-            theirs.take(others, mine, correlations.T)
+            near = first.nearest(rows, second.rows(others))
+            ours.take(mine, others, near[0])
+            theirs.take(others, mine, near[1])
     return _tested(first, second, ours, least, [seed, 0]), _tested(second, first, theirs, least, [seed, 1])
 
 
@@ -56,18 +56,11 @@ class _Best:
         self.other = np.zeros(units, np.int64)
         self.correlation = np.full(units, -np.inf, np.float32)
 
-    def take(
-        self,
-        units: Int64[np.ndarray, " unit"],
-        others: Int64[np.ndarray, " other"],
-        found: Float32[np.ndarray, "unit other"],
-    ) -> None:
+    def take(self, units: Int64[np.ndarray, " unit"], others: Int64[np.ndarray, " other"], near: Nearest) -> None:
         """Take note of a block; blocks of others come in ascending order."""
-        place = found.argmax(1)
-        value = found[np.arange(len(found)), place]
-        better = value > self.correlation[units]
-        self.other[units[better]] = others[place[better]]
-        self.correlation[units[better]] = value[better]
+        better = near.correlation > self.correlation[units]
+        self.other[units[better]] = others[near.place[better]]
+        self.correlation[units[better]] = near.correlation[better]
 
 
 def _parts(count: int, bytes_each: int) -> Iterator[Int64[np.ndarray, " unit"]]:
@@ -104,7 +97,7 @@ def _best_of_random(
     for part in _parts(len(like), mine.bytes_a_unit):
         rows = mine.shuffled(like[part], random)
         for block in _parts(len(others), 0):
-            best[part] = np.maximum(best[part], mine.correlations(rows, others.rows(block)).max(1))
+            best[part] = np.maximum(best[part], mine.highest(rows, others.rows(block)))
     return best
 
 

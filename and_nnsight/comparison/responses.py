@@ -25,6 +25,9 @@ from .sides import Side
 
 READ_AT_ONCE = 1_024
 """Units of a site whose activations are looked through at once."""
+AT_ONCE = 1_024
+"""Others that rows are held against at once."""
+_BYTES_A_PAIR = 40  # of units that share a clip
 _DECIMALS = 6  # of correlations: products of the same rows differ in the last bits with the size of a block
 _FEWEST = 3  # clips off the commonest value, below which an interval says nothing
 CONSTANT = "it is the same on all clips"
@@ -42,6 +45,14 @@ class Interval:
     low: Float64[np.ndarray, " unit"]
     high: Float64[np.ndarray, " unit"]
     p_below: Float64[np.ndarray, " unit"]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of each row the place of the other that goes with it most, the first among equals, and their correlation."""
+
+    place: Int64[np.ndarray, " row"]
+    correlation: Float32[np.ndarray, " row"]
 
 
 class Responses(ABC):
@@ -65,7 +76,7 @@ class Responses(ABC):
     @property
     @abstractmethod
     def bytes_a_unit(self) -> int:
-        """What a row takes, about."""
+        """What a row takes while it is held against others, about."""
 
     @abstractmethod
     def rows(self, units: Units) -> Any:
@@ -76,8 +87,12 @@ class Responses(ABC):
         """The same, each with the clips in a random order of its own."""
 
     @abstractmethod
-    def correlations(self, rows: Any, others: Any) -> Float32[np.ndarray, "row other"]:
-        """Of every row with every other, rounded."""
+    def nearest(self, rows: Any, others: Any) -> tuple[Nearest, Nearest]:
+        """Of the rows among the others, and of the others among the rows."""
+
+    @abstractmethod
+    def highest(self, rows: Any, others: Any) -> Float32[np.ndarray, " row"]:
+        """Of each row the correlation with the other that goes with it most."""
 
     @abstractmethod
     def paired(self, rows: Any, others: Any) -> Float32[np.ndarray, " row"]:
@@ -110,7 +125,7 @@ class ActivationResponses(Responses):
 
     @property
     def bytes_a_unit(self) -> int:
-        """What a row takes, about."""
+        """What a row takes while it is held against others, about."""
         return 4 * len(self._places)
 
     def rows(self, units: Units) -> Float32[np.ndarray, "unit clip"]:
@@ -128,7 +143,18 @@ class ActivationResponses(Responses):
         """The same, each with the clips in a random order of its own."""
         return random.permuted(self.rows(units), axis=1)
 
-    def correlations(self, rows: Any, others: Any) -> Float32[np.ndarray, "row other"]:
+    def nearest(self, rows: Any, others: Any) -> tuple[Nearest, Nearest]:
+        """Of the rows among the others, and of the others among the rows."""
+        correlations = self._correlations(rows, others)
+        places = correlations.argmax(1), correlations.argmax(0)
+        ours = Nearest(places[0], correlations[np.arange(len(correlations)), places[0]])
+        return ours, Nearest(places[1], correlations[places[1], np.arange(correlations.shape[1])])
+
+    def highest(self, rows: Any, others: Any) -> Float32[np.ndarray, " row"]:
+        """Of each row the correlation with the other that goes with it most."""
+        return self._correlations(rows, others).max(1)
+
+    def _correlations(self, rows: Any, others: Any) -> Float32[np.ndarray, "row other"]:
         """Of every row with every other, rounded."""
         products = torch.from_numpy(rows) @ torch.from_numpy(others).T
         return products.round_(decimals=_DECIMALS).clamp_(-1.0, 1.0).numpy()
@@ -192,8 +218,8 @@ class ExemplarResponses(Responses):
 
     @property
     def bytes_a_unit(self) -> int:
-        """What a row takes, about."""
-        return 16 * int(self.spread.max(initial=1))
+        """What a row takes while it is held against others, about: it may share clips with each."""
+        return 16 * int(self.spread.max(initial=1)) + _BYTES_A_PAIR * AT_ONCE
 
     def rows(self, units: Units) -> sparse.csr_array:
         """The rows of units by their numbers."""
@@ -205,9 +231,31 @@ class ExemplarResponses(Responses):
             random.choice(self._clips, int(self.spread[unit]), replace=False, shuffle=False) for unit in units.tolist()
         ])  # fmt: skip
 
-    def correlations(self, rows: Any, others: Any) -> Float32[np.ndarray, "row other"]:
-        """Of every row with every other, rounded."""
-        return self._of_shared((rows @ others.T).toarray(), rows.sum(1)[:, None], others.sum(1)[None])
+    def nearest(self, rows: Any, others: Any) -> tuple[Nearest, Nearest]:
+        """Of the rows among the others, and of the others among the rows."""
+        shared = rows @ others.T
+        return self._nearest(rows, others, shared), self._nearest(others, rows, shared.T.tocsr())
+
+    def highest(self, rows: Any, others: Any) -> Float32[np.ndarray, " row"]:
+        """Of each row the correlation with the other that goes with it most."""
+        return self._nearest(rows, others, rows @ others.T).correlation
+
+    def _nearest(self, rows: Any, others: Any, shared: sparse.csr_array) -> Nearest:
+        """Most pairs share no clip, and these are looked at only for rows that go with none that shares some."""
+        ours, theirs, lengths = rows.sum(1), others.sum(1), np.diff(shared.indptr)
+        values = self._of_shared(shared.data, np.repeat(ours, lengths), theirs[shared.indices])
+        best, place = np.full(len(ours), -np.inf, np.float32), np.zeros(len(ours), np.int64)
+        some = np.flatnonzero(lengths)
+        if len(some):
+            starts = shared.indptr[:-1][some]
+            best[some] = np.maximum.reduceat(values, starts)
+            at = np.where(values == np.repeat(best, lengths), shared.indices, len(theirs))
+            place[some] = np.minimum.reduceat(at, starts)
+        for row in np.flatnonzero(best <= 0):
+            every = self._of_shared(shared[[row]].toarray()[0], ours[row], theirs)
+            place[row] = every.argmax()
+            best[row] = every[place[row]]
+        return Nearest(place, best)
 
     def paired(self, rows: Any, others: Any) -> Float32[np.ndarray, " row"]:
         """Of each row with the other at its place, rounded."""

@@ -13,10 +13,13 @@ from ..wording import counted
 from .figure import draw
 from .rows import (
     ALONE,
+    CHANGES,
     CLIPS,
+    FEWER,
     FIRST,
     GAINED,
     LOST,
+    MORE,
     SECOND,
     STANDINGS,
     UNTESTED,
@@ -73,9 +76,9 @@ class Comparison(Finding):
         return self.units(SECOND, ALONE)
 
     def changed_concepts(self, change: str) -> Rows[ComparedConceptRow]:
-        """The concepts that are "lost", or "gained"."""
-        if change not in (LOST, GAINED):
-            raise ValueError(f"{change!r} is neither {LOST} nor {GAINED}")
+        """The concepts that are "lost", "gained", or that "fewer" or "more" units of the second answer to."""
+        if change not in CHANGES:
+            raise ValueError(f"{change!r} is none of {', '.join(CHANGES)}")
         return Rows((row for row in self.concepts if row.change == change), ComparedConceptRow)
 
     def summary(self) -> list[str]:
@@ -108,22 +111,23 @@ class Comparison(Finding):
         return f"{self.side_name(side)}: {counted(total, 'unit')}: {text}{note}"
 
     def concept_texts(self) -> list[str]:
-        """Which concepts were lost and gained, and to which labels more units answer, and fewer."""
+        """Which concepts were lost and gained, and to which labels the share of units changed."""
         lines = []
         for change in (LOST, GAINED):
-            concepts = [row.concept for row in self.changed_concepts(change)]
+            concepts = [_changed(row) for row in self.changed_concepts(change)]
             more = f" and {len(concepts) - 12} more" if len(concepts) > 12 else ""
             lines.append(f"concepts {change}: {', '.join(concepts[:12]) or 'none'}{more}")
-        if any(row.change for row in self.concepts):
-            lines.append(
-                "a concept is lost where no unit holds any more: counted too, so look at the best q of either side"
-            )
-        for sign, word in ((1, "more"), (-1, "fewer")):
-            changes = [(sign * ((row.second_hold or 0) - (row.first_hold or 0)), row) for row in self.labels]
-            changes = sorted((each for each in changes if each[0] > 0), key=lambda each: (-each[0], each[1].concept))
-            texts = [f"{row.concept} {row.first_hold or 0:,} to {row.second_hold or 0:,}" for _, row in changes[:8]]
+        for change in (MORE, FEWER):
+            rows = sorted(self.changed_concepts(change), key=lambda row: (-abs(row.difference or 0.0), row.concept))
+            texts = [f"{row.concept} {row.first_hold or 0:,} to {row.second_hold or 0:,}" for row in rows[:8]]
             if texts:
-                lines.append(f"labels that {word} units answer to (counted, not tested): {', '.join(texts)}")
+                lines.append(f"labels that {change} units answer to: {', '.join(texts)}")
+        undecided = [row for row in self.labels if row.change is None and row.first_hold != row.second_hold]
+        if undecided:
+            lines.append(
+                f"{counted(len(undecided), 'label')} with another number of units in the second, by no more than other "
+                "clips might change"
+            )
         return lines
 
     @property
@@ -139,3 +143,9 @@ class Comparison(Finding):
 
     def __repr__(self) -> str:
         return f"Comparison({'; '.join(self.summary()[:3])})"
+
+
+def _changed(row: ComparedConceptRow) -> str:
+    """A concept that was lost or gained; how many units answered to it, and what says so where that is a mere count."""
+    units = counted(row.first_hold or row.second_hold or 0, "unit")
+    return f"{row.concept} ({units}{'' if row.source == CLIPS else f', {row.source}, counted only'})"

@@ -10,7 +10,7 @@ from ..dissection.table_row import TableRow
 FIRST, SECOND = "first", "second"
 MATCHED, SHARED, ALONE, UNDECIDED, UNTESTED = "matched", "shared", "alone", "undecided", "untested"
 STANDINGS = (MATCHED, SHARED, ALONE, UNDECIDED, UNTESTED)
-LOST, GAINED = "lost", "gained"
+LOST, GAINED, FEWER, MORE = CHANGES = ("lost", "gained", "fewer", "more")
 CLIPS, LABEL, WORD = "clips", "label", "word"
 
 
@@ -75,13 +75,17 @@ class ComparedConceptRow(TableRow):
 
     source      "clips": the label of the data that is over-represented among a unit's clips; "label": closed concepts
                 that units were given; "word": words of explanations
-    change      lost: units of the first answer to it, none of the second. gained: the reverse. None: both do, or it
-                cannot be said. Of clips a unit answers where that holds (q ≤ 0.05 over all units); of labels and words
-                where the claim held on held-out clips, so that nothing is lost or gained before `score`
+    change      lost: units of the first answer to it, none of the second. gained: the reverse. fewer, more: of the
+                second, which has some. None: it cannot be said. Of clips a unit answers where that holds (q ≤ 0.05 over
+                all units), and a change is one that other clips would not undo (`q` ≤ 0.05). Of labels and words a unit
+                answers where the claim held on held-out clips, and lost and gained are counts, without a test
     first_units, second_units    units of which it is said
     first_hold, second_hold      those of which it holds; None: not tested
     first_alone, second_alone    of the units of which it holds (not tested: is said), those that have no counterpart
     first_best, second_best      the unit that it fits best, SITE:UNIT
+    difference  of clips: the share of units that answer to it, of the second less of the first; `low`, `high` its
+                95 % interval over clips drawn anew; p, q: that it lies on the other side of zero (see
+                `comparison.label_changes`). None: no unit of either answers
     first_count, second_count    of that unit's clips that are evidence, those with the label; first_of, second_of: of
                                  how many; first_q, second_q: the q of that. Of clips only
     """
@@ -98,6 +102,11 @@ class ComparedConceptRow(TableRow):
     second_hold: int | None
     first_alone: int
     second_alone: int
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    q: float | None = None
     first_best: str | None = None
     first_count: int | None = None
     first_of: int | None = None

@@ -51,8 +51,8 @@ def open_source(
     Raises ValueError if there is no such data, split or column, or it is no clips; the message says what there is, or
     what to give instead.
     """
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit must not be negative, it is {limit}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be a whole number of at least 1, not {limit!r}: leave it out for all clips")
     columns = Columns(audio_column, label_column, caption_column, words_column)
     if isinstance(data, DataLoader):
         data = _dataset_of(data)

@@ -17,6 +17,7 @@ from ..sites.geometry import Geometry
 from ..storage import array_checksum, file_checksum, read_arrays, read_parquet, read_tensors, tensor_shape, undamaged
 from ..wording import command, counted
 from .clips import ClipRow, ClipRows
+from .decimals import shortest, shortest_list
 from .descriptions import SiteDescription
 from .errors import REMEDY, DissectionError
 from .evidence import RECTIFIER_FLOOR, ExemplarEvidence, Ranked, exemplar_evidence
@@ -83,6 +84,11 @@ class Dissection(Viewed):
         return cls(folder, manifest)
 
     @property
+    def place(self) -> Path | HubAddress:
+        """What commands call it: its folder, or its address on the hub."""
+        return self.address or self.folder
+
+    @property
     def sites(self) -> tuple[str, ...]:
         """Names of the sites, in forward order."""
         return tuple(site.name for site in self.manifest.sites)
@@ -121,9 +127,9 @@ class Dissection(Viewed):
             index=index,
             top=self._exemplars(site, top, index),
             bottom=self._exemplars(site, bottom, index),
-            mean=float(statistics.mean[index]),
-            variance=float(statistics.variance[index]),
-            active=float(statistics.active[index]),
+            mean=shortest(statistics.mean[index]),
+            variance=shortest(statistics.variance[index]),
+            active=shortest(statistics.active[index]),
             top_shortfall=top.shortfall(index),
             bottom_shortfall=bottom.shortfall(index),
             store=self.exemplars(),
@@ -134,7 +140,7 @@ class Dissection(Viewed):
         geometry = self.geometry(site)
         moments = FrameMoments(geometry, ranked.frames[:, index])
         arrays = (ranked.values, ranked.clips, ranked.frames, evidence.decided, evidence.strength, evidence.copy)
-        for value, clip, frame, *tells in zip(*(array[:, index].tolist() for array in arrays), strict=True):
+        for value, clip, frame, *tells in zip(*(shortest_list(array[:, index]) for array in arrays), strict=True):
             if clip < 0:
                 break
             row = self.clips.get(clip)

@@ -104,12 +104,12 @@ class ExemplarEvidence(Brief, Generic[ArrayT]):
         weak = decided & ~off & ~self.telling[:, unit]
         for places, verb, verbs, what in (
             (decided & off, "lies", "lie", "below zero, where the unit is off"),
-            (weak, "lies", "lie", "not a fifth as far from the mean as the first"),
-            (filled & self.copy[:, unit], "is a copy", "are copies", "of others"),
+            (weak, "lies", "lie", "less than a fifth as far from the mean as the first"),
+            (filled & self.copy[:, unit], "is a copy of another", "are copies of others", ""),
         ):
             count = int(places.sum())
             if count:
-                reasons.append(f"{count} {agree(count, verb, verbs)} {what}")
+                reasons.append(f"{count} {agree(count, verb, verbs)} {what}".rstrip())
         return "; ".join(reasons) or None
 
     def _tie(self, unit: int, undecided: Bool[ArrayT, " k"], new: Bool[ArrayT, " k"]) -> str:

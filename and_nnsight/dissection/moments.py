@@ -16,6 +16,7 @@ from jaxtyping import Float32, Int
 
 from ..data.tokens import Token
 from ..sites.geometry import Geometry, Tokens
+from .decimals import to_nanoseconds
 
 if TYPE_CHECKING:
     from .clips import ClipRow
@@ -34,7 +35,7 @@ class FrameMoments:
         self._special, self._of_tokens = geometry.special_tokens, isinstance(geometry, Tokens)
         self._times: dict[int, tuple[float, float]] = {
             int(frame): (start, end)
-            for frame, (start, end) in zip(known.tolist(), geometry.times(known).tolist(), strict=True)
+            for frame, (start, end) in zip(known.tolist(), to_nanoseconds(geometry.times(known)).tolist(), strict=True)
         }
 
     def moment(self, frame: int, clip: ClipRow) -> Moment:

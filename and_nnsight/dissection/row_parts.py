@@ -10,7 +10,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as arrow
 
-_SCALARS = {int: arrow.int64(), float: arrow.float64(), str: arrow.string(), bool: arrow.bool_()}
+from .decimals import Single, shortest
+
+_SCALARS = {
+    int: arrow.int64(), float: arrow.float64(), Single: arrow.float32(), str: arrow.string(), bool: arrow.bool_(),
+}  # fmt: skip
 _NO_DEFAULT = object()
 _NO_PREFIX = "no prefix"
 
@@ -54,7 +58,7 @@ class RowPart:
 @cache
 def parts_of(row: Any) -> tuple[RowPart, ...]:
     """The fields of a dataclass, or the parts of a NamedTuple."""
-    hints = get_type_hints(row)
+    hints = get_type_hints(row, include_extras=True)
     if not is_dataclass(row):
         return tuple(_part(name, _without_none(hints[name]), _NO_DEFAULT) for name in row._fields)
     parts = []
@@ -78,6 +82,8 @@ def _single_column(name: str, kind: Any, default: Any) -> RowPart:
     column = (arrow.field(name, _arrow_type(kind)),)
     if get_origin(kind) is list and _is_named_tuple(get_args(kind)[0]):
         return RowPart(name, column, _as_mappings, partial(_of_mappings, get_args(kind)[0]), default)
+    if kind == Single:
+        return RowPart(name, column, _alone_single, _only_single, default)
     return RowPart(name, column, _alone, _only, default)
 
 
@@ -108,6 +114,14 @@ def _alone(value: Any) -> Sequence[Any]:
 
 def _only(values: Sequence[Any]) -> Any:
     return values[0]
+
+
+def _alone_single(value: Any) -> Sequence[Any]:
+    return (None if value is None else shortest(value),)
+
+
+def _only_single(values: Sequence[Any]) -> Any:
+    return None if values[0] is None else shortest(values[0])
 
 
 def _as_mappings(value: Any) -> Sequence[Any]:

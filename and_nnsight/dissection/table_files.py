@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .decimals import fifteen_digits, shortest
+
 if TYPE_CHECKING:
     import pyarrow as arrow
 
@@ -24,21 +26,31 @@ def write_csv(table: arrow.Table, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(map(_cell, table.column_names))
         for batch in table.to_batches():
-            writer.writerows([_cell(value) for value in row.values()] for row in batch.to_pylist())
+            columns = [_cells(column) for column in batch.columns]
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _cells(column: arrow.Array) -> list[Any]:
+    values = column.to_pylist()
+    if str(column.type) == "float":  # of 32 bits
+        return [None if value is None else shortest(value) for value in values]
+    return [_cell(value) for value in values]
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return fifteen_digits(value)
     if isinstance(value, list):
         value = json.dumps(value, ensure_ascii=False)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON takes it: numbers that are not finite become null."""
+    """A value as JSON takes it: numbers that are not finite become null, others have 15 digits."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return fifteen_digits(value) if math.isfinite(value) else None
     return value

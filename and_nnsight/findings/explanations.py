@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64
 
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..dissection.next_step import run_first
 from ..explain.evaluate.verdicts import Verdicts
 from ..explain.records.claim_rows import ScoreRow
 from ..explain.records.description_rows import CalibratedRow, ConceptRow, WordRow
@@ -18,7 +19,7 @@ from ..explain.records.reading import has_table, read_table, table_settings
 from ..explain.text.acoustic_adjectives import is_basic
 from ..explain.text.english import compounds
 from ..explain.text.sentences import idea
-from ..wording import agree, command, counted
+from ..wording import agree, counted
 from .names import BASIC, HIGH_LEVEL, KINDS, LENGTH
 from .site_selection import SiteSelection, select_sites
 
@@ -125,8 +126,8 @@ def read_explanations(
     made_with = table_settings(dissection, "concepts")
     if "calibrated" in made_with and made_with["calibrated"] != table_settings(dissection, "calibrated"):
         raise DissectionError(
-            f"the concepts in {dissection.folder} are of earlier summaries: run "
-            f"`{command('explain', dissection.folder, '--step', 'concepts')}` first"
+            f"the concepts in {dissection.place} are of earlier summaries: "
+            f"{run_first(dissection, 'explain', '--step', 'concepts')}"
         )
     verdicts = read_table(dissection, WordRow) if has_table(dissection, "words") else []
     most = table_settings(dissection, "summaries").get("k")

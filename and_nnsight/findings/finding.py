@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from ..dissection.table_files import write_csv
+from ..dissection.table_files import plain, write_csv
 from ..dissection.table_row import TableRow
 from ..storage import make_folder, written_whole
 from ..wording import Brief
@@ -61,7 +61,7 @@ class Finding(Brief, ABC):
 
     def to_json(self) -> str:
         """`content` as JSON."""
-        return json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
+        return json.dumps(plain(self.content()), indent=2, ensure_ascii=False, allow_nan=False)
 
     def content(self) -> dict[str, Any]:
         """Tables and facts as one object of plain values: `finding`, `facts`, and `tables` by name."""

@@ -43,7 +43,8 @@ def write_lost_and_gained(
         shown = [row for row in rows if row.evidence][:most]
         if shown:
             units = [(row.site, row.unit) for row in shown]
-            note = "\n\n".join([_heading(change, comparison, len(shown), len(rows)), *comparison.summary()])
+            texts = [_heading(change, comparison, len(shown), len(rows)), *comparison.summary()]
+            note = "\n\n".join(f"{text[:1].upper()}{text[1:]}" for text in texts)
             notes: dict[UnitName, str] = {(row.site, row.unit): _remark(change, row) for row in shown}
             path = Path(folder) / f"{change}.html"
             reports.append(

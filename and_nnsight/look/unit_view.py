@@ -72,7 +72,7 @@ class UnitView:
     @property
     def unsaid(self) -> str:
         """Why it has no words."""
-        if reason := self.failures.get("summary") or self.failures.get("calibration"):
+        if reason := self.failures.get("words") or self.failures.get("calibration"):
             return f"No words: {reason}"
         if self.emptied:
             return "No words: all that its top clips share is true of the clips it responds least to as well."
@@ -151,6 +151,7 @@ class UnitViews:
 def _failures(described: Card) -> Mapping[str, str]:
     """What could not be said; that there is nothing to calibrate where there is no summary goes without saying."""
     failures = dict(described.failures)
-    if "summary" in failures:
+    if failures.pop("summary", None) is not None:
         failures.pop("calibration", None)
-    return failures
+    sides = zip(("words", "words of the clips it responds least to"), described.unsaid, strict=True)
+    return {name: reason for name, reason in sides if reason is not None} | failures

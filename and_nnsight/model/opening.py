@@ -178,7 +178,12 @@ def _adapted(value: Any, part: str | None, reads: ReaderOptions) -> ModelAdapter
             _refuse_part_of_plugin(part)
             return adapter
     if isinstance(value, nn.Module):
-        return AudioModel(value, part=part, **reads.given)
+        try:
+            return AudioModel(value, part=part, **reads.given)
+        except ValueError as error:
+            if not broken:
+                raise
+            raise ValueError(f"{error}; a plugin that may know it is broken: {'; '.join(broken)}") from error
     known = ", ".join(name for name, _ in offered) or "none"
     raise ValueError(
         f"{no_model(value)}; or something that a plugin for models knows (installed: "

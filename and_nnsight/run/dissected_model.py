@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..dissection.descriptions import ModelDescription, SiteDescription
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.manifest_differences import dictionary_differences, model_differences
+from ..model.adapter import ModelAdapter
+from ..model.checkpoint import ModelError
 from ..model.opening import is_opened, open_model
 from ..model.readers.options import AS_USUAL, ReaderOptions
 from ..model.resolving import resolve_sites
@@ -37,7 +39,7 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
     opened = is_opened(model)
     part = None if opened else manifest.model.part
     reads = AS_USUAL if opened else ReaderOptions.from_json(manifest.model.more)
-    adapter = open_model(model, options.device, dtype, part, reads)
+    adapter = _opened(model, dissection, lambda: open_model(model, options.device, dtype, part, reads))
     differing = model_differences(manifest.model, ModelDescription.from_json(adapter.describe()))
     here = LocalTarget(adapter, ()).dtype
     if manifest.dtype not in (None, here):
@@ -49,3 +51,15 @@ def same_target(model: Any, dissection: Dissection, sites: Sequence[str], option
     if changed:
         raise DissectionError(f"{dissection.folder} was made with {changed[0]}; dissect again into a new folder")
     return LocalTarget(adapter, resolved)
+
+
+def _opened(model: Any, dissection: Dissection, opening: Callable[[], ModelAdapter]) -> ModelAdapter:
+    """A model; where it was named by the dissection, and is not to be had here, the error says how to name it."""
+    try:
+        return opening()
+    except ModelError as error:
+        if model != dissection.manifest.model.id:
+            raise
+        raise DissectionError(
+            f"{error}; so it was called where it was dissected: pass model= (--model), where it is here"
+        ) from error

@@ -19,12 +19,12 @@ _MARKDOWN = re.compile(
     r"([\\`*_{}\[\]()#!|~$@]|(?<=www)\.|:(?=//)|^[-+=])"
 )  # what means something within a line, or begins one
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_LONGEST = 300
+_LONGEST, _MOST_SITES = 300, 12
 _TAGS = ["audio", "interpretability", "network-dissection", "and-nnsight"]
 _NAMED_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _ABOUT = {
     "units": "a row a unit: statistics, best clip, explanation, label, verdicts",
-    "exemplars": "a row a place in a unit's lists of clips; those that can be heard come first",
+    "exemplars": "a row a place in a unit's lists of clips",
     "clips": "a row a clip that was seen",
     "captions": "what was said of clips, or of stretches of them",
     "summaries": "what the highly and the lowly clips of a unit have in common",
@@ -85,7 +85,7 @@ def dataset_card(
         "## Sounds\n",
         _sounds(data, sounds, license),
         "## What is in it\n",
-        _table(("configuration", "rows", ""), ((key, f"{rows[key]:,}", _ABOUT.get(key, "")) for key in rows)),
+        _table(("configuration", "rows", ""), ((key, f"{rows[key]:,}", _about(key, sounds)) for key in rows)),
         f"The folder `{FOLDER}/` is the dissection itself. Columns: "
         "[tables](https://github.com/and-nnsight/and_nnsight/blob/main/docs/tables.md), "
         "[the folder](https://github.com/and-nnsight/and_nnsight/blob/main/docs/format.md).\n",
@@ -95,6 +95,11 @@ def dataset_card(
         parts += ["## Some units\n", _table(("unit", "selectivity", "what is said of it"), map(_unit, best))]
     parts += ["## How it was made\n", *_steps(dissection), "## Limits\n", *_limits(dissection, best)]
     return "\n".join(parts)
+
+
+def _about(key: str, sounds: SoundCounts) -> str:
+    about = _ABOUT.get(key, "")
+    return f"{about}; those that can be heard come first" if key == "exemplars" and sounds.clips else about
 
 
 def markdown(text: object) -> str:
@@ -142,11 +147,14 @@ def _facts(dissection: Dissection, license: str | None) -> Iterator[tuple[str, s
     split = f", split {markdown(dataset.split)}" if dataset.split else ""
     yield "data", f"{markdown(dataset.name)}{split}: {counted(manifest.clips, 'clip')} ({markdown(dataset.kind)})"
     yield "licence of the data", markdown(license) if license else "not stated by whoever shared this"
-    for site in manifest.sites:
+    for site in manifest.sites[:_MOST_SITES]:
         yield (
             f"site {markdown(site.name)}",
             f"{counted(site.width, 'unit')}, {markdown(site.side)} of {markdown(site.path)}",
         )
+    more = len(manifest.sites) - _MOST_SITES
+    if more > 0:
+        yield f"and {counted(more, 'site')} more", f"see `{FOLDER}/manifest.json`"
     yield "clips a unit", f"{manifest.k} at either end, a clip's frames pooled by {markdown(manifest.pool)}"
     yield "arithmetic", markdown(manifest.dtype)
     yield "versions", markdown(", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
@@ -165,7 +173,7 @@ def _sounds(data: str, sounds: SoundCounts, license: str | None) -> str:
     if sounds.reports:
         said.append(f"Reports in `{FOLDER}/` have sounds within.")
     if not said:
-        return f"None: the sounds of {data} are not handed on here. `Dissection.load` reads them where you have them.\n"
+        return f"None: those of {data} are not handed on here, and stay with whoever has them.\n"
     said.append(
         f"Whoever holds the rights in {data} rules what may be done with them; whoever shared this says that its "
         f"licence is {markdown(license)}."
@@ -186,7 +194,7 @@ def _how_to_read(name: str | None, clips: int) -> str:
         "```python\n"
         "from and_nnsight import Dissection\n\n"
         f'dissection = Dissection.load("{whole}")\n'
-        "print(dissection.best(5))\n"
+        "print(dissection.best(5).to_pandas())\n"
         "```\n"
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..dissection.decimals import Single, shortest_list
 from ..dissection.dissection import Dissection
 from ..dissection.moments import FrameMoments, frame_text
 from ..dissection.rows import Rows
@@ -32,7 +33,7 @@ class ExemplarRow(TableRow):
     side: str
     rank: int
     clip: int
-    activation: float
+    activation: Single
     evidence: bool
     start: float | None
     end: float | None
@@ -55,7 +56,7 @@ def _of_site(dissection: Dissection, site: str) -> Iterator[ExemplarRow]:
         ranked = evidence.ranked
         moments = FrameMoments(geometry, ranked.frames)
         arrays = (ranked.clips, ranked.values, evidence.telling, ranked.frames)
-        sides.append((side, moments, [array.T.tolist() for array in arrays]))
+        sides.append((side, moments, [shortest_list(array.T) for array in arrays]))
     for unit in range(dissection.widths()[site]):
         for side, moments, of_units in sides:
             places = zip(*(values[unit] for values in of_units), strict=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ..explain.records.clip_audio import dissection_clips
 from ..explain.records.unit_selection import moment_span
 from ..explain.roles import Clip, Span
 from .exemplar_rows import ExemplarRow
+from .scratch import scratch_folder
 from .unit_row import UnitRow
 
 LONGEST_SECONDS = 30.0
@@ -37,14 +38,15 @@ class HeardExemplars:
     failures: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="and-nnsight-")
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch_folder())
         self._there: dict[Span, Path] = {}
 
     def __enter__(self) -> HeardExemplars:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
     @property
     def clips(self) -> frozenset[int]:
@@ -77,7 +79,7 @@ class HeardExemplars:
             )
 
     def _keep(self, span: Span, samples: Any, rate: int) -> None:
-        path = Path(self._folder.name) / f"{len(self._there)}.flac"
+        path = self._folder / f"{len(self._there)}.flac"
         try:
             path.write_bytes(flac_of(samples, rate))
         except AudioError as error:

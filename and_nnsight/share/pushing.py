@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ..dissection.hub import FOLDER, HubAddress, commit_of, fetched, hub_errors
 from ..storage import make_folder, short_hash
 from .dataset_folder import DatasetFolder, DatasetOptions, write_dataset
 from .new_folder import refuse_files
+from .scratch import scratch_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -75,8 +76,8 @@ def push(
     options = DatasetOptions(
         audio=audio, license=license, best=best, exemplars=exemplars, data=data, keep_paths=keep_paths
     )
-    with tempfile.TemporaryDirectory(prefix="and-nnsight-") as place:
-        folder = Path(place) / "dataset"
+    with scratch_folder() as place:
+        folder = place / "dataset"
         dataset = write_dataset(dissection, folder, options, name=address.name, link=True)
         url, commit = _send(folder, address, private, overwrite, message, token)
         return Pushed(url, commit, dataset, dataset.bytes)
@@ -155,7 +156,8 @@ def pull(repo: str, folder: str | Path, *, revision: str | None = None, token: s
     if target.exists():
         target.rmdir()
     source.replace(target)
-    shutil.rmtree(place, ignore_errors=True)
+    for each in target.parent.glob(f".{glob.escape(target.name)}.*.pull"):  # of other commits, too
+        shutil.rmtree(each, ignore_errors=True)
     return Dissection.load(target)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..dissection.decimals import Single
 from ..dissection.table_row import TableRow
 
 
@@ -33,12 +34,12 @@ class UnitRow(TableRow):
 
     site: str
     unit: int
-    selectivity: float
-    mean: float | None
-    deviation: float | None
-    active: float | None
-    highest: float | None
-    lowest: float | None
+    selectivity: Single
+    mean: Single | None
+    deviation: Single | None
+    active: Single | None
+    highest: Single | None
+    lowest: Single | None
     evidence: int
     best_clip: int | None = None
     best_path: str | None = None
@@ -52,6 +53,6 @@ class UnitRow(TableRow):
     explanation_verdict: str | None = None
     label: str | None = None
     label_method: str | None = None
-    label_score: float | None = None
+    label_score: Single | None = None
     label_holds: bool | None = None
     label_verdict: str | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..dissection.common_labels import LabelCounter
+from ..dissection.decimals import shortest
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.moments import FrameMoments, frame_text
@@ -93,7 +94,7 @@ class _TableOfUnits:
         for unit in units:
             clips = evidence.ranked.clips[evidence.telling[:, unit], unit].tolist()
             columns = {
-                "selectivity": float(selective[unit]),
+                "selectivity": shortest(selective[unit]),
                 "mean": _finite(statistics.mean[unit]),
                 "deviation": _finite(np.sqrt(statistics.variance[unit])),
                 "active": _finite(statistics.active[unit]),
@@ -116,5 +117,4 @@ class _TableOfUnits:
 
 
 def _finite(value: np.floating) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return shortest(value) if math.isfinite(value) else None

@@ -7,12 +7,13 @@ two of them, or three where one gates another (SwiGLU). Of a mixture of experts 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from .experts import mixture_of
 from .geometry import Geometry
+from .heads import HEADS_SIDE_BY_SIDE, Heads, heads_of
 from .site import Site
 from .wrappers import in_features, is_linear, out_features, walk
 
@@ -21,13 +22,15 @@ from .wrappers import in_features, is_linear, out_features, walk
 class Attention:
     """An attention of a block: the module whose first output is its own, and its output projection, with widths.
 
-    heads  what the projection reads: heads side by side
+    inner  width of what the projection reads: heads side by side
+    heads  how they divide it; None where the attention does not say
     """
 
     path: str
     projection: str
-    heads: int
+    inner: int
     width: int
+    heads: Heads | None
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,9 @@ def _sites(block: ReaderBlock, layer: int, geometry: Geometry) -> list[Site]:
         return Site(f"blocks.{layer}.{name}", path, "input" if side == "input" else "output", width, layer, geometry)
 
     def of_attention(attention: Attention, prefix: str) -> list[Site]:
-        heads = "cross_attn" if prefix else "attn"
-        return [
-            site(f"{heads}.hook_z", attention.projection, "input", attention.heads),
-            site(f"hook_{prefix}attn_out", attention.path, "output", attention.width),
-        ]
+        z = site(f"{prefix}{HEADS_SIDE_BY_SIDE}", attention.projection, "input", attention.inner)
+        out = site(f"hook_{prefix}attn_out", attention.path, "output", attention.width)
+        return [replace(z, heads=attention.heads), out]
 
     sites = of_attention(block.attention, "")
     if block.cross is not None:
@@ -133,7 +134,8 @@ def _attention(path: str, core: nn.Module) -> Attention:
     own = [(name, inside, each) for name, inside, each in _linears(core) if "." not in name]
     named = [each for each in own if each[0] in ("o_proj", "out_proj", "o", "out", "dense", "linear_out")]
     _, inside, projection = (named or own)[-1]
-    return Attention(path, f"{path}.{inside}", in_features(projection), out_features(projection))
+    inner = in_features(projection)
+    return Attention(path, f"{path}.{inside}", inner, out_features(projection), heads_of(core, inner))
 
 
 def _mlp(path: str, module: nn.Module, cores: list[str]) -> ReaderMlp | None:

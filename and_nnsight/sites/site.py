@@ -28,7 +28,7 @@ PRESETS = {
     "default": ("*.mlp.hook_post",),
     "paper": PAPER,
     "all": ("*",),
-    "heads": (f"*.{HEADS_SIDE_BY_SIDE}{MARK}{HEADS}",),
+    "heads": (f"*{HEADS_SIDE_BY_SIDE}{MARK}{HEADS}",),  # of a decoder's cross-attention, too
 }
 MODULE_PREFIX = "module:"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)

@@ -3,7 +3,7 @@
 Some heads of a Whisper's decoder (`alignment_heads` of its generation config) look at the sound of a token while the
 model is about to write it. Their attention is held against that of the text's other tokens, smoothed over time and
 averaged; the cheapest way through it that never goes back gives each token a stretch of frames (`find_alignment` of
-openai/whisper). The first token begins with the clip, and the last ends with it, whatever is heard there.
+openai/whisper). The first begins with the clip, whatever is heard there.
 """
 
 from __future__ import annotations

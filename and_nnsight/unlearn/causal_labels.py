@@ -9,13 +9,13 @@ from typing import Any
 from ..data.options import DataOptions
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
+from ..dissection.next_step import run_first
 from ..dissection.rows import Rows
 from ..explain.records.claim_rows import EffectRow, LabelRow
 from ..explain.records.reading import read_table
 from ..explain.records.tables import Table
 from ..explain.records.unit_selection import chosen_units
 from ..model.restoring import preserves_model
-from ..wording import command
 from .causal import causal_effects
 from .classes import as_classifier, class_names, class_numbers
 from .label_kinds import LabelFilter, one_kind
@@ -83,8 +83,8 @@ def _first_labels(dissection: Dissection, kind: LabelFilter) -> list[LabelRow]:
     labels = [row for row in rows if row.rank == 0 and row.concept is not None and kind.includes(row)]
     if not labels:
         raise DissectionError(
-            f"{dissection.folder} has no such labels by {kind.method}: run "
-            f"`{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
+            f"{dissection.place} has no such labels by {kind.method}: "
+            f"{run_first(dissection, 'label', '--method', kind.method, '--concepts', 'FILE')}"
         )
     one_kind(labels, kind.method)
     return [replace(row, concept=row.members[0]) if row.members else row for row in labels]

@@ -54,12 +54,14 @@ def test_what_was_planted_is_lost_and_gained(tmp_path: Path, by: str) -> None:
     clips = 400
     first, labels = values(2, clips), np.array(labels_of(clips))
     second = first + 0.02 * values(3, clips)
-    first[:, 7] += 6 * (labels == "label_4")  # one unit answers to a label, and after fine-tuning to another
-    second[:, 7] = values(4, clips)[:, 0] + 6 * (labels == "label_1")
+    planted = [7, 8, 9]
+    first[:, planted] += 6 * (labels == "label_4")[:, None]  # units answer to a label, and after fine-tuning to another
+    second[:, planted] = values(4, clips)[:, :3] + 6 * (labels == "label_1")[:, None]
     comparison = compare(written(tmp_path / "a", first, k=30), written(tmp_path / "b", second, k=30), by=by)
-    assert [row.unit for row in comparison.lost()] == [7] and [row.unit for row in comparison.gained()] == [7]
+    assert {row.unit for row in comparison.lost()} == {row.unit for row in comparison.gained()} == set(planted)
     in_place = {row.unit: row.in_place or 0.0 for row in comparison.units("first")}
-    assert in_place[7] < 0.3 and min(value for unit, value in in_place.items() if unit != 7) > 0.5
+    assert max(in_place[unit] for unit in planted) < 0.3
+    assert min(value for unit, value in in_place.items() if unit not in planted) > 0.5
     assert comparison.lost()[
         0
     ].words == f"label_4 in {comparison.lost()[0].evidence} of {comparison.lost()[0].evidence} clips" and (
@@ -67,11 +69,10 @@ def test_what_was_planted_is_lost_and_gained(tmp_path: Path, by: str) -> None:
     ).startswith("label_1 in ")
     assert [row.concept for row in comparison.changed_concepts("lost")] == ["label_4"]
     (gained,) = comparison.changed_concepts("gained")
-    assert (gained.concept, gained.second_best, gained.second_count) == ("label_1", f"{SITE}:7", gained.second_of)
-    assert (
-        gained.second_alone == 1 and gained.first_hold == 0 and gained.second_q is not None and gained.second_q < 1e-3
-    )
-    assert len(comparison.units("first", "matched")) == UNITS - 1
+    assert (gained.concept, gained.second_count, gained.second_hold) == ("label_1", gained.second_of, 3)
+    assert gained.second_alone == 3 and gained.first_hold == 0 and (gained.second_q or 1.0) < 1e-3
+    assert gained.difference == 3 / UNITS and (gained.low or 0.0) > 0 and (gained.q or 1.0) <= 0.05
+    assert len(comparison.units("first", "matched")) == UNITS - 3
 
 
 @BY

@@ -81,13 +81,13 @@ def test_a_unit_that_says_the_same_of_every_clip_has_no_evidence():
 def test_a_clip_that_is_alone_is_decided_and_tells_nothing_for_it_is_the_mean():
     evidence = evidence_of([3.0])
     assert evidence.decided[0, 0]
-    assert evidence.reason(0) == "no clip tells anything: 1 lies not a fifth as far from the mean as the first"
+    assert evidence.reason(0) == "no clip tells anything: 1 lies less than a fifth as far from the mean as the first"
 
 
 def test_fewer_clips_than_places_is_no_shortfall():
     evidence = evidence_of([3.0, 2.0, 1.0], k=5)
     assert told(evidence) == [0]  # the second is the mean, the third lies below it
-    assert evidence.shortfall(0) == "2 lie not a fifth as far from the mean as the first"
+    assert evidence.shortfall(0) == "2 lie less than a fifth as far from the mean as the first"
     assert evidence_of([3.0, 2.9, -9.0, math.inf], k=2, most=2).shortfall(0) is None
     assert evidence_of([3.0, 2.9], k=5, means=[0.0]).shortfall(0) is None
 
@@ -97,7 +97,7 @@ def test_clips_with_a_fiftieth_of_the_first_ones_activation_are_no_evidence():
     evidence = evidence_of(values, k=16, most=5, means=[0.0])
     assert told(evidence) == [0, 1]
     assert evidence.decided[:5, 0].all()
-    assert evidence.shortfall(0) == "3 lie not a fifth as far from the mean as the first"
+    assert evidence.shortfall(0) == "3 lie less than a fifth as far from the mean as the first"
     assert evidence.strength[:3, 0].tolist() == pytest.approx([1.0, 0.9, 0.02])
 
 
@@ -119,7 +119,7 @@ def test_copies_count_once_and_the_next_clips_take_their_places():
     assert told(evidence) == [0, 2, 3]
     assert evidence.shortfall(0) == "2 are copies of others"
     evidence = evidence_of(values[:3], k=3, most=3, means=[0.0], contents={1: 0})
-    assert evidence.shortfall(0) == "1 is a copy of others"
+    assert evidence.shortfall(0) == "1 is a copy of another"
 
 
 def test_a_copy_does_not_tie_with_its_original():
@@ -138,7 +138,7 @@ def test_all_that_keeps_a_unit_short_is_said():
     evidence = evidence_of(values, k=6, most=5, means=[0.0], contents={1: 0})
     assert told(evidence) == [0]
     assert evidence.shortfall(0) == (
-        "20 clips share the value 0.1; 1 lies not a fifth as far from the mean as the first; 1 is a copy of others"
+        "20 clips share the value 0.1; 1 lies less than a fifth as far from the mean as the first; 1 is a copy of another"
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from and_nnsight.dissection.dissection import Dissection
 from and_nnsight.dissection.errors import DissectionError
+from and_nnsight.dissection.table_files import plain
 from and_nnsight.explain.records.claim_rows import ScoreRow
 from and_nnsight.explain.records.description_rows import CalibratedRow
 from and_nnsight.explain.records.tables import Table
@@ -167,7 +168,7 @@ def test_tables_are_written_as_they_are_with_the_facts_beside_them(dissection: D
     assert AdjectiveRow.of_arrow(table) == finding.table
     assert table.to_pandas().equals(finding.to_pandas())
     assert json.loads(table.schema.metadata[b"and_nnsight.facts"]) == finding.facts
-    assert json.loads(finding.to_json())["tables"] == {"units_per_adjective": table.to_pylist()}
+    assert json.loads(finding.to_json())["tables"] == {"units_per_adjective": plain(table.to_pylist())}
     lines = written[2].read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("word,units,share,") and lines[1].startswith("loud,3,0.75,")
 

@@ -18,7 +18,7 @@ from and_nnsight.explain import card
 from and_nnsight.model.checkpoint import ModelError
 from and_nnsight.model.readers.timestamps import Timestamps
 from and_nnsight.share.exemplar_rows import exemplar_table
-from and_nnsight.share.neuronpedia.tokens import token_activations
+from and_nnsight.share.neuronpedia.tokens import SiteTokens
 from tests.reader_families import whisper_reader
 
 RATE, HOP = 16_000, 0.02
@@ -98,7 +98,7 @@ def test_tables_cards_and_exports_have_token_and_time(found: Dissection) -> None
     assert (row.token, row.start, row.end) == (best.token, best.start, best.end)
     unit = next(row for row in found.units() if row.unit == 3)
     assert unit.best_token == next(one for one in found.unit(SITE, 3).top if one.telling).token
-    named = token_activations(found, SITE, best.clip, best.curve())
+    named = SiteTokens(found, SITE).of(best.clip, best.curve())
     assert named is not None and named.tokens == [token.text for token in found.clips[best.clip].tokens or ()]
     console = Console(record=True, width=120)
     print_card(console, found, card(found, SITE, 3))

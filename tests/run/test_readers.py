@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from and_nnsight import AudioModel, Dissection, dissect
-from tests.reader_families import FAMILIES, ReaderFamily, qwen2_audio, whisper_reader
+from tests.reader_families import FAMILIES, HEADS, LAYERS, ReaderFamily, qwen2_audio, whisper_reader
 
 RATE = 16_000
 _NOISE = np.random.default_rng(0)
 CLIPS = [0.1 * _NOISE.standard_normal(size).astype(np.float32) for size in (16_000, 11_000, 16_000, 19_500, 7_300)]
 PROMPT = "Describe it."
 K = 3
+WHISPER_HEADS = 4
 
 
 def activations(module: nn.Module, inputs: Mapping[str, Tensor], places: Mapping[str, tuple[str, str]]) -> Any:
@@ -69,6 +70,11 @@ def places(family: ReaderFamily) -> dict[str, tuple[str, str]]:
     return {f"blocks.1.{name}": place for name, place in named.items()}
 
 
+def heads(values: Mapping[str, Tensor], site: str, count: int) -> dict[str, Tensor]:
+    """What the heads that lie side by side in a site give: the norm of each one's part."""
+    return {f"{site}|heads": values[site].unflatten(-1, (count, -1)).norm(dim=-1)}
+
+
 def expect(found: Dissection, by_clip: Mapping[int, Mapping[str, Tensor]]) -> None:
     """The lists of a dissection are those of these activations [frame, unit], sorted here."""
     for site in found.sites:
@@ -94,7 +100,8 @@ def test_audio_tokens_equal_brute_force(tmp_path: Path, family: ReaderFamily) ->
     module, processor = family.build()
     model = AudioModel(module, part="language_model", processor=processor, prompt=f"{family.token}\n{PROMPT}")
     sites = places(family)
-    found = run(tmp_path / "whole", model, list(sites))
+    chosen = [*sites, "blocks.1.attn.hook_z|heads"]
+    found = run(tmp_path / "whole", model, chosen)
     audio = processor.tokenizer.convert_tokens_to_ids(family.token)
     expected = {}
     for number, clip in enumerate(CLIPS):
@@ -102,8 +109,10 @@ def test_audio_tokens_equal_brute_force(tmp_path: Path, family: ReaderFamily) ->
         inputs = {name: torch.as_tensor(value) for name, value in inputs.items()}
         of_sound = inputs["input_ids"][0] == audio
         expected[number] = {name: each[of_sound] for name, each in activations(module, inputs, sites).items()}
+        expected[number] |= heads(expected[number], "blocks.1.attn.hook_z", HEADS)
+    assert [site.width for site in model.sites("heads")] == [HEADS] * LAYERS
     expect(found, expected)
-    one_by_one = run(tmp_path / "one", model, list(sites), batch_size=1)
+    one_by_one = run(tmp_path / "one", model, chosen, batch_size=1)
     for site in found.sites:
         assert torch.equal(found[site].top.clips, one_by_one[site].top.clips)
         torch.testing.assert_close(found[site].top.values, one_by_one[site].top.values, atol=1e-5, rtol=1e-4)
@@ -176,12 +185,16 @@ def test_decoder_of_an_encoder_that_hears(tmp_path: Path, given: str | None) -> 
     assert {f"blocks.1.{name}" for name in names} <= {site.name for site in model.sites()}
     layer = "model.decoder.layers.1"
     sites = {
+        "blocks.1.attn.hook_z": (f"{layer}.self_attn.out_proj", "input"),
+        "blocks.1.cross_attn.hook_z": (f"{layer}.encoder_attn.out_proj", "input"),
         "blocks.1.hook_cross_attn_out": (f"{layer}.encoder_attn", "output"),
         "blocks.1.mlp.hook_post": (f"{layer}.fc2", "input"),
     }
     captions = ["a dog barks", "a bell", "a dog barks", "what do you hear", "it"]
     data = [{"audio": (clip, RATE), "caption": text} for clip, text in zip(CLIPS, captions, strict=True)]
-    found = run(tmp_path / "found", model, list(sites), data=data)
+    of_heads = [site.name for site in model.sites("heads") if site.layer == 1]
+    assert of_heads == ["blocks.1.attn.hook_z|heads", "blocks.1.cross_attn.hook_z|heads"]
+    found = run(tmp_path / "found", model, [*sites, *of_heads], data=data)
     expected = {}
     for number, clip in enumerate(CLIPS):
         features = processor.feature_extractor([clip], sampling_rate=RATE, return_tensors="pt")["input_features"]
@@ -192,6 +205,8 @@ def test_decoder_of_an_encoder_that_hears(tmp_path: Path, given: str | None) -> 
         assert [token.id for token in tokens] == written
         inputs["decoder_input_ids"] = torch.tensor([[2, *written]])
         expected[number] = {name: each[1:] for name, each in activations(module, inputs, sites).items()}
+        for z in ("blocks.1.attn.hook_z", "blocks.1.cross_attn.hook_z"):
+            expected[number] |= heads(expected[number], z, WHISPER_HEADS)
     expect(found, expected)
     assert found.unit(found.sites[1], 0).top[0].token is not None
     if given:

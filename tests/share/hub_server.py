@@ -10,8 +10,9 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ class Hub:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
     uploads_left: int | None = None
+    downloads: int = 0
+    pause: float = 0.0  # seconds that each file takes
     url: str = ""
 
     def blob(self, content: bytes) -> str:
@@ -49,6 +52,10 @@ class Hub:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # of a client that was killed
+            super().handle()
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -127,6 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         key, content = self.path.rpartition("/")[2], self.body()
+        time.sleep(self.hub.pause)
         if self.hub.uploads_left is not None and self.hub.uploads_left <= 0:
             self.refuse(400, "", "the line went dead")
             return
@@ -224,6 +232,9 @@ class Handler(BaseHTTPRequestHandler):
         if path not in files:
             self.refuse(404, "EntryNotFound", "Entry not found")
             return
+        if self.command == "GET":
+            self.hub.downloads += 1
+            time.sleep(self.hub.pause)
         content, status, more = self.hub.blobs[files[path]], 200, {}
         if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(found[1]), min(int(found[2] or len(content) - 1), len(content) - 1)

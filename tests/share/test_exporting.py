@@ -18,6 +18,7 @@ from and_nnsight.dissection.table_files import plain, write_csv
 from and_nnsight.explain import read_table
 from and_nnsight.share.exemplar_rows import ExemplarRow, exemplar_table
 from and_nnsight.share.exporting import export
+from and_nnsight.share.unit_row import UnitRow
 from tests.share.conftest import SITES
 
 
@@ -43,7 +44,7 @@ def test_parquet_comes_back_as_it_was(explained: Dissection, tmp_path: Path) -> 
     names = {path.stem for path in written}
     assert {"units", "exemplars", "clips", "summaries", "labels", "scores"} <= names
     units = parquet.read_table(tmp_path / "out" / "units.parquet")
-    assert units.to_pylist() == [row.columns() for row in explained.units()]
+    assert UnitRow.of_arrow(units) == list(explained.units()) and units.schema.types[2] == arrow.float32()
     exemplars = parquet.read_table(tmp_path / "out" / "exemplars.parquet")
     assert ExemplarRow.of_arrow(exemplars) == list(exemplar_table(explained))
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from and_nnsight import Dissection, DissectionError
+from and_nnsight.dissection.decimals import shortest
 from and_nnsight.dissection.hub import HubAddress
 from tests.share.hub_client import files
 from tests.share.hub_server import Hub, Repository, running_hub
@@ -91,7 +92,7 @@ def test_each_configuration_loads_streaming_too(visit: Visit) -> None:
     assert set(told) == {"units", "exemplars", "clips", "summaries"}
     assert told == visit.told["rows True"]
     units = [row.columns() for row in here.units()[:40]]
-    assert [(row["site"], row["unit"], row["selectivity"]) for row in told["units"]] == [
+    assert [(row["site"], row["unit"], shortest(row["selectivity"])) for row in told["units"]] == [
         (row["site"], row["unit"], row["selectivity"]) for row in units
     ]
     assert told["exemplars"][0]["sound"] is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from and_nnsight import Dissection, DissectionError
+from and_nnsight.dissection.decimals import shortest_list
 from and_nnsight.dissection.selectivity import most_selective_units, selectivity
 from and_nnsight.explain import card
 from and_nnsight.share.unit_row import UnitRow
@@ -27,7 +29,7 @@ def test_a_row_is_what_the_unit_says(explained: Dissection) -> None:
         assert (row.mean, row.active) == (unit.mean, unit.active)
         assert row.deviation == pytest.approx(math.sqrt(unit.variance), rel=1e-6)
         assert (row.highest, row.lowest) == (unit.top[0].activation, unit.bottom[0].activation)
-        assert row.selectivity == float(selectivity(explained, row.site)[row.unit])
+        assert np.float32(row.selectivity) == selectivity(explained, row.site)[row.unit]
         assert row.evidence == len(telling)
         best = telling[0] if telling else None
         assert row.best_clip == (best.clip if best else None)
@@ -78,7 +80,8 @@ def test_those_with_a_label_come_by_selectivity(explained: Dissection) -> None:
 def test_it_is_a_frame_with_the_columns_of_the_row(explained: Dissection) -> None:
     frame = explained.to_pandas("blocks.0.*")
     assert list(frame.columns) == UnitRow.schema().names
-    assert frame["selectivity"].tolist() == [row.selectivity for row in explained.units("blocks.0.*")]
+    assert frame["selectivity"].dtype == np.float32
+    assert shortest_list(frame["selectivity"].to_numpy()) == [row.selectivity for row in explained.units("blocks.0.*")]
 
 
 def test_a_unit_that_was_never_finite_has_no_numbers(tmp_path: Path) -> None:

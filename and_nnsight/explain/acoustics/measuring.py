@@ -7,13 +7,14 @@ attributes are known.
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
 from ...audio.silence import SILENCE_DBFS
+from ...dissection.decimals import shortest
 from ..records.acoustics import Acoustics
 from ._envelope import course
 from ._spectrum import moments
@@ -50,22 +51,24 @@ def measure(samples: Float32[np.ndarray, " time"], sampling_rate: int) -> Acoust
     brightness, bandwidth = moments(waveform, sampling_rate)
     rhythm = course(steady, sampling_rate, sounding, _FRAME_SECONDS)
     thirds = [part[part > 0].mean() for part in np.array_split(power[frames[0] : frames[-1] + 1], 3) if part.any()]
-    return Acoustics(
-        seconds=seconds,
-        level_dbfs=level,
-        peak_dbfs=_decibels(peak**2),
-        loudest_dbfs=_decibels(float(_averaged(power).max())),
-        silence_share=1 - float(sounding.mean()),
-        sound_start_seconds=first,
-        sound_seconds=last - first,
-        brightness_hz=brightness,
-        bandwidth_hz=bandwidth,
-        **tonality(waveform, sampling_rate),
-        attack_seconds=rhythm.attack_seconds,
-        onsets=len(rhythm.onset_seconds),
-        level_rate_hz=rhythm.rate_hz,
-        level_depth=rhythm.depth,
-        decay_db=_decibels(float(thirds[0] / thirds[-1])),
+    return _in_32_bits(
+        Acoustics(
+            seconds=seconds,
+            level_dbfs=level,
+            peak_dbfs=_decibels(peak**2),
+            loudest_dbfs=_decibels(float(_averaged(power).max())),
+            silence_share=1 - float(sounding.mean()),
+            sound_start_seconds=first,
+            sound_seconds=last - first,
+            brightness_hz=brightness,
+            bandwidth_hz=bandwidth,
+            **tonality(waveform, sampling_rate),
+            attack_seconds=rhythm.attack_seconds,
+            onsets=len(rhythm.onset_seconds),
+            level_rate_hz=rhythm.rate_hz,
+            level_depth=rhythm.depth,
+            decay_db=_decibels(float(thirds[0] / thirds[-1])),
+        )
     )
 
 
@@ -98,4 +101,10 @@ def _decibels(power: float) -> float:
 def _silence(seconds: float, level: float, peak: float) -> Acoustics:
     unknown = {field.name: math.nan for field in fields(Acoustics)}
     known = {"seconds": seconds, "level_dbfs": level, "peak_dbfs": _decibels(peak**2), "silence_share": 1.0}
-    return Acoustics(**{**unknown, **known, "sound_seconds": 0.0, "pitch_share": 0.0, "onsets": 0})
+    return _in_32_bits(Acoustics(**{**unknown, **known, "sound_seconds": 0.0, "pitch_share": 0.0, "onsets": 0}))
+
+
+def _in_32_bits(measured: Acoustics) -> Acoustics:
+    """What was measured, to the precision of the samples; the clip's length as it is."""
+    values = {name: value for name, value in vars(measured).items() if isinstance(value, float) and name != "seconds"}
+    return replace(measured, **{name: shortest(value) for name, value in values.items()})

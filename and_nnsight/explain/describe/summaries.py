@@ -10,11 +10,11 @@ from typing import Any
 from ... import plugins
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.next_step import run_first
 from ...dissection.rows import Rows
 from ...kernels.surroundings import plain_torch
 from ...run.options import RunOptions
 from ...storage import json_hash
-from ...wording import command
 from ..providers.requests import cached_chat
 from ..records.captions import captions_of
 from ..records.description_rows import SummaryRow
@@ -140,8 +140,8 @@ def _corpus_hash(dissection: Dissection, plugin: Any, background: Background) ->
     """
     if isinstance(plugin, Keywords) and not background.captions:
         raise DissectionError(
-            f"{dissection.folder} has no captions of a sample of its clips to hold words against: run "
-            f"`{command('explain', dissection.folder, '--step', 'captions')}` first"
+            f"{dissection.place} has no captions of a sample of its clips to hold words against: "
+            f"{run_first(dissection, 'explain', '--step', 'captions')}"
         )
     return json_hash(sorted(background.captions)) if getattr(plugin, "deterministic", False) else None
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
-from ...wording import command
+from ...dissection.next_step import run_first
 from ..labels.concept_lists import concept_text
 from ..records.claim_rows import LabelRow
 from ..records.description_rows import CalibratedRow, ConceptRow, SummaryRow
@@ -84,9 +84,7 @@ def _require_tables(dissection: Dissection, sources: Iterable[str]) -> None:
     for source in sources:
         table, step = _NEEDS[source]
         if not has_table(dissection, table):
-            raise DissectionError(
-                f"{dissection.folder} has no {table} yet: run `{command(step, dissection.folder)}` first"
-            )
+            raise DissectionError(f"{dissection.place} has no {table} yet: {run_first(dissection, step)}")
 
 
 def _claims(source: str, texts: Mapping[tuple[str, int], str]) -> list[Claim]:

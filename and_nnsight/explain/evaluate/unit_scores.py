@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from ...dissection.decimals import shortest, shortest_list
 from ...dissection.dissection import Dissection
 from ..providers.embeddings import Embeddings
 from ..providers.requests import CachedChat
@@ -173,7 +174,9 @@ class SiteScores:
             return replace(row, failure=_few_finite(clips))
         if not (count := int(measures.chosen[place].sum())):
             return replace(row, failure="the unit is the same on all held-out clips")
-        null_pearson, null_auprc = measures.null_pearson[place].tolist(), measures.null_auprc[place].tolist()
+        null_pearson, null_auprc = (
+            shortest_list(each[place].float().cpu().numpy()) for each in (measures.null_pearson, measures.null_auprc)
+        )
         p = float(measures.tested.p[place])
         others, as_good = self._among_others(claim, measures.top_down[place])
         of_nulls: dict[str, float] = {}
@@ -187,8 +190,8 @@ class SiteScores:
             p=p,
             top_down_beyond=round(float(measures.beyond.correlation[place]), _DECIMALS),
             p_beyond=max(p, float(measures.beyond.p[place])),
-            pearson=float(measures.pearson[place]),
-            auprc=float(measures.auprc[place]),
+            pearson=shortest(float(measures.pearson[place])),
+            auprc=shortest(float(measures.auprc[place])),
             null_pearson=null_pearson[best],
             null_auprc=null_auprc[best],
             others=others,

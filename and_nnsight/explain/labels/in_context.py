@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ... import plugins
+from ...dissection.decimals import shortest
 from ...dissection.dissection import Dissection
 from ...plugins import PluginError
 from ...progress import step_progress
@@ -190,7 +191,8 @@ class Snapping:
         chosen: dict[str, float] = {}
         for which, cosine in zip(near.argmax(1).tolist(), near.max(1).tolist(), strict=True):
             if cosine >= SNAP_COSINE:
-                chosen.setdefault(self._names[int(which)], min(float(cosine), float(np.nextafter(1, 0))))
+                below_one = np.nextafter(np.float32(1), np.float32(0))
+                chosen.setdefault(self._names[int(which)], shortest(min(np.float32(cosine), below_one)))
         return [Choice(name, cosine) for name, cosine in chosen.items()]
 
 

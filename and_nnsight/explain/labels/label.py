@@ -220,7 +220,7 @@ def _site_table(
         "rank": rank,
         "concept": names[which[row, rank]],
         "members": np.full(len(row), None, dtype=object),
-        "score": best[row, rank].astype(np.float64),
+        "score": best[row, rank],
         "basis": basis,
         "encoder": np.full(len(row), scores.settings.get("encoder"), dtype=object),
         "answer": np.full(len(row), None, dtype=object),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
-from ...wording import command
+from ...dissection.next_step import run_first
 from ..evaluate.claims import explanations, open_concepts
 from ..labels.concept_lists import concept_text
 from ..records.claim_rows import LabelRow
@@ -52,8 +52,7 @@ class Statements:
         tables = any(has_table(dissection, row.table) for row in _TABLES)
         if not (tables or summaries or calibrated or concepts or labels):
             raise DissectionError(
-                f"{dissection.folder} has no explanations to search yet: run `{command('explain', dissection.folder)}` "
-                "first"
+                f"{dissection.place} has no explanations to search yet: {run_first(dissection, 'explain')}"
             )
         return cls(explanations(summaries, calibrated), open_concepts(concepts), tuple(_first_labels(labels)))
 

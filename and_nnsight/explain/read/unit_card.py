@@ -116,6 +116,16 @@ class Card(Viewed):
     firing: tuple[Firing, ...] = ()
     dissection: Dissection | None = field(default=None, compare=False)
 
+    @property
+    def unsaid(self) -> tuple[str | None, str | None]:
+        """Why there are no words of the clips it responds to most, and of those it responds to least.
+
+        None where there are words, where nobody asked for any, and of the latter where there are none of the former.
+        """
+        highly, _, lowly = f"; {self.failures.get('summary', '')}".partition("; lowly: ")
+        highly = highly.removeprefix("; ").removeprefix("highly: ")
+        return highly or None, None if highly else lowly or None
+
     def to_pandas(self) -> pandas.DataFrame:
         """The unit's exemplars, with the captions that it was described by."""
         frame = self.unit.to_pandas()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ...dissection.decimals import Single
 from ...dissection.row_parts import UNPREFIXED
 from ...dissection.table_row import TableRow
 from ...statistics.bootstrap import Estimate
@@ -34,7 +35,7 @@ class LabelRow(TableRow):
     rank: int = 0
     concept: str | None = None
     members: list[str] | None = None
-    score: float | None = None
+    score: Single | None = None
     basis: str | None = None
     encoder: str | None = None
     answer: str | None = None
@@ -81,22 +82,22 @@ class ScoreRow(TableRow):
     others_as_good: float | None = None
     positives: int | None = None
     base_rate: float | None = None
-    pearson: float | None = None
-    auprc: float | None = None
+    pearson: Single | None = None
+    auprc: Single | None = None
     null: str | None = None
     null_sign: int | None = None
-    null_pearson: float | None = None
-    null_auprc: float | None = None
-    loudness_pearson: float | None = None
-    loudness_auprc: float | None = None
-    peak_pearson: float | None = None
-    peak_auprc: float | None = None
-    duration_pearson: float | None = None
-    duration_auprc: float | None = None
-    silence_pearson: float | None = None
-    silence_auprc: float | None = None
-    brightness_pearson: float | None = None
-    brightness_auprc: float | None = None
+    null_pearson: Single | None = None
+    null_auprc: Single | None = None
+    loudness_pearson: Single | None = None
+    loudness_auprc: Single | None = None
+    peak_pearson: Single | None = None
+    peak_auprc: Single | None = None
+    duration_pearson: Single | None = None
+    duration_auprc: Single | None = None
+    silence_pearson: Single | None = None
+    silence_auprc: Single | None = None
+    brightness_pearson: Single | None = None
+    brightness_auprc: Single | None = None
     detection: float | None = None
     detection_null: float | None = None
     detection_shuffled: float | None = None

@@ -13,11 +13,11 @@ import pyarrow.parquet as parquet
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.next_step import run_first
 from ...dissection.rows import Rows
 from ...dissection.table_row import RowT, TableRow
 from ...storage import read_parquet
 from ...storage import undamaged as undamaged_file
-from ...wording import command
 from .acoustics import AcousticsRow
 from .claim_rows import EffectRow, LabelRow, ListeningRow, ScoreRow
 from .description_rows import CalibratedRow, CaptionRow, ConceptRow, RequestRow, SummaryRow, WordRow
@@ -48,9 +48,7 @@ def read_table(dissection: Dissection, table: type[TableRow] | str) -> Rows[Any]
         table = ROWS[table]
     path = table_path(dissection, table.table)
     if not path.exists():
-        raise DissectionError(
-            f"{dissection.folder} has no {table.table} yet: run `{command('explain', dissection.folder)}` first"
-        )
+        raise DissectionError(f"{dissection.place} has no {table.table} yet: {run_first(dissection, 'explain')}")
     return Rows(read_rows(path, table), table)
 
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .schema import nothing, nullable, number, record, several, text, truth, whole_number
+from .schema import (
+    are_finite_floats,
+    are_plain_texts,
+    nothing,
+    nullable,
+    number,
+    record,
+    several,
+    text,
+    truth,
+    whole_number,
+)
 
 MOST_FEATURES = 128
 MOST_TOKENS = 1024
@@ -20,8 +31,8 @@ _SET_NAME = text(1, 128, "[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
 _SOURCE_ID = text(3, 160, r"\d+-[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
 _INDEX = whole_number(0, 10_000_000)
 _ID = text(25, 25, "c[a-z0-9]+")
-_TOKENS = several(text(1), 1, MOST_TOKENS)
-_VALUES = several(number(), 1, MOST_TOKENS)
+_TOKENS = several(text(1), 1, MOST_TOKENS, all_fit=are_plain_texts)
+_VALUES = several(number(), 1, MOST_TOKENS, all_fit=are_finite_floats)
 _EXPLANATION = text(1, LONGEST_EXPLANATION)
 _NUMBERS = several(number())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ...run.exemplars import keep_clips
 from ...run.options import RunOptions
 from ...storage import make_folder, written_whole
 from ...wording import counted
-from ..new_folder import refuse_files
+from ..new_folder import filled_whole, refuse_files
 from .checks import MOST_FEATURES, check_row, check_upload
 from .features import Feature, Features, exported_exemplars
 from .names import SourceName, model_name, source_names
@@ -74,8 +75,8 @@ def export_neuronpedia(
     """Write units as Neuronpedia's client uploads them (`upload/`) and as its importer reads them (`exports/`).
 
     Frames are tokens, named by their seconds. Activations over the time of exemplars that the dissection's folder does
-    not hold yet are made, and kept there (see `keep_exemplars`). Every object is checked, field by field, before
-    anything is written.
+    not hold yet are made, and kept there (see `keep_exemplars`). Every object is checked, field by field, before it is
+    written, and `out` is there when all of them are.
 
     units        those that are written: (site, index), "SITE:INDEX", or Unit; None: the most selective ones
     sites        where `units` is None, of these only (names or globs); None: all that lie in a block
@@ -96,39 +97,82 @@ def export_neuronpedia(
         raise DissectionError(_NO_UNIT)
     names = source_names(dissection, dict.fromkeys(site for site, _ in chosen))
     name = model_name(dissection, model_id)
-    exemplars = {at: exported_exemplars(dissection, *at, most) for at in chosen}
-    options = RunOptions(device, batch_size=batch_size, progress=progress)
-    keep_clips(dissection, clips_of(each for of_unit in exemplars.values() for each in of_unit), model, data, options)
-    features = _features(dissection, exemplars)
-    if not features:
-        raise DissectionError(_NO_UNIT)
-    files = _files(dissection, name, names, features)
-    for path, content in files.items():
-        _write(folder / path, content)
-    written = tuple((feature.site, feature.unit) for feature in features)
+    exemplars: dict[str, dict[int, Sequence[Exemplar]]] = {site: {} for site in dissection.sites if site in names}
+    for site, unit in chosen:
+        exemplars[site][unit] = exported_exemplars(dissection, site, unit, most)
+    every = (each for of_site in exemplars.values() for of_unit in of_site.values() for each in of_unit)
+    keep_clips(dissection, clips_of(every), model, data, RunOptions(device, batch_size=batch_size, progress=progress))
+    with filled_whole(folder) as place:
+        writing = _Writing(dissection, place, name)
+        for site, of_units in exemplars.items():
+            writing.write(site, names[site], of_units)
+        if not writing.units:
+            raise DissectionError(_NO_UNIT)
+    written = set(writing.units)
     return NeuronpediaExport(
         folder=folder,
         model=name,
-        sources=tuple(dict.fromkeys(names[site].id for site, _ in written)),
-        batches=tuple(folder / path for path in files if path.parts[0] == "upload"),
-        units=written,
-        left_out=tuple(at for at in chosen if at not in set(written)),
+        sources=tuple(dict.fromkeys(names[site].id for site, _ in writing.units)),
+        batches=tuple(folder / path for path in writing.batches),
+        units=tuple(writing.units),
+        left_out=tuple(at for at in chosen if at not in written),
     )
 
 
-def _files(
-    dissection: Dissection, model: str, sources: Mapping[str, SourceName], features: Sequence[Feature]
-) -> dict[Path, Any]:
-    """What is in the files of every site that has a feature, by their places in the export."""
-    files: dict[Path, Any] = {}
-    for site, source in sources.items():
-        of_site = [feature for feature in features if feature.site == site]
-        if of_site:
-            uploads = [upload_batch(model, source, each) for each in _parts(of_site)]
-            files |= _uploads(Path("upload") / source.id, uploads)
-            rows = ExportRows(dissection, model, site, source)
-            files |= _exports(Path("exports") / model / source.id, rows, of_site)
-    return files
+@dataclass
+class _Writing:
+    """Writes features, site by site and as many at once as an upload may hold, each object checked before its file.
+
+    units    those that were written
+    batches  the files of uploads, by their places in the folder
+    """
+
+    dissection: Dissection
+    folder: Path
+    model: str
+    units: list[At] = field(default_factory=list)
+    batches: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._features = Features(self.dissection)
+
+    def write(self, site: str, source: SourceName, exemplars: Mapping[int, Sequence[Exemplar]]) -> None:
+        """The files of a site that has a feature; none of one that has not."""
+        rows, exports = ExportRows(self.dissection, self.model, site, source), Path("exports") / self.model / source.id
+        features = self._features.of_site(site, exemplars)
+        for number in count():
+            part = tuple(islice(features, MOST_FEATURES))
+            if not part:
+                return
+            if not number:
+                for table, row in rows.about().items():
+                    self._write_rows(exports / f"{table}.jsonl", table, [row])
+            self._write_upload(Path("upload") / source.id / f"batch-{number}.json", source, part)
+            self._write_exports(exports, f"batch-{number}.jsonl.gz", rows, part)
+            self.units += [(feature.site, feature.unit) for feature in part]
+
+    def _write_upload(self, path: Path, source: SourceName, features: Sequence[Feature]) -> None:
+        batch = upload_batch(self.model, source, features)
+        check_upload(batch)
+        _write(self.folder / path, _json(batch))
+        self.batches.append(path)
+
+    def _write_exports(self, place: Path, name: str, rows: ExportRows, features: Sequence[Feature]) -> None:
+        tables = {
+            "features": [rows.feature(each) for each in features],
+            "activations": [row for each in features for row in rows.activations(each)],
+            "explanations": [row for each in features for row in rows.explanations(each)],
+        }
+        for table, lines in tables.items():
+            if lines:
+                self._write_rows(place / table / name, table, lines)
+
+    def _write_rows(self, path: Path, table: str, rows: Sequence[Row]) -> None:
+        for row in rows:
+            check_row(table, row)
+        lines = b"".join(_json(row) + b"\n" for row in rows)
+        # The same bytes for the same lines, packed where their name says so.
+        _write(self.folder / path, gzip.compress(lines, mtime=0) if path.suffix == ".gz" else lines)
 
 
 def _chosen(
@@ -143,52 +187,11 @@ def _chosen(
     return most_selective_units(dissection, best, within)
 
 
-def _features(dissection: Dissection, exemplars: Mapping[At, Sequence[Exemplar]]) -> list[Feature]:
-    """Of units that have a clip to show, in the order of sites and indices."""
-    making = Features(dissection)
-    order = {site: place for place, site in enumerate(dissection.sites)}
-    units = sorted(exemplars, key=lambda at: (order[at[0]], at[1]))
-    made = (making.of(*at, exemplars[at]) for at in units)
-    return [feature for feature in made if feature is not None]
+def _json(value: Row) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _parts(features: Sequence[Feature]) -> list[Sequence[Feature]]:
-    """As many as a batch may hold."""
-    return [features[first : first + MOST_FEATURES] for first in range(0, len(features), MOST_FEATURES)]
-
-
-def _uploads(folder: Path, batches: Sequence[Row]) -> dict[Path, Row]:
-    for batch in batches:
-        check_upload(batch)
-    return {folder / f"batch-{number}.json": batch for number, batch in enumerate(batches)}
-
-
-def _exports(folder: Path, rows: ExportRows, features: Sequence[Feature]) -> dict[Path, list[Row]]:
-    """The lines of each file of a source."""
-    files = {folder / f"{table}.jsonl": [row] for table, row in rows.about().items()}
-    for number, part in enumerate(_parts(features)):
-        tables = {
-            "features": [rows.feature(each) for each in part],
-            "activations": [row for each in part for row in rows.activations(each)],
-            "explanations": [row for each in part for row in rows.explanations(each)],
-        }
-        files |= {
-            folder / table / f"batch-{number}.jsonl.gz": of_table for table, of_table in tables.items() if of_table
-        }
-    for path, lines in files.items():
-        table = path.name.partition(".")[0] if path.parent == folder else path.parent.name
-        for line in lines:
-            check_row(table, line)
-    return files
-
-
-def _write(path: Path, content: Row | list[Row]) -> None:
-    """An upload as JSON; lines as JSON lines, packed where their name says so: the same bytes for the same lines."""
+def _write(path: Path, content: bytes) -> None:
     make_folder(path.parent)
-    if isinstance(content, dict):
-        with written_whole(path) as temporary:
-            temporary.write_bytes(json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
-        return
-    lines = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in content).encode()
     with written_whole(path) as temporary:
-        temporary.write_bytes(gzip.compress(lines, mtime=0) if path.suffix == ".gz" else lines)
+        temporary.write_bytes(content)

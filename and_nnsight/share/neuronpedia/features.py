@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...dissection.curves import Curve
+from ...dissection.decimals import shortest
 from ...dissection.dissection import Dissection
 from ...dissection.exemplars import Exemplar
 from ..claims import Claims
 from .checks import LONGEST_EXPLANATION
 from .names import shortened
-from .tokens import TokenActivations, token_activations
+from .tokens import SiteTokens, TokenActivations
 
 _BARS = 40
+_AT_ONCE = 1_024  # units whose curves are gathered together: a clip's file is opened once for all of them
 
 
 @dataclass(frozen=True)
@@ -60,26 +63,55 @@ class Features:
     def __init__(self, dissection: Dissection) -> None:
         self._dissection, self._claims, self._store = dissection, Claims(dissection), dissection.exemplars()
 
-    def of(self, site: str, unit: int, exemplars: Sequence[Exemplar]) -> Feature | None:
-        """Of a unit, over those of the exemplars whose curve is there; None where there is none."""
-        there = [each for each in exemplars if (site, unit, each.clip) in self._store.curves]
-        curves = [(each.clip, self._store.curve(site, unit, each.clip)) for each in there]
-        over = [token_activations(self._dissection, site, clip, curve) for clip, curve in curves]
-        activations = [each for each in over if each is not None]
-        density = float(self._dissection[site].active[unit])
+    def of_site(self, site: str, exemplars: Mapping[int, Sequence[Exemplar]]) -> Iterator[Feature]:
+        """Of a site's units in the order of their indices, over those of the exemplars whose curve is there.
+
+        Units without one are left out.
+        """
+        units = sorted(exemplars)
+        for start in range(0, len(units), _AT_ONCE):
+            chosen = units[start : start + _AT_ONCE]
+            curves = self._curves(site, {unit: exemplars[unit] for unit in chosen})
+            tokens, pooled = SiteTokens(self._dissection, site), self._dissection.activations(site)
+            for unit in chosen:
+                there = [
+                    (each.clip, curves[unit, each.clip]) for each in exemplars[unit] if (unit, each.clip) in curves
+                ]
+                over = [tokens.of(clip, curve) for clip, curve in there]
+                feature = self._of(site, unit, [each for each in over if each is not None], pooled)
+                if feature is not None:
+                    yield feature
+
+    def _curves(self, site: str, exemplars: Mapping[int, Sequence[Exemplar]]) -> dict[tuple[int, int], Curve]:
+        """By unit and clip: clip by clip, since a clip's file holds the curves of all units."""
+        by_clip: dict[int, list[int]] = {}
+        for unit, of_unit in exemplars.items():
+            for exemplar in of_unit:
+                by_clip.setdefault(exemplar.clip, []).append(unit)
+        curves: dict[tuple[int, int], Curve] = {}
+        for clip, units in sorted(by_clip.items()):
+            there = self._store.curves.of_clip(clip).get(site)
+            for unit in units if there is not None else ():
+                curve = there.curve(unit)
+                if curve is not None:
+                    curves[unit, clip] = Curve(curve.start, curve.stop, curve.activation.copy())  # not all of its file
+        return curves
+
+    def _of(
+        self, site: str, unit: int, activations: Sequence[TokenActivations], pooled: np.ndarray | None
+    ) -> Feature | None:
+        density = shortest(self._dissection.arrays(site).active[unit])
         if not activations or not math.isfinite(density):
             return None
         said = self._claims.of(site, unit)
         text, verdict = said.get("explanation"), said.get("explanation_verdict")
         explanation = shortened(text, LONGEST_EXPLANATION) if text else ""
-        histogram = self._histogram(site, unit)
+        histogram = Histogram() if pooled is None else _histogram(pooled[:, unit])
         return Feature(site, unit, density, histogram, activations, explanation or None, verdict)
 
-    def _histogram(self, site: str, unit: int) -> Histogram:
-        activations = self._dissection.activations(site)
-        if activations is None:
-            return Histogram()
-        pooled = np.asarray(activations[:, unit], np.float64)
-        heights, edges = np.histogram(pooled[np.isfinite(pooled)], _BARS)
-        middles = (edges[:-1] + edges[1:]) / 2
-        return Histogram(tuple(map(float, heights)), tuple(float(f"{value:.6g}") for value in middles))
+
+def _histogram(pooled: np.ndarray) -> Histogram:
+    values = np.asarray(pooled, np.float64)
+    heights, edges = np.histogram(values[np.isfinite(values)], _BARS)
+    middles = (edges[:-1] + edges[1:]) / 2
+    return Histogram(tuple(map(float, heights)), tuple(float(f"{value:.6g}") for value in middles))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Check = Callable[[Any, str], None]
 """Of a value at a place, which is its path (`features[3].density`)."""
+AllFit = Callable[[Sequence[Any]], bool]
 
 
 def length(text: str) -> int:
@@ -69,12 +70,17 @@ def nullable(check: Check) -> Check:
     return check_unless_null
 
 
-def several(of: Check, least: int = 0, most: float = math.inf) -> Check:
-    """A list of so many."""
+def several(of: Check, least: int = 0, most: float = math.inf, *, all_fit: AllFit | None = None) -> Check:
+    """A list of so many.
+
+    all_fit  whether every value of a long list clearly fits, all at once; where it says no they are looked at in turn
+    """
 
     def check(value: Any, place: str) -> None:
         _require(isinstance(value, list), place, "a list", value)
         _require(least <= len(value) <= most, place, f"a list of {least} to {most}", value)
+        if all_fit is not None and all_fit(value):
+            return
         for index, each in enumerate(value):
             of(each, f"{place}[{index}]")
 
@@ -91,6 +97,19 @@ def record(fields: Mapping[str, Check]) -> Check:
             of(value[name], f"{place}.{name}" if place else name)
 
     return check
+
+
+def are_finite_floats(values: Sequence[Any]) -> bool:
+    """Whether all are floats and finite."""
+    return set(map(type, values)) <= {float} and all(map(math.isfinite, values))
+
+
+def are_plain_texts(values: Sequence[Any]) -> bool:
+    """Whether all are texts of printable ASCII, and none is empty."""
+    if not set(map(type, values)) <= {str} or not all(values):
+        return False
+    whole = "".join(values)
+    return whole.isascii() and whole.isprintable()
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...dissection.curves import Curve
+from ...dissection.decimals import shortest_list
 from ...dissection.dissection import Dissection
 from ...dissection.moments import frame_text
 from ...sites.geometry import Tokens
@@ -30,22 +31,35 @@ class TokenActivations:
         return self.values.index(max(self.values))
 
 
-def token_activations(dissection: Dissection, site: str, clip: int, curve: Curve) -> TokenActivations | None:
-    """Of a curve; None where it is finite nowhere.
+class SiteTokens:
+    """Makes tokens and values of the curves of a site's units; units on one clip have the same tokens."""
 
-    Stretches without a finite activation are left out. Where there are more than Neuronpedia takes, as many neighbours
-    as need be become one token, which begins with the first of them and has the highest of their activations. Frames
-    that are tokens of text have that text; other frames without seconds are numbered.
-    """
-    known = np.flatnonzero(np.isfinite(curve.activation))
-    if not len(known):
-        return None
-    first = np.arange(0, len(known), -(-len(known) // MOST_TOKENS))
-    values = np.maximum.reduceat(curve.activation[known], first)
-    starts = curve.start[known[first]]
-    sound = not np.isnan(starts).any() and not isinstance(dissection.geometry(site), Tokens)
-    tokens = _seconds(starts) if sound else _unplaced(dissection, site, clip, known[first].tolist())
-    return TokenActivations(clip, tokens, [_shortest(value) for value in values])
+    def __init__(self, dissection: Dissection, site: str) -> None:
+        self._dissection, self._site = dissection, site
+        self._names: dict[tuple[int, bytes], list[str]] = {}
+
+    def of(self, clip: int, curve: Curve) -> TokenActivations | None:
+        """Of a curve; None where it is finite nowhere.
+
+        Stretches without a finite activation are left out. Where there are more than Neuronpedia takes, as many
+        neighbours as need be become one token, which begins with the first of them and has the highest of their
+        activations. Frames that are tokens of text have that text; other frames without seconds are numbered.
+        """
+        known = np.flatnonzero(np.isfinite(curve.activation))
+        if not len(known):
+            return None
+        first = np.arange(0, len(known), -(-len(known) // MOST_TOKENS))
+        values = np.maximum.reduceat(curve.activation[known], first)
+        key = clip, known.tobytes()
+        if key not in self._names:
+            self._names[key] = self._named(clip, curve.start[known[first]], known[first].tolist())
+        return TokenActivations(clip, self._names[key], shortest_list(values))
+
+    def _named(self, clip: int, starts: np.ndarray, frames: Sequence[int]) -> list[str]:
+        geometry, own = self._dissection.geometry(self._site), self._dissection.clips[clip].tokens
+        if not isinstance(geometry, Tokens) and not np.isnan(starts).any():
+            return _seconds(starts)
+        return [frame_text(geometry, own, frame) or f"frame {frame}" for frame in frames]
 
 
 def _seconds(starts: np.ndarray) -> list[str]:
@@ -56,13 +70,3 @@ def _seconds(starts: np.ndarray) -> list[str]:
         if len(set(names)) == different:
             return names
     return [f"{start:.{_MOST_DIGITS}f}s" for start in starts.tolist()]
-
-
-def _unplaced(dissection: Dissection, site: str, clip: int, frames: Sequence[int]) -> list[str]:
-    geometry, own = dissection.geometry(site), dissection.clips[clip].tokens
-    return [frame_text(geometry, own, frame) or f"frame {frame}" for frame in frames]
-
-
-def _shortest(value: np.float32) -> float:
-    """The number with the fewest digits that is this one in 32 bits."""
-    return float(np.format_float_scientific(value))

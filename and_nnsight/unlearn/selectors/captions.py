@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.next_step import run_first
 from ...explain.describe.evidence import gather
 from ...explain.records.captions import captions_of
 from ...explain.records.reading import has_table, table_settings
 from ...explain.roles import Span
-from ...wording import command
 from .activations import class_statistics, deviation
 from .exemplar_shares import clip_flags
 
@@ -39,8 +39,8 @@ class ExemplarCaptions:
             of_table = captions_of(dissection)
             captions = {**captions, **of_table} if self.captioner == OWN else of_table
         if not captions:
-            first = command("explain", dissection.folder, "--step", "captions")
-            raise DissectionError(f"{dissection.folder} has no captions yet: run `{first}` first")
+            first = run_first(dissection, "explain", "--step", "captions")
+            raise DissectionError(f"{dissection.place} has no captions yet: {first}")
         self.by_span = captions
 
     @property

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
+from ...dissection.next_step import run_first
 from ...explain.records.claim_rows import LabelRow
 from ...explain.records.reading import has_table, read_rows, table_path
-from ...wording import command
 from ..label_kinds import LabelFilter, one_kind
 from ..names import near_names, same_name
 from ..unit_set import ChoiceError
@@ -52,13 +52,13 @@ def _keys(rows: list[LabelRow], query: ConceptQuery, by_place: bool) -> Keys:
 
 def _rows(dissection: Dissection, kind: LabelFilter) -> list[LabelRow]:
     """The labels of a kind, those of unions singly as well. Raises DissectionError if there are none."""
-    run_first = f"run `{command('label', dissection.folder, '--method', kind.method, '--concepts', 'FILE')}` first"
+    first = run_first(dissection, "label", "--method", kind.method, "--concepts", "FILE")
     if not has_table(dissection, "labels"):
-        raise DissectionError(f"{dissection.folder} has no labels yet: {run_first}")
+        raise DissectionError(f"{dissection.place} has no labels yet: {first}")
     labels = read_rows(table_path(dissection, "labels"), LabelRow, filters=[("method", "=", kind.method)])
     rows = [single for row in labels if kind.includes(row) for single in _singly(row) if single.concept is not None]
     if not rows:
-        raise DissectionError(f"{dissection.folder} has no labels by {kind} yet: {run_first}")
+        raise DissectionError(f"{dissection.place} has no labels by {kind} yet: {first}")
     return rows
 
 

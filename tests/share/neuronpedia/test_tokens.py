@@ -13,7 +13,7 @@ from and_nnsight import Dissection
 from and_nnsight.dissection.curves import Curve
 from and_nnsight.share.neuronpedia.names import shortened, slug
 from and_nnsight.share.neuronpedia.schema import length
-from and_nnsight.share.neuronpedia.tokens import token_activations
+from and_nnsight.share.neuronpedia.tokens import SiteTokens
 from tests.explain.small_dissection import small_dissection
 
 
@@ -35,7 +35,7 @@ def test_neighbours_become_one_token_with_the_highest_of_them(
     activation = random.standard_normal(frames).astype(np.float32)
     activation[random.random(frames) < 0.1] = np.nan
     activation[random.integers(frames)] = 7.125
-    made = token_activations(dissection, "first", 0, curve_of(activation, hop))
+    made = SiteTokens(dissection, "first").of(0, curve_of(activation, hop))
     assert made is not None and np.isfinite(made.values).all()
     assert len(made.tokens) == len(made.values) <= 1024 and (frames > 1024 or len(made.tokens) <= frames)
     assert len(set(made.tokens)) == len(made.tokens), "each can be told from the others"
@@ -50,10 +50,10 @@ def test_neighbours_become_one_token_with_the_highest_of_them(
 
 def test_frames_without_seconds_are_numbered(dissection: Dissection) -> None:
     nowhere = np.full(2, np.nan, np.float32)
-    made = token_activations(dissection, "first", 0, Curve(nowhere, nowhere, np.array([0.5, 0.1], np.float32)))
+    made = SiteTokens(dissection, "first").of(0, Curve(nowhere, nowhere, np.array([0.5, 0.1], np.float32)))
     assert made is not None
     assert (made.tokens, made.values) == (["frame 0", "frame 1"], [0.5, 0.1])
-    assert token_activations(dissection, "first", 0, curve_of(np.full(3, np.nan))) is None
+    assert SiteTokens(dissection, "first").of(0, curve_of(np.full(3, np.nan))) is None
 
 
 @given(text=some.text(some.characters(exclude_categories=["Cs"]), max_size=80), most=some.integers(2, 40))
