@@ -80,7 +80,7 @@ def _print_common_label(console: Console, dissection: Dissection, unit: Unit) ->
     from ..dissection.common_labels import LabelCounter
 
     common = LabelCounter(dissection).commonest(unit.top)
-    if common is not None:
+    if common is not None and common.is_shared:
         everywhere = f"{common.share_of_all:.1%} of all clips are"
         of = f"{common.count} of these {common.of} {agree(common.count, 'is', 'are')}"
         console.print(f"{of} labelled {clean(common.label)!r} ({everywhere}).")
