@@ -83,10 +83,22 @@ class SiteTable:
         self.handles = handles
 
     def __call__(self, name: str) -> torch.Tensor:
-        """The activation. Raises ValueError for an unknown name."""
+        """The activation. Raises ValueError for an unknown name, and for latents."""
+        if "|" in name and not name.endswith("|heads"):
+            raise ValueError(latents_stay_here(name))
         if name not in self.handles:
             raise ValueError(f"no site is named {name!r} here: resolve patterns and modules before the block")
         return self.handles[name].output
+
+
+def latents_stay_here(name: str) -> str:
+    """What is said of a dictionary's latents that are read in a trace on a server."""
+    site = name.split("|")[0]
+    return (
+        f"{name!r}: a trace on a server does not read latents, for the dictionary is on your machine. Save the site "
+        f"itself there (model.site({site!r})), and make latents of what comes home: "
+        f"model.sites({name!r})[0].units(saved). Or dissect the latents there: dissect(model, data, {name!r}, remote=…)"
+    )
 
 
 class PartCall:

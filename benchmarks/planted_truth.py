@@ -16,7 +16,13 @@ from and_nnsight import Dissection
 from and_nnsight.demo import Sound
 from and_nnsight.explain.evaluate.baselines import features, filled, fit_to_units, known_means, measured_clips
 from and_nnsight.explain.evaluate.metrics import positives
-from and_nnsight.explain.evaluate.permutation import partial_test
+from and_nnsight.explain.evaluate.permutation import (
+    beyond_nulls,
+    claim_ways,
+    claims_beyond_nulls,
+    partial_test,
+    unit_ways,
+)
 from and_nnsight.explain.evaluate.scoring import DEFAULT_SHARE, SHUFFLES
 from benchmarks.planted_model import Planted
 
@@ -45,9 +51,9 @@ def more_than_acoustics(
         values = torch.from_numpy(activations[clips][:, units]).T.contiguous()
         truth = torch.tensor([_truth(planted[site, unit], (others[clip] for clip in clips)) for unit in units])
         directions = torch.where(torch.from_numpy(fit_to_units(dissection, site, ours, list(ours))[units]) < 0, -1, 1)
-        tested = partial_test(
-            values, positives(values, DEFAULT_SHARE), truth, torch.arange(len(units)), nulls, directions, SHUFFLES, 0
-        )
+        left = beyond_nulls(unit_ways(values, positives(values, DEFAULT_SHARE)), nulls, directions)
+        said = claims_beyond_nulls(claim_ways(truth), left.basis)
+        tested = partial_test(left, said, torch.arange(len(units)), SHUFFLES, 0)
         more |= {(site, unit) for unit, p in zip(units, tested.p.tolist(), strict=True) if p <= LEVEL}
     return more
 

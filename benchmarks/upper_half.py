@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 import time
@@ -36,13 +37,12 @@ QUERY = "wooden drum"
 
 
 def commands(work: Path, options: argparse.Namespace) -> dict[str, list[str]]:
-    """The commands in their order, as they are typed. `score` is of some sites only: it costs the same a claim."""
+    """The commands in their order, as they are typed."""
     dissection, held_out = str(work / "dissection"), str(work / "held-out")
-    score = ["score", dissection, "--held-out", held_out, "--quiet", "--shuffles", str(options.shuffles)]
     every = {
         "explain": ["explain", dissection, "--quiet"],
         "label": ["label", dissection, "--concepts", str(work / "concepts.txt"), "--quiet"],
-        "score": [*score, *(part for site in options.score_sites for part in ("--sites", site))],
+        "score": ["score", dissection, "--held-out", held_out, "--quiet", "--shuffles", str(options.shuffles)],
         "search": ["search", dissection, QUERY],
         "findings": ["findings", dissection, "--quiet"],
     }
@@ -67,6 +67,16 @@ def run_command(words: Sequence[str], printed: Path) -> dict[str, Any]:
         timing = timed(_exit_code, CPU)
     row = {"wall_seconds": round(timing.wall, 1), "cpu_seconds": round(timing.cpu, 1)}
     return row | {"peak_mb": round(memory.peak / MEGABYTE), "exit_code": timing.value}
+
+
+def measured_once(words: Sequence[str], file: Path) -> dict[str, Any]:
+    """What a command takes; of one that was measured in this folder before, what it took then: its work is done."""
+    kept = file.with_suffix(".json")
+    if kept.exists() and (known := json.loads(kept.read_text(encoding="utf-8")))["command"] == list(words):
+        return known["measured"]
+    row = fresh_process(run_command, words, file.with_suffix(".txt"))
+    kept.write_text(json.dumps({"command": list(words), "measured": row}), encoding="utf-8")
+    return row
 
 
 def _exit_code() -> int:
@@ -147,10 +157,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12, help="of AST-base's width")
     parser.add_argument("--held-out", type=int, default=1_000, help="clips that claims are scored on")
     parser.add_argument("--shuffles", type=int, default=999)
-    parser.add_argument("--score-sites", nargs="+", default=["blocks.0.hook_attn_out"])
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--concept-clips", type=int, default=128, help="clips of the run that compares; 0: none")
-    parser.add_argument("--work", type=Path, help="folder that keeps the dissections")
+    parser.add_argument("--work", type=Path, help="folder that keeps the dissections and what was measured on them")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
     options = parser.parse_args()
     scale = Scale(clips=options.clips, concepts=options.concepts, layers=options.layers)
@@ -161,7 +170,7 @@ def main() -> None:
             fresh_process(make, work, scale, replace(scale, clips=options.held_out))
         rows = {}
         for name, words in commands(work, options).items():
-            rows[name] = fresh_process(run_command, words, work / f"{name}.txt")
+            rows[name] = measured_once(words, work / name)
             Console().print(f"{name}: {rows[name]}", highlight=False)
         show(rows, scale)
         numbers: dict[str, Any] = {"units": scale.units, "concepts": scale.concepts, "clips": scale.clips}

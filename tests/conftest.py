@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 
 # nnsight hangs a `save` on every object; beartype, which the import hook loads late, trips over it unless it is first.
@@ -12,7 +14,14 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from tests.remote.loopback import clean_environment
+from tests.type_checks import check_package
 from tests.warm_python import WarmPython
+
+check_package("and_nnsight")
+
+# Told to keep nothing that it compiles, every process that a test starts would compile the whole package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Without a GPU the fused kernels run in Triton's interpreter, which must be chosen before anything imports Triton.
 if not torch.cuda.is_available():
@@ -24,6 +33,12 @@ torch.set_num_threads(1)
 # A machine that is busy or held back draws examples slowly; that says nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """What imports have left lives as long as the tests: it is not looked through again and again for cycles."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

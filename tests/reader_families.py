@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,6 +164,43 @@ def phi4() -> tuple[nn.Module, Any]:
     )
     processor = _without_eyes(tf.Phi4MultimodalProcessor)(None, tf.Phi4MultimodalFeatureExtractor(), tokens)
     return _seeded(tf.Phi4MultimodalForCausalLM, config), processor
+
+
+_MISTRAL = (
+    "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] [IMG] "
+    "<pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT]"
+).split()
+
+
+def tekken(folder: Path) -> Path:
+    """The file of a tokenizer of mistral-common's over bytes alone, with Voxtral's special tokens where they are."""
+    ranks = dict(enumerate(_MISTRAL)) | {24: "[AUDIO]", 25: "[BEGIN_AUDIO]", 34: "[TRANSCRIBE]"}
+    special = [
+        {"rank": rank, "token_str": ranks.get(rank, f"<SPECIAL_{rank}>"), "is_control": True} for rank in range(36)
+    ]
+    words = [
+        {"rank": byte, "token_bytes": b64encode(bytes([byte])).decode(), "token_str": chr(byte)} for byte in range(256)
+    ]
+    sizes = {"num_vocab_tokens": 256, "default_vocab_size": 292, "default_num_special_tokens": 36}
+    spectrogram = {"num_mel_bins": 20, "hop_length": 160, "window_size": 400}
+    sound = {"sampling_rate": 16_000, "frame_rate": 12.5, "chunk_length_s": 30.0, "audio_encoding_config": spectrogram}
+    config = {"pattern": r"\p{L}+|\p{N}|[^\p{L}\p{N}]", "version": "v7", **sizes}
+    path = folder / "tekken.json"
+    path.write_text(json.dumps({"config": config, "vocab": words, "special_tokens": special, "audio": sound}))
+    return path
+
+
+def voxtral(folder: Path) -> tuple[nn.Module, Any]:
+    """Voxtral, whose processor is shown sound in conversations; its tokenizer's file goes into a folder."""
+    tokens = tf.MistralCommonBackend(tokenizer_path=tekken(folder))
+    tower = {**_TOWER, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    config = tf.VoxtralConfig(
+        audio_config={**tower, "max_source_positions": 1_500},
+        text_config={**_text(tokens, "llama"), "head_dim": 12},
+        audio_token_id=24,
+    )
+    processor = tf.VoxtralProcessor(tf.WhisperFeatureExtractor(feature_size=20), tokens)
+    return _seeded(tf.VoxtralForConditionalGeneration, config), processor
 
 
 def whisper_reader() -> tuple[nn.Module, Any]:

@@ -28,6 +28,8 @@ import and_nnsight.cli, and_nnsight.run.dissect, and_nnsight.run.local, and_nnsi
 import datasets, httpx, soundfile, zstandard
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
+os.fsync = os.fstat  # what a process has written outlives its kill: `impatient` in tests/conftest.py
+
 
 def request_of_the_child():
     ends = {}

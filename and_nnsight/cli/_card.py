@@ -80,7 +80,7 @@ def _print_common_label(console: Console, dissection: Dissection, unit: Unit) ->
     from ..dissection.common_labels import LabelCounter
 
     common = LabelCounter(dissection).commonest(unit.top)
-    if common is not None:
+    if common is not None and common.is_shared:
         everywhere = f"{common.share_of_all:.1%} of all clips are"
         of = f"{common.count} of these {common.of} {agree(common.count, 'is', 'are')}"
         console.print(f"{of} labelled {clean(common.label)!r} ({everywhere}).")
@@ -93,21 +93,30 @@ def _exemplar_table(title: str, exemplars: Sequence[Exemplar], texts: _ClipTexts
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("activation", justify="right", no_wrap=True)
     table.add_column("of\nfirst", justify="right", no_wrap=True)
-    table.add_column("seconds" if all(each.token is None for each in exemplars) else "token", no_wrap=True)
+    tokens = any(each.token is not None for each in exemplars)
+    timed = not tokens or any(each.start is not None for each in exemplars)
+    if tokens:
+        table.add_column("token", no_wrap=True)
+    if timed:
+        table.add_column("seconds", no_wrap=True)
     table.add_column("clip", ratio=2, overflow="fold")
     if labels_tell:
         table.add_column("label", ratio=1, overflow="fold")
     table.add_column("caption", ratio=4)
     for exemplar in exemplars:
         label = [clean(exemplar.label or "")] if labels_tell else []
-        table.add_row(*_firing(exemplar), clean(clips[exemplar]), *label, clean(_caption(exemplar, texts)))
+        when = [*([_token(exemplar)] if tokens else []), *([seconds(exemplar)] if timed else [])]
+        table.add_row(*_firing(exemplar), *when, clean(clips[exemplar]), *label, clean(_caption(exemplar, texts)))
     return table
 
 
-def _firing(exemplar: Exemplar) -> tuple[str, str, str]:
-    """How much the unit fires, as a share of the first exemplar too, and when."""
-    moment = seconds(exemplar) if exemplar.token is None else clean(repr(exemplar.token))
-    return f"{exemplar.activation + 0.0:.4g}", f"{exemplar.strength:.0%}", moment  # −0 reads as 0
+def _firing(exemplar: Exemplar) -> tuple[str, str]:
+    """How much the unit fires, as a share of the first exemplar too."""
+    return f"{exemplar.activation + 0.0:.4g}", f"{exemplar.strength:.0%}"  # −0 reads as 0
+
+
+def _token(exemplar: Exemplar) -> str:
+    return "" if exemplar.token is None else clean(repr(exemplar.token))
 
 
 def _caption(exemplar: Exemplar, texts: _ClipTexts) -> str:

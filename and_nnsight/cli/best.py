@@ -69,4 +69,5 @@ def _known(row: UnitRow) -> str:
 def _clip(row: UnitRow) -> str:
     if row.best_clip is None:
         return ""
-    return f"{row.best_clip}" if row.best_start is None else f"{row.best_clip} at {row.best_start:.2f} s"
+    when = "" if row.best_start is None else f" at {row.best_start:.2f} s"
+    return f"{row.best_clip}{when}" + ("" if row.best_token is None else f" {clean(repr(row.best_token))}")

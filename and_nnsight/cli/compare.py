@@ -127,7 +127,9 @@ def _write_reports(
 
 
 def _sites(comparison: Comparison) -> Table:
-    table = Table("", "site", "units", "matched", "shared", "alone", "undecided", "r", "labels", box=box.SIMPLE)
+    headings = ("", "site", "units", "matched", "shared", "alone", "undecided", "r", "labels")
+    table = Table(*headings, box=box.SIMPLE, padding=0)
+    table.columns[1].no_wrap = True  # the end of a site's name tells it from others
     for column in table.columns[2:]:
         column.justify = "right"
     for row in comparison.sites:

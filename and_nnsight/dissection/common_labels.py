@@ -28,6 +28,11 @@ class LabelCount:
     share_of_all: float
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it is worth saying: one of several exemplars has some label, whatever they are."""
+        return self.count > 1 or self.of == 1
+
+    @property
     def excess(self) -> float:
         """Share among the exemplars minus share among all clips."""
         return self.count / self.of - self.share_of_all

@@ -49,10 +49,12 @@ class ModelDescription:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     COMPARED: ClassVar[tuple[str, ...]] = (
-        "class", "part", "tokens", "prompt", "answer", "answer_tokens", "config", "weights", "structure", "features",
-        "edits",
+        "class", "part", "tokens", "prompt", "beginning", "answer", "answer_tokens", "token_times", "config", "weights",
+        "structure", "features", "edits",
     )  # fmt: skip
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("part", "tokens", "prompt", "answer", "answer_tokens")
+    OPTIONAL: ClassVar[tuple[str, ...]] = (
+        "part", "tokens", "prompt", "beginning", "answer", "answer_tokens", "token_times",
+    )  # fmt: skip
 
     def get(self, name: str) -> Any:
         """The value of an entry by its name in the file; None if there is none."""
@@ -70,9 +72,14 @@ class ModelDescription:
             return None
         prompt, answer = self.more.get("prompt"), self.more.get("answer")
         source = f" (answers: {answer})" if answer else ""
-        return f"What the {self.part} responds to while it reads a sound: frames are {of}{source}" + (
-            f"; prompt {prompt!r}." if prompt else "."
-        )
+        times, of_text = self.more.get("token_times"), self.more.get("tokens") == "answer"
+        parts = [
+            f"What the {self.part} responds to while it reads a sound: frames are {of}{source}",
+            f"when they are said is told by {times}" if times else "",
+            "the model does not tell when they are said" if of_text and not times else "",
+            f"prompt {prompt!r}" if prompt else "",
+        ]
+        return "; ".join(filter(None, parts)) + "."
 
     def to_json(self) -> dict[str, Any]:
         """The entry `model`."""

@@ -146,7 +146,7 @@ class Dissection(Viewed):
             row = self.clips.get(clip)
             if row is None:
                 raise DissectionError(f"{self.folder / 'clips.parquet'} is damaged (it lacks clip {clip}): {REMEDY}")
-            place = (value, frame, *moments.moment(frame, row.seconds))
+            place = (value, frame, *moments.moment(frame, row))
             token = frame_text(geometry, row.tokens, frame)
             of = {"silent": clip in self.silent, "token": token, "unit": (site, index), "store": store}
             exemplars.append(Exemplar(clip, row.path, row.label, row.caption, *place, *tells, **of))

@@ -148,4 +148,4 @@ def _arrow_type(kind: Any) -> arrow.DataType:
         return _SCALARS[kind]
     if get_origin(kind) is list:
         return arrow.list_(_arrow_type(get_args(kind)[0]))
-    return arrow.struct([(name, _arrow_type(part)) for name, part in get_type_hints(kind).items()])
+    return arrow.struct([(name, _arrow_type(_without_none(part))) for name, part in get_type_hints(kind).items()])

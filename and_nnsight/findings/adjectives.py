@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,8 +15,9 @@ from ..dissection.table_row import TableRow
 from ..explain.describe.concepts import concepts_in, names_in
 from ..explain.records.captions import captions_of
 from ..explain.records.reading import has_table
+from ..explain.text.names import Names
 from ..explain.text.sentences import idea, sentences
-from ..explain.text.tagging import tag
+from ..explain.text.tagging import adjective_forms, tag, tokens
 from ..statistics.bootstrap import Estimate
 from .drawing import BLACK, BLUE, SKY, VERMILION, bounds, empty, headed, literal, new_figure
 from .exemplar_captions import every_caption
@@ -159,7 +160,7 @@ def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | 
         place = explanations.selection.place(row)
         if row.part == "adjective" and row.acoustic and place is not None:
             units_of_word.setdefault(row.word, []).append(place)
-    in_captions, captions = _in_captions(dissection)
+    in_captions, captions = _in_captions(dissection, units_of_word.keys())
     rows: list[AdjectiveRow] = []
     for word, places in sorted(units_of_word.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         units, holds = len(places), explanations.holds[places]
@@ -179,8 +180,11 @@ def units_per_adjective(dissection: Dissection, *, sites: str | Iterable[str] | 
     return UnitsPerAdjective(rows, {**facts, "captions": captions})
 
 
-def _in_captions(dissection: Dissection) -> tuple[Counter[str], int]:
-    """How many captions have each adjective, and how many captions there are."""
+def _in_captions(dissection: Dissection, wanted: Set[str]) -> tuple[Counter[str], int]:
+    """How many captions have each of some adjectives, and how many captions there are.
+
+    Only sentences with a word that may be one of them are tagged.
+    """
     if not has_table(dissection, "captions"):
         return Counter(), 0
     texts = Counter(every_caption(dissection, captions_of(dissection)))
@@ -191,8 +195,14 @@ def _in_captions(dissection: Dissection) -> tuple[Counter[str], int]:
         words: set[str] = set()
         for sentence in map(idea, sentences(text)):
             if sentence not in in_sentence:
-                concepts = concepts_in(tag(sentence), names)
-                in_sentence[sentence] = {word for word, part in concepts if part == "adjective"}
+                in_sentence[sentence] = _adjectives_in(sentence, wanted, names)
             words |= in_sentence[sentence]
         counts.update(dict.fromkeys(words, times))
     return counts, sum(texts.values())
+
+
+def _adjectives_in(sentence: str, wanted: Set[str], names: Names) -> set[str]:
+    if all(wanted.isdisjoint(adjective_forms(word)) for word in tokens(sentence)):
+        return set()
+    concepts = concepts_in(tag(sentence), names)
+    return {word for word, part in concepts if part == "adjective"} & wanted

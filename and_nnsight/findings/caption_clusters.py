@@ -89,7 +89,7 @@ def cluster_captions(
             "for fewer clusters"
         )
     weights = np.array([weighed[sentence] for sentence in sentences], np.float64)
-    vectors = embeddings(sentences)
+    vectors = embeddings.once(sentences)
     fitted = tuple(k_means(vectors, weights, clusters, seed + turn) for turn in range(clusterings))
     times = np.array([counted[caption] for caption in ordered], np.int64)
     where = {sentence: place for place, sentence in enumerate(sentences)}

@@ -25,6 +25,7 @@ from ..explain.records.reading import table_settings
 from ..explain.roles import TextEncoder
 from ..wording import counted
 from .caption_clusters import cluster_captions
+from .clusters import MANY
 from .exemplar_captions import ExemplarCaptions, clips_in_one_cluster, every_caption, exemplar_captions, random_captions
 from .shared_clusters import ALL, InterpretabilityRow, UninterpretableShare, UninterpretableUnits
 from .site_selection import SiteSelection, select_sites
@@ -90,6 +91,7 @@ def uninterpretable_units(
         "captions": int(clustered.times.sum()),
         "captions_made_with": table_settings(dissection, "captions"),
         "chance_draws": len(at_random),
+        "begun_on": MANY if len(clustered.sentences) > MANY else None,
         "method": "k-means++ (10 starts a clustering) on sentences' vectors of length 1, each as often as it occurs",
     }
     agreeing = [clips_in_one_cluster(one, exemplars.captions) for one in clustered.within]

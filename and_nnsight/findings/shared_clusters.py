@@ -123,10 +123,11 @@ class UninterpretableUnits(Finding):
 
     def _setting(self) -> str:
         facts = self.facts
-        return (
+        text = (
             f"{facts['clusters']} clusters of {facts['sentences']:,} sentences by {_brief(facts['text_encoder'])}, "
             f"{facts['clusterings']} clusterings from seed {facts['seed']}"
         )
+        return f"{text}, each begun on {facts['begun_on']:,} sentences drawn" if facts["begun_on"] else text
 
     def figure(self, site: str = ALL) -> Figure:
         """A line for each K′, of one kind of site or of all; flat lines of its colour: by chance."""

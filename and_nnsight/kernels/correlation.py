@@ -26,7 +26,8 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 MIN_NORM = 1e-3  # CLIP-Dissect's
-_UNITS_AT_ONCE = 4_096  # on a CPU: what is in between stays in its cache
+_ELEMENTS = 1 << 18  # of what is made of some units at once on a CPU: it stays in its cache
+_ROWS = 64  # so many units, or a multiple: where a product is cut into whole blocks of rows its bits stay the same
 _CROSSED, _ALONE = 3, 6  # powers of either side in a product, and of one side by itself
 
 
@@ -89,7 +90,10 @@ def cross_update(
     used = rearrange(y[:, : state.cross.shape[2]], "clip power concept -> clip (power concept)")
     shape = (_CROSSED, len(unit_reference), used.shape[1])
     table, rest = state.cross.view(shape), state.cross_rest.view(shape)
-    for units in torch.arange(len(unit_reference)).split(_UNITS_AT_ONCE if values.device.type == "cpu" else 1 << 62):
+    step = len(unit_reference) or 1
+    if values.device.type == "cpu":
+        step = max(1, _ELEMENTS // (used.shape[1] + (1 + _CROSSED) * len(values)) // _ROWS) * _ROWS
+    for units in torch.arange(len(unit_reference)).split(step):
         part = slice(int(units[0]), int(units[-1]) + 1)
         x = (values[:, part] - unit_reference[part]).masked_fill_(~finite[:, part], 0.0)
         powers = _powers(x, _CROSSED)

@@ -22,7 +22,7 @@ _LENGTHS = "feature_lens"
 
 _OF_FEATURES = "input_features_mask"
 """Encoders that take this cannot do without it, whatever their forward says."""
-_PADDING = "audio_mel_mask"
+PADDING_MASK = "audio_mel_mask"
 """Gemma 3n's tower wants a mask of padding, and its feature extractor makes one of sound."""
 
 
@@ -55,8 +55,8 @@ def accepted(module: nn.Module, features: Features, main: str) -> Features:
         return _in_one_row({**features, **renamed}, main)
     if taken.needed and taken.needed[0] not in renamed and main in renamed:
         renamed[taken.needed[0]] = _ones(renamed[main])
-    if _PADDING in renamed and _PADDING not in features:
-        renamed[_PADDING] = ~renamed[_PADDING].bool()
+    if PADDING_MASK in renamed and PADDING_MASK not in features:
+        renamed[PADDING_MASK] = ~renamed[PADDING_MASK].bool()
     return renamed
 
 

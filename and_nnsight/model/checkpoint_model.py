@@ -42,6 +42,7 @@ from .opened import Opened, concrete, opened_without_weights
 from .reader_model import ReaderSource, blocks_that_read, sites_to_be
 from .readers.options import ReaderOptions
 from .readers.reader import Reader
+from .shortened_frames import shorten, shortened
 from .weightless import described, weightless
 
 _ROOT = "model"  # nnsight's name of a whole model
@@ -311,9 +312,13 @@ class CheckpointModel(TransformersModel):
             return  # without features, nothing reaches a frame
         self._seconds_told = True
         measured = measured_frames(self.wrapped, featuriser, self._measured_inputs)
-        self._available = tuple(
-            replace(site, geometry=measured) if _is_untold(site) else site for site in self._available
-        )
+        untold = [site for site in self._available if _is_untold(site)]
+        if shorten(self.wrapped):
+            placed = shortened(untold, measured, self.wrapped, featuriser, self._measured_inputs)
+        else:
+            placed = tuple(replace(site, geometry=measured) for site in untold)
+        told = {site.name: site for site in placed}
+        self._available = tuple(told.get(site.name, site) for site in self._available)
 
     def _measured_inputs(self, module: nn.Module, features: Features) -> dict[str, Any]:
         """What the module that is measured is called with: a model of this one's class, on the CPU."""

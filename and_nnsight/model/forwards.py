@@ -24,6 +24,11 @@ class Hearing(Protocol):
         ...
 
     @property
+    def seconds(self) -> float | None:
+        """How long it is; None where that is not known."""
+        ...
+
+    @property
     def tokens(self) -> Sequence[Token] | None:
         """The tokens of its answer; None where they are still to be had."""
         ...

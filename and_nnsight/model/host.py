@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from ..portable import text_before
-from ..sites.audio_spec import declared_spec, inputs_of, reads_first, reads_instead, sound_input
+from ..sites.audio_spec import declared_spec, inputs_of, reads_instead, sound_input, sound_is_one_of_many
 from ..sites.parts import Part, bare_parts, hearing, named_part
 from ..wording import first_line
+from .accepted_inputs import PADDING_MASK
 from .checkpoint import ModelError
 from .devices import device_of, dtype_of
 from .features import Featuriser
@@ -40,7 +41,7 @@ def part_to_open(whole: nn.Module, wanted: str | None) -> Part | None:
     if wanted is not None:
         part = named_part(bare_parts(whole), wanted)
         return part if part.path else None
-    if not reads_first(type(whole)) or declared_spec(whole) is not None or audio_forward(whole) is not whole:
+    if not sound_is_one_of_many(type(whole)) or declared_spec(whole) is not None or audio_forward(whole) is not whole:
         return None
     parts = bare_parts(whole)
     part = hearing(parts)
@@ -55,7 +56,10 @@ def _deaf(whole: nn.Module, parts: tuple[Part, ...]) -> str:
     others = ", ".join(f"{each.name} ({each.does})" for each in parts if each.path and each.does)
     speaks = "audio" in (getattr(whole, "output_modalities", None) or ()) or any(part.speaks for part in parts)
     what = "makes sound, but does not hear" if speaks else "is not a model of sound"
-    said = f"{name} {what}: it reads {instead}" if instead else f"{name} takes sound, but no part of it hears by itself"
+    config = getattr(whole, "config", None)
+    straight = ": it goes straight to what reads" if getattr(config, "audio_config", None) is not None else ""
+    deaf = f"{name} takes sound, but no part of it hears by itself{straight}"
+    said = f"{name} {what}: it reads {instead}" if instead else deaf
     return said + (f"; part= opens what is in it: {others}" if others else "")
 
 
@@ -127,6 +131,11 @@ class Host:
         `features` are their names; `scan` has the part called once, without weights.
         """
         holder = type(self.whole.get_submodule(self._holder_path))
+        if self._wants_padding(holder):
+            raise ModelError(
+                f"{type(self.whole).__name__} turns the mask of its sound around before it calls {_METHOD}, which a "
+                "server would call as it is: run it here, without remote="
+            )
         inputs = self._entrance_inputs()
         taken = _renamed({name: name for name in features}, inputs)
         names = {source: target for target, source in taken.items()} | {target: target for target in taken}
@@ -180,6 +189,8 @@ class Host:
         """The ways to have the holder call the tower: on sound alone, and on sound after a token or two."""
         holder = self._holder()
         given = _renamed(features, self._entrance_inputs())
+        if self._wants_padding(type(holder)):
+            given = {name: ~value.bool() if "mask" in name else value for name, value in given.items()}
         if hasattr(type(holder), _METHOD):
             # Some want tokens, for what comes after the tower.
             wanted = tuple(name for name in _TEXT[1] if name in self._entrance_inputs())
@@ -187,6 +198,10 @@ class Host:
             return
         for names in _TEXT:
             yield partial(holder.forward, **text_before(features, names), **given)
+
+    def _wants_padding(self, holder: type) -> bool:
+        """Whether the method for sound wants a mask of padding, whatever it is named: the tower is handed it as is."""
+        return hasattr(holder, _METHOD) and PADDING_MASK in inputs_of(type(self.tower))
 
     def _holder(self) -> Any:
         """The module that calls the tower, with one in the tower's place that tells what it is called with."""

@@ -76,15 +76,29 @@ def _key(module: nn.Module, extractor: Any) -> tuple[Any, ...]:
 
 
 def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geometry:
-    if any(_shortens(module.get_submodule(block.path)) for block in find_blocks(module)):
-        return Unplaced(why="its blocks shorten the time axis as they go")
-    try:
-        steps = measure_steps(functools.partial(_padded, _undithered(featuriser)), _samples(featuriser, 2.0))
-        pattern = _pattern(module, _Clips(featuriser, steps, inputs))
-    except UnclearError as error:
-        return Unplaced(why=str(error))
-    except Exception as error:  # models and extractors raise anything
-        return Unplaced(why=f"its front end could not be measured: {type(error).__name__}: {first_line(error)}")
+    """By the first of the features that reaches the blocks; where none does, what is said of the first."""
+    found = [Unplaced(why="its feature extractor gives no sound")]
+    for name in _sounds(featuriser):
+        try:
+            return _measured_by(name, module, featuriser, inputs)
+        except UnclearError as error:
+            found.append(Unplaced(why=str(error)))
+        except Exception as error:  # models and extractors raise anything
+            why = f"its front end could not be measured: {type(error).__name__}: {first_line(error)}"
+            found.append(Unplaced(why=why))
+    return found[:2][-1]
+
+
+def _sounds(featuriser: Featuriser) -> list[str]:
+    """The features that are sound, by their names: a codec may hear samples and a spectrogram, and its blocks one."""
+    made = featuriser([np.zeros(featuriser.sampling_rate, np.float32)])
+    return [name for name, value in made.items() if is_sound(value)]
+
+
+def _measured_by(name: str, module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Measured:
+    """The frames as they hear the features of this name. Raises UnclearError where that is not clean."""
+    steps = measure_steps(functools.partial(_padded, _undithered(featuriser), name), _samples(featuriser, 2.0))
+    pattern = _pattern(module, _Clips(featuriser, name, steps, inputs))
     rate = float(featuriser.sampling_rate)
     return Measured(
         special_tokens=pattern.special,
@@ -92,11 +106,6 @@ def _measured(module: nn.Module, featuriser: Featuriser, inputs: Inputs) -> Geom
         starts=tuple((first * steps.hop + steps.first) / rate for first, _ in pattern.reaches),
         stops=tuple((last * steps.hop + steps.stop) / rate for _, last in pattern.reaches),
     )
-
-
-def _shortens(block: nn.Module) -> bool:
-    strides = [child.stride for child in block.modules() if isinstance(child, nn.modules.conv._ConvNd)]
-    return any(step != 1 for stride in strides for step in stride)
 
 
 def _samples(featuriser: Featuriser, seconds: float) -> int:
@@ -112,10 +121,10 @@ def _undithered(featuriser: Featuriser) -> Featuriser:
     return replace(featuriser, extractor=extractor, front=None)
 
 
-def _padded(featuriser: Featuriser, wave: np.ndarray) -> np.ndarray:
-    """The sound's features with NaN at the steps that the extractor says are padding."""
+def _padded(featuriser: Featuriser, name: str, wave: np.ndarray) -> np.ndarray:
+    """The features of this name with NaN at the steps that the extractor says are padding."""
     made = featuriser([wave])
-    sound = next(filter(is_sound, made.values())).numpy().copy()
+    sound = made[name].numpy().copy()
     for name, mask in made.items():
         for axis in range(1, sound.ndim):
             if "mask" in name and mask.ndim == 2 and mask.shape[1] == sound.shape[axis]:
@@ -128,6 +137,7 @@ class _Clips:
     """How clips become what the model is called with."""
 
     featuriser: Featuriser
+    sound: str
     steps: Steps
     inputs: Inputs
 
@@ -177,10 +187,10 @@ def _run(front: FrontEnd, clips: _Clips, seconds: float) -> Run:
     noise = np.random.default_rng(0).standard_normal(_samples(clips.featuriser, seconds)).astype(np.float32)
     features = clips.featuriser([noise])
     inputs = clips.inputs(front.module, features)
-    name = next(name for name, value in inputs.items() if is_sound(value))
+    name = clips.sound if clips.sound in inputs else next(name for name, value in inputs.items() if is_sound(value))
     random = torch.Generator().manual_seed(1)
     sound = (torch.rand(inputs[name].shape, generator=random) + 0.5).requires_grad_()
-    counts = _step_counts(features, clips.steps.axis)
+    counts = _step_counts(features, clips.sound, clips.steps.axis)
     axes = [axis for axis, size in enumerate(sound.shape) if size in counts and size > 1]
     frames = front.into_blocks(lambda module: audio_forward(module)(**{**inputs, name: sound * 1.0}))
     if frames.ndim != 2 or len(axes) != 1:
@@ -188,10 +198,9 @@ def _run(front: FrontEnd, clips: _Clips, seconds: float) -> Run:
     return Run(frames, sound, axes[0], sound.shape[axes[0]])
 
 
-def _step_counts(features: Features, axis: int) -> set[int]:
-    """How many steps a clip has, by the axis of time of its features, and by their masks."""
-    lengths = {value.shape[axis] for value in features.values() if value.ndim > axis}
-    return lengths | {int(value.sum()) for name, value in features.items() if "mask" in name}
+def _step_counts(features: Features, name: str, axis: int) -> set[int]:
+    """How many steps a clip has, by the axis of time of the features of this name, and by their masks."""
+    return {features[name].shape[axis]} | {int(value.sum()) for name, value in features.items() if "mask" in name}
 
 
 def _repeating(front: FrontEnd, clips: _Clips, seconds: float, most: int) -> Pattern | None:

@@ -9,7 +9,7 @@ from typing import Any
 from nnsight.modeling.mixins.meta import MetaDevice
 from torch import nn
 
-from ..sites.audio_spec import reads_first
+from ..sites.audio_spec import sound_is_one_of_many
 from ..sites.parts import Part
 from .features import Featuriser
 from .host import Host, part_to_open
@@ -80,7 +80,7 @@ def opened_without_weights(model_class: Any, config: Any, wanted: str | None) ->
     Raises PartError for a part that it does not have, ModelError for a model that does not hear.
     """
     kind = concrete(model_class, config)
-    if kind is None or (wanted is None and not reads_first(kind)):
+    if kind is None or (wanted is None and not sound_is_one_of_many(kind)):
         return None
     with MetaDevice():
         return Opened.of(described(partial(kind._from_config, config)), wanted)

@@ -10,12 +10,13 @@ from nnsight.intervention.envoy import traceable
 from nnsight.intervention.interleaver import EarlyStopException
 from torch import Tensor, nn
 
-from ..portable import SiteHandle, as_inputs
+from ..portable import SiteHandle, as_inputs, latents_stay_here
 from ..sites.heads import Heads
 from ..sites.site import Site, SiteError
 from ..sites.wrappers import uncompiled
 from ..wording import counted
 from .accepted_inputs import accepted
+from .checkpoint import ModelError
 from .checkpoint_model import CheckpointModel
 from .device_features import featuriser_on
 from .devices import require_weights
@@ -169,3 +170,6 @@ class LatentHandle(SiteHandle):
     def units(self, folded: Tensor) -> Tensor:
         """All latents, of the tensor at the site."""
         return self.site.units(folded)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ModelError(latents_stay_here(self.name))  # it is pickled to travel

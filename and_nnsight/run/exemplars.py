@@ -23,12 +23,14 @@ from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
 from ..dissection.exemplar_store import ExemplarStore
 from ..dissection.files import curves_file, curves_folder, sound_file, sounds_folder
+from ..dissection.moments import token_stretches
 from ..kernels.surroundings import plain_torch
 from ..model.device_features import featuriser_on
 from ..model.devices import to_device
 from ..model.features import Features, Featuriser, Group
 from ..model.restoring import eval_mode, preserves_model
 from ..progress import ClipProgress
+from ..sites.geometry import Tokens
 from ..sites.site import Site, clip_frame_unit
 from ..sites.stretches import Stretches
 from ..storage import locked, make_folder, written_whole
@@ -251,6 +253,7 @@ class ExemplarPass:
         """Run clips up to the last site that one of them is wanted for, and add their curves."""
         wanted = [self.plan.curves[clip.id] for clip in clips]
         seconds = [self.dissection.clips[clip.id].seconds for clip in clips]
+        tokens = [self.dissection.clips[clip.id].tokens for clip in clips]
 
         def collect(site: Site, value: Tensor) -> None:
             activations = clip_frame_unit(value)
@@ -259,9 +262,11 @@ class ExemplarPass:
                 if units := wanted[row].get(site.name):
                     chosen = site.chosen(activations[row], units).float().cpu().numpy()
                     stretches = Stretches.of(geometry, seconds[row], len(chosen))
-                    largest = stretches.maxima(chosen).T
-                    numbers = np.array(units, np.int64)
-                    curves[clip.id][site.name] = SiteCurves(numbers, stretches.start, stretches.stop, largest)
+                    start, stop = stretches.start, stretches.stop
+                    if isinstance(geometry, Tokens):
+                        start, stop = token_stretches(tokens[row], len(start), seconds[row])
+                    numbers, largest = np.array(units, np.int64), stretches.maxima(chosen).T
+                    curves[clip.id][site.name] = SiteCurves(numbers, start, stop, largest)
 
         sites = [site for site in self.target.sites if any(site.name in of_clip for of_clip in wanted)]
         with torch.no_grad():

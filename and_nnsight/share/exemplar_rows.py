@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ..dissection.decimals import Single, shortest_list
 from ..dissection.dissection import Dissection
-from ..dissection.moments import FrameMoments
+from ..dissection.moments import FrameMoments, frame_text
 from ..dissection.rows import Rows
 from ..dissection.table_row import TableRow
 from ..explain.records.unit_selection import chosen_units
@@ -22,6 +22,7 @@ class ExemplarRow(TableRow):
     activation  pooled, of the unit in this clip
     evidence    whether it tells what the unit responds to (see `and_nnsight.dissection.evidence`)
     start, end  seconds from the clip's start between which the unit fires; None where that is unknown
+    token       the text of the token at which it fires; None where frames are sound
     """
 
     table: ClassVar[str] = "exemplars"
@@ -39,6 +40,7 @@ class ExemplarRow(TableRow):
     path: str | None
     label: str | None
     caption: str | None
+    token: str | None = None
 
 
 def exemplar_table(dissection: Dissection, sites: str | Iterable[str] | None = None) -> Rows[ExemplarRow]:
@@ -48,11 +50,11 @@ def exemplar_table(dissection: Dissection, sites: str | Iterable[str] | None = N
 
 
 def _of_site(dissection: Dissection, site: str) -> Iterator[ExemplarRow]:
-    sides = []
+    sides, geometry = [], dissection.geometry(site)
     for side in ("top", "bottom"):
         evidence = dissection.evidence_arrays(site, side)
         ranked = evidence.ranked
-        moments = FrameMoments(dissection.geometry(site), ranked.frames)
+        moments = FrameMoments(geometry, ranked.frames)
         arrays = (ranked.clips, ranked.values, evidence.telling, ranked.frames)
         sides.append((side, moments, [shortest_list(array.T) for array in arrays]))
     for unit in range(dissection.widths()[site]):
@@ -61,7 +63,8 @@ def _of_site(dissection: Dissection, site: str) -> Iterator[ExemplarRow]:
             for rank, (clip, value, telling, frame) in enumerate(places):
                 if clip >= 0:
                     of_clip = dissection.clips[clip]
-                    moment = moments.moment(frame, of_clip.seconds)
-                    about = of_clip.path, of_clip.label, of_clip.caption
+                    moment = moments.moment(frame, of_clip)
+                    token = frame_text(geometry, of_clip.tokens, frame)
+                    about = of_clip.path, of_clip.label, of_clip.caption, token
                     place = clip, value, telling, moment[0], moment[1]
                     yield ExemplarRow(site, unit, side, rank, *place, *about)

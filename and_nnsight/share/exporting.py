@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
            every table of explanations, each TABLE.parquet or TABLE.csv in the folder `out`
     sites  units of these only (names or globs); None: all
 
-    Raises ValueError for a format that is not there; DissectionError for a pattern that matches no site, and for a
-    folder that holds a dissection, whose own clips.parquet one of the tables would replace.
+    Raises ValueError for a format that is not there; DissectionError for a pattern that matches no site, for a folder
+    that holds a dissection, whose own clips.parquet one of the tables would replace, and for one that holds a file of a
+    table's name that no export wrote.
     """
     if to not in FORMATS:
         raise ValueError(f"unknown format {to!r}: one of {', '.join(FORMATS)}")
@@ -35,11 +37,13 @@ def export(dissection: Dissection, to: str, out: str | Path, *, sites: str | Ite
     if (folder / "manifest.json").exists():
         raise DissectionError(f"{folder} holds a dissection: choose another folder for its tables")
     units = unit_table(dissection, sites)
+    tables: list[Rows[Any]] = [units, exemplar_table(dissection, sites), *tables_beside(dissection, units)]
+    paths = [folder / f"{table.kind.table}.{to}" for table in tables]
+    for table, path in zip(tables, paths, strict=True):
+        _refuse_other(path, table, to)
     make_folder(folder)
     written = []
-    tables: list[Rows[Any]] = [units, exemplar_table(dissection, sites), *tables_beside(dissection, units)]
-    for table in tables:
-        path = folder / f"{table.kind.table}.{to}"
+    for table, path in zip(tables, paths, strict=True):
         with written_whole(path) as temporary:
             FORMATS[to](table.kind.to_arrow(table), temporary)
         written.append(path)
@@ -56,6 +60,23 @@ def tables_beside(dissection: Dissection, units: Rows[Any]) -> Iterable[Rows[Any
             rows = read_table(dissection, name)
             of_units = {"site", "unit"} <= set(rows.kind.__dataclass_fields__)
             yield Rows((row for row in rows if not of_units or (row.site, row.unit) in known), rows.kind)
+
+
+def _refuse_other(path: Path, table: Rows[Any], to: str) -> None:
+    """Raise DissectionError where a file is there that an earlier export did not write: its columns are others."""
+    if path.exists() and _columns(path, to) != table.kind.to_arrow([]).column_names:
+        raise DissectionError(f"{path} is there, and is no such table of an earlier export: choose another folder")
+
+
+def _columns(path: Path, to: str) -> list[str] | None:
+    """The names of a file's columns; None where it cannot be read as a table."""
+    try:
+        if to == "parquet":
+            return list(parquet.read_schema(path).names)
+        with path.open(newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), None)
+    except (arrow.ArrowException, UnicodeError, csv.Error):
+        return None
 
 
 def _write_parquet(table: arrow.Table, path: Path) -> None:

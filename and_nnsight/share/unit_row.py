@@ -20,6 +20,7 @@ class UnitRow(TableRow):
     evidence           how many of its top clips are evidence of what it responds to
     best_clip          id of the first of these; `best_path` its file; None where there is none
     best_start, best_end  seconds from that clip's start between which it fires; None where that is unknown
+    best_token         the text of the token at which it fires there; None where frames are sound
     common_label       the label of the data that most of these share; `common_count` how many; None without labels
     explanation        in words, calibrated where it has been; None if it has not been explained
     explanation_holds  whether they tell its clips, beyond acoustics, on clips of another run; None: not judged
@@ -44,6 +45,7 @@ class UnitRow(TableRow):
     best_path: str | None = None
     best_start: float | None = None
     best_end: float | None = None
+    best_token: str | None = None
     common_label: str | None = None
     common_count: int | None = None
     explanation: str | None = None

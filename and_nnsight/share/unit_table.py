@@ -13,10 +13,11 @@ from ..dissection.common_labels import LabelCounter
 from ..dissection.decimals import shortest
 from ..dissection.dissection import Dissection
 from ..dissection.errors import DissectionError
-from ..dissection.moments import FrameMoments
+from ..dissection.moments import FrameMoments, frame_text
 from ..dissection.rows import Rows
 from ..dissection.selectivity import most_selective_units, selectivity
 from ..explain.records.unit_selection import chosen_units
+from ..sites.geometry import Geometry
 from .claims import Claims
 from .unit_row import UnitRow
 
@@ -88,7 +89,8 @@ class _TableOfUnits:
         evidence = self._dissection.evidence_arrays(site, "top")
         first = evidence.telling.argmax(0)  # of those that are evidence
         frames = evidence.ranked.frames[first, np.arange(len(first))]
-        moments = FrameMoments(self._dissection.geometry(site), frames)
+        geometry = self._dissection.geometry(site)
+        moments = FrameMoments(geometry, frames)
         for unit in units:
             clips = evidence.ranked.clips[evidence.telling[:, unit], unit].tolist()
             columns = {
@@ -100,16 +102,18 @@ class _TableOfUnits:
                 "lowest": _finite(statistics.bottom.values[0, unit]),
                 "evidence": len(clips),
             }
-            best = self._best(clips, moments, int(frames[unit])) if clips else {}
+            best = self._best(clips, geometry, moments, int(frames[unit])) if clips else {}
             yield UnitRow(site, unit, **columns, **best, **self._claims.of(site, unit))
 
-    def _best(self, clips: Sequence[int], moments: FrameMoments, frame: int) -> dict[str, Any]:
+    def _best(self, clips: Sequence[int], geometry: Geometry, moments: FrameMoments, frame: int) -> dict[str, Any]:
         """What is shown of the clips that are evidence, the best first; `frame`: that of the best."""
         best = self._dissection.clips[clips[0]]
-        start, end = moments.moment(frame, best.seconds)
+        start, end = moments.moment(frame, best)
         common = self._labels.commonest_of([self._dissection.clips[clip].label for clip in clips])
         shared = {} if common is None else {"common_label": common.label, "common_count": common.count}
-        return {"best_clip": best.clip, "best_path": best.path, "best_start": start, "best_end": end, **shared}
+        token = frame_text(geometry, best.tokens, frame)
+        when = {"best_start": start, "best_end": end, "best_token": token}
+        return {"best_clip": best.clip, "best_path": best.path, **when, **shared}
 
 
 def _finite(value: np.floating) -> float | None:

@@ -52,7 +52,7 @@ def declared_spec(model: nn.Module) -> AudioSpec | None:
 _SOUNDS = ("input_values", "input_features", "audio", "wave", "speech", "spectrogram")
 _TARGETS = ("decoder_", "labels", "spectrogram_labels")
 """How names of inputs begin that a decoder is taught with."""
-_MEASURES = ("mask", "lengths", "sizes", "cutoffs", "ids", "codes", "latents", "values_cutoffs")
+_MEASURES = ("mask", "lengths", "sizes", "cutoffs", "ids", "codes", "latents", "labels", "values_cutoffs")
 """How names end that say something of the sound, or stand for it."""
 _NO_SOUND = {
     "input_ids": "text",
@@ -60,6 +60,7 @@ _NO_SOUND = {
     "tokens": "text",
     "decoder_input_ids": "text",
     "inputs_embeds": "text",
+    "audio_input_ids": "codes of sound",
     "pixel_values": "images",
     "images": "images",
     "pixel_values_videos": "videos",
@@ -80,7 +81,8 @@ def reads_instead(kind: type[nn.Module]) -> str | None:
     if main not in _NO_SOUND:
         return None
     others = [name for name in inputs if name != main and _NO_SOUND.get(name, _NO_SOUND[main]) != _NO_SOUND[main]]
-    return " and ".join(f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
+    *first, last = (f"{_NO_SOUND[name]} ({name})" for name in (main, *others))
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def takes_sound(kind: type[nn.Module]) -> bool:
@@ -98,10 +100,12 @@ def names_sound(name: str) -> bool:
     return any(word in name for word in _SOUNDS) and not name.startswith(_TARGETS) and not name.endswith(_MEASURES)
 
 
-def reads_first(kind: type[nn.Module]) -> bool:
-    """Whether what a module of this class takes first is text or images, or it has no forward: sound is one of many."""
-    first = next(iter(inputs_of(kind)), None)
-    return first in _NO_SOUND or (first is None and kind.forward is nn.Module.forward)
+def sound_is_one_of_many(kind: type[nn.Module]) -> bool:
+    """Whether a module of this class takes text or images first, or sees, too, or has no forward of its own."""
+    inputs = inputs_of(kind)
+    if not inputs:
+        return kind.forward is nn.Module.forward
+    return inputs[0] in _NO_SOUND or any(_NO_SOUND.get(name) in ("images", "videos") for name in inputs)
 
 
 def inputs_of(kind: type[nn.Module]) -> tuple[str, ...]:

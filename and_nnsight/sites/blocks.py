@@ -76,8 +76,8 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     """The blocks of the model's acoustic transformer in forward order; empty if there is no repeated block.
 
     Blocks with cross-attention (decoders) and towers over a vocabulary (text encoders, language models) are left out;
-    with `reads_tokens` the latter count. Of several stacks the one as deep as the config says is meant, else the
-    deepest, else the first.
+    with `reads_tokens` the latter count. Of several stacks one outside a decoder is meant, of these the one as deep as
+    the config says, else the deepest, else the first.
 
     Raises SharedLayersError where the blocks are one module.
     """
@@ -91,7 +91,7 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     if not stacks:
         return ()
     # max keeps the first of equals: an encoder comes before its adapter.
-    chosen = max(stacks, key=lambda stack: (len(stack) == _depth(model), len(stack)))
+    chosen = max(stacks, key=lambda stack: (not _decodes(stack), len(stack) == _depth(model), len(stack)))
     _refuse_shared(model, [path for path, _ in chosen])
     return tuple(_describe(path, module) for path, module in chosen)
 
@@ -177,6 +177,11 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
         if widths and widths[-1] in sizes:
             return name, widths[-1]
     return None
+
+
+def _decodes(stack: list[tuple[str, nn.Module]]) -> bool:
+    """Whether a stack is in a decoder: a codec's has no cross-attention, and may be as deep as the config says."""
+    return "decoder" in stack[0][0].rpartition(".")[0]
 
 
 def _is_headless(model: nn.Module, config: Any) -> bool:

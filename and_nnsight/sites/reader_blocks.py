@@ -1,7 +1,7 @@
 """The transformer blocks of what reads tokens: language models and decoders, found by their structure.
 
 A block holds one attention over its own sequence, maybe a second one over an encoder's, and linear layers up and down:
-two of them, or three where one gates another (SwiGLU).
+two of them, or three where one gates another (SwiGLU). Of a mixture of experts it has no sites.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from .experts import mixture_of
 from .geometry import Geometry
 from .heads import HEADS_SIDE_BY_SIDE, Heads, heads_of
 from .site import Site
@@ -106,14 +107,12 @@ def _block(path: str, module: nn.Module) -> ReaderBlock | None:
     if len(cores) not in (1, 2):
         return None
     attentions = [_attention(f"{path}.{inside}", core) for _, inside, core in cores]
-    mlp = _mlp(path, module, [name for name, _, _ in cores])
-    if mlp is None and len(cores) == 1 and not _has_experts(module):
+    experts = mixture_of(module) is not None
+    # What stands beside experts (shared ones, a router) is not the block's MLP.
+    mlp = None if experts else _mlp(path, module, [name for name, _, _ in cores])
+    if mlp is None and len(cores) == 1 and not experts:
         return None
     return ReaderBlock(path, attentions[0], attentions[1] if len(attentions) > 1 else None, mlp)
-
-
-def _has_experts(module: nn.Module) -> bool:
-    return any("expert" in name for name, _, _ in walk(module))
 
 
 def _attention_cores(module: nn.Module) -> list[tuple[str, str, nn.Module]]:

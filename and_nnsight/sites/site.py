@@ -17,6 +17,7 @@ from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
 from .audio_spec import HEAD, PAPER, declared_spec
 from .blocks import Block, blocks_in, find_blocks, find_head, refuse_shared_parts
+from .experts import mixture_of
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
 from .heads import HEADS, HEADS_SIDE_BY_SIDE, Heads
@@ -358,6 +359,13 @@ def _nothing_named(model: nn.Module, available: Sequence[Site], pattern: str) ->
             f"no output projection runs as a module, clips first, in the attention of {type(model).__name__}, so what "
             "its heads give cannot be read: it has no site 'blocks.{i}." + HEADS_SIDE_BY_SIDE + "' "
             "(blocks.{i}.hook_attn_out is what they give together)"
+        )
+    mixture = mixture_of(model)
+    if mixture is not None and any("mlp" in glob for glob in PRESETS.get(pattern, (pattern,))):
+        return (
+            f"no site matches {pattern!r}: the MLPs of {type(model).__name__} are mixtures of experts, and which "
+            f"neurons a token has depends on where it is sent; name what a mixture gives, {MODULE_PREFIX + mixture!r}, "
+            "or the 'heads', 'blocks.*.hook_attn_out' or 'blocks.*.hook_resid_post'"
         )
     names = [site.name for site in available]
     near = difflib.get_close_matches(pattern, names, n=5, cutoff=0.3) or names[:5]

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
+from transformers import CONFIG_MAPPING
 from transformers.models.auto import configuration_auto, feature_extraction_auto, modeling_auto
 
+from and_nnsight import AudioModel
+
 from .shrinking import small
-from .small_options import CLASSES, EXTRACTOR_OPTIONS, EXTRACTORS, OPTIONS
+from .small_options import CLASSES, EXTRACTOR_OPTIONS, EXTRACTORS, OPTIONS, STAND_INS
 
 CONFIG_MAPPING_NAMES: dict[str, str] = dict(vars(configuration_auto)["CONFIG_MAPPING_NAMES"])
 FEATURE_EXTRACTOR_MAPPING_NAMES: dict[str, str] = dict(vars(feature_extraction_auto)["FEATURE_EXTRACTOR_MAPPING_NAMES"])
@@ -42,6 +45,9 @@ class Architecture:
         """A small random model. Raises what transformers raises where it cannot be had here."""
         kind: Any = _class(self.class_name)
         config = small(kind.config_class, **OPTIONS.get(self.model_type, {}))
+        for name, options in STAND_INS.get(self.model_type, {}).items():
+            part = CONFIG_MAPPING[options["model_type"]]
+            vars(config)[name] = small(part, **options)  # past the config's own check of its class
         torch.manual_seed(0)
         module = kind(config).eval()
         for parameter in module.parameters():
@@ -54,6 +60,15 @@ class Architecture:
         name = EXTRACTORS.get(self.model_type) or FEATURE_EXTRACTOR_MAPPING_NAMES[self.model_type]
         kind: Any = _class(name)
         return kind(**EXTRACTOR_OPTIONS.get(self.model_type, {}))
+
+    def open(self) -> AudioModel:
+        """It, opened with its feature extractor."""
+        return AudioModel(self.build(), feature_extractor=self.extractor())
+
+
+def architecture(model_type: str) -> Architecture:
+    """One of them. Raises StopIteration if there is none of that name."""
+    return next(each for each in architectures() if each.model_type == model_type)
 
 
 def architectures() -> tuple[Architecture, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -52,23 +53,33 @@ def proven(architecture: Architecture) -> Row:
         except Exception as error:  # transformers raises anything
             return _said(row, f"not built here: {_sentence(error)}")
         try:
-            extractor = architecture.extractor()
+            extractor, wanting = architecture.extractor(), ""
         except KeyError:
-            extractor = None
-        except Exception as error:
-            return _said(row, f"its feature extractor is not to be had here: {_sentence(error)}")
+            extractor, wanting = None, "transformers names no feature extractor for it"
+        except ImportError as error:
+            extractor, wanting = None, f"its feature extractor wants {_wanted_library(error)}"
         try:
             model = AudioModel(module, feature_extractor=extractor)
         except ValueError as error:
-            return _said(row, _sentence(error))
+            return _said(row, f"{_sentence(error)}; {wanting}" if " wants " in wanting else _sentence(error))
+        if not model.sites():
+            return _said(row, _no_blocks(model))
+        if wanting:
+            return _said(row, f"{wanting}: ready features go in, without seconds")
         return _row_of(row, model)
 
 
+def _no_blocks(model: AudioModel) -> str:
+    """What hears, and what it is made of in the place of blocks."""
+    hears = f"its {model.part.name}" if model.part is not None else "it"
+    kinds = [type(module).__name__ for module in model.wrapped.modules()]
+    made = [
+        word for word, name in (("convolutions", "Conv1d"), ("an LSTM", "LSTM")) if any(name in kind for kind in kinds)
+    ]
+    return f"no repeated block of attention and feed-forward hears: {hears} hears by {' and '.join(made)}"
+
+
 def _row_of(row: Row, model: AudioModel) -> Row:
-    if not model.sites():
-        return _said(row, "no repeated block of attention and feed-forward hears")
-    if model.own_extractor is None:
-        return _said(row, "transformers names no feature extractor for it: ready features go in, without seconds")
     part = model.part.name if model.part is not None else "whole"
     row = Row(row.model_type, row.class_name, part, _sites_in_words(model), "", model.main_input)
     try:
@@ -139,8 +150,16 @@ def dissect_is_brute_force(model: AudioModel) -> None:
 
 
 def clicks_lie_where_seconds_say(model: AudioModel) -> None:
-    """A click moves the frame most whose seconds hold it, in the first block, early and late in a clip."""
-    site = model.sites("blocks.0.hook_resid_post")[0]
+    """A click moves the frame most whose seconds hold it, early and late in a clip.
+
+    In the first block, and at the end of the last where that has other frames.
+    """
+    first, *_, last = model.sites("blocks.*.hook_resid_post")
+    for site in (first, last) if last.geometry != first.geometry and first.windows == 1 else (first,):
+        _clicks_lie_in(model, site)
+
+
+def _clicks_lie_in(model: AudioModel, site: Site) -> None:
     first, second = (activations(model, site, model.featuriser([_click(model, at)]))[0] for at in (EARLY, LATE))
     moved = (first - second).abs().sum(-1).numpy()
     frames = np.arange(len(moved))
@@ -186,9 +205,12 @@ def _said(row: Row, verdict: str) -> Row:
     return changed
 
 
+def _wanted_library(error: ImportError) -> str:
+    """The library that a class of transformers wants and does not find."""
+    found = re.search(r"requires (?:the )?(\S+) library", str(error))
+    return f"the library {found[1]}" if found else _sentence(error)
+
+
 def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if isinstance(error, ImportError) and lines:
-        return lines[0].partition(" You can install")[0][:160]
-    text = lines[-1] if lines and lines[0].endswith(":") else lines[0] if lines else type(error).__name__
-    return text[:160]
+    return lines[-1] if lines and lines[0].endswith(":") else lines[0] if lines else type(error).__name__

@@ -88,6 +88,7 @@ def test_lists_of_another_shape_are_no_match() -> None:
         peers.share_equal([np.array([[0, 1]])], right)
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_is_named_with_what_it_said(setting: peers.Setting, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"hooks failed:(.|\n)*Error"):
         peers.run_way("hooks", setting._replace(model=tmp_path / "nowhere"), tmp_path / "out")

@@ -11,6 +11,7 @@ from and_nnsight import dissect
 from and_nnsight.cli._card import print_card
 from and_nnsight.cli._card_text import print_text
 from and_nnsight.demo import make_sounds, tiny_ast_path
+from and_nnsight.dissection.common_labels import LabelCount
 from and_nnsight.explain import card
 from and_nnsight.explain.read.unit_card import Card
 
@@ -70,3 +71,8 @@ def test_a_head_is_called_one(head: Card) -> None:
     console = Console(record=True, width=80)
     print_card(console, head.dissection, head)
     assert console.export_text().splitlines()[0] == f"{SITE}, unit 2 of 4 (norms of 4 heads of 16)"
+
+
+@pytest.mark.parametrize(("count", "of", "shared"), [(1, 8, False), (2, 8, True), (1, 1, True)])
+def test_a_label_that_one_of_several_clips_has_is_not_said_of_them(count: int, of: int, shared: bool) -> None:
+    assert LabelCount("bell", count, of, share_of_all=0.02).is_shared == shared

@@ -57,7 +57,9 @@ def test_every_clip_of_a_stream_is_in_one_shard(
     assert sorted(found) == list(range(clips if limit is None else min(clips, limit)))
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, 1), (2, 8), (3, 10), (7, 64), (64, 32)])
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, 1), (2, 8), (3, 10), (7, 64), pytest.param(64, 32, marks=pytest.mark.slow)]
+)
 def test_blocks_are_aligned_few_and_fair(count: int, size: int) -> None:
     dealt = [Blocks(index, count, size) for index in range(count)]
     stretches = [[pair for pair in islice(blocks.stretches(0), 2_000) if pair[0] < 2_000_000] for blocks in dealt]

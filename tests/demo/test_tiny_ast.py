@@ -91,6 +91,7 @@ def test_its_folder_is_small_and_holds_no_pickle() -> None:
     assert sum(path.stat().st_size for path in files) < 4 * 2**20
 
 
+@pytest.mark.slow
 def test_its_card_says_how_it_was_trained_and_how_well_it_does() -> None:
     card = (tiny_ast_path() / "README.md").read_text(encoding="utf-8")
     assert "python -m and_nnsight.demo.train --out DIR --seed 0" in card

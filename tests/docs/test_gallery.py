@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,20 +13,23 @@ import soundfile
 from and_nnsight import Dissection
 from and_nnsight.demo import make_sounds, tiny_ast_path
 from tests.docs.pages import ROOT
+from tests.warm_python import WarmPython
 
 GALLERY = ROOT / "docs" / "gallery"
 SITE = "blocks.2.mlp.hook_post"
 
 
 @pytest.mark.slow
-def test_the_script_builds_a_page_of_units_that_are_named_tested_and_credited(tmp_path: Path) -> None:
+def test_the_script_builds_a_page_of_units_that_are_named_tested_and_credited(
+    warm_python: WarmPython, tmp_path: Path
+) -> None:
     for name, per_class, seed in (("sounds", 4, 0), ("others", 2, 1)):
         write_sounds(tmp_path / name, per_class, seed)
     (tmp_path / "sources.csv").write_text("label,credit\n*,Somebody <b>else</b>\nrain,The rain itself\n")
     (tmp_path / "note.txt").write_text("A note.\n\nAnother.")
     options = ["--model", str(tiny_ast_path()), "--sounds", "sounds", "--held-out", "others", "--sites", SITE]
     options += ["--best", "5", "--sources", "sources.csv", "--note", "note.txt", "--readings", "readings.csv"]
-    build(tmp_path, options)
+    build(warm_python, tmp_path, options)
     dissection = Dissection.load(tmp_path / "runs" / "gallery" / "dissection")
     page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
     units = [int(unit) for unit in re.findall(rf'<article class="unit" id="{SITE}:(\d+)"', page)]
@@ -44,7 +44,7 @@ def test_the_script_builds_a_page_of_units_that_are_named_tested_and_credited(tm
         rows.writerow(["site", "unit", "words", "reading", "why"])
         rows.writerow([SITE, first.unit, first.explanation, "wrong", "It is not so."])
         rows.writerow([SITE, second.unit, "other words than it has", "right", "Of old words."])
-    build(tmp_path, options)
+    build(warm_python, tmp_path, options)
     page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
     assert "The words of 1 were read" in page and "1 wrong" in page
     assert "Read beside its clips: wrong. It is not so." in page and "Of old words." not in page
@@ -61,11 +61,8 @@ def guide() -> str:
     return (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
 
 
-def build(folder: Path, options: list[str]) -> None:
-    command = [sys.executable, str(GALLERY / "build.py"), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def build(python: WarmPython, folder: Path, options: list[str]) -> None:
+    python.run(GALLERY / "build.py", *options, cwd=folder, before="import torch; torch.set_num_threads(1)")
 
 
 def write_sounds(folder: Path, per_class: int, seed: int) -> None:

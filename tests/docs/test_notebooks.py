@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.warm_python import WarmPython
 
 NOTEBOOKS = {
     "meet_a_neuron": "A tone that falls",
@@ -38,9 +36,7 @@ def test_it_begins_with_a_title_and_links_to_what_is_there(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs(name: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(FOLDER / f"{name}.py")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_it_runs(name: str, warm_python: WarmPython, tmp_path: Path) -> None:
+    before = "import torch; torch.set_num_threads(1); os.environ['MPLBACKEND'] = 'agg'"
+    done = warm_python.run(FOLDER / f"{name}.py", cwd=tmp_path, before=before)
     assert re.search(NOTEBOOKS[name], done.stdout), done.stdout

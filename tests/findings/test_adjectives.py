@@ -66,6 +66,13 @@ def test_beside_it_stands_how_common_the_word_is_in_captions(dissection: Dissect
     assert rows["loud"].caption_share == 3 / 5, "an empty caption is none"
 
 
+def test_a_caption_has_a_word_in_any_form_and_only_as_an_adjective(tmp_path: Path) -> None:
+    captions = ["The LOUDEST bell.", "A louder dog.", "A soft, loud horn.", "He speaks loudly.", "Soft-spoken men."]
+    run = written_dissection(tmp_path / "run", SITES, captions)
+    given = with_words(run, {(FIRST, 0): adjectives("loud", "soft")})
+    assert {row.word: row.captions for row in units_per_adjective(given).table} == {"loud": 3, "soft": 1}
+
+
 def test_the_order_of_rows_makes_no_difference(dissection: Dissection) -> None:
     before = units_per_adjective(dissection)
     shuffled(dissection)

@@ -95,3 +95,50 @@ def test_as_many_clusters_as_points_and_one_cluster_are_possible() -> None:
 def test_impossible_numbers_of_clusters_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"4 points cannot be put in {count} clusters"):
         k_means(np.eye(4, dtype=np.float32), np.ones(4), count, seed=0)
+
+
+# Many points: the starts are tried on a sample
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("and_nnsight.findings.clusters.MANY", 60)
+
+
+def test_starts_on_a_sample_find_the_clusters_that_are_there(few_are_many: None) -> None:
+    points, weights = blobs(3)
+    members = np.random.default_rng(3)
+    members.normal(size=(5, 8))
+    planted = members.integers(0, 5, 150)
+    assert partition(k_means(points, weights, 5, seed=0).members) == partition(planted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_noise_starts_on_a_sample_are_as_tight_as_starts_on_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(seed)
+    points = generator.normal(size=(3000, 8)).astype(np.float32)
+    weights = generator.integers(1, 6, 3000).astype(np.float64)
+    whole = k_means(points, weights, 11, seed)
+    monkeypatch.setattr("and_nnsight.findings.clusters.MANY", 1000)
+    assert k_means(points, weights, 11, seed).inertia <= 1.01 * whole.inertia
+
+
+def test_what_came_out_of_a_sample_is_where_nothing_moves_any_more(few_are_many: None) -> None:
+    points, weights = blobs(4, spread=1.5)
+    found = k_means(points, weights, 6, seed=2)
+    apart = ((points[:, None] - found.centres) ** 2).sum(2)
+    assert (apart.argmin(1) == found.members).all(), "each point is with the nearest of all means"
+    assert found.inertia == pytest.approx((weights * apart.min(1)).sum(), rel=1e-4)
+    for number in range(6):
+        own = found.members == number
+        np.testing.assert_allclose(
+            found.centres[number], np.average(points[own], axis=0, weights=weights[own]), atol=1e-4
+        )
+    assert (k_means(points, weights, 6, seed=2).members == found.members).all(), "the seed settles the sample as well"
+
+
+def test_one_point_that_is_nearly_all_does_not_hide_the_others(few_are_many: None) -> None:
+    """A sample of it alone could not be put in clusters: then the starts are tried on all points."""
+    points, weights = blobs(1)
+    weights[7] = 1e9
+    assert len(np.unique(k_means(points, weights, 5, seed=0).members)) == 5

@@ -49,6 +49,15 @@ def test_any_order_of_merges_gives_what_the_table_gives(data: st.DataObject, tab
     check(parts[0], values, scores)
 
 
+def test_how_many_units_are_taken_at_once_changes_no_bit(monkeypatch: pytest.MonkeyPatch):
+    random = np.random.default_rng(1)
+    values, scores = random.normal(size=(64, 300)).astype(np.float32), random.random((64, 40)).astype(np.float32)
+    whole = take(take(empty(values, scores), values, scores), -values, scores)
+    monkeypatch.setattr("and_nnsight.kernels.correlation._ELEMENTS", 1)
+    few = take(take(empty(values, scores), values, scores), -values, scores)
+    assert all(torch.equal(one, other) for one, other in zip(whole, few, strict=True))
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_great_offset_over_many_clips_costs_no_precision(binary: bool):
     random = np.random.default_rng(0)

@@ -116,6 +116,7 @@ def test_gaps_that_are_left_out_change_nothing_but_the_number_of_nodes(data: st.
     assert len(told.nodes) == (2 * len(stream)).bit_count()
 
 
+@pytest.mark.slow
 def test_a_contiguous_stretch_keeps_few_nodes_though_clips_are_missing():
     chance, kept, most = np.random.default_rng(0), Moments(2), 0
     for start in range(1_003, 1_003 + 20_000, 7):

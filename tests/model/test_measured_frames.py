@@ -14,6 +14,7 @@ from and_nnsight import AudioModel
 from and_nnsight.model.feature_steps import Steps, UnclearError, measure_steps
 from and_nnsight.model.features import make_featuriser
 from and_nnsight.model.measured_frames import measured_frames
+from and_nnsight.model.shortened_frames import in_groups, shortened
 from and_nnsight.sites.geometry import Convolved, Measured, Unplaced, from_json
 from tests.architectures.proving import clicks_lie_where_seconds_say
 from tests.architectures.shrinking import small
@@ -95,15 +96,48 @@ def test_frames_of_chunks_repeat_chunk_by_chunk() -> None:
     clicks_lie_where_seconds_say(model)
 
 
-def test_blocks_that_shorten_time_have_no_seconds_and_say_why() -> None:
-    config = small(tf.GraniteSpeech5CTCConfig) if hasattr(tf, "GraniteSpeech5CTCConfig") else None
-    assert config is not None
-    model = _opened(tf.GraniteSpeech5ForCTC(config), tf.GraniteSpeech5FeatureExtractor())
-    geometry = model.sites()[0].geometry
-    assert isinstance(geometry, Unplaced)
-    assert "shorten the time axis" in geometry.why
-    assert np.isnan(geometry.times(np.arange(3))).all()
-    assert from_json(geometry.to_json()) == geometry
+def _shortening() -> AudioModel:
+    torch.manual_seed(0)
+    config = small(tf.GraniteSpeech5CTCConfig, encoder_config={"num_hidden_layers": 3, "subsample_layers": [0, 1]})
+    return _opened(tf.GraniteSpeech5ForCTC(config), tf.GraniteSpeech5FeatureExtractor())
+
+
+def test_blocks_that_shorten_time_have_as_many_seconds_a_frame_as_frames_went_into_one() -> None:
+    model = _shortening()
+    blocks = model.sites("blocks.*")
+    steps = {site.name: site.geometry.period for site in blocks}  # pyright: ignore[reportAttributeAccessIssue]
+    first = steps["blocks.0.attn.hook_z"]
+    assert first == 0.02
+    # A block makes one frame of two between its attention and its second feed-forward.
+    assert steps["blocks.0.mlp.hook_post"] == steps["blocks.1.attn.hook_z"] == 2 * first
+    assert steps["blocks.1.hook_resid_post"] == steps["blocks.2.feed_forward1.hook_pre"] == 4 * first
+    clicks_lie_where_seconds_say(model)
+
+
+def test_frames_that_cannot_be_counted_have_no_seconds_and_say_why() -> None:
+    model = _shortening()
+    sites, first = model.sites(), Measured(period=0.02, starts=(0.0,), stops=(0.04,))
+
+    def none(module: nn.Module, features: Any) -> dict[str, Any]:
+        raise RuntimeError("no inputs")
+
+    for site in shortened(sites, first, model.wrapped, model.featuriser, none):
+        geometry = site.geometry
+        assert isinstance(geometry, Unplaced)
+        assert geometry.why == (
+            "its blocks shorten the time axis as they go, and its frames could not be counted: RuntimeError: no inputs"
+        )
+        assert np.isnan(geometry.times(np.arange(3))).all()
+        assert from_json(geometry.to_json()) == geometry
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 4])
+def test_a_frame_of_several_begins_with_the_first_of_them_and_ends_with_the_last(together: int) -> None:
+    frames = Measured(period=0.5, starts=(-0.1, 0.2, 0.3), stops=(0.2, 0.3, 0.6))
+    each = frames.times(np.arange(24))
+    of_several = in_groups(frames, together).times(np.arange(24 // together))
+    np.testing.assert_allclose(of_several[:, 0], each[::together, 0], atol=1e-12)
+    np.testing.assert_allclose(of_several[:, 1], each[together - 1 :: together, 1], atol=1e-12)
 
 
 def test_steps_of_features_are_measured_through_a_mean_that_is_taken_off() -> None:

@@ -11,6 +11,7 @@ import soundfile
 import tokenizers
 import transformers
 
+from tests.architectures.catalogue import architecture
 from tests.composites import COMPOSITES
 from tests.families import FAMILIES
 from tests.reader_families import qwen2_audio, tokenizer
@@ -22,6 +23,8 @@ def save_checkpoint(family: str, folder: Path) -> Path:
     """The tiny random model of a family, saved as its hub checkpoint would be."""
     if family in COMPOSITES:
         return _save_composite(family, folder)
+    if family not in FAMILIES:
+        return _save_architecture(family, folder)
     chosen = FAMILIES[family]
     chosen.build().save_pretrained(folder)
     chosen.extractor().save_pretrained(folder)
@@ -48,6 +51,14 @@ def _save_composite(family: str, folder: Path) -> Path:
     tokenizer(["<pad>", "<s>"], "<s>").save_pretrained(folder)
     COMPOSITES[family].make().save_pretrained(folder)
     COMPOSITES[family].extractor().save_pretrained(folder)
+    return folder
+
+
+def _save_architecture(model_type: str, folder: Path) -> Path:
+    """A small model of an architecture of transformers."""
+    tokenizer(["<pad>", "<s>"], "<s>").save_pretrained(folder)
+    architecture(model_type).build().save_pretrained(folder)
+    architecture(model_type).extractor().save_pretrained(folder)
     return folder
 
 

@@ -20,7 +20,7 @@ import httpx
 import torch
 import zstandard
 
-from and_nnsight import AudioModel, Dissection, Remote, RemoteRunError, dissect
+from and_nnsight import AudioModel, Dissection, ModelError, Remote, RemoteRunError, dissect
 from and_nnsight.dictionaries import autoencoder
 from and_nnsight.remote import jobs, server
 from and_nnsight.run.folder import RunFolder
@@ -116,6 +116,42 @@ def same(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 away = dissect(model(case["family"]), SOUNDS, out=out, remote=where, **options)
             told.append({**case, "gather": gather, **compared(here, away), "printed": heard.getvalue()})
             told[-1] |= {"dtype": away.manifest.dtype, "remote": away.manifest.remote}
+    return told
+
+
+def unsent(families: list[str]) -> dict[str, str]:
+    """What is said of models that no server runs."""
+    told = {}
+    for family in families:
+        try:
+            dissect(model(family), SOUNDS, out=FOLDER / f"unsent-{family}", remote=there(), **RUN)
+        except ModelError as error:
+            told[family] = str(error)
+    return told
+
+
+def latents_in_a_trace(dictionary: str) -> dict[str, Any]:
+    """What a trace there says of latents, by name and by a handle; and latents here of what it brings home."""
+    tensor, told = "blocks.1.hook_resid_post", {}
+    site = f"{tensor}|sae:{dictionary}"
+    wave = torch.randn(16_000, generator=torch.Generator().manual_seed(0)).numpy()
+    here, away = AudioModel(model("ast"), dispatch=True), AudioModel(model("ast"))
+    handle = away.site(site)
+    try:
+        with away.trace(wave, remote=URL):
+            away.site(site).save()
+    except Exception as error:  # nnsight's, of what failed there
+        told["by name"] = str(error)
+    try:
+        with away.trace(wave, remote=URL):
+            handle.output.save()
+    except Exception as error:  # nnsight may wrap what fails while a request is written
+        told["by a handle"] = str(error)
+    with away.trace(wave, remote=URL):
+        saved = away.site(tensor).save()
+    with torch.no_grad(), here.trace(wave):
+        own = here.site(site).save()
+    told["apart"] = float((away.sites(site)[0].units(saved) - own).abs().max())
     return told
 
 

@@ -70,3 +70,13 @@ def test_latents_there_are_latents_here(ask: Callable[..., Any], material: Path)
         assert _same_as_here(said), said
         assert said["printed"] == ""
         assert said["remote"]["dictionary_bytes"] > 4 * WIDTH * LATENTS
+
+
+def test_latents_in_a_trace_there_are_made_here_of_what_comes_home(ask: Callable[..., Any], material: Path) -> None:
+    dictionary = str(material / "topk")
+    told = ask("latents_in_a_trace", dictionary)
+    site = f"{RESIDUAL}|sae:{dictionary}"
+    for way in ("by name", "by a handle"):
+        assert "a trace on a server does not read latents, for the dictionary is on your machine" in told[way]
+        assert f"model.sites({site!r})[0].units(saved)" in told[way]
+    assert told["apart"] <= 1e-5

@@ -56,6 +56,31 @@ def test_a_server_that_trusts_nobody_keeps_sites_in_a_cache(
     assert all(said[part] for part in ("sites", "ids", "frames", "clips", "quarantine")), said
 
 
+@pytest.mark.parametrize("family", ["parakeet_ctc", "canary", "moonshine"])
+def test_models_with_measured_frames_run_whole_there_and_differ_by_rounding_alone(
+    family: str, loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
+) -> None:
+    save_checkpoint(family, tmp_path / "models" / family)
+    save_sounds(tmp_path / "sounds", clips=4)
+    case = {"family": family, "gather": ["trace"], "sites": "default"}
+    done = run_script(CLIENT, "same", loopback.url, tmp_path, json.dumps([case]))
+    (said,) = json.loads(done.stdout.splitlines()[-1])
+    assert said["worst"] <= 1e-6, said
+    assert all(said[part] for part in ("sites", "clips", "quarantine")), said
+
+
+def test_what_does_not_go_there_says_so_before_any_job(
+    loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
+) -> None:
+    for family in ("qwen2.5-omni", "kyutai_speech_to_text"):
+        save_checkpoint(family, tmp_path / "models" / family)
+    save_sounds(tmp_path / "sounds", clips=2)
+    done = run_script(CLIENT, "unsent", loopback.url, tmp_path, json.dumps(["qwen2.5-omni", "kyutai_speech_to_text"]))
+    for said in json.loads(done.stdout.splitlines()[-1]).values():
+        assert "does not run without its weights, which is how a job for a server is made ready" in said
+    assert loopback.log()["jobs"] == []
+
+
 def test_traces_of_a_tower_there_are_traces_here(
     loopback: Loopback, run_script: Callable[..., Any], tmp_path: Path
 ) -> None:

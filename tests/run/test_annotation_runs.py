@@ -109,6 +109,7 @@ def test_shards_and_interruptions_leave_no_trace(tmp_path: Path) -> None:
     assert len(compared(whole.folder)) == 1 + len(whole.sites)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("and_nnsight.run.session.CHECKPOINT_SECONDS", 0.0)
     utterances = [*UTTERANCES, *(utterance(seed) for seed in range(100, 120))]

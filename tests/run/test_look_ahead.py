@@ -18,10 +18,8 @@ from and_nnsight.run.look_ahead import LookAhead
 from tests.families import FAMILIES
 from tests.sounds_for_tests import RATE, noise
 
-WITHOUT_WINDOW = [
-    "hubert-post", "hubert-pre", "wav2vec2-post", "wav2vec2-pre", "wav2vec2-ctc", "wavlm-post", "wavlm-pre",
-    "wav2vec2-bert", "sew",
-]  # fmt: skip
+WITHOUT_WINDOW = ["wav2vec2-bert", "wavlm-post"]
+MORE_OF_THEM = ["hubert-post", "hubert-pre", "wav2vec2-post", "wav2vec2-pre", "wav2vec2-ctc", "wavlm-pre", "sew"]
 
 
 def samples_of(index: int) -> int:
@@ -63,7 +61,9 @@ def assert_same_but_for_rounding(one: Dissection, other: Dissection) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # WavLM with a mask
-@pytest.mark.parametrize("name", WITHOUT_WINDOW)
+@pytest.mark.parametrize(
+    "name", [*WITHOUT_WINDOW, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_OF_THEM)]
+)
 def test_the_results_are_those_of_the_stream_in_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +87,9 @@ def test_the_results_are_those_of_the_stream_in_order(
     assert further < forwards
 
 
-@pytest.mark.parametrize("name", ["hubert-post", "wav2vec2-pre", "wav2vec2-bert"])
+@pytest.mark.parametrize(
+    "name", ["wav2vec2-bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hubert-post", "wav2vec2-pre"))]
+)
 def test_every_value_is_the_same_to_the_bit_where_each_clip_runs_alone(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_files(
     assert files(tmp_path / "again") == files(tmp_path / "at once")
 
 
+@pytest.mark.slow
 def test_workers_and_sounds_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("wav2vec2-pre")
     ahead(monkeypatch, 12)

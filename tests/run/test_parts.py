@@ -96,6 +96,7 @@ def test_an_open_model_keeps_its_part(checkpoint: str, tmp_path: Path) -> None:
         _run(model, tmp_path / "other", part="language_model")
 
 
+@pytest.mark.slow
 def test_what_a_server_runs_for_the_part_that_hears_is_what_it_gives_here(checkpoint: str, tmp_path: Path) -> None:
     here, there = _run(checkpoint, tmp_path / "here"), _run(checkpoint, tmp_path / "there", remote="local")
     assert here.sites == there.sites

@@ -51,7 +51,7 @@ def without_shards(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in files(folder).items() if not name.startswith("shards")}
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 60])
+@pytest.mark.parametrize("count", [1, 2, 3, *(pytest.param(count, marks=pytest.mark.slow) for count in (7, 60))])
 def test_the_last_shard_to_be_done_leaves_the_files_of_one_run(count: int, tmp_path: Path) -> None:
     options: dict[str, Any] = {"batch_size": 3, "sites": "all", "keep_activations": True}
     quick(made(), clips(), tmp_path / "one", **options)
@@ -64,20 +64,21 @@ def test_the_last_shard_to_be_done_leaves_the_files_of_one_run(count: int, tmp_p
 
 @pytest.mark.parametrize("scores", ["labels", "mixed"])
 @pytest.mark.parametrize("kind", ["sequence", "stream"])
-@pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_concepts_merge_to_the_bit(scores: str, kind: str, many: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "shards"), [(CLIPS, 2), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((CLIPS, 7), (290, 3)))]
+)
+def test_concepts_merge_to_the_bit(scores: str, kind: str, count: int, shards: int, tmp_path: Path) -> None:
     """Beyond 256 clips too, by which the edges of bins are fixed."""
-    count = 290 if many else CLIPS
     labels = ConceptScores.from_labels({clip: f"{clip % 3}" for clip in range(count)})
     concepts = labels if scores == "labels" else concepts_for(count)
     data = clips(count) if kind == "sequence" else Again(clips(count))
     options: dict[str, Any] = {"batch_size": 3, "concepts": concepts, "keep_activations": True}
     quick(made(), data, tmp_path / "one", **options)
-    for shards in (3,) if many else (2, 7):
-        split(data, tmp_path / f"{shards}", shards, **options)
-        assert without_shards(tmp_path / f"{shards}") == files(tmp_path / "one"), shards
+    split(data, tmp_path / "split", shards, **options)
+    assert without_shards(tmp_path / "split") == files(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_read_once_is_split_unless_its_beginning_is_wanted_first(tmp_path: Path) -> None:
     quick(made(), iter(clips(200)), tmp_path / "one", batch_size=5)
     for index in (1, 0, 2):
@@ -119,6 +120,7 @@ def test_what_is_whole_is_returned_though_its_shards_are_gone(tmp_path: Path) ->
     assert files(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_sounds_of_exemplars_come_from_the_shards(tmp_path: Path) -> None:
     options: dict[str, Any] = {"batch_size": 5, "keep_exemplars": 2}
     quick(made(), iter(clips(150)), tmp_path / "one", **options)
@@ -128,6 +130,7 @@ def test_sounds_of_exemplars_come_from_the_shards(tmp_path: Path) -> None:
     assert any(name.startswith("exemplars/curves") for name in files(tmp_path / "one"))
 
 
+@pytest.mark.slow
 def test_a_shard_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     quick(made(), clips(200), tmp_path / "one", batch_size=5)
     for index, at in ((1, 100), (0, 20)):

@@ -100,3 +100,16 @@ def test_tables_never_replace_files_of_a_dissection(explained: Dissection, to: s
     with pytest.raises(DissectionError, match="holds a dissection"):
         export(explained, to, explained.folder)
     assert {path: path.read_bytes() for path in explained.folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv"])
+def test_tables_replace_those_of_an_earlier_export_and_no_other_file(
+    explained: Dissection, to: str, tmp_path: Path
+) -> None:
+    assert export(explained, to, tmp_path / "tables") == export(explained, to, tmp_path / "tables")
+    mine = tmp_path / "mine" / f"captions.{to}"
+    mine.parent.mkdir()
+    mine.write_bytes(b"file_name,caption\n1.wav,a bell\n")
+    with pytest.raises(DissectionError, match=f"captions.{to} is there, and is no such table"):
+        export(explained, to, mine.parent)
+    assert [path.read_bytes() for path in mine.parent.iterdir()] == [b"file_name,caption\n1.wav,a bell\n"]

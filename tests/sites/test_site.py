@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from and_nnsight import AudioModel, SiteError
+from and_nnsight.sites.blocks import find_blocks
 from and_nnsight.sites.frame_geometry import audio_config
 from and_nnsight.sites.hooks import site_hooks
 from and_nnsight.sites.site import Site, find_sites, select_sites
@@ -244,3 +245,11 @@ def test_a_module_that_returns_a_model_output_is_read_by_its_first_tensor() -> N
     model = made("whisper")
     seen = traced(model, model.sites("module:encoder"), noise(1.0))
     assert seen["module:encoder"].shape == (1, 100, WIDTH)
+
+
+@pytest.mark.parametrize("kind", ["Xcodec2", "NeuCodec"])
+def test_of_a_codec_what_hears_is_meant_not_a_decoder_that_is_as_deep_as_the_config_says(kind: str) -> None:
+    config = getattr(transformers, f"{kind}Config")(semantic_model_config={"num_hidden_layers": 3}, num_hidden_layers=2)
+    with torch.device("meta"):
+        codec = getattr(transformers, f"{kind}Model")(config)
+    assert [block.path for block in find_blocks(codec)] == [f"semantic_encoder.encoder.layers.{i}" for i in range(3)]

@@ -89,9 +89,8 @@ def contrast_spans(
     moments = FrameMoments(dissection.geometry(site), np.array(list(frame_of.values()), dtype=np.int64))
     spans: dict[int, Span] = {}
     for clip, frame in frame_of.items():
-        seconds = dissection.clips[clip].seconds
-        moment = moments.moment(frame, seconds)
-        spans[clip] = moment_span(clip, moment, seconds, excerpt)
+        row = dissection.clips[clip]
+        spans[clip] = moment_span(clip, moments.moment(frame, row), row.seconds, excerpt)
     return spans
 
 

@@ -171,7 +171,7 @@ class _Side:
         return [tuple(row) for is_looked_at, *row in rows if is_looked_at]
 
     def _exemplar(self, clip: int, value: float, frame: int, strength: float) -> CaptionedExemplar | None:
-        seconds = self._gathering.dissection.clips[clip].seconds
-        moment = self._moments.moment(frame, seconds)
-        caption = self._gathering.captions.get(moment_span(clip, moment, seconds, self._gathering.excerpt))
+        row = self._gathering.dissection.clips[clip]
+        moment = self._moments.moment(frame, row)
+        caption = self._gathering.captions.get(moment_span(clip, moment, row.seconds, self._gathering.excerpt))
         return None if caption is None else CaptionedExemplar(clip, caption, value, *moment, strength)

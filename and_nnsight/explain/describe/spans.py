@@ -57,5 +57,5 @@ def _excerpts(dissection: Dissection, site: str, pairs: np.ndarray, excerpt: flo
     """The excerpts of (clip, frame) pairs: `exemplar_span` of the exemplars, without making them one by one."""
     moments = FrameMoments(dissection.geometry(site), pairs[1])
     for clip, frame in pairs.T.tolist():
-        length = dissection.clips[clip].seconds
-        yield moment_span(clip, moments.moment(frame, length), length, excerpt)
+        row = dissection.clips[clip]
+        yield moment_span(clip, moments.moment(frame, row), row.seconds, excerpt)

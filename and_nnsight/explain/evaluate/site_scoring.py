@@ -17,7 +17,8 @@ from ..roles import ChatOptions
 from .baselines import Measured, features, fit_to_units, known_means
 from .claims import Claim, pool_hash
 from .held_out import HeldOutClips
-from .unit_scores import HeldOutSite, SiteScores, with_detection
+from .held_out_units import HeldOutSite, HeldOutUnits
+from .unit_scores import SiteScores, with_detection
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,29 @@ class Scoring:
 
     def score_site(self, site: str, units: Collection[int], pools: Iterable[Mapping[int, Claim]]) -> None:
         """Score what is due of some units of a site. `pools`: of each source, all claims about the site's units."""
-        held_out = None
+        due: list[tuple[str, Mapping[int, Claim], list[Claim]]] = []
         for pool in pools:
             hashed = pool_hash(pool)
-            of_units = [claim for unit, claim in pool.items() if unit in units]
-            due = [claim for claim in of_units if _lacks(self.table, claim, hashed)]
-            if not due:
-                continue
-            held_out = held_out or self.bench.held_out_site(site)
-            scorer = SiteScores(held_out, list(pool.values()), self.embeddings, self.test.shuffles, self.test.seed)
-            rows = [replace(row, pool=hashed) for row in scorer.rows(due)]
-            if self.asker is not None:
-                rows = with_detection(rows, scorer, self.asker.chat, self.asker.options)
-            self.table.add(rows)
+            lacking = [claim for unit, claim in pool.items() if unit in units and _lacks(self.table, claim, hashed)]
+            if lacking:
+                due.append((hashed, pool, lacking))
+        if not due:
+            return
+        held_out = self.bench.held_out_site(site)
+        scorers = [self._scorer(held_out, pool) for _, pool, _ in due]
+        every_unit = sorted({claim.unit for _, _, lacking in due for claim in lacking})
+        for part in held_out.parts(every_unit):
+            for (hashed, _, lacking), scorer in zip(due, scorers, strict=True):
+                self._score([claim for claim in lacking if claim.unit in part], part, scorer, hashed)
+
+    def _scorer(self, held_out: HeldOutSite, pool: Mapping[int, Claim]) -> SiteScores:
+        return SiteScores(held_out, list(pool.values()), self.embeddings, self.test.shuffles, self.test.seed)
+
+    def _score(self, claims: Sequence[Claim], units: HeldOutUnits, scorer: SiteScores, pool: str) -> None:
+        rows = [replace(row, pool=pool) for row in scorer.rows(claims, units)]
+        if self.asker is not None:
+            rows = with_detection(rows, scorer, self.asker.chat, self.asker.options)
+        self.table.add(rows)
 
 
 def pools_of(every_claim: Iterable[Claim]) -> dict[str, list[dict[int, Claim]]]:

@@ -16,22 +16,28 @@ from torch import Tensor
 BINS = 128
 """Steps that a monotone fit has at most."""
 _SWEEPS = 3
-_ELEMENTS = 1 << 22
+_ROWS = 512  # that are fitted at once: what is in between stays in a processor's cache
 
 
 def savage_scores(rows: Float[Tensor, "row clip"]) -> Float64[Tensor, "row clip"]:
     """Each value's expected place in an exponential sample, from 1/n for the lowest to about ln n; the mean is 1."""
-    clips = rows.shape[1]
-    steps = 1 / torch.arange(clips, 0, -1, dtype=torch.float64, device=rows.device)
-    summed = torch.cat([steps.new_zeros(1), steps.cumsum(0).cumsum(0)])
-    below, upto = _ties(rows)
-    return (summed[upto] - summed[below]) / (upto - below)
+    return scores_and_ranks(rows)[0]
 
 
 def rank_shares(rows: Float[Tensor, "row clip"]) -> Float64[Tensor, "row clip"]:
     """The place of each value among its row's, from 0 to 1; ties share the middle of theirs."""
+    return scores_and_ranks(rows)[1]
+
+
+def scores_and_ranks(
+    rows: Float[Tensor, "row clip"],
+) -> tuple[Float64[Tensor, "row clip"], Float64[Tensor, "row clip"]]:
+    """Both `savage_scores` and `rank_shares`, of which each is made of the same counts of ties."""
+    clips = rows.shape[1]
+    steps = 1 / torch.arange(clips, 0, -1, dtype=torch.float64, device=rows.device)
+    summed = torch.cat([steps.new_zeros(1), steps.cumsum(0).cumsum(0)])
     below, upto = _ties(rows)
-    return (below + upto).double() / (2 * rows.shape[1])
+    return (summed[upto] - summed[below]) / (upto - below), (below + upto).double() / (2 * clips)
 
 
 def _ties(rows: Float[Tensor, "row clip"]) -> tuple[Int64[Tensor, "row clip"], Int64[Tensor, "row clip"]]:
@@ -60,19 +66,18 @@ def monotone_residuals(
     (isotonic) fit, of one predictor after the other in three rounds. So a unit that thresholds or saturates a predictor
     leaves nothing. A predictor has `BINS` steps, of equally many clips each; clips where it is the same share one.
     """
-    clips = rows.shape[1]
     steps = [_bins(predictor) for predictor in predictors]
     residuals = []
-    for part in torch.arange(len(rows), device=rows.device).split(max(1, _ELEMENTS // min(clips, BINS) ** 2)):
-        values = rows[part].double()
-        left = values - values.mean(1, keepdim=True)
+    for part in torch.arange(len(rows), device=rows.device).split(_ROWS):
+        values, directed = rows[part].double(), directions[part].double().T
+        left = (values - values.mean(1, keepdim=True)).T.contiguous()  # rows beside each other in memory
         fits = [torch.zeros_like(left) for _ in steps]
         for _ in range(_SWEEPS):
-            for place, bins in enumerate(steps):
-                target = left + fits[place]
-                fitted = _isotonic(target, bins, directions[part, place].double())
-                left, fits[place] = target - fitted, fitted
-        residuals.append(left)
+            for fit, bins, direction in zip(fits, steps, directed, strict=True):
+                target = left.add_(fit)
+                torch.index_select(_isotonic(target, bins, direction), 0, bins, out=fit)
+                left = target.sub_(fit)
+        residuals.append(left.T)
     return torch.cat(residuals) if residuals else rows.double()
 
 
@@ -83,20 +88,19 @@ def _bins(predictor: Float[Tensor, " clip"]) -> Int64[Tensor, " clip"]:
 
 
 def _isotonic(
-    rows: Float64[Tensor, "row clip"], bins: Int64[Tensor, " clip"], directions: Float64[Tensor, " row"]
-) -> Float64[Tensor, "row clip"]:
+    values: Float64[Tensor, "clip row"], bins: Int64[Tensor, " clip"], directions: Float64[Tensor, " row"]
+) -> Float64[Tensor, "bin row"]:
     """The nearest function of the bins that only rises (direction 1) or only falls (−1): the min-max formula.
 
-    fit(k) = max over i ≤ k of min over j ≥ k of the mean of bins i to j (Robertson, Wright & Dykstra 1988, 1.4).
+    fit(k) = max over i ≤ k of min over j ≥ k of the mean of bins i to j (Robertson, Wright & Dykstra 1988, 1.4): from
+    the last bin down, with the lowest mean that began at each i so far.
     """
-    count = int(bins.max()) + 1
-    member = torch.zeros(rows.shape[1], count, dtype=torch.float64, device=rows.device)
-    member[torch.arange(rows.shape[1], device=rows.device), bins] = 1.0
-    sums = torch.nn.functional.pad(((rows * directions[:, None]) @ member).cumsum(1), (1, 0))
-    sizes = torch.nn.functional.pad(member.sum(0).cumsum(0), (1, 0))
-    place = torch.arange(count, device=rows.device)
-    forward = place[:, None] <= place
-    means = (sums[:, None, 1:] - sums[:, :-1, None]) / (sizes[1:] - sizes[:-1, None]).clamp(min=1.0)
-    lowest = torch.where(forward, means, torch.inf).flip(2).cummin(2).values.flip(2)
-    fitted = torch.where(forward, lowest, -torch.inf).amax(1)
-    return (fitted * directions[:, None])[:, bins]
+    sizes = torch.nn.functional.pad(bins.bincount().double().cumsum(0), (1, 0))
+    count = len(sizes) - 1
+    sums = torch.zeros(count + 1, values.shape[1], dtype=torch.float64, device=values.device)
+    ends = (sums.index_add_(0, bins + 1, values) * directions).cumsum(0)
+    fitted, lowest = torch.empty_like(ends[1:]), torch.full_like(ends[1:], torch.inf)
+    for last in range(count, 0, -1):
+        means = (ends[last] - ends[:last]).div_(sizes[last] - sizes[:last, None])
+        torch.amax(torch.minimum(lowest[:last], means, out=lowest[:last]), 0, out=fitted[last - 1])
+    return fitted.mul_(directions)

@@ -12,60 +12,41 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from ...dissection.decimals import shortest, shortest_list
-from ...dissection.dissection import Dissection
 from ..providers.embeddings import Embeddings
 from ..providers.requests import CachedChat
 from ..records.claim_rows import ScoreRow
 from ..roles import ChatOptions
-from .baselines import NULLS, Measured, features, filled
+from .baselines import NULLS
 from .claims import Claim
 from .detection import CLIPS, Detection, detect
-from .held_out import FEWEST, HeldOutClips
-from .metrics import average_precisions, clips_of, correlations, places, positives, standardised
-from .permutation import PermutationResult, partial_test, prediction_test
-from .top_down import savage_scores
+from .held_out import FEWEST
+from .held_out_units import HeldOutSite, HeldOutUnits, UnitGroup
+from .metrics import average_precisions, correlations, places, positives, standardised
+from .permutation import PermutationResult, claim_ways, claims_beyond_nulls, partial_test, prediction_test
 
 _DECIMALS = 6  # sums over more units differ in the last bits
 
 
-class HeldOutSite:
-    """What the units of a site do on the held-out clips, and how well the nulls tell."""
+@dataclass(frozen=True, eq=False)
+class _ClaimRows:
+    """All texts that are claimed of a site, on the clips on which some units are finite."""
 
-    def __init__(
-        self,
-        held_out: Dissection,
-        site: str,
-        clips: HeldOutClips,
-        measured: Measured,
-        means: Float32[Tensor, " null"],
-        fits: np.ndarray,
-        share: float,
-        device: str | torch.device | None,
-    ) -> None:
-        self.site, self.clips, self.share = site, clips, share
-        self.device = torch.device(device or "cpu")
-        activations = held_out.activations(site)
-        assert activations is not None  # checked before
-        row_of = {clip: row for row, clip in enumerate(held_out.clips)}
-        values = torch.from_numpy(activations[[row_of[clip] for clip in clips.clips]])
-        self.activations = values.T.contiguous().to(self.device)
-        self.nulls = filled(features(measured, clips.clips), means).to(self.device)
-        self.signs = torch.from_numpy(np.where(fits < 0, -1, 1)).to(self.device)
-        self.best = torch.from_numpy(np.abs(fits).argmax(1)).to(self.device)
+    clips: Int64[Tensor, " clip"]
+    ways: Float32[Tensor, "side text clip"]
+    beyond: Float32[Tensor, "side text clip"]
+    standardised: Float32[Tensor, "text clip"]
+    places: Tensor  # [text, clip], whole numbers
 
 
 @dataclass(frozen=True, eq=False)
 class _Measures:
-    """Of some units: own claim [unit], nulls [unit, null], and all texts that are claimed of the site [unit, text]."""
+    """Of some claims: how each does, and how every text that is claimed of the site does on the claim's unit."""
 
-    chosen: Tensor  # [unit, clip] bool
     tested: PermutationResult
     beyond: PermutationResult
-    pearson: Tensor
-    auprc: Tensor
-    null_pearson: Tensor
-    null_auprc: Tensor
-    top_down: np.ndarray  # [unit, text]
+    pearson: list[float]
+    auprc: list[float]
+    top_down: np.ndarray  # [claim, text]
 
 
 class SiteScores:
@@ -76,10 +57,6 @@ class SiteScores:
     ) -> None:
         self.held_out, self._shuffles, self._seed = held_out, shuffles, seed
         self._pool = sorted(pool, key=lambda one: one.unit)
-        gists = list(dict.fromkeys(one.gist for one in self._pool))
-        self._gist_of = {gist: place for place, gist in enumerate(gists)}
-        self._gist_of_pool = np.array([self._gist_of[one.gist] for one in self._pool])
-        self._apart = _apart(gists)
         texts = list(dict.fromkeys(one.text for one in self._pool))
         self._text_of = {text: place for place, text in enumerate(texts)}
         self._text_of_pool = np.array([self._text_of[one.text] for one in self._pool])
@@ -87,15 +64,16 @@ class SiteScores:
         by_text = {one.text: one for one in self._pool}
         self.predictions = _predictions([by_text[text] for text in texts], held_out.clips.captions, embeddings)
         self.predictions = self.predictions.to(held_out.device)
-        self._others: dict[int, Int64[np.ndarray, " claim"]] = {}
+        self._claim_rows: _ClaimRows | None = None
+        self._others: dict[frozenset[str], Int64[np.ndarray, " claim"]] = {}
 
     def _apart_from(self, claim: Claim) -> Int64[np.ndarray, " claim"]:
         """The texts of the claims about other units that have no statement in common with it (else: another one)."""
-        gist = self._gist_of[claim.gist]
-        if gist not in self._others:
-            apart = self._apart[gist][self._gist_of_pool]
-            self._others[gist] = self._text_of_pool[apart if apart.any() else self._gist_of_pool != gist]
-        return self._others[gist]
+        if claim.gist not in self._others:
+            apart = np.array([claim.gist.isdisjoint(one.gist) for one in self._pool])
+            different = np.array([claim.gist != one.gist for one in self._pool])
+            self._others[claim.gist] = self._text_of_pool[apart if apart.any() else different]
+        return self._others[claim.gist]
 
     def another(self, claim: Claim) -> str | None:
         """What is claimed of another unit, drawn; None where nothing else is claimed of any."""
@@ -120,51 +98,46 @@ class SiteScores:
         key = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=8).digest()
         return np.random.default_rng([self._seed, int.from_bytes(key, "little")])
 
-    def rows(self, due: Sequence[Claim]) -> list[ScoreRow]:
-        """The rows of claims. Units that are finite on the same clips are measured together: mostly all of them."""
-        units = torch.tensor([claim.unit for claim in due], device=self.held_out.device)
-        finite = self.held_out.activations[units].isfinite()
-        patterns, which = finite.unique(dim=0, return_inverse=True)
+    def rows(self, due: Sequence[Claim], units: HeldOutUnits) -> list[ScoreRow]:
+        """The rows of claims about some of the units. Those that are finite on the same clips are measured together."""
         rows: dict[int, ScoreRow] = {}
-        for pattern in range(len(patterns)):
-            some = (which == pattern).nonzero()[:, 0].tolist()
-            clips = patterns[pattern].nonzero()[:, 0]
-            rows |= dict(zip(some, self._rows([due[place] for place in some], clips), strict=True))
+        for group in units.groups:
+            some = [place for place, claim in enumerate(due) if claim.unit in group.place]
+            if some:
+                rows |= zip(some, self._rows([due[place] for place in some], group), strict=True)
         return [rows[place] for place in range(len(due))]
 
-    def _rows(self, due: Sequence[Claim], clips: Tensor) -> Iterator[ScoreRow]:
-        measures = self._measured(due, clips) if len(clips) >= FEWEST else None
-        for place, claim in enumerate(due):
-            yield self._row(claim, measures, place, len(clips))
+    def _rows(self, due: Sequence[Claim], group: UnitGroup) -> Iterator[ScoreRow]:
+        judged = len(group.clips) >= FEWEST
+        places = [group.place[claim.unit] for claim in due]
+        measures = self._measured(due, group, places) if judged else None
+        for number, (claim, place) in enumerate(zip(due, places, strict=True)):
+            yield self._row(claim, group, place, measures, number)
 
-    def _measured(self, due: Sequence[Claim], clips: Tensor) -> _Measures:
-        held_out = self.held_out
-        units = torch.tensor([claim.unit for claim in due], device=held_out.device)
-        own = torch.tensor([self._text_of[claim.text] for claim in due], device=held_out.device)
-        values = held_out.activations[units][:, clips]
-        predicted, nulls, signs = self.predictions[:, clips], held_out.nulls[:, clips], held_out.signs[units]
-        rounded = predicted.double().round(decimals=_DECIMALS)  # what is equal but for the last bits is a tie
-        chosen = positives(values, held_out.share)
-        firing, unit_rows = clips_of(chosen), standardised(values)
-        ranked_nulls = places(torch.cat([nulls, -nulls]))
-        of_nulls = [
-            average_precisions(ranked_nulls, null + len(NULLS) * (signs[:, null] < 0), firing)
-            for null in range(len(NULLS))
-        ]
-        scores = (standardised(savage_scores(rows)) for rows in (rounded, values))
+    def _measured(self, due: Sequence[Claim], group: UnitGroup, places: Sequence[int]) -> _Measures:
+        unit, said = group.measures, self._rows_of_texts(group)
+        at = torch.tensor(places, device=self.held_out.device)
+        own = torch.tensor([self._text_of[claim.text] for claim in due], device=self.held_out.device)
         return _Measures(
-            chosen=chosen,
-            tested=prediction_test(values, chosen, rounded, own, self._shuffles, self._seed),
-            beyond=partial_test(values, chosen, rounded, own, nulls, signs, self._shuffles, self._seed),
-            pearson=correlations(standardised(predicted), unit_rows).gather(1, own[:, None])[:, 0],
-            auprc=average_precisions(places(predicted), own, firing),
-            null_pearson=correlations(standardised(nulls), unit_rows) * signs,
-            null_auprc=torch.stack(of_nulls, 1),
-            top_down=correlations(*scores).cpu().numpy(),
+            tested=prediction_test(unit.ways[:, at], said.ways, own, self._shuffles, self._seed),
+            beyond=partial_test(unit.beyond.of(at), said.beyond, own, self._shuffles, self._seed),
+            pearson=correlations(said.standardised, unit.standardised[at]).gather(1, own[:, None])[:, 0].tolist(),
+            auprc=average_precisions(said.places, own, unit.firing[at]).tolist(),
+            top_down=correlations(said.ways[0], unit.ways[0, at]).cpu().numpy(),
         )
 
-    def _row(self, claim: Claim, measures: _Measures | None, place: int, clips: int) -> ScoreRow:
-        held_out, unit = self.held_out, claim.unit
+    def _rows_of_texts(self, group: UnitGroup) -> _ClaimRows:
+        """What is held against units. The last is kept: most units of a site are finite on the same clips."""
+        if self._claim_rows is None or not torch.equal(self._claim_rows.clips, group.clips):
+            predicted = self.predictions[:, group.clips]
+            rounded = predicted.double().round(decimals=_DECIMALS)  # what is equal but for the last bits is a tie
+            ways = claim_ways(rounded)
+            beyond = claims_beyond_nulls(ways, group.measures.beyond.basis)
+            self._claim_rows = _ClaimRows(group.clips, ways, beyond, standardised(predicted), places(predicted))
+        return self._claim_rows
+
+    def _row(self, claim: Claim, group: UnitGroup, place: int, measures: _Measures | None, number: int) -> ScoreRow:
+        held_out, unit, clips = self.held_out, claim.unit, len(group.clips)
         best = int(held_out.best[unit])
         row = ScoreRow(
             site=claim.site, unit=unit, source=claim.source, text=claim.text, clips=clips,
@@ -172,13 +145,14 @@ class SiteScores:
         )  # fmt: skip
         if measures is None:
             return replace(row, failure=_few_finite(clips))
-        if not (count := int(measures.chosen[place].sum())):
+        if not (count := group.measures.positives[place]):
             return replace(row, failure="the unit is the same on all held-out clips")
         null_pearson, null_auprc = (
-            shortest_list(each[place].float().cpu().numpy()) for each in (measures.null_pearson, measures.null_auprc)
+            shortest_list(each[place].float().cpu().numpy())
+            for each in (group.measures.null_pearson, group.measures.null_auprc)
         )
-        p = float(measures.tested.p[place])
-        others, as_good = self._among_others(claim, measures.top_down[place])
+        p = float(measures.tested.p[number])
+        others, as_good = self._among_others(claim, measures.top_down[number])
         of_nulls: dict[str, float] = {}
         for null, correlation, precision in zip(NULLS, null_pearson, null_auprc, strict=True):
             of_nulls |= {f"{null}_pearson": correlation, f"{null}_auprc": precision}
@@ -186,12 +160,12 @@ class SiteScores:
             row,
             positives=count,
             base_rate=count / clips,
-            top_down=round(float(measures.tested.correlation[place]), _DECIMALS),
+            top_down=round(float(measures.tested.correlation[number]), _DECIMALS),
             p=p,
-            top_down_beyond=round(float(measures.beyond.correlation[place]), _DECIMALS),
-            p_beyond=max(p, float(measures.beyond.p[place])),
-            pearson=shortest(float(measures.pearson[place])),
-            auprc=shortest(float(measures.auprc[place])),
+            top_down_beyond=round(float(measures.beyond.correlation[number]), _DECIMALS),
+            p_beyond=max(p, float(measures.beyond.p[number])),
+            pearson=shortest(measures.pearson[number]),
+            auprc=shortest(measures.auprc[number]),
             null_pearson=null_pearson[best],
             null_auprc=null_auprc[best],
             others=others,
@@ -210,15 +184,6 @@ def _few_finite(clips: int) -> str:
     if not clips:
         return "the unit is not finite on all held-out clips"
     return f"the unit is finite on {clips} held-out clips, fewer than {FEWEST}"
-
-
-def _apart(gists: Sequence[frozenset[str]]) -> Bool[np.ndarray, "gist gist"]:
-    """Which claims have no statement in common."""
-    statements = {text: place for place, text in enumerate(dict.fromkeys(text for gist in gists for text in gist))}
-    has = torch.zeros(len(gists), len(statements))
-    for row, gist in zip(has, gists, strict=True):
-        row[[statements[text] for text in gist]] = 1.0
-    return (has @ has.T == 0).numpy()
 
 
 def _predictions(

@@ -58,9 +58,15 @@ class Embeddings:
 
     def once(self, texts: Sequence[str]) -> Matrix:
         """One vector a text, in order; they are not kept: for texts of which there are many, and which come once."""
-        vectors = [self._encode(batch) for batch in chunks_of(texts, _BATCH_TEXTS)]
+        vectors, done = np.zeros((0, 0), np.float32), 0
+        for batch in chunks_of(texts, _BATCH_TEXTS):
+            encoded = self._encode(batch)
+            if not done:
+                vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
+            vectors[done : done + len(batch)] = encoded
+            done += len(batch)
         self.encoded += len(texts)
-        return np.concatenate(vectors)
+        return vectors
 
     def read(self, path: Path, texts: Sequence[str]) -> None:
         """Take from a file the vectors of those texts that it has, if it is of this encoder's width."""

@@ -64,6 +64,13 @@ def _tagged(sentence: str) -> tuple[Tagged, ...]:
     return tuple(tagged for piece in _pieces(tokens(sentence)) for tagged in _tag_piece(piece))
 
 
+@lru_cache(maxsize=50_000)
+def adjective_forms(word: str) -> frozenset[str]:
+    """Every base form that `tag` may give a word as an adjective, whatever stands around it."""
+    lemmas = (_hanta().analyze(_readable(word), tag)[0] for tag, part in _PARTS.items() if part == "adjective")
+    return frozenset((word.lower(), *(lemma.lower() for lemma in lemmas)))
+
+
 def tokens(text: str) -> list[str]:
     """A text's words and punctuation marks."""
     text = unicodedata.normalize("NFC", text).translate(_HYPHENS)

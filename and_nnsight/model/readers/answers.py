@@ -13,14 +13,16 @@ from ...sites.audio_spec import inputs_of
 from ..features import Features
 
 
-def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> list[list[int]]:
+def greedy_answers(module: Any, inputs: Features, before: int, most: int, rules: Sequence[Any] = ()) -> list[list[int]]:
     """Token ids that a model writes for each clip of a batch whose texts have one length.
 
     before  tokens of each text
     most    tokens of an answer at most
+    rules   logits processors of transformers
 
     The end of a text is no part of the answer, but of one that has nothing else: every clip has a token.
     """
+    from transformers.generation.logits_process import LogitsProcessorList
     from transformers.generation.utils import GenerationMixin
 
     sound = next(iter(inputs.values()))
@@ -30,7 +32,8 @@ def greedy_answers(module: Any, inputs: Features, before: int, most: int) -> lis
         warnings.simplefilter("ignore")  # of settings that the checkpoint's own generation config has
         # The mixin's own: Whisper's splits clips, and makes its own beginning of a text.
         mixin: Any = GenerationMixin
-        sequences = mixin.generate(module, **inputs, do_sample=False, num_beams=1, max_new_tokens=most, use_cache=True)
+        greedily = {"do_sample": False, "num_beams": 1, "max_new_tokens": most, "use_cache": True}
+        sequences = mixin.generate(module, **inputs, logits_processor=LogitsProcessorList(rules), **greedily)
     ends = end_tokens(module)
     rows = sequences[:, before:].tolist()
     return [answer_of(row, ends) for row in rows]

@@ -48,7 +48,7 @@ class ReaderFeaturiser(Featuriser):
             alone = any(len(value) != 1 for value in features.values())  # of several windows
             by_shape[(shape, row if alone else None)].append((row, features))
         return tuple(
-            Group(tuple(row for row, _ in alike), _stacked([features for _, features in alike]))
+            Group(tuple(row for row, _ in alike), stacked([features for _, features in alike]))
             for alike in by_shape.values()
         )
 
@@ -64,5 +64,6 @@ class ReaderFeaturiser(Featuriser):
         return {"sampling_rate": self.sampling_rate} if hasattr(self.extractor, "sampling_rate") else {}
 
 
-def _stacked(features: Sequence[Features]) -> Features:
+def stacked(features: Sequence[Features]) -> Features:
+    """The features of clips of one shape, one after another."""
     return {name: torch.cat([each[name] for each in features]) for name in features[0]}

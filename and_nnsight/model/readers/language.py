@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from ...sites.geometry import Geometry, Tokens
 from ..checkpoint import ModelError
 from ..features import Features, Featuriser
 from ..forwards import Forward, Hearing
+from .conversation import ConversationFeaturiser, converses
 from .features import ReaderFeaturiser
 from .options import ReaderOptions
-from .prompt import rendered
+from .prompt import in_message, rendered
 from .reader import POSITIONS, Reader
 from .seconds import counted_seconds, is_in_order, shortest_clip
 
@@ -49,7 +50,9 @@ class LanguageReader(Reader):
         super().__init__(module, part, path, getattr(processor, "tokenizer", processor), options)
         self.processor, self.tower = processor, tower
         self.audio_id = _audio_id(module, processor)
-        self.text = rendered(processor, options.prompt, str(self.tokenizer.convert_ids_to_tokens(self.audio_id)))
+        self.audio_token = str(self.tokenizer.convert_ids_to_tokens(self.audio_id))
+        written = in_message if converses(processor) else partial(rendered, processor)
+        self.text = written(options.prompt, self.audio_token)
 
     @property
     def featuriser(self) -> Featuriser:
@@ -61,8 +64,12 @@ class LanguageReader(Reader):
         extractor = _extractor_of(self.processor)
         rate = int(getattr(extractor, "sampling_rate", _RATE))
         window = getattr(extractor, "n_samples", None)
-        made = ReaderFeaturiser(
-            extractor, rate, 1, None if window is None else int(window), processor=self.processor, text=self.text
+        heard = (extractor, rate, 1, None if window is None else int(window))
+        text = {"processor": self.processor, "text": self.text}
+        made = (
+            ConversationFeaturiser(*heard, **text, audio_token=self.audio_token)
+            if converses(self.processor)
+            else ReaderFeaturiser(*heard, **text)
         )
         return replace(made, minimum_samples=shortest_clip(lambda samples: self._count(made, samples), rate))
 

@@ -36,6 +36,12 @@ def rendered(processor: Any, prompt: str | None, audio_token: str) -> str:
     )
 
 
+def in_message(prompt: str | None, audio_token: str) -> str:
+    """The message that a clip goes in with: the sound first, where the prompt itself has no place for it."""
+    prompt = DEFAULT_PROMPT if prompt is None else prompt
+    return _with_one(prompt, audio_token, "the prompt") if audio_token in prompt else f"{audio_token}{prompt}"
+
+
 def _has_template(processor: Any) -> bool:
     holders = (processor, getattr(processor, "tokenizer", None))
     return any(getattr(holder, "chat_template", None) for holder in holders)

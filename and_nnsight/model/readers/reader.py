@@ -124,8 +124,13 @@ class Reader(ABC):
         if all(clip.tokens for clip in clips):
             return [[token.id for token in clip.tokens or ()] for clip in clips]
         if self.answer == GENERATED:
-            return greedy_answers(self.module, features, before, self.options.answer_tokens)
+            most = self.options.answer_tokens
+            return greedy_answers(self.module, features, before, most, self.generation_rules(before))
         return [self._given(clip) for clip in clips]
+
+    def generation_rules(self, before: int) -> list[Any]:
+        """What holds of a text that the model writes behind so many tokens: logits processors of transformers."""
+        return []
 
     def _given(self, clip: Hearing) -> list[int]:
         text = (clip.caption if self.answer == "caption" else clip.label) or ""
@@ -155,7 +160,12 @@ class Reader(ABC):
                 part[mask] = torch.nn.functional.pad(part[mask], (0, length), value=1)
             positions = torch.arange(before, before + length, device=part[ids].device)
             part[POSITIONS] = positions.expand(len(rows), -1)
-            yield Forward(rows, part, [self.tokens_of(each) for each in chosen])
+            texts = [self.tokens_of(each) for each in chosen]
+            yield Forward(rows, part, self.in_time([clips[row] for row in rows], part, texts))
+
+    def in_time(self, clips: Sequence[Hearing], features: Features, texts: list[list[Token]]) -> list[list[Token]]:
+        """The answers to clips that run together, with the seconds of their tokens where the model tells them."""
+        return texts
 
     def tokens_of(self, ids: Sequence[int]) -> list[Token]:
         """Token ids with their texts."""
@@ -170,4 +180,4 @@ class Reader(ABC):
 class _Unsaid:
     """A clip that nothing is known of."""
 
-    label = caption = tokens = None
+    label = caption = seconds = tokens = None

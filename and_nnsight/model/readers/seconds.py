@@ -108,8 +108,10 @@ def is_in_order(
     with silenced(tower, attentions):
         plain, *changed = embeddings([noise, *clicked])
     for start, there in zip(starts, changed, strict=True):
-        token = int((there - plain).norm(dim=-1).argmax())
-        first, last = geometry.times(np.array([token]))[0]
+        moved = (there - plain).norm(dim=-1)
+        times = geometry.times(np.arange(len(moved)))
+        own = torch.from_numpy(times[:, 0] < samples / rate)  # behind them is padding, which a louder clip moves too
+        first, last = times[int(moved.cpu().where(own, -1.0).argmax())]
         if not first - hop <= start / rate <= last + hop:
             return False
     return True

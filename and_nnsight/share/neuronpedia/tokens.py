@@ -11,6 +11,7 @@ from ...dissection.curves import Curve
 from ...dissection.decimals import shortest_list
 from ...dissection.dissection import Dissection
 from ...dissection.moments import frame_text
+from ...sites.geometry import Tokens
 from .checks import MOST_TOKENS
 
 _MOST_DIGITS = 6
@@ -55,9 +56,9 @@ class SiteTokens:
         return TokenActivations(clip, self._names[key], shortest_list(values))
 
     def _named(self, clip: int, starts: np.ndarray, frames: Sequence[int]) -> list[str]:
-        if not np.isnan(starts).any():
-            return _seconds(starts)
         geometry, own = self._dissection.geometry(self._site), self._dissection.clips[clip].tokens
+        if not isinstance(geometry, Tokens) and not np.isnan(starts).any():
+            return _seconds(starts)
         return [frame_text(geometry, own, frame) or f"frame {frame}" for frame in frames]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import torch
-from and_nnsight.model.accepted_inputs import needs_mask
+from and_nnsight.model.accepted_inputs import accepted, needs_mask
 from and_nnsight.model.adapter import ModelAdapter, OnActivation
 from and_nnsight.model.devices import dtype_of
 from and_nnsight.model.extractors import default_extractor
 from and_nnsight.model.features import Features, Featuriser, make_featuriser
+from and_nnsight.model.inputs import main_input
+from and_nnsight.model.measured_frames import measured_frames
 from and_nnsight.sites.heads import HEADS_SIDE_BY_SIDE
 from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
@@ -38,7 +41,8 @@ class BridgedModel(ModelAdapter):
         masked = needs_mask(bridge.original_model)
         self._featuriser = make_featuriser(view, getattr(extractor, "feature_extractor", extractor), masked)
         hooks = bridge.hook_dict
-        self._available = tuple(site for site in find_sites(view, self._featuriser.extractor) if site.name in hooks)
+        found = tuple(site for site in find_sites(view, self._featuriser.extractor) if site.name in hooks)
+        self._available = _with_seconds(found, view, self._featuriser)
         self.name = bridge.cfg.model_name
 
     @property
@@ -106,6 +110,18 @@ class BridgedModel(ModelAdapter):
     def describe(self) -> dict[str, Any]:
         """What the manifest says: the model, and through what it was heard."""
         return super().describe() | {"through": f"transformer-lens {version('transformer-lens')}"}
+
+
+def _with_seconds(sites: tuple[Site, ...], view: nn.Module, featuriser: Featuriser) -> tuple[Site, ...]:
+    """The sites, those with measured seconds whose frames neither structure nor config places."""
+    if not any(site.layer is not None and site.geometry.kind == "unknown" for site in sites):
+        return sites
+
+    def inputs(module: nn.Module, features: Features) -> dict[str, Any]:
+        return accepted(module, features, main_input(module))
+
+    measured = measured_frames(view, featuriser, inputs)
+    return tuple(site if site.layer is None else replace(site, geometry=measured) for site in sites)
 
 
 def hook_name(site: Site) -> str:

@@ -26,7 +26,7 @@ def to_transformer_lens(
     """A TransformerBridge around an acoustic transformer: no hub, no tokenizer.
 
     model      an AudioModel, a transformers module or a BEATs of and-nnsight-beats. Of a Whisper model that generates,
-               the encoder is taken; of CLAP and of audio language models, the audio tower
+               the encoder is taken, as of Parakeet with a head; of CLAP and of audio language models, the audio tower
     copy       False: put the bridge's components into the given model itself, which saves its memory. It still runs and
                gives the same, but its modules have other paths, where no AudioModel looks for them;
                `from_transformer_lens` takes the components out again
@@ -132,6 +132,9 @@ def _audio_part(model: nn.Module) -> Any:
         return part.get_encoder()
     if name == "ClapModel":
         return part.audio_model
+    parakeet = next((module for module in model.modules() if type(module).__name__ == "ParakeetEncoder"), None)
+    if parakeet is not None:
+        return parakeet
     inside = hearing(bare_parts(model)) if architecture_of(model) is None and hasattr(model, "config") else None
     tower = None if inside is None else model.get_submodule(inside.path)
     return part if tower is None or architecture_of(tower) is None else tower

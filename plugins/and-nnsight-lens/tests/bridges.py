@@ -23,7 +23,7 @@ TOWERS = {family.name: family for family in towers()}
 FAMILIES = OURS | TOWERS
 SUPPORTED = [name for name in FAMILIES if name != "sew-d"]
 POST_NORM = ["hubert-post", "wav2vec2-post", "wavlm-post", "unispeech", "sew", "data2vec"]
-CONFORMERS = ["wav2vec2-bert", "wav2vec2-conformer"]
+CONFORMERS = ["wav2vec2-bert", "wav2vec2-conformer", "parakeet"]
 PRE_NORM = [name for name in SUPPORTED if name not in POST_NORM + CONFORMERS]
 
 

@@ -141,3 +141,15 @@ def test_of_an_audio_language_model_the_tower_is_bridged() -> None:
     with torch.no_grad():
         output = bridge(features)
         assert torch.equal(output, tower(features).last_hidden_state)
+
+
+def test_of_a_model_that_holds_parakeets_encoder_that_is_bridged() -> None:
+    from tests.architectures.catalogue import architecture
+
+    model = architecture("parakeet_ctc").build()
+    bridge = to_transformer_lens(model)
+    encoder = model.get_submodule("encoder")
+    assert type(bridge.original_model) is type(encoder)
+    features = torch.randn(1, 200, 80, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(bridge(features), encoder(features).last_hidden_state)

@@ -1,4 +1,4 @@
-"""Tiny audio towers of language models, that are built as Whisper's encoder is."""
+"""Tiny encoders that other models hold: towers that are built as Whisper's is, and Parakeet's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ def towers() -> list[Family]:
         Family("qwen2-audio", seeded(lambda: _tower("Qwen2Audio", _WHISPERS)), whisper_extractor),
         Family("audio-flamingo-3", seeded(lambda: _tower("AudioFlamingo3", _LLAMAS)), whisper_extractor),
         Family("voxtral", seeded(lambda: _tower("Voxtral", _LLAMAS)), whisper_extractor),
+        Family("parakeet", seeded(_parakeet), lambda: tf.ParakeetFeatureExtractor(feature_size=16)),
     ]
+
+
+def _parakeet() -> Any:
+    sizes = {
+        **_LLAMAS,
+        "num_key_value_heads": 4,
+        "num_mel_bins": 16,
+        "subsampling_conv_channels": 8,
+        "initializer_range": 0.2,
+    }
+    return tf.ParakeetEncoder(tf.ParakeetEncoderConfig(**sizes))
 
 
 def _tower(name: str, sizes: dict[str, int]) -> Any:

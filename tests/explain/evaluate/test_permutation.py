@@ -14,9 +14,13 @@ from and_nnsight.explain.evaluate.metrics import positives
 from and_nnsight.explain.evaluate.permutation import (
     BLOCKS,
     PermutationResult,
+    beyond_nulls,
+    claim_ways,
+    claims_beyond_nulls,
     partial_test,
     prediction_test,
     random_orders,
+    unit_ways,
 )
 from and_nnsight.explain.evaluate.top_down import linear_basis, monotone_residuals, rank_shares, savage_scores
 from and_nnsight.statistics.false_discovery import false_discovery_rates
@@ -34,13 +38,16 @@ def floats(values: np.ndarray) -> Tensor:
 def predicted(units: np.ndarray, claims: np.ndarray, shuffles: int = SHUFFLES, seed: int = 0) -> PermutationResult:
     values = floats(units)
     which = torch.arange(len(values)) % len(claims)
-    return prediction_test(values, positives(values, SHARE), floats(claims), which, shuffles, seed)
+    return prediction_test(
+        unit_ways(values, positives(values, SHARE)), claim_ways(floats(claims)), which, shuffles, seed
+    )
 
 
 def beyond(units: np.ndarray, claims: np.ndarray, nulls: np.ndarray, shuffles: int = SHUFFLES) -> PermutationResult:
     values, rising = floats(units), torch.ones(len(units), len(nulls), dtype=torch.int64)
     which = torch.arange(len(values)) % len(claims)
-    return partial_test(values, positives(values, SHARE), floats(claims), which, floats(nulls), rising, shuffles, 0)
+    left = beyond_nulls(unit_ways(values, positives(values, SHARE)), floats(nulls), rising)
+    return partial_test(left, claims_beyond_nulls(claim_ways(floats(claims)), left.basis), which, shuffles, 0)
 
 
 # Scores

@@ -89,10 +89,10 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     (pair[0].folder / "explanations" / "scores.parquet").unlink()
     measured = unit_scores.SiteScores.rows
 
-    def breaking(self, due):
+    def breaking(self, due, units):
         if self.held_out.site == OTHER:
             raise KeyboardInterrupt
-        return measured(self, due)
+        return measured(self, due, units)
 
     monkeypatch.setattr(unit_scores.SiteScores, "rows", breaking)
     with pytest.raises(KeyboardInterrupt):
@@ -101,6 +101,13 @@ def test_interrupted_it_goes_on(pair, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row.site for row in begun} == {SITE}
     assert any(holds(row) for row in begun), "what was scored is judged as well"
     monkeypatch.setattr(unit_scores.SiteScores, "rows", measured)
+    assert explained(pair) == whole
+
+
+def test_a_few_units_at_a_time_get_the_scores_of_all_at_once(pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = explained(pair)
+    (pair[0].folder / "explanations" / "scores.parquet").unlink()
+    monkeypatch.setattr("and_nnsight.explain.evaluate.held_out_units._ELEMENTS", 3 * 200)
     assert explained(pair) == whole
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from and_nnsight.explain.text import tagging
 from and_nnsight.explain.text.negation import is_denied
-from and_nnsight.explain.text.tagging import tag, tokens
+from and_nnsight.explain.text.tagging import adjective_forms, tag, tokens
 from tests.explain.text.tagged_sentences import DEVELOPMENT, HELD_OUT
 
 PARTS = {"A": "adjective", "N": "noun", "V": "verb", "P": "preposition", "": "other"}
@@ -71,6 +71,16 @@ def words_of(sentence: str, part: str) -> list[str]:
 )
 def test_adjectives_are_whole_lower_case_base_forms(sentence: str, adjectives: list[str]) -> None:
     assert words_of(sentence, "adjective") == adjectives
+
+
+def test_whatever_base_form_an_adjective_gets_is_among_those_of_its_word() -> None:
+    more = (
+        "LOUDER drums and the brightest bells. A can't-miss, high‑quality worse take. The better, farther, Spanish one."
+    )
+    for line in (*DEVELOPMENT.splitlines(), *HELD_OUT.splitlines(), more):
+        for word, lemma, part in tag(" ".join(word.rpartition("/")[0] or word for word in line.split())):
+            assert part != "adjective" or lemma in adjective_forms(word)
+    assert {"loud", "louder"} <= adjective_forms("Louder")
 
 
 @pytest.mark.parametrize(

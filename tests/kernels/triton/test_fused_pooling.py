@@ -31,6 +31,7 @@ def check(pooled: Pooled, reference: Pooled) -> None:
         np.testing.assert_array_equal(own, expected)
 
 
+@pytest.mark.slow
 @given(stream=streams(), dtype=st.sampled_from(DTYPES))
 @few_examples
 def test_the_fused_maximum_is_the_oracles(stream: Stream, dtype: torch.dtype):
@@ -46,7 +47,9 @@ def test_the_fused_maximum_is_the_oracles(stream: Stream, dtype: torch.dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("values", VALUES)
-@pytest.mark.parametrize(("frames", "units"), [(1, 1), (15, 63), (16, 64), (17, 65), (33, 130)])
+@pytest.mark.parametrize(
+    ("frames", "units"), [(1, 1), (15, 63), (16, 64), (17, 65), pytest.param(33, 130, marks=pytest.mark.slow)]
+)
 def test_the_fused_maximum_is_the_reference_at_the_edges_of_its_blocks(
     dtype: torch.dtype, values: str, frames: int, units: int
 ):

@@ -26,6 +26,7 @@ def ordered(state: TopKState, largest: bool) -> dict[str, torch.Tensor]:
     return {name: tensor.cpu() for name, tensor in in_total_order(state, largest=largest)._asdict().items()}
 
 
+@pytest.mark.slow
 @given(data=st.data(), stream=streams(), k=st.integers(1, 6), largest=st.booleans())
 @few_examples
 def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: Stream, k: int, largest: bool):
@@ -40,7 +41,7 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
 
 
 @SIDES
-@pytest.mark.parametrize("k", [1, 16, 36])
+@pytest.mark.parametrize("k", [1, *(pytest.param(k, marks=pytest.mark.slow) for k in (16, 36))])
 def test_many_units_rank_as_the_reference(largest: bool, k: int):
     """Over several blocks of units, with ties that reach the last place, in whatever order the clips come."""
     generator = torch.Generator().manual_seed(k)

@@ -9,7 +9,14 @@ from starlette.websockets import WebSocketDisconnect
 from and_nnsight.look.explore.app import ExploreServer
 from and_nnsight.look.explore.guard import MOST_BYTES, cookie_name
 from and_nnsight.look.explore.opened import OpenedDissection
+from tests.explain.small_dissection import small_dissection
 from tests.look.explore.conftest import ADDRESS, PORT, TOKEN
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> OpenedDissection:
+    """Of numbers, without a model: what is on the page does not tell who is let in."""
+    return OpenedDissection(small_dissection(tmp_path_factory.mktemp("guard") / "run"), False, [])
 
 
 @pytest.fixture

@@ -24,7 +24,12 @@ from ._encoder import ComponentMapping, EncoderArchitectureAdapter
 _PROJECTIONS = ("linear_q", "linear_k", "linear_v", "linear_out")
 _FEED_FORWARD = ("intermediate_dense", "output_dense")
 # There is no one stream between attention and MLP: the convolution adds to it too.
-_HOOKS: dict[str, str | None] = {"hook_resid_mid": None, "hook_mlp_out": "mlp.out.hook_out"}
+HOOKS: dict[str, str | None] = {"hook_resid_mid": None, "hook_mlp_out": "mlp.out.hook_out"}
+STREAM = Stream(
+    "its blocks add half of two feed-forwards and a convolution, and normalise what they pass on",
+    norms_come_first=False,
+    whole_mlp=False,
+)
 
 
 class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
@@ -34,11 +39,7 @@ class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
     output is resid_post.
     """
 
-    stream = Stream(
-        "its blocks add half of two feed-forwards and a convolution, and normalise what they pass on",
-        norms_come_first=False,
-        whole_mlp=False,
-    )
+    stream = STREAM
 
     def _read_config(self) -> None:
         """Conformer hears a waveform, BERT a spectrogram, and only the former has a norm after the blocks."""
@@ -67,7 +68,7 @@ class ConformerArchitectureAdapter(EncoderArchitectureAdapter):
         found: ComponentMapping = {
             "feat_proj": WrittenToBridge(name=f"{prefix}feature_projection"),
             "embed": GeneralizedComponent(name=f"{prefix}encoder.dropout"),
-            "blocks": EncoderBlockBridge(f"{prefix}encoder.layers", submodules, _HOOKS),
+            "blocks": EncoderBlockBridge(f"{prefix}encoder.layers", submodules, HOOKS),
         }
         if self._hears_waveform:
             found["audio_feature_extractor"] = AudioFeatureExtractorBridge(name=f"{prefix}feature_extractor")
