@@ -139,7 +139,8 @@ def test_a_checkpoint_with_an_adapter_by_name(tmp_path: Path) -> None:
     assert [site.name for site in model.sites()] == list(expected)
     with torch.no_grad(), model.trace(noise(1.0)):
         logits = model.output.logits.save()
-    assert torch.equal(logits, expected["unembed.hook_out"])
+    # Weights of a file lie at other addresses than those made here, and some processors then sum in another order.
+    torch.testing.assert_close(logits, expected["unembed.hook_out"], atol=1e-7, rtol=1e-6)
 
 
 def test_units_of_an_adapted_model_are_exported_once_it_is_merged(tmp_path: Path) -> None:
