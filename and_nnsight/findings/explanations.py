@@ -98,7 +98,7 @@ def summary_counts(counts: Mapping[str, Any]) -> str:
     text = f"{have:,} of {units} {agree(have, 'has', 'have')} a summary"
     among = {
         f"from fewer than {counts.get('clips_of_a_summary')} clips": counts["of_fewer_clips"],
-        "nothing after calibration": counts["nothing_left"],
+        "with nothing left after calibration": counts["nothing_left"],
     }
     several = [f"{count:,} {what}" for what, count in among.items() if count]
     if several:

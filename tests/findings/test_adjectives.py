@@ -55,7 +55,7 @@ def test_no_unit_is_dropped_silently(dissection: Dissection) -> None:
         name: finding.facts[name] for name in ("units", "with_summary", "nothing_left", "no_summary", "never_explained")
     }
     assert counts == {"units": 6, "with_summary": 4, "nothing_left": 1, "no_summary": 1, "never_explained": 1}
-    said = "4 of 6 units have a summary (of them 1 nothing after calibration); without one: 1; never explained: 1"
+    said = "4 of 6 units have a summary (of them 1 with nothing left after calibration); without one: 1; never explained: 1"
     assert finding.summary()[0] == said
     assert said in texts(finding.figure())
 

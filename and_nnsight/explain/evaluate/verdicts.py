@@ -73,7 +73,10 @@ class Verdict(Brief):
             own += f", detection {self.detection:.0%}"
         sentences += f" {own}; {self.null} alone {self.null_auprc:.2f}, {self.null_pearson:z.2f}."
         if self.others_as_good is not None:
-            sentences += f" {self.others_as_good:.0%} of what is said of the site's other units does as well."
+            sentences += (
+                f" By the order of its top clips, {self.others_as_good:.0%} of what is said of the site's other units "
+                "does as well."
+            )
         return sentences
 
 

@@ -91,7 +91,9 @@ class Keywords:
         captions, others = [exemplar.caption for exemplar in side], [exemplar.caption for exemplar in other]
         if len(captions) < _FEWEST_CAPTIONS:
             have = agree(len(captions), "has", "have")
-            return Failure(f"{len(captions)} of its clips {have} a caption: at least {_FEWEST_CAPTIONS} are needed")
+            return Failure(
+                f"{len(captions)} of the clips that are evidence {have} a caption: at least {_FEWEST_CAPTIONS} are needed"
+            )
         strengths = [exemplar.strength for exemplar in side]
         shared = corpus.shared(captions, others, site=site, strengths=strengths)
         in_order = statements(shared, corpus, site)
