@@ -59,6 +59,15 @@ def counted(last: int) -> Iterator[int]:
     yield from range(last)
 
 
+def rows(values: Float[Tensor, "clip unit"], weights: Row) -> Iterator[Row]:
+    for value in values:
+        yield value * weights
+
+
+def first_of_others(values: Float[Tensor, "clip unit"]) -> Row:
+    return next(rows(values[:, :1], values[0, :1]))
+
+
 @no_type_check
 def unchecked(value: int) -> int:
     return value
@@ -204,3 +213,11 @@ def test_annotations_stay_as_they_are_written(module: ModuleType) -> None:
 def test_what_is_compiled_is_kept_beside_what_python_keeps(module: ModuleType) -> None:
     kept = Path(str(module.__file__)).parent / "__pycache__"
     assert [path.name for path in kept.glob("source.*")] == [f"source.{sys.implementation.cache_tag}.opt-checked2.pyc"]
+
+
+def test_axes_of_a_generator_agree_with_one_another_alone(module: ModuleType) -> None:
+    assert [row.tolist() for row in module.rows(torch.ones(2, 3), torch.arange(3.0))] == [[0, 1, 2]] * 2
+    with pytest.raises(TypeCheckError, match="dimension unit"):
+        next(module.rows(torch.ones(2, 3), torch.ones(4)))
+    with pytest.raises(TypeCheckError, match="first_of_others.* return"):  # the caller's axes, of one unit for three
+        module.first_of_others(torch.ones(2, 3))

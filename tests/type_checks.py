@@ -13,7 +13,7 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
 from types import CodeType, FunctionType, ModuleType
@@ -80,7 +80,34 @@ def _checked_function(function: FunctionType) -> Any:
         with jaxtyping.jaxtyped("context"):
             return by_beartype(*args, **kwargs)
 
-    return checks_axes if any(map(_tells_a_shape, known.values())) else checks
+    @functools.wraps(function)
+    def checks_axes_of_steps(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        return _in_scopes(by_beartype(*args, **kwargs))
+
+    if not any(map(_tells_a_shape, known.values())):
+        return checks
+    return checks_axes_of_steps if inspect.isgeneratorfunction(function) else checks_axes
+
+
+def _in_scopes(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """A generator, every step of it in a scope of its own: its arguments are checked in the first, whoever asks for it."""
+    step = functools.partial(next, steps)
+    while True:
+        try:
+            with jaxtyping.jaxtyped("context"):
+                value = step()
+        except StopIteration as end:
+            return end.value
+        try:
+            sent = yield value
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:
+            step = functools.partial(steps.throw, error)
+        else:
+            step = functools.partial(steps.send, sent)
 
 
 def _resolved(annotation: Any, names: dict[str, Any]) -> Any:

@@ -284,8 +284,8 @@ class Dissection(Viewed):
         self._site(site)
         if self.annotations is None:
             raise DissectionError(
-                f"the dissection in {self.folder} was made without annotations: call dissect with annotations= and a "
-                "new folder to compare every unit with phones, words, speakers and pauses"
+                f"the dissection in {self.folder} was made without annotations: call dissect with annotations= "
+                "(--annotations) and a new folder to compare every unit with phones, words, speakers and pauses"
             )
         from ..statistics.annotation_statistics import AnnotationStatistics
 

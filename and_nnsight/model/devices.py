@@ -18,9 +18,6 @@ _DTYPES = {
 }  # fmt: skip
 
 
-_CHOICES = "choose cpu, cuda, cuda:N or mps, or leave it out for the best that there is"
-
-
 def known_dtype(dtype: Any) -> torch.dtype:
     """A dtype that weights can have, by its name or as it is. Raises ValueError, with the names, for any other."""
     known = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
@@ -35,14 +32,26 @@ def known_device(name: Any) -> torch.device:
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device {str(name)!r} cannot be used here: there is none of that name; {_CHOICES}") from error
+        raise ValueError(
+            f"device {str(name)!r} cannot be used here: there is none of that name; {_choices()}"
+        ) from error
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {str(name)!r} cannot be used here: this machine lacks it; {_CHOICES}") from error
+        raise ValueError(f"device {str(name)!r} cannot be used here: this machine lacks it; {_choices()}") from error
     if device.type == "meta":
         raise ValueError("device 'meta' cannot be used here: nothing is computed on it")
     return device
+
+
+def _choices() -> str:
+    """What may be asked for on this machine, in words."""
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    return f"choose {' or '.join(there)}, or leave it out for the best that there is"
 
 
 def device_of(module: nn.Module) -> torch.device:

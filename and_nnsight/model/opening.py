@@ -142,7 +142,7 @@ def refuse_unread(adapter: ModelAdapter, reads: ReaderOptions) -> None:
     asked = ", ".join(f"{name}={value!r}" for name, value in reads.given.items())
     reader = getattr(adapter, "reader", None)
     if reader is None:
-        raise ValueError(f"{asked}: these are of a part that reads, such as part='language_model' or part='decoder'")
+        raise ValueError(f"{asked}: these are of a part that reads: part='language_model' or part='decoder' (--part)")
     if any(getattr(reader.options, name) != value for name, value in reads.given.items()):
         raise ValueError(
             f"the model was opened to read in another way: open it with {asked}, as AudioModel(…, {asked})"

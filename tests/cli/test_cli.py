@@ -73,7 +73,7 @@ def test_dissect_then_show(model: Path, audio: Path, tmp_path: Path) -> None:
         (["sites", "./no such"], "the hub: there is no such folder"),
         (["sites", "{audio}"], "the hub: the folder has no config.json"),
         (["sites", "{model}", "--device", "quantum"], "no such option: --device"),
-        (["dissect", "{model}", "{audio}", "--out", "{out}", "--device", "quantum"], "none of that name; choose cpu, "),
+        (["dissect", "{model}", "{audio}", "--out", "{out}", "--device", "quantum"], "none of that name; choose cpu"),
         (["show", "{none}"], "missing argument 'site': and-nnsight show --help lists"),
         (["show", "{none}", "a", "b"], "invalid value for 'unit': "),
         (["report", "{none}", "--out", "x", "--best", "0"], "invalid value for '--best': "),

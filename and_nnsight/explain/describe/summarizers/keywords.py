@@ -92,7 +92,8 @@ class Keywords:
         if len(captions) < _FEWEST_CAPTIONS:
             have = agree(len(captions), "has", "have")
             return Failure(
-                f"{len(captions)} of the clips that are evidence {have} a caption: at least {_FEWEST_CAPTIONS} are needed"
+                f"{len(captions)} of the clips that are evidence {have} a caption: "
+                f"at least {_FEWEST_CAPTIONS} are needed"
             )
         strengths = [exemplar.strength for exemplar in side]
         shared = corpus.shared(captions, others, site=site, strengths=strengths)
