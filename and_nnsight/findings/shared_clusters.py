@@ -106,7 +106,8 @@ class UninterpretableUnits(Finding):
             text += f"; {100 * rows[0].by_chance:.1f} % by chance"
         if any(row.undecided for row in rows):
             least, most = _percents(row.of_all_least for row in rows), _percents(row.of_all_most for row in rows)
-            text += f"; with the undecided ones at least {least} and at most {most} %"
+            if not least == shares == most:  # a few undecided ones of thousands of units move no digit that is printed
+                text += f"; with the undecided ones at least {least} and at most {most} %"
         return text
 
     def _counted(self) -> str:
