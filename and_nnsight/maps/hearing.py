@@ -13,6 +13,7 @@ from torch import Tensor
 from ..audio.frontends import FrontEnd, FrontEndError, front_end
 from ..audio.loading import load
 from ..data.values import split_rate
+from ..dissection.decimals import to_nanoseconds
 from ..dissection.exemplars import Exemplar, Unit
 from ..kernels.surroundings import plain_torch
 from ..model.adapter import ModelAdapter
@@ -209,7 +210,7 @@ def _activations(
 
 def _seconds(site: Site, frame: int, seconds: float) -> tuple[float | None, float | None]:
     """Start and end of a frame, within the clip; None where they are not known."""
-    start, end = site.geometry.times(np.array([frame]))[0]
+    start, end = to_nanoseconds(site.geometry.times(np.array([frame])))[0]
     return (None, None) if np.isnan(start) else (float(start), float(min(end, seconds)))
 
 

@@ -65,7 +65,7 @@ def test_featurise_gets_float32_waveforms_at_the_wanted_rate():
 @given(
     healthy=st.lists(st.booleans(), max_size=40),
     batch_size=st.integers(1, 12),
-    limit=st.none() | st.integers(0, 50),
+    limit=st.none() | st.integers(1, 50),
 )
 def test_batches_cover_every_position_once(healthy: list[bool], batch_size: int, limit: int | None):
     data = [np.full(position + 1, 0.1, np.float32) if good else b"no audio" for position, good in enumerate(healthy)]

@@ -15,6 +15,7 @@ import pyarrow as arrow
 import pytest
 from hypothesis import example, given
 
+from and_nnsight.dissection.clips import ClipRow
 from and_nnsight.dissection.decimals import Single, shortest, shortest_list
 from and_nnsight.dissection.moments import FrameMoments
 from and_nnsight.dissection.table_files import write_csv
@@ -86,5 +87,6 @@ def test_lists_keep_their_shape_and_other_numbers() -> None:
 )
 def test_seconds_have_no_tail(hop: float, frame: int, start: float) -> None:
     moments = FrameMoments(Regular(hop=hop, span=hop), np.array([frame]))
-    assert moments.moment(frame, 9.0)[0] == start
-    assert moments.moment(frame, start + hop / 2) == (start, start + hop / 2)  # a clip's own end stays what it is
+    assert moments.moment(frame, ClipRow(0, None, None, None, seconds=9.0))[0] == start
+    end = start + hop / 2  # a clip's own end stays what it is
+    assert moments.moment(frame, ClipRow(0, None, None, None, seconds=end)) == (start, end)

@@ -89,11 +89,15 @@ def make_environment(folder: Path) -> Path:
 
 
 def clean_environment(**given: str) -> dict[str, str]:
-    """This process's variables without the user's NDIF settings, offline, and with no proxy before the loopback."""
+    """This process's variables without the user's NDIF settings, offline, and with no proxy before the loopback.
+
+    One thread, as in pytest's own processes: several sum in another order where weights lie at other addresses.
+    """
     dropped = ("NDIF_", "NNSIGHT_", "PYTEST_", "COV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     local = "127.0.0.1,localhost"
-    return {**kept, "HF_HUB_OFFLINE": "1", "NO_PROXY": local, "no_proxy": local, **given}
+    ours = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_PROXY": local, "no_proxy": local}
+    return {**kept, **ours, **given}
 
 
 class Loopback:

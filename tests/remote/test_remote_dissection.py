@@ -68,7 +68,7 @@ AST = [
 
 def test_ast_there_is_ast_here(ask: Ask) -> None:
     for said in ask("same", AST, models=("ast", "ast-bare")):
-        assert is_the_same(said), said
+        assert is_the_same(said), str(said)
         assert said["dtype"] == "float32"
         assert said["printed"] == ""
 
@@ -79,7 +79,7 @@ def test_ast_there_is_ast_here(ask: Ask) -> None:
 )
 def test_every_family_there_is_itself_here(families: tuple[str, ...], ask: Ask) -> None:
     for said in ask("same", [{"family": family} for family in families], models=families):
-        assert is_the_same(said), said
+        assert is_the_same(said), str(said)
 
 
 def test_ragged_clips_there_are_ragged_clips_here(ask: Ask) -> None:
@@ -91,7 +91,7 @@ def test_ragged_clips_there_are_ragged_clips_here(ask: Ask) -> None:
         }
     ]
     (said,) = ask("same", cases, models=("wav2vec2-ctc",))
-    assert is_the_same(said), said
+    assert is_the_same(said), str(said)
 
 
 MESSAGES = {
