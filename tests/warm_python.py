@@ -21,12 +21,21 @@ from typing import Any
 # Reads requests, a line each, and answers each with a line. The child of a fork leaves the loop and ends as any program
 # does: by its last line, an exception or a signal.
 _LOOP = """
-import contextlib, json, os, signal, sys, time
+import atexit, contextlib, gc, json, os, signal, sys, threading, time
 with contextlib.suppress(ImportError):
     import beartype  # before nnsight, which hangs `save` on every object
 import and_nnsight.cli, and_nnsight.run.dissect, and_nnsight.run.local, and_nnsight.run.remote
-import datasets, httpx, soundfile, zstandard
-from transformers import ASTFeatureExtractor, ASTForAudioClassification
+import datasets, httpx, soundfile, torch, zstandard
+from and_nnsight.model.patches import replaced_functions
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+# What every script would read of the libraries' own sources, for a second, when it opens a model: both keep it.
+get_checkpoint_conversion_mapping("audio-spectrogram-transformer")
+with torch.device("meta"):
+    replaced_functions(ASTForAudioClassification(ASTConfig()), ASTFeatureExtractor())
+gc.collect()
+gc.freeze()  # no script looks through half a million objects for cycles
 
 os.fsync = os.fstat  # what a process has written outlives its kill: `impatient` in tests/conftest.py
 
@@ -64,6 +73,11 @@ if asked:
     exec(asked["before"])
     import runpy
     runpy.run_path(sys.argv[0], run_name="__main__")
+    threading._shutdown()  # a program's end, without the second in which Python takes its modules apart
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 """
 
 

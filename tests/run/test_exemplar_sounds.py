@@ -58,7 +58,8 @@ def test_of_some_units_only_theirs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_interrupted_and_resumed_it_is_the_same(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "CHECKPOINT_SECONDS", 0.0)
-    clips, options = ragged(24), {"sites": "all", "keep_exemplars": 2, "batch_size": 3, "num_workers": workers}
+    clips, sites = ragged(24), [SITE, "blocks.0.hook_resid_post"]
+    options: dict[str, Any] = {"sites": sites, "keep_exemplars": 2, "batch_size": 3, "num_workers": workers}
     quick(made(), stream(clips), tmp_path / "whole", **options)
     for at in (10, 20):
         with pytest.raises(RuntimeError):

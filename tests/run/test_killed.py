@@ -83,10 +83,10 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_run_killed_at_random_moments_ends_in_equal_files(
     concepts: bool, killed_on_the_way: Kills, finish: Callable[..., int], tmp_path: Path
 ) -> None:
-    model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 90
+    model, audio, out, clips = tmp_path / "model", tmp_path / "audio", tmp_path / "killed", 48
     save_ast(model)
     audio_folder(audio, clips)
-    (audio / "050.wav").write_bytes(b"damaged")
+    (audio / "025.wav").write_bytes(b"damaged")
     scores = [tmp_path / "scores.safetensors"] if concepts else []
     for path in scores:
         ConceptScores.from_labels({clip: f"{clip % 5}" for clip in range(clips)}).save(path)
@@ -99,14 +99,14 @@ def test_a_run_killed_at_random_moments_ends_in_equal_files(
     assert files(out) == files(tmp_path / "whole")
     found = Dissection.load(out)
     assert found.manifest.clips == clips - 1
-    assert [row.clip for row in found.quarantine] == [50]
+    assert [row.clip for row in found.quarantine] == [25]
 
 
 @pytest.mark.slow
 def test_sounds_of_a_stream_are_all_there_after_kills_at_random_moments(
     killed_on_the_way: Kills, finish: Callable[..., int], tmp_path: Path
 ) -> None:
-    model, audio, out = tmp_path / "model", audio_folder(tmp_path / "audio", 60), tmp_path / "killed"
+    model, audio, out = tmp_path / "model", audio_folder(tmp_path / "audio", 36), tmp_path / "killed"
     save_ast(model)
     operations = finish(model, audio, tmp_path / "whole", Path("exemplars"))
     assert len(list(killed_on_the_way(5, operations, model, audio, out, Path("exemplars")))) == 5
