@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -22,6 +21,7 @@ import torch
 from and_nnsight.data import Batch, WorkerDied, batches, open_source, workers
 from tests.damaged import encode, sound, write_damaged_folder
 from tests.data.featurisers import RATE, Features, Lengths, clips_of, run
+from tests.warm_python import Script, WarmPython
 
 
 class Identity:
@@ -231,45 +231,38 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def started(tmp_path: Path, ending: str) -> tuple[subprocess.Popen[str], set[int]]:
-    """A script that reads batches, and its workers."""
+def started(warm_python: WarmPython, tmp_path: Path, ending: str) -> Script:
+    """A script that reads batches, in a session of its own."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT + textwrap.dedent(ending))
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    return process, {int(line) for line in islice(process.stdout, 4)}
+    return warm_python.start(script, before="os.setsid()")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_worker_outlives_its_program(tmp_path: Path, number: signal.Signals):
-    process, workers = started(tmp_path, "if __name__ == '__main__': main()")
+def test_no_worker_outlives_its_program(warm_python: WarmPython, tmp_path: Path, number: signal.Signals):
+    process = started(warm_python, tmp_path, "if __name__ == '__main__': main()")
+    assert soon(lambda: process.stdout.read_text().count("\n") >= 4), process.stderr.read_text()
+    workers = {int(line) for line in process.stdout.read_text().splitlines()[:4]}
     assert len(workers) == 2
     if number == signal.SIGINT:  # as the terminal does: to the whole group
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, errors = process.communicate(timeout=240)
+    assert process.wait(240)
     assert soon(lambda: not any(map(alive, workers)))
     if number == signal.SIGINT:
+        errors = process.stderr.read_text()
         assert errors.count("KeyboardInterrupt") <= 2, errors  # the program's own traceback, and none of a worker
         assert "clips-" not in errors
 
 
 @pytest.mark.slow
-def test_a_script_without_a_guard_is_told_what_it_needs(tmp_path: Path):
-    process, workers = started(tmp_path, "workers._PATIENCE = 120.0; main()")
-    _, errors = process.communicate(timeout=240)
-    assert workers == set()
-    assert "needs `if __name__ == '__main__':` around its work" in errors
+def test_a_script_without_a_guard_is_told_what_it_needs(warm_python: WarmPython, tmp_path: Path):
+    process = started(warm_python, tmp_path, "workers._PATIENCE = 120.0; main()")
+    assert process.wait(240) == 1
+    assert process.stdout.read_text() == ""
+    assert "needs `if __name__ == '__main__':` around its work" in process.stderr.read_text()
 
 
 def test_what_travels_is_small():
@@ -279,7 +272,7 @@ def test_what_travels_is_small():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="workers are not forked here")
-def test_what_workers_need_is_imported_once_before_they_are_asked_for(tmp_path: Path):
+def test_what_workers_need_is_imported_once_before_they_are_asked_for(warm_python: WarmPython, tmp_path: Path):
     """In the process that they are forked from: each then finds it there."""
     (tmp_path / "needed.py").write_text("import os\nimported_by = os.getpid()\n")
     script = tmp_path / "script.py"
@@ -305,7 +298,4 @@ def test_what_workers_need_is_imported_once_before_they_are_asked_for(tmp_path: 
             """
         )
     )
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout == "once\n"
+    assert warm_python.run(script, cwd=tmp_path).stdout == "once\n"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from and_nnsight.kernels import TopKState, empty_topk, in_total_order, topk_update
-from tests.kernels.triton.fused import DEVICE, few_examples, interpreted, needs_triton
+from tests.kernels.triton.fused import DEVICE, few_examples, interpreted, needs_gpu, needs_triton
 from tests.oracle import Oracle, Stream, batches_of, check_ranks, streams
 
 pytestmark = [needs_triton, interpreted, pytest.mark.gpu]
@@ -41,11 +41,14 @@ def test_any_cut_into_batches_ranks_as_the_oracle(data: st.DataObject, stream: S
 
 
 @SIDES
-@pytest.mark.parametrize("k", [1, *(pytest.param(k, marks=pytest.mark.slow) for k in (16, 36))])
-def test_many_units_rank_as_the_reference(largest: bool, k: int):
+@pytest.mark.parametrize(
+    ("k", "count"),
+    [(1, 30), (4, 30), (20, 16), *(pytest.param(k, 30, marks=[pytest.mark.slow, needs_gpu]) for k in (16, 36))],
+)
+def test_many_units_rank_as_the_reference(largest: bool, k: int, count: int):
     """Over several blocks of units, with ties that reach the last place, in whatever order the clips come."""
     generator = torch.Generator().manual_seed(k)
-    units, clips = 80, torch.randperm(30, generator=generator) + (1 << 50)
+    units, clips = 80, torch.randperm(count, generator=generator) + (1 << 50)
     state = empty_topk(k, units, largest=largest, device=DEVICE)
     reference = empty_topk(k, units, largest=largest)
     for part in clips.split(7):
@@ -54,7 +57,7 @@ def test_many_units_rank_as_the_reference(largest: bool, k: int):
         frames = torch.randint(0, 99, values.shape, dtype=torch.int32, generator=generator)
         update(state, values, part, frames, largest)
         reference = topk_update(reference, values, part, frames, largest=largest)
-    assert bool(reference.ties.any()) is (k < 30)
+    assert bool(reference.ties.any()) is (k < count)
     check_ranks(ordered(state, largest), {name: tensor.numpy() for name, tensor in reference._asdict().items()})
 
 
