@@ -94,11 +94,11 @@ torch.set_num_threads(1)
 latents = 131_072
 for kind in ("topk", "jumprelu"):
     held = []
-    for width, frames in ((1280, 128), (16, 1500)):
+    for width, frames, clips in ((1280, 128, 1), (16, 1500, 2)):
         held.append(open_sae(f"{sys.argv[1]}/{kind} {width}"))
         statistics = UnitStatistics({"site": latents}, k=4)
         activations, mask = torch.randn(1, frames, width), torch.ones(1, frames).bool()
-        for clip in range(2):
+        for clip in range(clips):
             statistics.update_parts("site", held[-1].parts(activations), torch.tensor([clip]), mask)
             statistics.finish_batch()
 print(peak_bytes())
