@@ -58,7 +58,11 @@ def test_how_clips_sound_is_told_where_it_is_asked_for(dissection: Dissection) -
     assert table_settings(dissection, "summaries")["traits"] is not None
     assert sum(" sounds" in (row.highly or "") for row in told) > sum(" sounds" in (row.highly or "") for row in plain)
     other = explain(
-        dissection, summarizer="keywords:traits", data=sounds, progress=False, **captions | {"units": [5], "sites": SITE}
+        dissection,
+        summarizer="keywords:traits",
+        data=sounds,
+        progress=False,
+        **captions | {"units": [5], "sites": SITE},
     )
     assert next(row for row in other["summaries"] if (row.site, row.unit) == (SITE, 5)) in told
     with pytest.raises(PluginError, match="unknown form 'loud'"):
