@@ -16,7 +16,6 @@ from tests.run.runs import files
 from tests.warm_python import WarmPython
 
 # What the script finds as `and-nnsight`: says what it was called with, each word on a line.
-BEFORE = "import torch; torch.set_num_threads(1)"
 COMMAND = "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"
 (SCRIPT,) = (block.code for block in blocks(ROOT / "docs" / "clusters.md") if block.code.startswith("#!/bin/bash"))
 
@@ -39,7 +38,7 @@ def test_the_tasks_of_the_array_leave_the_files_of_one_run(warm_python: WarmPyth
             ["bash", "array.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        warm_python.run(tmp_path / "command.py", *done.stdout.splitlines(), cwd=tmp_path, before=BEFORE)
+        warm_python.run(tmp_path / "command.py", *done.stdout.splitlines(), cwd=tmp_path)
     here = Path.cwd()
     os.chdir(tmp_path)
     try:

@@ -21,7 +21,6 @@ from tests.warm_python import Script, WarmPython
 pytestmark = pytest.mark.slow
 
 SITE = "blocks.2.mlp.hook_post"
-BEFORE = "import torch; torch.set_num_threads(1); sys.stdout.reconfigure(line_buffering=True)"
 PLAYING = "!![...document.querySelectorAll('.exemplar.playing')].length"
 
 
@@ -38,7 +37,7 @@ def serve(python: WarmPython, place: Path, *words: object) -> Served:
     place.mkdir(exist_ok=True)
     script = place / "command.py"
     script.write_text("from and_nnsight.cli import main\nmain()\n", encoding="utf-8")
-    process = python.start(script, "explore", *words, before=BEFORE)
+    process = python.start(script, "explore", *words, before="sys.stdout.reconfigure(line_buffering=True)")
     process.wait_for_output()
     first = process.stdout.read_text(encoding="utf-8").splitlines()[0]
     return Served(process, first.split(": ")[1].strip())
