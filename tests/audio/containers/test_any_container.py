@@ -111,10 +111,10 @@ def test_compressed_sound_in_a_huge_file_is_read_as_far_as_it_goes_or_refused(ki
 @pytest.mark.slow
 def test_freshly_damaged_files_take_neither_time_nor_memory() -> None:
     """The long form: `python -m tests.audio.containers.fuzz 1000 SEED`."""
-    command = [sys.executable, "-m", "tests.audio.containers.fuzz", "400", "0"]
+    command = [sys.executable, "-m", "tests.audio.containers.fuzz", "200", "0"]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert report["others"] == [], "every failure is an AudioError"
     assert report["unlike"] == [], "a path and its bytes are heard alike"
     assert report["slowest"][0] < 1.0
     assert report["memory"] < 200
-    assert min(report["outcomes"][outcome] for outcome in ("heard", "refused")) > 50
+    assert min(report["outcomes"][outcome] for outcome in ("heard", "refused")) > 25
