@@ -21,14 +21,19 @@ from typing import Any
 # Reads requests, a line each, and answers each with a line. The child of a fork leaves the loop and ends as any program
 # does: by its last line, an exception or a signal.
 _LOOP = """
-import contextlib, json, os, signal, sys, time
+import contextlib, functools, json, os, signal, ssl, sys, time
 with contextlib.suppress(ImportError):
     import beartype  # before nnsight, which hangs `save` on every object
 import and_nnsight.cli, and_nnsight.run.dissect, and_nnsight.run.local, and_nnsight.run.remote
-import datasets, httpx, soundfile, zstandard
-from transformers import ASTFeatureExtractor, ASTForAudioClassification
+with contextlib.suppress(ImportError):
+    import IPython.display  # which nnsight looks for when it talks to a server
+import and_nnsight.dictionaries.autoencoder, and_nnsight.data.sources
+import datasets, httpcore, httpx, soundfile, symtable, zstandard
+from transformers import ASTFeatureExtractor, ASTForAudioClassification, pipeline
 
 os.fsync = os.fstat  # what a process has written outlives its kill: `impatient` in tests/conftest.py
+# Stock nnsight reads the certificates anew for every job, and no server of a test has one.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 
 def request_of_the_child():
