@@ -45,6 +45,7 @@ from and_nnsight import Dissection, dissect
 from and_nnsight.demo import Sound, make_sounds
 from and_nnsight.explain import caption, explain, label, score, score_concepts
 from and_nnsight.explain.evaluate.baselines import NULLS
+from and_nnsight.explain.evaluate.scoring import SHUFFLES
 from and_nnsight.explain.evaluate.verdicts import verdict
 from and_nnsight.explain.records.claim_rows import LabelRow, ScoreRow
 from and_nnsight.explain.records.description_rows import ConceptRow
@@ -74,7 +75,7 @@ Row = dict[str, Any]
 
 def measure(
     seed: int, per_class: int, held_out_per_class: int, folder: Path, encoders: Sequence[str] = ("words",),
-    chat: str | None = None,
+    chat: str | None = None, shuffles: int = SHUFFLES,
 ) -> Row:  # fmt: skip
     """Everything about one seed of the sounds and of the order of the units."""
     model = PlantedModel(seed)
@@ -92,7 +93,7 @@ def measure(
     for captioner in CAPTIONERS:
         caption(held_out, captioner, data=others, every_clip=True, progress=False)
         for encoder in encoders:
-            rows += _explained(dissection, held_out, units, more, sounds, others, captioner, encoder)
+            rows += _explained(dissection, held_out, units, more, sounds, others, captioner, encoder, shuffles)
         if chat is not None:
             rows += _chatted(dissection, units, sounds, captioner, chat)
     counts = {"units": len(planted), "distractors": len(units) - len(planted)}
@@ -144,6 +145,7 @@ def _explained(
     others: Sequence[Sound],
     captioner: str,
     encoder: str,
+    shuffles: int,
 ) -> list[Row]:
     """Caption, summarize, calibrate, draw concepts, label, score; with one captioner and text encoder."""
     planted = {at: unit for at, unit in units.items() if unit.classes}
@@ -173,7 +175,7 @@ def _explained(
         tell(f"label: db, {similarity}", lambda at, first=first: first.get(at) in units[at].classes, planted)
     scores = score(
         dissection, held_out, text_encoder=encoder, sources=("explanation", "concepts", "label"), data=list(sounds),
-        held_out_data=list(others), progress=False,
+        held_out_data=list(others), shuffles=shuffles, progress=False,
     )  # fmt: skip
     verdicts = {(row.site, row.unit, row.source): verdict(row) for row in scores}
     holds = {key: known.holds for key, known in verdicts.items()}

@@ -179,11 +179,11 @@ def measured(
     return singly, pairs
 
 
-def run(per_class: int, epochs: int, layers: int, seeds: int, out: Path) -> Row:
-    """Train, dissect over fresh sounds, compare."""
+def run(per_class: int, epochs: int, layers: int, seeds: int, out: Path, fresh: int = 12) -> Row:
+    """Train, dissect over fresh sounds, so many a class, compare."""
     extractor = normalizing_extractor(0, min(per_class, 8))
     data = features_of(make_sounds(per_class, 0), extractor)
-    held_out = features_of(make_sounds(8, HELD_OUT_SEED_OFFSET), extractor)
+    held_out = features_of(make_sounds(min(fresh, 8), HELD_OUT_SEED_OFFSET), extractor)
     scale = math.log(10) / 10 / (2 * extractor.std)
     trainings: dict[str, Callable[[ASTForAudioClassification], Any]] = {
         SUPERVISED: lambda model: supervise(model, data, scale, epochs),
@@ -198,7 +198,7 @@ def run(per_class: int, epochs: int, layers: int, seeds: int, out: Path) -> Row:
             outcomes.append({"strategy": strategy, "seed": seed, "held_out_accuracy": accuracy, "last_error": error})
     clips = [
         {"array": sound.waveform, "sampling_rate": sound.sampling_rate, "label": sound.label}
-        for sound in make_sounds(12, 2 * HELD_OUT_SEED_OFFSET)
+        for sound in make_sounds(fresh, 2 * HELD_OUT_SEED_OFFSET)
     ]
     singly, pairs = measured(models, extractor, clips, out)
     return {"clips": len(clips), "trainings": outcomes, "models": singly, "pairs": pairs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def modules() -> dict[str, Path]:
     return {_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _name(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -40,7 +46,7 @@ def _room(module: str) -> str:
 def _imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
     """Every module of ours that a file imports, wherever in the file."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):
@@ -53,6 +59,7 @@ def _imports(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[str]:
                     yield whole if whole in known else base
 
 
+@cache
 def imports() -> list[tuple[str, str]]:
     known = modules()
     pairs = ((name, other) for name, path in known.items() for other in _imports(name, path, known))
@@ -127,7 +134,7 @@ def test_no_file_is_longer_than_can_be_read_at_once() -> None:
 def test_nnsight_is_touched_in_few_files() -> None:
     def touches(path: Path) -> bool:
         names = []
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmarks import peers
-from benchmarks._peer_ways import WAYS
+from benchmarks._peer_ways import WAYS, Task
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,21 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> peers.Setting:
     return peers.Setting(folder / "model", folder / "sounds", batch_size=3, k=4)
 
 
+def run_way_here(way: str, setting: peers.Setting, out: Path) -> peers.Cost:
+    """What the process of a way runs, in this one, where what it imports is imported; its costs are made up."""
+    out.mkdir(parents=True)
+    WAYS[way](Task(str(setting.model), str(setting.sounds), str(out), setting.batch_size, setting.k))
+    return peers.Cost(2.0, 3.0, 400_000_000, sum(path.stat().st_size for path in out.rglob("*") if path.is_file()))
+
+
 @pytest.mark.slow
 def test_ours_has_the_clips_of_the_order_and_hooks_those_of_the_whole_window(
-    setting: peers.Setting, tmp_path: Path
+    setting: peers.Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_way = peers.run_way
+    monkeypatch.setattr(
+        peers, "run_way", lambda way, *given: run_way(way, *given) if way == "hooks" else run_way_here(way, *given)
+    )
     rows = peers.measure(["ours", "hooks", "store"], setting, tmp_path, rounds=1)
     ours, hooks, store = rows
     assert ours["ids_equal_over_sound"] == 1.0
@@ -49,8 +60,8 @@ def test_ours_has_the_clips_of_the_order_and_hooks_those_of_the_whole_window(
         assert row["ids_equal_over_sound"] < 1.0
         assert not row["padding_excluded"]
     for row in rows:
-        assert row["wall"]["min"] > 0
-        assert row["cpu"]["min"] > 0
+        assert row["wall"]["min"] > 0.1
+        assert row["cpu"]["min"] > 0.1
         assert row["peak"]["min"] > 1e8 > row["disk"]["min"] > 0
     compared = peers.against_hooks(rows)
     assert compared["cpu_median"] == round(ours["cpu"]["median"] / hooks["cpu"]["median"], 4)
@@ -88,10 +99,9 @@ def test_lists_of_another_shape_are_no_match() -> None:
         peers.share_equal([np.array([[0, 1]])], right)
 
 
-@pytest.mark.slow
 def test_a_way_that_fails_is_named_with_what_it_said(setting: peers.Setting, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"hooks failed:(.|\n)*Error"):
-        peers.run_way("hooks", setting._replace(model=tmp_path / "nowhere"), tmp_path / "out")
+    with pytest.raises(RuntimeError, match=r"whatever failed:(.|\n)*KeyError: 'whatever'"):
+        peers.run_way("whatever", setting, tmp_path / "out")
 
 
 def test_peers_that_are_not_there_are_left_out_with_a_word(

@@ -19,7 +19,7 @@ def test_half_of_the_stretches_are_masked() -> None:
 
 @pytest.mark.slow
 def test_every_model_is_measured_and_every_two(tmp_path: Path) -> None:
-    result = run(per_class=1, epochs=1, layers=2, seeds=1, out=tmp_path)
+    result = run(per_class=1, epochs=1, layers=2, seeds=1, out=tmp_path, fresh=3)
     assert [(row["strategy"], row["seed"]) for row in result["models"]] == [(SUPERVISED, 0), (SELF_SUPERVISED, 0)]
     assert all(len(row["layers"]) == 2 and row["line"] is not None for row in result["models"])
     (pair,) = result["pairs"]

@@ -25,7 +25,6 @@ def test_files_that_differ_or_are_lacking_are_named_and_shards_are_aside(tmp_pat
 
 
 def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="failed"):
-        seconds(
-            ONE, os.sched_getaffinity(0), Setting(str(tmp_path / "no-model"), str(tmp_path), 1), 1, tmp_path / "out"
-        )
+    command = (ONE[0], "-c", "raise SystemExit('it has no such model')")
+    with pytest.raises(RuntimeError, match="failed:\nit has no such model"):
+        seconds(command, os.sched_getaffinity(0), Setting("no-model", str(tmp_path), 1), 1, tmp_path / "out")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.look.browser import Visit, chromium, playwright_driver
+from tests.warm_python import WarmPython
 
 for _name in ("sphinx", "furo", "myst_nb", "jupytext"):
     pytest.importorskip(_name, reason="the extra docs is not installed")
@@ -20,11 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(warm_python: WarmPython, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(out / "trees")]
-    done = subprocess.run([*command, "docs", str(out / "html")], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    script = out / "build.py"
+    script.write_text("import sys\nfrom sphinx.cmd.build import main\nsys.exit(main(sys.argv[1:]))\n", encoding="utf-8")
+    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", out / "trees"]
+    warm_python.run(script, *options, "docs", out / "html", cwd=ROOT)
     return out / "html"
 
 

@@ -32,6 +32,10 @@ AUDIO = """
 """
 
 
+# Where all cards were looked at once: in other colours and widths they are styled by one sheet.
+ONLY_FIRST_UNITS = "[...document.querySelectorAll('.unit')].slice(2).forEach(each => each.remove())"
+
+
 @pytest.fixture
 def listening(browser: Any, written: Report):
     """A visit whose audio elements can be looked at."""
@@ -200,6 +204,8 @@ def test_axe_finds_no_fault(browser: Any, written: Report, colours: str, width: 
     axe = (node_package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
     with Visit(browser, written.path, color_scheme=colours, viewport={"width": width, "height": 900}) as visit:
         visit.page.evaluate("document.querySelectorAll('details').forEach(each => (each.open = true))")
+        if (width, colours) != (1280, "light"):
+            visit.page.evaluate(ONLY_FIRST_UNITS)
         visit.page.evaluate(axe)
         found = visit.page.evaluate("axe.run({ resultTypes: ['violations'] })")
         faults = [
