@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -108,12 +109,18 @@ def _log_to_standard_error(level: str) -> None:
     log.setLevel(level.upper())
 
 
+@functools.cache
+def _whole() -> Any:
+    """All commands, put together once in a process: it takes longer than what many of them do."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Entry point of `and-nnsight`."""
     warnings.showwarning = _show_warning
     try:
         Path.cwd()  # where the folder is gone, libraries end the process with words of their own
-        sys.exit(app(with_value(sys.argv[1:] or ["--help"]), prog_name="and-nnsight", standalone_mode=False))
+        sys.exit(_whole()(with_value(sys.argv[1:] or ["--help"]), prog_name="and-nnsight", standalone_mode=False))
     except Exception as error:
         if wants_traceback():
             raise

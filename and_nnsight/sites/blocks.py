@@ -82,18 +82,18 @@ def find_blocks(model: nn.Module, reads_tokens: bool = False) -> tuple[Block, ..
     Raises SharedLayersError where the blocks are one module.
     """
     candidates, others = _candidates(model)
-    groups: dict[tuple[str, type], list[tuple[str, nn.Module]]] = defaultdict(list)
-    kinds = _kinds_by_list(candidates)
-    for path, module in candidates:
-        tower = path.partition(".")[0] if _has_towers(model, candidates) else ""
-        groups[(tower, kinds[path])].append((path, module))
+    groups: dict[tuple[str, type], list[_Candidate]] = defaultdict(list)
+    kinds, has_towers = _kinds_by_list(candidates), _has_towers(candidates)
+    for candidate in candidates:
+        tower = candidate.path.partition(".")[0] if has_towers else ""
+        groups[(tower, kinds[candidate.path])].append(candidate)
     stacks = [stack for stack in groups.values() if reads_tokens or not _reads_tokens(model, stack, groups, others)]
     if not stacks:
         return ()
     # max keeps the first of equals: an encoder comes before its adapter.
     chosen = max(stacks, key=lambda stack: (not _decodes(stack), len(stack) == _depth(model), len(stack)))
-    _refuse_shared(model, [path for path, _ in chosen])
-    return tuple(_describe(path, module) for path, module in chosen)
+    _refuse_shared(model, [block.path for block in chosen])
+    return tuple(map(_describe, chosen))
 
 
 def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
@@ -114,24 +114,35 @@ def blocks_in(model: nn.Module, path: str) -> tuple[Block, ...]:
     )
 
 
-def _kinds_by_list(candidates: list[tuple[str, nn.Module]]) -> dict[str, type]:
+class _Candidate(NamedTuple):
+    """What may be a block: its path, its one attention and that one's name in it, and its feed-forwards by theirs."""
+
+    path: str
+    module: nn.Module
+    core_name: str
+    core: nn.Module
+    feed_forwards: tuple[FeedForward, ...]
+
+
+def _kinds_by_list(candidates: list[_Candidate]) -> dict[str, type]:
     """The class of each candidate; in a list that begins with blocks of a class of their own, that of its last."""
-    last = {path.rpartition(".")[0]: type(through(module)[1]) for path, module in candidates}
-    return {path: last[path.rpartition(".")[0]] for path, _ in candidates}
+    last = {each.path.rpartition(".")[0]: type(through(each.module)[1]) for each in candidates}
+    return {each.path: last[each.path.rpartition(".")[0]] for each in candidates}
 
 
-def _candidates(model: nn.Module) -> tuple[list[tuple[str, nn.Module]], list[str]]:
+def _candidates(model: nn.Module) -> tuple[list[_Candidate], list[str]]:
     """What stands in lists of modules and may be a block, and the paths of what has attention but is none."""
-    candidates: list[tuple[str, nn.Module]] = []
+    candidates: list[_Candidate] = []
     others: list[str] = []
     for _, path, module in walk(model):
         if not isinstance(module, (nn.ModuleList, nn.Sequential)):
             continue
         for index, child in module.named_children():
             child_path = f"{path}.{index}" if path else index
-            cores = len(_attention_cores(child))
-            if cores == 1 and _feed_forwards(child):
-                candidates.append((child_path, child))
+            cores = _attention_cores(child)
+            feed_forwards = _feed_forwards(child, *cores[0]) if len(cores) == 1 else ()
+            if feed_forwards:
+                candidates.append(_Candidate(child_path, child, *cores[0], feed_forwards))
             elif cores:
                 others.append(child_path)
     return candidates, others
@@ -179,9 +190,9 @@ def find_head(model: nn.Module, blocks: tuple[Block, ...]) -> tuple[str, int] | 
     return None
 
 
-def _decodes(stack: list[tuple[str, nn.Module]]) -> bool:
+def _decodes(stack: list[_Candidate]) -> bool:
     """Whether a stack is in a decoder: a codec's has no cross-attention, and may be as deep as the config says."""
-    return "decoder" in stack[0][0].rpartition(".")[0]
+    return "decoder" in stack[0].path.rpartition(".")[0]
 
 
 def _is_headless(model: nn.Module, config: Any) -> bool:
@@ -238,14 +249,13 @@ def _core_width(core: nn.Module) -> int:
     return outputs.pop() if len(outputs) == 1 and len(linears) == 4 else width
 
 
-def _attention_output(block: nn.Module) -> tuple[str, int]:
+def _attention_output(block: nn.Module, core_name: str, core: nn.Module) -> tuple[str, int]:
     """Name (within the block) of the module whose first output is the attention's output, and its width.
 
     Where the core ends in its own projection, or passes that projection's weights to a functional call (WavLM), the
     core's own output is meant. BERT's layout keeps the projection beside the core, followed by a norm (SEW-D, CLAP):
     then it is that projection.
     """
-    ((core_name, core),) = _attention_cores(block)
     width = _core_width(core)
     parent = core_name.rpartition(".")[0]
     for name, _, module in walk(block) if parent else ():
@@ -255,14 +265,10 @@ def _attention_output(block: nn.Module) -> tuple[str, int]:
     return core_name, width
 
 
-def _feed_forwards(block: nn.Module) -> tuple[FeedForward, ...]:
+def _feed_forwards(block: nn.Module, core_name: str, core: nn.Module) -> tuple[FeedForward, ...]:
     """The pairs of linear layers outside the attention that lead to an inner width and back, by their names."""
-    cores = _attention_cores(block)
-    if len(cores) != 1:
-        return ()
-    attention, core = cores[0]
     width = _core_width(core)
-    attention = attention.rpartition(".")[0] or attention
+    attention = core_name.rpartition(".")[0] or core_name
     order = {name: index for index, (name, _, _) in enumerate(walk(block))}
     pairs: list[FeedForward] = []
     for up, down in pairwise(_linears_outside(block, attention)):
@@ -307,37 +313,36 @@ def _owner(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _describe(path: str, block: nn.Module) -> Block:
+def _describe(block: _Candidate) -> Block:
     """A block by the true paths of its modules."""
-    true = {name: f"{path}.{inside}" for name, inside, _ in walk(block)}
-    attention, width = _attention_output(block)
-    pairs = tuple(replace(pair, up=true[pair.up], down=true[pair.down]) for pair in _feed_forwards(block))
-    return Block(path, true[attention], width, pairs, _projection(block, true))
+    true = {name: f"{block.path}.{inside}" for name, inside, _ in walk(block.module)}
+    attention, width = _attention_output(block.module, block.core_name, block.core)
+    pairs = tuple(replace(pair, up=true[pair.up], down=true[pair.down]) for pair in block.feed_forwards)
+    return Block(block.path, true[attention], width, pairs, _projection(block, true))
 
 
-def _projection(block: nn.Module, true: Mapping[str, str]) -> Projection | None:
-    ((core_name, core),) = _attention_cores(block)
-    projection = output_projection(block, core_name)
+def _projection(block: _Candidate, true: Mapping[str, str]) -> Projection | None:
+    projection = output_projection(block.module, block.core_name)
     if projection is None:
         return None
     name, linear = projection
     width = in_features(linear)
-    return Projection(true[name], width, heads_of(core, width))
+    return Projection(true[name], width, heads_of(block.core, width))
 
 
-def _has_towers(model: nn.Module, candidates: list[tuple[str, nn.Module]]) -> bool:
-    return len({path.partition(".")[0] for path, _ in candidates}) > 1
+def _has_towers(candidates: list[_Candidate]) -> bool:
+    return len({each.path.partition(".")[0] for each in candidates}) > 1
 
 
-def _reads_tokens(model: nn.Module, stack: list[tuple[str, nn.Module]], groups: dict, others: list[str]) -> bool:
+def _reads_tokens(model: nn.Module, stack: list[_Candidate], groups: dict, others: list[str]) -> bool:
     """Whether the tower around a stack of blocks embeds a vocabulary: then it reads text, not sound."""
-    inside = {path for path, _ in stack}
-    for ancestor in filter(None, _ancestors(stack[0][0])):
+    inside = {block.path for block in stack}
+    for ancestor in filter(None, _ancestors(stack[0].path)):
         kind = type(model.get_submodule(ancestor))
         if hasattr(kind, "main_input_name") and takes_sound(kind):  # an encoder beside a decoder, which reads
             return _embeds_vocabulary(model, ancestor, inside)
-    outside = others + [path for group in groups.values() for path, _ in group if path not in inside]
-    return _embeds_vocabulary(model, _tower_around(stack[0][0], outside), inside)
+    outside = others + [each.path for group in groups.values() for each in group if each.path not in inside]
+    return _embeds_vocabulary(model, _tower_around(stack[0].path, outside), inside)
 
 
 def _tower_around(path: str, outside: list[str]) -> str:

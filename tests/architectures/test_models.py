@@ -14,7 +14,7 @@ _SAME = f"transformers {transformers.__version__} " in _PAGE
 _ALL = architectures() if _SAME else ()
 _QUICK = ("hubert", "lasr_ctc", "whisper", "encodec")
 _LONG = (
-    "pe_audio", "pe_audio_encoder", "neucodec", "xcodec2", "embedding_gemma2", "kyutai_speech_to_text", "csm",
+    "pe_audio", "pe_audio_encoder", "pe_audio_video", "neucodec", "xcodec2", "embedding_gemma2", "kyutai_speech_to_text", "csm",
     "higgs_audio_v2_tokenizer", "gemma3n_audio", "apertus1p5",
 )  # fmt: skip
 """Front ends whose measurement takes ten seconds and more: the script tries them, and others like them are tried here."""

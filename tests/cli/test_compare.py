@@ -15,16 +15,17 @@ from tests.explain.activations_dissection import SITE, activations_dissection
 HOSTILE = "[bold]=cmd[/bold]\x1b[2J"
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Of the second, unit 3 answers to the clips of another label than in the first."""
+    place = tmp_path_factory.mktemp("compared")
     values = np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32)
     labels = [HOSTILE if clip % 4 == 0 else f"label_{clip % 4}" for clip in range(200)]
     for name, label in (("a", HOSTILE), ("b", "label_1")):
         mine = values.copy()
         mine[:, 3] += 6 * np.array([each == label for each in labels])
-        activations_dissection(tmp_path / name, mine, k=16, kept=True, labels=labels)
-    return tmp_path / "a", tmp_path / "b"
+        activations_dissection(place / name, mine, k=16, kept=True, labels=labels)
+    return place / "a", place / "b"
 
 
 def test_it_says_what_is_lost_and_gained(folders: tuple[Path, Path]) -> None:

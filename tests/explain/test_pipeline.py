@@ -52,17 +52,21 @@ def test_every_step_leaves_its_table_and_a_second_call_changes_nothing(dissectio
 
 def test_how_clips_sound_is_told_where_it_is_asked_for(dissection: Dissection) -> None:
     sounds = list(make_sounds(3))
-    captions = ("captions", "summaries")
-    plain = explain(dissection, steps=captions, progress=False)["summaries"]
-    told = explain(dissection, summarizer="keywords:traits", data=sounds, steps=captions, progress=False)["summaries"]
+    captions: Any = {"steps": ("captions", "summaries"), "units": range(32)}
+    plain = explain(dissection, progress=False, **captions)["summaries"]
+    told = explain(dissection, summarizer="keywords:traits", data=sounds, progress=False, **captions)["summaries"]
     assert table_settings(dissection, "summaries")["traits"] is not None
     assert sum(" sounds" in (row.highly or "") for row in told) > sum(" sounds" in (row.highly or "") for row in plain)
     other = explain(
-        dissection, summarizer="keywords:traits", data=sounds, units=[5], sites=SITE, steps=captions, progress=False
+        dissection,
+        summarizer="keywords:traits",
+        data=sounds,
+        progress=False,
+        **captions | {"units": [5], "sites": SITE},
     )
     assert next(row for row in other["summaries"] if (row.site, row.unit) == (SITE, 5)) in told
     with pytest.raises(PluginError, match="unknown form 'loud'"):
-        explain(dissection, summarizer="keywords:loud", steps=captions, progress=False)
+        explain(dissection, summarizer="keywords:loud", progress=False, **captions)
 
 
 def test_without_the_audio_nobody_can_tell_how_clips_sound(dissection: Dissection) -> None:

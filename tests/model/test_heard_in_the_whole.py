@@ -37,6 +37,7 @@ def _in_the_whole(whole: Any, composite: Composite, path: str, sites: tuple[Site
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_a_part_gives_by_itself_what_it_gives_in_the_whole(name: str, tmp_path: Path) -> None:
     composite = COMPOSITES[name]

@@ -83,6 +83,7 @@ def _extractor_of(config: Any) -> Any:
     return tf.WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=config.max_source_positions // 50)
 
 
+@pytest.mark.slow
 def test_frames_of_chunks_repeat_chunk_by_chunk() -> None:
     torch.manual_seed(0)
     from transformers.models.qwen3_asr.modeling_qwen3_asr import Qwen3ASREncoder

@@ -71,6 +71,7 @@ def test_an_unknown_part_is_refused_with_those_that_there_are(folder: str) -> No
         AudioModel(folder, part="ear")
 
 
+@pytest.mark.slow
 def test_only_the_weights_of_the_part_come_into_memory(folder: str, tmp_path: Path) -> None:
     whole = qwen2_audio(hidden_size=512, intermediate_size=2048, num_hidden_layers=12)
     size = sum(value.nbytes for value in whole.state_dict().values())

@@ -19,7 +19,7 @@ from and_nnsight.model.checkpoint import ModelError
 from and_nnsight.model.readers.seconds import counted_seconds, is_in_order
 from and_nnsight.sites.geometry import Geometry, Grouped, Regular
 from tests.reader_families import qwen2_audio, tokenizer, whisper_reader
-from tests.real_whisper import save_real_whisper
+from tests.real_whisper import real_whisper
 
 RATE = 16_000
 SITE = "blocks.1.mlp.hook_post"
@@ -170,8 +170,10 @@ def test_what_cannot_read_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_whisper_writes_what_transformers_decodes(tmp_path: Path) -> None:
-    folder = save_real_whisper(tmp_path / "whisper")
+def test_real_whisper_writes_what_transformers_decodes(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = real_whisper(tmp_path_factory)
     model = AudioModel(str(folder), part="decoder", dispatch=True, answer_tokens=8)
     time = np.arange(2 * RATE) / RATE
     bell = (np.sin(2 * np.pi * 880 * time) * np.exp(-3 * time)).astype(np.float32)

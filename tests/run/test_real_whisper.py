@@ -13,14 +13,14 @@ from and_nnsight import AudioModel, dissect
 from and_nnsight.audio.loading import to_waveform
 from and_nnsight.demo import CLASSES, make_sounds
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
-from tests.real_whisper import SHARED, save_real_whisper
+from tests.real_whisper import SHARED, real_whisper
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_real_whisper(tmp_path_factory.mktemp("whisper"))
+    return real_whisper(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

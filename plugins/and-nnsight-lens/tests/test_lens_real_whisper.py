@@ -10,7 +10,7 @@ import torch
 from and_nnsight import AudioModel, dissect
 from and_nnsight.demo import make_sounds
 from tests.brute_force import assert_equal_to_brute_force, pooled_clips
-from tests.real_whisper import save_real_whisper
+from tests.real_whisper import real_whisper
 
 from and_nnsight_lens import to_transformer_lens
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_real_whisper(tmp_path_factory.mktemp("whisper"))
+    return real_whisper(tmp_path_factory)
 
 
 @pytest.mark.parametrize(("attention", "tolerance"), [("eager", 0.0), ("sdpa", 1e-5)])

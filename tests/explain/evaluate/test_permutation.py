@@ -285,8 +285,7 @@ def test_a_claim_that_is_true_of_half_of_the_clips_is_seen() -> None:
     tones = rng.uniform(size=(100, 200)) < 0.5
     units = tones + rng.exponential(0.6, (100, 200))
     nulls = rng.standard_normal((4, 200))
-    seen = [beyond(units[row][None], tones[row][None] + 0.0, nulls, 99).p.item() <= 0.05 for row in range(100)]
-    assert sum(seen) >= 95
+    assert (beyond(units, tones + 0.0, nulls, 99).p <= 0.05).sum() >= 95
 
 
 def test_a_unit_that_is_loudness_and_nothing_else_leaves_nothing_to_be_told() -> None:
@@ -298,13 +297,13 @@ def test_a_unit_that_is_loudness_and_nothing_else_leaves_nothing_to_be_told() ->
 
 def test_what_is_true_beyond_loudness_is_seen_also_where_loudness_has_a_part() -> None:
     rng = np.random.default_rng(9)
-    loudness, barks = rng.uniform(0, 1, (100, 150)), rng.uniform(size=(100, 150)) < 0.08
+    loudness, barks = rng.uniform(0, 1, (40, 150)), rng.uniform(size=(40, 150)) < 0.08
     seen = 0
     for level, bark in zip(loudness, barks, strict=True):
         unit = np.maximum(bark * (0.5 + level) + 0.2 * level + 0.1 * rng.standard_normal(150), 0)
         nulls = np.stack([level, *rng.standard_normal((3, 150))])
         seen += beyond(unit[None], bark[None] + 0.0, nulls, shuffles=99).p.item() <= 0.05
-    assert seen >= 95
+    assert seen >= 38
 
 
 # Rates

@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from and_nnsight.explain.evaluate.listening.measures import (
@@ -61,6 +61,7 @@ def test_the_chance_of_a_difference_is_that_of_all_choices(fits: list[int], stat
 
 
 @pytest.mark.slow
+@settings(max_examples=25)
 @given(FITS)
 def test_without_a_threshold_the_better_half_is_chosen_and_ties_are_drawn_by_lot(fits: list[int]) -> None:
     values, fires = labelled(fits)
