@@ -27,7 +27,7 @@ from and_nnsight.statistics.units import UnitStatistics
 Kept = TypeVar("Kept", TopK, Moments, UnitStatistics)
 
 HUNT = os.environ.get("ORACLE_EXAMPLES")
-examples = settings(max_examples=int(HUNT or 60), derandomize=HUNT is None, deadline=None)
+examples = settings(max_examples=int(HUNT or 100), derandomize=HUNT is None, deadline=None)
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 EXACT_VALUES = ("ties", "negative", "spread", "hostile")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from and_nnsight import AudioModel, nnsight_save
 from and_nnsight.demo import tiny_ast_path
 from and_nnsight.plugins import resolve
+from tests.warm_python import WarmPython
 
 SITE = "blocks.0.hook_resid_post"
 
@@ -94,10 +93,13 @@ def test_what_another_thread_traces_keeps_it(model: AudioModel) -> None:
 
 
 @pytest.mark.slow
-def test_a_library_that_builds_its_classes_at_the_first_call_works_after_a_trace() -> None:
+def test_a_library_that_builds_its_classes_at_the_first_call_works_after_a_trace(
+    warm_python: WarmPython, tmp_path: Path
+) -> None:
     """anyio, as every client of a chat server uses it: the classes of its backend are made when a loop first runs."""
     pytest.importorskip("anyio")
-    code = f"""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
 import torch
 from and_nnsight import AudioModel
 from and_nnsight.demo import tiny_ast_path
@@ -109,6 +111,5 @@ assert "anyio._backends._asyncio" not in sys.modules
 async def answer():
     return await anyio.to_thread.run_sync(lambda: "answered")
 print(anyio.run(answer))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "answered", done.stderr[-2000:]
+""")
+    assert warm_python.run(script, cwd=tmp_path).stdout.strip() == "answered"

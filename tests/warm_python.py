@@ -21,13 +21,16 @@ from typing import Any
 # Reads requests, a line each, and answers each with a line. The child of a fork leaves the loop and ends as any program
 # does: by its last line, an exception or a signal.
 _LOOP = """
-import atexit, contextlib, gc, json, os, signal, sys, threading, time
+import atexit, contextlib, functools, gc, json, os, signal, ssl, sys, threading, time
 with contextlib.suppress(ImportError):
     import beartype  # before nnsight, which hangs `save` on every object
 import and_nnsight.cli, and_nnsight.run.dissect, and_nnsight.run.local, and_nnsight.run.remote
-import datasets, httpx, soundfile, torch, zstandard
+with contextlib.suppress(ImportError):
+    import IPython.display  # which nnsight looks for when it talks to a server
+import and_nnsight.dictionaries.autoencoder, and_nnsight.data.sources
+import datasets, httpcore, httpx, soundfile, symtable, torch, zstandard
 from and_nnsight.model.patches import replaced_functions
-from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, pipeline
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 # What every script would read of the libraries' own sources, for a second, when it opens a model: both keep it.
@@ -38,6 +41,8 @@ gc.collect()
 gc.freeze()  # no script looks through half a million objects for cycles
 
 os.fsync = os.fstat  # what a process has written outlives its kill: `impatient` in tests/conftest.py
+# Stock nnsight reads the certificates anew for every job, and no server of a test has one.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 
 def request_of_the_child():

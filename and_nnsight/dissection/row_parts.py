@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as arrow
@@ -32,21 +32,26 @@ class RowPart:
     read: Callable[[Sequence[Any]], Any]
     default: Any
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return tuple(column.name for column in self.columns)
+
     def read_one(self, columns: Mapping[str, Any]) -> Any:
         """The value in one row, given as values by column."""
         lacking = self._lacking(columns)
-        return self._absent(lacking[0]) if lacking else self.read([columns[column.name] for column in self.columns])
+        return self._absent(lacking[0]) if lacking else self.read([columns[name] for name in self.names])
 
     def read_all(self, table: arrow.Table) -> list[Any]:
         """The values in all rows of a table."""
         lacking = self._lacking(set(table.column_names))
         if lacking:
             return [self._absent(lacking[0])] * len(table)
-        values = [table[column.name].to_pylist() for column in self.columns]
+        values = [table[name].to_pylist() for name in self.names]
         return [self.read(row) for row in zip(*values, strict=True)]
 
     def _lacking(self, names: Mapping[str, Any] | set[str]) -> list[str]:
-        return [column.name for column in self.columns if column.name not in names]
+        return [name for name in self.names if name not in names]
 
     def _absent(self, column: str) -> Any:
         """The value where a file has no such column."""
@@ -92,7 +97,7 @@ def by_column(value: Any) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for part in parts_of(type(value)):
         values = part.stored(getattr(value, part.name))
-        stored.update(zip((column.name for column in part.columns), values, strict=True))
+        stored.update(zip(part.names, values, strict=True))
     return stored
 
 

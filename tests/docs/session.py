@@ -6,6 +6,7 @@ reader has neither our type checks nor our warnings.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -25,6 +26,9 @@ def main() -> None:
         for block in blocks(page):
             if block.runs and not run(block, shared):
                 break
+        if page is PAGES[0]:  # what imports have left is not looked through for cycles again and again
+            gc.collect()
+            gc.freeze()
 
 
 def run(block: Block, shared: dict[str, object]) -> bool:

@@ -17,23 +17,25 @@ from safetensors.torch import load_file, save_file
 
 from and_nnsight.kernels import POOLINGS, dyadic_nodes, empty_topk, pool, topk_update
 from tests.oracle import DTYPES, MASKS, VALUES, Stream, stream_of
+from tests.warm_python import WarmPython
 
 pytestmark = pytest.mark.slow
 
 BYTECODE = {"CodeType", "_make_function", "_make_skeleton_class", "_make_skeleton_enum", "code"}
 
 
-def run(script: str, folder: Path) -> None:
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name(script)), str(folder)]
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Path:
+    folder = tmp_path_factory.mktemp("shipped")
+    warm_python.run(Path(__file__).with_name("ship.py"), folder, cwd=folder)
+    return folder
+
+
+def serve(folder: Path) -> None:
+    """In a new process, which has never imported our package."""
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("serve.py")), str(folder)]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert finished.returncode == 0, finished.stderr
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shipped")
-    run("ship.py", folder)
-    return folder
 
 
 def text_of(payload: Path) -> set[str]:
@@ -76,7 +78,7 @@ def test_a_server_without_the_package_finds_the_same_bits(shipped: Path):
     parts = ("activations", "mask", "clips")
     cases = {f"{name}/{part}": getattr(stream, part) for name, stream in streams.items() for part in parts}
     save_file(cases, shipped / "cases.safetensors")
-    run("serve.py", shipped)
+    serve(shipped)
     found = load_file(shipped / "results.safetensors")
     expected = {
         f"{name}/{pooling}/{part}": tensor

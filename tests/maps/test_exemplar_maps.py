@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,22 @@ def model() -> AudioModel:
     return AudioModel(str(tiny_ast_path()), dispatch=True)
 
 
-@pytest.fixture
-def dissection(model: AudioModel, tmp_path: Path) -> Dissection:
-    (tmp_path / "sounds").mkdir()
+@pytest.fixture(scope="module")
+def dissected(model: AudioModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dissected")
+    (folder / "sounds").mkdir()
     for label in ("bell", "low noise", "siren"):
-        path = tmp_path / "sounds" / f"{label}.wav"
+        path = folder / "sounds" / f"{label}.wav"
         soundfile.write(path, make_sound(label, 0).waveform, SAMPLING_RATE, subtype="PCM_16")
-    made = dissect(model, tmp_path / "sounds", sites=SITE, k=2, out=tmp_path / "run", progress=False)
+    made = dissect(model, folder / "sounds", sites=SITE, k=2, out=folder / "run", progress=False)
     keep_exemplars(made, [(SITE, unit) for unit in UNITS], model, progress=False)
-    return made
+    return made.folder
+
+
+@pytest.fixture
+def dissection(dissected: Path, tmp_path: Path) -> Dissection:
+    """A copy, without maps."""
+    return Dissection.load(shutil.copytree(dissected, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -127,6 +127,9 @@ def test_what_fails_in_the_middle_is_said_in_a_sentence_kept_and_gone_on_with(as
         assert said.count("\n") == 0
         assert "; 3 clips are kept in " in said, (name, said)
         assert said.endswith("and the same call goes on from there"), (name, said)
+    finished = [name for name in told if "jobs" in told[name]]
+    assert set(finished) == {"memory", "lost", "another dtype", "away"}, "the last is of one folder that met all others"
+    for name in finished:
         assert is_the_same(told[name]), (name, told[name])
         assert told[name]["jobs"] == 2, "what came home is not done again"
 

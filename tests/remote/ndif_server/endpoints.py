@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import sys
@@ -40,8 +41,9 @@ def identity(settings: Settings, key: str | None) -> str | None:
     return "loopback@example.org"
 
 
-def environment(settings: Settings) -> dict:
-    """Python and the packages by the names they are imported by, as the real controller tells them."""
+@functools.cache
+def installed() -> dict[str, str]:
+    """Versions of the packages by the names they are imported by; what is installed stays while the server runs."""
     imported_as: dict[str, list[str]] = {}
     for name, owners in packages_distributions().items():
         for owner in owners:
@@ -50,7 +52,12 @@ def environment(settings: Settings) -> dict:
     for found in distributions():
         name = found.metadata["Name"]
         packages |= dict.fromkeys(imported_as.get(name, [name]), found.version)
-    packages |= {name: version for name, version in settings.env.items() if version and name != "python"}
+    return packages
+
+
+def environment(settings: Settings) -> dict:
+    """Python and what is installed, as the real controller tells them."""
+    packages = installed() | {name: version for name, version in settings.env.items() if version and name != "python"}
     packages = {name: version for name, version in packages.items() if settings.env.get(name, version)}
     return {"python_version": settings.env.get("python") or sys.version, "packages": packages}
 
