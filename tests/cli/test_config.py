@@ -37,6 +37,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_by_its_folder_alone(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, first, second = tmp_path / "run.toml", tmp_path / "first", tmp_path / "second"
     file.write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import ASTForAudioClassification, AutoFeatureExtractor
 
@@ -34,6 +35,7 @@ def sounds() -> list[dict[str, object]]:
     ]
 
 
+@pytest.mark.slow
 def test_lost_and_gained_units_are_reports_with_their_nearest(tmp_path: Path) -> None:
     (first, model), (second, changed) = dissected(tmp_path / "first", 0), dissected(tmp_path / "second", 8)
     comparison = compare(first, second, least=0.8)

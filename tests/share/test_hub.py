@@ -52,6 +52,7 @@ def visit(in_a_folder: Dissection, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Visit(json.loads(done.stdout), hub, folder)
 
 
+@pytest.mark.slow
 def test_what_goes_up_comes_back_byte_for_byte(visit: Visit) -> None:
     code, out, error = visit.told["pull"]
     assert (code, error) == (0, "") and "320 units, 32 clips" in out
@@ -69,12 +70,14 @@ def test_what_goes_up_comes_back_byte_for_byte(visit: Visit) -> None:
     assert visit.told["again"][0] == 2 and "is there and not empty" in visit.told["again"][2]
 
 
+@pytest.mark.slow
 def test_it_is_read_where_it_is(visit: Visit) -> None:
     unit = Dissection.load(visit.folder).unit("blocks.2.hook_mlp_out", 1)
     assert visit.told["hf"] == repr(unit)
     assert visit.told["show"][0] == 0 and "blocks.2.hook_mlp_out" in visit.told["show"][1]
 
 
+@pytest.mark.slow
 def test_the_hubs_cache_is_for_reading(visit: Visit) -> None:
     for what in ("explain", "keep"):
         code, _, error = visit.told[what]
@@ -86,6 +89,7 @@ def test_the_hubs_cache_is_for_reading(visit: Visit) -> None:
     assert visit.told["left"] == ["home", "pulled"]
 
 
+@pytest.mark.slow
 def test_each_configuration_loads_streaming_too(visit: Visit) -> None:
     here = Dissection.load(visit.folder)
     told = visit.told["rows False"]
@@ -99,6 +103,7 @@ def test_each_configuration_loads_streaming_too(visit: Visit) -> None:
     assert told["clips"][3]["path"] == "sounds/03.wav"
 
 
+@pytest.mark.slow
 def test_an_interruption_leaves_the_repository_as_it_was(visit: Visit) -> None:
     code, _, error = visit.told["died"]
     assert code == 2 and "the line went dead" in error and "what went up is not sent twice" in error
@@ -107,6 +112,7 @@ def test_an_interruption_leaves_the_repository_as_it_was(visit: Visit) -> None:
     assert len(uploads) > 4 and len(uploads) == len(set(uploads)), "nothing was sent twice"
 
 
+@pytest.mark.slow
 def test_a_branch_without_sounds(visit: Visit) -> None:
     assert "320 units" in visit.told["quiet"]
     repository = visit.hub.repositories["me/neurons"]
@@ -117,6 +123,7 @@ def test_a_branch_without_sounds(visit: Visit) -> None:
     assert visit.hub.repositories["me/hidden"].private and not repository.private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
@@ -140,6 +147,7 @@ def test_a_refusal_says_what_to_do(visit: Visit, what: str, sentence: str) -> No
     assert visit.hub.repositories["you/texts"].branches.keys() == {"main"}
 
 
+@pytest.mark.slow
 def test_what_is_looked_at_is_the_branch_that_it_goes_to(visit: Visit) -> None:
     both, other = (visit.hub.repositories[name] for name in ("you/both", "you/other"))
     assert set(both.commits[both.branches["texts"]]) == {"data/texts.csv"}

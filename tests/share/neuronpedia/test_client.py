@@ -19,6 +19,7 @@ client: Any = pytest.importorskip(
 )
 
 
+@pytest.mark.slow
 def test_its_client_sends_the_batch_as_it_is(
     explained: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
