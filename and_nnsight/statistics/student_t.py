@@ -13,13 +13,6 @@ LEVEL = 0.95
 """Of every interval."""
 
 
-def student_p(t: float, df: int) -> float:
-    """Two-sided p of Student's t."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(df, -abs(t)))
-
-
 def student_quantile(df: int, level: float = LEVEL) -> float:
     """The t that |t| exceeds with probability 1 − level."""
     from scipy.special import stdtrit

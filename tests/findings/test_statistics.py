@@ -10,19 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from and_nnsight.findings.statistics import line_through, mean_of, p_text, wilson
-from and_nnsight.statistics.student_t import student_p, student_quantile
 
 BEFORE_SCIPY = (-0.35224870393599966, -0.46540477706662225, -0.23909263080537707, 4.461156243948307e-09, 2 / 720)
 MEAN_BEFORE_SCIPY = (-0.5342707557486537, 5.20093742241532)
-
-
-@pytest.mark.parametrize("df", [1, 2, 5, 30, 9_000, 200_000])
-def test_p_of_students_t_is_scipys(df: int) -> None:
-    from scipy import stats
-
-    for t in (0.0, 0.1, 1.0, 1.96, 3.0, 12.0, -2.5):
-        assert student_p(t, df) == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-8, abs=1e-300)
-    assert student_quantile(df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-9)
 
 
 def test_the_interval_of_a_share_is_scipys_wilson() -> None:
