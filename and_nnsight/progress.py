@@ -18,6 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 
+_LAST_WHILE = 600.0
+"""Seconds that a rate is of, or as many as a thousand steps took: a batch of a large model may take a minute."""
+
+
 class _Rate(ProgressColumn):
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -34,8 +38,9 @@ def _bar(show: bool, unit: str = "") -> Progress:
     if show and _in_notebook():
         return NotebookProgress(*numbers)
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), *numbers, console=Console(stderr=True), disable=not show
-    )
+        TextColumn("{task.description}"), BarColumn(), *numbers, console=Console(stderr=True), disable=not show,
+        speed_estimate_period=_LAST_WHILE,
+    )  # fmt: skip
 
 
 def _in_notebook() -> bool:
@@ -50,7 +55,8 @@ class NotebookProgress(Progress):
     _PAUSE = 0.2  # seconds
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        super().__init__(*columns, auto_refresh=False, console=Console(stderr=True, force_jupyter=False))
+        console = Console(stderr=True, force_jupyter=False)
+        super().__init__(*columns, auto_refresh=False, console=console, speed_estimate_period=_LAST_WHILE)
         self._display: Any = None
         self._shown_at = 0.0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
-from and_nnsight.progress import ClipProgress, step_progress
+from and_nnsight.progress import ClipProgress, _bar, step_progress
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +39,16 @@ def test_nothing_is_shown_where_it_is_not_wanted(capsys: pytest.CaptureFixture[s
         done(2)
         bar.advance(1)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("in_notebook", [False, True])
+def test_steps_of_a_minute_have_a_rate_and_a_time_left(in_notebook: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("and_nnsight.progress._in_notebook", lambda: in_notebook)
+    seconds = count(step=60.0)
+    bar = _bar(True, "clips")
+    monkeypatch.setattr(bar, "get_time", lambda: next(seconds))
+    task = bar.add_task("dissecting", total=320)
+    for _ in range(4):
+        bar.advance(task, 32)
+    (shown,) = bar.tasks
+    assert shown.speed is not None and shown.time_remaining is not None
