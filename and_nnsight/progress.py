@@ -17,7 +17,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-
 _LAST_WHILE = 600.0
 """Seconds that a rate is of, or as many as a thousand steps took: a batch of a large model may take a minute."""
 

@@ -19,7 +19,7 @@ Data = Annotated[str, typer.Argument(help="Folder of audio (metadata.csv or .jso
 DissectionFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection.")]
 ExplainedFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissection that has been explained.")]
 
-Sites = Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")]
+Sites = Annotated[list[str] | None, typer.Option(help="A site's name, glob or preset. Repeatable. Default: all.")]
 Units = Annotated[str | None, typer.Option(help="Indices: 5, 0:100, or 3,7,20:30. Default: all.")]
 
 Split = Annotated[str | None, typer.Option(help="Split of a dataset.")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
-NAMED = "A site's name or glob, and indices: SITE:5,0:9. Indices alone: of every site. Repeatable."
+from ..sites.names import matching_names
+
+NAMED = "A site's name, glob or preset, and indices: SITE:5,0:9. Indices alone: of every site. Repeatable."
 """What an option of such names says of itself."""
 _HIGHEST = 10_000_000
 _LAST = re.compile(r":[\d:,\s]+$")
@@ -34,7 +35,7 @@ def named_units(widths: Mapping[str, int], named: Iterable[str]) -> list[tuple[s
 
 def _sites_and_indices(named: str, sites: Iterable[str]) -> tuple[list[str], list[int]]:
     pattern, colon, indices = _parted(named, sites)
-    matching = [site for site in sites if site == pattern or fnmatchcase(site, pattern)]
+    matching = matching_names(sites, pattern)
     if not colon or not matching:
         what = f"{pattern!r} matches no site" if colon else "it has no index"
         raise ValueError(f"a unit is SITE:INDEX, not {named!r}: {what}; the sites are {', '.join(sites)}")

@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 def best(
     folder: DissectionFolder,
     most: Annotated[int, typer.Option(help="At most so many units.", min=1)] = 20,
-    site: Annotated[list[str] | None, typer.Option(help="A site's name or glob. Repeatable. Default: all.")] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="A site's name, glob or preset. Repeatable. Default: all.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="Only units whose label it is, or whose top clips share it.")
     ] = None,

@@ -27,7 +27,7 @@ First = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a dissecti
 Second = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of another, over the same clips.")]
 Sites = Annotated[
     list[str] | None,
-    typer.Option(help="A site's name or glob, in both. Repeatable. Default: all, but each neuron once."),
+    typer.Option(help="A site's name, glob or preset, in both. Repeatable. Default: all, but each neuron once."),
 ]
 
 

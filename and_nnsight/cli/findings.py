@@ -39,7 +39,7 @@ class Scope:
     only: Annotated[list[str] | None, typer.Option(help=f"Only this one: {', '.join(FINDINGS)}. Repeatable.")] = None
     sites: Annotated[
         list[str] | None,
-        typer.Option(help="A site's name or glob. Repeatable. Default: all, but each neuron once."),
+        typer.Option(help="A site's name, glob or preset. Repeatable. Default: all, but each neuron once."),
     ] = None
 
 

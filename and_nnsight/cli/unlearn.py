@@ -45,7 +45,7 @@ class SelectionArguments:
         list[str] | None,
         typer.Option(
             metavar="SITE",
-            help="All units of a site (a name or glob), instead of a method, beside other sites of its kind.",
+            help="All units of a site (a name, glob or preset), instead of a method, beside other sites of its kind.",
         ),
     ] = None
     count: Annotated[int | None, typer.Option(help="Exactly so many units: each method's best.", min=1)] = None
@@ -54,7 +54,9 @@ class SelectionArguments:
     ] = None
     sites: Annotated[
         list[str] | None,
-        typer.Option(help="A site's name or glob. Repeatable. Default: all but class logits, sums, and neurons twice."),
+        typer.Option(
+            help="A site's name, glob or preset. Repeatable. Default: all but class logits, sums, and neurons twice."
+        ),
     ] = None
     top: Annotated[int, typer.Option(help="db, tab, labels, icl: the concept is among so many labels.", min=1)] = 3
     words: Annotated[str | None, typer.Option(help="ocp: what captions call it, with commas. Default: its name.")] = (

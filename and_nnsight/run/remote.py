@@ -28,7 +28,7 @@ from ..remote.server import Job, installed, run_here, trusts
 from ..remote.settings import at
 from ..remote.shapes import FrameCounts, site_shapes
 from ..remote.versions import check_model, check_versions
-from ..sites.audio_spec import HEAD
+from ..sites.names import HEAD
 from ..sites.site import Site, SiteError
 from ..wording import agree, counted
 from .folder import RunFolder

@@ -9,10 +9,7 @@ from typing import Any, Protocol, cast
 from torch import nn
 
 from .geometry import Geometry
-
-HEAD = "unembed.hook_out"
-"""The site of a classifier's logits."""
-PAPER = ("*.hook_attn_out", "*.mlp.hook_pre", "*.hook_mlp_out", HEAD)
+from .names import PAPER
 
 
 @dataclass(frozen=True)

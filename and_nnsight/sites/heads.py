@@ -18,9 +18,6 @@ from torch import Tensor, nn
 from ..portable import head_norms
 from .wrappers import is_linear, unadapted, walk
 
-HEADS = "heads"
-"""`SITE|heads` names the heads that lie side by side in a site."""
-HEADS_SIDE_BY_SIDE = "attn.hook_z"
 OUTPUT_PROJECTIONS = (
     "o_proj", "out_proj", "linear_out", "dense", "output_dense", "proj", "c_proj", "wo", "to_out", "post", "out",
 )  # fmt: skip

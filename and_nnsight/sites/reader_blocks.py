@@ -13,7 +13,8 @@ from torch import nn
 
 from .experts import mixture_of
 from .geometry import Geometry
-from .heads import HEADS_SIDE_BY_SIDE, Heads, heads_of
+from .heads import Heads, heads_of
+from .names import HEADS_SIDE_BY_SIDE
 from .site import Site
 from .wrappers import in_features, is_linear, out_features, walk
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +14,16 @@ from torch import Tensor, nn
 
 from ..dictionaries.role import MARK, Dictionary, open_dictionary
 from ..portable import fold
-from .audio_spec import HEAD, PAPER, declared_spec
+from .audio_spec import declared_spec
 from .blocks import Block, blocks_in, find_blocks, find_head, refuse_shared_parts
 from .experts import mixture_of
 from .frame_geometry import frame_geometry
 from .geometry import FoldedGrid, Geometry, WholeClip
-from .heads import HEADS, HEADS_SIDE_BY_SIDE, Heads
+from .heads import Heads
+from .names import HEAD, HEADS, HEADS_SIDE_BY_SIDE, PRESETS, matching_names
 
 _OUTPUT_WIDTHS = ("out_features", "out_channels")
 _CHANNEL_COUNTS = (*_OUTPUT_WIDTHS, "num_channels", "num_features")
-PRESETS = {
-    "default": ("*.mlp.hook_post",),
-    "paper": PAPER,
-    "all": ("*",),
-    "heads": (f"*{HEADS_SIDE_BY_SIDE}{MARK}{HEADS}",),  # of a decoder's cross-attention, too
-}
 MODULE_PREFIX = "module:"
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -257,10 +251,10 @@ def _matching(
         return _heads(model, sites) if chosen == HEADS else [_latents(sites, base, chosen)]
     if pattern.startswith(MODULE_PREFIX):
         return [_module_site(model, available, pattern)]
-    matching = [site for site in available if any(fnmatch.fnmatchcase(site.name, glob) for glob in globs)]
-    if not matching:
+    named = set(matching_names((site.name for site in available), pattern, presets))
+    if not named:
         raise SiteError(_nothing_named(model, available, pattern))
-    return matching
+    return [site for site in available if site.name in named]
 
 
 def _latents(sites: Sequence[Site], base: str, chosen: str) -> Site:

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from ..data import Clip
 from ..model.audio_model import AudioModel
 from ..model.opening import open_audio_model
-from ..sites.audio_spec import HEAD
+from ..sites.names import HEAD
 from .names import plain_name
 
 

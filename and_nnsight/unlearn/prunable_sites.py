@@ -11,11 +11,10 @@ the same sites.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 from ..dictionaries.role import MARK
 from ..dissection.dissection import Dissection, DissectionError
-from ..sites.site import HEAD
+from ..sites.names import HEAD, matching_names
 
 
 def site_widths(dissection: Dissection, sites: str | Iterable[str] | None = None) -> dict[str, int]:
@@ -25,15 +24,15 @@ def site_widths(dissection: Dissection, sites: str | Iterable[str] | None = None
     """
     if sites is None:
         return _default_sites(dissection)
-    patterns = [sites] if isinstance(sites, str) else list(sites)
-    for pattern in patterns:
-        if not any(fnmatchcase(site, pattern) for site in dissection.sites):
+    named: set[str] = set()
+    for pattern in [sites] if isinstance(sites, str) else sites:
+        matching = matching_names(dissection.sites, pattern)
+        if not matching:
             raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
-    widths = dissection.widths()
-    matching = {site: width for site, width in widths.items() if any(fnmatchcase(site, each) for each in patterns)}
-    if not matching:
+        named.update(matching)
+    if not named:
         raise DissectionError("no site was asked for: name at least one, or leave sites out")
-    return matching
+    return {site: width for site, width in dissection.widths().items() if site in named}
 
 
 def _default_sites(dissection: Dissection) -> dict[str, int]:

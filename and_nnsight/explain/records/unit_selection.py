@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 from ...dissection.dissection import Dissection
 from ...dissection.errors import DissectionError
 from ...dissection.exemplars import Exemplar
 from ...dissection.moments import Moment
+from ...sites.names import matching_names
 from ..roles import Span
 
 _STEPS_AN_EXCERPT = 4
@@ -17,7 +17,7 @@ _STEPS_AN_EXCERPT = 4
 def chosen_units(
     dissection: Dissection, sites: str | Iterable[str] | None = None, units: Iterable[int] | None = None
 ) -> list[tuple[str, int]]:
-    """The units of the sites that match (names or globs; None: every site), or of those only the given indices.
+    """The units of the sites that match (names, globs, presets; None: every site), or of these only the given indices.
 
     Raises DissectionError for a pattern that matches no site and for an index that one of the sites does not have.
     """
@@ -38,7 +38,7 @@ def matching_sites(dissection: Dissection, sites: str | Iterable[str] | None) ->
         return list(dissection.sites)
     chosen: set[str] = set()
     for pattern in [sites] if isinstance(sites, str) else sites:
-        matching = [site for site in dissection.sites if fnmatchcase(site, pattern)]
+        matching = matching_names(dissection.sites, pattern)
         if not matching:
             raise DissectionError(f"no dissected site matches {pattern!r}; there are: {', '.join(dissection.sites)}")
         chosen.update(matching)

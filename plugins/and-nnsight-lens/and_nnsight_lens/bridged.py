@@ -15,7 +15,7 @@ from and_nnsight.model.extractors import default_extractor
 from and_nnsight.model.features import Features, Featuriser, make_featuriser
 from and_nnsight.model.inputs import main_input
 from and_nnsight.model.measured_frames import measured_frames
-from and_nnsight.sites.heads import HEADS_SIDE_BY_SIDE
+from and_nnsight.sites.names import HEADS_SIDE_BY_SIDE
 from and_nnsight.sites.site import MODULE_PREFIX, Site, check_fired, find_sites, select_sites
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
